@@ -1,0 +1,171 @@
+"""The `daeda` command line. The only place that prints results and errors, and sets exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from daedalus import __version__
+from daedalus.errors import EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError
+from daedalus.pipelines import inspect
+from daedalus.pipelines.report import RunReport
+from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.pipelines.workspace import Settings
+from daedalus.stagecache.execute import Interrupted
+from daedalus.stagecache.progress import PlainProgress, Progress
+
+app = App(name="daeda", version=__version__, help="Build training data by the day, recomputing only what changed.")
+cache_app = App(name="cache", help="Look at, check and tidy the cache.")
+explain_app = App(name="explain", help="Say why a day is what it is.")
+pipeline_app = App(name="pipeline", help="Stages of a model's training pipeline.")
+for sub in (cache_app, explain_app, pipeline_app):
+    app.command(sub)
+
+ProgressKind = Literal["auto", "tui", "plain", "none"]
+Config = Annotated[str, Parameter(help="Folder of catalog.yaml and training/*.yaml.")]
+CacheRoot = Annotated[str | None, Parameter(help="Where artifacts are kept; the config's cache_root.")]
+OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; the config's output_root.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object on stdout, nothing else.")]
+
+
+@app.command
+def skeleton(
+    *,
+    range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    day_workers: Annotated[int | None, Parameter(help="Days worked on at once.")] = None,
+    entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows of an output part file.")] = None,
+    resume: Annotated[bool, Parameter(negative=(), help="Take up the last unfinished run.")] = False,
+    force: Annotated[bool, Parameter(negative=(), help="Recompute the range.")] = False,
+    plan: Annotated[bool, Parameter(negative=(), help="Say what would run and why; run nothing.")] = False,
+    json: Json = False,
+    progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
+) -> int:
+    """Compute what changed and publish the partitions of a range of days.
+
+    Example: daeda skeleton --range 202602..202605 --resume
+    """
+    settings = Settings(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
+    shown = _progress(progress)
+    report = run_skeleton_stage(settings, range, resume=resume, force=force, plan=plan, progress=shown)
+    return _finish(report, json)
+
+
+@pipeline_app.command
+def train(
+    name: Annotated[str, Parameter(help="The model's name; it lands in the run's record.")],
+    *,
+    skeleton_only: Annotated[bool, Parameter(negative=(), help="Stop after the skeleton stage.")] = False,
+    target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; else the config's range.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+    progress: ProgressKind = "auto",
+) -> int:
+    """Run the training pipeline of a model, as far as its skeleton stage.
+
+    Example: daeda pipeline train dssm_ranking --skeleton-only --target-date 2026-05-15
+    """
+    if not skeleton_only:
+        raise DaedalusError(
+            "the stages after the skeleton are not part of this tool",
+            where="daeda pipeline train",
+            found="no --skeleton-only",
+            expected="--skeleton-only",
+            hint=f"daeda pipeline train {name} --skeleton-only",
+        )
+    settings = Settings(config, cache_root, output_root)
+    report = run_skeleton_stage(settings, target_date, model=name, progress=_progress(progress))
+    return _finish(report, json)
+
+
+@explain_app.command
+def day(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    *,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Show each step of a day: hit or to run, why, its rows and cost, and where the day's rows went.
+
+    Example: daeda explain day 2026-05-15
+    """
+    found = inspect.explain_day(Settings(config, cache_root, output_root), day)
+    return _show(found, inspect.explain_lines, json)
+
+
+@cache_app.command
+def status(
+    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+) -> int:
+    """Show which days of the config's range are fresh, stale, missing or empty.
+
+    Example: daeda cache status
+    """
+    return _show(inspect.cache_status(Settings(config, cache_root, output_root)), inspect.status_lines, json)
+
+
+@cache_app.command
+def verify(*, config: Config = "config", cache_root: CacheRoot = None, json: Json = False) -> int:
+    """Read every artifact again and set aside those whose bytes are not what their name says.
+
+    Example: daeda cache verify
+    """
+    return _show(inspect.cache_verify(Settings(config, cache_root)), inspect.verify_lines, json)
+
+
+@cache_app.command
+def gc(
+    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+) -> int:
+    """Free what the current config does not need.
+
+    Example: daeda cache gc
+    """
+    return _show(inspect.cache_gc(Settings(config, cache_root, output_root)), inspect.gc_lines, json)
+
+
+def _progress(kind: ProgressKind) -> Progress:
+    return Progress() if kind == "none" else PlainProgress(sys.stderr)
+
+
+def _finish(report: RunReport, as_json: bool) -> int:
+    lines = report.lines() if report.plan is None else inspect.plan_lines(report)
+    _print(json.dumps(report.as_json()) if as_json else "\n".join(lines))
+    return report.exit_code
+
+
+def _show(found: dict, lines: object, as_json: bool) -> int:
+    _print(json.dumps(found) if as_json else "\n".join(lines(found)))  # type: ignore[operator]
+    return 0
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `daeda … | head` is no error
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.errors)."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"error: {error}\n  hint:     daeda --help", file=sys.stderr)
+        code = EXIT_REFUSED
+    except DaedalusError as error:
+        print(error.text(), file=sys.stderr)
+        code = error.exit_code
+    except (Interrupted, KeyboardInterrupt):
+        print("interrupted; finished steps are kept. Go on with: daeda skeleton --resume", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    sys.exit(code or 0)

@@ -1,0 +1,83 @@
+"""Who makes each column: the feed, a view's feature, an age, an aggregation or recent_published.
+
+Every bare name used in an output or by a later step must have exactly one maker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from daedalus.config.load import Config
+
+# Name -> DuckDB type of the feed's columns as the spine holds them; the order is the tie-break of output rows.
+SPINE_COLUMNS = {
+    "user_id": "BIGINT",
+    "artwork_id": "BIGINT",
+    "event_timestamp": "TIMESTAMP",
+    "event": "VARCHAR",
+    "feed_session": "VARCHAR",
+    "current_like_count": "BIGINT",
+    "country_code": "INTEGER",
+    "platform_code": "INTEGER",
+    "retriever_id": "VARCHAR",
+    "member_source": "VARCHAR",
+}
+REQUIRED_COLUMNS = ("user_id", "artwork_id", "event_timestamp", "event")
+
+Kind = Literal["feed", "feature", "age", "aggregation", "recent"]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What makes a column: its kind, and the view or aggregation that it comes from."""
+
+    kind: Kind
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.source}".strip()
+
+
+@dataclass(frozen=True)
+class Ref:
+    """`view:feature`, taken apart."""
+
+    view: str
+    feature: str
+
+    @classmethod
+    def parse(cls, text: str) -> Ref | None:
+        view, colon, feature = text.partition(":")
+        return cls(view, feature) if colon and view and feature else None
+
+
+def referenced_views(config: Config) -> tuple[str, ...]:
+    """Views that `feature_refs` or a later step names, in catalog order: these load, whole."""
+    runtime = config.runtime
+    refs = [*runtime.feature_refs, *runtime.enrich, *runtime.ages.values()]
+    if recent := runtime.recent_published:
+        refs += [recent.published_at, recent.author]
+    named = {ref.view for ref in map(Ref.parse, refs) if ref}
+    return tuple(view for view in config.catalog.views if view in named)
+
+
+def makers(config: Config) -> dict[str, list[Maker]]:
+    """Every column that a chunk has, by name, with all that would make it."""
+    found: dict[str, list[Maker]] = {name: [Maker("feed")] for name in SPINE_COLUMNS}
+
+    def add(name: str, maker: Maker) -> None:
+        found.setdefault(name, []).append(maker)
+
+    for view in referenced_views(config):
+        for feature in config.catalog.views[view].features:
+            add(feature, Maker("feature", view))
+    for age in config.runtime.ages:
+        add(age, Maker("age", age))
+    for aggregation in config.aggregations:
+        for output in aggregation.outputs:
+            add(output, Maker("aggregation", aggregation.name))
+    if recent := config.runtime.recent_published:
+        add(recent.column, Maker("recent"))
+    return found

@@ -1,0 +1,142 @@
+"""YAML files to frozen structs, refusing what cannot be meant, by file and key path."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from daedalus.config.rules import check
+from daedalus.config.schema import Aggregation, Aggregations, Catalog, OutputColumn, Runtime, View
+from daedalus.errors import DaedalusError, did_you_mean
+
+CATALOG = "catalog.yaml"
+RUNTIME = "training/runtime.yaml"
+AGGREGATIONS = "training/aggregations.yaml"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The three files of one config folder, validated."""
+
+    folder: Path
+    catalog: Catalog
+    runtime: Runtime
+    aggregations: tuple[Aggregation, ...]
+
+    def where(self, file: str, key: str) -> str:
+        return f"{self.folder / file}: {key}"
+
+    @property
+    def output_columns(self) -> tuple[OutputColumn, ...]:
+        columns = self.runtime.output_columns
+        return tuple(OutputColumn(name=c) if isinstance(c, str) else c for c in columns)
+
+
+def load_config(folder: Path | str) -> Config:
+    """Reads and validates `catalog.yaml`, `training/runtime.yaml` and `training/aggregations.yaml`.
+
+    Raises DaedalusError (exit 2) naming file and key path.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DaedalusError(
+            "there is no config folder", where=str(folder), expected="a folder with catalog.yaml", hint="--config DIR"
+        )
+    catalog = _catalog(folder / CATALOG)
+    runtime = _convert(_read(folder / RUNTIME), Runtime, folder / RUNTIME)
+    aggregations = _aggregations(folder / AGGREGATIONS)
+    config = Config(folder, catalog, runtime, aggregations)
+    check(config)
+    return config
+
+
+def _catalog(path: Path) -> Catalog:
+    raw = _read(path)
+    views = raw.pop("views", {})
+    if not isinstance(views, dict):
+        raise DaedalusError("wrong type", where=f"{path}: views", found=type(views).__name__, expected="a mapping")
+    catalog = _convert(raw, Catalog, path)
+    typed = {str(name): _convert(view, View, path, f"views.{name}") for name, view in views.items()}
+    return msgspec.structs.replace(catalog, views=typed)
+
+
+def _aggregations(path: Path) -> tuple[Aggregation, ...]:
+    raw = _read(path)
+    items = raw.get("aggregations") or []
+    if set(raw) - {"aggregations"} or not isinstance(items, list):
+        _convert(raw, Aggregations, path)
+    return tuple(_convert(item, Aggregation, path, f"aggregations[{i}]") for i, item in enumerate(items))
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML keeps the last of two equal keys in silence; this loader refuses them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise DaedalusError("a config file is missing", where=str(path), expected="a YAML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DaedalusError("a config file cannot be read", where=str(path), found=error) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f": line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise DaedalusError("not YAML", where=f"{path}{line}", found=problem, expected="valid YAML") from None
+    if not isinstance(raw, dict):
+        raise DaedalusError("wrong type", where=str(path), found=type(raw).__name__, expected="a mapping of keys")
+    return raw
+
+
+def _convert(raw: object, kind: type[_T], path: Path, prefix: str = "") -> _T:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error), kind, path, prefix) from None
+
+
+def _refusal(message: str, kind: type, path: Path, prefix: str) -> DaedalusError:
+    """Turns msgspec's sentence, `Expected X, got Y - at $.a.b`, into one of ours."""
+    text, _, at = message.partition(" - at ")
+    keys = at.strip("`").replace("`key` in `", "a key of ").lstrip("$").lstrip(".")
+    keys = ".".join(part for part in (prefix, keys) if part)
+    if unknown := re.match(r"Object contains unknown field `(.*)`", text):
+        key = ".".join(part for part in (keys, unknown[1]) if part)
+        hint = did_you_mean(unknown[1], _all_keys(kind))
+        return DaedalusError("an unknown key", where=f"{path}: {key}", found=unknown[1], expected="a known key", hint=hint)
+    if missing := re.match(r"Object missing required field `(.*)`", text):
+        key = ".".join(part for part in (keys, missing[1]) if part)
+        return DaedalusError("a required key is missing", where=f"{path}: {key}", expected=f"the key {missing[1]}")
+    if wrong := re.match(r"Expected `(.*)`, got `(.*)`", text):
+        return DaedalusError("wrong type", where=f"{path}: {keys}", found=wrong[2], expected=wrong[1])
+    return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=f"a valid {keys}")
+
+
+def _all_keys(kind: type) -> set[str]:
+    """Every key of a struct and of the structs below it, for `did you mean`."""
+    import msgspec.inspect
+
+    keys: set[str] = set()
+    todo = [msgspec.inspect.type_info(kind)]
+    while todo:
+        info: Any = todo.pop()
+        for field in getattr(info, "fields", ()):
+            keys.add(field.encode_name)
+            todo.append(field.type)
+        todo.extend(getattr(info, "types", ()))
+    return keys

@@ -1,0 +1,216 @@
+"""What a well-typed configuration must still obey. Each rule refuses with file and key path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from msgspec import UNSET
+
+from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.days import parse_duration, parse_range
+from daedalus.errors import DaedalusError, did_you_mean
+
+if TYPE_CHECKING:
+    from daedalus.config.load import Config
+    from daedalus.config.schema import Aggregation, View
+
+_CATALOG, _RUNTIME, _AGGREGATIONS = "catalog.yaml", "training/runtime.yaml", "training/aggregations.yaml"
+_RESERVED = {"qid": "qid is added last, by itself", "dt": "dt is the partition's own column"}
+
+
+def check(config: Config) -> None:
+    """Raises DaedalusError for the first rule that does not hold."""
+    for rule in (_range, _numbers, _views, _refs, _coverage, _aggregations, _recent, _animated, _filter, _outputs):
+        rule(config)
+
+
+def _refuse(config: Config, file: str, key: str, what: str, found: object, expected: object, hint: str = "") -> NoReturn:
+    raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected, hint=hint)
+
+
+def _range(config: Config) -> None:
+    runtime = config.runtime
+    first = parse_range(str(runtime.feed_start), config.where(_RUNTIME, "feed_start"))
+    last = parse_range(str(runtime.feed_end), config.where(_RUNTIME, "feed_end"))
+    if last.last < first.first:
+        found = f"{runtime.feed_start} .. {runtime.feed_end}"
+        _refuse(config, _RUNTIME, "feed_end", "the range ends before it starts", found, "feed_end at or after feed_start")
+
+
+def _numbers(config: Config) -> None:
+    runtime = config.runtime
+    limits = {
+        "day_workers": (runtime.day_workers, 1),
+        "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1),
+        "spine.lookback_days": (runtime.spine.lookback_days, 0),
+        "spine.lateness_days": (runtime.spine.lateness_days, 0),
+    }
+    for key, (value, least) in limits.items():
+        if value < least:
+            _refuse(config, _RUNTIME, key, "a number that is too small", value, f"at least {least}")
+
+
+def _views(config: Config) -> None:
+    for name, view in config.catalog.views.items():
+        at = f"views.{name}"
+        if view.entity not in SPINE_COLUMNS:
+            hint = did_you_mean(view.entity, SPINE_COLUMNS)
+            expected = f"a column of the feed: {', '.join(SPINE_COLUMNS)}"
+            _refuse(config, _CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint)
+        if not view.features:
+            _refuse(config, _CATALOG, f"{at}.features", "a view without features", "[]", "at least one feature")
+        _unique(config, _CATALOG, f"{at}.features", view.features)
+
+
+def _unique(config: Config, file: str, key: str, names: Iterable[str]) -> None:
+    """Names are compared without case, as DuckDB does."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name:
+            _refuse(config, file, key, "an empty name", "''", "a column name")
+        if name.casefold() in seen:
+            _refuse(config, file, key, "a name that stands twice", name, "names that differ in more than case")
+        seen[name.casefold()] = name
+
+
+def _refs(config: Config) -> None:
+    runtime = config.runtime
+    lists = {"feature_refs": runtime.feature_refs, "enrich": runtime.enrich}
+    keyed = [(f"{key}[{i}]", ref) for key, refs in lists.items() for i, ref in enumerate(refs)]
+    keyed += [(f"ages.{age}", ref) for age, ref in runtime.ages.items()]
+    for key, ref in keyed:
+        _view_of(config, key, ref)
+    _unique(config, _RUNTIME, "enrich", [ref.partition(":")[2] for ref in runtime.enrich])
+
+
+def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
+    ref = Ref.parse(text)
+    views = config.catalog.views
+    if ref is None:
+        _refuse(config, _RUNTIME, key, "not a feature reference", text, "view:feature")
+    if ref.view not in views:
+        expected = f"a view of {config.folder / _CATALOG}: {', '.join(views) or 'none are defined'}"
+        _refuse(config, _RUNTIME, key, "a view that the catalog does not have", text, expected, did_you_mean(ref.view, views))
+    features = views[ref.view].features
+    if ref.feature not in features:
+        hint = did_you_mean(ref.feature, features)
+        _refuse(config, _RUNTIME, key, f"a feature that the view {ref.view} does not list", text, ", ".join(features), hint)
+    return ref, views[ref.view]
+
+
+def _coverage(config: Config) -> None:
+    coverage = config.runtime.embedding_coverage_filter
+    if not coverage.enabled:
+        return
+    for key in ("uri", "table", "id_column", "events"):
+        if not getattr(coverage, key):
+            at = f"embedding_coverage_filter.{key}"
+            _refuse(config, _RUNTIME, at, "the coverage filter is on but incomplete", "nothing", f"a value for {key}")
+
+
+def _aggregations(config: Config) -> None:
+    for i, aggregation in enumerate(config.aggregations):
+        at = f"aggregations[{i}]"
+        if not aggregation.name:
+            _refuse(config, _AGGREGATIONS, f"{at}.name", "an empty name", "''", "a column name")
+        if not aggregation.events:
+            _refuse(config, _AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
+        if aggregation.max_items is not None and aggregation.max_items < 1:
+            _refuse(config, _AGGREGATIONS, f"{at}.max_items", "a limit that is too small", aggregation.max_items, "at least 1")
+        _windows(config, at, aggregation)
+        _column(config, at, aggregation)
+    outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
+    _unique(config, _AGGREGATIONS, "aggregations: output columns", outputs)
+
+
+def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
+    if isinstance(aggregation.windows, str):
+        return
+    if not aggregation.windows:
+        _refuse(config, _AGGREGATIONS, f"{at}.windows", "an aggregation without windows", "[]", "such as [1d, 7d]")
+    limit = config.runtime.spine.lookback_days
+    for j, window in enumerate(aggregation.windows):
+        key = f"{at}.windows[{j}]"
+        if parse_duration(window, config.where(_AGGREGATIONS, key)) > limit * 86400:
+            what = "a window longer than spine.lookback_days"
+            _refuse(config, _AGGREGATIONS, key, what, window, f"at most {limit}d", "raise spine.lookback_days in runtime.yaml")
+
+
+def _column(config: Config, at: str, aggregation: Aggregation) -> None:
+    enriched = [ref.partition(":")[2] for ref in config.runtime.enrich]
+    column, key = aggregation.column, f"{at}.column"
+    in_feed, in_views = column in SPINE_COLUMNS, column in enriched
+    if in_feed and in_views:
+        _refuse(config, _AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
+    if aggregation.cumulative and not in_feed:
+        expected = f"a feed column: {', '.join(SPINE_COLUMNS)}"
+        _refuse(config, _AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
+    if not in_feed and not in_views:
+        hint = did_you_mean(column, [*SPINE_COLUMNS, *enriched]) or "list it under enrich in runtime.yaml"
+        _refuse(config, _AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint)
+    if aggregation.agg == "flatten_distinct" and in_feed:
+        _refuse(config, _AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
+
+
+def _recent(config: Config) -> None:
+    recent = config.runtime.recent_published
+    if recent is None:
+        return
+    parse_duration(recent.window, config.where(_RUNTIME, "recent_published.window"))
+    if recent.max_items is not None and recent.max_items < 1:
+        _refuse(config, _RUNTIME, "recent_published.max_items", "a limit that is too small", recent.max_items, "at least 1")
+    published, view = _view_of(config, "recent_published.published_at", recent.published_at)
+    author, _ = _view_of(config, "recent_published.author", recent.author)
+    if published.view != author.view:
+        expected = f"a feature of {published.view}, as published_at is"
+        _refuse(config, _RUNTIME, "recent_published.author", "two different views", recent.author, expected)
+    if view.entity != "artwork_id":
+        what = f"the view {published.view} is not one of artworks"
+        _refuse(config, _RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id")
+
+
+def _one_maker(config: Config, file: str, key: str, name: str) -> Maker:
+    """The single maker of a column used by its bare name; refuses none and several."""
+    known = makers(config)
+    found = known.get(name, [])
+    if not found:
+        hint = did_you_mean(name, known) or "give it a default, or load a view that has it"
+        _refuse(config, file, key, "a column that is neither produced nor defaulted", name, "a produced column", hint)
+    if len(found) > 1:
+        what = "a column with more than one maker"
+        _refuse(config, file, key, what, f"{name}: {', '.join(map(str, found))}", "one maker: rename or drop the others")
+    return found[0]
+
+
+def _animated(config: Config) -> None:
+    if config.runtime.animated_model_type:
+        for column in ("artwork_type", "model_type"):
+            if _one_maker(config, _RUNTIME, "animated_model_type", column).kind != "feature":
+                _refuse(config, _RUNTIME, "animated_model_type", "not a feature of a view", column, "a view's feature")
+
+
+def _filter(config: Config) -> None:
+    for column in config.runtime.content_filter.drop:
+        key = f"content_filter.drop.{column}"
+        maker = _one_maker(config, _RUNTIME, key, column)
+        if maker.kind in ("aggregation", "recent"):
+            expected = "a feed column, a feature or an age"
+            _refuse(config, _RUNTIME, key, "rows are chosen before this column is computed", column, expected)
+
+
+def _outputs(config: Config) -> None:
+    known = makers(config)
+    columns = config.output_columns
+    if not columns:
+        _refuse(config, _RUNTIME, "output_columns", "no output columns", "[]", "at least one column")
+    _unique(config, _RUNTIME, "output_columns", [column.name for column in columns])
+    for i, column in enumerate(columns):
+        key = f"output_columns[{i}]"
+        if reason := _RESERVED.get(column.name.casefold()):
+            _refuse(config, _RUNTIME, key, "a reserved name", column.name, reason)
+        if column.default is not UNSET and column.default_sql is not UNSET:
+            _refuse(config, _RUNTIME, key, "two defaults", column.name, "default or default_sql")
+        if column.name in known or not column.has_default:
+            _one_maker(config, _RUNTIME, key, column.name)
+

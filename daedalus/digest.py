@@ -1,0 +1,39 @@
+"""Content digests: xxh3_128 of bytes, of a file, and of canonical JSON, as 32 hex digits.
+
+xxh3 is no cryptographic hash: it finds accidents and edits, not attackers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import xxhash
+
+_BLOCK = 1 << 20
+
+
+def of_bytes(data: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+def of_text(text: str) -> str:
+    return of_bytes(text.encode())
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def of_json(value: object) -> str:
+    return of_text(canonical_json(value))
+
+
+def of_file(path: Path | str) -> str:
+    """Digest of the whole file, read in blocks of 1 MiB."""
+    state = xxhash.xxh3_128()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            state.update(block)
+    return state.hexdigest()

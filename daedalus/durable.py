@@ -1,0 +1,56 @@
+"""Files that are whole or not there: forced to disk, then renamed or exchanged into place."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from pathlib import Path
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def sync(path: Path) -> None:
+    """Forces a file's content, or a folder's entries, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def move_file(written: Path, final: Path) -> None:
+    """Puts a finished file under its final name, durably."""
+    sync(written)
+    os.replace(written, final)
+    sync(final.parent)
+
+
+def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
+    """Puts a folder of finished files under its final name in one step, or with None takes `final` away.
+
+    `aside` is a free path on the same file system; what `final` was goes there and is deleted.
+    """
+    if written is None:
+        os.rename(final, aside)
+    else:
+        for path in (*written.iterdir(), written):
+            sync(path)
+        if not final.exists():
+            os.rename(written, final)
+        elif _exchange(written, final):
+            aside = written
+        else:  # no such call here: for an instant there is no folder, but never a mix of both
+            os.rename(final, aside)
+            os.rename(written, final)
+    sync(final.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swaps two folders atomically; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0

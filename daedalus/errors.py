@@ -1,0 +1,56 @@
+"""The one error that people are meant to read: what, where, found, expected, and what to do."""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_DAY_FAILED = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+
+class DaedalusError(Exception):
+    """A refusal or a failure that carries its own explanation and exit code.
+
+    `what` is one sentence; `where` names a file, a key path or a column; `found` and
+    `expected` are shown only when given; `hint` says what to do next.
+    """
+
+    exit_code = EXIT_REFUSED
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        found: object = None,
+        expected: object = None,
+        hint: str = "",
+    ) -> None:
+        self.what, self.where, self.found, self.expected, self.hint = what, where, found, expected, hint
+        super().__init__(self.one_line())
+
+    def parts(self) -> list[tuple[str, str]]:
+        """The labelled lines below the first one."""
+        rows = [("where", self.where), ("found", self.found), ("expected", self.expected), ("hint", self.hint)]
+        return [(label, str(value)) for label, value in rows if value not in (None, "")]
+
+    def one_line(self) -> str:
+        return "; ".join([self.what, *(f"{label}: {value}" for label, value in self.parts())])
+
+    def text(self) -> str:
+        """The message as printed on a terminal."""
+        return "\n".join([f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())])
+
+
+class DayError(DaedalusError):
+    """Something wrong with one day's input: that day fails, the others go on."""
+
+    exit_code = EXIT_DAY_FAILED
+
+
+def did_you_mean(name: str, known: object) -> str:
+    """A hint naming the closest of `known`, or an empty string."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(str(name), [str(k) for k in known], n=1)  # type: ignore[attr-defined]
+    return f"did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,1 @@
+"""Entry points that join the stage to the cache."""

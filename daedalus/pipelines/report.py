@@ -1,0 +1,152 @@
+"""What a run did, as an object, as JSON and as lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from daedalus.days import DayRange
+from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
+from daedalus.stagecache.execute import BLOCKED, FAILED, STATES, Outcome
+from daedalus.stagecache.plan import HIT, Verdict
+
+
+@dataclass(frozen=True)
+class Failure:
+    day: str
+    step: str
+    error: str
+
+
+@dataclass
+class RunReport:
+    """The outcome of `run_skeleton_stage`; `as_json()` is what `--json` prints."""
+
+    range: DayRange
+    seconds: float = 0.0
+    days: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=lambda: {"written": 0, "kept": 0})
+    rows: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    plan: list[dict] | None = None
+    empty_days: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_DAY_FAILED if self.days.get("failed") else EXIT_DONE
+
+    def as_json(self) -> dict:
+        found = {
+            "range": [str(self.range.first), str(self.range.last)],
+            "seconds": round(self.seconds, 3),
+            "days": self.days,
+            "steps": self.steps,
+            "partitions": self.partitions,
+            "rows": self.rows,
+            "failures": [vars(failure) for failure in self.failures],
+        }
+        return found if self.plan is None else {**found, "plan": self.plan}
+
+    def lines(self) -> list[str]:
+        """The summary that a person reads, at most 80 columns wide where values allow."""
+        days, steps, rows = self.days, self.steps, self.rows
+        lines = [
+            f"{self.range}: {days['done']} of {days['total']} days done, "
+            f"{days['empty']} empty, {days['failed']} failed, in {self.seconds:.1f} s",
+            "steps       " + ", ".join(f"{count} {state}" for state, count in steps.items() if count),
+            f"partitions  {self.partitions['written']} written, {self.partitions['kept']} kept",
+            f"rows        {rows['read']:,} read, {rows['written']:,} in the output; left out: "
+            f"{rows['null_keys']:,} null keys,\n            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
+        ]
+        for failure in self.failures:
+            lines.append(f"failed      {failure.day} {failure.step}: {failure.error}")
+        if self.failures:
+            lines.append(f"next        mend the input, then run again; daeda explain day {self.failures[0].day}")
+        return lines
+
+
+def report_run(
+    span: DayRange,
+    outcomes: Mapping[str, Outcome],
+    trusted: Mapping[str, dict],
+    *,
+    days: Iterable[str],
+    empty: Iterable[str],
+    written: set[str],
+) -> RunReport:
+    """Sums up a walk. `trusted` are the days that `--resume` took over, with their summaries."""
+    report = RunReport(span)
+    tally = Counter(outcome.state for outcome in outcomes.values())
+    tally["hit"] += sum(summary["steps"] for summary in trusted.values())
+    report.steps = {state: tally[state] for state in STATES}
+    chunks = {day: outcomes[f"chunk@{day}"] for day in days}
+    found_empty = [day for day, chunk in chunks.items() if chunk.good and chunk.counts.get("empty")]
+    report.empty_days = sorted([*empty, *found_empty, *(d for d, s in trusted.items() if s["empty"])])
+    failed = [day for day, chunk in chunks.items() if not chunk.good]
+    report.days = {
+        "total": len(span),
+        "done": len(span) - len(report.empty_days) - len(failed),
+        "empty": len(report.empty_days),
+        "failed": len(failed),
+    }
+    published = [day for day in chunks if day not in failed and day not in found_empty]
+    kept_before = [day for day, summary in trusted.items() if not summary["empty"]]
+    report.partitions = {
+        "written": len(written & set(published)),
+        "kept": len(set(published) - written) + len(kept_before),
+    }
+    report.rows = _rows(outcomes, trusted, chunks.values())
+    report.failures = [
+        Failure(outcome.day or "", outcome.name.partition("@")[0], outcome.error)
+        for outcome in outcomes.values()
+        if outcome.state == FAILED
+    ]
+    return report
+
+
+def _rows(outcomes: Mapping[str, Outcome], trusted: Mapping[str, dict], chunks: Iterable[Outcome]) -> dict[str, int]:
+    """Feed rows of every partition in the range's windows, each counted once, and the rows of the output."""
+    rows: Counter[str] = Counter()
+    seen = {outcome.day for outcome in outcomes.values() if outcome.step == "spine"}
+    for outcome in outcomes.values():
+        if outcome.step == "spine":
+            rows.update({key: outcome.counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")})
+    for day, summary in trusted.items():
+        rows["written"] += summary["written"]
+        if day not in seen:
+            rows.update(summary["rows"])
+    rows["written"] += sum(chunk.counts.get("written", 0) for chunk in chunks if chunk.good)
+    return {key: rows[key] for key in ("read", "null_keys", "duplicates", "strays", "written")}
+
+
+def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
+    """What `--resume` needs to know of a finished day; None when the day is not done."""
+    found = list(outcomes)
+    chunk = next((outcome for outcome in found if outcome.step == "chunk"), None)
+    if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
+        return None
+    spine = next(outcome for outcome in found if outcome.step == "spine")
+    rows = {key: spine.counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")}
+    return {
+        "steps": len(found),
+        "written": chunk.counts.get("written", 0),
+        "empty": bool(chunk.counts.get("empty")),
+        "rows": rows,
+    }
+
+
+def plan_rows(verdicts: Iterable[Verdict]) -> list[dict]:
+    """The `plan` of `--plan --json`: what would run or may run, why, and its expected cost."""
+    return [
+        {
+            "day": verdict.action.day,
+            "step": verdict.action.name.partition("@")[0],
+            "state": verdict.state,
+            "why": [vars(cause) for cause in verdict.why],
+            "expected_seconds": round(verdict.trace.seconds, 4) if verdict.trace else None,
+        }
+        for verdict in verdicts
+        if verdict.state != HIT
+    ]

@@ -1,0 +1,130 @@
+"""`run_skeleton_stage()`: the skeleton stage over a range of days, through the stage cache."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from daedalus import digest
+from daedalus.days import Day, DayRange, parse_range
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.report import RunReport, day_summary, plan_rows, report_run
+from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
+from daedalus.stagecache.execute import Interrupted, Outcome, Walk
+from daedalus.stagecache.plan import HIT, make_plan
+from daedalus.stagecache.progress import Progress
+
+
+def run_skeleton_stage(
+    settings: Settings | None = None,
+    range: str | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    plan: bool = False,
+    model: str | None = None,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Computes what changed and publishes the partitions of a range of days.
+
+    `range` is as on the command line; None is the config's feed_start..feed_end, or with `resume` the
+    range of the last unfinished run. With `plan` nothing runs. `model` lands in the run's record.
+
+    Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
+    fail do not raise: they are in the report.
+    """
+    settings, progress = settings or Settings(), progress or Progress()
+    began = time.perf_counter()
+    if range:
+        parse_range(range)
+    with opened(settings) as workspace:
+        run = _Run(workspace, progress, model)
+        report = run.plan(range, force) if plan else run.execute(range, resume=resume, force=force)
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+class _Run:
+    """One run in an opened workspace."""
+
+    def __init__(self, workspace: Workspace, progress: Progress, model: str | None) -> None:
+        self._workspace, self._progress, self._model = workspace, progress, model
+
+    def plan(self, range: str | None, force: bool) -> RunReport:
+        span = self._workspace.range(range)
+        graph = self._workspace.graph(list(span), reconcile=False)
+        verdicts = make_plan(graph.actions, self._workspace.traces, force)
+        report = RunReport(span, plan=plan_rows(verdicts), empty_days=[str(day) for day in graph.empty])
+        waiting = {v.action.day for v in verdicts if v.state != HIT}
+        report.steps = {state: sum(v.state == state for v in verdicts) for state in ("hit", "run", "maybe")}
+        report.days = {"total": len(span), "done": sum(str(d) not in waiting for d in graph.days),
+                       "empty": len(graph.empty), "failed": 0}  # fmt: skip
+        report.rows = dict.fromkeys(("read", "null_keys", "duplicates", "strays", "written"), 0)
+        return report
+
+    def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
+        workspace, traces = self._workspace, self._workspace.traces
+        span, trusted = workspace.range(range), {}
+        if resume:
+            span, trusted = self._take_up(range, span)
+        skip = frozenset(Day.fromisoformat(day) for day in trusted)
+        graph = workspace.graph(list(span), reconcile=True, skip=skip)
+        run = uuid.uuid4().hex
+        traces.start_run(run, self._request(span))
+        for day, summary in trusted.items():
+            traces.finish_day(run, day, summary)
+        outcomes = self._walk(run, graph, force)
+        for day in graph.empty:
+            workspace.partitions.remove(str(day))
+        report = report_run(
+            span, outcomes, trusted, days=[str(d) for d in graph.days], empty=[str(d) for d in graph.empty],
+            written=workspace.partitions.written,
+        )  # fmt: skip
+        traces.finish_run(run, "failed" if report.failures else "done")
+        return report
+
+    def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
+        traces = self._workspace.traces
+
+        def day_done(day: str, outcomes: Sequence[Outcome]) -> None:
+            if summary := day_summary(outcomes):
+                traces.finish_day(run, day, summary)
+
+        if graph.feed.ignored:
+            self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")
+        walk = Walk(
+            graph.actions, traces, workers=self._workspace.config.runtime.day_workers, force=force,
+            progress=self._progress, day_done=day_done, interrupt=self._workspace.ducks.interrupt,
+        )  # fmt: skip
+        try:
+            return walk.execute([str(day) for day in graph.days])
+        except Interrupted:
+            raise
+        except DaedalusError:
+            traces.finish_run(run, "refused")
+            raise
+
+    def _request(self, span: DayRange) -> dict:
+        """What must be the same for the finished days of an unfinished run to be trusted."""
+        runtime = self._workspace.config.runtime
+        config = self._workspace.config
+        meaning = digest.of_text(repr((config.catalog, runtime, config.aggregations)))
+        return {"range": str(span), "meaning": meaning, "model": self._model}
+
+    def _take_up(self, range: str | None, span: DayRange) -> tuple[DayRange, dict[str, dict]]:
+        """The range of the last unfinished run, and its finished days; nothing of it if the config changed."""
+        last = self._workspace.traces.last_run()
+        if last is None or last[1] != "unfinished":
+            self._progress.say("nothing to resume: the last run finished; this is a plain run")
+            return span, {}
+        run, _, request = last
+        if range is None:
+            span = parse_range(request["range"])
+        if request["meaning"] != self._request(span)["meaning"]:
+            self._progress.say("the config changed since the unfinished run; its days are looked at again")
+            return span, {}
+        finished = self._workspace.traces.finished_days(run)
+        trusted = {day: summary for day, summary in finished.items() if Day.fromisoformat(day) in span}
+        self._progress.say(f"resuming {request['range']}: {len(trusted)} of {len(span)} days were finished")
+        return span, trusted

@@ -1,0 +1,189 @@
+"""What every command opens: config, cache, inputs, and the graph of actions over a range of days."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daedalus import digest
+from daedalus.config import Config, load_config
+from daedalus.config.columns import referenced_views
+from daedalus.days import ONE_DAY, Day, DayRange, parse_range
+from daedalus.errors import DaedalusError
+from daedalus.skeleton.columns import check_types
+from daedalus.skeleton.engine import Ducks
+from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, look_at_view
+from daedalus.skeleton.pipeline import Pipeline, Pool, Sources
+from daedalus.skeleton.pool import newest_manifest
+from daedalus.skeleton.publish import Partitions
+from daedalus.skeleton.qids import QidMap
+from daedalus.stagecache.action import Action
+from daedalus.stagecache.files import FileDigests
+from daedalus.stagecache.store import Scratch, Store
+from daedalus.stagecache.trace import Traces
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line may set over the config; None leaves the config's value."""
+
+    config: str = "config"
+    cache_root: str | None = None
+    output_root: str | None = None
+    day_workers: int | None = None
+    entity_spine_chunk_rows: int | None = None
+
+    def applied(self) -> Config:
+        """The config of the folder with these values in it. Raises DaedalusError."""
+        config = load_config(self.config)
+        import msgspec
+
+        given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k != "config"}
+        for key in ("day_workers", "entity_spine_chunk_rows"):
+            if key in given and given[key] < 1:
+                option = "--" + key.replace("_", "-")
+                raise DaedalusError("a number that is too small", where=option, found=given[key], expected="at least 1")
+        return dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
+
+
+@dataclass
+class Graph:
+    """The actions of some days, and those days of the range that have none."""
+
+    actions: list[Action]
+    days: list[Day]
+    empty: list[Day]
+    feed: Feed
+
+
+class Workspace:
+    """An opened cache and output root for one config."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cache_root, self.output_root = Path(config.runtime.cache_root), Path(config.runtime.output_root)
+        _make_folder(self.cache_root, "--cache-root")
+        self.scratch = Scratch(self.cache_root / "tmp")
+        self.traces = Traces(self.cache_root / "traces.db")
+        self.digests = FileDigests(self.traces)
+        self.store = Store(self.cache_root, self.scratch, self.digests)
+        duckdb_config: dict[str, Any] = dict(config.runtime.compute.duckdb_config)
+        spill = duckdb_config.pop("temp_directory", None)
+        folder = Path(spill) / self.scratch.folder.name if spill else self.scratch.folder / "spill"
+        self.ducks = Ducks({**duckdb_config, "temp_directory": str(folder)})
+        self._output: tuple[Scratch, Partitions, QidMap] | None = None
+
+    @property
+    def _outputs(self) -> tuple[Scratch, Partitions, QidMap]:
+        if self._output is None:
+            _make_folder(self.output_root, "--output-root")
+            scratch = Scratch(self.output_root, ".daeda-")
+            partitions = Partitions(self.output_root, scratch, self.digests)
+            self._output = (scratch, partitions, QidMap(self.output_root, scratch, self.digests, self.traces, self.ducks))
+        return self._output
+
+    @property
+    def partitions(self) -> Partitions:
+        return self._outputs[1]
+
+    def range(self, text: str | None) -> DayRange:
+        """The days asked for, or the config's."""
+        if text:
+            return parse_range(text)
+        runtime = self.config.runtime
+        return DayRange(parse_range(str(runtime.feed_start)).first, parse_range(str(runtime.feed_end)).last)
+
+    def graph(self, days: Sequence[Day], *, reconcile: bool, skip: frozenset[Day] = frozenset()) -> Graph:
+        """Looks at all inputs of `days` and builds their actions, but for the target days in `skip`.
+
+        With `reconcile` a qid map that is not ours is brought in line with the partitions.
+        Raises DaedalusError (exit 2) for inputs that no day can do without.
+        """
+        folder, inputs = FeedFolder(self.config), Inputs(self.digests, self.traces)
+        spine = self.config.runtime.spine
+        views = {name: look_at_view(inputs, self.config, name) for name in referenced_views(self.config)}
+        check_types(self.config, views)
+        wanted = [day for day in days if day not in skip]
+        feed = folder.look(inputs, self._feed_days(folder, wanted))
+        _refuse_all_bad(feed)
+        sources = Sources(feed, sorted(folder.days), views, self._pool(inputs))
+        present = [d for d in wanted if any(d + i * ONE_DAY in folder.days for i in range(spine.lateness_days + 1))]
+        _, partitions, qids = self._outputs
+        lineage = None
+        if self._has_sessions(folder, feed, inputs, days):
+            lineage = qids.lineage(reconcile=reconcile)
+        pipeline = Pipeline(
+            self.config, sources, store=self.store, partitions=partitions, qids=qids, ducks=self.ducks,
+            lineage=lineage, chunk_rows=self.config.runtime.entity_spine_chunk_rows,
+        )  # fmt: skip
+        actions = pipeline.build(present)
+        return Graph(actions, present, [day for day in wanted if day not in set(present)], feed)
+
+    def _feed_days(self, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:
+        """Partitions that the days read: their windows, what may come late, and all of the past for history."""
+        if not days:
+            return []
+        spine = self.config.runtime.spine
+        first = days[0] - spine.lookback_days * ONE_DAY
+        if any(aggregation.cumulative for aggregation in self.config.aggregations):
+            first = min(first, min(folder.days))
+        last = days[-1] + spine.lateness_days * ONE_DAY
+        return [day for day in sorted(folder.days) if first <= day <= last]
+
+    def _has_sessions(self, folder: FeedFolder, feed: Feed, inputs: Inputs, days: Sequence[Day]) -> bool:
+        """Whether any feed partition of the range, the run's or the config's, has feed_session."""
+        configured = set(self.range(None)) | set(days)
+        if feed.has_sessions([day for day in feed.partitions if day in configured]):
+            return True
+        rest = [day for day in folder.days if day in configured and day not in feed.partitions]
+        return folder.look(inputs, rest).has_sessions(rest)
+
+    def _pool(self, inputs: Inputs) -> Pool | None:
+        coverage = self.config.runtime.embedding_coverage_filter
+        if not coverage.enabled:
+            return None
+        where = self.config.where("training/runtime.yaml", "embedding_coverage_filter")
+        manifest = newest_manifest(coverage.uri, coverage.table, where)
+        content, _ = inputs.digest(manifest)
+        return Pool(digest.of_json([manifest.name, content]))
+
+    def close(self) -> None:
+        self.ducks.close()
+        if self._output:
+            self._output[0].close()
+        self.scratch.close()
+        self.traces.close()
+
+
+@contextmanager
+def opened(settings: Settings, change: Callable[[Config], Config] = lambda config: config) -> Iterator[Workspace]:
+    """A workspace that is closed, and its unfinished files removed, whatever happens."""
+    workspace = Workspace(change(settings.applied()))
+    try:
+        yield workspace
+    finally:
+        workspace.close()
+
+
+def _make_folder(folder: Path, option: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DaedalusError("a folder cannot be made", where=f"{option}: {folder}", found=error.strerror) from None
+    if not os.access(folder, os.W_OK):
+        raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", expected="write permission")
+
+
+def _refuse_all_bad(feed: Feed) -> None:
+    """One bad file fails its day; a feed in which no file is good is refused."""
+    files = [file for files in feed.partitions.values() for file in files]
+    if files and all(file.error for file in files):
+        error = files[0].error
+        assert error is not None
+        raise DaedalusError(f"no feed file can be used; the first: {error.what}", where=error.where,
+                            found=error.found, expected=error.expected, hint=error.hint)  # fmt: skip

@@ -1,0 +1,1 @@
+"""The skeleton stage: what each step computes. It knows nothing of stores or traces."""

@@ -1,0 +1,69 @@
+"""Types against config: what can only be checked once the views' files have been looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daedalus.config import AGGREGATIONS, RUNTIME, Config
+from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
+from daedalus.errors import DaedalusError
+from daedalus.skeleton.inputs import ViewInput
+from daedalus.skeleton.types import is_integer, is_time
+
+
+def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
+    """Raises DaedalusError (exit 2) naming file and key path."""
+    _flattened(config, views)
+    _times(config, views)
+    _filters(config, views)
+
+
+def _type_of(ref: str, views: Mapping[str, ViewInput]) -> str:
+    parsed = Ref.parse(ref)
+    assert parsed is not None
+    return views[parsed.view].types[parsed.feature]
+
+
+def _refuse(config: Config, file: str, key: str, what: str, found: str, expected: str) -> None:
+    raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected)
+
+
+def _flattened(config: Config, views: Mapping[str, ViewInput]) -> None:
+    enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
+    for i, aggregation in enumerate(config.aggregations):
+        if aggregation.column not in enriched:
+            continue
+        kind = _type_of(enriched[aggregation.column], views)
+        if aggregation.agg == "flatten_distinct" and not kind.endswith("[]"):
+            key = f"aggregations[{i}].column"
+            _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", f"{aggregation.column}: {kind}", "a list")
+
+
+def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
+    recent = config.runtime.recent_published
+    refs = [(f"ages.{age}", ref) for age, ref in config.runtime.ages.items()]
+    refs += [("recent_published.published_at", recent.published_at)] if recent else []
+    for key, ref in refs:
+        if not is_time(kind := _type_of(ref, views)):
+            _refuse(config, RUNTIME, key, "not a time", f"{ref}: {kind}", "a TIMESTAMP or DATE feature")
+    if recent and not is_integer(kind := _type_of(recent.author, views)):
+        _refuse(config, RUNTIME, "recent_published.author", "not a user id", f"{recent.author}: {kind}", "BIGINT")
+
+
+def _filters(config: Config, views: Mapping[str, ViewInput]) -> None:
+    known = makers(config)
+    for column, values in config.runtime.content_filter.drop.items():
+        maker = known[column][0]
+        kind = SPINE_COLUMNS.get(column, "INTEGER") if maker.kind != "feature" else views[maker.source].types[column]
+        for j, value in enumerate(values):
+            if not _comparable(kind, value):
+                key = f"content_filter.drop.{column}[{j}]"
+                _refuse(config, RUNTIME, key, "a value of another type than its column", repr(value), f"{column}: {kind}")
+
+
+def _comparable(kind: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind == "BOOLEAN"
+    if isinstance(value, int | float):
+        return is_integer(kind) or kind in ("FLOAT", "DOUBLE", "UBIGINT") or kind.startswith("DECIMAL")
+    return kind == "VARCHAR"

@@ -1,0 +1,69 @@
+"""Which attributes: views as the latest row per entity, and the enriched events that rolling reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from daedalus.skeleton.spine import Schema, covered_spine
+from daedalus.skeleton.sql import TIME, Sql, columns, in_list, name
+from daedalus.skeleton.types import read_as
+
+
+def read_view(
+    groups: Sequence[Schema], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool
+) -> Sql:
+    """A view's latest row per entity, or with `every_version` the last row of each entity and time.
+
+    Files of one schema are bound as `view_i`, in path order within and by `file_order` across.
+    `types` are the columns' types over all files. A NULL time is older than any other; equal times:
+    the last in (path, row number) order wins; a NULL entity is ignored.
+    """
+    wanted = [column for column in types if column != entity]
+
+    def group(i: int, schema: Schema) -> str:
+        read = [f"{read_as(column, schema.get(column), types[column])} AS {name(column)}" for column in wanted]
+        time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
+        key = read_as(entity, schema.get(entity), types[entity])
+        place = "list_position(getvariable('view_files'), filename) AS place, file_row_number AS line"
+        return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM view_{i}"
+
+    rows = " UNION ALL ".join(group(i, schema) for i, schema in enumerate(groups))
+    version = f"{name(entity)}, {TIME}" if every_version else name(entity)
+    return Sql(f"""
+        SELECT {name(entity)}, {TIME}, {columns(wanted)} FROM ({rows}) WHERE {name(entity)} IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY {version} ORDER BY {TIME} DESC NULLS LAST, place DESC, line DESC) = 1
+        ORDER BY {name(entity)}, {TIME} NULLS FIRST""")
+
+
+def preload_filtered_features(entity: str, features: Sequence[str], *, filtered: bool, as_of_day: bool) -> Sql:
+    """One row per entity of a feed day's covered spine that `view` knows, with all features.
+
+    With `as_of_day` the latest row before the end of the day (variable `day_start`); a NULL time always qualifies.
+    """
+    ids = f"SELECT DISTINCT s.{name(entity)} FROM {covered_spine(filtered)}"
+    past = f"AND ({TIME} IS NULL OR {TIME} < getvariable('day_start') + INTERVAL 1 DAY)" if as_of_day else ""
+    last = f"QUALIFY row_number() OVER (PARTITION BY {name(entity)} ORDER BY {TIME} DESC NULLS LAST) = 1"
+    kept = columns([entity, *(feature for feature in features if feature != entity)])
+    return Sql(f"""
+        SELECT {kept} FROM "view" WHERE {name(entity)} IN ({ids}) {past}
+        {last if as_of_day else ""} ORDER BY {name(entity)}""")
+
+
+def enrich_spine_for_rolling(
+    events: Sequence[str], column: str, *, filtered: bool, entity: str = "", flatten: bool = False, contributor: bool = False
+) -> Sql:
+    """A feed day's events that one aggregation sees: user_id, ts, value, and the event's artwork_id for `contributor`.
+
+    With `entity` the value comes from `features` of that entity, else from the spine. NULL values are left out.
+    """
+    source = covered_spine(filtered)
+    value = f"s.{name(column)}"
+    if entity:
+        source += f" JOIN features f ON f.{name(entity)} = s.{name(entity)}"
+        value = f"f.{name(column)}"
+    own = ", s.artwork_id AS artwork_id" if contributor else ""
+    rows = f"""
+        SELECT s.user_id AS user_id, s.event_timestamp AS ts, {f"unnest({value})" if flatten else value} AS value{own}
+        FROM {source} WHERE {in_list("s.event", events)}"""
+    order = "user_id, ts, value" + (", artwork_id" if contributor else "")
+    return Sql(f"SELECT * FROM ({rows}) WHERE value IS NOT NULL ORDER BY {order}")

@@ -1,0 +1,138 @@
+"""What came before: rolling and cumulative aggregations, dislike history, recently published artworks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from daedalus.skeleton.spine import Schema, build_time_window_entity_spine
+from daedalus.skeleton.sql import POSITION, TIME, Sql, name
+
+SelfRule = Literal["", "value", "event"]  # nothing excluded; values equal to the row's artwork; its events
+
+
+@dataclass(frozen=True)
+class Rolling:
+    """An aggregation over the events of a row's user that lie strictly before the row.
+
+    `windows` are (output column, seconds), or (output column, None) for all of the past.
+    """
+
+    agg: Literal["list", "distinct", "flatten_distinct", "count"]
+    windows: tuple[tuple[str, int | None], ...]
+    without_self: SelfRule = ""
+    max_items: int | None = None
+
+    @property
+    def distinct(self) -> bool:
+        return self.agg in ("distinct", "flatten_distinct")
+
+    @property
+    def longest(self) -> int | None:
+        seconds = [s for _, s in self.windows]
+        return None if None in seconds else max(s for s in seconds if s is not None)
+
+
+def rolling_sql(rolling: Rolling) -> Sql:
+    """One column per window, in the order of `rows` (user_id, artwork_id, event_timestamp), from `events`.
+
+    `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the
+    longest window is listed: newest first, a shorter window's list is a prefix of it, so it is sliced.
+    """
+    body = _counts(rolling) if rolling.agg == "count" else _lists(rolling)
+    return Sql(f"{body} ORDER BY r.{POSITION}")
+
+
+def _visible(rolling: Rolling, also: str = "") -> str:
+    """FROM clause: each row with the events that it sees."""
+    clauses = ["e.user_id = r.user_id", "e.ts < r.event_timestamp"]
+    if rolling.longest is not None:
+        clauses.append(f"e.ts >= r.event_timestamp - INTERVAL {rolling.longest} SECOND")
+    if rolling.without_self:
+        clauses.append("e.artwork_id <> r.artwork_id" if rolling.without_self == "event" else "e.value <> r.artwork_id")
+    return "JOIN {events} e ON " + " AND ".join([*clauses, *([also] if also else [])])
+
+
+def _within(seconds: int | None) -> str:
+    """Counts what lies in a window, out of what lies in the longest."""
+    return "count(*)" if seconds is None else f"count(*) FILTER (ts >= t - INTERVAL {seconds} SECOND)"
+
+
+def _counts(rolling: Rolling) -> str:
+    sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
+    found = ", ".join(f"coalesce(g.n{i}, 0) AS {name(out)}" for i, (out, _) in enumerate(rolling.windows))
+    seen = _visible(rolling).format(events="events")
+    return f"""
+        WITH seen AS (SELECT r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts FROM rows r {seen}),
+        g AS (SELECT target, {sizes} FROM seen GROUP BY target)
+        SELECT {found} FROM rows r LEFT JOIN g ON g.target = r.{POSITION}"""
+
+
+def _lists(rolling: Rolling) -> str:
+    limit = "" if rolling.max_items is None else f", {rolling.max_items}"
+    sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
+    found = ", ".join(
+        f"coalesce(g.items[1:least(g.n{i}{limit})], []) AS {name(out)}" for i, (out, _) in enumerate(rolling.windows)
+    )
+    return f"""
+        WITH {_seen(rolling)},
+        g AS (SELECT target, list(value ORDER BY ts DESC, value) AS items, {sizes} FROM seen GROUP BY target)
+        SELECT {found} FROM rows r LEFT JOIN g ON g.target = r.{POSITION}"""
+
+
+def _seen(rolling: Rolling) -> str:
+    """CTEs that end in `seen` (target, t, ts, value): one row per row and listed value."""
+    taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.value AS value"
+    if not rolling.distinct:
+        return f"seen AS (SELECT {taken}, e.ts AS ts FROM rows r {_visible(rolling).format(events='events')})"
+    if rolling.without_self == "event":  # which occurrence is the latest depends on the row
+        pairs = f"SELECT {taken}, e.ts AS ts FROM rows r {_visible(rolling).format(events='events')}"
+        return f"seen AS (SELECT target, value, max(ts) AS ts, any_value(t) AS t FROM ({pairs}) GROUP BY target, value)"
+    # An occurrence is the latest one that a row sees iff the value's next one is not before the row.
+    latest = _visible(rolling, "(e.next IS NULL OR e.next >= r.event_timestamp)").format(events="occurrences")
+    return f"""
+        occurrences AS (SELECT *, lead(ts) OVER (PARTITION BY user_id, value ORDER BY ts) AS next
+            FROM (SELECT DISTINCT user_id, ts, value FROM events)),
+        seen AS (SELECT {taken}, e.ts AS ts FROM rows r {latest})"""
+
+
+def inject_dislike_history(
+    groups: Sequence[tuple[Schema, bool]],
+    events: Sequence[str],
+    column: str,
+    *,
+    lateness_days: int,
+    deduplicate: bool,
+    platforms: Mapping[str, int],
+    contributor: bool,
+) -> Sql:
+    """A feed day's events for a cumulative aggregation, from the feed itself: no coverage filter applies."""
+    spine = build_time_window_entity_spine(
+        groups, lateness_days=lateness_days, deduplicate=deduplicate, platforms=platforms, events=events
+    )
+    own = ", artwork_id" if contributor else ""
+    order = "user_id, ts, value" + own
+    kept = f"SELECT user_id, event_timestamp AS ts, {name(column)} AS value{own} FROM clean"
+    return Sql(f"SELECT * FROM ({kept}) WHERE value IS NOT NULL ORDER BY {order}", spine.prepare)
+
+
+def gather_history(contributor: bool) -> Sql:
+    """Several days' history in one artifact, so that a long past is read in a few files."""
+    kept = "user_id, ts, value" + (", artwork_id" if contributor else "")
+    return Sql(f"SELECT {kept} FROM events ORDER BY {kept}")
+
+
+def list_published(published_at: str, author: str, *, every_version: bool) -> Sql:
+    """The latest row of every artwork of `view` as an event of its author: user_id, ts, value."""
+    newest = f"row_number() OVER (PARTITION BY artwork_id ORDER BY {TIME} DESC NULLS LAST) = 1"
+    rows = f'(SELECT * FROM "view" QUALIFY {newest})' if every_version else '"view"'
+    return Sql(f"""
+        SELECT CAST({name(author)} AS BIGINT) AS user_id, {name(published_at)} AS ts, artwork_id AS value FROM {rows}
+        WHERE {name(author)} IS NOT NULL AND {name(published_at)} IS NOT NULL
+        ORDER BY user_id, ts, value""")
+
+
+def compute_user_recent_published_artworks(column: str, window: int, max_items: int | None) -> Sql:
+    """What the row's user published within `window` seconds before it: a list over publications as `events`."""
+    return rolling_sql(Rolling("list", ((column, window),), max_items=max_items))

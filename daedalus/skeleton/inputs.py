@@ -1,0 +1,258 @@
+"""What there is to read: feed partitions, view files and their columns, by digest and schema."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daedalus.config import CATALOG, Config
+from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.schema import View
+from daedalus.days import ONE_DAY, Day
+from daedalus.errors import DaedalusError, DayError
+from daedalus.skeleton.ports import Digests, Facts
+from daedalus.skeleton.spine import CODES
+from daedalus.skeleton.types import canonical, fits, is_integer, is_time, type_name, widen
+
+_PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A parquet file as it was when looked at. `schema` maps columns to DuckDB types."""
+
+    path: Path
+    label: str
+    digest: str
+    stamp: Any
+    schema: Mapping[str, str]
+    error: DaedalusError | None = None
+
+    def unchanged(self) -> None:
+        """Raises DayError when the file is no longer what was looked at."""
+        try:
+            same = type(self.stamp).of(self.path) == self.stamp
+        except OSError:
+            same = False
+        if not same:
+            raise DayError("an input file changed while it was being read", where=str(self.path), hint="run again")
+
+
+class Inputs:
+    """Looks at input files, each at most once a run."""
+
+    def __init__(self, digests: Digests, facts: Facts) -> None:
+        self._digests, self._facts = digests, facts
+
+    def digest(self, path: Path) -> tuple[str, Any]:
+        return self._digests.of(path)
+
+    def look(self, path: Path, label: str, check: Callable[[Path, Mapping[str, str]], None]) -> InputFile:
+        """Digest and schema of a file; what `check` raises, or an unreadable footer, becomes its `error`."""
+        try:
+            content, stamp = self._digests.of(path)
+        except OSError as error:
+            return InputFile(path, label, "unreadable", None, {}, _unreadable(path, error.strerror))
+        try:
+            schema = self._schema(path, content)
+            check(path, schema)
+        except DaedalusError as error:
+            return InputFile(path, label, content, stamp, {}, error)
+        return InputFile(path, label, content, stamp, schema)
+
+    def _schema(self, path: Path, content: str) -> dict[str, str]:
+        key = f"schema:{content}"
+        known = self._facts.fact(key)
+        if known is None:
+            known = _read_schema(path)
+            self._facts.remember_fact(key, known)
+        return known
+
+
+def _unreadable(path: Path, why: object) -> DayError:
+    return DayError(
+        "a parquet file cannot be read",
+        where=str(path),
+        found=" ".join(str(why).split())[:200],
+        expected="a whole parquet file",
+        hint="restore or remove the file, then run again",
+    )
+
+
+def _read_schema(path: Path) -> dict[str, str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+    return {field.name: type_name(field.type) for field in schema}
+
+
+# The feed
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The feed's partitions, by day; `ignored` are folders whose name is no day."""
+
+    partitions: Mapping[Day, tuple[InputFile, ...]]
+    ignored: tuple[str, ...]
+
+    def files(self, day: Day, lateness_days: int) -> list[tuple[InputFile, bool]]:
+        """Files that may hold rows of `day`, and whether each lies in the day's own partition."""
+        late = [day + i * ONE_DAY for i in range(lateness_days + 1)]
+        return [(file, partition == day) for partition in late for file in self.partitions.get(partition, ())]
+
+    def has_sessions(self, days: Sequence[Day]) -> bool:
+        return any("feed_session" in file.schema for day in days for file in self.partitions.get(day, ()))
+
+
+class FeedFolder:
+    """The hive tree at `feed.path`, listed once; its files are looked at when a day asks for them."""
+
+    def __init__(self, config: Config) -> None:
+        self.root = Path(config.catalog.feed.path)
+        where = config.where(CATALOG, "feed.path")
+        if not self.root.is_dir():
+            raise DaedalusError("the feed folder is not there", where=where, found=self.root, expected="a folder")
+        self.days: dict[Day, list[str]] = {}
+        self.ignored: list[str] = []
+        for entry in sorted(os.scandir(self.root), key=lambda e: e.name):
+            match = _PARTITION.fullmatch(entry.name)
+            day = _date(match[1]) if match else None
+            if day is None:
+                if entry.name.startswith("dt="):
+                    self.ignored.append(entry.name)
+                continue
+            names = sorted(n for n in os.listdir(entry.path) if n.endswith(".parquet") and not n.startswith("."))
+            if names:
+                self.days[day] = [f"{entry.name}/{n}" for n in names]
+        if not self.days:
+            expected = "partitions named dt=YYYY-MM-DD with *.parquet files"
+            raise DaedalusError("the feed has no partitions", where=where, found=self.root, expected=expected)
+
+    def look(self, inputs: Inputs, days: Sequence[Day]) -> Feed:
+        """Digests and schemas of the partitions of `days`."""
+        partitions = {
+            day: tuple(inputs.look(self.root / label, label, check_feed_schema) for label in self.days[day])
+            for day in days
+            if day in self.days
+        }
+        return Feed(partitions, tuple(self.ignored))
+
+
+def _date(text: str) -> Day | None:
+    try:
+        return Day.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def check_feed_schema(path: Path, schema: Mapping[str, str]) -> None:
+    """Raises DayError naming file, column and both types when a column cannot be what the spine needs."""
+    for column in REQUIRED_COLUMNS:
+        if column not in schema:
+            found = ", ".join(schema)
+            raise DayError("a required feed column is missing", where=f"{path}: {column}", found=found, expected=column)
+    for column, wanted in SPINE_COLUMNS.items():
+        found = schema.get(column, "NULL")
+        coded = column in CODES and (is_integer(found) or found == "VARCHAR")
+        if not coded and not fits(found, wanted):
+            also = " or VARCHAR" if column in CODES else ""
+            raise DayError(
+                "a feed column has a type that cannot be widened",
+                where=f"{path}: {column}",
+                found=found,
+                expected=f"{wanted}{also}",
+                hint="rewrite the file with that type",
+            )
+
+
+# Views
+
+
+@dataclass(frozen=True)
+class ViewInput:
+    """A view's files, in path order, and the types of its entity and features over all of them."""
+
+    name: str
+    view: View
+    files: tuple[InputFile, ...]
+    types: Mapping[str, str]
+
+    def groups(self) -> list[tuple[Mapping[str, str], list[InputFile]]]:
+        """Files by the schema of the columns that are read."""
+        read = [*self.types, self.view.timestamp_field]
+        return group_by_schema(self.files, read)
+
+
+def group_by_schema(
+    files: Sequence[InputFile], columns: Sequence[str]
+) -> list[tuple[Mapping[str, str], list[InputFile]]]:
+    groups: dict[tuple, list[InputFile]] = {}
+    for file in files:
+        groups.setdefault(tuple((c, file.schema[c]) for c in columns if c in file.schema), []).append(file)
+    return [(dict(schema), files) for schema, files in groups.items()]
+
+
+def look_at_view(inputs: Inputs, config: Config, name: str) -> ViewInput:
+    """Raises DaedalusError (exit 2) when the view's files are missing, unreadable or of the wrong types."""
+    view = config.catalog.views[name]
+    where = config.where(CATALOG, f"views.{name}")
+    root = _fixed_prefix(view.source)
+    paths = [Path(p) for p in sorted(glob.glob(view.source, recursive=True)) if os.path.isfile(p)]
+    if not paths:
+        found = f"no file at {view.source}"
+        raise DaedalusError(f"the view {name} has no files", where=f"{where}.source", found=found, expected="parquet files")
+    files = [inputs.look(path, os.path.relpath(path, root), lambda path, schema: None) for path in paths]
+    for file in files:
+        if file.error:
+            raise DaedalusError(f"the view {name} cannot be read", where=file.error.where, found=file.error.found,
+                                expected=file.error.expected, hint=file.error.hint)  # fmt: skip
+    types = {column: _view_type(where, column, files) for column in dict.fromkeys([view.entity, *view.features])}
+    _check_view(where, view, types, _view_type(where, view.timestamp_field, files))
+    return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
+
+
+def _fixed_prefix(pattern: str) -> str:
+    """The folder above the first wildcard: labels below it do not change when the data moves."""
+    parts = Path(pattern).parts
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return str(Path(*parts[:fixed])) if fixed else "."
+
+
+def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
+    kind, first = None, None
+    for file in files:
+        if column not in file.schema:
+            continue
+        wider = file.schema[column] if kind is None else widen(kind, file.schema[column])
+        if wider is None:
+            raise DaedalusError(
+                "a view's column has types that cannot be widened",
+                where=f"{file.path}: {column}",
+                found=file.schema[column],
+                expected=f"{kind}, as in {first}",
+            )
+        kind, first = wider, first or file.path
+    if kind is None:
+        found = ", ".join(sorted({name for file in files for name in file.schema}))
+        raise DaedalusError("a view's column is in none of its files", where=f"{where}: {column}", found=found, expected=column)
+    return kind
+
+
+def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str) -> None:
+    if not is_time(timestamp) and timestamp != "NULL":
+        at = f"{where}.timestamp_field: {view.timestamp_field}"
+        raise DaedalusError("a view's timestamp field is no time", where=at, found=timestamp, expected="TIMESTAMP")
+    wanted, found = SPINE_COLUMNS[view.entity], types[view.entity]
+    if not fits(found, wanted):
+        at = f"{where}.entity: {view.entity}"
+        raise DaedalusError("a view's entity has another type than the feed's", where=at, found=found, expected=wanted)

@@ -1,0 +1,53 @@
+"""The embedding pool: ids only, out of a LanceDB table. Vectors are never read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from daedalus.errors import DaedalusError
+from daedalus.skeleton.sql import Sql
+
+# Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
+POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+
+
+def newest_manifest(uri: str, table: str, where: str) -> Path:
+    """The Lance manifest of the table's newest version. Raises DaedalusError when there is none.
+
+    Lance names manifests either by version, or by 2^64-1 minus the version in 20 digits so that the newest sorts first.
+    """
+    folder = Path(uri) / f"{table}.lance" / "_versions"
+    versions = [path for path in folder.glob("*.manifest") if path.stem.isdigit()]
+    if not versions:
+        raise DaedalusError(
+            "the embedding pool is not there",
+            where=where,
+            found=f"no Lance table at {folder.parent}",
+            expected="a LanceDB folder with that table",
+        )
+    return max(versions, key=lambda path: _version(path.stem))
+
+
+def _version(stem: str) -> int:
+    return (1 << 64) - 1 - int(stem) if len(stem) == 20 else int(stem)
+
+
+def read_pool_ids(uri: str, table: str, id_column: str, where: str) -> Any:
+    """A stream of record batches with one column, `id`."""
+    import lancedb
+    import pyarrow as pa
+
+    pool = lancedb.connect(uri).open_table(table)
+    kinds = {field.name: field.type for field in pool.schema}
+    if id_column not in kinds or not pa.types.is_integer(kinds[id_column]):
+        raise DaedalusError(
+            "the embedding pool has no such id column",
+            where=f"{where}.id_column",
+            found=f"{id_column}: {kinds.get(id_column, 'missing')}",
+            expected=f"an integer column of {table}: {', '.join(kinds)}",
+        )
+    stream = pool.search().select([id_column]).limit(pool.count_rows()).to_batches()
+    schema = pa.schema([pa.field("id", kinds[id_column])])
+    batches = (pa.record_batch([batch.column(id_column)], schema=schema) for batch in stream)
+    return pa.RecordBatchReader.from_batches(schema, batches)

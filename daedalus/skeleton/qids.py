@@ -1,0 +1,179 @@
+"""`qid_map.parquet`: one number for every feed_session that ever reached the output. It only grows.
+
+The map is written before the partitions that use it. When it is not the file that we wrote last, it
+is reconciled with what the partitions hold before anything else is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from daedalus.durable import move_file
+from daedalus.errors import DaedalusError
+from daedalus.skeleton.engine import Bindings, Duck, Ducks
+from daedalus.skeleton.ports import Digests, Facts, Scratch
+from daedalus.skeleton.sql import POSITION, ROW, Sql
+
+_SESSIONS = f"""
+    SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
+    FROM attributes a JOIN spine s ON s.{POSITION} = a.{ROW} WHERE s.feed_session IS NOT NULL GROUP BY 1"""
+# New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
+NEW_QIDS = Sql(f"""
+    SELECT feed_session, (SELECT coalesce(max(qid), -1) FROM qid_map)
+        + row_number() OVER (ORDER BY first_seen, feed_session) AS qid
+    FROM ({_SESSIONS}) WHERE feed_session NOT IN (SELECT feed_session FROM qid_map) ORDER BY qid""")
+GROWN_MAP = Sql("SELECT feed_session, qid FROM qid_map UNION ALL SELECT feed_session, qid FROM added ORDER BY qid")
+DAY_QIDS = Sql(f"""
+    SELECT m.feed_session AS feed_session, m.qid AS qid FROM qid_map m JOIN ({_SESSIONS}) d
+    ON d.feed_session = m.feed_session ORDER BY feed_session""")
+
+_PAIRS = "SELECT DISTINCT feed_session, qid FROM held WHERE qid IS NOT NULL"
+_HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
+
+
+class QidMap:
+    """The map of one output root."""
+
+    def __init__(self, root: Path, scratch: Scratch, digests: Digests, facts: Facts, ducks: Ducks) -> None:
+        self.path, self._root = root / "qid_map.parquet", root
+        self._scratch, self._digests, self._facts, self._ducks = scratch, digests, facts, ducks
+        self._state_key = f"qid_map:{os.path.abspath(root)}"
+
+    def lineage(self, *, reconcile: bool) -> str:
+        """A name for the map as far as it only grew by our hand.
+
+        With `reconcile` a map that is not ours is first brought in line with the partitions; without,
+        it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
+        """
+        with self._lock():
+            state = self._facts.fact(self._state_key)
+            if state and self.path.exists() and self._digests.of(self.path)[0] == state["digest"]:
+                return state["lineage"]
+            if not reconcile:
+                return "not reconciled"
+            if not self.path.exists() and not self._partitions():
+                fresh = state and not state["digest"]  # nothing was ever numbered
+                return state["lineage"] if fresh else self._remember(uuid.uuid4().hex, "")
+            with self._ducks.lease() as duck:
+                self._reconcile(duck)
+            content = self._digests.of(self.path)[0] if self.path.exists() else ""
+            return self._remember(uuid.uuid4().hex, content)
+
+    def assign(self, artifacts: Mapping[str, Path], lineage: str, out: Path) -> dict[str, int]:
+        """Gives every session of a day's output a qid, and writes the day's (feed_session, qid) to `out`."""
+        files = {name: [path] for name, path in artifacts.items()}
+        with self._lock(), self._ducks.lease() as duck:
+            new = duck.table(NEW_QIDS, self._with_map(files))
+            if new.num_rows:
+                self._grow(duck, new, lineage)
+            return {**duck.copy(DAY_QIDS, self._with_map(files), out), "new_sessions": new.num_rows}
+
+    def _grow(self, duck: Duck, added: Any, lineage: str) -> None:
+        grown = self._scratch.path(".parquet")
+        bindings = self._with_map({})
+        duck.copy(GROWN_MAP, Bindings(bindings.files, {**bindings.tables, "added": added}), grown)
+        move_file(grown, self.path)
+        self._remember(lineage, self._digests.of(self.path)[0])
+
+    def _remember(self, lineage: str, content: str) -> str:
+        self._facts.remember_fact(self._state_key, {"digest": content, "lineage": lineage})
+        return lineage
+
+    def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
+        if self.path.exists():
+            return Bindings({**files, "qid_map": [self.path]})
+        return Bindings(files, {"qid_map": _empty_map()})
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One process at a time; the lock goes with its process."""
+        handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    # Reconciling
+
+    def _partitions(self) -> list[tuple[Path, bool]]:
+        """(file, whether it carries feed_session) of every part that has qids; unreadable parts are left out."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        found = []
+        for path in sorted(self._root.glob("dt=*/*.parquet")):
+            try:
+                names = pq.read_schema(path).names
+            except (OSError, pa.ArrowException):
+                continue
+            if "qid" in names:
+                found.append((path, "feed_session" in names))
+        return found
+
+    def _reconcile(self, duck: Duck) -> None:
+        held = self._partitions()
+        problem = self._map_problem(duck)
+        carrying = [path for path, carries in held if carries]
+        if problem and len(carrying) < len(held):
+            self._refuse(f"the qid map is {problem}, and the partitions do not carry feed_session", held[0][0])
+        if not problem:
+            self._check_bare(duck, [path for path, carries in held if not carries])
+        if carrying:
+            self._rebuild(duck, carrying, problem)
+        elif problem:
+            self.path.unlink(missing_ok=True)
+
+    def _map_problem(self, duck: Duck) -> str:
+        """Why the map cannot be used as it is, or ""."""
+        import duckdb
+
+        if not self.path.exists():
+            return "missing"
+        sound = Sql("""SELECT count(*) = count(DISTINCT feed_session) AND count(*) = count(DISTINCT qid)
+            AND coalesce(min(qid), 0) >= 0 AND any_value(typeof(feed_session)) IS NOT DISTINCT FROM 'VARCHAR'
+            AND any_value(typeof(qid)) IS NOT DISTINCT FROM 'BIGINT' AS ok FROM qid_map""")
+        try:
+            ok = duck.table(sound, Bindings({"qid_map": [self.path]}))["ok"][0].as_py()
+        except duckdb.Error:
+            return "damaged"
+        return "" if ok else "damaged"
+
+    def _check_bare(self, duck: Duck, parts: list[Path]) -> None:
+        """Partitions that hold only qids can at least show that the map is older than they are."""
+        if not parts:
+            return
+        unknown = Sql("SELECT count(*) AS n FROM held WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM qid_map)")
+        if duck.table(unknown, Bindings({"held": parts, "qid_map": [self.path]}))["n"][0].as_py():
+            self._refuse("the qid map does not know qids that partitions hold", parts[0])
+
+    def _rebuild(self, duck: Duck, carrying: list[Path], problem: str) -> None:
+        """Adds to the map what partitions say, or makes it anew out of them."""
+        files: dict[str, list[Path]] = {"held": carrying}
+        known = Bindings(files, {"qid_map": _empty_map()}) if problem else self._with_map(files)
+        union = f"SELECT feed_session, qid FROM qid_map UNION {_PAIRS}"
+        whole = duck.table(Sql(f"{union} ORDER BY qid, feed_session"), known)
+        sessions, qids = whole["feed_session"], whole["qid"]
+        if sessions.null_count or len(sessions.unique()) < whole.num_rows or len(qids.unique()) < whole.num_rows:
+            self._refuse("the qid map and the partitions contradict each other", carrying[0])
+        before = 0 if problem else duck.table(Sql("SELECT count(*) AS n FROM qid_map"), known)["n"][0].as_py()
+        if whole.num_rows > before or problem:
+            written = self._scratch.path(".parquet")
+            duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
+            move_file(written, self.path)
+
+    def _refuse(self, what: str, part: Path) -> None:
+        raise DaedalusError(what, where=str(self.path), found=f"qids in {part}", expected="a map that knows them", hint=_HINT)
+
+
+def _empty_map() -> Any:
+    import pyarrow as pa
+
+    return pa.table({"feed_session": pa.array([], pa.string()), "qid": pa.array([], pa.int64())})
+

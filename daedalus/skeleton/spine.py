@@ -1,0 +1,137 @@
+"""Which rows: the clean spine of a feed day, coverage, and the target day's rows after the session filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.skeleton.sql import POSITION, ROW, Sql, columns, in_list, literal, name
+from daedalus.skeleton.types import is_integer, read_as
+
+Schema = Mapping[str, str]
+CODES = ("country_code", "platform_code")
+# Output order: a query group's rows together, then the rest of the feed's columns as tie-break.
+_ORDER = ["user_id", "feed_session", "event_timestamp", "artwork_id", "event"]
+ROW_ORDER = [*_ORDER, *(column for column in SPINE_COLUMNS if column not in _ORDER)]
+
+
+def order_by(names: Sequence[str]) -> str:
+    return "ORDER BY " + ", ".join(f"{name(column)} NULLS LAST" for column in names)
+
+
+def build_time_window_entity_spine(
+    groups: Sequence[tuple[Schema, bool]],
+    *,
+    lateness_days: int,
+    deduplicate: bool,
+    platforms: Mapping[str, int],
+    events: Sequence[str] | None = None,
+) -> Sql:
+    """The clean rows of one feed day: those of partitions `d .. d + lateness` whose time is in day `d`.
+
+    `groups` are the files, by schema and by whether they lie in the day's own partition; group i is
+    bound as the view `feed_i`. The variable `day_start` is the day. With `events`, only those.
+    Counts: read, null_keys and strays of the day's own partition; duplicates and spine of the day.
+    """
+    raw = " UNION ALL ".join(
+        f"SELECT {_columns_of(schema, platforms)}, {literal(own)} AS own FROM feed_{i}"
+        for i, (schema, own) in enumerate(groups)
+    )
+    keyed = " AND ".join(f"{column} IS NOT NULL" for column in REQUIRED_COLUMNS)
+    day = "getvariable('day_start')"
+    in_day = f"event_timestamp >= {day} AND event_timestamp < {day} + INTERVAL 1 DAY"
+    stray = (
+        f"event_timestamp < {day} - INTERVAL {lateness_days} DAY OR event_timestamp >= {day} + INTERVAL 1 DAY"
+    )
+    wanted = f"{keyed} AND {in_day}" + (f" AND {in_list('event', events)}" if events else "")
+    texts = "".join(f", {code}_text" for code in CODES)
+    distinct = f"SELECT DISTINCT {columns(SPINE_COLUMNS)}{texts}" if deduplicate else f"SELECT {columns(SPINE_COLUMNS)}"
+    return Sql(
+        prepare=(
+            f"CREATE TEMP TABLE raw AS {raw}",
+            f"CREATE TEMP TABLE clean AS {distinct} FROM raw WHERE {wanted}",
+        ),
+        counts=f"""
+            SELECT count(*) FILTER (own) AS read,
+                count(*) FILTER (own AND NOT ({keyed})) AS null_keys,
+                count(*) FILTER (own AND {keyed} AND ({stray})) AS strays,
+                count(*) FILTER ({wanted}) - (SELECT count(*) FROM clean) AS duplicates,
+                (SELECT count(*) FROM clean) AS spine
+            FROM raw""",
+        select=f"SELECT {columns(SPINE_COLUMNS)} FROM clean {order_by(ROW_ORDER)}",
+    )
+
+
+def _columns_of(schema: Schema, platforms: Mapping[str, int]) -> str:
+    """The spine's columns from files of one schema, and the codes as they were written.
+
+    Rows are duplicates by what the feed says, so 'tw' and 'TW' are two rows though both become 158.
+    """
+    plain = [
+        f"{read_as(column, schema.get(column), kind)} AS {name(column)}"
+        for column, kind in SPINE_COLUMNS.items()
+        if column not in CODES
+    ]
+    texts = [f"{read_as(code, schema.get(code), 'VARCHAR')} AS {code}_text" for code in CODES]
+    known = [_country(schema.get("country_code")), _platform(schema.get("platform_code"), platforms)]
+    return ", ".join([*plain, *known, *texts])
+
+
+def _country(kind: str | None) -> str:
+    code = "0"
+    if kind and is_integer(kind):
+        code = "coalesce(CAST(country_code AS INTEGER), 0)"
+    elif kind == "VARCHAR":  # `countries` is bound to ISO 3166-1: alpha2 -> code
+        code = "coalesce((SELECT code FROM countries WHERE alpha2 = upper(country_code)), 0)"
+    return f"{code} AS country_code"
+
+
+def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
+    code = "0"
+    if kind and is_integer(kind):
+        code = "coalesce(CAST(platform_code AS INTEGER), 0)"
+    elif kind == "VARCHAR" and platforms:
+        whens = " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in sorted(platforms.items()))
+        code = f"CASE platform_code {whens} ELSE 0 END"
+    return f"{code} AS platform_code"
+
+
+def apply_embedding_coverage_filter(events: Sequence[str]) -> Sql:
+    """One BOOLEAN a row of `spine`: whether it stays. Rows of `events` stay if their artwork is in `pool`."""
+    uncovered = f"{in_list('event', events)} AND NOT EXISTS (SELECT 1 FROM pool WHERE pool.id = s.artwork_id)"
+    return Sql(f"SELECT NOT ({uncovered}) AS covered FROM spine s ORDER BY s.{POSITION}")
+
+
+def covered_spine(filtered: bool) -> str:
+    """FROM clause of the rows that the coverage filter leaves; `spine` is aliased s."""
+    return f"spine s JOIN coverage c ON c.{POSITION} = s.{POSITION} AND c.covered" if filtered else "spine s"
+
+
+def filter_to_target_day(filtered: bool) -> str:
+    """SELECT of the target day's rows. A spine tile holds one day, so coverage is all there is to filter."""
+    kept = columns(["user_id", "artwork_id", "event_timestamp", "event", "feed_session"], "s.")
+    return f"SELECT s.{POSITION} AS {ROW}, {kept} FROM {covered_spine(filtered)}"
+
+
+def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_only: bool, drop_single_like: bool) -> Sql:
+    """The target day's rows without view-only and single-like sessions, by position in the spine.
+
+    Rows without a session stay. `events` are the coverage filter's: what counts as a mere view.
+    """
+    view = in_list("event", events) if events else "FALSE"
+    acts = f"count(*) FILTER (NOT ({view}))"
+    dropped = []
+    if drop_view_only:
+        dropped.append(f"{acts} = 0")
+    if drop_single_like:
+        dropped.append(f"({acts} = 1 AND count(*) FILTER (event = 'like' AND NOT ({view})) = 1)")
+    rows = filter_to_target_day(filtered)
+    keep = "TRUE"
+    if dropped:
+        sessions = "SELECT feed_session FROM target WHERE feed_session IS NOT NULL GROUP BY feed_session"
+        keep = f"feed_session IS NULL OR feed_session NOT IN ({sessions} HAVING {' OR '.join(dropped)})"
+    return Sql(
+        prepare=(f"CREATE TEMP TABLE target AS {rows}",),
+        counts="SELECT count(*) AS target FROM target",
+        select=f"SELECT {ROW}, user_id, artwork_id, event_timestamp FROM target WHERE {keep} ORDER BY {ROW}",
+    )

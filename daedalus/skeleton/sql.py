@@ -1,0 +1,59 @@
+"""Small pieces of SQL that every step shares: quoting, literals, and one SELECT with a total order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# Position of a row in the artifact it is read from; every artifact is bound with it.
+POSITION = '"file_row_number"'
+# Our own columns in artifacts that also hold columns named by the user.
+ROW = '"daeda:row"'  # position in the spine of the day
+TARGET = '"daeda:target"'  # position among the rows left after the session filter
+TIME = '"daeda:time"'  # a view row's own timestamp, in UTC
+
+
+@dataclass(frozen=True)
+class Sql:
+    """What one action executes: statements, then the SELECT whose rows are its output.
+
+    `counts` is a SELECT of one row, whose columns are kept with the trace by their names.
+    """
+
+    select: str
+    prepare: tuple[str, ...] = ()
+    counts: str = ""
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        return (*self.prepare, self.counts, self.select)
+
+
+def name(identifier: str) -> str:
+    """A quoted identifier, whatever is in it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """A SQL literal of a YAML scalar or list. Raises TypeError for anything else."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"CAST('{value!r}' AS DOUBLE)"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, list):
+        return "[" + ", ".join(literal(item) for item in value) + "]"
+    raise TypeError(f"no literal for {type(value).__name__}")
+
+
+def in_list(column: str, values: Iterable[object]) -> str:
+    return f"{column} IN ({', '.join(literal(value) for value in values)})"
+
+
+def columns(names: Iterable[str], prefix: str = "") -> str:
+    return ", ".join(f"{prefix}{name(n)}" for n in names)

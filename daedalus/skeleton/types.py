@@ -1,0 +1,92 @@
+"""Column types: what a parquet file holds, in DuckDB's names, and how it becomes what a step needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daedalus.skeleton.sql import name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SIGNED = {"TINYINT": 1, "SMALLINT": 2, "INTEGER": 3, "BIGINT": 4}
+_UNSIGNED = {"UTINYINT": 2, "USMALLINT": 3, "UINTEGER": 4}  # rank of the signed type that holds it
+_INTEGERS = {**_SIGNED, **_UNSIGNED}
+_FLOATS = {"FLOAT": 1, "DOUBLE": 2}
+_TIMES = ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS")
+_ARROW_NAMES = {
+    "int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT",
+    "uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
+    "halffloat": "FLOAT", "float": "FLOAT", "double": "DOUBLE", "bool": "BOOLEAN",
+    "string": "VARCHAR", "large_string": "VARCHAR", "string_view": "VARCHAR",
+    "binary": "BLOB", "large_binary": "BLOB", "date32[day]": "DATE", "null": "NULL",
+}  # fmt: skip
+
+
+def type_name(kind: pa.DataType) -> str:
+    """The DuckDB name of an Arrow type, as DuckDB reads it from parquet."""
+    import pyarrow.types as t
+
+    if t.is_dictionary(kind):
+        return type_name(kind.value_type)
+    if t.is_timestamp(kind):
+        return ("TIMESTAMPTZ" if kind.tz else "TIMESTAMP") + ("_NS" if kind.unit == "ns" else "")
+    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+        return f"{type_name(kind.value_type)}[]"
+    if t.is_decimal(kind):
+        return f"DECIMAL({kind.precision},{kind.scale})"
+    return _ARROW_NAMES.get(str(kind), str(kind).upper())
+
+
+def is_integer(kind: str) -> bool:
+    return kind in _INTEGERS
+
+
+def is_time(kind: str) -> bool:
+    return kind in _TIMES or kind == "DATE"
+
+
+def widen(one: str, other: str) -> str | None:
+    """The narrowest type that holds both, or None. Times become TIMESTAMP, in UTC."""
+    if one == other:
+        return one
+    if "NULL" in (one, other):
+        return other if one == "NULL" else one
+    if one.endswith("[]") and other.endswith("[]"):
+        inner = widen(one[:-2], other[:-2])
+        return f"{inner}[]" if inner else None
+    if one in _INTEGERS and other in _INTEGERS:
+        rank = max(_INTEGERS[one], _INTEGERS[other])
+        return next(kind for kind, r in _SIGNED.items() if r == rank)
+    if one in _FLOATS and other in _FLOATS:
+        return "DOUBLE"
+    if {one, other} <= {*_INTEGERS, *_FLOATS}:
+        return "DOUBLE"
+    if is_time(one) and is_time(other):
+        return "TIMESTAMP"
+    return None
+
+
+def canonical(kind: str) -> str:
+    """The type under which an artifact keeps a feature: all times as TIMESTAMP, in UTC."""
+    if kind in _TIMES:
+        return "TIMESTAMP"
+    return "INTEGER" if kind == "NULL" else kind
+
+
+def fits(found: str, wanted: str) -> bool:
+    """Whether a feed column of type `found` can be read as `wanted` without loss of any value."""
+    if found == "NULL" or (wanted == "TIMESTAMP" and found in _TIMES):
+        return True
+    return widen(found, wanted) == wanted
+
+
+def read_as(column: str, found: str | None, wanted: str) -> str:
+    """SQL that reads a column of a file as `wanted`; a column that is not there is NULL."""
+    if found is None or found == "NULL":
+        return f"CAST(NULL AS {wanted})"
+    if wanted == "TIMESTAMP" and found.endswith("_NS"):
+        return f"make_timestamp(epoch_ns({name(column)}) // 1000)"  # CAST would round up, into the next day
+    if wanted == "TIMESTAMP" and found == "TIMESTAMPTZ":
+        return f"make_timestamp(epoch_us({name(column)}))"
+    return name(column) if found == wanted else f"CAST({name(column)} AS {wanted})"

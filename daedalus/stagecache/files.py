@@ -1,0 +1,87 @@
+"""Digests of files, remembered by what `stat` says of them.
+
+A remembered digest holds only while path, size, mtime, ctime and inode are what they were, and only
+if the file had not been written within one clock tick of the look: two writes inside one tick leave
+the same stamps, so a file that young is hashed again the next time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from daedalus import digest
+from daedalus.stagecache.trace import Traces
+
+_TICK_NS = 20_000_000  # the coarsest clock of file systems with sub-second stamps
+_COARSE_TICK_NS = 2_000_000_000  # FAT and some network file systems count in seconds or two
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What `stat` says of a file."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path | str) -> Stamp:
+        stat = os.stat(path)
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+    def settled(self, looked_ns: int) -> bool:
+        """Whether the last write was at least one clock tick before the look."""
+        written = max(self.mtime_ns, self.ctime_ns)
+        tick = _COARSE_TICK_NS if written % 1_000_000_000 == 0 else _TICK_NS
+        return written + tick < looked_ns
+
+
+class FileDigests:
+    """Content digests of files, hashing only those that may have changed."""
+
+    def __init__(self, traces: Traces) -> None:
+        self._traces = traces
+        self._known: dict[str, tuple[Stamp, int, str]] | None = None
+        self.hashed = 0
+
+    def of(self, path: Path | str) -> tuple[str, Stamp]:
+        """Digest and stamp. Raises OSError when the file cannot be read."""
+        name = os.path.abspath(path)
+        stamp = Stamp.of(name)
+        known = self._load().get(name)
+        if known and known[0] == stamp and stamp.settled(known[1]):
+            return known[2], stamp
+        return self._hash(name)
+
+    def note(self, path: Path | str, content: str) -> None:
+        """Remembers the digest of a file that this process has just written."""
+        name = os.path.abspath(path)
+        self._remember(name, Stamp.of(name), time.time_ns(), content)
+
+    def forget(self, path: Path | str) -> None:
+        """Makes the next look read the file."""
+        self._load().pop(os.path.abspath(path), None)
+
+    def _hash(self, name: str) -> tuple[str, Stamp]:
+        while True:
+            stamp, looked = Stamp.of(name), time.time_ns()
+            content = digest.of_file(name)
+            if Stamp.of(name) == stamp:
+                break
+        self.hashed += 1
+        self._remember(name, stamp, looked, content)
+        return content, stamp
+
+    def _remember(self, name: str, stamp: Stamp, looked: int, content: str) -> None:
+        self._load()[name] = (stamp, looked, content)
+        self._traces.remember_file(name, (stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.inode, looked, content))
+
+    def _load(self) -> dict[str, tuple[Stamp, int, str]]:
+        if self._known is None:
+            rows = self._traces.files()
+            self._known = {path: (Stamp(size, m, c, i), looked, d) for path, size, m, c, i, looked, d in rows}
+        return self._known

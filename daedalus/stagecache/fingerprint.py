@@ -1,0 +1,99 @@
+"""Fingerprints of what runs: normalised SQL, and the syntax trees of Python that computes.
+
+A comment, a docstring or a line break changes neither; a changed helper, constant or default of
+the project, however far down, changes the fingerprint of all that reach it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from types import ModuleType
+
+from daedalus import digest
+
+_SQL_TOKEN = re.compile(r"""('(?:[^']|'')*')|("(?:[^"]|"")*")|((?:--[^\n]*|/\*.*?\*/|\s)+)""", re.DOTALL)
+
+
+def normalise_sql(sql: str) -> str:
+    """The statement without comments, its white space folded; literals and quoted names are kept to the letter."""
+    return _SQL_TOKEN.sub(lambda match: match[0] if match[3] is None else " ", sql).strip()
+
+
+def of_sql(*statements: str) -> str:
+    return digest.of_json([normalise_sql(statement) for statement in statements])
+
+
+@lru_cache(maxsize=None)
+def of_python(function: Callable) -> str:
+    """Digest of a function's syntax tree and of all project code and constants that it reaches."""
+    module = sys.modules[function.__module__]
+    seen: dict[str, str] = {}
+    _collect(module, function.__qualname__.split(".")[0], seen, module.__name__.split(".")[0])
+    return digest.of_json(seen)
+
+
+def _collect(module: ModuleType, name: str, seen: dict[str, str], project: str) -> None:
+    """Adds the definition of `name` in `module`, and of every project name that it uses, to `seen`."""
+    label = f"{module.__name__}:{name}"
+    if label in seen:
+        return
+    definitions, imports = _names(module)
+    if name in imports:
+        source, original = imports[name]
+        if source.split(".")[0] == project:
+            _collect(importlib.import_module(source), original, seen, project)
+        return
+    nodes = definitions.get(name, [])
+    if nodes:
+        seen[label] = " ".join(ast.dump(node) for node in nodes)
+    for used in sorted({n for node in nodes for n in _used(node)}):
+        _collect(module, used, seen, project)
+    for alias, attribute in sorted({pair for node in nodes for pair in _attributes(node)}):
+        source, original = imports.get(alias, ("", ""))
+        submodule = sys.modules.get(f"{source}.{original}")
+        if submodule and source.split(".")[0] == project:
+            _collect(submodule, attribute, seen, project)
+
+
+def _used(node: ast.AST) -> set[str]:
+    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+
+
+def _attributes(node: ast.AST) -> set[tuple[str, str]]:
+    """(name, attribute) of every `name.attribute`."""
+    found = (child for child in ast.walk(node) if isinstance(child, ast.Attribute))
+    return {(child.value.id, child.attr) for child in found if isinstance(child.value, ast.Name)}
+
+
+@lru_cache(maxsize=None)
+def _names(module: ModuleType) -> tuple[dict[str, list[ast.stmt]], dict[str, tuple[str, str]]]:
+    """Top-level definitions of a module by name, and its imports as name -> (module, original name)."""
+    definitions: dict[str, list[ast.stmt]] = {}
+    imports: dict[str, tuple[str, str]] = {}
+    for node in _without_docstrings(ast.parse(inspect.getsource(module))).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            definitions.setdefault(node.name, []).append(node)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for name in _used(target):
+                    definitions.setdefault(name, []).append(node)
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imports.update({alias.asname or alias.name: (node.module, alias.name) for alias in node.names})
+    return definitions, imports
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+    return tree

@@ -1,0 +1,73 @@
+"""Verdict per action, with nothing run: hit, run, or maybe (something above it will run)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from daedalus.stagecache.action import Action, Cause, Manifest, action_key, differences
+from daedalus.stagecache.trace import Trace, Traces
+
+HIT, RUN, MAYBE = "hit", "run", "maybe"
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What the cache knows of an action whose upstream is known: its key, and the trace that answers it."""
+
+    key: str
+    manifest: Manifest
+    trace: Trace | None  # usable: the artifact is there, whole
+    previous: Trace | None  # what this action last was
+    why: tuple[Cause, ...]  # empty on a hit
+
+
+def look_up(action: Action, upstream: Mapping[str, str], traces: Traces, force: bool = False) -> Lookup:
+    """Finds the trace that answers an action, or the reasons why none does."""
+    manifest = action.manifest(upstream)
+    key = action_key(manifest)
+    trace = traces.find(key)
+    if trace and not force:
+        problem = action.shelf.problem(action.name, trace.artifact)
+        if not problem:
+            return Lookup(key, manifest, trace, None, ())
+        why = [Cause("missing", f"{problem} output", trace.artifact, None)]
+    elif trace:
+        why = [Cause("missing", "recomputed on request (--force)", None, None)]
+    else:
+        latest = traces.latest(action.name)
+        why = differences(latest.manifest if latest else None, manifest)
+    return Lookup(key, manifest, None, traces.latest(action.name), tuple(why))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run now would do with an action."""
+
+    action: Action
+    state: str  # HIT, RUN or MAYBE
+    why: tuple[Cause, ...]
+    trace: Trace | None  # on a hit the trace that answers, else the previous one: its cost is the estimate
+    key: str = ""
+
+
+def make_plan(actions: Iterable[Action], traces: Traces, force: bool = False) -> list[Verdict]:
+    """One verdict per action; `actions` come in an order in which upstream stands first."""
+    digests: dict[str, str] = {}
+    waiting: dict[str, str] = {}  # actions that will or may run
+    verdicts = []
+    for action in actions:
+        unsure = [name for name in action.upstream if name in waiting]
+        if unsure:
+            why = tuple(Cause("upstream", name, None, waiting[name]) for name in unsure)
+            verdicts.append(Verdict(action, MAYBE, why, traces.latest(action.name)))
+            waiting[action.name] = MAYBE
+            continue
+        found = look_up(action, digests, traces, force)
+        if found.trace:
+            digests[action.name] = found.trace.artifact
+            verdicts.append(Verdict(action, HIT, (), found.trace, found.key))
+        else:
+            waiting[action.name] = RUN
+            verdicts.append(Verdict(action, RUN, found.why, found.previous, found.key))
+    return verdicts

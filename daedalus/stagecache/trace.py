@@ -1,0 +1,156 @@
+"""Traces: what each action made, from which manifest, at what cost. One SQLite file in the cache.
+
+A trace is written after its artifact's bytes are durable, so a trace without bytes can only mean
+that someone took them away; the reader treats that as a miss. Losing traces costs time, never truth,
+so a damaged database is set aside and begun anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from daedalus.errors import DaedalusError
+from daedalus.stagecache.action import Counts, Manifest
+
+_SCHEMA = """
+create table if not exists traces(key text primary key, name text, artifact text, counts text, seconds real,
+    bytes integer, manifest text, made real) without rowid;
+create table if not exists latest(name text primary key, key text) without rowid;
+create table if not exists files(path text primary key, size integer, mtime integer, ctime integer, inode integer,
+    looked integer, digest text) without rowid;
+create table if not exists facts(key text primary key, value text) without rowid;
+create table if not exists runs(id text primary key, started real, state text, request text) without rowid;
+create table if not exists run_days(run text, day text, summary text, primary key(run, day)) without rowid;
+"""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The record of one execution."""
+
+    key: str
+    name: str
+    artifact: str
+    counts: Counts
+    seconds: float
+    bytes: int
+    manifest: Manifest
+
+
+class Traces:
+    """The trace database of one cache root. Safe to use from several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise DaedalusError("the cache cannot be opened", where=str(path), found=error) from None
+            path.replace(path.with_suffix(f".damaged-{time.time_ns()}"))
+            for leftover in ("-wal", "-shm"):
+                Path(f"{path}{leftover}").unlink(missing_ok=True)
+            self._db = self._open(path)
+
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
+        db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        db.execute("pragma journal_mode=wal")
+        db.execute("pragma synchronous=normal")
+        db.executescript(_SCHEMA)
+        return db
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _all(self, sql: str, values: Iterable[object] = ()) -> list[tuple]:
+        with self._lock:
+            return self._db.execute(sql, tuple(values)).fetchall()
+
+    # Traces
+
+    def find(self, key: str) -> Trace | None:
+        rows = self._all(f"{_SELECT_TRACE} where key = ?", [key])
+        return _trace(rows[0]) if rows else None
+
+    def latest(self, name: str) -> Trace | None:
+        """The trace that an action of this name last ran or hit with."""
+        rows = self._all(f"{_SELECT_TRACE} where key = (select key from latest where latest.name = ?)", [name])
+        return _trace(rows[0]) if rows else None
+
+    def record(self, trace: Trace) -> None:
+        row = (trace.key, trace.name, trace.artifact, json.dumps(trace.counts), trace.seconds, trace.bytes)
+        with self._lock, self._db:
+            self._db.execute("begin immediate")
+            self._db.execute(
+                "insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, json.dumps(trace.manifest, sort_keys=True), time.time()),
+            )
+            self._db.execute("insert or replace into latest values (?, ?)", (trace.name, trace.key))
+
+    def point(self, name: str, key: str) -> None:
+        """Makes `key` the latest of `name`, after a hit on an older trace."""
+        self._all("insert or replace into latest values (?, ?)", [name, key])
+
+    def all(self) -> list[Trace]:
+        return [_trace(row) for row in self._all(_SELECT_TRACE)]
+
+    def latest_keys(self) -> dict[str, str]:
+        return dict(self._all("select name, key from latest"))
+
+    def drop(self, keys: Iterable[str]) -> None:
+        with self._lock, self._db:
+            self._db.execute("begin immediate")
+            self._db.executemany("delete from traces where key = ?", [(key,) for key in keys])
+            self._db.execute("delete from latest where key not in (select key from traces)")
+
+    # Digests of files, and small facts that hold for good
+
+    def files(self) -> list[tuple]:
+        return self._all("select path, size, mtime, ctime, inode, looked, digest from files")
+
+    def remember_file(self, path: str, values: tuple) -> None:
+        self._all("insert or replace into files values (?, ?, ?, ?, ?, ?, ?)", (path, *values))
+
+    def fact(self, key: str) -> object | None:
+        rows = self._all("select value from facts where key = ?", [key])
+        return json.loads(rows[0][0]) if rows else None
+
+    def remember_fact(self, key: str, value: object) -> None:
+        self._all("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
+
+    # Runs
+
+    def start_run(self, run: str, request: dict) -> None:
+        self._all("insert into runs values (?, ?, 'unfinished', ?)", [run, time.time(), json.dumps(request)])
+
+    def finish_run(self, run: str, state: str) -> None:
+        self._all("update runs set state = ? where id = ?", [state, run])
+
+    def last_run(self) -> tuple[str, str, dict] | None:
+        """(id, state, request) of the run that started last."""
+        rows = self._all("select id, state, request from runs order by started desc limit 1")
+        return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+
+    def finish_day(self, run: str, day: str, summary: dict) -> None:
+        self._all("insert or replace into run_days values (?, ?, ?)", [run, day, json.dumps(summary)])
+
+    def finished_days(self, run: str) -> dict[str, dict]:
+        rows = self._all("select day, summary from run_days where run = ?", [run])
+        return {day: json.loads(summary) for day, summary in rows}
+
+
+_SELECT_TRACE = "select key, name, artifact, counts, seconds, bytes, manifest from traces"
+
+
+def _trace(row: tuple) -> Trace:
+    key, name, artifact, counts, seconds, size, manifest = row
+    return Trace(key, name, artifact, json.loads(counts), seconds, size, json.loads(manifest))
