@@ -98,7 +98,7 @@ class _Run:
             progress=self._progress, day_done=day_done, interrupt=self._workspace.ducks.interrupt,
         )  # fmt: skip
         try:
-            return walk.execute([str(day) for day in graph.days])
+            return walk.execute({str(day): f"chunk@{day}" for day in graph.days})
         except Interrupted:
             raise
         except DaedalusError:

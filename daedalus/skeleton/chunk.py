@@ -10,18 +10,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from daedalus.config.schema import AnimatedModelType
-from daedalus.skeleton.sql import POSITION, ROW, TARGET, Sql, columns, in_list, literal, name
+from daedalus.skeleton.sql import POSITION, ROW, TARGET, Sql, columns, in_list, literal, name, parquet
 
 _DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A view as the chunk joins it: bound as `name`, its entity, and the features that are needed."""
+    """A view as the chunk joins it: its entity, and the features that are needed."""
 
     name: str
     entity: str
     features: tuple[str, ...]
+
+    @property
+    def bound(self) -> str:
+        return f"view {self.name}"
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def target_rows(chunk: Chunk) -> str:
     keys = dict.fromkeys(["user_id", "artwork_id", "event_timestamp", *(v.entity for v in chunk.views), *chunk.feed])
     return f"""
         SELECT t.{POSITION} AS {TARGET}, t.{ROW} AS {ROW}, {columns(keys, "s.")}
-        FROM target t JOIN spine s ON s.{POSITION} = t.{ROW}"""
+        FROM {parquet("target")} t JOIN {parquet("spine")} s ON s.{POSITION} = t.{ROW}"""
 
 
 def join_preloaded_features(rows: str, chunk: Chunk) -> str:
@@ -51,7 +55,7 @@ def join_preloaded_features(rows: str, chunk: Chunk) -> str:
     index = {view.name: i for i, view in enumerate(chunk.views)}
     taken += [f"v{index[v]}.{name(f)} AS {name(_source(age))}" for age, (v, f) in chunk.ages.items()]
     joins = " ".join(
-        f"LEFT JOIN {name(view.name)} v{i} ON v{i}.{name(view.entity)} = r.{name(view.entity)}"
+        f"LEFT JOIN {parquet(view.bound)} v{i} ON v{i}.{name(view.entity)} = r.{name(view.entity)}"
         for i, view in enumerate(chunk.views)
     )
     return f"SELECT {', '.join(['r.*', *taken])} FROM ({rows}) r {joins}"

@@ -26,7 +26,7 @@ COPY_OPTIONS = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
 
 @dataclass(frozen=True)
 class Bindings:
-    """What the names in a `Sql` stand for: views over parquet files or Arrow data, and variables."""
+    """What the names in a `Sql` stand for: lists of parquet files, Arrow tables, and variables."""
 
     files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
@@ -83,25 +83,18 @@ class Duck:
         try:
             for variable, value in bindings.variables.items():
                 self._db.execute(f"SET VARIABLE {name(variable)} = {value}")
-            for view, paths in bindings.files.items():
-                source = f"read_parquet({literal([str(p) for p in paths])}, filename = true, file_row_number = true)"
-                self._db.execute(f"CREATE TEMP VIEW {name(view)} AS SELECT * FROM {source}")
-            for view, data in bindings.tables.items():
-                self._db.register(view, data)
-            for statement in sql.prepare:
-                self._db.execute(statement)
+            for bound, paths in bindings.files.items():
+                self._db.execute(f"SET VARIABLE {name(bound)} = {literal([str(path) for path in paths])}")
+            for table, data in bindings.tables.items():
+                self._db.register(table, data)
+            for table, select in sql.tables:
+                self._db.execute(f"CREATE TEMP TABLE {name(table)} AS {select}")
             yield
         finally:
-            self._empty(bindings)
-
-    def _empty(self, bindings: Bindings) -> None:
-        for view in bindings.tables:
-            self._db.unregister(view)
-        made = self._db.execute("""
-            SELECT 'TABLE', table_name FROM duckdb_tables() WHERE temporary
-            UNION ALL SELECT 'VIEW', view_name FROM duckdb_views() WHERE temporary AND NOT internal""").fetchall()
-        for kind, made_name in made:
-            self._db.execute(f"DROP {kind} {name(made_name)}")
+            for table, _ in sql.tables:
+                self._db.execute(f"DROP TABLE IF EXISTS {name(table)}")
+            for table in bindings.tables:
+                self._db.unregister(table)
 
 
 class Ducks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from daedalus.skeleton.spine import Schema, covered_spine
-from daedalus.skeleton.sql import TIME, Sql, columns, in_list, name
+from daedalus.skeleton.sql import TIME, Sql, columns, in_list, name, parquet
 from daedalus.skeleton.types import read_as
 
 
@@ -25,7 +25,7 @@ def read_view(
         time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
         key = read_as(entity, schema.get(entity), types[entity])
         place = "list_position(getvariable('view_files'), filename) AS place, file_row_number AS line"
-        return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM view_{i}"
+        return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {parquet(f'view_{i}')}"
 
     rows = " UNION ALL ".join(group(i, schema) for i, schema in enumerate(groups))
     version = f"{name(entity)}, {TIME}" if every_version else name(entity)
@@ -45,7 +45,7 @@ def preload_filtered_features(entity: str, features: Sequence[str], *, filtered:
     last = f"QUALIFY row_number() OVER (PARTITION BY {name(entity)} ORDER BY {TIME} DESC NULLS LAST) = 1"
     kept = columns([entity, *(feature for feature in features if feature != entity)])
     return Sql(f"""
-        SELECT {kept} FROM "view" WHERE {name(entity)} IN ({ids}) {past}
+        SELECT {kept} FROM {parquet("view")} WHERE {name(entity)} IN ({ids}) {past}
         {last if as_of_day else ""} ORDER BY {name(entity)}""")
 
 
@@ -59,7 +59,7 @@ def enrich_spine_for_rolling(
     source = covered_spine(filtered)
     value = f"s.{name(column)}"
     if entity:
-        source += f" JOIN features f ON f.{name(entity)} = s.{name(entity)}"
+        source += f" JOIN {parquet('features')} f ON f.{name(entity)} = s.{name(entity)}"
         value = f"f.{name(column)}"
     own = ", s.artwork_id AS artwork_id" if contributor else ""
     rows = f"""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from daedalus.skeleton.spine import Schema, build_time_window_entity_spine
-from daedalus.skeleton.sql import POSITION, TIME, Sql, name
+from daedalus.skeleton.spine import FeedDay
+from daedalus.skeleton.sql import POSITION, TIME, Sql, in_list, name, parquet
 
 SelfRule = Literal["", "value", "event"]  # nothing excluded; values equal to the row's artwork; its events
 
@@ -34,24 +34,47 @@ class Rolling:
         return None if None in seconds else max(s for s in seconds if s is not None)
 
 
-def rolling_sql(rolling: Rolling) -> Sql:
+def rolling_sql(rolling: Rolling, rows: str = parquet("rows"), events: str = parquet("events")) -> Sql:
     """One column per window, in the order of `rows` (user_id, artwork_id, event_timestamp), from `events`.
 
     `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the
     longest window is listed: newest first, a shorter window's list is a prefix of it, so it is sliced.
     """
-    body = _counts(rolling) if rolling.agg == "count" else _lists(rolling)
-    return Sql(f"{body} ORDER BY r.{POSITION}")
+    taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value"
+    sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
+    seen = _latest(rolling, taken, rows, events) if rolling.distinct else _seen(rolling, taken, rows, events)
+    if rolling.agg == "count":
+        found = [f"coalesce(g.n{i}, 0) AS {name(out)}" for i, (out, _) in enumerate(rolling.windows)]
+    else:
+        sizes = f"list(value ORDER BY ts DESC, value) AS items, {sizes}"
+        limit = "" if rolling.max_items is None else f", {rolling.max_items}"
+        items = "coalesce(g.items[1:least(g.n{}{})], []) AS {}"
+        found = [items.format(i, limit, name(out)) for i, (out, _) in enumerate(rolling.windows)]
+    return Sql(f"""
+        SELECT {", ".join(found)} FROM {rows} r
+        LEFT JOIN (SELECT target, {sizes} FROM ({seen}) GROUP BY target) g ON g.target = r.{POSITION}
+        ORDER BY r.{POSITION}""")
 
 
-def _visible(rolling: Rolling, also: str = "") -> str:
-    """FROM clause: each row with the events that it sees."""
-    clauses = ["e.user_id = r.user_id", "e.ts < r.event_timestamp"]
+def _seen(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") -> str:
+    """SELECT of each row with each event that it sees."""
+    clauses = ["e.user_id = r.user_id", "e.ts < r.event_timestamp", *([also] if also else [])]
     if rolling.longest is not None:
         clauses.append(f"e.ts >= r.event_timestamp - INTERVAL {rolling.longest} SECOND")
     if rolling.without_self:
         clauses.append("e.artwork_id <> r.artwork_id" if rolling.without_self == "event" else "e.value <> r.artwork_id")
-    return "JOIN {events} e ON " + " AND ".join([*clauses, *([also] if also else [])])
+    return f"SELECT {taken} FROM {rows} r JOIN {events} e ON {' AND '.join(clauses)}"
+
+
+def _latest(rolling: Rolling, taken: str, rows: str, events: str) -> str:
+    """SELECT of each row with each value that it sees, at the value's latest occurrence before the row."""
+    if rolling.without_self == "event":  # which occurrence is the latest depends on the row
+        pairs = _seen(rolling, taken, rows, events)
+        return f"SELECT target, value, max(ts) AS ts, any_value(t) AS t FROM ({pairs}) GROUP BY target, value"
+    # An occurrence is the latest one that a row sees iff the value's next one is not before the row.
+    occurrences = f"""(SELECT *, lead(ts) OVER (PARTITION BY user_id, value ORDER BY ts) AS next
+        FROM (SELECT DISTINCT user_id, ts, value FROM {events}))"""
+    return _seen(rolling, taken, rows, occurrences, "(e.next IS NULL OR e.next >= r.event_timestamp)")
 
 
 def _within(seconds: int | None) -> str:
@@ -59,74 +82,24 @@ def _within(seconds: int | None) -> str:
     return "count(*)" if seconds is None else f"count(*) FILTER (ts >= t - INTERVAL {seconds} SECOND)"
 
 
-def _counts(rolling: Rolling) -> str:
-    sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
-    found = ", ".join(f"coalesce(g.n{i}, 0) AS {name(out)}" for i, (out, _) in enumerate(rolling.windows))
-    seen = _visible(rolling).format(events="events")
-    return f"""
-        WITH seen AS (SELECT r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts FROM rows r {seen}),
-        g AS (SELECT target, {sizes} FROM seen GROUP BY target)
-        SELECT {found} FROM rows r LEFT JOIN g ON g.target = r.{POSITION}"""
-
-
-def _lists(rolling: Rolling) -> str:
-    limit = "" if rolling.max_items is None else f", {rolling.max_items}"
-    sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
-    found = ", ".join(
-        f"coalesce(g.items[1:least(g.n{i}{limit})], []) AS {name(out)}" for i, (out, _) in enumerate(rolling.windows)
-    )
-    return f"""
-        WITH {_seen(rolling)},
-        g AS (SELECT target, list(value ORDER BY ts DESC, value) AS items, {sizes} FROM seen GROUP BY target)
-        SELECT {found} FROM rows r LEFT JOIN g ON g.target = r.{POSITION}"""
-
-
-def _seen(rolling: Rolling) -> str:
-    """CTEs that end in `seen` (target, t, ts, value): one row per row and listed value."""
-    taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.value AS value"
-    if not rolling.distinct:
-        return f"seen AS (SELECT {taken}, e.ts AS ts FROM rows r {_visible(rolling).format(events='events')})"
-    if rolling.without_self == "event":  # which occurrence is the latest depends on the row
-        pairs = f"SELECT {taken}, e.ts AS ts FROM rows r {_visible(rolling).format(events='events')}"
-        return f"seen AS (SELECT target, value, max(ts) AS ts, any_value(t) AS t FROM ({pairs}) GROUP BY target, value)"
-    # An occurrence is the latest one that a row sees iff the value's next one is not before the row.
-    latest = _visible(rolling, "(e.next IS NULL OR e.next >= r.event_timestamp)").format(events="occurrences")
-    return f"""
-        occurrences AS (SELECT *, lead(ts) OVER (PARTITION BY user_id, value ORDER BY ts) AS next
-            FROM (SELECT DISTINCT user_id, ts, value FROM events)),
-        seen AS (SELECT {taken}, e.ts AS ts FROM rows r {latest})"""
-
-
-def inject_dislike_history(
-    groups: Sequence[tuple[Schema, bool]],
-    events: Sequence[str],
-    column: str,
-    *,
-    lateness_days: int,
-    deduplicate: bool,
-    platforms: Mapping[str, int],
-    contributor: bool,
-) -> Sql:
+def inject_dislike_history(feed: FeedDay, events: Sequence[str], column: str, *, contributor: bool) -> Sql:
     """A feed day's events for a cumulative aggregation, from the feed itself: no coverage filter applies."""
-    spine = build_time_window_entity_spine(
-        groups, lateness_days=lateness_days, deduplicate=deduplicate, platforms=platforms, events=events
-    )
     own = ", artwork_id" if contributor else ""
-    order = "user_id, ts, value" + own
-    kept = f"SELECT user_id, event_timestamp AS ts, {name(column)} AS value{own} FROM clean"
-    return Sql(f"SELECT * FROM ({kept}) WHERE value IS NOT NULL ORDER BY {order}", spine.prepare)
+    clean = feed.clean(f"({feed.raw()})", in_list("event", events))
+    kept = f"SELECT user_id, event_timestamp AS ts, {name(column)} AS value{own} FROM ({clean})"
+    return Sql(f"SELECT * FROM ({kept}) WHERE value IS NOT NULL ORDER BY user_id, ts, value{own}")
 
 
 def gather_history(contributor: bool) -> Sql:
     """Several days' history in one artifact, so that a long past is read in a few files."""
     kept = "user_id, ts, value" + (", artwork_id" if contributor else "")
-    return Sql(f"SELECT {kept} FROM events ORDER BY {kept}")
+    return Sql(f"SELECT {kept} FROM {parquet('events')} ORDER BY {kept}")
 
 
 def list_published(published_at: str, author: str, *, every_version: bool) -> Sql:
     """The latest row of every artwork of `view` as an event of its author: user_id, ts, value."""
     newest = f"row_number() OVER (PARTITION BY artwork_id ORDER BY {TIME} DESC NULLS LAST) = 1"
-    rows = f'(SELECT * FROM "view" QUALIFY {newest})' if every_version else '"view"'
+    rows = f"(SELECT * FROM {parquet('view')} QUALIFY {newest})" if every_version else parquet("view")
     return Sql(f"""
         SELECT CAST({name(author)} AS BIGINT) AS user_id, {name(published_at)} AS ts, artwork_id AS value FROM {rows}
         WHERE {name(author)} IS NOT NULL AND {name(published_at)} IS NOT NULL

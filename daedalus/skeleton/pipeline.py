@@ -40,6 +40,7 @@ from daedalus.skeleton.inputs import Feed, InputFile, ViewInput, group_by_schema
 from daedalus.skeleton.pool import POOL_IDS, read_pool_ids
 from daedalus.skeleton.qids import DAY_QIDS, NEW_QIDS, QidMap
 from daedalus.skeleton.spine import (
+    FeedDay,
     apply_embedding_coverage_filter,
     apply_session_filter,
     build_time_window_entity_spine,
@@ -223,13 +224,19 @@ class Pipeline:
         self, step: str, part: str, day: Day, render: Callable[..., Sql], config: Mapping[str, object]
     ) -> str | None:
         """An action that reads the day's feed files themselves; None when there are none."""
-        if not self._files(day):
-            return None
+        name = f"{step}{':' if part else ''}{part}@{day}"
+        if name in self.actions:
+            return name
+        return self._make_from_feed(step, part, day, render, config) if self._files(day) else None
+
+    def _make_from_feed(
+        self, step: str, part: str, day: Day, render: Callable[..., Sql], config: Mapping[str, object]
+    ) -> str:
         groups, bound = self._feed_groups(day)
         settings = self._spine_settings()
         sql = self._once(
             (step, part, tuple((tuple(schema.items()), own) for schema, own in groups)),
-            lambda: render(groups, **settings, platforms=self._runtime.platforms),
+            lambda: render(FeedDay(groups, **settings, platforms=self._runtime.platforms)),
         )
         named = {schema.get("country_code") == "VARCHAR" for schema, _ in groups}
         tables = {"countries": country_codes} if True in named else {}
@@ -322,7 +329,8 @@ class Pipeline:
         part = f"{'+'.join(events)}.{aggregation.column}" + ("-self" * contributor)
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
         if size == 1:
-            render = partial(_history_sql, events=events, column=aggregation.column, contributor=contributor)
+            column = aggregation.column
+            render = partial(inject_dislike_history, events=events, column=column, contributor=contributor)
             return self._from_feed("history", part, Day.fromordinal(first), render, config)
         children = [self._history(aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
         present = [child for child in children if child]
@@ -385,7 +393,7 @@ class Pipeline:
         chunk = self._chunk_definition()
         sql = self._once("content", lambda: chunk_attributes(chunk))
         reads = {"target": [self._sessions(day)], "spine": self._covered(day, False)["spine"]}
-        reads.update({view.name: [self._features(day, view.name)] for view in chunk.views})
+        reads.update({view.bound: [self._features(day, view.name)] for view in chunk.views})
         runtime = self._runtime
         config: dict[str, object] = {f"ages.{age}": runtime.ages[age] for age in chunk.ages}
         config.update({f"content_filter.drop.{c}": values for c, values in chunk.drop.items()})
@@ -527,10 +535,6 @@ def _run_chunk(
     if not pq.read_metadata(paths["spine"]).num_rows:
         return {"written": 0, "empty": 1}
     return {"written": publish.write_partition(out, columns, paths, chunk_rows), "empty": 0}
-
-
-def _history_sql(groups: Any, *, events: Sequence[str], column: str, contributor: bool, **settings: Any) -> Sql:
-    return inject_dislike_history(groups, events, column, contributor=contributor, **settings)
 
 
 def _verify(files: Sequence[InputFile]) -> None:

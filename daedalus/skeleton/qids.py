@@ -18,22 +18,22 @@ from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
 from daedalus.skeleton.ports import Digests, Facts, Scratch
-from daedalus.skeleton.sql import POSITION, ROW, Sql
+from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
-    FROM attributes a JOIN spine s ON s.{POSITION} = a.{ROW} WHERE s.feed_session IS NOT NULL GROUP BY 1"""
+    FROM {parquet("attributes")} a JOIN {parquet("spine")} s ON s.{POSITION} = a.{ROW} WHERE s.feed_session IS NOT NULL GROUP BY 1"""
 # New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
 NEW_QIDS = Sql(f"""
-    SELECT feed_session, (SELECT coalesce(max(qid), -1) FROM qid_map)
+    SELECT feed_session, (SELECT coalesce(max(qid), -1) FROM {parquet("qid_map")})
         + row_number() OVER (ORDER BY first_seen, feed_session) AS qid
-    FROM ({_SESSIONS}) WHERE feed_session NOT IN (SELECT feed_session FROM qid_map) ORDER BY qid""")
-GROWN_MAP = Sql("SELECT feed_session, qid FROM qid_map UNION ALL SELECT feed_session, qid FROM added ORDER BY qid")
+    FROM ({_SESSIONS}) WHERE feed_session NOT IN (SELECT feed_session FROM {parquet("qid_map")}) ORDER BY qid""")
+GROWN_MAP = Sql(f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION ALL SELECT feed_session, qid FROM added ORDER BY qid")
 DAY_QIDS = Sql(f"""
-    SELECT m.feed_session AS feed_session, m.qid AS qid FROM qid_map m JOIN ({_SESSIONS}) d
+    SELECT m.feed_session AS feed_session, m.qid AS qid FROM {parquet("qid_map")} m JOIN ({_SESSIONS}) d
     ON d.feed_session = m.feed_session ORDER BY feed_session""")
 
-_PAIRS = "SELECT DISTINCT feed_session, qid FROM held WHERE qid IS NOT NULL"
+_PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
 
 
@@ -86,9 +86,15 @@ class QidMap:
         return lineage
 
     def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
-        if self.path.exists():
-            return Bindings({**files, "qid_map": [self.path]})
-        return Bindings(files, {"qid_map": _empty_map()})
+        return Bindings({**files, "qid_map": [self.path if self.path.exists() else self._empty_map()]})
+
+    def _empty_map(self) -> Path:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self._scratch.path(".parquet")
+        pq.write_table(pa.table({"feed_session": pa.array([], pa.string()), "qid": pa.array([], pa.int64())}), path)
+        return path
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -136,9 +142,9 @@ class QidMap:
 
         if not self.path.exists():
             return "missing"
-        sound = Sql("""SELECT count(*) = count(DISTINCT feed_session) AND count(*) = count(DISTINCT qid)
+        sound = Sql(f"""SELECT count(*) = count(DISTINCT feed_session) AND count(*) = count(DISTINCT qid)
             AND coalesce(min(qid), 0) >= 0 AND any_value(typeof(feed_session)) IS NOT DISTINCT FROM 'VARCHAR'
-            AND any_value(typeof(qid)) IS NOT DISTINCT FROM 'BIGINT' AS ok FROM qid_map""")
+            AND any_value(typeof(qid)) IS NOT DISTINCT FROM 'BIGINT' AS ok FROM {parquet("qid_map")}""")
         try:
             ok = duck.table(sound, Bindings({"qid_map": [self.path]}))["ok"][0].as_py()
         except duckdb.Error:
@@ -149,20 +155,21 @@ class QidMap:
         """Partitions that hold only qids can at least show that the map is older than they are."""
         if not parts:
             return
-        unknown = Sql("SELECT count(*) AS n FROM held WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM qid_map)")
+        unknown = Sql(f"""SELECT count(*) AS n FROM {parquet('held')}
+            WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM {parquet('qid_map')})""")
         if duck.table(unknown, Bindings({"held": parts, "qid_map": [self.path]}))["n"][0].as_py():
             self._refuse("the qid map does not know qids that partitions hold", parts[0])
 
     def _rebuild(self, duck: Duck, carrying: list[Path], problem: str) -> None:
         """Adds to the map what partitions say, or makes it anew out of them."""
         files: dict[str, list[Path]] = {"held": carrying}
-        known = Bindings(files, {"qid_map": _empty_map()}) if problem else self._with_map(files)
-        union = f"SELECT feed_session, qid FROM qid_map UNION {_PAIRS}"
+        known = Bindings({**files, "qid_map": [self._empty_map()]}) if problem else self._with_map(files)
+        union = f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION {_PAIRS}"
         whole = duck.table(Sql(f"{union} ORDER BY qid, feed_session"), known)
         sessions, qids = whole["feed_session"], whole["qid"]
         if sessions.null_count or len(sessions.unique()) < whole.num_rows or len(qids.unique()) < whole.num_rows:
             self._refuse("the qid map and the partitions contradict each other", carrying[0])
-        before = 0 if problem else duck.table(Sql("SELECT count(*) AS n FROM qid_map"), known)["n"][0].as_py()
+        before = 0 if problem else duck.table(Sql(f"SELECT count(*) AS n FROM {parquet('qid_map')}"), known)["n"][0].as_py()
         if whole.num_rows > before or problem:
             written = self._scratch.path(".parquet")
             duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
@@ -172,8 +179,4 @@ class QidMap:
         raise DaedalusError(what, where=str(self.path), found=f"qids in {part}", expected="a map that knows them", hint=_HINT)
 
 
-def _empty_map() -> Any:
-    import pyarrow as pa
-
-    return pa.table({"feed_session": pa.array([], pa.string()), "qid": pa.array([], pa.int64())})
 

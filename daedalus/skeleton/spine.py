@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
-from daedalus.skeleton.sql import POSITION, ROW, Sql, columns, in_list, literal, name
+from daedalus.skeleton.sql import POSITION, ROW, Sql, columns, in_list, literal, name, parquet
 from daedalus.skeleton.types import is_integer, read_as
 
 Schema = Mapping[str, str]
@@ -19,43 +20,52 @@ def order_by(names: Sequence[str]) -> str:
     return "ORDER BY " + ", ".join(f"{name(column)} NULLS LAST" for column in names)
 
 
-def build_time_window_entity_spine(
-    groups: Sequence[tuple[Schema, bool]],
-    *,
-    lateness_days: int,
-    deduplicate: bool,
-    platforms: Mapping[str, int],
-    events: Sequence[str] | None = None,
-) -> Sql:
+@dataclass(frozen=True)
+class FeedDay:
+    """A feed day's files by schema, and how the spine is cleaned.
+
+    `groups` are (schema, whether the files lie in the day's own partition); group i is bound as `feed_i`.
+    The variable `day_start` is the day.
+    """
+
+    groups: Sequence[tuple[Schema, bool]]
+    lateness_days: int
+    deduplicate: bool
+    platforms: Mapping[str, int]
+
+    def raw(self) -> str:
+        """SELECT of every row, its columns as the spine has them, and `own`."""
+        return " UNION ALL ".join(
+            f"SELECT {_columns_of(schema, self.platforms)}, {literal(own)} AS own FROM {parquet(f'feed_{i}')}"
+            for i, (schema, own) in enumerate(self.groups)
+        )
+
+    def clean(self, raw: str, also: str = "TRUE") -> str:
+        """SELECT of the day's rows with all keys, each once."""
+        texts = "".join(f", {code}_text" for code in CODES)
+        rows = f"DISTINCT {columns(SPINE_COLUMNS)}{texts}" if self.deduplicate else columns(SPINE_COLUMNS)
+        return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {_IN_DAY} AND {also}"
+
+
+_DAY = "getvariable('day_start')"
+_KEYED = " AND ".join(f"{column} IS NOT NULL" for column in REQUIRED_COLUMNS)
+_IN_DAY = f"event_timestamp >= {_DAY} AND event_timestamp < {_DAY} + INTERVAL 1 DAY"
+
+
+def build_time_window_entity_spine(feed: FeedDay) -> Sql:
     """The clean rows of one feed day: those of partitions `d .. d + lateness` whose time is in day `d`.
 
-    `groups` are the files, by schema and by whether they lie in the day's own partition; group i is
-    bound as the view `feed_i`. The variable `day_start` is the day. With `events`, only those.
     Counts: read, null_keys and strays of the day's own partition; duplicates and spine of the day.
     """
-    raw = " UNION ALL ".join(
-        f"SELECT {_columns_of(schema, platforms)}, {literal(own)} AS own FROM feed_{i}"
-        for i, (schema, own) in enumerate(groups)
-    )
-    keyed = " AND ".join(f"{column} IS NOT NULL" for column in REQUIRED_COLUMNS)
-    day = "getvariable('day_start')"
-    in_day = f"event_timestamp >= {day} AND event_timestamp < {day} + INTERVAL 1 DAY"
-    stray = (
-        f"event_timestamp < {day} - INTERVAL {lateness_days} DAY OR event_timestamp >= {day} + INTERVAL 1 DAY"
-    )
-    wanted = f"{keyed} AND {in_day}" + (f" AND {in_list('event', events)}" if events else "")
-    texts = "".join(f", {code}_text" for code in CODES)
-    distinct = f"SELECT DISTINCT {columns(SPINE_COLUMNS)}{texts}" if deduplicate else f"SELECT {columns(SPINE_COLUMNS)}"
+    early = f"event_timestamp < {_DAY} - INTERVAL {feed.lateness_days} DAY"
+    stray = f"{early} OR event_timestamp >= {_DAY} + INTERVAL 1 DAY"
     return Sql(
-        prepare=(
-            f"CREATE TEMP TABLE raw AS {raw}",
-            f"CREATE TEMP TABLE clean AS {distinct} FROM raw WHERE {wanted}",
-        ),
+        tables=(("raw", feed.raw()), ("clean", feed.clean("raw"))),
         counts=f"""
             SELECT count(*) FILTER (own) AS read,
-                count(*) FILTER (own AND NOT ({keyed})) AS null_keys,
-                count(*) FILTER (own AND {keyed} AND ({stray})) AS strays,
-                count(*) FILTER ({wanted}) - (SELECT count(*) FROM clean) AS duplicates,
+                count(*) FILTER (own AND NOT ({_KEYED})) AS null_keys,
+                count(*) FILTER (own AND {_KEYED} AND ({stray})) AS strays,
+                count(*) FILTER ({_KEYED} AND {_IN_DAY}) - (SELECT count(*) FROM clean) AS duplicates,
                 (SELECT count(*) FROM clean) AS spine
             FROM raw""",
         select=f"SELECT {columns(SPINE_COLUMNS)} FROM clean {order_by(ROW_ORDER)}",
@@ -98,13 +108,14 @@ def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
 
 def apply_embedding_coverage_filter(events: Sequence[str]) -> Sql:
     """One BOOLEAN a row of `spine`: whether it stays. Rows of `events` stay if their artwork is in `pool`."""
-    uncovered = f"{in_list('event', events)} AND NOT EXISTS (SELECT 1 FROM pool WHERE pool.id = s.artwork_id)"
-    return Sql(f"SELECT NOT ({uncovered}) AS covered FROM spine s ORDER BY s.{POSITION}")
+    uncovered = f"{in_list('s.event', events)} AND NOT EXISTS (SELECT 1 FROM {parquet('pool')} p WHERE p.id = s.artwork_id)"
+    return Sql(f"SELECT NOT ({uncovered}) AS covered FROM {parquet('spine')} s ORDER BY s.{POSITION}")
 
 
 def covered_spine(filtered: bool) -> str:
     """FROM clause of the rows that the coverage filter leaves; `spine` is aliased s."""
-    return f"spine s JOIN coverage c ON c.{POSITION} = s.{POSITION} AND c.covered" if filtered else "spine s"
+    spine = f"{parquet('spine')} s"
+    return f"{spine} JOIN {parquet('coverage')} c ON c.{POSITION} = s.{POSITION} AND c.covered" if filtered else spine
 
 
 def filter_to_target_day(filtered: bool) -> str:
@@ -131,7 +142,7 @@ def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_onl
         sessions = "SELECT feed_session FROM target WHERE feed_session IS NOT NULL GROUP BY feed_session"
         keep = f"feed_session IS NULL OR feed_session NOT IN ({sessions} HAVING {' OR '.join(dropped)})"
     return Sql(
-        prepare=(f"CREATE TEMP TABLE target AS {rows}",),
+        tables=(("target", rows),),
         counts="SELECT count(*) AS target FROM target",
         select=f"SELECT {ROW}, user_id, artwork_id, event_timestamp FROM target WHERE {keep} ORDER BY {ROW}",
     )

@@ -15,18 +15,23 @@ TIME = '"daeda:time"'  # a view row's own timestamp, in UTC
 
 @dataclass(frozen=True)
 class Sql:
-    """What one action executes: statements, then the SELECT whose rows are its output.
+    """What one action executes: the SELECT whose rows are its output, after those kept as temporary `tables`.
 
     `counts` is a SELECT of one row, whose columns are kept with the trace by their names.
     """
 
     select: str
-    prepare: tuple[str, ...] = ()
+    tables: tuple[tuple[str, str], ...] = ()  # (name, SELECT), in order
     counts: str = ""
 
     @property
     def statements(self) -> tuple[str, ...]:
-        return (*self.prepare, self.counts, self.select)
+        return (*(f"{table}: {select}" for table, select in self.tables), self.counts, self.select)
+
+
+def parquet(bound: str) -> str:
+    """The parquet files bound as `bound`. Their paths come in a variable, so the statement has none."""
+    return f"read_parquet(getvariable({literal(bound)}), filename = true, file_row_number = true)"
 
 
 def name(identifier: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -69,29 +69,28 @@ class Walk:
         self._day_done, self._interrupt = day_done, interrupt
         self._index = {action.name: i for i, action in enumerate(actions)}
         self._needed_by: dict[str, list[str]] = {action.name: [] for action in actions}
-        self._missing = {}
+        self._missing: dict[str, int] = {}
         for action in actions:
             needs = {name for name in (*action.upstream, *action.after) if name in self._index}
             self._missing[action.name] = len(needs)
             for name in needs:
                 self._needed_by[name].append(action.name)
-        self._left_of_day: dict[str, int] = {}
-        for action in actions:
-            if action.day:
-                self._left_of_day[action.day] = self._left_of_day.get(action.day, 0) + 1
+        self._of_day: dict[str, list[Outcome]] = {}
+        self._closes: dict[str, str] = {}
+        self._latest = traces.latest_keys()
         self._ready = [self._index[name] for name, missing in self._missing.items() if not missing]
         self._running: dict[Future, tuple[Action, Lookup]] = {}
         self.outcomes: dict[str, Outcome] = {}
 
-    def execute(self, days: Iterable[str]) -> dict[str, Outcome]:
+    def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
         """Walks the graph and returns every action's outcome by name.
 
-        `days` are those to report as they end. Raises Interrupted on Ctrl-C, and the error of an
+        `closing` names, for each day to report, the action with whose end the day is done. Raises Interrupted on Ctrl-C, and the error of an
         action that belongs to no day, since nothing can be done without it.
         """
         heapq.heapify(self._ready)
-        self._days = set(days)
-        self._progress.begin(sorted(self._days), len(self._actions))
+        self._closes = {name: day for day, name in closing.items()}
+        self._progress.begin(sorted(closing), len(self._actions))
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="daeda")
         try:
             while self._ready or self._running:
@@ -127,16 +126,11 @@ class Walk:
         self._running[pool.submit(_run, action, digests, self._actions, self._index)] = (action, found)
 
     def _hit(self, action: Action, trace: Trace) -> None:
-        if trace.name != action.name or self._points_elsewhere(action.name, trace.key):
+        if self._latest.get(action.name) != trace.key:
             self._traces.point(action.name, trace.key)
         self._end(
             Outcome(action.name, action.step, action.day, HIT, trace.artifact, trace.counts, trace.seconds, trace.bytes)
         )
-
-    def _points_elsewhere(self, name: str, key: str) -> bool:
-        if not hasattr(self, "_latest"):
-            self._latest = self._traces.latest_keys()
-        return self._latest.get(name) != key
 
     def _collect(self, future: Future) -> None:
         action, found = self._running.pop(future)
@@ -168,18 +162,10 @@ class Walk:
             if not self._missing[name]:
                 heapq.heappush(self._ready, self._index[name])
         if outcome.day:
-            self._left_of_day[outcome.day] -= 1
-            if not self._left_of_day[outcome.day] and outcome.day in self._days:
-                of_day = [o for a in self._actions_of(outcome.day) if (o := self.outcomes.get(a))]
-                self._day_done(outcome.day, of_day)
-                self._progress.day_done(outcome.day, of_day)
-
-    def _actions_of(self, day: str) -> list[str]:
-        if not hasattr(self, "_by_day"):
-            self._by_day: dict[str, list[str]] = {}
-            for action in self._actions:
-                self._by_day.setdefault(action.day or "", []).append(action.name)
-        return self._by_day[day]
+            self._of_day.setdefault(outcome.day, []).append(outcome)
+        if day := self._closes.get(outcome.name):
+            self._day_done(day, self._of_day[day])
+            self._progress.day_done(day, self._of_day[day])
 
     def _interrupt_running(self) -> None:
         if self._running:
