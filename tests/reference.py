@@ -89,11 +89,13 @@ class Reference:
     def _read_feed(self) -> None:
         self.by_day: dict[dt.date, list[dict]] = defaultdict(list)
         self.counts: dict[dt.date, dict] = defaultdict(lambda: {"read": 0, "null_keys": 0, "strays": 0, "duplicates": 0})
-        self.session_days = set()
+        self.session_days: set[dt.date] = set()
+        self.partitions: set[dt.date] = set()
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
         for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=*")):
             partition = dt.date.fromisoformat(folder.name[3:])
             for file in sorted(folder.glob("*.parquet")):
+                self.partitions.add(partition)
                 if "feed_session" in pq.read_schema(file).names:
                     self.session_days.add(partition)
                 for row in read_rows(file):

@@ -109,18 +109,18 @@ class QidMap:
     # Reconciling
 
     def _partitions(self) -> list[tuple[Path, bool]]:
-        """(file, whether it carries feed_session) of every part that has qids; unreadable parts are left out."""
+        """(file, whether it carries feed_session) of every part that has a qid; unreadable parts are left out."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         found = []
         for path in sorted(self._root.glob("dt=*/*.parquet")):
             try:
-                names = pq.read_schema(path).names
+                part = pq.ParquetFile(path)
             except (OSError, pa.ArrowException):
                 continue
-            if "qid" in names:
-                found.append((path, "feed_session" in names))
+            if _numbers(part.metadata):
+                found.append((path, "feed_session" in part.schema_arrow.names))
         return found
 
     def _reconcile(self, duck: Duck) -> None:
@@ -179,4 +179,9 @@ class QidMap:
         raise DaedalusError(what, where=str(self.path), found=f"qids in {part}", expected="a map that knows them", hint=_HINT)
 
 
-
+def _numbers(metadata: Any) -> bool:
+    """Whether a part has any qid that is not NULL, by its footer."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
+    qids = [chunk for chunk in chunks if chunk.path_in_schema == "qid"]
+    return any(not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids)

@@ -1,0 +1,35 @@
+"""What the tests share: pools, the real input, and running the stage in this process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+PROJECT = Path(__file__).parent.parent
+COFACTS = PROJECT.parent / "shared/realdata/cofacts"
+
+
+@pytest.fixture(scope="session")
+def pools(tmp_path_factory) -> Path:
+    """A Lance database with one small table for each pool that worlds draw from."""
+    import lancedb
+    from worlds import POOLS
+
+    folder = tmp_path_factory.mktemp("pools")
+    database = lancedb.connect(str(folder))
+    for pool in POOLS:
+        rows = [{"artwork_id": artwork, "vector": [0.0, 1.0]} for artwork in pool]
+        database.create_table("pool_" + "_".join(map(str, pool)), rows)
+    return folder
+
+
+@pytest.fixture
+def cofacts(monkeypatch) -> Path:
+    """The real input's config folder, with the working directory that its paths are relative to."""
+    if not COFACTS.is_dir():
+        pytest.skip("the real input is not beside this checkout (../shared/realdata/cofacts)")
+    monkeypatch.chdir(PROJECT)
+    return COFACTS / "config"
