@@ -1,3 +1,22 @@
 """Daedalus builds a ranking model's training skeleton, incrementally, from content-hashed artifacts."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "run_skeleton_stage"]
+
+_HOMES = {
+    "aggregate_pit_table": "daedalus.skeleton.pit",
+    "run_skeleton_stage": "daedalus.pipelines.training",
+    "RunReport": "daedalus.pipelines.report",
+    "Settings": "daedalus.pipelines.workspace",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: the command line must start fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

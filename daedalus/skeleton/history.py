@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from daedalus.config.schema import Aggregation
 from daedalus.skeleton.spine import FeedDay
 from daedalus.skeleton.sql import POSITION, TIME, Sql, in_list, name, parquet
 
 SelfRule = Literal["", "value", "event"]  # nothing excluded; values equal to the row's artwork; its events
+
+
+def self_rule(aggregation: Aggregation) -> SelfRule:
+    """How `exclude_self` is held: by value where values are artworks, else by the event that brings the value."""
+    if not aggregation.exclude_self:
+        return ""
+    return "value" if aggregation.column == "artwork_id" else "event"
 
 
 @dataclass(frozen=True)

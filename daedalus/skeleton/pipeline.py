@@ -35,6 +35,7 @@ from daedalus.skeleton.history import (
     inject_dislike_history,
     list_published,
     rolling_sql,
+    self_rule,
 )
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput, group_by_schema
 from daedalus.skeleton.pool import POOL_IDS, read_pool_ids
@@ -295,7 +296,7 @@ class Pipeline:
         events = sorted(set(aggregation.events))
         view = self._enriching_view(aggregation)
         filtered = self._filtered(events)
-        flatten, contributor = aggregation.agg == "flatten_distinct", _self_rule(aggregation) == "event"
+        flatten, contributor = aggregation.agg == "flatten_distinct", self_rule(aggregation) == "event"
         part = f"{'+'.join(events)}.{aggregation.column}" + ("[]" * flatten) + ("-self" * contributor)
         entity = self._config.catalog.views[view].entity if view else ""
         sql = self._once(
@@ -325,7 +326,7 @@ class Pipeline:
 
     def _history(self, aggregation: Aggregation, first: int, size: int) -> str | None:
         events = sorted(set(aggregation.events))
-        contributor = _self_rule(aggregation) == "event"
+        contributor = self_rule(aggregation) == "event"
         part = f"{'+'.join(events)}.{aggregation.column}" + ("-self" * contributor)
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
         if size == 1:
@@ -361,7 +362,7 @@ class Pipeline:
         windows = _windows(aggregation)
         sql = self._once(
             ("rolling", aggregation.name),
-            lambda: rolling_sql(Rolling(aggregation.agg, windows, _self_rule(aggregation), aggregation.max_items)),
+            lambda: rolling_sql(Rolling(aggregation.agg, windows, self_rule(aggregation), aggregation.max_items)),
         )
         back = self._runtime.spine.lookback_days
         if not aggregation.cumulative:
@@ -459,12 +460,6 @@ class Pipeline:
                 source = "spine"
             columns.append(publish.OutputColumn(output.name, source))
         return columns, sources
-
-
-def _self_rule(aggregation: Aggregation) -> Any:
-    if not aggregation.exclude_self:
-        return ""
-    return "value" if aggregation.column == "artwork_id" else "event"
 
 
 def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:

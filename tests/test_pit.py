@@ -1,0 +1,117 @@
+"""aggregate_pit_table: both engines equal each other and the reference's aggregation."""
+
+from __future__ import annotations
+
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import _aggregated, micros
+
+import daedalus
+from daedalus.errors import DaedalusError
+
+HOUR = 3_600_000_000
+EVENTS = ["like", "click"]
+times = st.integers(0, 60).map(lambda h: h * HOUR)
+spine_rows = st.lists(st.tuples(st.integers(1, 2), st.integers(1, 3), times), max_size=8)
+maybe = st.one_of(st.none(), st.integers(1, 3))
+event_rows = st.lists(
+    st.tuples(st.integers(1, 2), st.integers(1, 3), times, st.sampled_from(EVENTS), maybe,
+              st.one_of(st.none(), st.lists(maybe, max_size=3))), max_size=25)  # fmt: skip
+
+
+@st.composite
+def specs(draw):
+    agg = draw(st.sampled_from(["list", "distinct", "flatten_distinct", "count"]))
+    found = {
+        "name": "x",
+        "events": draw(st.lists(st.sampled_from(EVENTS), min_size=1, unique=True)),
+        "column": "tags" if agg == "flatten_distinct" else draw(st.sampled_from(["artwork_id", "author_id"])),
+        "agg": agg,
+        "windows": draw(st.sampled_from([["1d"], ["2d", "6h"], "cumulative"])),
+        "exclude_self": draw(st.booleans()),
+    }
+    return {**found, "max_items": draw(st.integers(1, 3))} if draw(st.booleans()) else found
+
+
+def tables(rows, events, unit="us", zone=None):
+    time = pa.timestamp(unit, zone)
+    per = {"us": 1, "ns": 1000}[unit]
+    spine = pa.table({
+        "user_id": pa.array([r[0] for r in rows], pa.int64()), "artwork_id": pa.array([r[1] for r in rows], pa.int64()),
+        "event_timestamp": pa.array([r[2] * per for r in rows], pa.int64()).cast(time),
+        "kept": pa.array([str(i) for i in range(len(rows))], pa.string()),
+    })  # fmt: skip
+    names = ["user_id", "artwork_id", "event_timestamp", "event", "author_id", "tags"]
+    types = [pa.int64(), pa.int64(), None, pa.string(), pa.int64(), pa.list_(pa.int64())]
+    columns = {}
+    for i, (name, kind) in enumerate(zip(names, types, strict=True)):
+        values = [event[i] for event in events]
+        columns[name] = pa.array(values, kind) if kind else pa.array([v * per for v in values], pa.int64()).cast(time)
+    return spine, pa.table(columns)
+
+
+def by_hand(rows, events, spec):
+    """What the specification says, row by row."""
+    columns = {}
+    windows = [("x", None)] if spec["windows"] == "cumulative" else [(f"x_{w}", micros(w)) for w in spec["windows"]]
+    for name, width in windows:
+        columns[name] = []
+        for user, artwork, t in rows:
+            seen = []
+            for e_user, e_artwork, ts, event, author, tags in events:
+                value = {"artwork_id": e_artwork, "author_id": author, "tags": tags}[spec["column"]]
+                if e_user != user or event not in spec["events"] or ts >= t or (width and ts < t - width):
+                    continue
+                if value is None or (spec["exclude_self"] and e_artwork == artwork):
+                    continue
+                seen += [(ts, v) for v in (value if isinstance(value, list) else [value]) if v is not None]
+            columns[name].append(_aggregated(spec, seen))
+    return columns
+
+
+@given(spine_rows, event_rows, specs())
+@settings(max_examples=60, deadline=None)
+def test_both_engines_equal_the_specification(rows, events, spec):
+    spine, history = tables(rows, events)
+    duckdb = daedalus.aggregate_pit_table(spine, history, [spec], engine="duckdb")
+    polars = daedalus.aggregate_pit_table(spine, history, [spec], engine="polars")
+    assert duckdb.schema == polars.schema
+    assert duckdb.to_pydict() == polars.to_pydict()
+    assert {k: v for k, v in duckdb.to_pydict().items() if k.startswith("x")} == by_hand(rows, events, spec)
+    assert duckdb["kept"].to_pylist() == spine["kept"].to_pylist()
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_units_and_zones_do_not_matter(engine):
+    rows, events = [(1, 1, 5 * HOUR)], [(1, 2, 4 * HOUR, "like", None, None), (1, 3, 5 * HOUR, "like", None, None)]
+    spec = {"name": "x", "events": ["like"], "column": "artwork_id", "agg": "list", "windows": ["1d"]}
+    for unit, zone in (("us", None), ("ns", None), ("us", "Asia/Taipei")):
+        found = daedalus.aggregate_pit_table(*tables(rows, events, unit, zone), [spec], engine=engine)
+        assert found["x_1d"].to_pylist() == [[2]]
+
+
+def test_what_is_refused():
+    spine, history = tables([(1, 1, HOUR)], [])
+    spec = {"name": "x", "events": ["like"], "column": "artwork_id", "agg": "list", "windows": ["1d"]}
+    cases = [
+        ((spine.drop(["user_id"]), history, [spec]), "duckdb", "user_id"),
+        ((spine, history, [{**spec, "column": "autor_id"}]), "duckdb", "author_id"),
+        ((spine, history, [{**spec, "agg": "sum"}]), "duckdb", "specs[0]"),
+        ((spine, history, [{**spec, "windows": ["soon"]}]), "duckdb", "soon"),
+        ((spine, history, [spec]), "sqlite", "engine"),
+    ]
+    for arguments, engine, named in cases:
+        with pytest.raises(DaedalusError, match=named.replace("[", r"\[")):
+            daedalus.aggregate_pit_table(*arguments, engine=engine)
+
+
+def test_an_empty_spine_gives_empty_columns():
+    spine, history = tables([], [(1, 1, HOUR, "like", 1, [1])])
+    spec = {"name": "x", "events": ["like"], "column": "tags", "agg": "flatten_distinct", "windows": ["1d"]}
+    for engine in ("duckdb", "polars"):
+        assert daedalus.aggregate_pit_table(spine, history, [spec], engine=engine)["x_1d"].to_pylist() == []
+
+
