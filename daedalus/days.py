@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daedalus.errors import DaedalusError
@@ -21,7 +22,7 @@ class DayRange:
     first: Day
     last: Day
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Day]:
         return (self.first + dt.timedelta(days=i) for i in range(len(self)))
 
     def __len__(self) -> int:

@@ -51,8 +51,12 @@ class World:
         folder = self.root / f"feed/dt={day}"
         folder.mkdir(parents=True)
         old = len(columns["user_id"]) // 4
-        pq.write_table(_old_kind({k: v[:old] for k, v in columns.items()}), folder / "part-0.parquet", compression="zstd")
-        pq.write_table(_new_kind({k: v[old:] for k, v in columns.items()}, rng), folder / "part-1.parquet", compression="zstd")
+        pq.write_table(
+            _old_kind({k: v[:old] for k, v in columns.items()}), folder / "part-0.parquet", compression="zstd"
+        )
+        pq.write_table(
+            _new_kind({k: v[old:] for k, v in columns.items()}, rng), folder / "part-1.parquet", compression="zstd"
+        )
 
     def _rows(self, rng: np.random.Generator, day: dt.date, rows: int) -> dict[str, np.ndarray]:
         user = rng.choice(self.users, rows, p=self.activity)
@@ -100,7 +104,9 @@ class World:
         })  # fmt: skip
         self._view("artwork_aesthetic", "artwork_id", self.artworks, rng, {"aes_score": rng.normal(5, 1, artworks)})
         tacks = [list(rng.choice(300, rng.integers(0, 5), replace=False)) for _ in range(artworks)]
-        self._view("artwork_tack", "artwork_id", self.artworks, rng, {"tack_ids": pa.array(tacks, pa.list_(pa.int64()))})
+        self._view(
+            "artwork_tack", "artwork_id", self.artworks, rng, {"tack_ids": pa.array(tacks, pa.list_(pa.int64()))}
+        )
         self._view("artwork_vector", "artwork_id", self.artworks, rng, {
             "media_safety_score": rng.random(artworks), "text_safety_score": rng.random(artworks),
         })  # fmt: skip

@@ -74,7 +74,8 @@ class Reference:
         self.catalog = yaml.safe_load((config / "catalog.yaml").read_text())
         self.runtime = yaml.safe_load((config / "training/runtime.yaml").read_text())
         self.aggs = yaml.safe_load((config / "training/aggregations.yaml").read_text())["aggregations"]
-        self.range = days or months(str(self.runtime["feed_start"]), str(self.runtime["feed_end"]))
+        self.configured = months(str(self.runtime["feed_start"]), str(self.runtime["feed_end"]))
+        self.range = days or self.configured
         spine = self.runtime.get("spine", {})
         self.lookback = spine.get("lookback_days", 7)
         self.lateness = spine.get("lateness_days", 0)
@@ -88,7 +89,9 @@ class Reference:
 
     def _read_feed(self) -> None:
         self.by_day: dict[dt.date, list[dict]] = defaultdict(list)
-        self.counts: dict[dt.date, dict] = defaultdict(lambda: {"read": 0, "null_keys": 0, "strays": 0, "duplicates": 0})
+        self.counts: dict[dt.date, dict] = defaultdict(
+            lambda: {"read": 0, "null_keys": 0, "strays": 0, "duplicates": 0}
+        )
         self.session_days: set[dt.date] = set()
         self.partitions: set[dt.date] = set()
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
@@ -128,7 +131,11 @@ class Reference:
 
     def _read_views(self) -> None:
         self.views: dict[str, list[dict]] = {}
-        refs = [*self.runtime.get("feature_refs", []), *self.runtime.get("enrich", []), *(self.runtime.get("ages") or {}).values()]
+        refs = [
+            *self.runtime.get("feature_refs", []),
+            *self.runtime.get("enrich", []),
+            *(self.runtime.get("ages") or {}).values(),
+        ]
         if recent := self.runtime.get("recent_published"):
             refs += [recent["published_at"], recent["author"]]
         for name in {ref.split(":")[0] for ref in refs}:
@@ -142,7 +149,9 @@ class Reference:
         import lancedb
 
         table = lancedb.connect(str(self.root / self.coverage["uri"])).open_table(self.coverage["table"])
-        return set(table.search().select([self.coverage["id_column"]]).limit(table.count_rows()).to_arrow()[0].to_pylist())
+        return set(
+            table.search().select([self.coverage["id_column"]]).limit(table.count_rows()).to_arrow()[0].to_pylist()
+        )
 
     @cache  # noqa: B019
     def latest(self, name: str, before: int | None) -> dict:
@@ -316,7 +325,8 @@ class Reference:
 
     def run(self) -> dict[dt.date, list[dict]]:
         """Every day's output rows with qids handed out in order, as one run from nothing gives them."""
-        with_qid = any(day in self.session_days for day in self.range)
+        # One run over a range and one run a day must give the same columns, so the config's range counts too.
+        with_qid = any(day in self.session_days for day in (*self.range, *self.configured))
         qids: dict[str, int] = {}
         partitions = {}
         for day in self.range:
@@ -370,7 +380,9 @@ def read_output(root: Path | str) -> dict[dt.date, list[dict]]:
 
 def differences(expected: dict, found: dict, limit: int = 5) -> list[str]:
     """What two outputs disagree on, by day, row and column."""
-    problems = [f"days: expected {sorted(set(expected) ^ set(found))} in only one"] if set(expected) != set(found) else []
+    problems = (
+        [f"days: expected {sorted(set(expected) ^ set(found))} in only one"] if set(expected) != set(found) else []
+    )
     for day in sorted(set(expected) & set(found)):
         if len(expected[day]) != len(found[day]):
             problems.append(f"{day}: {len(expected[day])} rows expected, {len(found[day])} found")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -113,5 +112,3 @@ def test_an_empty_spine_gives_empty_columns():
     spec = {"name": "x", "events": ["like"], "column": "tags", "agg": "flatten_distinct", "windows": ["1d"]}
     for engine in ("duckdb", "polars"):
         assert daedalus.aggregate_pit_table(spine, history, [spec], engine=engine)["x_1d"].to_pylist() == []
-
-

@@ -90,7 +90,9 @@ def write_yaml(path: Path, value: object) -> None:
 
 
 VIEW_SCHEMAS = {
-    "user_profile": {"user_id": pa.int64(), "updated_at": pa.timestamp("us"), "safe": pa.bool_(), "joined": pa.timestamp("us")},
+    "user_profile": {
+        "user_id": pa.int64(), "updated_at": pa.timestamp("us"), "safe": pa.bool_(), "joined": pa.timestamp("us"),
+    },
     "artwork_properties": {
         "artwork_id": pa.int64(), "updated_at": pa.timestamp("us"), "author_id": pa.int64(),
         "artwork_type": pa.string(), "created_at": pa.timestamp("us"),
@@ -103,9 +105,11 @@ VIEW_SCHEMAS = {
 
 
 def feed_table(rows: list[dict], kind: int) -> pa.Table:
-    """The rows as one of six kinds of file: full, narrow, without optional columns, with zones and names, ns, dictionaries."""
+    """The rows as one of six kinds of file: full, narrow, bare, with zones and names, in ns, with dictionaries."""
     ids = pa.int32() if kind == 1 else pa.int64()
-    unit = {1: pa.timestamp("ms"), 3: pa.timestamp("us", "Asia/Taipei"), 4: pa.timestamp("ns")}.get(kind, pa.timestamp("us"))
+    unit = {1: pa.timestamp("ms"), 3: pa.timestamp("us", "Asia/Taipei"), 4: pa.timestamp("ns")}.get(
+        kind, pa.timestamp("us")
+    )
     texts = pa.dictionary(pa.int32(), pa.string()) if kind == 5 else pa.string()
     times = [row["ts"] for row in rows]
     scaled = {1: [t and t // 1000 for t in times], 4: [t and t * 1000 + 999 for t in times]}.get(kind, times)
@@ -123,7 +127,7 @@ def feed_table(rows: list[dict], kind: int) -> pa.Table:
             "current_like_count": pa.array([row["likes"] for row in rows], ids),
             "country_code": pa.array([row[countries] for row in rows], codes),
             "platform_code": pa.array([row[platforms] for row in rows], codes),
-            "ignored; \"column": pa.array([1] * len(rows), pa.int8()),
+            'ignored; "column': pa.array([1] * len(rows), pa.int8()),
         }
     if kind in (0, 3):
         columns["retriever_id"] = pa.array([row["retriever"] for row in rows], pa.string())
@@ -211,7 +215,9 @@ def aggregations(draw: st.DrawFn, lookback: int) -> list[dict]:
             "events": draw(st.lists(st.sampled_from(EVENTS), min_size=1, max_size=3, unique=True)),
             "column": column,
             "agg": agg,
-            "windows": "cumulative" if cumulative else draw(st.lists(st.sampled_from(windows), min_size=1, max_size=3, unique=True)),
+            "windows": "cumulative"
+            if cumulative
+            else draw(st.lists(st.sampled_from(windows), min_size=1, max_size=3, unique=True)),
             "exclude_self": draw(st.booleans()),
         }
         if agg != "count" and draw(st.booleans()):

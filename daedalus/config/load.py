@@ -81,7 +81,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -118,7 +120,9 @@ def _refusal(message: str, kind: type, path: Path, prefix: str) -> DaedalusError
     if unknown := re.match(r"Object contains unknown field `(.*)`", text):
         key = ".".join(part for part in (keys, unknown[1]) if part)
         hint = did_you_mean(unknown[1], _all_keys(kind))
-        return DaedalusError("an unknown key", where=f"{path}: {key}", found=unknown[1], expected="a known key", hint=hint)
+        return DaedalusError(
+            "an unknown key", where=f"{path}: {key}", found=unknown[1], expected="a known key", hint=hint
+        )
     if missing := re.match(r"Object missing required field `(.*)`", text):
         key = ".".join(part for part in (keys, missing[1]) if part)
         return DaedalusError("a required key is missing", where=f"{path}: {key}", expected=f"the key {missing[1]}")

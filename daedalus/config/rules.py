@@ -25,7 +25,9 @@ def check(config: Config) -> None:
         rule(config)
 
 
-def _refuse(config: Config, file: str, key: str, what: str, found: object, expected: object, hint: str = "") -> NoReturn:
+def _refuse(
+    config: Config, file: str, key: str, what: str, found: object, expected: object, hint: str = ""
+) -> NoReturn:
     raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected, hint=hint)
 
 
@@ -35,7 +37,9 @@ def _range(config: Config) -> None:
     last = parse_range(str(runtime.feed_end), config.where(_RUNTIME, "feed_end"))
     if last.last < first.first:
         found = f"{runtime.feed_start} .. {runtime.feed_end}"
-        _refuse(config, _RUNTIME, "feed_end", "the range ends before it starts", found, "feed_end at or after feed_start")
+        _refuse(
+            config, _RUNTIME, "feed_end", "the range ends before it starts", found, "feed_end at or after feed_start"
+        )
 
 
 def _numbers(config: Config) -> None:
@@ -57,7 +61,9 @@ def _views(config: Config) -> None:
         if view.entity not in SPINE_COLUMNS:
             hint = did_you_mean(view.entity, SPINE_COLUMNS)
             expected = f"a column of the feed: {', '.join(SPINE_COLUMNS)}"
-            _refuse(config, _CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint)
+            _refuse(
+                config, _CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint
+            )
         if not view.features:
             _refuse(config, _CATALOG, f"{at}.features", "a view without features", "[]", "at least one feature")
         _unique(config, _CATALOG, f"{at}.features", view.features)
@@ -91,11 +97,21 @@ def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
         _refuse(config, _RUNTIME, key, "not a feature reference", text, "view:feature")
     if ref.view not in views:
         expected = f"a view of {config.folder / _CATALOG}: {', '.join(views) or 'none are defined'}"
-        _refuse(config, _RUNTIME, key, "a view that the catalog does not have", text, expected, did_you_mean(ref.view, views))
+        _refuse(
+            config,
+            _RUNTIME,
+            key,
+            "a view that the catalog does not have",
+            text,
+            expected,
+            did_you_mean(ref.view, views),
+        )
     features = views[ref.view].features
     if ref.feature not in features:
         hint = did_you_mean(ref.feature, features)
-        _refuse(config, _RUNTIME, key, f"a feature that the view {ref.view} does not list", text, ", ".join(features), hint)
+        _refuse(
+            config, _RUNTIME, key, f"a feature that the view {ref.view} does not list", text, ", ".join(features), hint
+        )
     return ref, views[ref.view]
 
 
@@ -117,7 +133,14 @@ def _aggregations(config: Config) -> None:
         if not aggregation.events:
             _refuse(config, _AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
         if aggregation.max_items is not None and aggregation.max_items < 1:
-            _refuse(config, _AGGREGATIONS, f"{at}.max_items", "a limit that is too small", aggregation.max_items, "at least 1")
+            _refuse(
+                config,
+                _AGGREGATIONS,
+                f"{at}.max_items",
+                "a limit that is too small",
+                aggregation.max_items,
+                "at least 1",
+            )
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
     outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
@@ -134,7 +157,15 @@ def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
         key = f"{at}.windows[{j}]"
         if parse_duration(window, config.where(_AGGREGATIONS, key)) > limit * 86400:
             what = "a window longer than spine.lookback_days"
-            _refuse(config, _AGGREGATIONS, key, what, window, f"at most {limit}d", "raise spine.lookback_days in runtime.yaml")
+            _refuse(
+                config,
+                _AGGREGATIONS,
+                key,
+                what,
+                window,
+                f"at most {limit}d",
+                "raise spine.lookback_days in runtime.yaml",
+            )
 
 
 def _column(config: Config, at: str, aggregation: Aggregation) -> None:
@@ -148,9 +179,13 @@ def _column(config: Config, at: str, aggregation: Aggregation) -> None:
         _refuse(config, _AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
     if not in_feed and not in_views:
         hint = did_you_mean(column, [*SPINE_COLUMNS, *enriched]) or "list it under enrich in runtime.yaml"
-        _refuse(config, _AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint)
+        _refuse(
+            config, _AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
+        )
     if aggregation.agg == "flatten_distinct" and in_feed:
-        _refuse(config, _AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
+        _refuse(
+            config, _AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich"
+        )
 
 
 def _recent(config: Config) -> None:
@@ -159,7 +194,9 @@ def _recent(config: Config) -> None:
         return
     parse_duration(recent.window, config.where(_RUNTIME, "recent_published.window"))
     if recent.max_items is not None and recent.max_items < 1:
-        _refuse(config, _RUNTIME, "recent_published.max_items", "a limit that is too small", recent.max_items, "at least 1")
+        _refuse(
+            config, _RUNTIME, "recent_published.max_items", "a limit that is too small", recent.max_items, "at least 1"
+        )
     published, view = _view_of(config, "recent_published.published_at", recent.published_at)
     author, _ = _view_of(config, "recent_published.author", recent.author)
     if published.view != author.view:
@@ -167,7 +204,9 @@ def _recent(config: Config) -> None:
         _refuse(config, _RUNTIME, "recent_published.author", "two different views", recent.author, expected)
     if view.entity != "artwork_id":
         what = f"the view {published.view} is not one of artworks"
-        _refuse(config, _RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id")
+        _refuse(
+            config, _RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id"
+        )
 
 
 def _one_maker(config: Config, file: str, key: str, name: str) -> Maker:
@@ -179,7 +218,9 @@ def _one_maker(config: Config, file: str, key: str, name: str) -> Maker:
         _refuse(config, file, key, "a column that is neither produced nor defaulted", name, "a produced column", hint)
     if len(found) > 1:
         what = "a column with more than one maker"
-        _refuse(config, file, key, what, f"{name}: {', '.join(map(str, found))}", "one maker: rename or drop the others")
+        _refuse(
+            config, file, key, what, f"{name}: {', '.join(map(str, found))}", "one maker: rename or drop the others"
+        )
     return found[0]
 
 
@@ -213,4 +254,3 @@ def _outputs(config: Config) -> None:
             _refuse(config, _RUNTIME, key, "two defaults", column.name, "default or default_sql")
         if column.name in known or not column.has_default:
             _one_maker(config, _RUNTIME, key, column.name)
-

@@ -12,11 +12,11 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A mapping in which an unknown key is an error."""
 
 
-class Feed(_Strict, kw_only=True):
+class Feed(_Strict, frozen=True, kw_only=True):
     path: str
 
 
-class View(_Strict, kw_only=True):
+class View(_Strict, frozen=True, kw_only=True):
     source: str
     entity: str
     timestamp_field: str
@@ -24,23 +24,23 @@ class View(_Strict, kw_only=True):
     as_of: Literal["latest", "day"] = "latest"
 
 
-class Catalog(_Strict, kw_only=True):
+class Catalog(_Strict, frozen=True, kw_only=True):
     feed: Feed
     views: dict[str, View] = {}
 
 
-class Compute(_Strict, kw_only=True):
+class Compute(_Strict, frozen=True, kw_only=True):
     engine: Literal["duckdb", "polars"] = "duckdb"
     duckdb_config: dict[str, str | int | float | bool] = {}
 
 
-class Spine(_Strict, kw_only=True):
+class Spine(_Strict, frozen=True, kw_only=True):
     lookback_days: int = 7
     lateness_days: int = 0
     deduplicate: bool = True
 
 
-class CoverageFilter(_Strict, kw_only=True):
+class CoverageFilter(_Strict, frozen=True, kw_only=True):
     enabled: bool = True
     events: list[str] = msgspec.field(default_factory=lambda: ["reco_artwork_view", "reco_artwork_view2"])
     uri: str = ""
@@ -48,12 +48,12 @@ class CoverageFilter(_Strict, kw_only=True):
     id_column: str = "artwork_id"
 
 
-class SessionFilter(_Strict, kw_only=True):
+class SessionFilter(_Strict, frozen=True, kw_only=True):
     drop_view_only: bool = False
     drop_single_like: bool = False
 
 
-class RecentPublished(_Strict, kw_only=True):
+class RecentPublished(_Strict, frozen=True, kw_only=True):
     column: str
     published_at: str
     author: str
@@ -61,17 +61,17 @@ class RecentPublished(_Strict, kw_only=True):
     max_items: int | None = None
 
 
-class AnimatedModelType(_Strict, kw_only=True, rename={"source": "from", "target": "to"}):
+class AnimatedModelType(_Strict, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
     artwork_type: str
     source: str
     target: str
 
 
-class ContentFilter(_Strict, kw_only=True):
+class ContentFilter(_Strict, frozen=True, kw_only=True):
     drop: dict[str, list[str | int | float | bool]] = {}
 
 
-class OutputColumn(_Strict, kw_only=True):
+class OutputColumn(_Strict, frozen=True, kw_only=True):
     name: str
     default: Any | UnsetType = UNSET
     default_sql: str | UnsetType = UNSET
@@ -81,7 +81,7 @@ class OutputColumn(_Strict, kw_only=True):
         return self.default is not UNSET or self.default_sql is not UNSET
 
 
-class Runtime(_Strict, kw_only=True):
+class Runtime(_Strict, frozen=True, kw_only=True):
     feed_start: str | int
     feed_end: str | int
     output_root: str = "data/training_output"
@@ -102,7 +102,7 @@ class Runtime(_Strict, kw_only=True):
     output_columns: list[str | OutputColumn]
 
 
-class Aggregation(_Strict, kw_only=True):
+class Aggregation(_Strict, frozen=True, kw_only=True):
     name: str
     events: list[str]
     column: str
@@ -123,5 +123,5 @@ class Aggregation(_Strict, kw_only=True):
         return tuple(f"{self.name}_{window}" for window in self.windows)
 
 
-class Aggregations(_Strict, kw_only=True):
+class Aggregations(_Strict, frozen=True, kw_only=True):
     aggregations: list[Aggregation] = []

@@ -26,7 +26,11 @@ def explain_day(settings: Settings, day: str) -> dict:
         verdicts = make_plan(graph.actions, workspace.traces)
     mine = [v for v in verdicts if v.action.day in (str(span.first), None) or v.state != HIT]
     by_name = {verdict.action.name: verdict for verdict in verdicts}
-    return {"day": str(span.first), "steps": [_step(v, by_name) for v in mine], "funnel": _funnel(by_name, str(span.first))}
+    return {
+        "day": str(span.first),
+        "steps": [_step(v, by_name) for v in mine],
+        "funnel": _funnel(by_name, str(span.first)),
+    }
 
 
 def _step(verdict: Verdict, by_name: dict[str, Verdict]) -> dict:
@@ -90,7 +94,9 @@ def plan_lines(report: RunReport) -> list[str]:
         return [f"{report.range}: nothing would run"]
     seconds = sum(row["expected_seconds"] or 0 for row in plan)
     counted = Counter((row["step"], row["state"]) for row in plan)
-    lines = [f"{report.range}: {report.steps['run']} steps would run, {report.steps['maybe']} may; about {seconds:.0f} s"]
+    lines = [
+        f"{report.range}: {report.steps['run']} steps would run, {report.steps['maybe']} may; about {seconds:.0f} s"
+    ]
     lines += [f"  {step[:52]:<54}{state:<6}{count:>6}" for (step, state), count in sorted(counted.items())]
     causes = Counter(_because(cause) for row in plan if row["state"] == RUN for cause in row["why"])
     lines += ["why:", *(f"  {count:>5} x {cause}"[:80] for cause, count in causes.most_common(10))]
@@ -198,4 +204,6 @@ def _drop_traces(workspace: Workspace, needed: set[str]) -> None:
 
 
 def gc_lines(found: dict) -> list[str]:
-    return [f"freed {found['freed_bytes'] / 2**20:,.1f} MiB: {found['removed']} artifacts removed, {found['kept']} kept"]
+    return [
+        f"freed {found['freed_bytes'] / 2**20:,.1f} MiB: {found['removed']} artifacts removed, {found['kept']} kept"
+    ]

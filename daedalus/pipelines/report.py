@@ -58,7 +58,8 @@ class RunReport:
             "steps       " + ", ".join(f"{count} {state}" for state, count in steps.items() if count),
             f"partitions  {self.partitions['written']} written, {self.partitions['kept']} kept",
             f"rows        {rows['read']:,} read, {rows['written']:,} in the output; left out: "
-            f"{rows['null_keys']:,} null keys,\n            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
+            f"{rows['null_keys']:,} null keys,",
+            f"            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
         ]
         for failure in self.failures:
             lines.append(f"failed      {failure.day} {failure.step}: {failure.error}")

@@ -65,7 +65,8 @@ class _Run:
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace, traces = self._workspace, self._workspace.traces
-        span, trusted = workspace.range(range), {}
+        span = workspace.range(range)
+        trusted: dict[str, dict] = {}
         if resume:
             span, trusted = self._take_up(range, span)
         skip = frozenset(Day.fromisoformat(day) for day in trusted)
@@ -75,8 +76,8 @@ class _Run:
         for day, summary in trusted.items():
             traces.finish_day(run, day, summary)
         outcomes = self._walk(run, graph, force)
-        for day in graph.empty:
-            workspace.partitions.remove(str(day))
+        for gone in graph.empty:
+            workspace.partitions.remove(str(gone))
         report = report_run(
             span, outcomes, trusted, days=[str(d) for d in graph.days], empty=[str(d) for d in graph.empty],
             written=workspace.partitions.written,

@@ -84,7 +84,11 @@ class Workspace:
             _make_folder(self.output_root, "--output-root")
             scratch = Scratch(self.output_root, ".daeda-")
             partitions = Partitions(self.output_root, scratch, self.digests)
-            self._output = (scratch, partitions, QidMap(self.output_root, scratch, self.digests, self.traces, self.ducks))
+            self._output = (
+                scratch,
+                partitions,
+                QidMap(self.output_root, scratch, self.digests, self.traces, self.ducks),
+            )
         return self._output
 
     @property

@@ -36,7 +36,14 @@ def _flattened(config: Config, views: Mapping[str, ViewInput]) -> None:
         kind = _type_of(enriched[aggregation.column], views)
         if aggregation.agg == "flatten_distinct" and not kind.endswith("[]"):
             key = f"aggregations[{i}].column"
-            _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", f"{aggregation.column}: {kind}", "a list")
+            _refuse(
+                config,
+                AGGREGATIONS,
+                key,
+                "flatten_distinct needs a list column",
+                f"{aggregation.column}: {kind}",
+                "a list",
+            )
 
 
 def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
@@ -58,7 +65,9 @@ def _filters(config: Config, views: Mapping[str, ViewInput]) -> None:
         for j, value in enumerate(values):
             if not _comparable(kind, value):
                 key = f"content_filter.drop.{column}[{j}]"
-                _refuse(config, RUNTIME, key, "a value of another type than its column", repr(value), f"{column}: {kind}")
+                _refuse(
+                    config, RUNTIME, key, "a value of another type than its column", repr(value), f"{column}: {kind}"
+                )
 
 
 def _comparable(kind: str, value: object) -> bool:

@@ -25,7 +25,9 @@ def read_view(
         time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
         key = read_as(entity, schema.get(entity), types[entity])
         place = "list_position(getvariable('view_files'), filename) AS place, file_row_number AS line"
-        return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {parquet(f'view_{i}')}"
+        return (
+            f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {parquet(f'view_{i}')}"
+        )
 
     rows = " UNION ALL ".join(group(i, schema) for i, schema in enumerate(groups))
     version = f"{name(entity)}, {TIME}" if every_version else name(entity)
@@ -50,7 +52,13 @@ def preload_filtered_features(entity: str, features: Sequence[str], *, filtered:
 
 
 def enrich_spine_for_rolling(
-    events: Sequence[str], column: str, *, filtered: bool, entity: str = "", flatten: bool = False, contributor: bool = False
+    events: Sequence[str],
+    column: str,
+    *,
+    filtered: bool,
+    entity: str = "",
+    flatten: bool = False,
+    contributor: bool = False,
 ) -> Sql:
     """A feed day's events that one aggregation sees: user_id, ts, value, and the event's artwork_id for `contributor`.
 

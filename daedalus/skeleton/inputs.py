@@ -210,7 +210,9 @@ def look_at_view(inputs: Inputs, config: Config, name: str) -> ViewInput:
     paths = [Path(p) for p in sorted(glob.glob(view.source, recursive=True)) if os.path.isfile(p)]
     if not paths:
         found = f"no file at {view.source}"
-        raise DaedalusError(f"the view {name} has no files", where=f"{where}.source", found=found, expected="parquet files")
+        raise DaedalusError(
+            f"the view {name} has no files", where=f"{where}.source", found=found, expected="parquet files"
+        )
     files = [inputs.look(path, os.path.relpath(path, root), lambda path, schema: None) for path in paths]
     for file in files:
         if file.error:
@@ -244,7 +246,9 @@ def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
         kind, first = wider, first or file.path
     if kind is None:
         found = ", ".join(sorted({name for file in files for name in file.schema}))
-        raise DaedalusError("a view's column is in none of its files", where=f"{where}: {column}", found=found, expected=column)
+        raise DaedalusError(
+            "a view's column is in none of its files", where=f"{where}: {column}", found=found, expected=column
+        )
     return kind
 
 

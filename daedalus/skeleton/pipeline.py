@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from daedalus import digest
 from daedalus.config import Config
-from daedalus.config.columns import Ref, makers, referenced_views
+from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import Aggregation
 from daedalus.days import ONE_DAY, Day, parse_duration
 from daedalus.skeleton import publish
@@ -47,7 +47,6 @@ from daedalus.skeleton.spine import (
     build_time_window_entity_spine,
 )
 from daedalus.skeleton.sql import Sql, literal
-from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.stagecache.action import Action, Counts, Shelf
 from daedalus.stagecache.fingerprint import of_python, of_sql
 
@@ -59,12 +58,12 @@ STEPS = (
 _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
 
 
-@lru_cache(maxsize=None)
+@cache
 def _version(package: str) -> str:
     return metadata.version(package)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sql_digest(sql: Sql) -> str:
     return of_sql(*sql.statements, COPY_OPTIONS)
 
@@ -196,9 +195,7 @@ class Pipeline:
         published, author = Ref.parse(recent.published_at), Ref.parse(recent.author)
         assert published and author
         versions = self._sources.views[published.view].view.as_of == "day"
-        sql = self._once(
-            "published", lambda: list_published(published.feature, author.feature, every_version=versions)
-        )
+        sql = self._once("published", lambda: list_published(published.feature, author.feature, every_version=versions))
         config = {"recent_published.published_at": recent.published_at, "recent_published.author": recent.author}
         return self._add_sql("published", "", None, sql, {"view": [self._view(published.view)]}, config)
 
@@ -209,7 +206,8 @@ class Pipeline:
 
     def _feed_groups(self, day: Day) -> tuple[list[tuple[Mapping[str, str], bool]], dict[str, list[InputFile]]]:
         """Schemas with whether they lie in the day's own partition, and the files of each as `feed_i`."""
-        groups, bound = [], {}
+        groups: list[tuple[Mapping[str, str], bool]] = []
+        bound: dict[str, list[InputFile]] = {}
         for own in (True, False):
             files = [file for file, is_own in self._files(day) if is_own == own]
             for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
@@ -514,9 +512,7 @@ def _run_sql(
         return duck.copy(sql, Bindings(bound, {view: make() for view, make in tables.items()}, variables), out)
 
 
-def _run_qids(
-    qids: QidMap, lineage: str, content: str, spine: str, upstream: Mapping[str, Path], out: Path
-) -> Counts:
+def _run_qids(qids: QidMap, lineage: str, content: str, spine: str, upstream: Mapping[str, Path], out: Path) -> Counts:
     return qids.assign({"attributes": upstream[content], "spine": upstream[spine]}, lineage, out)
 
 

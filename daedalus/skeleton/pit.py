@@ -61,7 +61,9 @@ def _spec(spec: Aggregation | Mapping[str, Any], i: int) -> Aggregation:
     try:
         return msgspec.convert(spec, Aggregation)
     except msgspec.ValidationError as error:
-        raise DaedalusError("not an aggregation", where=f"specs[{i}]", found=error, expected="as in aggregations.yaml") from None
+        raise DaedalusError(
+            "not an aggregation", where=f"specs[{i}]", found=error, expected="as in aggregations.yaml"
+        ) from None
 
 
 def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
@@ -80,7 +82,9 @@ def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
     times = table.column(at)
     if times.type.unit == "ns":
         times = pc.floor_temporal(times, unit="microsecond")
-    return table.set_column(at, "event_timestamp", times.cast(pa.timestamp("us", times.type.tz)).cast(pa.timestamp("us")))
+    return table.set_column(
+        at, "event_timestamp", times.cast(pa.timestamp("us", times.type.tz)).cast(pa.timestamp("us"))
+    )
 
 
 def _result_type(events: pa.Table, aggregation: Aggregation) -> pa.DataType:
@@ -142,7 +146,9 @@ def _polars_aggregation(targets: Any, history: Any, aggregation: Aggregation) ->
     windows = _windows(aggregation)
     seen = _polars_seen(targets, history, aggregation, Rolling(aggregation.agg, windows).longest)
     sizes = [
-        (pl.len() if seconds is None else (pl.col("ts") >= pl.col("t") - pl.duration(seconds=seconds)).sum()).alias(f"n{i}")
+        (pl.len() if seconds is None else (pl.col("ts") >= pl.col("t") - pl.duration(seconds=seconds)).sum()).alias(
+            f"n{i}"
+        )
         for i, (_, seconds) in enumerate(windows)
     ]
     groups = seen.sort("target", "ts", "value", descending=[False, True, False]).group_by("target", maintain_order=True)

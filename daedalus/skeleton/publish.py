@@ -174,7 +174,9 @@ class _PartitionReader:
             found[source] = _align(cursor, positions)
         arrays = {column.name: found[column.source][column.name] for column in self._columns}
         if self._qids is not None:
-            arrays["qid"] = self._qids["qid"].take(_positions(found["spine"]["feed_session"], self._qids["feed_session"]))
+            arrays["qid"] = self._qids["qid"].take(
+                _positions(found["spine"]["feed_session"], self._qids["feed_session"])
+            )
         return pa.table({name: array.combine_chunks() for name, array in arrays.items()})
 
 

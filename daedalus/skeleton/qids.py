@@ -22,13 +22,16 @@ from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
-    FROM {parquet("attributes")} a JOIN {parquet("spine")} s ON s.{POSITION} = a.{ROW} WHERE s.feed_session IS NOT NULL GROUP BY 1"""
+    FROM {parquet("attributes")} a JOIN {parquet("spine")} s ON s.{POSITION} = a.{ROW}
+    WHERE s.feed_session IS NOT NULL GROUP BY 1"""
 # New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
 NEW_QIDS = Sql(f"""
     SELECT feed_session, (SELECT coalesce(max(qid), -1) FROM {parquet("qid_map")})
         + row_number() OVER (ORDER BY first_seen, feed_session) AS qid
     FROM ({_SESSIONS}) WHERE feed_session NOT IN (SELECT feed_session FROM {parquet("qid_map")}) ORDER BY qid""")
-GROWN_MAP = Sql(f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION ALL SELECT feed_session, qid FROM added ORDER BY qid")
+GROWN_MAP = Sql(
+    f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION ALL SELECT feed_session, qid FROM added ORDER BY qid"
+)
 DAY_QIDS = Sql(f"""
     SELECT m.feed_session AS feed_session, m.qid AS qid FROM {parquet("qid_map")} m JOIN ({_SESSIONS}) d
     ON d.feed_session = m.feed_session ORDER BY feed_session""")
@@ -155,8 +158,8 @@ class QidMap:
         """Partitions that hold only qids can at least show that the map is older than they are."""
         if not parts:
             return
-        unknown = Sql(f"""SELECT count(*) AS n FROM {parquet('held')}
-            WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM {parquet('qid_map')})""")
+        unknown = Sql(f"""SELECT count(*) AS n FROM {parquet("held")}
+            WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM {parquet("qid_map")})""")
         if duck.table(unknown, Bindings({"held": parts, "qid_map": [self.path]}))["n"][0].as_py():
             self._refuse("the qid map does not know qids that partitions hold", parts[0])
 
@@ -169,14 +172,18 @@ class QidMap:
         sessions, qids = whole["feed_session"], whole["qid"]
         if sessions.null_count or len(sessions.unique()) < whole.num_rows or len(qids.unique()) < whole.num_rows:
             self._refuse("the qid map and the partitions contradict each other", carrying[0])
-        before = 0 if problem else duck.table(Sql(f"SELECT count(*) AS n FROM {parquet('qid_map')}"), known)["n"][0].as_py()
+        before = (
+            0 if problem else duck.table(Sql(f"SELECT count(*) AS n FROM {parquet('qid_map')}"), known)["n"][0].as_py()
+        )
         if whole.num_rows > before or problem:
             written = self._scratch.path(".parquet")
             duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
             move_file(written, self.path)
 
     def _refuse(self, what: str, part: Path) -> None:
-        raise DaedalusError(what, where=str(self.path), found=f"qids in {part}", expected="a map that knows them", hint=_HINT)
+        raise DaedalusError(
+            what, where=str(self.path), found=f"qids in {part}", expected="a map that knows them", hint=_HINT
+        )
 
 
 def _numbers(metadata: Any) -> bool:
@@ -184,4 +191,6 @@ def _numbers(metadata: Any) -> bool:
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
     qids = [chunk for chunk in chunks if chunk.path_in_schema == "qid"]
-    return any(not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids)
+    return any(
+        not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids
+    )

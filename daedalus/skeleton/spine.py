@@ -108,7 +108,9 @@ def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
 
 def apply_embedding_coverage_filter(events: Sequence[str]) -> Sql:
     """One BOOLEAN a row of `spine`: whether it stays. Rows of `events` stay if their artwork is in `pool`."""
-    uncovered = f"{in_list('s.event', events)} AND NOT EXISTS (SELECT 1 FROM {parquet('pool')} p WHERE p.id = s.artwork_id)"
+    uncovered = (
+        f"{in_list('s.event', events)} AND NOT EXISTS (SELECT 1 FROM {parquet('pool')} p WHERE p.id = s.artwork_id)"
+    )
     return Sql(f"SELECT NOT ({uncovered}) AS covered FROM {parquet('spine')} s ORDER BY s.{POSITION}")
 
 

@@ -85,8 +85,9 @@ class Walk:
     def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
         """Walks the graph and returns every action's outcome by name.
 
-        `closing` names, for each day to report, the action with whose end the day is done. Raises Interrupted on Ctrl-C, and the error of an
-        action that belongs to no day, since nothing can be done without it.
+        `closing` names, for each day to report, the action with whose end the day is done. Raises
+        Interrupted on Ctrl-C, and the error of an action that belongs to no day: nothing can be done
+        without it.
         """
         heapq.heapify(self._ready)
         self._closes = {name: day for day, name in closing.items()}

@@ -12,7 +12,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 from daedalus import digest
@@ -29,7 +29,7 @@ def of_sql(*statements: str) -> str:
     return digest.of_json([normalise_sql(statement) for statement in statements])
 
 
-@lru_cache(maxsize=None)
+@cache
 def of_python(function: Callable) -> str:
     """Digest of a function's syntax tree and of all project code and constants that it reaches."""
     module = sys.modules[function.__module__]
@@ -71,7 +71,7 @@ def _attributes(node: ast.AST) -> set[tuple[str, str]]:
     return {(child.value.id, child.attr) for child in found if isinstance(child.value, ast.Name)}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _names(module: ModuleType) -> tuple[dict[str, list[ast.stmt]], dict[str, tuple[str, str]]]:
     """Top-level definitions of a module by name, and its imports as name -> (module, original name)."""
     definitions: dict[str, list[ast.stmt]] = {}
@@ -83,9 +83,9 @@ def _names(module: ModuleType) -> tuple[dict[str, list[ast.stmt]], dict[str, tup
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 for name in _used(target):
                     definitions.setdefault(name, []).append(node)
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            imports.update({alias.asname or alias.name: (node.module, alias.name) for alias in node.names})
+    for found in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(found, ast.ImportFrom) and found.module:
+            imports.update({alias.asname or alias.name: (found.module, alias.name) for alias in found.names})
     return definitions, imports
 
 

@@ -60,4 +60,6 @@ class PlainProgress(Progress):
         rows = sum(outcome.counts.get("written", 0) for outcome in outcomes)
         parts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         left = (time.monotonic() - self._began) / self._done * (self._days - self._done)
-        self.say(f"{day}  [{self._done}/{self._days}]  {parts}; {rows:,} rows, {seconds:.1f} s; about {left:.0f} s left")
+        self.say(
+            f"{day}  [{self._done}/{self._days}]  {parts}; {rows:,} rows, {seconds:.1f} s; about {left:.0f} s left"
+        )
