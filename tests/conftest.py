@@ -33,3 +33,44 @@ def cofacts(monkeypatch) -> Path:
         pytest.skip("the real input is not beside this checkout (../shared/realdata/cofacts)")
     monkeypatch.chdir(PROJECT)
     return COFACTS / "config"
+
+
+@pytest.fixture(scope="session")
+def warm_template(tmp_path_factory) -> Path:
+    """The small world after one run, never edited."""
+    import os
+
+    import small
+
+    root = tmp_path_factory.mktemp("small")
+    small.make(root)
+    before = os.getcwd()
+    os.chdir(root)
+    try:
+        small.Small(root).run()
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def warm(warm_template, tmp_path, monkeypatch):
+    """A copy of the small world with its cache and output, as the working directory."""
+    import shutil
+
+    from small import Small
+
+    root = tmp_path / "world"
+    shutil.copytree(warm_template, root)
+    monkeypatch.chdir(root)
+    return Small(root)
+
+
+@pytest.fixture
+def cold(warm):
+    """A copy of the small world without cache and output."""
+    import shutil
+
+    shutil.rmtree(warm.root / "cache")
+    shutil.rmtree(warm.output)
+    return warm

@@ -80,11 +80,10 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
+            spelled = str(key.value)
+            if spelled in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {spelled!r} stands twice", key.start_mark)
+            seen.add(spelled)
         return super().construct_mapping(node, deep)
 
 

@@ -16,6 +16,7 @@ from daedalus.config.columns import referenced_views
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.columns import check_types
+from daedalus.skeleton.defaults import check_defaults
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, look_at_view
 from daedalus.skeleton.pipeline import Pipeline, Pool, Sources
@@ -112,6 +113,7 @@ class Workspace:
         spine = self.config.runtime.spine
         views = {name: look_at_view(inputs, self.config, name) for name in referenced_views(self.config)}
         check_types(self.config, views)
+        check_defaults(self.config, self.ducks, self.traces)
         wanted = [day for day in days if day not in skip]
         feed = folder.look(inputs, self._feed_days(folder, wanted))
         _refuse_all_bad(feed)

@@ -66,6 +66,11 @@ class Duck:
         with self._bound(sql, bindings):
             return self._db.sql(sql.select).to_arrow_table()
 
+    def value(self, statement: str, *parameters: object) -> Any:
+        """The single value of a statement."""
+        row = self._db.execute(statement, parameters).fetchone()
+        return row[0] if row else None
+
     def interrupt(self) -> None:
         self._db.interrupt()
 

@@ -46,7 +46,7 @@ class QidMap:
     def __init__(self, root: Path, scratch: Scratch, digests: Digests, facts: Facts, ducks: Ducks) -> None:
         self.path, self._root = root / "qid_map.parquet", root
         self._scratch, self._digests, self._facts, self._ducks = scratch, digests, facts, ducks
-        self._state_key = f"qid_map:{os.path.abspath(root)}"
+        self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
 
     def lineage(self, *, reconcile: bool) -> str:
         """A name for the map as far as it only grew by our hand.

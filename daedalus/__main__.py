@@ -1,0 +1,6 @@
+"""`python -m daedalus` is `daeda`."""
+
+from daedalus.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""What a second run does: nothing that it need not, and all that it must."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pyarrow as pa
+from reference import Reference, differences, read_output
+from small import DAYS, PROJECT, RANGE, edit, nothing_ran, rewrite
+
+
+def test_a_second_run_touches_nothing(warm):
+    before = warm.stamps()
+    assert nothing_ran(warm.run())
+    assert warm.stamps() == before
+
+
+def test_touched_files_recompute_nothing(warm):
+    before = warm.stamps()
+    for path in [*warm.root.glob("data/feed/*/*.parquet"), *warm.root.glob("data/catalog/*/*.parquet")]:
+        os.utime(path)
+    assert nothing_ran(warm.run())
+    assert warm.stamps() == before
+
+
+def test_one_row_less_writes_its_day_and_the_seven_after(warm):
+    before = warm.stamps()
+    day = DAYS[3]
+    path = warm.feed_file(day)
+
+    def without_a_like(table: pa.Table) -> pa.Table:
+        event, user = table["event"].to_pylist(), table["user_id"].to_pylist()
+        active = max(set(user) - {None}, key=user.count)
+        at = next(i for i, e in enumerate(event) if e == "like" and user[i] == active)
+        return pa.concat_tables([table.slice(0, at), table.slice(at + 1)])
+
+    rewrite(path, without_a_like)
+    report = warm.run()
+    changed = warm.changed_days(before)
+    window = [str(d) for d in DAYS[3:11]]
+    assert set(changed) <= set(window) and window[0] in changed
+    assert report.partitions["written"] == len(changed) >= 3
+    check_against_reference(warm)
+
+
+def test_a_column_that_no_one_reads_stops_at_the_spine(warm):
+    before = warm.stamps()
+    rewrite(warm.feed_file(DAYS[5]), lambda table: table.append_column("debug", pa.array([1] * table.num_rows)))
+    report = warm.run()
+    assert (report.steps["computed"], report.partitions["written"]) == (0, 0)
+    assert report.steps["unchanged"] >= 1
+    assert report.steps["unchanged"] <= 2  # the spine of the day, and its dislikes once they are history
+    assert warm.stamps() == before
+
+
+def test_a_comment_in_every_file_of_the_package_runs_nothing(warm, tmp_path):
+    package = tmp_path / "edited"
+    shutil.copytree(PROJECT / "daedalus", package / "daedalus")
+    for path in package.rglob("*.py"):
+        path.write_text(path.read_text() + "\n# a comment\n")
+    found = warm.json("skeleton", "--range", RANGE, package=package)
+    assert found["steps"]["computed"] == found["steps"]["unchanged"] == found["partitions"]["written"] == 0
+
+
+def test_a_changed_writer_option_rewrites_every_partition(warm, tmp_path):
+    package = tmp_path / "edited"
+    shutil.copytree(PROJECT / "daedalus", package / "daedalus")
+    path = package / "daedalus/skeleton/publish.py"
+    text = path.read_text()
+    assert "_ROWS_PER_GROUP = 16_384" in text
+    path.write_text(text.replace("_ROWS_PER_GROUP = 16_384", "_ROWS_PER_GROUP = 17"))
+    found = warm.json("skeleton", "--range", RANGE, package=package)
+    assert found["partitions"]["written"] == len(DAYS)
+    assert found["steps"]["computed"] == len(DAYS)
+
+
+def test_an_added_aggregation_computes_itself_and_the_assembly(warm):
+    spec = {"name": "share_cnt", "events": ["click"], "column": "artwork_id", "agg": "count", "windows": ["1d"]}
+    warm.edit_aggregations(lambda specs: specs.append(spec))
+    edit(warm.runtime, output_columns=[*outputs(warm), "share_cnt_1d"])
+    report = warm.run()
+    assert report.steps["computed"] == 2 * len(DAYS)  # the events were there: click_artwork_ids sees the same
+    assert report.partitions["written"] == len(DAYS)
+    check_against_reference(warm)
+
+
+def outputs(world) -> list:
+    import yaml
+
+    return yaml.safe_load(world.runtime.read_text())["output_columns"]
+
+
+def test_the_order_of_lists_that_mean_sets_changes_nothing(warm):
+    def turn(specs):
+        for spec in specs:
+            spec["events"].reverse()
+            if isinstance(spec["windows"], list):
+                spec["windows"].reverse()
+
+    warm.edit_aggregations(turn)
+    edit(warm.runtime, platforms={"web": 3, "ios": 1, "android": 2})
+    assert nothing_ran(warm.run())
+
+
+def test_a_filter_edit_leaves_rolling_alone(warm):
+    edit(warm.runtime, content_filter__drop={"model_type": ["SD_V1_MODEL", "FLUX_MODEL"]})
+    plan = warm.run(plan=True)
+    assert {row["step"] for row in plan.plan} == {"content", "qids", "chunk"}
+    assert warm.run().partitions["written"] == len(DAYS)
+    check_against_reference(warm)
+
+
+def test_going_back_to_an_old_config_is_all_hits_but_the_assembly(warm):
+    old = warm.bytes()
+    edit(warm.runtime, content_filter__drop={"model_type": ["FLUX_MODEL"]})
+    warm.run()
+    edit(warm.runtime, content_filter__drop={"model_type": ["SD_V1_MODEL"]})
+    report = warm.run()
+    assert {"qid_map.parquet"} <= set(old)
+    assert report.steps["computed"] <= len(DAYS)
+    found = {name: content for name, content in warm.bytes().items() if name != "qid_map.parquet"}
+    assert found == {name: content for name, content in old.items() if name != "qid_map.parquet"}
+
+
+def test_a_deleted_or_altered_partition_is_restored(warm):
+    before, bytes_before = warm.stamps(), warm.bytes()
+    shutil.rmtree(warm.output / f"dt={DAYS[2]}")
+    altered = warm.output / f"dt={DAYS[4]}/part-0-0.parquet"
+    altered.write_bytes(altered.read_bytes()[:-100])
+    (warm.output / f"dt={DAYS[6]}/part-7-0.parquet").write_bytes(b"left behind")
+    report = warm.run()
+    assert report.partitions == {"written": 3, "kept": len(DAYS) - 3}
+    assert report.steps["computed"] == 0
+    assert warm.bytes() == bytes_before
+    assert warm.changed_days(before) == [str(DAYS[2]), str(DAYS[4]), str(DAYS[6])]
+
+
+def test_partitions_outside_the_range_are_untouched(warm):
+    stranger = warm.output / "dt=2025-12-31"
+    stranger.mkdir()
+    (stranger / "part-0-0.parquet").write_bytes(b"not ours")
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    before = warm.stamps()
+    warm.run(str(DAYS[0]))
+    assert set(warm.changed_days(before)) <= {str(DAYS[0])}
+    assert (stranger / "part-0-0.parquet").read_bytes() == b"not ours"
+
+
+def test_a_day_whose_feed_went_away_loses_its_partition(warm):
+    shutil.rmtree(warm.root / f"data/feed/dt={DAYS[-1]}")
+    report = warm.run()
+    assert report.days == {"total": len(DAYS), "done": len(DAYS) - 1, "empty": 1, "failed": 0}
+    assert not (warm.output / f"dt={DAYS[-1]}").exists()
+    assert nothing_ran(warm.run())
+
+
+def test_a_damaged_or_missing_artifact_is_made_again_and_changes_nothing(warm):
+    bytes_before = warm.bytes()
+    artifacts = sorted(warm.root.glob("cache/artifacts/*/*.parquet"), key=lambda p: p.stat().st_size)
+    artifacts[-1].unlink()
+    artifacts[-2].write_bytes(artifacts[-3].read_bytes())
+    report = warm.run()
+    assert report.steps["computed"] == 0 and 2 <= report.steps["unchanged"] <= 4
+    assert warm.bytes() == bytes_before
+    assert nothing_ran(warm.run())
+
+
+def test_a_damaged_trace_database_costs_time_not_truth(warm):
+    bytes_before, before = warm.bytes(), warm.stamps()
+    (warm.root / "cache/traces.db").write_bytes(b"not a database" * 100)
+    for leftover in ("-wal", "-shm"):
+        (warm.root / f"cache/traces.db{leftover}").unlink(missing_ok=True)
+    warm.run()
+    assert warm.bytes() == bytes_before
+    assert warm.changed_days(before) == []
+
+
+def test_force_computes_all_and_changes_nothing(warm):
+    before = warm.stamps()
+    report = warm.run(force=True)
+    assert report.steps["hit"] == report.steps["computed"] == 0
+    assert warm.stamps() == before
+
+
+def check_against_reference(world) -> None:
+    reference = Reference("config", DAYS)
+    expected, found = reference.run(), read_output(world.output)
+    for rows in (*expected.values(), *found.values()):
+        for row in rows:
+            row.pop("qid")
+    assert differences(expected, found) == []

@@ -1,0 +1,200 @@
+"""Bad config, arguments and input: exit 2 (1 for one day's file), one message that says where, nothing half-written."""
+
+from __future__ import annotations
+
+import shutil
+
+import pyarrow as pa
+import pytest
+from reference import Reference, differences, read_output
+from small import DAYS, RANGE, edit, rewrite
+
+from daedalus.cli import main
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    return int(stop.value.code or 0)
+
+
+def set_runtime(**values):
+    return lambda world: edit(world.runtime, **values)
+
+
+def set_view(**values):
+    return lambda world: edit(world.catalog, **{f"views__artwork_tack__{k}": v for k, v in values.items()})
+
+
+def set_aggregation(**values):
+    return lambda world: world.edit_aggregations(lambda specs: specs[0].update(values))
+
+
+def write(name: str, text: str):
+    return lambda world: (world.root / name).write_text(text)
+
+
+def view_file(change):
+    return lambda world: rewrite(next(world.root.glob("data/catalog/artwork_tack/part-1.parquet")), change)
+
+
+def text_column(name):
+    return lambda table: table.set_column(
+        table.column_names.index(name), name, table[name].cast(pa.string()) if name != "tack_ids" else pa.array(["x"] * table.num_rows)
+    )  # fmt: skip
+
+
+CASES = {
+    "no config folder": (lambda w: shutil.rmtree(w.root / "config"), ["config"]),
+    "a missing file": (lambda w: w.aggregations.unlink(), ["aggregations.yaml"]),
+    "broken YAML": (write("config/catalog.yaml", "feed: {path: data\n"), ["catalog.yaml", "line"]),
+    "a list for a mapping": (write("config/training/runtime.yaml", "- 1\n"), ["runtime.yaml", "mapping"]),
+    "a key that stands twice": (write("config/catalog.yaml", "feed: {path: a}\nfeed: {path: b}\n"), ["catalog.yaml", "twice"]),
+    "an unknown key": (set_runtime(spine__lookbak_days=7), ["spine.lookbak_days", "lookback_days"]),
+    "an unknown key of a view": (set_view(as_off="day"), ["views.artwork_tack.as_off", "as_of"]),
+    "a missing key": (write("config/training/runtime.yaml", "feed_start: '202602'\nfeed_end: '202602'\n"), ["output_columns"]),
+    "a wrong type": (set_runtime(spine__lookback_days="seven"), ["spine.lookback_days", "int", "str"]),
+    "a wrong choice": (set_view(as_of="never"), ["views.artwork_tack.as_of", "never"]),
+    "a month that is none": (set_runtime(feed_start="202613"), ["feed_start", "202613"]),
+    "a range that ends first": (set_runtime(feed_end="202501"), ["feed_end"]),
+    "no workers": (set_runtime(day_workers=0), ["day_workers", "at least 1"]),
+    "a bad duration": (set_aggregation(windows=["1d", "soon"]), ["aggregations[0].windows[1]", "soon"]),
+    "a window beyond lookback": (set_aggregation(windows=["8d"]), ["aggregations[0].windows[0]", "8d", "lookback_days"]),
+    "a bad recent window": (set_runtime(recent_published__window="0d"), ["recent_published.window", "0d"]),
+    "an unknown agg": (set_aggregation(agg="sum"), ["aggregations[0].agg", "sum"]),
+    "an unknown column": (set_aggregation(column="artwrk_id"), ["aggregations[0].column", "artwork_id"]),
+    "a cumulative feature": (set_aggregation(column="author_id", windows="cumulative"), ["aggregations[0].column", "feed"]),
+    "flattening no list": (set_aggregation(agg="flatten_distinct", column="author_id"), ["aggregations[0].column", "BIGINT"]),
+    "an unknown view": (set_runtime(feature_refs=["user_profil:safe_search"]), ["feature_refs[0]", "user_profile"]),
+    "an unknown feature": (set_runtime(ages__user_age="user_profile:born"), ["ages.user_age", "born"]),
+    "no reference": (set_runtime(enrich=["author_id"]), ["enrich[0]", "view:feature"]),
+    "an age of no time": (set_runtime(ages__user_age="user_profile:safe_search"), ["ages.user_age", "BOOLEAN"]),
+    "a column no one makes": (set_runtime(output_columns=["user_id", "artwrk_id"]), ["output_columns[1]", "artwork_id"]),
+    "an ambiguous column": (set_runtime(output_columns=["user_id", "created_at"]), ["output_columns[1]", "more than one maker"]),
+    "a column twice": (set_runtime(output_columns=["user_id", "USER_ID"]), ["output_columns", "twice"]),
+    "a reserved column": (set_runtime(output_columns=["user_id", {"name": "qid", "default": 1}]), ["output_columns[1]", "qid"]),
+    "SQL that is no constant": (
+        set_runtime(output_columns=["user_id", {"name": "x", "default_sql": "1); DROP TABLE x; --"}]), ["output_columns[1]"]),
+    "SQL that reads a file": (
+        set_runtime(output_columns=["user_id", {"name": "x", "default_sql": "(SELECT 1 FROM read_csv('/etc/hosts'))"}]),
+        ["output_columns[1]", "constant"]),
+    "SQL that is never the same": (
+        set_runtime(output_columns=["user_id", {"name": "x", "default_sql": "random()"}]), ["output_columns[1]", "random"]),
+    "a filter on nothing": (set_runtime(content_filter__drop={"model_typ": ["X"]}), ["content_filter.drop.model_typ", "model_type"]),
+    "a filter of another type": (set_runtime(content_filter__drop={"width": ["wide"]}), ["content_filter.drop.width[0]", "INTEGER"]),
+    "a bad DuckDB setting": (set_runtime(compute__duckdb_config={"thread": 2}), ["compute.duckdb_config", "thread"]),
+    "no feed": (lambda w: shutil.rmtree(w.root / "data/feed"), ["feed.path", "data/feed"]),
+    "a feed without partitions": (lambda w: [shutil.rmtree(p) for p in w.root.glob("data/feed/*")], ["feed.path", "dt=YYYY-MM-DD"]),
+    "a view without files": (lambda w: shutil.rmtree(w.root / "data/catalog/artwork_tack"), ["views.artwork_tack.source"]),
+    "a broken view file": (lambda w: (w.root / "data/catalog/artwork_tack/part-1.parquet").write_bytes(b"PAR1"), ["part-1.parquet"]),
+    "a view column gone": (set_view(features=["tack_ids", "tacks"]), ["views.artwork_tack", "tacks"]),
+    "view types that clash": (view_file(text_column("tack_ids")), ["part-1.parquet: tack_ids", "VARCHAR", "BIGINT[]"]),
+    "an entity of text": (set_view(source="data/strings/*.parquet"), ["views.artwork_tack.entity", "VARCHAR", "BIGINT"]),
+    "no pool": (set_runtime(embedding_coverage_filter__table="embedding"), ["embedding_coverage_filter", "embedding.lance"]),
+    "a pool without that id": (set_runtime(embedding_coverage_filter__id_column="id"), ["embedding_coverage_filter.id_column", "artwork_id"]),
+    "a name that is SQL": (set_runtime(feature_refs=['user_profile:x"; DROP TABLE spine; --']), ["feature_refs[0]", "DROP TABLE"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_refused(cold, capsys, case):
+    change, named = CASES[case]
+    (cold.root / "data/strings").mkdir()
+    from pyarrow import parquet
+
+    table = parquet.read_table(cold.root / "data/catalog/artwork_tack/part-0.parquet")
+    parquet.write_table(text_column("artwork_id")(table), cold.root / "data/strings/part-0.parquet")
+    change(cold)
+    assert command("skeleton", "--range", RANGE, "--progress", "none") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ") and "Traceback" not in err
+    for name in named:
+        assert name in err, err
+    assert not list(cold.output.rglob("*.parquet"))
+    assert not list(cold.root.rglob(".daeda-*"))
+
+
+ARGUMENTS = {
+    "an unknown option": ["skeleton", "--rang", RANGE],
+    "an unknown command": ["skeletons"],
+    "a bad range": ["skeleton", "--range", "2026-02-30"],
+    "a range backwards": ["skeleton", "--range", "2026-02-05..2026-02-01"],
+    "no number": ["skeleton", "--day-workers", "two"],
+    "too few": ["skeleton", "--entity-spine-chunk-rows", "0"],
+    "an unknown progress": ["skeleton", "--progress", "loud"],
+    "the rest of the pipeline": ["pipeline", "train", "dssm_ranking"],
+    "a day that is none": ["explain", "day", "yesterday"],
+    "two days": ["explain", "day", "2026-02-01..2026-02-02"],
+    "no config there": ["cache", "status", "--config", "nowhere"],
+    "an output that is a file": ["skeleton", "--output-root", "config/catalog.yaml"],
+    "a cache that is a file": ["skeleton", "--cache-root", "config/catalog.yaml"],
+}
+
+
+@pytest.mark.parametrize("case", ARGUMENTS)
+def test_arguments_refused(cold, capsys, case):
+    assert command(*ARGUMENTS[case]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ") and "Traceback" not in err
+    assert not list(cold.output.rglob("*.parquet"))
+
+
+def garbage(path):
+    path.write_bytes(b"PAR1 and then nothing")
+
+
+BAD_FILES = {
+    "no parquet": (garbage, "part-1.parquet"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-9]), "part-1.parquet"),
+    "a text for a number": (lambda path: rewrite(path, text_column("user_id")), "part-1.parquet: user_id"),
+    "a required column gone": (lambda path: rewrite(path, lambda t: t.drop(["event"])), "part-1.parquet: event"),
+    "bytes damaged inside": (lambda path: damage(path), "Error"),
+}
+
+
+def damage(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_one_bad_file_fails_only_the_days_that_need_it(cold, capsys, case):
+    change, named = BAD_FILES[case]
+    bad = DAYS[8]
+    change(cold.feed_file(bad))
+    assert command("skeleton", "--range", RANGE, "--json", "--progress", "none") == 1
+    import json
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["days"] == {"total": 14, "done": 8, "empty": 0, "failed": 6}
+    first = found["failures"][0]
+    assert first["day"] == str(bad) and named in first["error"] and "Traceback" not in first["error"]
+    assert found["steps"]["blocked"] > 0
+    good = DAYS[:8]
+    shutil.rmtree(cold.feed_file(bad).parent)
+    expected = {day: rows for day, rows in Reference("config", good).run().items() if day in good}
+    assert differences(expected, read_output(cold.output)) == []
+    assert not list(cold.root.rglob(".daeda-*"))
+
+
+def test_a_name_with_quotes_and_semicolons_is_only_a_name(cold):
+    odd = "x\"; DROP TABLE spine; --'%(a)s{b}"
+    for path in cold.root.glob("data/catalog/artwork_aesthetic/*.parquet"):
+        rewrite(path, lambda table: table.rename_columns([odd if n == "aes_score" else n for n in table.column_names]))
+    edit(cold.catalog, views__artwork_aesthetic__features=[odd])
+    edit(
+        cold.runtime,
+        feature_refs=[f"artwork_aesthetic:{odd}"],
+        enrich=[f"artwork_aesthetic:{odd}", "artwork_tack:tack_ids", "artwork_properties:author_id"],
+        animated_model_type=None,
+        content_filter__drop={odd: [5.0]},
+        output_columns=["user_id", "artwork_id", "event_timestamp", "event", odd, f"agg {odd}_1d", "user_age"],
+    )
+    spec = {"name": f"agg {odd}", "events": ["like", odd], "column": odd, "agg": "distinct", "windows": ["1d"]}
+    cold.edit_aggregations(lambda specs: specs.__setitem__(slice(None), [spec]))
+    report = cold.run(str(DAYS[3]))
+    assert not report.failures
+    assert differences(Reference("config", [DAYS[3]]).run(), read_output(cold.output)) == []
