@@ -28,18 +28,16 @@ def explain_day(settings: Settings, day: str) -> dict:
     by_name = {verdict.action.name: verdict for verdict in verdicts}
     return {
         "day": str(span.first),
-        "steps": [_step(v, by_name) for v in mine],
+        "steps": [_step(v, by_name, str(span.first)) for v in mine],
         "funnel": _funnel(by_name, str(span.first)),
     }
 
 
-def _step(verdict: Verdict, by_name: dict[str, Verdict]) -> dict:
+def _step(verdict: Verdict, by_name: dict[str, Verdict], day: str) -> dict:
     action, trace = verdict.action, verdict.trace
     above = [by_name[name].trace for name in action.upstream]
-    own_day = f"@{action.day}"
-    name = action.name.removesuffix(own_day) if action.day else action.name
     return {
-        "step": name,
+        "step": action.name.removesuffix(f"@{day}"),
         "state": verdict.state,
         "key": verdict.key,
         "rows_in": sum(_rows_out(found.counts) for found in above if found) if above else _read(trace),
@@ -78,7 +76,7 @@ def explain_lines(found: dict) -> list[str]:
         if step["state"] == RUN:
             lines += [f"    {_because(cause)}"[:80] for cause in step["why"]]
     funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
-    return [*lines, f"rows left after each step: {funnel}" if funnel else "never computed: daeda skeleton"]
+    return [*lines, f"rows left: {funnel}"] if funnel else [*lines, "never computed: daeda skeleton"]
 
 
 def _because(cause: dict) -> str:

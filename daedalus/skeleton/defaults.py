@@ -64,5 +64,5 @@ def _nodes(tree: Any) -> Iterator[dict]:
 
 
 def _stable(duck: Any, function: str) -> bool:
-    known = "SELECT bool_and(stability = 'CONSISTENT') FROM duckdb_functions() WHERE function_name = ? AND stability IS NOT NULL"
+    known = "SELECT bool_and(stability = 'CONSISTENT') FROM duckdb_functions() WHERE function_name = ?"
     return duck.value(known, function) is not False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -76,17 +75,23 @@ def _names(module: ModuleType) -> tuple[dict[str, list[ast.stmt]], dict[str, tup
     """Top-level definitions of a module by name, and its imports as name -> (module, original name)."""
     definitions: dict[str, list[ast.stmt]] = {}
     imports: dict[str, tuple[str, str]] = {}
-    for node in _without_docstrings(ast.parse(inspect.getsource(module))).body:
+    for node in _without_docstrings(_tree(module)).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             definitions.setdefault(node.name, []).append(node)
         elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 for name in _used(target):
                     definitions.setdefault(name, []).append(node)
-    for found in ast.walk(ast.parse(inspect.getsource(module))):
+    for found in ast.walk(_tree(module)):
         if isinstance(found, ast.ImportFrom) and found.module:
             imports.update({alias.asname or alias.name: (found.module, alias.name) for alias in found.names})
     return definitions, imports
+
+
+def _tree(module: ModuleType) -> ast.Module:
+    loader = module.__spec__.loader if module.__spec__ else None
+    source = loader.get_source(module.__name__)  # type: ignore[union-attr]
+    return ast.parse(source)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -1,0 +1,173 @@
+"""The command line by topic: JSON shapes, explain, status, verify, gc, plan, resume, interrupts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from small import DAYS, FIRST, LAST, PROJECT, RANGE, edit, nothing_ran, rewrite
+
+
+def test_skeleton_json(warm):
+    found = warm.json("skeleton", "--range", RANGE)
+    assert found["range"] == [str(FIRST), str(LAST)]
+    assert found["days"] == {"total": 14, "done": 14, "empty": 0, "failed": 0}
+    assert set(found["steps"]) == {"hit", "computed", "unchanged", "failed", "blocked"}
+    assert found["steps"]["hit"] > 300
+    assert found["partitions"] == {"written": 0, "kept": 14}
+    assert set(found["rows"]) == {"read", "null_keys", "duplicates", "strays", "written"}
+    assert found["rows"]["null_keys"] > 0 and found["rows"]["strays"] > 0 and found["rows"]["duplicates"] > 0
+    assert found["failures"] == [] and found["seconds"] > 0
+
+
+def test_progress_goes_to_stderr(warm):
+    done = warm.cli("skeleton", "--range", RANGE, "--json", "--progress", "plain")
+    json.loads(done.stdout)
+    assert len(done.stderr.splitlines()) == 15
+    assert "[14/14]" in done.stderr
+
+
+def test_pipeline_train_runs_one_day(warm):
+    found = warm.json("pipeline", "train", "dssm_ranking", "--skeleton-only", "--target-date", str(DAYS[3]))
+    assert found["days"]["total"] == 1 and found["steps"]["computed"] == 0
+
+
+def test_explain_day(warm):
+    found = warm.json("explain", "day", str(DAYS[5]))
+    assert found["day"] == str(DAYS[5])
+    assert {step["state"] for step in found["steps"]} == {"hit"}
+    assert set(found["steps"][0]) == {"step", "state", "key", "rows_in", "rows_out", "seconds", "bytes", "why"}
+    funnel = [row["rows"] for row in found["funnel"]]
+    assert [row["step"] for row in found["funnel"]] == ["spine", "coverage", "sessions", "content", "chunk"]
+    assert funnel == sorted(funnel, reverse=True) and funnel[0] > funnel[-1] > 0
+    assert "rolling:like_artwork_ids" in {step["step"] for step in found["steps"]}
+
+
+def test_explain_names_the_config_leaf_with_old_and_new(warm):
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    steps = {step["step"]: step for step in warm.json("explain", "day", str(DAYS[5]))["steps"]}
+    cause = next(c for c in steps["sessions"]["why"] if c["kind"] == "config")
+    assert cause == {"kind": "config", "what": "session_filter.drop_single_like", "old": "false", "new": "true"}
+    assert steps["chunk"]["state"] == "maybe"
+    shown = warm.cli("explain", "day", str(DAYS[5])).stdout
+    assert "session_filter.drop_single_like" in shown and max(map(len, shown.splitlines())) <= 80
+
+
+def test_explain_names_the_input_file(warm):
+    rewrite(warm.feed_file(DAYS[2]), lambda table: table.slice(1))
+    steps = warm.json("explain", "day", str(DAYS[5]))["steps"]
+    spine = next(step for step in steps if step["step"] == f"spine@{DAYS[2]}")
+    assert [(cause["kind"], cause["what"]) for cause in spine["why"]] == [("input", f"dt={DAYS[2]}/part-1.parquet")]
+
+
+def test_plan_runs_nothing_and_says_why(warm):
+    edit(warm.runtime, content_filter__drop={"model_type": ["FLUX_MODEL"]})
+    before = warm.stamps()
+    found = warm.json("skeleton", "--range", RANGE, "--plan")
+    assert warm.stamps() == before
+    assert set(found["plan"][0]) >= {"day", "step", "why", "expected_seconds"}
+    assert {row["step"] for row in found["plan"] if row["why"][0]["kind"] != "upstream"} == {"content"}
+    assert all(row["expected_seconds"] > 0 for row in found["plan"])
+    shown = warm.cli("skeleton", "--range", RANGE, "--plan").stdout
+    assert "content_filter.drop.model_type" in shown
+
+
+def test_cache_status(warm):
+    edit(warm.runtime, feed_start="202601")
+    found = warm.json("cache", "status")
+    states = {row["day"]: row["state"] for row in found["days"]}
+    assert states["2026-01-05"] == "empty" and states["2026-01-25"] == "missing"
+    assert all(states[str(day)] == "fresh" for day in DAYS)
+    assert states["2026-02-20"] == "empty"
+    assert found["artifacts"] > 300 and found["bytes"] > 0 and found["reclaimable_bytes"] >= 0
+    rewrite(warm.feed_file(DAYS[12]), lambda table: table.slice(3))
+    states = {row["day"]: row["state"] for row in warm.json("cache", "status")["days"]}
+    assert [states[str(day)] for day in DAYS[11:]] == ["fresh", "stale", "stale"]
+    assert max(map(len, warm.cli("cache", "status").stdout.splitlines())) <= 80
+
+
+def test_verify_names_what_is_damaged_and_the_next_run_makes_it_again(warm):
+    artifacts = sorted(warm.root.glob("cache/artifacts/*/*.parquet"))
+    victim = max(artifacts, key=lambda path: path.stat().st_size)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    stat = victim.stat()
+    victim.write_bytes(content)
+    os.utime(victim, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    found = warm.json("cache", "verify")
+    assert found["checked"] == len(artifacts)
+    assert [os.path.basename(path) for path in found["corrupt"]] == [victim.name]
+    report = warm.run()
+    assert report.steps["computed"] == 0 and report.steps["unchanged"] >= 1
+    assert warm.json("cache", "verify")["corrupt"] == []
+
+
+def test_gc_frees_what_the_config_does_not_need(warm):
+    assert warm.json("cache", "gc")["removed"] == 0
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    warm.run()
+    found = warm.json("cache", "gc")
+    assert found["removed"] > 0 and found["freed_bytes"] > 0 and found["kept"] > 300
+    assert nothing_ran(warm.run())
+
+
+def test_resume_trusts_finished_days_and_goes_on(warm):
+    expected = warm.bytes()
+    shutil.rmtree(warm.root / "cache")
+    shutil.rmtree(warm.output)
+    command = [sys.executable, "-m", "daedalus", "skeleton", "--range", RANGE, "--progress", "plain"]
+    process = subprocess.Popen(command, cwd=warm.root, stderr=subprocess.PIPE, text=True, env=environment())
+    for line in process.stderr:
+        if "[4/14]" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stderr.close()
+    process.wait()
+    done = warm.cli("skeleton", "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["range"] == [str(FIRST), str(LAST)]
+    assert found["days"]["done"] == 14 and found["steps"]["hit"] > 50
+    assert warm.bytes() == expected
+    assert not list(warm.root.rglob(".daeda-*")) and not list(warm.root.glob("cache/tmp/run-*"))
+    assert nothing_ran(warm.run())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(PROJECT)}
+
+
+def test_interrupt_keeps_what_is_done(cold):
+    command = [sys.executable, "-m", "daedalus", "skeleton", "--range", RANGE, "--progress", "plain"]
+    process = subprocess.Popen(command, cwd=cold.root, stderr=subprocess.PIPE, text=True, env=environment())
+    shown = ""
+    for line in process.stderr:
+        shown += line
+        if "[2/14]" in line:
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+    assert process.wait() == 130
+    assert time.monotonic() - began < 10
+    assert "daeda skeleton --resume" in shown and "Traceback" not in shown
+    assert len(list(cold.output.glob("dt=*"))) >= 2
+    assert not list(cold.root.rglob(".daeda-*"))
+    found = cold.json("skeleton", "--resume")
+    assert found["days"]["done"] == 14
+
+
+def test_nothing_to_resume_is_a_plain_run(warm):
+    done = warm.cli("skeleton", "--range", RANGE, "--resume")
+    assert done.returncode == 0 and "nothing to resume" in done.stderr
+
+
+def test_version_and_help():
+    for arguments, expected in ((["--version"], "0."), (["--help"], "skeleton"), (["skeleton", "--help"], "--resume")):
+        done = subprocess.run(
+            [sys.executable, "-m", "daedalus", *arguments], capture_output=True, text=True, cwd=PROJECT
+        )
+        assert done.returncode == 0 and expected in done.stdout

@@ -1,0 +1,79 @@
+"""The same inputs, config and code give the same bytes, however the work is cut."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from small import DAYS, RANGE, edit
+
+WAYS = {
+    "one thread": {"threads": 1},
+    "four threads": {"threads": 4},
+    "two workers": {"day_workers": 2},
+    "two workers of one thread": {"threads": 1, "day_workers": 2},
+    "little memory": {"memory_limit": "300MB"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_bytes_from_nothing(warm, way):
+    expected = warm.bytes()
+    for made in ("cache", "data/training_output"):
+        shutil.rmtree(warm.root / made)
+    options = dict(WAYS[way])
+    workers = options.pop("day_workers", None)
+    whole = {"threads": 2, "memory_limit": "4GB", "temp_directory": "cache/tmp", **options}
+    edit(warm.runtime, compute={"engine": "duckdb", "duckdb_config": whole})
+    warm.run(RANGE, day_workers=workers)
+    assert warm.bytes() == expected
+
+
+def test_same_bytes_day_by_day(warm):
+    expected = warm.bytes()
+    shutil.rmtree(warm.root / "cache")
+    shutil.rmtree(warm.output)
+    for day in DAYS:
+        warm.run(str(day))
+    assert warm.bytes() == expected
+
+
+def test_same_bytes_but_for_qids_backwards(warm):
+    expected = columns_without_qid(warm)
+    shutil.rmtree(warm.root / "cache")
+    shutil.rmtree(warm.output)
+    for day in reversed(DAYS):
+        warm.run(str(day))
+    assert columns_without_qid(warm) == expected
+
+
+def columns_without_qid(world):
+    from reference import read_output
+
+    found = read_output(world.output)
+    for rows in found.values():
+        for row in rows:
+            row.pop("qid")
+    return found
+
+
+def test_two_caches_hold_the_same_artifacts(warm):
+    names = sorted(path.name for path in warm.root.glob("cache/artifacts/*/*.parquet"))
+    warm.run(RANGE, cache_root="other", output_root="elsewhere")
+    assert sorted(path.name for path in warm.root.glob("other/artifacts/*/*.parquet")) == names
+    assert warm.bytes(warm.root / "elsewhere") == warm.bytes()
+
+
+def test_a_small_chunk_size_cuts_the_same_rows(warm):
+    import pyarrow.parquet as pq
+
+    whole = {day: pq.ParquetFile(warm.output / f"dt={day}/part-0-0.parquet").read().to_pylist() for day in DAYS}
+    report = warm.run(RANGE, entity_spine_chunk_rows=40)
+    assert report.steps["computed"] == len(DAYS)
+    for day in DAYS:
+        parts = sorted((warm.output / f"dt={day}").glob("*.parquet"), key=lambda p: int(p.name.split("-")[1]))
+        sizes = [pq.read_metadata(part).num_rows for part in parts]
+        assert [part.name for part in parts] == [f"part-{n}-0.parquet" for n in range(len(parts))]
+        assert all(size == 40 for size in sizes[:-1]) and 0 < sizes[-1] <= 40
+        rows = [row for part in parts for row in pq.ParquetFile(part).read().to_pylist()]
+        assert rows == whole[day]

@@ -1,0 +1,72 @@
+"""Imports point one way: a module may import only from its own layer and those above it in this list."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "daedalus"
+LAYERS = ["errors", "digest", "days", "durable", "config", "stagecache", "skeleton", "pipelines", "cli", "__main__"]
+# Within the two halves: what a file may not know.
+ENGINE_ONLY = {"duckdb": {"skeleton/engine.py", "skeleton/defaults.py", "skeleton/qids.py"}}
+STAGE_STEPS = {"spine", "features", "history", "chunk"}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def layer(module: str) -> int:
+    return LAYERS.index(module.split(".")[1])
+
+
+def test_imports_point_up_the_list_only():
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent == PACKAGE and path.name == "__init__.py":
+            continue  # hands out public names, when asked
+        own = LAYERS.index(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
+        for module in imports(path):
+            known = module.split(".")
+            if known[0] == "daedalus" and len(known) > 1 and known[1] in LAYERS:
+                assert layer(module) <= own, f"{path} imports {module}"
+
+
+def test_the_cache_knows_nothing_of_the_stage():
+    for path in (PACKAGE / "stagecache").glob("*.py"):
+        named = {module.split(".")[0] for module in imports(path)}
+        assert named.isdisjoint({"duckdb", "pyarrow", "lancedb", "rich", "yaml"}), path
+
+
+def test_the_stage_knows_nothing_of_stores_and_traces():
+    for path in (PACKAGE / "skeleton").glob("*.py"):
+        for module in imports(path):
+            assert not module.startswith(("daedalus.stagecache.store", "daedalus.stagecache.trace")), path
+
+
+def test_one_place_opens_duckdb():
+    for path in PACKAGE.rglob("*.py"):
+        if "duckdb" in imports(path):
+            assert str(path.relative_to(PACKAGE)) in ENGINE_ONLY["duckdb"], path
+        if path.name != "engine.py":
+            assert "duckdb.connect" not in path.read_text(), path
+
+
+def test_a_run_of_hits_needs_no_heavy_import(warm):
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; from daedalus.cli import main\n"
+        "try: main(['skeleton', '--range', '2026-02-01..2026-02-14', '--progress', 'none'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(sorted({'duckdb', 'pyarrow', 'lancedb', 'polars', 'numpy'} & set(sys.modules)))"
+    )
+    warm.run()  # the copy's files have been looked at
+    done = subprocess.run([sys.executable, "-c", script], cwd=warm.root, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout
