@@ -18,8 +18,9 @@ from daedalus.errors import DaedalusError
 from daedalus.skeleton.columns import check_types
 from daedalus.skeleton.defaults import check_defaults
 from daedalus.skeleton.engine import Ducks
+from daedalus.skeleton.graph import Sources
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, look_at_view
-from daedalus.skeleton.pipeline import Pipeline, Pool, Sources
+from daedalus.skeleton.pipeline import Pipeline
 from daedalus.skeleton.pool import newest_manifest
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
@@ -124,9 +125,8 @@ class Workspace:
         if self._has_sessions(folder, feed, inputs, days):
             lineage = qids.lineage(reconcile=reconcile)
         pipeline = Pipeline(
-            self.config, sources, store=self.store, partitions=partitions, qids=qids, ducks=self.ducks,
-            lineage=lineage, chunk_rows=self.config.runtime.entity_spine_chunk_rows,
-        )  # fmt: skip
+            self.config, sources, self.store, self.ducks, partitions=partitions, qids=qids, lineage=lineage
+        )
         actions = pipeline.build(present)
         return Graph(actions, present, [day for day in wanted if day not in set(present)], feed)
 
@@ -149,14 +149,14 @@ class Workspace:
         rest = [day for day in folder.days if day in configured and day not in feed.partitions]
         return folder.look(inputs, rest).has_sessions(rest)
 
-    def _pool(self, inputs: Inputs) -> Pool | None:
+    def _pool(self, inputs: Inputs) -> str | None:
         coverage = self.config.runtime.embedding_coverage_filter
         if not coverage.enabled:
             return None
         where = self.config.where("training/runtime.yaml", "embedding_coverage_filter")
         manifest = newest_manifest(coverage.uri, coverage.table, where)
         content, _ = inputs.digest(manifest)
-        return Pool(digest.of_json([manifest.name, content]))
+        return digest.of_json([manifest.name, content])
 
     def close(self) -> None:
         self.ducks.close()

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
+from daedalus.config import Config
+from daedalus.config.columns import Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
 from daedalus.skeleton.sql import POSITION, ROW, TARGET, Sql, columns, in_list, literal, name, parquet
 
@@ -109,3 +113,34 @@ def chunk_attributes(chunk: Chunk) -> Sql:
         rows = step(rows, chunk)
     made = [f"({chunk.defaults[c]}) AS {name(c)}" if c in chunk.defaults else name(c) for c in chunk.outputs]
     return Sql(f"SELECT {', '.join([TARGET, ROW, *made])} FROM ({rows}) ORDER BY {TARGET}")
+
+
+def chunk_definition(config: Config) -> Chunk:
+    """What `chunk_attributes` must make for a config: only what ships or decides what ships."""
+    runtime, known = config.runtime, makers(config)
+    outputs = {column.name: column for column in config.output_columns}
+    defaults = {
+        name: column.default_sql if column.default_sql is not UNSET else literal(column.default)
+        for name, column in outputs.items()
+        if name not in known
+    }
+    kinds = {name: known[name][0] for name in (*outputs, *runtime.content_filter.drop) if name in known}
+    needed = {name: maker for name, maker in kinds.items() if maker.kind == "feature"}
+    if runtime.animated_model_type:
+        needed.update({name: known[name][0] for name in ("artwork_type", "model_type")})
+    ages = {age: ref for age, text in sorted(runtime.ages.items()) if age in kinds and (ref := Ref.parse(text))}
+    joined = {maker.source for maker in needed.values()} | {ref.view for ref in ages.values()}
+    views = tuple(
+        FeatureView(view, config.catalog.views[view].entity,
+                    tuple(sorted(name for name, maker in needed.items() if maker.source == view)))
+        for view in sorted(referenced_views(config)) if view in joined
+    )  # fmt: skip
+    return Chunk(
+        feed=tuple(sorted(c for c in runtime.content_filter.drop if c in kinds and kinds[c].kind == "feed")),
+        views=views,
+        ages={age: (ref.view, ref.feature) for age, ref in ages.items()},
+        animated=runtime.animated_model_type,
+        drop={c: sorted(values, key=repr) for c, values in sorted(runtime.content_filter.drop.items())},
+        outputs=tuple(sorted(name for name in outputs if name in defaults or kinds[name].kind in ("feature", "age"))),
+        defaults=defaults,
+    )

@@ -56,7 +56,7 @@ class Action:
     def manifest(self, upstream_digests: Mapping[str, str]) -> Manifest:
         """All ingredients. Raises KeyError when an upstream digest is not known yet."""
         above = {f"upstream:{name}": upstream_digests[name] for name in self.upstream}
-        return {**self.ingredients, **above}
+        return {"code:step": self.step, **self.ingredients, **above}
 
 
 def action_key(manifest: Manifest) -> str:

@@ -1,0 +1,160 @@
+"""Making actions: what a step of a day reads and runs becomes an `Action` with labelled ingredients.
+
+This is the only place that builds ingredients from SQL, config values, input files and versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from daedalus import digest
+from daedalus.config import Config
+from daedalus.days import Day
+from daedalus.skeleton.engine import COPY_OPTIONS, Bindings, Ducks
+from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
+from daedalus.skeleton.sql import Sql
+from daedalus.stagecache.action import Action, Counts, Shelf
+from daedalus.stagecache.fingerprint import of_sql
+
+
+@cache
+def version(package: str) -> str:
+    """The installed version of a package whose bytes an artifact holds."""
+    return metadata.version(package)
+
+
+@cache
+def sql_digest(sql: Sql) -> str:
+    return of_sql(*sql.statements, COPY_OPTIONS)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that a run reads, looked at once."""
+
+    feed: Feed
+    feed_days: Sequence[Day]  # every partition there is, looked at or not
+    views: Mapping[str, ViewInput]
+    pool: str | None  # digest of the Lance table's newest manifest
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an action stands: its step, the part of it, and its day or span of days."""
+
+    step: str
+    part: str = ""
+    day: Day | None = None
+    span: str = ""
+
+    @property
+    def name(self) -> str:
+        """Such as `rolling:like_artwork_ids@2026-05-15`."""
+        at = self.span or (str(self.day) if self.day else "")
+        return f"{self.step}{':' if self.part else ''}{self.part}{'@' if at else ''}{at}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a `Sql` reads: files of upstream actions and of the feed or a view, tables made when it runs, variables."""
+
+    upstream: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    files: Mapping[str, Sequence[InputFile]] = field(default_factory=dict)
+    tables: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def kinds(self) -> dict[str, list[str]]:
+        """Which steps' outputs stand behind each name: what a digest of each upstream alone would not tell."""
+        return {name: sorted({action.partition("@")[0] for action in made}) for name, made in self.upstream.items()}
+
+
+class ActionMaker:
+    """Collects actions by name; each is made once."""
+
+    def __init__(self, config: Config, sources: Sources, store: Shelf, ducks: Ducks) -> None:
+        self._config, self._runtime, self._sources = config, config.runtime, sources
+        self._store, self._ducks = store, ducks
+        self._coverage = self._runtime.embedding_coverage_filter
+        self._sql: dict[object, Sql] = {}
+        self.actions: dict[str, Action] = {}
+
+    def _once(self, key: object, make: Callable[[], Sql]) -> Sql:
+        """The rendered statement of a step, which is the same on all days."""
+        if key not in self._sql:
+            self._sql[key] = make()
+        return self._sql[key]
+
+    def _add_sql(
+        self,
+        place: Place,
+        sql: Sql,
+        reading: Reading,
+        config: Mapping[str, object],
+        extra: Mapping[str, str] | None = None,
+    ) -> str:
+        """An action that is one `Sql`. `config` are the values that it depends on, by key path."""
+        ingredients = {
+            "code:sql": sql_digest(sql),
+            "code:reads": digest.canonical_json(reading.kinds()),
+            "engine:duckdb": version("duckdb"),
+            **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
+            **{f"config:variable {key}": value for key, value in reading.variables.items() if key != "view_files"},
+            **(extra or {}),
+        }
+        inputs = [file for group in reading.files.values() for file in group]
+        upstream = [name for names in reading.upstream.values() for name in names]
+        return self._add(place, partial(_run_sql, self._ducks, sql, reading), ingredients, upstream, files=inputs)
+
+    def _add(
+        self,
+        place: Place,
+        run: Callable[[Mapping[str, Path], Path], Counts],
+        ingredients: Mapping[str, str],
+        upstream: Iterable[str],
+        *,
+        files: Sequence[InputFile] = (),
+        shelf: Shelf | None = None,
+        after: tuple[str, ...] = (),
+    ) -> str:
+        """The name of the action at a place, made if it is not there yet."""
+        if place.name not in self.actions:
+            broken = next((file for file in files if file.error), None)
+            self.actions[place.name] = Action(
+                name=place.name,
+                step=place.step,
+                day=str(place.day) if place.day else None,
+                ingredients={**ingredients, **{f"input:{file.label}": file.digest for file in files}},
+                upstream=tuple(dict.fromkeys(upstream)),
+                run=partial(_fail, broken) if broken else run,
+                shelf=shelf or self._store,
+                after=after,
+                verify=partial(_verify, files),
+            )
+        return place.name
+
+
+# What actions run: each takes (upstream paths by action name, output path) last, and returns counts.
+
+
+def _run_sql(ducks: Ducks, sql: Sql, reading: Reading, upstream: Mapping[str, Path], out: Path) -> Counts:
+    bound = {view: [upstream[name] for name in names] for view, names in reading.upstream.items()}
+    bound.update({view: [file.path for file in members] for view, members in reading.files.items()})
+    tables = {table: make() for table, make in reading.tables.items()}
+    with ducks.lease() as duck:
+        return duck.copy(sql, Bindings(bound, tables, reading.variables), out)
+
+
+def _fail(broken: InputFile, upstream: Mapping[str, Path], out: Path) -> Counts:
+    """What an action with a bad input file does instead of running."""
+    assert broken.error is not None
+    raise broken.error
+
+
+def _verify(files: Sequence[InputFile]) -> None:
+    for file in files:
+        file.unchanged()

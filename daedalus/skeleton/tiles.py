@@ -1,0 +1,197 @@
+"""Tiles: what is made once for a feed day, or for no day, and read by every target day whose window it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from daedalus import digest
+from daedalus.config.columns import SPINE_COLUMNS, Ref
+from daedalus.config.schema import Aggregation
+from daedalus.days import Day
+from daedalus.skeleton.countries import country_codes
+from daedalus.skeleton.features import enrich_spine_for_rolling, preload_filtered_features, read_view
+from daedalus.skeleton.graph import ActionMaker, Place, Reading, version
+from daedalus.skeleton.history import gather_history, inject_dislike_history, list_published, self_rule
+from daedalus.skeleton.inputs import InputFile, group_by_schema
+from daedalus.skeleton.pool import POOL_IDS, read_pool_ids
+from daedalus.skeleton.spine import FeedDay, apply_embedding_coverage_filter, build_time_window_entity_spine
+from daedalus.skeleton.sql import Sql, literal
+from daedalus.stagecache.fingerprint import of_python
+
+_BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
+
+
+class Tiles(ActionMaker):
+    """Actions of no day (pool, view, published) and of a feed day (spine, coverage, features, enrich, history)."""
+
+    # Of no day
+
+    def _pool(self) -> str:
+        coverage = self._coverage
+        assert self._sources.pool is not None
+        where = self._config.where("training/runtime.yaml", "embedding_coverage_filter")
+        read = partial(read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where)
+        extra = {
+            "input:newest Lance manifest": self._sources.pool,
+            "code:read_pool_ids": of_python(read_pool_ids),
+            "engine:lancedb": version("lancedb"),
+        }
+        config = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
+        return self._add_sql(Place("pool"), POOL_IDS, Reading(tables={"pool_ids": read}), config, extra)
+
+    def _view(self, name: str) -> str:
+        found = self._sources.views[name]
+        view = found.view
+        groups = found.groups()
+        sql = self._once(
+            ("view", name),
+            lambda: read_view([schema for schema, _ in groups], view.entity, view.timestamp_field, found.types,
+                              every_version=view.as_of == "day"),
+        )  # fmt: skip
+        files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
+        variables = {"view_files": literal([str(file.path) for file in found.files])}
+        order = digest.of_json([file.label for file in found.files])
+        config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
+        extra = {f"input:{name} file order": order}
+        return self._add_sql(Place("view", name), sql, Reading(files=files, variables=variables), config, extra)
+
+    def _published(self) -> str:
+        recent = self._runtime.recent_published
+        assert recent is not None
+        published, author = Ref.parse(recent.published_at), Ref.parse(recent.author)
+        assert published and author
+        versions = self._sources.views[published.view].view.as_of == "day"
+        sql = self._once("published", lambda: list_published(published.feature, author.feature, every_version=versions))
+        config = {"recent_published.published_at": recent.published_at, "recent_published.author": recent.author}
+        return self._add_sql(Place("published"), sql, Reading({"view": [self._view(published.view)]}), config)
+
+    # Of a feed day
+
+    def _files(self, day: Day) -> list[tuple[InputFile, bool]]:
+        return self._sources.feed.files(day, self._runtime.spine.lateness_days)
+
+    def _feed_groups(self, day: Day) -> tuple[list[tuple[Mapping[str, str], bool]], dict[str, list[InputFile]]]:
+        """Schemas with whether they lie in the day's own partition, and the files of each as `feed_i`."""
+        groups: list[tuple[Mapping[str, str], bool]] = []
+        bound: dict[str, list[InputFile]] = {}
+        for own in (True, False):
+            files = [file for file, is_own in self._files(day) if is_own == own]
+            for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
+                bound[f"feed_{len(groups)}"] = members
+                groups.append((schema, own))
+        return groups, bound
+
+    def _from_feed(self, place: Place, render: Callable[[FeedDay], Sql], config: Mapping[str, object]) -> str | None:
+        """An action that reads a day's feed files themselves; None when there are none."""
+        assert place.day is not None
+        if place.name in self.actions:
+            return place.name
+        if not self._files(place.day):
+            return None
+        groups, bound = self._feed_groups(place.day)
+        spine, platforms = self._runtime.spine, self._runtime.platforms
+        sql = self._once(
+            (place.step, place.part, tuple((tuple(schema.items()), own) for schema, own in groups)),
+            lambda: render(FeedDay(groups, spine.lateness_days, spine.deduplicate, platforms)),
+        )
+        settings = {f"spine.{key}": getattr(spine, key) for key in ("lateness_days", "deduplicate")}
+        if any(schema.get("platform_code") == "VARCHAR" for schema, _ in groups):
+            settings["platforms"] = platforms
+        by_name = any(schema.get("country_code") == "VARCHAR" for schema, _ in groups)
+        reading = Reading(
+            files=bound,
+            tables={"countries": country_codes} if by_name else {},
+            variables={"day_start": f"TIMESTAMP '{place.day}'"},
+        )
+        extra = {"engine:pycountry": version("pycountry")} if by_name else {}
+        return self._add_sql(place, sql, reading, {**settings, **config}, extra)
+
+    def _spine(self, day: Day) -> str | None:
+        return self._from_feed(Place("spine", day=day), build_time_window_entity_spine, {})
+
+    def _filtered(self, events: Sequence[str] | None = None) -> bool:
+        """Whether the coverage filter can drop rows of these events."""
+        coverage = self._coverage
+        return coverage.enabled and (events is None or not set(events).isdisjoint(coverage.events))
+
+    def _covered(self, day: Day, filtered: bool) -> dict[str, list[str]]:
+        """Bindings of a feed day's spine, and of its coverage where that matters."""
+        spine = self._spine(day)
+        assert spine is not None
+        return {"spine": [spine], **({"coverage": [self._cover(day, spine)]} if filtered else {})}
+
+    def _cover(self, day: Day, spine: str) -> str:
+        events = sorted(set(self._coverage.events))
+        sql = self._once("coverage", lambda: apply_embedding_coverage_filter(events))
+        config = {"embedding_coverage_filter.events": events}
+        reading = Reading({"spine": [spine], "pool": [self._pool()]})
+        return self._add_sql(Place("coverage", day=day), sql, reading, config)
+
+    def _features(self, day: Day, name: str) -> str:
+        found = self._sources.views[name]
+        by_day = found.view.as_of == "day"
+        filtered = self._filtered()
+        sql = self._once(
+            ("features", name),
+            lambda: preload_filtered_features(
+                found.view.entity, list(found.types), filtered=filtered, as_of_day=by_day
+            ),
+        )
+        reads = {"view": [self._view(name)], **self._covered(day, filtered)}
+        variables = {"day_start": f"TIMESTAMP '{day}'"} if by_day else {}
+        config = {f"views.{name}.features": list(found.types)}
+        return self._add_sql(Place("features", name, day), sql, Reading(reads, variables=variables), config)
+
+    def _enrich(self, day: Day, aggregation: Aggregation) -> str | None:
+        """The day's events that an aggregation sees, with its value; shared by all that see the same."""
+        if self._spine(day) is None:
+            return None
+        events = sorted(set(aggregation.events))
+        view = self._enriching_view(aggregation)
+        filtered = self._filtered(events)
+        flatten, contributor = aggregation.agg == "flatten_distinct", self_rule(aggregation) == "event"
+        part = f"{'+'.join(events)}.{aggregation.column}" + ("[]" * flatten) + ("-self" * contributor)
+        entity = self._config.catalog.views[view].entity if view else ""
+        sql = self._once(
+            ("enrich", part),
+            lambda: enrich_spine_for_rolling(events, aggregation.column, filtered=filtered, entity=entity,
+                                             flatten=flatten, contributor=contributor),
+        )  # fmt: skip
+        reads = self._covered(day, filtered)
+        if view:
+            reads["features"] = [self._features(day, view)]
+        config = {"aggregation.events": events, "aggregation.column": aggregation.column}
+        return self._add_sql(Place("enrich", part, day), sql, Reading(reads), config)
+
+    def _enriching_view(self, aggregation: Aggregation) -> str:
+        """The view that an aggregation's column comes from; "" for the feed."""
+        refs = [ref for text in self._runtime.enrich if (ref := Ref.parse(text))]
+        return next((ref.view for ref in refs if ref.feature == aggregation.column), "")
+
+    def _history_pieces(self, aggregation: Aggregation, first: int, last: int) -> list[str]:
+        """History of the days with ordinals in [first, last), in as few artifacts as there can be."""
+        pieces = []
+        while first < last:
+            size = next((b for b in _BLOCKS if first % b == 0 and first + b <= last), 1)
+            pieces.append(self._history(aggregation, first, size))
+            first += size
+        return [piece for piece in pieces if piece]
+
+    def _history(self, aggregation: Aggregation, first: int, size: int) -> str | None:
+        events = sorted(set(aggregation.events))
+        contributor = self_rule(aggregation) == "event"
+        part = f"{'+'.join(events)}.{aggregation.column}" + ("-self" * contributor)
+        config = {"aggregation.events": events, "aggregation.column": aggregation.column}
+        if size == 1:
+            column = aggregation.column
+            render = partial(inject_dislike_history, events=events, column=column, contributor=contributor)
+            return self._from_feed(Place("history", part, Day.fromordinal(first)), render, config)
+        children = [self._history(aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
+        present = [child for child in children if child]
+        if not present:
+            return None
+        sql = self._once(("gather", contributor), lambda: gather_history(contributor))
+        last_day = Day.fromordinal(first + size - 1)
+        place = Place("history", part, last_day, span=f"{Day.fromordinal(first)}+{size}d")
+        return self._add_sql(place, sql, Reading({"events": present}), {})

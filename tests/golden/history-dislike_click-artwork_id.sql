@@ -1,0 +1,11 @@
+-- select
+SELECT *
+  FROM (SELECT user_id, event_timestamp AS ts, "artwork_id" AS value
+  FROM (SELECT DISTINCT "user_id", "artwork_id", "event_timestamp", "event", "feed_session", "current_like_count", "country_code", "platform_code", "retriever_id", "member_source", country_code_text, platform_code_text
+  FROM (SELECT CAST("user_id" AS BIGINT) AS "user_id", CAST("artwork_id" AS BIGINT) AS "artwork_id", "event_timestamp" AS "event_timestamp", "event" AS "event", "feed_session" AS "feed_session", CAST("current_like_count" AS BIGINT) AS "current_like_count", CAST(NULL AS VARCHAR) AS "retriever_id", CAST(NULL AS VARCHAR) AS "member_source", coalesce(CAST(country_code AS INTEGER), 0) AS country_code, coalesce(CAST(platform_code AS INTEGER), 0) AS platform_code, CAST("country_code" AS VARCHAR) AS country_code_text, CAST("platform_code" AS VARCHAR) AS platform_code_text, TRUE AS own
+  FROM read_parquet(getvariable('feed_0'), filename = true, file_row_number = true, hive_partitioning = false)
+  UNION ALL SELECT "user_id" AS "user_id", "artwork_id" AS "artwork_id", "event_timestamp" AS "event_timestamp", "event" AS "event", "feed_session" AS "feed_session", "current_like_count" AS "current_like_count", "retriever_id" AS "retriever_id", "member_source" AS "member_source", coalesce(CAST(country_code AS INTEGER), 0) AS country_code, coalesce(CAST(platform_code AS INTEGER), 0) AS platform_code, CAST("country_code" AS VARCHAR) AS country_code_text, CAST("platform_code" AS VARCHAR) AS platform_code_text, TRUE AS own
+  FROM read_parquet(getvariable('feed_1'), filename = true, file_row_number = true, hive_partitioning = false))
+  WHERE user_id IS NOT NULL AND artwork_id IS NOT NULL AND event_timestamp IS NOT NULL AND event IS NOT NULL AND event_timestamp >= getvariable('day_start') AND event_timestamp < getvariable('day_start') + INTERVAL 1 DAY AND event IN ('dislike_click')))
+  WHERE value IS NOT NULL
+  ORDER BY user_id, ts, value;

@@ -1,0 +1,5 @@
+-- select
+SELECT DISTINCT CAST(id AS BIGINT) AS id
+  FROM pool_ids
+  WHERE id IS NOT NULL
+  ORDER BY id;

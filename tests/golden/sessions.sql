@@ -1,0 +1,14 @@
+-- table target
+SELECT s."file_row_number" AS "daeda:row", s."user_id", s."artwork_id", s."event_timestamp", s."event", s."feed_session"
+  FROM read_parquet(getvariable('spine'), filename = true, file_row_number = true, hive_partitioning = false) s JOIN read_parquet(getvariable('coverage'), filename = true, file_row_number = true, hive_partitioning = false) c ON c."file_row_number" = s."file_row_number" AND c.covered;
+-- counts
+SELECT count(*) AS target
+  FROM target;
+-- select
+SELECT "daeda:row", user_id, artwork_id, event_timestamp
+  FROM target
+  WHERE feed_session IS NULL OR feed_session NOT IN (SELECT feed_session
+  FROM target
+  WHERE feed_session IS NOT NULL
+  GROUP BY feed_session HAVING count(*) FILTER (NOT (event IN ('reco_artwork_view', 'reco_artwork_view2'))) = 0)
+  ORDER BY "daeda:row";

@@ -1,0 +1,141 @@
+"""The engine alone: file digests, artifacts, traces and the walk."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from daedalus import digest
+from daedalus.errors import DaedalusError, DayError
+from daedalus.stagecache.action import Action, Cause, differences
+from daedalus.stagecache.execute import Walk
+from daedalus.stagecache.files import FileDigests, Stamp
+from daedalus.stagecache.store import Scratch, Store
+from daedalus.stagecache.trace import Traces
+
+
+@pytest.fixture
+def cache(tmp_path):
+    scratch, traces = Scratch(tmp_path / "tmp"), Traces(tmp_path / "traces.db")
+    yield Store(tmp_path, scratch, FileDigests(traces)), traces
+    traces.close()
+    scratch.close()
+
+
+def action(store, name, run, upstream=(), day="2026-01-01", **ingredients):
+    return Action(name, name, day, {f"config:{k}": v for k, v in ingredients.items()}, tuple(upstream), run, store)
+
+
+def writes(text):
+    def run(upstream, out):
+        out.write_text(text + "".join(path.read_text() for path in upstream.values()))
+        return {"rows": len(text)}
+
+    return run
+
+
+def walk(actions, traces, **options):
+    return {name: o.state for name, o in Walk(actions, traces, **options).execute({}).items()}
+
+
+def test_hits_early_cutoff_and_unchanged(cache):
+    store, traces = cache
+    graph = [action(store, "a", writes("x"), v="1"), action(store, "b", writes("y"), ["a"])]
+    assert walk(graph, traces) == {"a": "computed", "b": "computed"}
+    assert walk(graph, traces) == {"a": "hit", "b": "hit"}
+    graph[0] = action(store, "a", writes("x"), v="2")  # another key, the same bytes
+    assert walk(graph, traces) == {"a": "unchanged", "b": "hit"}
+    graph[0] = action(store, "a", writes("z"), v="3")
+    assert walk(graph, traces) == {"a": "computed", "b": "computed"}
+
+
+def test_a_failure_blocks_what_needs_it_and_nothing_else(cache):
+    store, traces = cache
+
+    def fail(upstream, out):
+        raise DayError("no good", where="here")
+
+    graph = [action(store, "a", fail), action(store, "b", writes("b"), ["a"]), action(store, "c", writes("c"))]
+    assert walk(graph, traces, workers=2) == {"a": "failed", "b": "blocked", "c": "computed"}
+    assert walk(graph, traces) == {"a": "failed", "b": "blocked", "c": "hit"}
+
+
+def test_what_belongs_to_no_day_stops_the_walk(cache):
+    store, traces = cache
+
+    def fail(upstream, out):
+        raise ValueError("broken")
+
+    with pytest.raises(DaedalusError, match="broken"):
+        walk([action(store, "a", fail, day=None)], traces)
+
+
+def test_after_orders_but_does_not_block(cache):
+    store, traces = cache
+    seen = []
+
+    def fail(upstream, out):
+        seen.append("first")
+        raise DayError("no good")
+
+    def second(upstream, out):
+        seen.append("second")
+        return writes("s")(upstream, out)
+
+    late = Action("b", "b", "2026-01-02", {}, (), second, store, after=("a",))
+    assert walk([action(store, "a", fail), late], traces, workers=2) == {"a": "failed", "b": "computed"}
+    assert seen == ["first", "second"]
+
+
+def test_a_file_as_young_as_the_look_is_hashed_again(cache, tmp_path, monkeypatch):
+    _, traces = cache
+    path = tmp_path / "file"
+    path.write_text("one")
+    digests = FileDigests(traces)
+    now = Stamp.of(path).mtime_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now + 1_000_000)
+    assert digests.of(path)[0] == digest.of_bytes(b"one")
+    digests.of(path)
+    assert digests.hashed == 2
+    monkeypatch.setattr(time, "time_ns", lambda: now + 100_000_000)
+    digests.of(path)
+    digests.of(path)
+    assert digests.hashed == 3
+    assert FileDigests(traces).of(path)[0] == digest.of_bytes(b"one")
+
+
+def test_the_same_size_and_mtime_do_not_hide_a_change(cache, tmp_path):
+    _, traces = cache
+    path = tmp_path / "file"
+    path.write_text("one")
+    time.sleep(0.05)
+    digests = FileDigests(traces)
+    digests.of(path)
+    stat = path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert digests.of(path)[0] == digest.of_bytes(b"two")
+
+
+def test_scratch_sweeps_the_dead_and_leaves_the_living(tmp_path):
+    dead = tmp_path / "run-1-dead"
+    dead.mkdir()
+    (dead / "lock").touch()
+    (dead / "half").write_text("written")
+    living = Scratch(tmp_path)
+    assert not dead.exists()
+    other = Scratch(tmp_path)
+    assert living.folder.exists()
+    living.close()
+    other.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_differences_name_old_and_new():
+    old, new = {"config:a": "1", "input:f": "x", "code:c": "k"}, {"config:a": "2", "code:c": "k", "upstream:u": "d"}
+    assert differences(old, new) == [
+        Cause("config", "a", "1", "2"), Cause("input", "f", "x", None), Cause("upstream", "u", None, "d"),
+    ]  # fmt: skip
+    assert differences(None, new)[0].kind == "missing"
