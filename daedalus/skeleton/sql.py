@@ -31,7 +31,8 @@ class Sql:
 
 def parquet(bound: str) -> str:
     """The parquet files bound as `bound`. Their paths come in a variable, so the statement has none."""
-    return f"read_parquet(getvariable({literal(bound)}), filename = true, file_row_number = true, hive_partitioning = false)"
+    options = "filename = true, file_row_number = true, hive_partitioning = false"
+    return f"read_parquet(getvariable({literal(bound)}), {options})"
 
 
 def name(identifier: str) -> str:

@@ -32,12 +32,13 @@ class Progress:
 
 
 class PlainProgress(Progress):
-    """A line a day, and one for each failure, for logs and pipes."""
+    """A line for each day that ran anything and for each failure, for logs and pipes."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._days = 0
         self._done = 0
+        self._untouched = 0
         self._began = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -56,6 +57,9 @@ class PlainProgress(Progress):
         states: dict[str, int] = {}
         for outcome in outcomes:
             states[outcome.state] = states.get(outcome.state, 0) + 1
+        if set(states) == {"hit"}:
+            self._untouched += 1
+            return
         seconds = sum(outcome.seconds for outcome in outcomes if outcome.ran)
         rows = sum(outcome.counts.get("written", 0) for outcome in outcomes)
         parts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
@@ -63,3 +67,7 @@ class PlainProgress(Progress):
         self.say(
             f"{day}  [{self._done}/{self._days}]  {parts}; {rows:,} rows, {seconds:.1f} s; about {left:.0f} s left"
         )
+
+    def end(self) -> None:
+        if self._untouched:
+            self.say(f"{self._untouched} days: nothing to run")

@@ -1,0 +1,58 @@
+"""What the docs show is true: every command they name runs, and every command is in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from conftest import PROJECT
+from small import edit
+
+from daedalus.cli import app
+
+DOCS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "cache/README.md"]
+SHOWN = sorted(
+    {
+        command
+        for path in DOCS
+        for command in re.findall(r"(?:^\$ |`)(daeda [a-z][^`\n|]*?)(?:`|$)", path.read_text(), re.MULTILINE)
+        if " | " not in command and " NAME" not in command
+    }
+)
+
+
+def test_the_docs_show_commands():
+    assert len(SHOWN) > 10
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_a_shown_command_runs(warm, command):
+    edit(warm.runtime, feed_end="202605")
+    done = warm.cli(*shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def commands(group, prefix="daeda") -> set[str]:
+    found = set()
+    for name in group:
+        if name.startswith("-"):
+            continue
+        below = commands(group[name], f"{prefix} {name}")
+        found |= below or {f"{prefix} {name}"}
+    return found
+
+
+def test_every_command_is_in_the_readme():
+    readme = (PROJECT / "README.md").read_text()
+    known = commands(app)
+    assert len(known) >= 6
+    for command in known:
+        assert command in readme, command
+
+
+def test_links_lead_somewhere():
+    for path in DOCS:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
