@@ -125,9 +125,9 @@ def test_scratch_sweeps_the_dead_and_leaves_the_living(tmp_path):
     (dead / "lock").touch()
     (dead / "half").write_text("written")
     living = Scratch(tmp_path)
-    assert not dead.exists()
+    assert living.path().parent.exists() and not dead.exists()
     other = Scratch(tmp_path)
-    assert living.folder.exists()
+    assert other.path().parent != living.path().parent and living.folder.exists()
     living.close()
     other.close()
     assert list(tmp_path.iterdir()) == []

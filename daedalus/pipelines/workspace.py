@@ -76,26 +76,19 @@ class Workspace:
         self.store = Store(self.cache_root, self.scratch, self.digests)
         duckdb_config: dict[str, Any] = dict(config.runtime.compute.duckdb_config)
         spill = duckdb_config.pop("temp_directory", None)
-        folder = Path(spill) / self.scratch.folder.name if spill else self.scratch.folder / "spill"
-        self.ducks = Ducks({**duckdb_config, "temp_directory": str(folder)})
-        self._output: tuple[Scratch, Partitions, QidMap] | None = None
+        spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
+        self._scratches = [self.scratch, spilling]
+        self.ducks = Ducks(duckdb_config, spilling)
+        staging = Scratch(self.output_root, ".daeda-")
+        self._scratches.append(staging)
+        self.partitions = Partitions(self.output_root, staging, self.digests)
+        self.qids = QidMap(self.output_root, staging, self.digests, self.traces, self.ducks)
 
-    @property
-    def _outputs(self) -> tuple[Scratch, Partitions, QidMap]:
-        if self._output is None:
-            _make_folder(self.output_root, "--output-root")
-            scratch = Scratch(self.output_root, ".daeda-")
-            partitions = Partitions(self.output_root, scratch, self.digests)
-            self._output = (
-                scratch,
-                partitions,
-                QidMap(self.output_root, scratch, self.digests, self.traces, self.ducks),
-            )
-        return self._output
-
-    @property
-    def partitions(self) -> Partitions:
-        return self._outputs[1]
+    def prepare(self) -> None:
+        """Makes the output root, and sweeps what dead processes left there and in the cache."""
+        _make_folder(self.output_root, "--output-root")
+        for scratch in self._scratches:
+            _ = scratch.folder
 
     def range(self, text: str | None) -> DayRange:
         """The days asked for, or the config's."""
@@ -120,13 +113,15 @@ class Workspace:
         _refuse_all_bad(feed)
         sources = Sources(feed, sorted(folder.days), views, self._pool(inputs))
         present = [d for d in wanted if any(d + i * ONE_DAY in folder.days for i in range(spine.lateness_days + 1))]
-        _, partitions, qids = self._outputs
+        if reconcile:
+            self.prepare()
         lineage = None
         if self._has_sessions(folder, feed, inputs, days):
-            lineage = qids.lineage(reconcile=reconcile)
+            lineage = self.qids.lineage(reconcile=reconcile)
         pipeline = Pipeline(
-            self.config, sources, self.store, self.ducks, partitions=partitions, qids=qids, lineage=lineage
-        )
+            self.config, sources, self.store, self.ducks,
+            partitions=self.partitions, qids=self.qids, lineage=lineage,
+        )  # fmt: skip
         actions = pipeline.build(present)
         return Graph(actions, present, [day for day in wanted if day not in set(present)], feed)
 
@@ -160,9 +155,8 @@ class Workspace:
 
     def close(self) -> None:
         self.ducks.close()
-        if self._output:
-            self._output[0].close()
-        self.scratch.close()
+        for scratch in self._scratches:
+            scratch.close()
         self.traces.close()
 
 

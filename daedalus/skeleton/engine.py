@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.errors import DaedalusError
+from daedalus.skeleton.ports import Scratch
 from daedalus.skeleton.sql import Sql, literal, name
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ class Duck:
 class Ducks:
     """One Duck a worker thread, opened when first needed."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config, self._lock = config, threading.Lock()
+    def __init__(self, config: Mapping[str, Any], spill: Scratch) -> None:
+        self._config, self._spill, self._lock = config, spill, threading.Lock()
         self._free: list[Duck] = []
         self._all: list[Duck] = []
 
@@ -115,7 +116,7 @@ class Ducks:
         with self._lock:
             duck = self._free.pop() if self._free else None
         if duck is None:
-            duck = Duck(self._config)
+            duck = Duck({**self._config, "temp_directory": str(self._spill.path())})
             with self._lock:
                 self._all.append(duck)
         try:

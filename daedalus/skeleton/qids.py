@@ -54,6 +54,8 @@ class QidMap:
         With `reconcile` a map that is not ours is first brought in line with the partitions; without,
         it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
         """
+        if not self._root.is_dir() and not reconcile:
+            return "not reconciled"
         with self._lock():
             state = self._facts.fact(self._state_key)
             if state and self.path.exists() and self._digests.of(self.path)[0] == state["digest"]:

@@ -10,9 +10,12 @@ Order of a commit: bytes, fsync, rename, fsync of the folder, and only then the 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,24 +27,51 @@ from daedalus.stagecache.files import FileDigests
 
 
 class Scratch:
-    """A process's own folder for unfinished files, held by a lock that dies with the process."""
+    """A process's own folder for unfinished files, held by a lock that dies with the process.
+
+    It is made when the first path is asked for; what dead processes left beside it is swept then.
+    """
 
     def __init__(self, parent: Path, prefix: str = "run-") -> None:
-        self.folder = parent / f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        try:
-            self.folder.mkdir(parents=True)
-        except OSError as error:
-            raise DaedalusError("a folder cannot be written", where=str(parent), found=error.strerror) from None
-        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        _sweep(parent, prefix)
+        self._parent, self._prefix = parent, prefix
+        self._folder: Path | None = None
+        self._lock = -1
+        self._making = threading.Lock()
+
+    @property
+    def folder(self) -> Path:
+        with self._making:
+            if self._folder is None:
+                self._folder = self._make()
+                _sweep(self._parent, self._prefix)
+            return self._folder
+
+    def _make(self) -> Path:
+        while True:
+            folder = self._parent / f"{self._prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            try:
+                folder.mkdir(parents=True)
+                self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
+            except FileNotFoundError:
+                continue  # swept between the two
+            except OSError as error:
+                raise DaedalusError("a folder cannot be written", where=str(folder), found=error.strerror) from None
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            if (folder / "lock").exists():
+                return folder
+            os.close(self._lock)
 
     def path(self, suffix: str = "") -> Path:
         return self.folder / f"{uuid.uuid4().hex}{suffix}"
 
     def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._lock)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            self._folder = None
+
+
+_BEING_MADE = 60  # seconds in which a folder without a lock may be one that is just being made
 
 
 def _sweep(parent: Path, prefix: str) -> None:
@@ -49,8 +79,11 @@ def _sweep(parent: Path, prefix: str) -> None:
     for folder in parent.glob(f"{prefix}*"):
         try:
             lock = os.open(folder / "lock", os.O_RDWR)
-        except FileNotFoundError:
-            continue  # just being made, or just being swept, by another process
+        except OSError:
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _BEING_MADE:
+                    shutil.rmtree(folder, ignore_errors=True)
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
