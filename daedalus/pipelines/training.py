@@ -11,7 +11,7 @@ from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.pipelines.report import RunReport, day_summary, plan_rows, report_run
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
-from daedalus.stagecache.execute import Interrupted, Outcome, Walk
+from daedalus.stagecache.execute import Interrupted, Outcome, OutOfSpace, Walk
 from daedalus.stagecache.plan import HIT, make_plan
 from daedalus.stagecache.progress import Progress
 
@@ -95,12 +95,18 @@ class _Run:
         if graph.feed.ignored:
             self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")
         walk = Walk(
-            graph.actions, traces, workers=self._workspace.config.runtime.day_workers, force=force,
-            progress=self._progress, day_done=day_done, interrupt=self._workspace.ducks.interrupt,
-        )  # fmt: skip
+            graph.actions,
+            traces,
+            locks=self._workspace.locks,
+            workers=self._workspace.config.runtime.day_workers,
+            force=force,
+            progress=self._progress,
+            day_done=day_done,
+            interrupt=self._workspace.ducks.interrupt,
+        )
         try:
             return walk.execute({str(day): f"chunk@{day}" for day in graph.days})
-        except Interrupted:
+        except (Interrupted, OutOfSpace):  # unfinished: --resume goes on
             raise
         except DaedalusError:
             traces.finish_run(run, "refused")

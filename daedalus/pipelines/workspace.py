@@ -26,6 +26,7 @@ from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.files import FileDigests
+from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
@@ -73,6 +74,7 @@ class Workspace:
         self.scratch = Scratch(self.cache_root / "tmp")
         self.traces = Traces(self.cache_root / "traces.db")
         self.digests = FileDigests(self.traces)
+        self.locks = KeyLocks(self.cache_root / "locks")
         self.store = Store(self.cache_root, self.scratch, self.digests)
         duckdb_config: dict[str, Any] = dict(config.runtime.compute.duckdb_config)
         spill = duckdb_config.pop("temp_directory", None)

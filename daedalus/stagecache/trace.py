@@ -62,7 +62,7 @@ class Traces:
     @staticmethod
     def _open(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        db.execute("pragma journal_mode=wal")
+        _enter_wal(db)
         db.execute("pragma synchronous=normal")
         db.executescript(_SCHEMA)
         return db
@@ -146,6 +146,18 @@ class Traces:
     def finished_days(self, run: str) -> dict[str, dict]:
         rows = self._all("select day, summary from run_days where run = ?", [run])
         return {day: json.loads(summary) for day, summary in rows}
+
+
+def _enter_wal(db: sqlite3.Connection) -> None:
+    """SQLite does not wait for others while it switches the mode, so this does."""
+    for attempt in range(600):
+        try:
+            db.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == 599:
+                raise
+            time.sleep(0.1)
 
 
 _SELECT_TRACE = "select key, name, artifact, counts, seconds, bytes, manifest from traces"

@@ -1,0 +1,49 @@
+"""One process at a time computes a key. A lock goes with its process, so a dead one is never waited for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class KeyLocks:
+    """A lock file a key, under one folder; it is there only while it is held."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: dict[str, int] = {}
+
+    def acquire(self, key: str) -> bool:
+        """Whether this process now holds the key's lock; never waits."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / key
+        while True:
+            handle = os.open(path, os.O_CREAT | os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                return False
+            if _is(path, handle):
+                self._held[key] = handle
+                return True
+            os.close(handle)  # its holder removed it before we had the lock: it is no one's name any more
+
+    def release(self, key: str) -> None:
+        handle = self._held.pop(key, None)
+        if handle is not None:
+            (self._folder / key).unlink(missing_ok=True)
+            os.close(handle)
+
+    def release_all(self) -> None:
+        for key in list(self._held):
+            self.release(key)
+
+
+def _is(path: Path, handle: int) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,45 @@
+"""Which actions are ready: those whose upstream, and whatever they come after, has ended."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from daedalus.stagecache.action import Action
+
+
+class Schedule:
+    """Hands out ready actions in the order of the graph's list."""
+
+    def __init__(self, actions: Sequence[Action]) -> None:
+        self._actions = actions
+        self._index = {action.name: i for i, action in enumerate(actions)}
+        self._needed_by: dict[str, list[str]] = {action.name: [] for action in actions}
+        self._missing: dict[str, int] = {}
+        for action in actions:
+            needs = {name for name in (*action.upstream, *action.after) if name in self._index}
+            self._missing[action.name] = len(needs)
+            for name in needs:
+                self._needed_by[name].append(action.name)
+        self._ready = [self._index[name] for name, missing in self._missing.items() if not missing]
+        heapq.heapify(self._ready)
+
+    def __bool__(self) -> bool:
+        """Whether any action is ready now."""
+        return bool(self._ready)
+
+    def pop(self) -> Action:
+        return self._actions[heapq.heappop(self._ready)]
+
+    def ended(self, name: str) -> None:
+        """Makes ready what waited for this one alone."""
+        for above in self._needed_by[name]:
+            self._missing[above] -= 1
+            if not self._missing[above]:
+                heapq.heappush(self._ready, self._index[above])
+
+    def place(self, name: str) -> int:
+        return self._index[name]
+
+    def action(self, name: str) -> Action:
+        return self._actions[self._index[name]]
