@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from daedalus import digest
 from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
@@ -58,7 +59,7 @@ class QidMap:
             return "not reconciled"
         with self._lock():
             state = self._facts.fact(self._state_key)
-            if state and self.path.exists() and self._digests.of(self.path)[0] == state["digest"]:
+            if state and self.path.exists() and self._digests.of(self.path)[0] in (state["digest"], state["next"]):
                 return state["lineage"]
             if not reconcile:
                 return "not reconciled"
@@ -83,11 +84,15 @@ class QidMap:
         grown = self._scratch.path(".parquet")
         bindings = self._with_map({})
         duck.copy(GROWN_MAP, Bindings(bindings.files, {**bindings.tables, "added": added}), grown)
+        content = digest.of_file(grown)
+        before = self._digests.of(self.path)[0] if self.path.exists() else ""
+        self._remember(lineage, before, content)  # first: a crash leaves one of the two
         move_file(grown, self.path)
-        self._remember(lineage, self._digests.of(self.path)[0])
+        self._remember(lineage, content)
 
-    def _remember(self, lineage: str, content: str) -> str:
-        self._facts.remember_fact(self._state_key, {"digest": content, "lineage": lineage})
+    def _remember(self, lineage: str, content: str, next_content: str = "") -> str:
+        state = {"lineage": lineage, "digest": content, "next": next_content or content}
+        self._facts.remember_fact(self._state_key, state)
         return lineage
 
     def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:

@@ -1,0 +1,279 @@
+"""Crashes: whatever happens at whatever moment, a rerun ends in the bytes of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from small import DAYS, PROJECT, RANGE, Small, edit, make, nothing_ran
+
+from daedalus import durable
+from daedalus.stagecache.trace import Traces
+
+KILLS = int(os.environ.get("DAEDA_KILLS", "6"))
+STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "5"))  # 1 tries every boundary
+
+
+@pytest.fixture(scope="module")
+def tiny_template(tmp_path_factory) -> Path:
+    """Two days under a short config: few boundaries, each of every kind."""
+    root = tmp_path_factory.mktemp("tiny")
+    make(root, "--start", "2026-01-30", "--end", "2026-02-02", "--rows", "60", "--users", "6", "--artworks", "30")
+    world = Small(root)
+    edit(
+        world.runtime,
+        spine__lookback_days=1,
+        feature_refs=["artwork_properties:author_id"],
+        enrich=["artwork_properties:author_id"],
+        ages={},
+        animated_model_type=None,
+        content_filter={"drop": {"artwork_type": ["ANIMATED_ARTWORK"]}},
+        output_columns=["user_id", "artwork_id", "event_timestamp", "event", "author_id", "likes_1d", "dislikes"],
+    )
+    likes = {"name": "likes", "events": ["like"], "column": "author_id", "agg": "distinct", "windows": ["1d"]}
+    dislikes = {
+        "name": "dislikes",
+        "events": ["dislike_click"],
+        "column": "artwork_id",
+        "agg": "list",
+        "windows": "cumulative",
+    }
+    world.edit_aggregations(lambda specs: specs.__setitem__(slice(None), [likes, dislikes]))
+    return root
+
+
+class Crash(BaseException):
+    """The process is gone; nothing that it would still have done happens."""
+
+
+class Faults:
+    """Counts calls at every boundary, and crashes at the n-th: before it, after it, or with half the bytes lost."""
+
+    def __init__(self, monkeypatch, at: int, mode: str) -> None:
+        self.at, self.mode, self.calls, self.dead = at, mode, 0, False
+        for owner, name in (
+            (os, "replace"), (os, "rename"), (os, "fsync"), (durable, "_exchange"),
+            (Traces, "record"), (Traces, "finish_day"), (Traces, "start_run"), (Traces, "finish_run"),
+        ):  # fmt: skip
+            monkeypatch.setattr(owner, name, self.wrap(name, getattr(owner, name)))
+        monkeypatch.setattr(shutil, "rmtree", self.unless_dead(shutil.rmtree))
+
+    def wrap(self, name, function):
+        def wrapped(*arguments, **options):
+            if self.dead:
+                raise Crash
+            self.calls += 1
+            if self.calls != self.at:
+                return function(*arguments, **options)
+            if self.mode == "after":
+                function(*arguments, **options)
+            if self.mode == "half" and name == "fsync":
+                path = Path(f"/proc/self/fd/{arguments[0]}").resolve()
+                if path.is_file():
+                    os.truncate(path, path.stat().st_size // 2)
+            self.dead = True
+            raise Crash
+
+        return wrapped
+
+    def unless_dead(self, function):
+        def wrapped(*arguments, **options):
+            if not self.dead:
+                return function(*arguments, **options)
+
+        return wrapped
+
+
+def run_tiny(world: Small):
+    return world.run("2026-02-01..2026-02-02", resume=True)
+
+
+def test_a_crash_at_any_boundary_is_mended_by_a_rerun(tiny_template, tmp_path, monkeypatch):
+    undisturbed = copy(tiny_template, tmp_path / "whole")
+    monkeypatch.chdir(undisturbed.root)
+    with monkeypatch.context() as patch:
+        faults = Faults(patch, 0, "count")
+        run_tiny(undisturbed)
+    expected, boundaries = undisturbed.bytes(), faults.calls
+    assert boundaries > 100
+    points = 0
+    for mode in ("before", "after", "half"):
+        for at in range(1 + points % STRIDE, boundaries + 1, STRIDE):
+            points += 1
+            world = copy(tiny_template, tmp_path / f"{mode}-{at}")
+            monkeypatch.chdir(world.root)
+            with monkeypatch.context() as patch, pytest.raises(Crash):
+                Faults(patch, at, mode)
+                run_tiny(world)
+            whole_parquets(world)
+            report = run_tiny(world)
+            assert not report.failures and world.bytes() == expected, f"{mode} boundary {at} of {boundaries}"
+            assert nothing_ran(run_tiny(world))
+            shutil.rmtree(world.root)
+    print(f"{points} points tried, {boundaries} boundaries x 3 modes")
+
+
+def copy(template: Path, root: Path) -> Small:
+    shutil.copytree(template, root)
+    return Small(root)
+
+
+def whole_parquets(world: Small) -> None:
+    """Everything under a final name is a whole file; tmp folders and staging do not count."""
+    for path in [*world.output.glob("dt=*/*.parquet"), *world.output.glob("*.parquet")]:
+        pq.ParquetFile(path).read()
+
+
+def test_files_are_on_disk_before_they_have_their_names(tiny_template, tmp_path, monkeypatch):
+    """Power loss keeps what was synced: content before its rename, the folder after it."""
+    world = copy(tiny_template, tmp_path / "world")
+    monkeypatch.chdir(world.root)
+    synced: set[Path] = set()
+    unsynced_folders: set[Path] = set()
+    problems = []
+    real_sync, real_replace, real_rename = durable.sync, os.replace, os.rename
+
+    def sync(path):
+        synced.add(Path(path).resolve())
+        unsynced_folders.discard(Path(path).resolve())
+        real_sync(path)
+
+    def moved(real):
+        def move(source, target):
+            source_path = Path(source).resolve()
+            needed = {source_path, *(source_path.iterdir() if source_path.is_dir() else ())}
+            if Path(target).resolve().parent != source_path.parent and not needed <= synced:
+                problems.append((source, target))
+            real(source, target)
+            unsynced_folders.add(Path(target).resolve().parent)
+
+        return move
+
+    monkeypatch.setattr(durable, "sync", sync)
+    monkeypatch.setattr(os, "replace", moved(real_replace))
+    monkeypatch.setattr(os, "rename", moved(real_rename))
+    run_tiny(world)
+    assert problems == [] and unsynced_folders == set()
+    assert len(synced) > 50
+
+
+class Watch(threading.Thread):
+    """Reads every visible partition again and again; a torn one is a problem."""
+
+    def __init__(self, world: Small) -> None:
+        super().__init__(daemon=True)
+        self.world, self.problems, self.stop, self.reads = world, [], False, 0
+
+    def run(self) -> None:
+        while not self.stop:
+            for path in list(self.world.output.glob("dt=*/*.parquet")):
+                try:
+                    pq.ParquetFile(path).close()
+                    self.reads += 1
+                except FileNotFoundError:
+                    pass  # replaced between the listing and the open
+                except Exception as error:
+                    self.problems.append((path, error))
+            time.sleep(0.01)
+
+
+def test_kill_at_any_moment_then_fresh_or_resumed(warm):
+    expected = warm.bytes()
+    chance = random.Random(11)
+    watch = Watch(warm)
+    watch.start()
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    for i in range(KILLS):
+        for made in ("cache", "data/training_output"):
+            shutil.rmtree(warm.root / made, ignore_errors=True)
+        for attempt in range(3):
+            resume = ["--resume"] if (i + attempt) % 2 else []
+            command = [sys.executable, "-m", "daedalus", "skeleton", "--range", RANGE, "--progress", "none"]
+            command += ["--day-workers", str(1 + i % 2), *resume]
+            process = subprocess.Popen(command, cwd=warm.root, env=environment, stdout=subprocess.DEVNULL)
+            if attempt < 2:
+                time.sleep(chance.uniform(0.1, 2.5))
+                process.send_signal(signal.SIGKILL)
+            assert process.wait() in (0, -signal.SIGKILL)
+        assert warm.bytes() == expected, f"kill {i}"
+    watch.stop = True
+    watch.join()
+    assert watch.problems == [] and watch.reads > 0
+    assert not list(warm.root.rglob(".daeda-*"))
+    print(f"{2 * KILLS} kills, {watch.reads} reads of visible parts meanwhile")
+
+
+def test_four_at_once_share_the_work(warm):
+    expected = warm.bytes()
+    for made in ("cache", "data/training_output"):
+        shutil.rmtree(warm.root / made)
+    processes = [start(warm, RANGE) for _ in range(4)]
+    found = [finish(process) for process in processes]
+    assert warm.bytes() == expected
+    alone = sum(found[0]["steps"].values())
+    computed = sum(one["steps"]["computed"] + one["steps"]["unchanged"] for one in found)
+    assert alone <= computed <= 1.05 * alone
+    assert not list(warm.root.glob("cache/locks/*"))
+    print(f"{alone} steps, {computed} computed by four")
+
+
+def test_one_of_four_killed_the_others_finish(warm):
+    expected = warm.bytes()
+    for made in ("cache", "data/training_output"):
+        shutil.rmtree(warm.root / made)
+    ranges = [RANGE, RANGE, f"{DAYS[0]}..{DAYS[9]}", RANGE]
+    processes = [start(warm, range) for range in ranges]
+    time.sleep(2)
+    processes[1].send_signal(signal.SIGKILL)
+    processes[1].wait()
+    for i in (0, 2, 3):
+        finish(processes[i])
+    assert warm.bytes() == expected
+
+
+def start(world: Small, range: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "daedalus", "skeleton", "--range", range, "--json", "--progress", "none"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.Popen(
+        command, cwd=world.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen) -> dict:
+    import json
+
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def test_a_full_disk_stops_with_a_message_and_resume_goes_on(warm, tmp_path):
+    expected = warm.bytes()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        for made in ("cache", "data/training_output"):
+            shutil.rmtree(warm.root / made)
+            (warm.root / made).symlink_to(disk / made.replace("/", "_"))
+            (disk / made.replace("/", "_")).mkdir()
+        full = warm.cli("skeleton", "--range", RANGE, "--progress", "none")
+        assert full.returncode == 1, full.stderr
+        assert "a disk is full" in full.stderr and "--resume" in full.stderr and "Traceback" not in full.stderr
+        whole_parquets(warm)
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+        assert warm.cli("skeleton", "--resume", "--progress", "none").returncode == 0
+        assert warm.bytes() == expected
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
