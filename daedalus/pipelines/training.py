@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from functools import cache
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.pipelines.report import RunReport, day_summary, plan_rows, report_run
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
+from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
 from daedalus.stagecache.execute import Interrupted, Outcome, OutOfSpace, Walk
 from daedalus.stagecache.plan import HIT, make_plan
 from daedalus.stagecache.progress import Progress
@@ -92,12 +93,19 @@ class _Run:
             if summary := day_summary(outcomes):
                 traces.finish_day(run, day, summary)
 
+        @cache
+        def code() -> str:
+            """Asked for when something ran: only then are texts kept."""
+            traces.remember_texts(graph.texts)
+            return code_version()
+
         if graph.feed.ignored:
             self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")
         walk = Walk(
             graph.actions,
             traces,
             locks=self._workspace.locks,
+            code=code,
             workers=self._workspace.config.runtime.day_workers,
             force=force,
             progress=self._progress,

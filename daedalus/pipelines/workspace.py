@@ -26,6 +26,7 @@ from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.files import FileDigests
+from daedalus.stagecache.fingerprint import of_packages
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
@@ -62,6 +63,7 @@ class Graph:
     days: list[Day]
     empty: list[Day]
     feed: Feed
+    texts: dict[str, str]  # what code digests are digests of
 
 
 class Workspace:
@@ -125,7 +127,7 @@ class Workspace:
             partitions=self.partitions, qids=self.qids, lineage=lineage,
         )  # fmt: skip
         actions = pipeline.build(present)
-        return Graph(actions, present, [day for day in wanted if day not in set(present)], feed)
+        return Graph(actions, present, [day for day in wanted if day not in set(present)], feed, pipeline.texts)
 
     def _feed_days(self, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:
         """Partitions that the days read: their windows, what may come late, and all of the past for history."""
@@ -160,6 +162,11 @@ class Workspace:
         for scratch in self._scratches:
             scratch.close()
         self.traces.close()
+
+
+def code_version() -> str:
+    """Digest of all code that renders statements or computes."""
+    return of_packages("daedalus.skeleton", "daedalus.config")
 
 
 @contextmanager

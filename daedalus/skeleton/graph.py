@@ -17,9 +17,10 @@ from daedalus.config import Config
 from daedalus.days import Day
 from daedalus.skeleton.engine import COPY_OPTIONS, Bindings, Ducks
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
-from daedalus.skeleton.sql import Sql
+from daedalus.skeleton.sql import Sql, literal
+from daedalus.skeleton.sql import name as quoted
 from daedalus.stagecache.action import Action, Counts, Shelf
-from daedalus.stagecache.fingerprint import of_sql
+from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_sql
 
 
 @cache
@@ -29,7 +30,7 @@ def version(package: str) -> str:
 
 
 @cache
-def sql_digest(sql: Sql) -> str:
+def sql_fingerprint(sql: Sql) -> Fingerprint:
     return of_sql(*sql.statements, COPY_OPTIONS)
 
 
@@ -81,6 +82,7 @@ class ActionMaker:
         self._store, self._ducks = store, ducks
         self._coverage = self._runtime.embedding_coverage_filter
         self._sql: dict[object, Sql] = {}
+        self.texts: dict[str, str] = {}  # what code digests are digests of, for explanations
         self.actions: dict[str, Action] = {}
 
     def _once(self, key: object, make: Callable[[], Sql]) -> Sql:
@@ -88,6 +90,11 @@ class ActionMaker:
         if key not in self._sql:
             self._sql[key] = make()
         return self._sql[key]
+
+    def _code(self, found: Fingerprint) -> str:
+        """The digest of a fingerprint, whose text is kept for explanations."""
+        self.texts[found.digest] = found.text
+        return found.digest
 
     def _add_sql(
         self,
@@ -99,7 +106,7 @@ class ActionMaker:
     ) -> str:
         """An action that is one `Sql`. `config` are the values that it depends on, by key path."""
         ingredients = {
-            "code:sql": sql_digest(sql),
+            "code:sql": self._code(sql_fingerprint(sql)),
             "code:reads": digest.canonical_json(reading.kinds()),
             "engine:duckdb": version("duckdb"),
             **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
@@ -108,7 +115,8 @@ class ActionMaker:
         }
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [name for names in reading.upstream.values() for name in names]
-        return self._add(place, partial(_run_sql, self._ducks, sql, reading), ingredients, upstream, files=inputs)
+        run, describe = partial(_run_sql, self._ducks, sql, reading), partial(_describe_sql, sql, reading)
+        return self._add(place, run, ingredients, upstream, files=inputs, describe=describe)
 
     def _add(
         self,
@@ -120,6 +128,7 @@ class ActionMaker:
         files: Sequence[InputFile] = (),
         shelf: Shelf | None = None,
         after: tuple[str, ...] = (),
+        describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
     ) -> str:
         """The name of the action at a place, made if it is not there yet."""
         if place.name not in self.actions:
@@ -131,6 +140,7 @@ class ActionMaker:
                 ingredients={**ingredients, **{f"input:{file.label}": file.digest for file in files}},
                 upstream=tuple(dict.fromkeys(upstream)),
                 run=partial(_fail, broken) if broken else run,
+                describe=describe,
                 shelf=shelf or self._store,
                 after=after,
                 verify=partial(_verify, files),
@@ -142,11 +152,24 @@ class ActionMaker:
 
 
 def _run_sql(ducks: Ducks, sql: Sql, reading: Reading, upstream: Mapping[str, Path], out: Path) -> Counts:
-    bound = {view: [upstream[name] for name in names] for view, names in reading.upstream.items()}
-    bound.update({view: [file.path for file in members] for view, members in reading.files.items()})
     tables = {table: make() for table, make in reading.tables.items()}
     with ducks.lease() as duck:
-        return duck.copy(sql, Bindings(bound, tables, reading.variables), out)
+        return duck.copy(sql, Bindings(_bound(reading, upstream), tables, reading.variables), out)
+
+
+def _bound(reading: Reading, upstream: Mapping[str, Path]) -> dict[str, list[Path]]:
+    bound = {view: [upstream[name] for name in names] for view, names in reading.upstream.items()}
+    bound.update({view: [file.path for file in members] for view, members in reading.files.items()})
+    return bound
+
+
+def _describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> str:
+    """A script for DuckDB that gives the action's rows."""
+    files = {name: literal([str(path) for path in paths]) for name, paths in _bound(reading, upstream).items()}
+    lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **reading.variables}.items()]
+    lines += [f"-- {table}: made by Python when the step runs" for table in reading.tables]
+    lines += [f"CREATE TEMP TABLE {quoted(table)} AS {normalise_sql(select)};" for table, select in sql.tables]
+    return "\n".join([*lines, f"{normalise_sql(sql.select)};"])
 
 
 def _fail(broken: InputFile, upstream: Mapping[str, Path], out: Path) -> Counts:

@@ -66,12 +66,12 @@ class Inputs:
         return InputFile(path, label, content, stamp, schema)
 
     def _schema(self, path: Path, content: str) -> dict[str, str]:
-        key = f"schema:{content}"
+        key = f"file:{content}"
         known = self._facts.fact(key)
         if known is None:
-            known = _read_schema(path)
+            known = _read_footer(path)
             self._facts.remember_fact(key, known)
-        return known
+        return known["columns"]
 
 
 def _unreadable(path: Path, why: object) -> DayError:
@@ -84,15 +84,17 @@ def _unreadable(path: Path, why: object) -> DayError:
     )
 
 
-def _read_schema(path: Path) -> dict[str, str]:
+def _read_footer(path: Path) -> dict:
+    """`columns`, name to type, `rows` and `bytes` of a parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(path)
+        with pq.ParquetFile(path) as file:
+            columns = {field.name: type_name(field.type) for field in file.schema_arrow}
+            return {"columns": columns, "rows": file.metadata.num_rows, "bytes": path.stat().st_size}
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
-    return {field.name: type_name(field.type) for field in schema}
 
 
 # The feed

@@ -125,7 +125,7 @@ class Pipeline(Tiles):
         assert self._lineage is not None
         ingredients = {
             "input:qid_map": self._lineage,
-            "code:sql": of_sql(NEW_QIDS.select, DAY_QIDS.select, COPY_OPTIONS),
+            "code:sql": self._code(of_sql(NEW_QIDS.select, DAY_QIDS.select, COPY_OPTIONS)),
             "engine:duckdb": version("duckdb"),
         }
         run = partial(_run_qids, self._qids, self._lineage, content, spine)
@@ -145,7 +145,7 @@ class Pipeline(Tiles):
         ingredients = {
             "config:output_columns": digest.canonical_json([column.name for column in columns]),
             "config:entity_spine_chunk_rows": str(self._runtime.entity_spine_chunk_rows),
-            "code:write_partition": of_python(publish.write_partition),
+            "code:write_partition": self._code(of_python(publish.write_partition)),
             "engine:pyarrow": version("pyarrow"),
             **{f"config:source of {c.name}": c.source for c in columns if c.source not in made},
         }

@@ -34,7 +34,7 @@ class Tiles(ActionMaker):
         read = partial(read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where)
         extra = {
             "input:newest Lance manifest": self._sources.pool,
-            "code:read_pool_ids": of_python(read_pool_ids),
+            "code:read_pool_ids": self._code(of_python(read_pool_ids)),
             "engine:lancedb": version("lancedb"),
         }
         config = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}

@@ -40,7 +40,7 @@ class Action:
 
     `run(upstream paths by action name, staged output path)` writes the output and returns row counts.
     `after` orders without being an ingredient. `verify` is called after the run; it raises when an
-    input file changed meanwhile.
+    input file changed meanwhile. `describe(upstream paths)` is what runs, as text that can be run by hand.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Action:
     shelf: Shelf
     after: tuple[str, ...] = ()
     verify: Callable[[], None] = field(default=lambda: None)
+    describe: Callable[[Mapping[str, Path]], str] = field(default=lambda upstream: "")
 
     def manifest(self, upstream_digests: Mapping[str, str]) -> Manifest:
         """All ingredients. Raises KeyError when an upstream digest is not known yet."""

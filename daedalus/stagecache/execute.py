@@ -64,6 +64,11 @@ class OutOfSpace(DaedalusError):
         )
 
 
+def rows_out(counts: Counts) -> int:
+    """The rows that an action made, by its counts."""
+    return counts.get("rows", counts.get("written", 0))
+
+
 def is_out_of_space(error: BaseException) -> bool:
     """Whether an error means that a disk or a quota is full, whoever says so."""
     text = str(error)
@@ -84,6 +89,7 @@ class Walk:
         traces: Traces,
         *,
         locks: KeyLocks | None = None,
+        code: Callable[[], str] = lambda: "",
         workers: int = 1,
         force: bool = False,
         progress: Progress | None = None,
@@ -91,7 +97,7 @@ class Walk:
         interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
-        self._traces, self._locks, self._force = traces, locks, force
+        self._traces, self._locks, self._force, self._code = traces, locks, force, code
         self._workers, self._progress = workers, progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
         self._of_day: dict[str, list[Outcome]] = {}
@@ -164,6 +170,9 @@ class Walk:
         above = {name: self._schedule.action(name) for name in action.upstream}
         self._running[pool.submit(_run, action, digests, above)] = (action, found)
 
+    def _rows_in(self, action: Action) -> int:
+        return sum(rows_out(self.outcomes[name].counts) for name in action.upstream)
+
     def _hit(self, action: Action, trace: Trace) -> None:
         if self._latest.get(action.name) != trace.key:
             self._traces.point(action.name, trace.key)
@@ -176,7 +185,9 @@ class Walk:
         try:
             artifact, size, counts, seconds = future.result()
             same = found.previous is not None and found.previous.artifact == artifact
-            self._traces.record(Trace(found.key, action.name, artifact, counts, seconds, size, found.manifest))
+            counts = {**counts, "rows_in": self._rows_in(action)}
+            trace = Trace(found.key, action.name, artifact, counts, seconds, size, found.manifest, self._code())
+            self._traces.record(trace)
         except Exception as error:  # an action may fail in any way; its day says how
             self._fail(action, found, error)
         else:

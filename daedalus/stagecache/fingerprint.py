@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import pkgutil
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
@@ -24,20 +26,41 @@ def normalise_sql(sql: str) -> str:
     return _SQL_TOKEN.sub(lambda match: match[0] if match[3] is None else " ", sql).strip()
 
 
-def of_sql(*statements: str) -> str:
-    return digest.of_json([normalise_sql(statement) for statement in statements])
+@dataclass(frozen=True)
+class Fingerprint:
+    """The digest of what runs, and the text that it is the digest of, for people to compare."""
+
+    digest: str
+    text: str
+
+
+def of_sql(*statements: str) -> Fingerprint:
+    text = ";\n".join(normalise_sql(statement) for statement in statements)
+    return Fingerprint(digest.of_text(text), text)
 
 
 @cache
-def of_python(function: Callable) -> str:
-    """Digest of a function's syntax tree and of all project code and constants that it reaches."""
+def of_python(function: Callable) -> Fingerprint:
+    """A function's syntax tree, with all project code and constants that it reaches."""
     module = sys.modules[function.__module__]
-    seen: dict[str, str] = {}
+    seen: dict[str, list[ast.stmt]] = {}
     _collect(module, function.__qualname__.split(".")[0], seen, module.__name__.split(".")[0])
-    return digest.of_json(seen)
+    text = "\n\n".join(f"# {label}\n" + "\n".join(map(ast.unparse, seen[label])) for label in sorted(seen))
+    return Fingerprint(digest.of_json({label: [ast.dump(n) for n in nodes] for label, nodes in seen.items()}), text)
 
 
-def _collect(module: ModuleType, name: str, seen: dict[str, str], project: str) -> None:
+@cache
+def of_packages(*names: str) -> str:
+    """Digest of every module of some packages: whether any code at all that renders or computes has changed."""
+    trees = {}
+    for name in names:
+        package = importlib.import_module(name)
+        for found in pkgutil.iter_modules(package.__path__, f"{name}."):
+            trees[found.name] = ast.dump(_without_docstrings(_tree(importlib.import_module(found.name))))
+    return digest.of_json(trees)
+
+
+def _collect(module: ModuleType, name: str, seen: dict[str, list[ast.stmt]], project: str) -> None:
     """Adds the definition of `name` in `module`, and of every project name that it uses, to `seen`."""
     label = f"{module.__name__}:{name}"
     if label in seen:
@@ -50,7 +73,7 @@ def _collect(module: ModuleType, name: str, seen: dict[str, str], project: str) 
         return
     nodes = definitions.get(name, [])
     if nodes:
-        seen[label] = " ".join(ast.dump(node) for node in nodes)
+        seen[label] = nodes
     for used in sorted({n for node in nodes for n in _used(node)}):
         _collect(module, used, seen, project)
     for alias, attribute in sorted({pair for node in nodes for pair in _attributes(node)}):

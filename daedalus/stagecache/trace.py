@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from daedalus.stagecache.action import Counts, Manifest
 
 _SCHEMA = """
 create table if not exists traces(key text primary key, name text, artifact text, counts text, seconds real,
-    bytes integer, manifest text, made real) without rowid;
+    bytes integer, manifest text, code text, made real) without rowid;
 create table if not exists latest(name text primary key, key text) without rowid;
 create table if not exists files(path text primary key, size integer, mtime integer, ctime integer, inode integer,
     looked integer, digest text) without rowid;
@@ -41,6 +41,7 @@ class Trace:
     seconds: float
     bytes: int
     manifest: Manifest
+    code: str = ""  # digest of all code there was; tells whether a statement changed for another reason
 
 
 class Traces:
@@ -91,8 +92,8 @@ class Traces:
         with self._lock, self._db:
             self._db.execute("begin immediate")
             self._db.execute(
-                "insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, json.dumps(trace.manifest, sort_keys=True), time.time()),
+                "insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, json.dumps(trace.manifest, sort_keys=True), trace.code, time.time()),
             )
             self._db.execute("insert or replace into latest values (?, ?)", (trace.name, trace.key))
 
@@ -127,6 +128,22 @@ class Traces:
     def remember_fact(self, key: str, value: object) -> None:
         self._all("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
 
+    def remember_texts(self, texts: Mapping[str, str]) -> None:
+        """Keeps what code digests are digests of."""
+        rows = [(f"text:{content}", json.dumps(text)) for content, text in texts.items()]
+        with self._lock, self._db:
+            self._db.execute("begin immediate")
+            self._db.executemany("insert or ignore into facts values (?, ?)", rows)
+
+    def costs(self) -> dict[str, tuple[float, float]]:
+        """Mean (seconds, rows in) of each kind of action, by its name without the day."""
+        kind = "case when instr(name, '@') > 0 then substr(name, 1, instr(name, '@') - 1) else name end"
+        rows_in = "coalesce(json_extract(counts, '$.rows_in'), 0)"
+        return {
+            name: (seconds, rows)
+            for name, seconds, rows in self._all(f"select {kind}, avg(seconds), avg({rows_in}) from traces group by 1")
+        }
+
     # Runs
 
     def start_run(self, run: str, request: dict) -> None:
@@ -160,9 +177,9 @@ def _enter_wal(db: sqlite3.Connection) -> None:
             time.sleep(0.1)
 
 
-_SELECT_TRACE = "select key, name, artifact, counts, seconds, bytes, manifest from traces"
+_SELECT_TRACE = "select key, name, artifact, counts, seconds, bytes, manifest, code from traces"
 
 
 def _trace(row: tuple) -> Trace:
-    key, name, artifact, counts, seconds, size, manifest = row
-    return Trace(key, name, artifact, json.loads(counts), seconds, size, json.loads(manifest))
+    key, name, artifact, counts, seconds, size, manifest, code = row
+    return Trace(key, name, artifact, json.loads(counts), seconds, size, json.loads(manifest), code)
