@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from daedalus import __version__
 from daedalus.errors import EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError
-from daedalus.pipelines import inspect
+from daedalus.pipelines import cache, explain, explain_row, planning
 from daedalus.pipelines.report import RunReport
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.pipelines.workspace import Settings
@@ -98,8 +98,46 @@ def day(
 
     Example: daeda explain day 2026-05-15
     """
-    found = inspect.explain_day(Settings(config, cache_root, output_root), day)
-    return _show(found, inspect.explain_lines, json)
+    found = explain.explain_day(Settings(config, cache_root, output_root), day)
+    return _show(found, explain.day_lines, json)
+
+
+@explain_app.command
+def step(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    step: Annotated[str, Parameter(help="A step, as `explain day` names it.")],
+    *,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Print what a step of a day runs: SQL ready for DuckDB, with the files it reads, or the Python.
+
+    Example: daeda explain step 2026-05-15 rolling:like_artwork_ids
+    """
+    found = explain.explain_step(Settings(config, cache_root, output_root), day, step)
+    return _show(found, explain.step_lines, json)
+
+
+@explain_app.command
+def row(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    *,
+    user: Annotated[int, Parameter(help="user_id of the row.")],
+    artwork: Annotated[int, Parameter(help="artwork_id of the row.")],
+    column: Annotated[str | None, Parameter(help="One output column of an aggregation.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Show which source events, in which files, make up a row's lists, and which were left out and why.
+
+    Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
+    """
+    settings = Settings(config, cache_root, output_root)
+    return _show(explain_row.explain_row(settings, day, user, artwork, column), explain_row.row_lines, json)
 
 
 @cache_app.command
@@ -110,27 +148,44 @@ def status(
 
     Example: daeda cache status
     """
-    return _show(inspect.cache_status(Settings(config, cache_root, output_root)), inspect.status_lines, json)
+    return _show(cache.cache_status(Settings(config, cache_root, output_root)), cache.status_lines, json)
 
 
 @cache_app.command
-def verify(*, config: Config = "config", cache_root: CacheRoot = None, json: Json = False) -> int:
+def verify(
+    *,
+    recompute: Annotated[int, Parameter(help="Also execute that many hits again and compare bytes.")] = 0,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
     """Read every artifact again and set aside those whose bytes are not what their name says.
 
-    Example: daeda cache verify
+    Example: daeda cache verify --recompute 20
     """
-    return _show(inspect.cache_verify(Settings(config, cache_root)), inspect.verify_lines, json)
+    settings = Settings(config, cache_root, output_root)
+    return _show(cache.cache_verify(settings, recompute), cache.verify_lines, json)
 
 
 @cache_app.command
 def gc(
-    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+    *,
+    max_bytes: Annotated[int | None, Parameter(help="Only until the cache is that small.")] = None,
+    older_than: Annotated[float | None, Parameter(help="Only what is older than that many days.")] = None,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would go; remove nothing.")] = False,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
 ) -> int:
-    """Free what the current config does not need.
+    """Free what neither the config nor the last complete run needs, the cheapest to rebuild first.
 
-    Example: daeda cache gc
+    Example: daeda cache gc --dry-run
     """
-    return _show(inspect.cache_gc(Settings(config, cache_root, output_root)), inspect.gc_lines, json)
+    settings = Settings(config, cache_root, output_root)
+    found = cache.cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
+    return _show(found, cache.gc_lines, json)
 
 
 def _progress(kind: ProgressKind) -> Progress:
@@ -138,7 +193,7 @@ def _progress(kind: ProgressKind) -> Progress:
 
 
 def _finish(report: RunReport, as_json: bool) -> int:
-    lines = report.lines() if report.plan is None else inspect.plan_lines(report)
+    lines = report.lines() if report.plan is None else planning.plan_lines(report)
     _print(json.dumps(report.as_json()) if as_json else "\n".join(lines))
     return report.exit_code
 

@@ -55,6 +55,7 @@ def test_explain_names_the_config_leaf_with_old_and_new(warm):
     steps = {step["step"]: step for step in warm.json("explain", "day", str(DAYS[5]))["steps"]}
     cause = next(c for c in steps["sessions"]["why"] if c["kind"] == "config")
     assert cause == {"kind": "config", "what": "session_filter.drop_single_like", "old": "false", "new": "true"}
+    assert steps["sessions"]["why"] == [cause]  # the statement differs only because of it
     assert steps["chunk"]["state"] == "maybe"
     shown = warm.cli("explain", "day", str(DAYS[5])).stdout
     assert "session_filter.drop_single_like" in shown and max(map(len, shown.splitlines())) <= 80

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
-from daedalus.stagecache.execute import BLOCKED, FAILED, STATES, Outcome
-from daedalus.stagecache.plan import HIT, Verdict
+from daedalus.stagecache.action import Action
+from daedalus.stagecache.execute import BLOCKED, FAILED, HIT, STATES, UNCHANGED, Outcome
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class RunReport:
     rows: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     plan: list[dict] | None = None
+    causes: list[dict] = field(default_factory=list)
     empty_days: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -61,6 +63,7 @@ class RunReport:
             f"{rows['null_keys']:,} null keys,",
             f"            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
         ]
+        lines += self.notes
         for failure in self.failures:
             lines.append(f"failed      {failure.day} {failure.step}: {failure.error}")
         if self.failures:
@@ -138,16 +141,26 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
     }
 
 
-def plan_rows(verdicts: Iterable[Verdict]) -> list[dict]:
-    """The `plan` of `--plan --json`: what would run or may run, why, and its expected cost."""
-    return [
-        {
-            "day": verdict.action.day,
-            "step": verdict.action.name.partition("@")[0],
-            "state": verdict.state,
-            "why": [vars(cause) for cause in verdict.why],
-            "expected_seconds": round(verdict.trace.seconds, 4) if verdict.trace else None,
-        }
-        for verdict in verdicts
-        if verdict.state != HIT
-    ]
+def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:
+    """What was spared because steps ran and gave the bytes that they gave before."""
+    same = [name for name, outcome in outcomes.items() if outcome.state == UNCHANGED]
+    below, spared = set(same), []
+    for action in actions:  # upstream stands first
+        if not below.isdisjoint(action.upstream):
+            below.add(action.name)
+            if outcomes[action.name].state == HIT:
+                spared.append(outcomes[action.name])
+    if not same:
+        return []
+    seconds = sum(outcome.seconds for outcome in spared)
+    return [f"cutoff      {len(same)} ran, same bytes: {len(spared):,} step-days spared, about {seconds:.1f} s"]
+
+
+def prediction_note(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Recorded cost against what it took, where there was a record."""
+    known = [outcome for outcome in outcomes.values() if outcome.ran and outcome.expected is not None]
+    if not known:
+        return []
+    expected = sum(outcome.expected or 0 for outcome in known)
+    took = sum(outcome.seconds for outcome in known)
+    return [f"predicted   {expected:.1f} s for {len(known):,} of the steps that ran, took {took:.1f} s"]

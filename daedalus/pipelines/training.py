@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
-from daedalus.pipelines.report import RunReport, day_summary, plan_rows, report_run
+from daedalus.pipelines.planning import plan_report
+from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
 from daedalus.stagecache.execute import Interrupted, Outcome, OutOfSpace, Walk
-from daedalus.stagecache.plan import HIT, make_plan
 from daedalus.stagecache.progress import Progress
 
 
@@ -55,14 +55,7 @@ class _Run:
     def plan(self, range: str | None, force: bool) -> RunReport:
         span = self._workspace.range(range)
         graph = self._workspace.graph(list(span), reconcile=False)
-        verdicts = make_plan(graph.actions, self._workspace.traces, force)
-        report = RunReport(span, plan=plan_rows(verdicts), empty_days=[str(day) for day in graph.empty])
-        waiting = {v.action.day for v in verdicts if v.state != HIT}
-        report.steps = {state: sum(v.state == state for v in verdicts) for state in ("hit", "run", "maybe")}
-        report.days = {"total": len(span), "done": sum(str(d) not in waiting for d in graph.days),
-                       "empty": len(graph.empty), "failed": 0}  # fmt: skip
-        report.rows = dict.fromkeys(("read", "null_keys", "duplicates", "strays", "written"), 0)
-        return report
+        return plan_report(RunReport(span), graph, self._workspace.traces, force)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace, traces = self._workspace, self._workspace.traces
@@ -83,7 +76,10 @@ class _Run:
             span, outcomes, trusted, days=[str(d) for d in graph.days], empty=[str(d) for d in graph.empty],
             written=workspace.partitions.written,
         )  # fmt: skip
+        report.notes = [*cutoff_note(graph.actions, outcomes), *prediction_note(outcomes)]
         traces.finish_run(run, "failed" if report.failures else "done")
+        if not report.failures and not trusted:
+            self._remember_complete(outcomes)
         return report
 
     def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
@@ -119,6 +115,13 @@ class _Run:
         except DaedalusError:
             traces.finish_run(run, "refused")
             raise
+
+    def _remember_complete(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Keeps what the last complete run stands on, for the garbage collector."""
+        traces = self._workspace.traces
+        if any(outcome.ran for outcome in outcomes.values()) or traces.fact("last complete run") is None:
+            artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != "chunk"}
+            traces.remember_fact("last complete run", sorted(artifacts))
 
     def _request(self, span: DayRange) -> dict:
         """What must be the same for the finished days of an unfinished run to be trusted."""

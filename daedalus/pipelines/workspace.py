@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,6 +84,7 @@ class Workspace:
         spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
         self._scratches = [self.scratch, spilling]
         self.ducks = Ducks(duckdb_config, spilling)
+        self._in_use = -1
         staging = Scratch(self.output_root, ".daeda-")
         self._scratches.append(staging)
         self.partitions = Partitions(self.output_root, staging, self.digests)
@@ -91,8 +93,20 @@ class Workspace:
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
         _make_folder(self.output_root, "--output-root")
+        self._hold(fcntl.LOCK_SH)
         for scratch in self._scratches:
             _ = scratch.folder
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no run uses this cache; waits for those that do."""
+        self._hold(fcntl.LOCK_EX)
+        yield
+
+    def _hold(self, kind: int) -> None:
+        """Runs share the cache; who removes from it has it alone. The lock goes with its process."""
+        self._in_use = os.open(self.cache_root / "in-use", os.O_CREAT | os.O_RDWR)
+        fcntl.flock(self._in_use, kind)
 
     def range(self, text: str | None) -> DayRange:
         """The days asked for, or the config's."""
@@ -159,6 +173,8 @@ class Workspace:
 
     def close(self) -> None:
         self.ducks.close()
+        if self._in_use >= 0:
+            os.close(self._in_use)
         for scratch in self._scratches:
             scratch.close()
         self.traces.close()

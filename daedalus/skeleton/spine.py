@@ -33,10 +33,10 @@ class FeedDay:
     deduplicate: bool
     platforms: Mapping[str, int]
 
-    def raw(self) -> str:
-        """SELECT of every row, its columns as the spine has them, and `own`."""
+    def raw(self, also: str = "") -> str:
+        """SELECT of every row, its columns as the spine has them, `own`, and `also`."""
         return " UNION ALL ".join(
-            f"SELECT {_columns_of(schema, self.platforms)}, {literal(own)} AS own FROM {parquet(f'feed_{i}')}"
+            f"SELECT {_columns_of(schema, self.platforms)}, {literal(own)} AS own{also} FROM {parquet(f'feed_{i}')}"
             for i, (schema, own) in enumerate(self.groups)
         )
 

@@ -38,6 +38,7 @@ class Outcome:
     bytes: int = 0
     why: tuple[Cause, ...] = ()
     error: str = ""
+    expected: float | None = None  # seconds that it took before
 
     @property
     def ran(self) -> bool:
@@ -192,7 +193,11 @@ class Walk:
             self._fail(action, found, error)
         else:
             state = UNCHANGED if same else COMPUTED
-            self._end(Outcome(action.name, action.step, action.day, state, artifact, counts, seconds, size, found.why))
+            expected = found.previous.seconds if found.previous else None
+            self._end(
+                Outcome(action.name, action.step, action.day, state, artifact, counts, seconds, size, found.why,
+                        expected=expected)
+            )  # fmt: skip
         finally:
             if self._locks:
                 self._locks.release(found.key)

@@ -1,0 +1,303 @@
+"""Explanations against what then runs: every kind of change, its root cause, and nothing forgotten."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import pyarrow as pa
+import pytest
+from reference import DAY, Reference
+from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
+
+from daedalus.pipelines.cache import cache_verify
+from daedalus.pipelines.explain_row import explain_row
+from daedalus.pipelines.workspace import Settings
+from daedalus.stagecache.plan import MAYBE, RUN
+
+
+def edited_package(tmp_path, file: str, old: str, new: str):
+    package = tmp_path / "edited"
+    shutil.copytree(PROJECT / "daedalus", package / "daedalus")
+    path = package / "daedalus" / file
+    text = path.read_text()
+    assert old in text, f"{old!r} is no longer in {file}"
+    path.write_text(text.replace(old, new))
+    return package
+
+
+def code(file: str, old: str, new: str):
+    return lambda world, tmp_path: edited_package(tmp_path, file, old, new)
+
+
+def config(**values):
+    return lambda world, tmp_path: edit(world.runtime, **values)
+
+
+def aggregations(change):
+    return lambda world, tmp_path: world.edit_aggregations(change)
+
+
+def drop_first_row(world, tmp_path):
+    rewrite(world.feed_file(DAYS[5]), lambda table: table.slice(1))
+
+
+def add_feed_file(world, tmp_path):
+    shutil.copy(world.feed_file(DAYS[5]), world.feed_file(DAYS[5], 2))
+
+
+def remove_feed_file(world, tmp_path):
+    world.feed_file(DAYS[5], 0).unlink()
+
+
+def view_version(world, tmp_path):
+    def newer(table: pa.Table) -> pa.Table:
+        times = pa.array([1_900_000_000_000_000] * table.num_rows, pa.timestamp("us"))
+        return table.set_column(table.column_names.index("updated_at"), "updated_at", times)
+
+    rewrite(world.root / "data/catalog/artwork_aesthetic/part-0.parquet", newer)
+
+
+def view_row_of_no_one(world, tmp_path):
+    path = world.root / "data/catalog/artwork_aesthetic/part-0.parquet"
+
+    def stranger(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("artwork_id")
+        return pa.concat_tables([table, table.slice(0, 1).set_column(at, "artwork_id", pa.array([999_999_999]))])
+
+    rewrite(path, stranger)
+
+
+def pool_grown(world, tmp_path):
+    import lancedb
+
+    table = lancedb.connect(str(world.root / "data/embeddings")).open_table("artwork_embedding")
+    table.add([{"artwork_id": 999_999_999, "vector": [0.0] * 4}])
+
+
+def artifact(world, step: str):
+    found = world.json("explain", "step", str(DAYS[5]), "rolling:like_artwork_ids")["script"]
+    assert step in found
+    return sorted(world.root.glob("cache/artifacts/*/*.parquet"), key=lambda path: path.stat().st_size)[-1]
+
+
+def damaged(world, tmp_path):
+    path = artifact(world, "rows")
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def missing(world, tmp_path):
+    artifact(world, "rows").unlink()
+
+
+def partition_altered(world, tmp_path):
+    path = world.output / f"dt={DAYS[5]}/part-0-0.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def another_duckdb(world, tmp_path):
+    return edited_package(
+        tmp_path, "skeleton/graph.py", "return metadata.version(package)", 'return metadata.version(package) + "+other"'
+    )
+
+
+NEW = {"name": "clicks", "events": ["click"], "column": "artwork_id", "agg": "count", "windows": ["1d"]}
+# kind of change -> (change, root cause as (kind, part of what), steps that compute something new)
+KINDS = {
+    "config leaf": (config(session_filter__drop_single_like=True), ("config", "session_filter.drop_single_like"), {"sessions", "rolling", "recent_published", "content", "qids", "chunk"}),
+    "order of a list that is a set": (aggregations(lambda s: [a["events"].reverse() for a in s]), None, set()),
+    "aggregation added": (lambda w, t: (w.edit_aggregations(lambda s: s.append(NEW)), edit(w.runtime, output_columns=["user_id", "clicks_1d", "event"])), ("missing", "never computed"), {"rolling", "content", "chunk"}),
+    "aggregation edited": (aggregations(lambda s: s[0].update(max_items=2)), ("config", "aggregations.like_artwork_ids.max_items"), {"rolling", "chunk"}),
+    "aggregation removed": (lambda w, t: (w.edit_aggregations(lambda s: s.pop(6)), edit(w.runtime, output_columns=["user_id", "event"])), ("config", "output_columns"), {"content", "chunk"}),
+    "helper function": (code("skeleton/publish.py", "return pc.index_in(values,", "return pc.index_in(value_set=among.combine_chunks(), values=values) if False else pc.index_in(values,"), ("code", "write_partition"), set()),
+    "global constant": (code("skeleton/publish.py", "_ROWS_PER_GROUP = 16_384", "_ROWS_PER_GROUP = 17"), ("code", "write_partition"), {"chunk"}),
+    "docstring": (code("skeleton/publish.py", '"""The next `count` rows, or what is left."""', '"""More words."""'), None, set()),
+    "a refactoring that renders the same SQL": (code("skeleton/sql.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
+    "SQL text": (code("skeleton/chunk.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
+    "SQL that means something else": (code("skeleton/chunk.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"content", "chunk"}),
+    "feed bytes": (drop_first_row, ("input", f"dt={DAYS[5]}/part-1.parquet"), {"spine"}),
+    "feed file added": (add_feed_file, ("input", f"dt={DAYS[5]}/part-2.parquet"), set()),
+    "feed file removed": (remove_feed_file, ("input", f"dt={DAYS[5]}/part-0.parquet"), {"spine"}),
+    "view version": (view_version, ("input", "part-0.parquet"), {"view"}),
+    "view row that no one uses": (view_row_of_no_one, ("input", "part-0.parquet"), {"view"}),
+    "pool grown": (pool_grown, ("input", "newest Lance manifest"), {"pool"}),
+    "DuckDB version": (another_duckdb, ("engine", "duckdb"), set()),
+    "artifact damaged": (damaged, ("missing", "damaged output"), set()),
+    "artifact missing": (missing, ("missing", "missing output"), set()),
+    "partition altered": (partition_altered, ("missing", "altered output"), set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_root_cause_and_the_plan_are_what_runs(warm, tmp_path, kind):
+    change, cause, computed = KINDS[kind]
+    package = change(warm, tmp_path)
+    package = package if hasattr(package, "joinpath") else PROJECT
+    planned = warm.json("skeleton", "--range", RANGE, "--plan", package=package)["plan"]
+    found = warm.json("explain", "day", str(DAYS[5]), package=package)["causes"]
+    roots = {(row["kind"], row["what"]) for row in found}
+    if cause is None:
+        assert roots == set() and planned == []
+    elif kind not in ("artifact damaged", "artifact missing"):  # that artifact may be another day's
+        assert any(kind_ == cause[0] and cause[1] in what for kind_, what in roots), roots
+    if cause and cause[0] not in ("code", "engine", "missing"):
+        assert "code" not in {kind_ for kind_, _ in roots}, roots
+    states = {(row["day"], row["step"]): row["state"] for row in planned}
+    ran = record_runs(warm, package)
+    for key in ran:
+        assert states.get(key) in (RUN, MAYBE), f"{key} ran, but the plan did not have it"
+    sure = {key for key, state in states.items() if state == RUN}
+    assert sure <= set(ran)
+    new = {step.partition(":")[0] for (_, step), state in ran.items() if state == "computed"}
+    assert computed <= new if computed else not new or new <= {"spine", "qids"}, new
+    if cause is None:
+        assert ran == {}
+
+
+def record_runs(world: Small, package) -> dict[tuple, str]:
+    """(day, step) -> state of everything that a run executes, as its own process tells it."""
+    import json
+    import os
+    import subprocess
+    import sys
+
+    script = (
+        "import json, sys\nfrom daedalus.pipelines.training import run_skeleton_stage\n"
+        "from daedalus.stagecache.progress import Progress\n"
+        "class Record(Progress):\n    ran = []\n"
+        "    def finished(self, o):\n        if o.state != 'hit': self.ran.append([o.day, o.name.partition('@')[0], o.state])\n"
+        f"run_skeleton_stage(range={RANGE!r}, progress=Record())\nprint(json.dumps(Record.ran))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=world.root, env={**os.environ, "PYTHONPATH": str(package)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {(day, step): state for day, step, state in json.loads(done.stdout)}
+
+
+def test_a_code_change_is_shown_by_its_lines(warm, tmp_path):
+    package = edited_package(tmp_path, "skeleton/chunk.py", "greatest(0, ", "greatest(1, ")
+    found = warm.json("explain", "day", str(DAYS[5]), package=package)["causes"]
+    diff = next(row["diff"] for row in found if row["kind"] == "code")
+    assert any(line.startswith("-") and "greatest(0" in line for line in diff)
+    assert any(line.startswith("+") and "greatest(1" in line for line in diff)
+
+
+def test_an_input_file_is_shown_with_rows_and_size(warm, tmp_path):
+    drop_first_row(warm, tmp_path)
+    shown = warm.cli("explain", "day", str(DAYS[5])).stdout
+    assert f"input dt={DAYS[5]}/part-1.parquet" in shown
+    assert "rows," in shown and "bytes" in shown and max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_script_of_a_step_gives_its_rows(warm):
+    import duckdb
+
+    for step, output in (("rolling:like_artwork_ids", 3), ("sessions", 4), ("content", 20)):
+        script = warm.json("explain", "step", str(DAYS[5]), step)["script"]
+        database = duckdb.connect()
+        rows = database.execute(script).fetchall()
+        assert rows and len(rows[0]) >= output
+    assert "ParquetWriter" in warm.json("explain", "step", str(DAYS[5]), "chunk")["script"]
+    assert warm.cli("explain", "step", str(DAYS[5]), "rolling:like").returncode == 2
+
+
+def test_explain_row_agrees_with_the_reference_on_200_lists(warm):
+    """Row by row, what is counted is the list that the reference makes."""
+    reference = Reference("config", DAYS)
+    chance, compared = random.Random(3), 0
+    specs = [(agg, name) for agg in reference.aggs for name in names_of(agg)]
+    while compared < 200:
+        day = chance.choice(DAYS)
+        rows = reference.day(day)
+        row = chance.choice(rows)
+        found = explain_row(Settings(), str(day), row["user_id"], row["artwork_id"])
+        shown = next(
+            r
+            for r in found["rows"]
+            if micros(r["event_timestamp"]) == row["event_timestamp"] and r["event"] == row["event"]
+        )
+        for agg, name in specs:
+            counted = shown["columns"][name]["counted"]
+            if agg["agg"] == "count":
+                assert len(counted) == row[name], (day, name)
+            else:
+                assert [event["value"] for event in counted] == row[name], (day, name)
+            compared += 1
+
+
+def names_of(agg: dict) -> list[str]:
+    return [agg["name"]] if agg["windows"] == "cumulative" else [f"{agg['name']}_{w}" for w in agg["windows"]]
+
+
+def micros(text: str) -> int:
+    import datetime as dt
+
+    delta = dt.datetime.fromisoformat(text) - dt.datetime(1970, 1, 1)
+    return delta.days * DAY + delta.seconds * 1_000_000 + delta.microseconds
+
+
+def test_explain_row_says_why_events_are_left_out(warm):
+    found = set()
+    reference = Reference("config", DAYS)
+    for row in reference.day(DAYS[9])[:12]:
+        shown = explain_row(Settings(), str(DAYS[9]), row["user_id"], row["artwork_id"])
+        for listed in shown["rows"][0]["columns"].values():
+            found |= {event["why"] for event in listed["left_out"]}
+    assert {
+        "not before the row",
+        "before the window",
+        "its value came again later",
+        "no embedding (coverage filter)",
+    } <= found
+
+
+def test_sixty_damaged_artifacts_are_all_named_and_none_is_used(warm):
+    expected = warm.bytes()
+    chance = random.Random(5)
+    artifacts = sorted(warm.root.glob("cache/artifacts/*/*.parquet"))
+    victims = chance.sample(artifacts, 60)
+    others = [path for path in artifacts if path not in victims]
+    for i, path in enumerate(victims):
+        content = bytearray(path.read_bytes())
+        if i % 4 == 0:
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        elif i % 4 == 1:
+            content = content[: len(content) // 2]
+        elif i % 4 == 2:
+            content = bytearray()
+        else:
+            content = bytearray(chance.choice(others).read_bytes())
+        path.write_bytes(content)
+    found = warm.json("cache", "verify")
+    assert {path.rpartition("/")[2] for path in found["corrupt"]} == {path.name for path in victims}
+    report = warm.run()
+    assert report.steps["computed"] == 0 and report.steps["unchanged"] >= 60
+    assert warm.bytes() == expected
+    assert warm.json("cache", "verify")["corrupt"] == []
+
+
+def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, monkeypatch):
+    from daedalus.skeleton import chunk
+
+    assert cache_verify(Settings(), 30)["differing"] == []
+    original = chunk.compute_age_columns
+
+    def noisy(rows, definition):
+        return f"SELECT * REPLACE (CAST(floor(random() * 1000) AS INTEGER) AS user_age) FROM ({original(rows, definition)})"
+
+    steps = tuple(noisy if step is original else step for step in chunk.CHUNK_STEPS)
+    monkeypatch.setattr(chunk, "CHUNK_STEPS", steps)
+    warm.run()
+    found = cache_verify(Settings(), 1000)
+    assert {(row["step"].partition("@")[0], row["column"], row["how"]) for row in found["differing"]} == {
+        ("content", "user_age", "value")
+    }
+
+
+def test_early_cutoff_and_prediction_are_told(warm):
+    rewrite(warm.feed_file(DAYS[5]), lambda table: table.append_column("debug", pa.array([1] * table.num_rows)))
+    done = warm.cli("skeleton", "--range", RANGE, "--progress", "none")
+    assert "same bytes" in done.stdout and "step-days spared" in done.stdout
+    assert "predicted" in done.stdout
