@@ -110,7 +110,7 @@ KINDS = {
     "aggregation edited": (aggregations(lambda s: s[0].update(max_items=2)), ("config", "aggregations.like_artwork_ids.max_items"), {"rolling", "chunk"}),
     "aggregation removed": (lambda w, t: (w.edit_aggregations(lambda s: s.pop(6)), edit(w.runtime, output_columns=["user_id", "event"])), ("config", "output_columns"), {"content", "chunk"}),
     "helper function": (code("skeleton/publish.py", "return pc.index_in(values,", "return pc.index_in(value_set=among.combine_chunks(), values=values) if False else pc.index_in(values,"), ("code", "write_partition"), set()),
-    "global constant": (code("skeleton/publish.py", "_ROWS_PER_GROUP = 16_384", "_ROWS_PER_GROUP = 17"), ("code", "write_partition"), {"chunk"}),
+    "global constant": (code("skeleton/parquet.py", "ROWS_PER_GROUP = 16_384", "ROWS_PER_GROUP = 17"), ("code", "write_parquet"), {"chunk", "spine"}),
     "docstring": (code("skeleton/publish.py", '"""The next `count` rows, or what is left."""', '"""More words."""'), None, set()),
     "a refactoring that renders the same SQL": (code("skeleton/sql.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
     "SQL text": (code("skeleton/chunk.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
@@ -199,7 +199,7 @@ def test_the_script_of_a_step_gives_its_rows(warm):
         database = duckdb.connect()
         rows = database.execute(script).fetchall()
         assert rows and len(rows[0]) >= output
-    assert "ParquetWriter" in warm.json("explain", "step", str(DAYS[5]), "chunk")["script"]
+    assert "ParquetWriter(path" in warm.json("explain", "step", str(DAYS[5]), "chunk")["script"]
     assert warm.cli("explain", "step", str(DAYS[5]), "rolling:like").returncode == 2
 
 

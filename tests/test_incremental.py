@@ -66,13 +66,13 @@ def test_a_comment_in_every_file_of_the_package_runs_nothing(warm, tmp_path):
 def test_a_changed_writer_option_rewrites_every_partition(warm, tmp_path):
     package = tmp_path / "edited"
     shutil.copytree(PROJECT / "daedalus", package / "daedalus")
-    path = package / "daedalus/skeleton/publish.py"
+    path = package / "daedalus/skeleton/parquet.py"
     text = path.read_text()
-    assert "_ROWS_PER_GROUP = 16_384" in text
-    path.write_text(text.replace("_ROWS_PER_GROUP = 16_384", "_ROWS_PER_GROUP = 17"))
+    assert "ROWS_PER_GROUP = 16_384" in text
+    path.write_text(text.replace("ROWS_PER_GROUP = 16_384", "ROWS_PER_GROUP = 17"))
     found = warm.json("skeleton", "--range", RANGE, package=package)
     assert found["partitions"]["written"] == len(DAYS)
-    assert found["steps"]["computed"] == len(DAYS)
+    assert found["steps"]["hit"] == 0
 
 
 def test_an_added_aggregation_computes_itself_and_the_assembly(warm):

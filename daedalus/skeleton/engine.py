@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.errors import DaedalusError
+from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.ports import Scratch
 from daedalus.skeleton.sql import Sql, literal, name
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-
-# Small row groups: COPY of long lists at the default size ran out of memory, and neighbours still compress.
-COPY_OPTIONS = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,13 @@ class Duck:
 
     def copy(self, sql: Sql, bindings: Bindings, out: Path) -> dict[str, int]:
         """Writes the rows of `sql` to `out` and returns its counts, with `rows` for those written."""
+        import pyarrow as pa
+
         with self._bound(sql, bindings):
             counts = self._counts(sql)
-            target = literal(str(out))
-            rows = self._db.execute(f"COPY ({sql.select}) TO {target} ({COPY_OPTIONS})").fetchone()
-            return {**counts, "rows": rows[0] if rows else 0}
+            reader = self._db.sql(sql.select).to_arrow_reader(ROWS_PER_GROUP)
+            rows = write_parquet(out, reader.schema, (pa.Table.from_batches([batch]) for batch in reader))
+            return {**counts, "rows": rows}
 
     def table(self, sql: Sql, bindings: Bindings) -> pa.Table:
         """The rows of `sql` as an Arrow table."""
@@ -69,8 +69,7 @@ class Duck:
 
     def value(self, statement: str, *parameters: object) -> Any:
         """The single value of a statement."""
-        row = self._db.execute(statement, parameters).fetchone()
-        return row[0] if row else None
+        return self._db.execute(statement, parameters).fetchall()[0][0]
 
     def interrupt(self) -> None:
         self._db.interrupt()
@@ -81,8 +80,8 @@ class Duck:
     def _counts(self, sql: Sql) -> dict[str, int]:
         if not sql.counts:
             return {}
-        row = self._db.execute(sql.counts).fetchone()
-        return {column[0]: value for column, value in zip(self._db.description, row or (), strict=False)}
+        rows = self._db.execute(sql.counts).fetchall()  # to the end: a result half read blocks the connection
+        return {column[0]: value for column, value in zip(self._db.description, rows[0], strict=True)}
 
     @contextmanager
     def _bound(self, sql: Sql, bindings: Bindings) -> Iterator[None]:

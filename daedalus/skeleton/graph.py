@@ -15,12 +15,13 @@ from typing import Any
 from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import Day
-from daedalus.skeleton.engine import COPY_OPTIONS, Bindings, Ducks
+from daedalus.skeleton.engine import Bindings, Ducks
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
+from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.sql import Sql, literal
 from daedalus.skeleton.sql import name as quoted
 from daedalus.stagecache.action import Action, Counts, Shelf
-from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_sql
+from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql
 
 
 @cache
@@ -31,7 +32,7 @@ def version(package: str) -> str:
 
 @cache
 def sql_fingerprint(sql: Sql) -> Fingerprint:
-    return of_sql(*sql.statements, COPY_OPTIONS)
+    return of_sql(*sql.statements)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class ActionMaker:
             self._sql[key] = make()
         return self._sql[key]
 
+    def _writer(self) -> dict[str, str]:
+        """Ingredients of every artifact that DuckDB's rows are written to."""
+        written = self._code(of_python(write_parquet))
+        return {"code:write_parquet": written, "engine:duckdb": version("duckdb"), "engine:pyarrow": version("pyarrow")}
+
     def _code(self, found: Fingerprint) -> str:
         """The digest of a fingerprint, whose text is kept for explanations."""
         self.texts[found.digest] = found.text
@@ -108,7 +114,7 @@ class ActionMaker:
         ingredients = {
             "code:sql": self._code(sql_fingerprint(sql)),
             "code:reads": digest.canonical_json(reading.kinds()),
-            "engine:duckdb": version("duckdb"),
+            **self._writer(),
             **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
             **{f"config:variable {key}": value for key, value in reading.variables.items() if key != "view_files"},
             **(extra or {}),

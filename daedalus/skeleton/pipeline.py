@@ -20,7 +20,7 @@ from daedalus.config.schema import Aggregation
 from daedalus.days import ONE_DAY, Day, parse_duration
 from daedalus.skeleton import publish
 from daedalus.skeleton.chunk import Chunk, chunk_attributes, chunk_definition
-from daedalus.skeleton.engine import COPY_OPTIONS, Ducks
+from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.graph import Place, Reading, Sources, version
 from daedalus.skeleton.history import Rolling, compute_user_recent_published_artworks, rolling_sql, self_rule
 from daedalus.skeleton.qids import DAY_QIDS, NEW_QIDS, QidMap
@@ -125,8 +125,8 @@ class Pipeline(Tiles):
         assert self._lineage is not None
         ingredients = {
             "input:qid_map": self._lineage,
-            "code:sql": self._code(of_sql(NEW_QIDS.select, DAY_QIDS.select, COPY_OPTIONS)),
-            "engine:duckdb": version("duckdb"),
+            "code:sql": self._code(of_sql(NEW_QIDS.select, DAY_QIDS.select)),
+            **self._writer(),
         }
         run = partial(_run_qids, self._qids, self._lineage, content, spine)
         after = (self._qids_before,) if self._qids_before else ()

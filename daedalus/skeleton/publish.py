@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daedalus import digest
 from daedalus.durable import swap_folder
+from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.ports import Digests, Scratch
 from daedalus.skeleton.sql import ROW, TARGET
 
 NO_PARTITION = "no partition"  # the digest of a day without any row
-_ROWS_PER_GROUP = 16_384
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class _Cursor:
         import pyarrow.parquet as pq
 
         file = pq.ParquetFile(path)
-        self._batches = file.iter_batches(batch_size=_ROWS_PER_GROUP, columns=list(columns))
+        self._batches = file.iter_batches(batch_size=ROWS_PER_GROUP, columns=list(columns))
         self._rows = file.schema_arrow.empty_table().select(list(columns))
         self._table = pa.Table
         self.at = 0  # position of the first row held
@@ -133,18 +133,18 @@ def write_partition(
 
 def _write_part(path: Path, reader: _PartitionReader, limit: int, *, first: bool) -> int:
     """Writes up to `limit` rows; an empty part only when it is the first."""
-    import pyarrow.parquet as pq
-
-    rows = reader.take(min(limit, _ROWS_PER_GROUP))
+    rows = reader.take(min(limit, ROWS_PER_GROUP))
     if not rows.num_rows and not first:
         return 0
-    written = 0
-    with pq.ParquetWriter(path, rows.schema, compression="zstd") as writer:
-        while rows.num_rows:
-            writer.write_table(rows, row_group_size=_ROWS_PER_GROUP)
-            written += rows.num_rows
-            rows = reader.take(min(limit - written, _ROWS_PER_GROUP))
-    return written
+    return write_parquet(path, rows.schema, _rest(rows, reader, limit))
+
+
+def _rest(rows: Any, reader: _PartitionReader, limit: int) -> Iterator[Any]:
+    """These rows and those that follow, up to the limit."""
+    while rows.num_rows:
+        yield rows
+        limit -= rows.num_rows
+        rows = reader.take(min(limit, ROWS_PER_GROUP))
 
 
 class _PartitionReader:
