@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from daedalus import __version__
 from daedalus.errors import EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError
 from daedalus.pipelines import cache, explain, explain_row, planning
+from daedalus.pipelines import diff as diffing
 from daedalus.pipelines.report import RunReport
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.pipelines.workspace import Settings
@@ -138,6 +139,24 @@ def row(
     """
     settings = Settings(config, cache_root, output_root)
     return _show(explain_row.explain_row(settings, day, user, artwork, column), explain_row.row_lines, json)
+
+
+@app.command
+def diff(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    *,
+    against: Annotated[str | None, Parameter(help="A run's id, or its beginning; else the last replacement.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Show what a run changed in a day's partition: rows, columns, shares and examples.
+
+    Example: daeda diff 2026-05-15
+    """
+    found = diffing.diff_day(Settings(config, cache_root, output_root), day, against)
+    return _show(found, diffing.diff_lines, json)
 
 
 @cache_app.command

@@ -301,3 +301,38 @@ def test_early_cutoff_and_prediction_are_told(warm):
     done = warm.cli("skeleton", "--range", RANGE, "--progress", "none")
     assert "same bytes" in done.stdout and "step-days spared" in done.stdout
     assert "predicted" in done.stdout
+
+
+def test_diff_says_what_a_run_changed(warm):
+    first = run_id(warm)
+    edit(
+        warm.runtime, recent_published__max_items=1, content_filter__drop={"model_type": ["SD_V1_MODEL", "FLUX_MODEL"]}
+    )
+    shown = warm.cli("skeleton", "--range", RANGE, "--progress", "none").stdout
+    assert shown.count("changed     2026-02-") == 8 and "and 6 more days: daeda diff DAY" in shown
+    found = warm.json("diff", str(DAYS[5]))
+    assert found["removed"] > 0 and found["added"] == 0
+    assert set(found["columns"]) <= {"user_recent_published_artworks", "qid"}
+    again = warm.json("diff", str(DAYS[5]), "--against", first)
+    assert {key: again[key] for key in ("before", "after", "columns")} == {
+        key: found[key] for key in ("before", "after", "columns")
+    }
+    assert warm.cli("diff", str(DAYS[5]), "--against", "no-such-run").returncode == 2
+    assert max(map(len, warm.cli("diff", str(DAYS[5])).stdout.splitlines())) <= 80
+
+
+def run_id(world) -> str:
+    from daedalus.stagecache.trace import Traces
+
+    traces = Traces(world.root / "cache/traces.db")
+    try:
+        return traces.runs()[0]
+    finally:
+        traces.close()
+
+
+def test_diff_shows_old_and_new_of_changed_rows(warm):
+    warm.edit_aggregations(lambda specs: specs[5].update(max_items=1))
+    warm.run()
+    column = warm.json("diff", str(DAYS[9]))["columns"]["view_artwork_ids_7d"]
+    assert column["share"] > 0.3 and len(column["examples"][0]["new"]) == 1 < len(column["examples"][0]["old"])

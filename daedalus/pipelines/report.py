@@ -137,6 +137,7 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
         "steps": len(found),
         "written": chunk.counts.get("written", 0),
         "empty": bool(chunk.counts.get("empty")),
+        "chunk": chunk.key,
         "rows": rows,
     }
 

@@ -10,6 +10,7 @@ from functools import cache
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
+from daedalus.pipelines.diff import ChangeNotes
 from daedalus.pipelines.planning import plan_report
 from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
@@ -66,6 +67,7 @@ class _Run:
         skip = frozenset(Day.fromisoformat(day) for day in trusted)
         graph = workspace.graph(list(span), reconcile=True, skip=skip)
         run = uuid.uuid4().hex
+        changes = workspace.partitions.replacing = ChangeNotes(traces, run)
         traces.start_run(run, self._request(span))
         for day, summary in trusted.items():
             traces.finish_day(run, day, summary)
@@ -76,7 +78,7 @@ class _Run:
             span, outcomes, trusted, days=[str(d) for d in graph.days], empty=[str(d) for d in graph.empty],
             written=workspace.partitions.written,
         )  # fmt: skip
-        report.notes = [*cutoff_note(graph.actions, outcomes), *prediction_note(outcomes)]
+        report.notes = [*changes.summary(), *cutoff_note(graph.actions, outcomes), *prediction_note(outcomes)]
         traces.finish_run(run, "failed" if report.failures else "done")
         if not report.failures and not trusted:
             self._remember_complete(outcomes)

@@ -141,13 +141,11 @@ class Pipeline(Tiles):
         artifacts = {"spine": spine, "attributes": self._content(day), **sources}
         if self._lineage is not None:
             artifacts["qids"] = self._assign_qids(day)
-        made = {"spine", "attributes"}
         ingredients = {
-            "config:output_columns": digest.canonical_json([column.name for column in columns]),
+            "config:output_columns": digest.canonical_json([[column.name, column.source] for column in columns]),
             "config:entity_spine_chunk_rows": str(self._runtime.entity_spine_chunk_rows),
             "code:write_partition": self._code(of_python(publish.write_partition)),
             "engine:pyarrow": version("pyarrow"),
-            **{f"config:source of {c.name}": c.source for c in columns if c.source not in made},
         }
         run = partial(_run_chunk, artifacts, columns, self._runtime.entity_spine_chunk_rows)
         self._add(Place("chunk", day=day), run, ingredients, artifacts.values(), shelf=self._partitions)

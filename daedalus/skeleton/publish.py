@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,16 @@ class OutputColumn:
 class Partitions:
     """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
 
-    def __init__(self, root: Path, scratch: Scratch, digests: Digests) -> None:
+    def __init__(
+        self,
+        root: Path,
+        scratch: Scratch,
+        digests: Digests,
+        replacing: Callable[[str, Path, Path], None] = lambda day, old, new: None,
+    ) -> None:
+        """`replacing(day, old folder, new folder)` is called just before the new one takes the old one's place."""
         self.root, self._scratch, self._digests = root, scratch, digests
+        self.replacing = replacing
         self.written: set[str] = set()
 
     def stage(self, name: str) -> Path:
@@ -77,6 +85,8 @@ class Partitions:
         return True
 
     def _replace(self, name: str, staged: Path | None) -> None:
+        if staged is not None and self.path(name).is_dir():
+            self.replacing(name.rpartition("@")[2], self.path(name), staged)
         swap_folder(staged, self.path(name), self._scratch.path())
 
 

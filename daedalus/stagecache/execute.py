@@ -39,6 +39,7 @@ class Outcome:
     why: tuple[Cause, ...] = ()
     error: str = ""
     expected: float | None = None  # seconds that it took before
+    key: str = ""
 
     @property
     def ran(self) -> bool:
@@ -178,8 +179,9 @@ class Walk:
         if self._latest.get(action.name) != trace.key:
             self._traces.point(action.name, trace.key)
         self._end(
-            Outcome(action.name, action.step, action.day, HIT, trace.artifact, trace.counts, trace.seconds, trace.bytes)
-        )
+            Outcome(action.name, action.step, action.day, HIT, trace.artifact, trace.counts, trace.seconds, trace.bytes,
+                    key=trace.key)
+        )  # fmt: skip
 
     def _collect(self, future: Future) -> None:
         action, found = self._running.pop(future)
@@ -196,7 +198,7 @@ class Walk:
             expected = found.previous.seconds if found.previous else None
             self._end(
                 Outcome(action.name, action.step, action.day, state, artifact, counts, seconds, size, found.why,
-                        expected=expected)
+                        expected=expected, key=found.key)
             )  # fmt: skip
         finally:
             if self._locks:

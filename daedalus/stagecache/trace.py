@@ -157,6 +157,10 @@ class Traces:
         rows = self._all("select id, state, request from runs order by started desc limit 1")
         return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
 
+    def runs(self) -> list[str]:
+        """Ids of all runs, the last one first."""
+        return [run for (run,) in self._all("select id from runs order by started desc")]
+
     def finish_day(self, run: str, day: str, summary: dict) -> None:
         self._all("insert or replace into run_days values (?, ?, ?)", [run, day, json.dumps(summary)])
 
