@@ -75,3 +75,14 @@ def test_bytes_do_not_depend_on_how_the_feed_is_cut_into_files(warm):
     report = warm.run()
     assert report.steps["computed"] == 0 and report.steps["unchanged"] >= 4
     assert warm.stamps() == before
+
+
+def test_a_view_may_be_a_folder_and_a_pool_may_be_empty(cold):
+    import lancedb
+    from small import edit
+
+    edit(cold.catalog, views__artwork_tack__source="data/catalog/artwork_tack")
+    table = lancedb.connect("data/embeddings").open_table("artwork_embedding")
+    table.delete("true")
+    report = cold.run(str(DAYS[3]))
+    assert not report.failures and report.rows["written"] > 0

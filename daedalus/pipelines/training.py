@@ -13,7 +13,7 @@ from daedalus.errors import DaedalusError
 from daedalus.pipelines.diff import ChangeNotes
 from daedalus.pipelines.planning import plan_report
 from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
+from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.stagecache.execute import Interrupted, Outcome, OutOfSpace, Walk
 from daedalus.stagecache.progress import Progress
 
@@ -129,7 +129,7 @@ class _Run:
         """What must be the same for the finished days of an unfinished run to be trusted."""
         runtime = self._workspace.config.runtime
         config = self._workspace.config
-        meaning = digest.of_text(repr((config.catalog, runtime, config.aggregations)))
+        meaning = digest.of_text(repr((config.catalog, runtime, config.aggregations, code_stamp())))
         return {"range": str(span), "meaning": meaning, "model": self._model}
 
     def _take_up(self, range: str | None, span: DayRange) -> tuple[DayRange, dict[str, dict]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import daedalus
 from daedalus import digest
 from daedalus.config import Config, load_config
 from daedalus.config.columns import referenced_views
@@ -183,6 +184,18 @@ class Workspace:
 def code_version() -> str:
     """Digest of all code that renders statements or computes."""
     return of_packages("daedalus.skeleton", "daedalus.config")
+
+
+def code_stamp() -> str:
+    """Changes with any edit of the package, even of a comment: cheap, for who must only know that nothing changed."""
+    root = Path(daedalus.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return digest.of_json([[str(file.relative_to(root)), *_size_and_time(file)] for file in files])
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 @contextmanager

@@ -208,13 +208,14 @@ def look_at_view(inputs: Inputs, config: Config, name: str) -> ViewInput:
     """Raises DaedalusError (exit 2) when the view's files are missing, unreadable or of the wrong types."""
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
-    root = _fixed_prefix(view.source)
-    paths = [Path(p) for p in sorted(glob.glob(view.source, recursive=True)) if os.path.isfile(p)]
+    source = f"{view.source.rstrip('/')}/*.parquet" if os.path.isdir(view.source) else view.source
+    paths = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if os.path.isfile(p)]
     if not paths:
         found = f"no file at {view.source}"
         raise DaedalusError(
             f"the view {name} has no files", where=f"{where}.source", found=found, expected="parquet files"
         )
+    root = _fixed_prefix(source)
     files = [inputs.look(path, os.path.relpath(path, root), lambda path, schema: None) for path in paths]
     for file in files:
         if file.error:

@@ -47,7 +47,8 @@ def read_pool_ids(uri: str, table: str, id_column: str, where: str) -> Any:
             found=f"{id_column}: {kinds.get(id_column, 'missing')}",
             expected=f"an integer column of {table}: {', '.join(kinds)}",
         )
-    stream = pool.search().select([id_column]).limit(pool.count_rows()).to_batches()
     schema = pa.schema([pa.field("id", kinds[id_column])])
+    count = pool.count_rows()
+    stream = pool.search().select([id_column]).limit(count).to_batches() if count else ()  # no limit of 0
     batches = (pa.record_batch([batch.column(id_column)], schema=schema) for batch in stream)
     return pa.RecordBatchReader.from_batches(schema, batches)
