@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, partial, wraps
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daedalus import digest
 from daedalus.config import Config
@@ -22,6 +22,8 @@ from daedalus.skeleton.sql import Sql, literal
 from daedalus.skeleton.sql import name as quoted
 from daedalus.stagecache.action import Action, Counts, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql
+
+_T = TypeVar("_T")
 
 
 @cache
@@ -75,6 +77,19 @@ class Reading:
         return {name: sorted({action.partition("@")[0] for action in made}) for name, made in self.upstream.items()}
 
 
+def once(method: Callable[..., _T]) -> Callable[..., _T]:
+    """Remembers what a method of an ActionMaker gave for the same arguments; what has a name is told by it."""
+
+    @wraps(method)
+    def remembered(self: ActionMaker, *arguments: Any) -> _T:
+        key = (method.__name__, *(getattr(argument, "name", argument) for argument in arguments))
+        if key not in self.made:
+            self.made[key] = method(self, *arguments)
+        return self.made[key]
+
+    return remembered
+
+
 class ActionMaker:
     """Collects actions by name; each is made once."""
 
@@ -85,6 +100,7 @@ class ActionMaker:
         self._sql: dict[object, Sql] = {}
         self.texts: dict[str, str] = {}  # what code digests are digests of, for explanations
         self.actions: dict[str, Action] = {}
+        self.made: dict[tuple, Any] = {}  # see `once`
 
     def _once(self, key: object, make: Callable[[], Sql]) -> Sql:
         """The rendered statement of a step, which is the same on all days."""

@@ -21,7 +21,7 @@ from daedalus.days import ONE_DAY, Day, parse_duration
 from daedalus.skeleton import publish
 from daedalus.skeleton.chunk import Chunk, chunk_attributes, chunk_definition
 from daedalus.skeleton.engine import Ducks
-from daedalus.skeleton.graph import Place, Reading, Sources, version
+from daedalus.skeleton.graph import Place, Reading, Sources, once, version
 from daedalus.skeleton.history import Rolling, compute_user_recent_published_artworks, rolling_sql, self_rule
 from daedalus.skeleton.qids import DAY_QIDS, NEW_QIDS, QidMap
 from daedalus.skeleton.spine import apply_session_filter
@@ -56,6 +56,7 @@ class Pipeline(Tiles):
             self._chunk(day)
         return list(self.actions.values())
 
+    @once
     def _sessions(self, day: Day) -> str:
         rule = self._runtime.session_filter
         events = sorted(set(self._coverage.events))
@@ -70,6 +71,7 @@ class Pipeline(Tiles):
             config["embedding_coverage_filter.events"] = events
         return self._add_sql(Place("sessions", day=day), sql, Reading(self._covered(day, filtered)), config)
 
+    @once
     def _rolling(self, day: Day, aggregation: Aggregation) -> str:
         windows = _windows(aggregation)
         sql = self._once(
@@ -91,6 +93,7 @@ class Pipeline(Tiles):
         reads = {"rows": [self._sessions(day)], "events": events}
         return self._add_sql(Place("rolling", aggregation.name, day), sql, Reading(reads), config)
 
+    @once
     def _recent(self, day: Day) -> str:
         recent = self._runtime.recent_published
         assert recent is not None
@@ -102,6 +105,7 @@ class Pipeline(Tiles):
         reads = {"rows": [self._sessions(day)], "events": [self._published()]}
         return self._add_sql(Place("recent_published", day=day), sql, Reading(reads), config)
 
+    @once
     def _content(self, day: Day) -> str:
         chunk = self._attributes
         sql = self._once("content", lambda: chunk_attributes(chunk))
@@ -120,6 +124,7 @@ class Pipeline(Tiles):
     def _attributes(self) -> Chunk:
         return chunk_definition(self._config)
 
+    @once
     def _assign_qids(self, day: Day) -> str:
         content, spine = self._content(day), self._covered(day, False)["spine"][0]
         assert self._lineage is not None

@@ -11,7 +11,7 @@ from daedalus.config.schema import Aggregation
 from daedalus.days import Day
 from daedalus.skeleton.countries import country_codes
 from daedalus.skeleton.features import enrich_spine_for_rolling, preload_filtered_features, read_view
-from daedalus.skeleton.graph import ActionMaker, Place, Reading, version
+from daedalus.skeleton.graph import ActionMaker, Place, Reading, once, version
 from daedalus.skeleton.history import gather_history, inject_dislike_history, list_published, self_rule
 from daedalus.skeleton.inputs import InputFile, group_by_schema
 from daedalus.skeleton.pool import POOL_IDS, read_pool_ids
@@ -27,6 +27,7 @@ class Tiles(ActionMaker):
 
     # Of no day
 
+    @once
     def _pool(self) -> str:
         coverage = self._coverage
         assert self._sources.pool is not None
@@ -40,6 +41,7 @@ class Tiles(ActionMaker):
         config = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
         return self._add_sql(Place("pool"), POOL_IDS, Reading(tables={"pool_ids": read}), config, extra)
 
+    @once
     def _view(self, name: str) -> str:
         found = self._sources.views[name]
         view = found.view
@@ -56,6 +58,7 @@ class Tiles(ActionMaker):
         extra = {f"input:{name} file order": order}
         return self._add_sql(Place("view", name), sql, Reading(files=files, variables=variables), config, extra)
 
+    @once
     def _published(self) -> str:
         recent = self._runtime.recent_published
         assert recent is not None
@@ -107,6 +110,7 @@ class Tiles(ActionMaker):
         extra = {"engine:pycountry": version("pycountry")} if by_name else {}
         return self._add_sql(place, sql, reading, {**settings, **config}, extra)
 
+    @once
     def _spine(self, day: Day) -> str | None:
         return self._from_feed(Place("spine", day=day), build_time_window_entity_spine, {})
 
@@ -115,12 +119,14 @@ class Tiles(ActionMaker):
         coverage = self._coverage
         return coverage.enabled and (events is None or not set(events).isdisjoint(coverage.events))
 
+    @once
     def _covered(self, day: Day, filtered: bool) -> dict[str, list[str]]:
         """Bindings of a feed day's spine, and of its coverage where that matters."""
         spine = self._spine(day)
         assert spine is not None
         return {"spine": [spine], **({"coverage": [self._cover(day, spine)]} if filtered else {})}
 
+    @once
     def _cover(self, day: Day, spine: str) -> str:
         events = sorted(set(self._coverage.events))
         sql = self._once("coverage", lambda: apply_embedding_coverage_filter(events))
@@ -128,6 +134,7 @@ class Tiles(ActionMaker):
         reading = Reading({"spine": [spine], "pool": [self._pool()]})
         return self._add_sql(Place("coverage", day=day), sql, reading, config)
 
+    @once
     def _features(self, day: Day, name: str) -> str:
         found = self._sources.views[name]
         by_day = found.view.as_of == "day"
@@ -143,6 +150,7 @@ class Tiles(ActionMaker):
         config = {f"views.{name}.features": list(found.types)}
         return self._add_sql(Place("features", name, day), sql, Reading(reads, variables=variables), config)
 
+    @once
     def _enrich(self, day: Day, aggregation: Aggregation) -> str | None:
         """The day's events that an aggregation sees, with its value; shared by all that see the same."""
         if self._spine(day) is None:
@@ -158,7 +166,7 @@ class Tiles(ActionMaker):
             lambda: enrich_spine_for_rolling(events, aggregation.column, filtered=filtered, entity=entity,
                                              flatten=flatten, contributor=contributor),
         )  # fmt: skip
-        reads = self._covered(day, filtered)
+        reads = dict(self._covered(day, filtered))
         if view:
             reads["features"] = [self._features(day, view)]
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
@@ -178,6 +186,7 @@ class Tiles(ActionMaker):
             first += size
         return [piece for piece in pieces if piece]
 
+    @once
     def _history(self, aggregation: Aggregation, first: int, size: int) -> str | None:
         events = sorted(set(aggregation.events))
         contributor = self_rule(aggregation) == "event"
