@@ -86,3 +86,151 @@ def test_a_view_may_be_a_folder_and_a_pool_may_be_empty(cold):
     table.delete("true")
     report = cold.run(str(DAYS[3]))
     assert not report.failures and report.rows["written"] > 0
+
+
+# Found by a reviewer with fresh eyes.
+
+
+def test_paths_are_no_patterns(warm):
+    """DuckDB reads `*`, `?` and `[` in a list of files as patterns, so another file's rows were read."""
+    import shutil
+
+    expected = warm.bytes()
+    home = warm.root / "run[1] it's?"
+    (warm.root / "run1").mkdir()
+    for name in ("config", "data"):
+        shutil.copytree(warm.root / name, home / name)
+    shutil.rmtree(home / "data/training_output")
+    for path in home.glob("data/feed/*/part-1.parquet"):
+        path.rename(path.with_name("part[0].parquet"))
+    import os
+
+    os.chdir(home)
+    warm.run()
+    assert warm.bytes(home / "data/training_output") == expected
+
+
+def test_names_that_we_use_ourselves_are_only_names(cold):
+    """Features called place, line, filename or own were mixed up with our own columns."""
+    import pyarrow.parquet as pq
+    from reference import Reference, differences, read_output
+    from small import edit
+
+    names = ["place", "line", "filename", "own", "target", "value"]
+    for path in cold.root.glob("data/catalog/artwork_generation/*.parquet"):
+        new = dict(zip(["model_id", "width", "height", "lightning", "sampling_steps"], names, strict=False))
+        rewrite(path, lambda table, new=new: table.rename_columns([new.get(n, n) for n in table.column_names]))
+    for path in cold.root.glob("data/feed/*/*.parquet"):
+        rewrite(path, lambda t: t.append_column("filename", pa.array(["x"] * t.num_rows)).append_column(
+            "file_row_number", pa.array([7] * t.num_rows)))  # fmt: skip
+    edit(cold.catalog, views__artwork_generation__features=["model_type", *names[:5]])
+    edit(
+        cold.runtime,
+        feature_refs=["artwork_generation:place"],
+        enrich=["artwork_properties:author_id", "artwork_generation:place", "artwork_tack:tack_ids"],
+        output_columns=["user_id", "artwork_id", "event_timestamp", "event", *names[:5], "value_1d"],
+    )
+    spec = {"name": "value", "events": ["like"], "column": "place", "agg": "distinct", "windows": ["1d"]}
+    cold.edit_aggregations(lambda specs: specs.__setitem__(slice(None), [spec]))
+    assert not cold.run(str(DAYS[4])).failures
+    assert differences(Reference("config", [DAYS[4]]).run(), read_output(cold.output)) == []
+    assert pq.read_schema(cold.output / f"dt={DAYS[4]}/part-0-0.parquet").names[-2:] == ["value_1d", "qid"]
+
+
+def test_a_map_put_back_to_an_older_version_is_noticed(warm):
+    """The map was trusted when it was the one written last, whatever had been published meanwhile by another cache."""
+    import shutil
+
+    import pytest
+
+    from daedalus.errors import DaedalusError
+
+    shutil.rmtree(warm.output)
+    shutil.rmtree(warm.root / "cache")
+    warm.run(str(DAYS[0]))
+    saved = (warm.output / "qid_map.parquet").read_bytes()
+    warm.run(str(DAYS[1]), cache_root="other")
+    (warm.output / "qid_map.parquet").write_bytes(saved)
+    with pytest.raises(DaedalusError, match="does not know"):
+        warm.run(str(DAYS[2]))
+
+
+def test_columns_that_differ_in_case_are_refused(cold):
+    for path in (cold.feed_file(DAYS[8], 0), cold.feed_file(DAYS[8], 1)):
+        rewrite(path, lambda table: table.add_column(0, "EVENT", pa.array(["like"] * table.num_rows)))
+    report = cold.run()
+    assert report.exit_code == 1 and "EVENT, event" in report.failures[0].error
+
+
+def test_a_view_column_without_any_value_has_the_type_it_needs(cold):
+    def emptied(table: pa.Table) -> pa.Table:
+        for name in ("created_at", "author_id", "artwork_type"):
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, pa.nulls(table.num_rows))
+        return table
+
+    for path in cold.root.glob("data/catalog/artwork_properties/*.parquet"):
+        rewrite(path, emptied)
+    report = cold.run(str(DAYS[2]))
+    assert not report.failures and report.rows["written"] > 0
+
+
+def test_a_struct_feature_may_be_missing_from_a_file(cold):
+    from small import edit
+
+    first, second = sorted(cold.root.glob("data/catalog/artwork_aesthetic/*.parquet"))
+    rewrite(first, lambda t: t.append_column("extra", pa.array([{"a": 1, "b": [2]}] * t.num_rows)))
+    edit(cold.catalog, views__artwork_aesthetic__features=["aes_score", "extra"])
+    edit(cold.runtime, output_columns=["user_id", "extra"])
+    assert not cold.run(str(DAYS[2])).failures and second.exists()
+
+
+def test_a_country_code_too_large_is_unknown_and_fails_nothing(cold):
+    def huge(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("country_code")
+        return table.set_column(at, "country_code", pa.array([2**40] * table.num_rows, pa.int64()))
+
+    rewrite(cold.feed_file(DAYS[2]), huge)
+    assert not cold.run(str(DAYS[2])).failures
+
+
+def test_a_bad_file_in_a_window_that_no_list_needs_fails_the_day_too(cold):
+    """The day was done with exit 0, and yet there was a failure."""
+    from small import edit
+
+    edit(cold.runtime, output_columns=["user_id", "event"])
+    cold.feed_file(DAYS[2]).write_bytes(b"")
+    report = cold.run(f"{DAYS[4]}..{DAYS[5]}")
+    assert (report.days["failed"], report.exit_code) == (2, 1)
+
+
+def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
+    from daedalus.stagecache.execute import Interrupted
+    from daedalus.stagecache.progress import Progress
+
+    class Stop(Progress):
+        def day_done(self, day, outcomes):
+            raise KeyboardInterrupt
+
+    import pytest
+
+    from daedalus.pipelines.training import run_skeleton_stage
+    from daedalus.pipelines.workspace import Settings
+
+    settings = Settings(output_root="elsewhere", entity_spine_chunk_rows=30)
+    with pytest.raises(Interrupted):
+        run_skeleton_stage(settings, f"{DAYS[1]}..{DAYS[4]}", progress=Stop())
+    warm.run(str(DAYS[9]))  # another run in between finishes
+    report = run_skeleton_stage(resume=True)
+    assert str(report.range) == f"{DAYS[1]}..{DAYS[4]}"
+    assert len(list((warm.root / "elsewhere").glob("dt=*"))) == 4
+    assert len(list((warm.root / f"elsewhere/dt={DAYS[4]}").glob("part-*"))) > 1
+    assert str(run_skeleton_stage(resume=True).range) == "2026-02-01..2026-02-28"
+
+
+def test_status_is_fresh_when_no_session_ever_reached_the_output(cold):
+    for path in cold.root.glob("data/feed/*/*.parquet"):
+        rewrite(path, without_values)
+    cold.run()
+    states = {row["day"]: row["state"] for row in cold.json("cache", "status")["days"]}
+    assert {states[str(day)] for day in DAYS} == {"fresh"}

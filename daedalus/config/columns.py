@@ -72,7 +72,8 @@ def makers(config: Config) -> dict[str, list[Maker]]:
 
     for view in referenced_views(config):
         for feature in config.catalog.views[view].features:
-            add(feature, Maker("feature", view))
+            if feature != config.catalog.views[view].entity:  # that one is the feed's own
+                add(feature, Maker("feature", view))
     for age in config.runtime.ages:
         add(age, Maker("age", age))
     for aggregation in config.aggregations:

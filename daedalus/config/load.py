@@ -68,7 +68,7 @@ def _catalog(path: Path) -> Catalog:
 
 def _aggregations(path: Path) -> tuple[Aggregation, ...]:
     raw = _read(path)
-    items = raw.get("aggregations") or []
+    items = [] if raw.get("aggregations") is None else raw["aggregations"]
     if set(raw) - {"aggregations"} or not isinstance(items, list):
         _convert(raw, Aggregations, path)
     return tuple(_convert(item, Aggregation, path, f"aggregations[{i}]") for i, item in enumerate(items))
@@ -108,7 +108,30 @@ def _convert(raw: object, kind: type[_T], path: Path, prefix: str = "") -> _T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error), kind, path, prefix) from None
+        raise _refusal(_named_keys(str(error), raw), kind, path, prefix) from None
+
+
+def _named_keys(message: str, raw: Any) -> str:
+    """msgspec writes `$.platforms[...]` for any key of a mapping; this names the first that does not fit."""
+    expected = re.match(r"Expected `([^`]*)`", message)
+    while expected and "[...]" in message:
+        before = message.partition("$.")[2].partition("[...]")[0]
+        inner = raw
+        for part in before.split("."):
+            inner = inner.get(part, {}) if isinstance(inner, dict) else {}
+        after = message.partition("[...]")[2].strip("`")
+        wrong = [k for k, v in inner.items() if after or not _is_a(v, expected[1])] if isinstance(inner, dict) else []
+        message = message.replace("[...]", f".{wrong[0] if wrong else '?'}", 1)
+    return message
+
+
+_KINDS: dict[str, Any] = {"int": int, "str": str, "float": (int, float), "bool": bool, "array": list, "object": dict}
+
+
+def _is_a(value: object, spelled: str) -> bool:
+    """Whether a YAML value is of a type as msgspec names it, such as `int | str`."""
+    kinds = [_KINDS.get(part.strip(), object) for part in spelled.split("|")]
+    return any(isinstance(value, kind) and (kind is not int or not isinstance(value, bool)) for kind in kinds)
 
 
 def _refusal(message: str, kind: type, path: Path, prefix: str) -> DaedalusError:
@@ -125,9 +148,27 @@ def _refusal(message: str, kind: type, path: Path, prefix: str) -> DaedalusError
     if missing := re.match(r"Object missing required field `(.*)`", text):
         key = ".".join(part for part in (keys, missing[1]) if part)
         return DaedalusError("a required key is missing", where=f"{path}: {key}", expected=f"the key {missing[1]}")
+    if "`key` in" in at:
+        what = "a key that is no text"
+        return DaedalusError(what, where=str(path), found=text, expected="keys of text; put quotes around others")
+    if allowed := _allowed(kind, keys.rpartition(".")[2]):
+        return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=allowed)
     if wrong := re.match(r"Expected `(.*)`, got `(.*)`", text):
         return DaedalusError("wrong type", where=f"{path}: {keys}", found=wrong[2], expected=wrong[1])
     return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=f"a valid {keys}")
+
+
+def _allowed(kind: type, key: str) -> str:
+    """The choices of a field that has only some."""
+    import typing
+
+    for name, hint in typing.get_type_hints(kind).items():
+        choices = [c for part in (hint, *typing.get_args(hint)) if typing.get_origin(part) is typing.Literal
+                   for c in typing.get_args(part)]  # fmt: skip
+        if name == key and choices:
+            lists = any(typing.get_origin(part) is list for part in typing.get_args(hint))
+            return " or ".join(map(repr, choices)) + (" or a list" if lists else "")
+    return ""
 
 
 def _all_keys(kind: type) -> set[str]:

@@ -50,6 +50,9 @@ def _numbers(config: Config) -> None:
         "spine.lookback_days": (runtime.spine.lookback_days, 0),
         "spine.lateness_days": (runtime.spine.lateness_days, 0),
     }
+    for name, code in runtime.platforms.items():
+        if not -(2**31) <= code < 2**31:
+            _refuse(config, _RUNTIME, f"platforms.{name}", "a code that is no INTEGER", code, "a 32-bit number")
     for key, (value, least) in limits.items():
         if value < least:
             _refuse(config, _RUNTIME, key, "a number that is too small", value, f"at least {least}")
@@ -177,6 +180,8 @@ def _column(config: Config, at: str, aggregation: Aggregation) -> None:
     if aggregation.cumulative and not in_feed:
         expected = f"a feed column: {', '.join(SPINE_COLUMNS)}"
         _refuse(config, _AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
+    if in_views:
+        _one_maker(config, _AGGREGATIONS, key, column)
     if not in_feed and not in_views:
         hint = did_you_mean(column, [*SPINE_COLUMNS, *enriched]) or "list it under enrich in runtime.yaml"
         _refuse(
@@ -240,6 +245,14 @@ def _filter(config: Config) -> None:
             _refuse(config, _RUNTIME, key, "rows are chosen before this column is computed", column, expected)
 
 
+def _plain(value: object) -> bool:
+    """Whether a default is a scalar, or a list of scalars of one type."""
+    if isinstance(value, list):
+        kinds = {type(item) for item in value if item is not None}
+        return len(kinds - {int, float}) + bool(kinds & {int, float}) <= 1 and all(map(_plain, value))
+    return value is UNSET or value is None or isinstance(value, bool | int | float | str)
+
+
 def _outputs(config: Config) -> None:
     known = makers(config)
     columns = config.output_columns
@@ -252,5 +265,9 @@ def _outputs(config: Config) -> None:
             _refuse(config, _RUNTIME, key, "a reserved name", column.name, reason)
         if column.default is not UNSET and column.default_sql is not UNSET:
             _refuse(config, _RUNTIME, key, "two defaults", column.name, "default or default_sql")
+        if not _plain(column.default):
+            expected = "null, a number, a text, true, false, or a list of one kind of them"
+            hint = "for anything else give default_sql"
+            _refuse(config, _RUNTIME, f"{key}.default", "a default that is no literal", column.default, expected, hint)
         if column.name in known or not column.has_default:
             _one_maker(config, _RUNTIME, key, column.name)

@@ -22,7 +22,7 @@ from daedalus.skeleton.countries import country_codes
 from daedalus.skeleton.engine import Bindings
 from daedalus.skeleton.inputs import group_by_schema
 from daedalus.skeleton.spine import CODES, FeedDay
-from daedalus.skeleton.sql import Sql, parquet
+from daedalus.skeleton.sql import FILE, Sql, parquet
 from daedalus.stagecache.plan import Verdict
 
 _COMMAND = "daeda explain row"
@@ -101,7 +101,9 @@ class _Looker:
             bound[f"feed_{len(groups)}"] = [file.path for file in members]
             groups.append((schema, True))
         spine = self._runtime.spine
-        raw = FeedDay(groups, spine.lateness_days, spine.deduplicate, self._runtime.platforms).raw(", filename AS file")
+        raw = FeedDay(groups, spine.lateness_days, spine.deduplicate, self._runtime.platforms).raw(
+            f", {FILE} AS file", files=True
+        )
         order = "event_timestamp DESC, artwork_id, file"
         sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} ORDER BY {order}")
         return self._table(sql, bound, {"countries": country_codes()}) if groups else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -40,18 +41,30 @@ def run_skeleton_stage(
     began = time.perf_counter()
     if range:
         parse_range(range)
+    if resume and (last := _last_unfinished(settings)):
+        options = {key: value for key, value in last["settings"].items() if getattr(settings, key) is None}
+        settings = dataclasses.replace(settings, **options)
+        range, force, model = range or last["range"], force or last["force"], model or last["model"]
     with opened(settings) as workspace:
-        run = _Run(workspace, progress, model)
+        run = _Run(workspace, settings, progress, model)
         report = run.plan(range, force) if plan else run.execute(range, resume=resume, force=force)
     report.seconds = time.perf_counter() - began
     return report
 
 
+def _last_unfinished(settings: Settings) -> dict | None:
+    """What was asked of the run that `--resume` takes up."""
+    with opened(settings) as workspace:
+        runs = workspace.traces.unfinished_runs()
+    return runs[0][1] if runs else None
+
+
 class _Run:
     """One run in an opened workspace."""
 
-    def __init__(self, workspace: Workspace, progress: Progress, model: str | None) -> None:
-        self._workspace, self._progress, self._model = workspace, progress, model
+    def __init__(self, workspace: Workspace, settings: Settings, progress: Progress, model: str | None) -> None:
+        self._workspace, self._settings = workspace, settings
+        self._progress, self._model = progress, model
 
     def plan(self, range: str | None, force: bool) -> RunReport:
         span = self._workspace.range(range)
@@ -63,23 +76,24 @@ class _Run:
         span = workspace.range(range)
         trusted: dict[str, dict] = {}
         if resume:
-            span, trusted = self._take_up(range, span)
+            trusted = self._take_up(span)
         skip = frozenset(Day.fromisoformat(day) for day in trusted)
         graph = workspace.graph(list(span), reconcile=True, skip=skip)
         run = uuid.uuid4().hex
         changes = workspace.partitions.replacing = ChangeNotes(traces, run)
-        traces.start_run(run, self._request(span))
+        traces.start_run(run, self._request(span, force))
         for day, summary in trusted.items():
             traces.finish_day(run, day, summary)
         outcomes = self._walk(run, graph, force)
         for gone in graph.empty:
             workspace.partitions.remove(str(gone))
+        workspace.qids.settle()
         report = report_run(
             span, outcomes, trusted, days=[str(d) for d in graph.days], empty=[str(d) for d in graph.empty],
             written=workspace.partitions.written,
         )  # fmt: skip
         report.notes = [*changes.summary(), *cutoff_note(graph.actions, outcomes), *prediction_note(outcomes)]
-        traces.finish_run(run, "failed" if report.failures else "done")
+        self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not trusted:
             self._remember_complete(outcomes)
         return report
@@ -125,26 +139,33 @@ class _Run:
             artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != "chunk"}
             traces.remember_fact("last complete run", sorted(artifacts))
 
-    def _request(self, span: DayRange) -> dict:
-        """What must be the same for the finished days of an unfinished run to be trusted."""
-        runtime = self._workspace.config.runtime
-        config = self._workspace.config
-        meaning = digest.of_text(repr((config.catalog, runtime, config.aggregations, code_stamp())))
-        return {"range": str(span), "meaning": meaning, "model": self._model}
+    def _finish(self, run: str, span: DayRange, *, failed: bool) -> None:
+        """Ends a run, and with it unfinished ones that it has covered: there is nothing left to take up."""
+        traces = self._workspace.traces
+        traces.finish_run(run, "failed" if failed else "done")
+        for older, request in traces.unfinished_runs():
+            asked = parse_range(request["range"])
+            if asked.first in span and asked.last in span and not failed:
+                traces.finish_run(older, "superseded")
 
-    def _take_up(self, range: str | None, span: DayRange) -> tuple[DayRange, dict[str, dict]]:
-        """The range of the last unfinished run, and its finished days; nothing of it if the config changed."""
-        last = self._workspace.traces.last_run()
-        if last is None or last[1] != "unfinished":
-            self._progress.say("nothing to resume: the last run finished; this is a plain run")
-            return span, {}
-        run, _, request = last
-        if range is None:
-            span = parse_range(request["range"])
-        if request["meaning"] != self._request(span)["meaning"]:
-            self._progress.say("the config changed since the unfinished run; its days are looked at again")
-            return span, {}
+    def _request(self, span: DayRange, force: bool) -> dict:
+        """What a run was asked; `meaning` must be the same for its finished days to be trusted."""
+        config, runtime = self._workspace.config, self._workspace.config.runtime
+        meaning = digest.of_text(repr((config.catalog, runtime, config.aggregations, code_stamp())))
+        options = {key: value for key, value in dataclasses.asdict(self._settings).items() if key != "config"}
+        return {"range": str(span), "meaning": meaning, "model": self._model, "force": force, "settings": options}
+
+    def _take_up(self, span: DayRange) -> dict[str, dict]:
+        """The finished days of the last unfinished run; none if config or code changed since."""
+        runs = self._workspace.traces.unfinished_runs()
+        if not runs:
+            self._progress.say("nothing to resume: no run is unfinished; this is a plain run")
+            return {}
+        run, request = runs[0]
+        if request["meaning"] != self._request(span, False)["meaning"]:
+            self._progress.say("config or code changed since the unfinished run; its days are looked at again")
+            return {}
         finished = self._workspace.traces.finished_days(run)
         trusted = {day: summary for day, summary in finished.items() if Day.fromisoformat(day) in span}
         self._progress.say(f"resuming {request['range']}: {len(trusted)} of {len(span)} days were finished")
-        return span, trusted
+        return trusted

@@ -18,7 +18,7 @@ from daedalus.config.columns import referenced_views
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.columns import check_types
-from daedalus.skeleton.defaults import check_defaults
+from daedalus.skeleton.defaults import check_defaults, check_engine
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.graph import Sources
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, look_at_view
@@ -126,6 +126,7 @@ class Workspace:
         spine = self.config.runtime.spine
         views = {name: look_at_view(inputs, self.config, name) for name in referenced_views(self.config)}
         check_types(self.config, views)
+        check_engine(self.config, self.ducks, self.traces)
         check_defaults(self.config, self.ducks, self.traces)
         wanted = [day for day in days if day not in skip]
         feed = folder.look(inputs, self._feed_days(folder, wanted))
@@ -220,7 +221,7 @@ def _make_folder(folder: Path, option: str) -> None:
 def _refuse_all_bad(feed: Feed) -> None:
     """One bad file fails its day; a feed in which no file is good is refused."""
     files = [file for files in feed.partitions.values() for file in files]
-    if files and all(file.error for file in files):
+    if len(feed.partitions) > 1 and files and all(file.error for file in files):
         error = files[0].error
         assert error is not None
         raise DaedalusError(f"no feed file can be used; the first: {error.what}", where=error.where,

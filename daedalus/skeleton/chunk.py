@@ -50,7 +50,8 @@ def target_rows(chunk: Chunk) -> str:
     keys = dict.fromkeys(["user_id", "artwork_id", "event_timestamp", *(v.entity for v in chunk.views), *chunk.feed])
     return f"""
         SELECT t.{POSITION} AS {TARGET}, t.{ROW} AS {ROW}, {columns(keys, "s.")}
-        FROM {parquet("target")} t JOIN {parquet("spine")} s ON s.{POSITION} = t.{ROW}"""
+        FROM {parquet("target", positions=True)} t
+        JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = t.{ROW}"""
 
 
 def join_preloaded_features(rows: str, chunk: Chunk) -> str:
@@ -111,8 +112,15 @@ def chunk_attributes(chunk: Chunk) -> Sql:
     rows = target_rows(chunk)
     for step in CHUNK_STEPS:
         rows = step(rows, chunk)
-    made = [f"({chunk.defaults[c]}) AS {name(c)}" if c in chunk.defaults else name(c) for c in chunk.outputs]
+    made = [f"({chunk.defaults[c]}\n) AS {name(c)}" if c in chunk.defaults else name(c) for c in chunk.outputs]
     return Sql(f"SELECT {', '.join([TARGET, ROW, *made])} FROM ({rows}) ORDER BY {TARGET}")
+
+
+def default_literal(value: object) -> str:
+    """SQL of a literal default. What has no type of its own is INTEGER, as it is in DuckDB's tables."""
+    if value is None or value == []:
+        return f"CAST({literal(value)} AS {'INTEGER' if value is None else 'INTEGER[]'})"
+    return literal(value)
 
 
 def chunk_definition(config: Config) -> Chunk:
@@ -120,7 +128,7 @@ def chunk_definition(config: Config) -> Chunk:
     runtime, known = config.runtime, makers(config)
     outputs = {column.name: column for column in config.output_columns}
     defaults = {
-        name: column.default_sql if column.default_sql is not UNSET else literal(column.default)
+        name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)
         for name, column in outputs.items()
         if name not in known
     }

@@ -18,6 +18,19 @@ from daedalus.skeleton.ports import Facts
 _NOT_CONSTANT = {"SUBQUERY": "a subquery", "COLUMN_REF": "a column", "WINDOW": "a window", "PARAMETER": "a parameter"}
 
 
+def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for settings that DuckDB does not take. What passed once is remembered."""
+    settings = config.runtime.compute.duckdb_config
+    key = f"duckdb_config:{digest.of_json(settings)}:{metadata.version('duckdb')}"
+    if not facts.fact(key):
+        try:
+            with ducks.lease():
+                facts.remember_fact(key, True)
+        except DaedalusError as error:
+            where = config.where(RUNTIME, "compute.duckdb_config")
+            raise DaedalusError(error.what, where=where, found=error.found, expected=error.expected) from None
+
+
 def check_defaults(config: Config, ducks: Ducks, facts: Facts) -> None:
     """Raises DaedalusError (exit 2) for a default_sql that is no constant. What passed once is remembered."""
     for i, column in enumerate(config.output_columns):
@@ -42,15 +55,17 @@ def _problem(text: str, ducks: Ducks) -> str:
 
     with ducks.lease() as duck:
         try:
-            tree = json.loads(duck.value("SELECT json_serialize_sql(?::VARCHAR)", f"SELECT ({text})"))
+            tree = json.loads(duck.value("SELECT json_serialize_sql(?::VARCHAR)", f"SELECT ({text}\n)"))
             if tree["error"]:
                 return f"not one SQL expression ({tree.get('error_message', '')})"
+            if len(tree["statements"]) != 1 or len(tree["statements"][0]["node"]["select_list"]) != 1:
+                return "more than one expression"
             for node in _nodes(tree["statements"][0]["node"]):
                 if node.get("class") in _NOT_CONSTANT:
                     return f"{_NOT_CONSTANT[node['class']]} is no constant"
                 if node.get("class") == "FUNCTION" and not _stable(duck, node["function_name"]):
                     return f"{node['function_name']}() is not the same every time"
-            duck.value(f"SELECT ({text})")
+            duck.value(f"SELECT ({text}\n)")
         except duckdb.Error as error:
             return str(error).splitlines()[0]
     return ""

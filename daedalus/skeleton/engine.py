@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.ports import Scratch
-from daedalus.skeleton.sql import Sql, literal, name
+from daedalus.skeleton.sql import Sql, name, path_literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,6 +50,8 @@ class Duck:
                 expected="settings that duckdb.connect(config=…) takes",
             ) from None
         self._db.execute("SET TimeZone = 'UTC'")
+        self._db.execute("SET default_order = 'ASC'")
+        self._db.execute("SET default_null_order = 'NULLS LAST'")
         self._db.execute("SET enable_external_file_cache = false")  # a file may change under its name
 
     def copy(self, sql: Sql, bindings: Bindings, out: Path) -> dict[str, int]:
@@ -89,7 +91,8 @@ class Duck:
             for variable, value in bindings.variables.items():
                 self._db.execute(f"SET VARIABLE {name(variable)} = {value}")
             for bound, paths in bindings.files.items():
-                self._db.execute(f"SET VARIABLE {name(bound)} = {literal([str(path) for path in paths])}")
+                listed = ", ".join(path_literal(path) for path in paths)
+                self._db.execute(f"SET VARIABLE {name(bound)} = [{listed}]")
             for table, data in bindings.tables.items():
                 self._db.register(table, data)
             for table, select in sql.tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from daedalus.skeleton.spine import Schema, covered_spine
-from daedalus.skeleton.sql import TIME, Sql, columns, in_list, name, parquet
+from daedalus.skeleton.sql import FILE, LINE, PLACE, POSITION, TIME, Sql, columns, in_list, name, parquet
 from daedalus.skeleton.types import read_as
 
 
@@ -24,16 +24,16 @@ def read_view(
         read = [f"{read_as(column, schema.get(column), types[column])} AS {name(column)}" for column in wanted]
         time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
         key = read_as(entity, schema.get(entity), types[entity])
-        place = "list_position(getvariable('view_files'), filename) AS place, file_row_number AS line"
-        return (
-            f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {parquet(f'view_{i}')}"
-        )
+        place = f"list_position(getvariable('view_files'), {FILE}) AS {PLACE}, {POSITION} AS {LINE}"
+        source = parquet(f"view_{i}", positions=True, files=True)
+        return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {source}"
 
     rows = " UNION ALL ".join(group(i, schema) for i, schema in enumerate(groups))
     version = f"{name(entity)}, {TIME}" if every_version else name(entity)
     return Sql(f"""
         SELECT {name(entity)}, {TIME}, {columns(wanted)} FROM ({rows}) WHERE {name(entity)} IS NOT NULL
-        QUALIFY row_number() OVER (PARTITION BY {version} ORDER BY {TIME} DESC NULLS LAST, place DESC, line DESC) = 1
+        QUALIFY row_number() OVER (
+            PARTITION BY {version} ORDER BY {TIME} DESC NULLS LAST, {PLACE} DESC, {LINE} DESC) = 1
         ORDER BY {name(entity)}, {TIME} NULLS FIRST""")
 
 

@@ -18,7 +18,7 @@ from daedalus.days import Day
 from daedalus.skeleton.engine import Bindings, Ducks
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
 from daedalus.skeleton.parquet import write_parquet
-from daedalus.skeleton.sql import Sql, literal
+from daedalus.skeleton.sql import Sql, path_literal
 from daedalus.skeleton.sql import name as quoted
 from daedalus.stagecache.action import Action, Counts, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql
@@ -150,6 +150,7 @@ class ActionMaker:
         files: Sequence[InputFile] = (),
         shelf: Shelf | None = None,
         after: tuple[str, ...] = (),
+        guards: tuple[str, ...] = (),
         describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
     ) -> str:
         """The name of the action at a place, made if it is not there yet."""
@@ -165,6 +166,7 @@ class ActionMaker:
                 describe=describe,
                 shelf=shelf or self._store,
                 after=after,
+                guards=guards,
                 verify=partial(_verify, files),
             )
         return place.name
@@ -187,7 +189,7 @@ def _bound(reading: Reading, upstream: Mapping[str, Path]) -> dict[str, list[Pat
 
 def _describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> str:
     """A script for DuckDB that gives the action's rows."""
-    files = {name: literal([str(path) for path in paths]) for name, paths in _bound(reading, upstream).items()}
+    files = {name: f"[{', '.join(map(path_literal, paths))}]" for name, paths in _bound(reading, upstream).items()}
     lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **reading.variables}.items()]
     lines += [f"-- {table}: made by Python when the step runs" for table in reading.tables]
     lines += [f"CREATE TEMP TABLE {quoted(table)} AS {normalise_sql(select)};" for table, select in sql.tables]

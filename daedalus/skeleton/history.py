@@ -42,7 +42,10 @@ class Rolling:
         return None if None in seconds else max(s for s in seconds if s is not None)
 
 
-def rolling_sql(rolling: Rolling, rows: str = parquet("rows"), events: str = parquet("events")) -> Sql:
+ROWS = parquet("rows", positions=True)
+
+
+def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("events")) -> Sql:
     """One column per window, in the order of `rows` (user_id, artwork_id, event_timestamp), from `events`.
 
     `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the
@@ -109,7 +112,8 @@ def list_published(published_at: str, author: str, *, every_version: bool) -> Sq
     newest = f"row_number() OVER (PARTITION BY artwork_id ORDER BY {TIME} DESC NULLS LAST) = 1"
     rows = f"(SELECT * FROM {parquet('view')} QUALIFY {newest})" if every_version else parquet("view")
     return Sql(f"""
-        SELECT CAST({name(author)} AS BIGINT) AS user_id, {name(published_at)} AS ts, artwork_id AS value FROM {rows}
+        SELECT CAST({name(author)} AS BIGINT) AS user_id, {name(published_at)} AS ts,
+            CAST(artwork_id AS BIGINT) AS value FROM {rows}
         WHERE {name(author)} IS NOT NULL AND {name(published_at)} IS NOT NULL
         ORDER BY user_id, ts, value""")
 

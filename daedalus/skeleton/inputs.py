@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ class FeedFolder:
         for entry in sorted(os.scandir(self.root), key=lambda e: e.name):
             match = _PARTITION.fullmatch(entry.name)
             day = _date(match[1]) if match else None
-            if day is None:
+            if day is None or not entry.is_dir():
                 if entry.name.startswith("dt="):
                     self.ignored.append(entry.name)
                 continue
@@ -157,8 +158,20 @@ def _date(text: str) -> Day | None:
         return None
 
 
+def refuse_case_variants(path: Path, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
+    """DuckDB finds columns without regard to case, so a second spelling could be read for the first."""
+    spelled: dict[str, list[str]] = {}
+    for column in schema:
+        spelled.setdefault(column.casefold(), []).append(column)
+    for column in wanted:
+        if len(found := spelled.get(column.casefold(), [])) > 1:
+            raise DayError("two columns differ only in case", where=f"{path}: {column}", found=", ".join(found),
+                           expected=f"only {column}", hint="rename the other")  # fmt: skip
+
+
 def check_feed_schema(path: Path, schema: Mapping[str, str]) -> None:
     """Raises DayError naming file, column and both types when a column cannot be what the spine needs."""
+    refuse_case_variants(path, schema, SPINE_COLUMNS)
     for column in REQUIRED_COLUMNS:
         if column not in schema:
             found = ", ".join(schema)
@@ -216,14 +229,23 @@ def look_at_view(inputs: Inputs, config: Config, name: str) -> ViewInput:
             f"the view {name} has no files", where=f"{where}.source", found=found, expected="parquet files"
         )
     root = _fixed_prefix(source)
-    files = [inputs.look(path, os.path.relpath(path, root), lambda path, schema: None) for path in paths]
+    wanted = [view.entity, view.timestamp_field, *view.features]
+    files = [inputs.look(p, os.path.relpath(p, root), partial(_check_view_file, wanted)) for p in paths]
     for file in files:
         if file.error:
             raise DaedalusError(f"the view {name} cannot be read", where=file.error.where, found=file.error.found,
                                 expected=file.error.expected, hint=file.error.hint)  # fmt: skip
     types = {column: _view_type(where, column, files) for column in dict.fromkeys([view.entity, *view.features])}
+    types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
     _check_view(where, view, types, _view_type(where, view.timestamp_field, files))
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
+
+
+def _check_view_file(wanted: Sequence[str], path: Path, schema: Mapping[str, str]) -> None:
+    refuse_case_variants(path, schema, wanted)
+    if "file_row_number" in schema:  # what DuckDB calls the row number that ties are settled by
+        raise DayError("a column name that cannot be read", where=f"{path}: file_row_number", found="file_row_number",
+                       expected="another name")  # fmt: skip
 
 
 def _fixed_prefix(pattern: str) -> str:
@@ -231,6 +253,22 @@ def _fixed_prefix(pattern: str) -> str:
     parts = Path(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return str(Path(*parts[:fixed])) if fixed else "."
+
+
+def _null_type(config: Config, view: str, column: str) -> str:
+    """The type of a column in which every value is NULL: what its use needs."""
+    runtime, ref = config.runtime, f"{view}:{column}"
+    recent = runtime.recent_published
+    if ref in runtime.ages.values() or (recent and ref == recent.published_at):
+        return "TIMESTAMP"
+    if column == config.catalog.views[view].entity:
+        return SPINE_COLUMNS[column]
+    if any(a.agg == "flatten_distinct" and a.column == column for a in config.aggregations):
+        return "BIGINT[]"
+    if any(isinstance(value, str) for value in runtime.content_filter.drop.get(column, [])):
+        return "VARCHAR"
+    animated = runtime.animated_model_type and column in ("artwork_type", "model_type")
+    return "VARCHAR" if animated else "BIGINT" if recent and ref == recent.author else "INTEGER"
 
 
 def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:

@@ -51,7 +51,7 @@ class Pipeline(Tiles):
     def build(self, days: Iterable[Day]) -> list[Action]:
         """The actions of `days`, upstream first."""
         for day in days:
-            for back in range(self._runtime.spine.lookback_days, -1, -1):
+            for back in range(self._runtime.spine.lookback_days, 0, -1):
                 self._spine(day - back * ONE_DAY)
             self._chunk(day)
         return list(self.actions.values())
@@ -152,8 +152,10 @@ class Pipeline(Tiles):
             "code:write_partition": self._code(of_python(publish.write_partition)),
             "engine:pyarrow": version("pyarrow"),
         }
+        window = [self._spine(day - i * ONE_DAY) for i in range(self._runtime.spine.lookback_days, 0, -1)]
+        guards = tuple(spine for spine in window if spine)  # step 1 reads the whole window, needed or not
         run = partial(_run_chunk, artifacts, columns, self._runtime.entity_spine_chunk_rows)
-        self._add(Place("chunk", day=day), run, ingredients, artifacts.values(), shelf=self._partitions)
+        self._add(Place("chunk", day=day), run, ingredients, artifacts.values(), shelf=self._partitions, guards=guards)
 
     def _output_columns(self, day: Day) -> tuple[list[publish.OutputColumn], dict[str, str]]:
         """The partition's columns in order, and the aligned artifacts that they need."""

@@ -23,7 +23,7 @@ from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
-    FROM {parquet("attributes")} a JOIN {parquet("spine")} s ON s.{POSITION} = a.{ROW}
+    FROM {parquet("attributes")} a JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = a.{ROW}
     WHERE s.feed_session IS NOT NULL GROUP BY 1"""
 # New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
 NEW_QIDS = Sql(f"""
@@ -58,18 +58,30 @@ class QidMap:
         if not self._root.is_dir() and not reconcile:
             return "not reconciled"
         with self._lock():
-            state = self._facts.fact(self._state_key)
-            if state and self.path.exists() and self._digests.of(self.path)[0] in (state["digest"], state["next"]):
+            state = self._facts.fact(self._state_key) or {"lineage": "", "digest": None, "next": None, "partitions": ""}
+            content = self._digests.of(self.path)[0] if self.path.exists() else ""
+            ours = content in (state["digest"], state["next"])
+            if ours and (not reconcile or state["partitions"] == self._stamp()):
                 return state["lineage"]
             if not reconcile:
                 return "not reconciled"
-            if not self.path.exists() and not self._partitions():
-                fresh = state and not state["digest"]  # nothing was ever numbered
-                return state["lineage"] if fresh else self._remember(uuid.uuid4().hex, "")
-            with self._ducks.lease() as duck:
-                self._reconcile(duck)
-            content = self._digests.of(self.path)[0] if self.path.exists() else ""
-            return self._remember(uuid.uuid4().hex, content)
+            if self.path.exists() or self._partitions():
+                with self._ducks.lease() as duck:
+                    self._reconcile(duck)
+            after = self._digests.of(self.path)[0] if self.path.exists() else ""
+            return self._remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
+
+    def settle(self) -> None:
+        """Remembers what the partitions are like now, so that the next run need not look into them."""
+        state = self._facts.fact(self._state_key)
+        if state:
+            self._facts.remember_fact(self._state_key, {**state, "partitions": self._stamp()})
+
+    def _stamp(self) -> str:
+        """Changes when any partition does, as far as `stat` tells."""
+        files = sorted(self._root.glob("dt=*/*.parquet"))
+        stats = [(str(path.relative_to(self._root)), path.stat()) for path in files]
+        return digest.of_json([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
 
     def assign(self, artifacts: Mapping[str, Path], lineage: str, out: Path) -> dict[str, int]:
         """Gives every session of a day's output a qid, and writes the day's (feed_session, qid) to `out`."""
@@ -91,7 +103,7 @@ class QidMap:
         self._remember(lineage, content)
 
     def _remember(self, lineage: str, content: str, next_content: str = "") -> str:
-        state = {"lineage": lineage, "digest": content, "next": next_content or content}
+        state = {"lineage": lineage, "digest": content, "next": next_content or content, "partitions": ""}
         self._facts.remember_fact(self._state_key, state)
         return lineage
 

@@ -33,10 +33,11 @@ class FeedDay:
     deduplicate: bool
     platforms: Mapping[str, int]
 
-    def raw(self, also: str = "") -> str:
+    def raw(self, also: str = "", *, files: bool = False) -> str:
         """SELECT of every row, its columns as the spine has them, `own`, and `also`."""
         return " UNION ALL ".join(
-            f"SELECT {_columns_of(schema, self.platforms)}, {literal(own)} AS own{also} FROM {parquet(f'feed_{i}')}"
+            f"SELECT {_columns_of(schema, self.platforms)}, {literal(own)} AS own{also}"
+            f" FROM {parquet(f'feed_{i}', files=files)}"
             for i, (schema, own) in enumerate(self.groups)
         )
 
@@ -90,7 +91,7 @@ def _columns_of(schema: Schema, platforms: Mapping[str, int]) -> str:
 def _country(kind: str | None) -> str:
     code = "0"
     if kind and is_integer(kind):
-        code = "coalesce(CAST(country_code AS INTEGER), 0)"
+        code = "coalesce(TRY_CAST(country_code AS INTEGER), 0)"
     elif kind == "VARCHAR":  # `countries` is bound to ISO 3166-1: alpha2 -> code
         code = "coalesce((SELECT code FROM countries WHERE alpha2 = upper(country_code)), 0)"
     return f"{code} AS country_code"
@@ -99,10 +100,10 @@ def _country(kind: str | None) -> str:
 def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
     code = "0"
     if kind and is_integer(kind):
-        code = "coalesce(CAST(platform_code AS INTEGER), 0)"
+        code = "coalesce(TRY_CAST(platform_code AS INTEGER), 0)"
     elif kind == "VARCHAR" and platforms:
         whens = " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in sorted(platforms.items()))
-        code = f"CASE platform_code {whens} ELSE 0 END"
+        code = f"CAST(CASE platform_code {whens} ELSE 0 END AS INTEGER)"
     return f"{code} AS platform_code"
 
 
@@ -111,13 +112,17 @@ def apply_embedding_coverage_filter(events: Sequence[str]) -> Sql:
     uncovered = (
         f"{in_list('s.event', events)} AND NOT EXISTS (SELECT 1 FROM {parquet('pool')} p WHERE p.id = s.artwork_id)"
     )
-    return Sql(f"SELECT NOT ({uncovered}) AS covered FROM {parquet('spine')} s ORDER BY s.{POSITION}")
+    return Sql(f"SELECT NOT ({uncovered}) AS covered FROM {parquet('spine', positions=True)} s ORDER BY s.{POSITION}")
 
 
 def covered_spine(filtered: bool) -> str:
     """FROM clause of the rows that the coverage filter leaves; `spine` is aliased s."""
-    spine = f"{parquet('spine')} s"
-    return f"{spine} JOIN {parquet('coverage')} c ON c.{POSITION} = s.{POSITION} AND c.covered" if filtered else spine
+    spine = f"{parquet('spine', positions=True)} s"
+    return (
+        f"{spine} JOIN {parquet('coverage', positions=True)} c ON c.{POSITION} = s.{POSITION} AND c.covered"
+        if filtered
+        else spine
+    )
 
 
 def filter_to_target_day(filtered: bool) -> str:

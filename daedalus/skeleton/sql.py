@@ -10,6 +10,9 @@ POSITION = '"file_row_number"'
 # Our own columns in artifacts that also hold columns named by the user.
 ROW = '"daeda:row"'  # position in the spine of the day
 TARGET = '"daeda:target"'  # position among the rows left after the session filter
+PLACE = '"daeda:place"'  # a view file's place in path order
+LINE = '"daeda:line"'  # a view row's number in its file
+FILE = '"daeda:file"'
 TIME = '"daeda:time"'  # a view row's own timestamp, in UTC
 
 
@@ -29,10 +32,20 @@ class Sql:
         return (*(f"{table}: {select}" for table, select in self.tables), self.counts, self.select)
 
 
-def parquet(bound: str) -> str:
-    """The parquet files bound as `bound`. Their paths come in a variable, so the statement has none."""
-    options = "filename = true, file_row_number = true, hive_partitioning = false"
-    return f"read_parquet(getvariable({literal(bound)}), {options})"
+def parquet(bound: str, *, positions: bool = False, files: bool = False) -> str:
+    """The parquet files bound as `bound`. Their paths come in a variable, so the statement has none.
+
+    With `positions` also POSITION, a row's place in its file; with `files` also FILE, the file's path.
+    """
+    options = ["hive_partitioning = false"]
+    options += ["file_row_number = true"] if positions else []
+    options += [f"filename = {literal(FILE.strip(chr(34)))}"] if files else []
+    return f"read_parquet(getvariable({literal(bound)}), {', '.join(options)})"
+
+
+def path_literal(path: object) -> str:
+    """A path that DuckDB takes as it stands: in a list of files it would read `*`, `?` and `[` as patterns."""
+    return literal("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
 
 
 def name(identifier: str) -> str:

@@ -81,10 +81,16 @@ def fits(found: str, wanted: str) -> bool:
     return widen(found, wanted) == wanted
 
 
+def _spelled(kind: str) -> bool:
+    """Whether a type's name is one that SQL knows; structs and the like are read from where they are."""
+    plain = {*_INTEGERS, *_FLOATS, *_TIMES, "UBIGINT", "BOOLEAN", "VARCHAR", "BLOB", "DATE"}
+    return kind.rstrip("[]") in plain or kind.startswith("DECIMAL(")
+
+
 def read_as(column: str, found: str | None, wanted: str) -> str:
     """SQL that reads a column of a file as `wanted`; a column that is not there is NULL."""
     if found is None or found == "NULL":
-        return f"CAST(NULL AS {wanted})"
+        return f"CAST(NULL AS {wanted})" if _spelled(wanted) else "NULL"
     if wanted == "TIMESTAMP" and found.endswith("_NS"):
         return f"make_timestamp(epoch_ns({name(column)}) // 1000)"  # CAST would round up, into the next day
     if wanted == "TIMESTAMP" and found == "TIMESTAMPTZ":

@@ -39,7 +39,8 @@ class Action:
     """A step bound to a day, its config and its inputs.
 
     `run(upstream paths by action name, staged output path)` writes the output and returns row counts.
-    `after` orders without being an ingredient. `verify` is called after the run; it raises when an
+    `after` orders without being an ingredient; `guards` must also have
+    gone well. `verify` is called after the run; it raises when an
     input file changed meanwhile. `describe(upstream paths)` is what runs, as text that can be run by hand.
     """
 
@@ -51,6 +52,7 @@ class Action:
     run: Callable[[Mapping[str, Path], Path], Counts]
     shelf: Shelf
     after: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
     verify: Callable[[], None] = field(default=lambda: None)
     describe: Callable[[Mapping[str, Path]], str] = field(default=lambda upstream: "")
 

@@ -150,7 +150,7 @@ class Walk:
             time.sleep(_POLL_SECONDS)
 
     def _begin(self, pool: ThreadPoolExecutor, action: Action) -> None:
-        bad = [name for name in action.upstream if not self.outcomes[name].good]
+        bad = [name for name in (*action.upstream, *action.guards) if not self.outcomes[name].good]
         if bad:
             why = tuple(Cause("upstream", name, None, self.outcomes[name].state) for name in bad)
             self._end(Outcome(action.name, action.step, action.day, BLOCKED, why=why))

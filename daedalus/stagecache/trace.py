@@ -152,10 +152,10 @@ class Traces:
     def finish_run(self, run: str, state: str) -> None:
         self._all("update runs set state = ? where id = ?", [state, run])
 
-    def last_run(self) -> tuple[str, str, dict] | None:
-        """(id, state, request) of the run that started last."""
-        rows = self._all("select id, state, request from runs order by started desc limit 1")
-        return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+    def unfinished_runs(self) -> list[tuple[str, dict]]:
+        """(id, request) of the runs that neither ended nor were taken up by another, the last one first."""
+        rows = self._all("select id, request from runs where state = 'unfinished' order by started desc")
+        return [(run, json.loads(request)) for run, request in rows]
 
     def runs(self) -> list[str]:
         """Ids of all runs, the last one first."""

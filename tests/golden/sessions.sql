@@ -1,6 +1,6 @@
 -- table target
 SELECT s."file_row_number" AS "daeda:row", s."user_id", s."artwork_id", s."event_timestamp", s."event", s."feed_session"
-  FROM read_parquet(getvariable('spine'), filename = true, file_row_number = true, hive_partitioning = false) s JOIN read_parquet(getvariable('coverage'), filename = true, file_row_number = true, hive_partitioning = false) c ON c."file_row_number" = s."file_row_number" AND c.covered;
+  FROM read_parquet(getvariable('spine'), hive_partitioning = false, file_row_number = true) s JOIN read_parquet(getvariable('coverage'), hive_partitioning = false, file_row_number = true) c ON c."file_row_number" = s."file_row_number" AND c.covered;
 -- counts
 SELECT count(*) AS target
   FROM target;
