@@ -10,8 +10,6 @@ from cyclopts import App, CycloptsError, Parameter
 
 from daedalus import __version__
 from daedalus.errors import EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError
-from daedalus.pipelines import cache, explain, explain_row, planning
-from daedalus.pipelines import diff as diffing
 from daedalus.pipelines.report import RunReport
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.pipelines.workspace import Settings
@@ -99,6 +97,8 @@ def day(
 
     Example: daeda explain day 2026-05-15
     """
+    from daedalus.pipelines import explain
+
     found = explain.explain_day(Settings(config, cache_root, output_root), day)
     return _show(found, explain.day_lines, json)
 
@@ -117,6 +117,8 @@ def step(
 
     Example: daeda explain step 2026-05-15 rolling:like_artwork_ids
     """
+    from daedalus.pipelines import explain
+
     found = explain.explain_step(Settings(config, cache_root, output_root), day, step)
     return _show(found, explain.step_lines, json)
 
@@ -137,6 +139,8 @@ def row(
 
     Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
     """
+    from daedalus.pipelines import explain_row
+
     settings = Settings(config, cache_root, output_root)
     return _show(explain_row.explain_row(settings, day, user, artwork, column), explain_row.row_lines, json)
 
@@ -155,6 +159,8 @@ def diff(
 
     Example: daeda diff 2026-05-15
     """
+    from daedalus.pipelines import diff as diffing
+
     found = diffing.diff_day(Settings(config, cache_root, output_root), day, against)
     return _show(found, diffing.diff_lines, json)
 
@@ -167,6 +173,8 @@ def status(
 
     Example: daeda cache status
     """
+    from daedalus.pipelines import cache
+
     return _show(cache.cache_status(Settings(config, cache_root, output_root)), cache.status_lines, json)
 
 
@@ -183,6 +191,8 @@ def verify(
 
     Example: daeda cache verify --recompute 20
     """
+    from daedalus.pipelines import cache
+
     settings = Settings(config, cache_root, output_root)
     return _show(cache.cache_verify(settings, recompute), cache.verify_lines, json)
 
@@ -202,6 +212,8 @@ def gc(
 
     Example: daeda cache gc --dry-run
     """
+    from daedalus.pipelines import cache
+
     settings = Settings(config, cache_root, output_root)
     found = cache.cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
     return _show(found, cache.gc_lines, json)
@@ -212,7 +224,9 @@ def _progress(kind: ProgressKind) -> Progress:
 
 
 def _finish(report: RunReport, as_json: bool) -> int:
-    lines = report.lines() if report.plan is None else planning.plan_lines(report)
+    from daedalus.pipelines.planning import plan_lines
+
+    lines = report.lines() if report.plan is None else plan_lines(report)
     _print(json.dumps(report.as_json()) if as_json else "\n".join(lines))
     return report.exit_code
 

@@ -175,15 +175,16 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.stop:
-            for path in list(self.world.output.glob("dt=*/*.parquet")):
-                try:
-                    pq.ParquetFile(path).close()
+            time.sleep(0.005)
+            try:
+                for path in list(self.world.output.glob("dt=*/*.parquet")):
+                    with pq.ParquetFile(path) as file:
+                        file.read_row_groups([], use_threads=False)
                     self.reads += 1
-                except FileNotFoundError:
-                    pass  # replaced between the listing and the open
-                except Exception as error:
-                    self.problems.append((path, error))
-            time.sleep(0.01)
+            except FileNotFoundError:
+                pass  # replaced or removed between the listing and the open
+            except Exception as error:
+                self.problems.append(error)
 
 
 def test_kill_at_any_moment_then_fresh_or_resumed(warm):

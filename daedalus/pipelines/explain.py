@@ -96,7 +96,7 @@ class Causes:
         elsewhere = any(cause.kind in ("config", "input") for cause in causes)
         statement = any(cause.kind == "code" for cause in causes)
         previous = verdict.trace
-        return elsewhere and statement and previous is not None and previous.code == code_version()
+        return elsewhere and statement and previous is not None and previous.code == code_version(self._traces)
 
     def _readable(self, cause: Cause) -> dict:
         row = vars(cause).copy()

@@ -109,7 +109,7 @@ class _Run:
         def code() -> str:
             """Asked for when something ran: only then are texts kept."""
             traces.remember_texts(graph.texts)
-            return code_version()
+            return code_version(traces)
 
         if graph.feed.ignored:
             self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.files import FileDigests
-from daedalus.stagecache.fingerprint import of_packages
+from daedalus.stagecache.fingerprint import Fingerprint, of_packages, of_python
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
@@ -141,6 +142,7 @@ class Workspace:
         pipeline = Pipeline(
             self.config, sources, self.store, self.ducks,
             partitions=self.partitions, qids=self.qids, lineage=lineage,
+            fingerprint=partial(remembered_fingerprint, self.traces),
         )  # fmt: skip
         actions = pipeline.build(present)
         return Graph(actions, present, [day for day in wanted if day not in set(present)], feed, pipeline.texts)
@@ -182,11 +184,28 @@ class Workspace:
         self.traces.close()
 
 
-def code_version() -> str:
-    """Digest of all code that renders statements or computes."""
-    return of_packages("daedalus.skeleton", "daedalus.config")
+def code_version(traces: Traces) -> str:
+    """Digest of all code that renders statements or computes; parsed once an edit of the package."""
+    key = f"code version:{code_stamp()}"
+    known = traces.fact(key)
+    if not isinstance(known, str):
+        known = of_packages("daedalus.skeleton", "daedalus.config")
+        traces.remember_fact(key, known)
+    return known
 
 
+def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
+    """The fingerprint of a function; parsed once an edit of the package."""
+    key = f"fingerprint:{code_stamp()}:{function.__module__}.{function.__qualname__}"
+    known = traces.fact(key)
+    if not isinstance(known, list):
+        found = of_python(function)
+        known = [found.digest, found.text]
+        traces.remember_fact(key, known)
+    return Fingerprint(*known)
+
+
+@cache
 def code_stamp() -> str:
     """Changes with any edit of the package, even of a comment: cheap, for who must only know that nothing changed."""
     root = Path(daedalus.__file__).parent

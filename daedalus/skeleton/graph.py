@@ -93,7 +93,15 @@ def once(method: Callable[..., _T]) -> Callable[..., _T]:
 class ActionMaker:
     """Collects actions by name; each is made once."""
 
-    def __init__(self, config: Config, sources: Sources, store: Shelf, ducks: Ducks) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sources: Sources,
+        store: Shelf,
+        ducks: Ducks,
+        fingerprint: Callable[[Callable], Fingerprint] = of_python,
+    ) -> None:
+        self._fingerprint = cache(fingerprint)
         self._config, self._runtime, self._sources = config, config.runtime, sources
         self._store, self._ducks = store, ducks
         self._coverage = self._runtime.embedding_coverage_filter
@@ -110,7 +118,7 @@ class ActionMaker:
 
     def _writer(self) -> dict[str, str]:
         """Ingredients of every artifact that DuckDB's rows are written to."""
-        written = self._code(of_python(write_parquet))
+        written = self._code(self._fingerprint(write_parquet))
         return {"code:write_parquet": written, "engine:duckdb": version("duckdb"), "engine:pyarrow": version("pyarrow")}
 
     def _code(self, found: Fingerprint) -> str:

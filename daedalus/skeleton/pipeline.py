@@ -9,7 +9,7 @@ Overlapping windows share the tiles of a feed day; only what depends on the targ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from daedalus.skeleton.qids import DAY_QIDS, NEW_QIDS, QidMap
 from daedalus.skeleton.spine import apply_session_filter
 from daedalus.skeleton.tiles import Tiles
 from daedalus.stagecache.action import Action, Counts, Shelf
-from daedalus.stagecache.fingerprint import of_python, of_sql
+from daedalus.stagecache.fingerprint import Fingerprint, of_python, of_sql
 
 
 class Pipeline(Tiles):
@@ -43,8 +43,9 @@ class Pipeline(Tiles):
         partitions: Shelf,
         qids: QidMap,
         lineage: str | None,
+        fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
-        super().__init__(config, sources, store, ducks)
+        super().__init__(config, sources, store, ducks, fingerprint)
         self._partitions, self._qids, self._lineage = partitions, qids, lineage
         self._qids_before: str | None = None
 
@@ -149,7 +150,7 @@ class Pipeline(Tiles):
         ingredients = {
             "config:output_columns": digest.canonical_json([[column.name, column.source] for column in columns]),
             "config:entity_spine_chunk_rows": str(self._runtime.entity_spine_chunk_rows),
-            "code:write_partition": self._code(of_python(publish.write_partition)),
+            "code:write_partition": self._code(self._fingerprint(publish.write_partition)),
             "engine:pyarrow": version("pyarrow"),
         }
         window = [self._spine(day - i * ONE_DAY) for i in range(self._runtime.spine.lookback_days, 0, -1)]

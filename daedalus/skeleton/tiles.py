@@ -17,7 +17,6 @@ from daedalus.skeleton.inputs import InputFile, group_by_schema
 from daedalus.skeleton.pool import POOL_IDS, read_pool_ids
 from daedalus.skeleton.spine import FeedDay, apply_embedding_coverage_filter, build_time_window_entity_spine
 from daedalus.skeleton.sql import Sql, literal
-from daedalus.stagecache.fingerprint import of_python
 
 _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
 
@@ -35,7 +34,7 @@ class Tiles(ActionMaker):
         read = partial(read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where)
         extra = {
             "input:newest Lance manifest": self._sources.pool,
-            "code:read_pool_ids": self._code(of_python(read_pool_ids)),
+            "code:read_pool_ids": self._code(self._fingerprint(read_pool_ids)),
             "engine:lancedb": version("lancedb"),
         }
         config = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
