@@ -213,10 +213,16 @@ def test_kill_at_any_moment_then_fresh_or_resumed(warm):
     print(f"{2 * KILLS} kills, {watch.reads} reads of visible parts meanwhile")
 
 
-def test_four_at_once_share_the_work(warm):
-    expected = warm.bytes()
+def emptied(world: Small) -> dict[str, bytes]:
+    """The bytes of the world's output, whose cache and output are then taken away."""
+    expected = world.bytes()
     for made in ("cache", "data/training_output"):
-        shutil.rmtree(warm.root / made)
+        shutil.rmtree(world.root / made)
+    return expected
+
+
+def test_four_at_once_share_the_work(warm):
+    expected = emptied(warm)
     processes = [start(warm, RANGE) for _ in range(4)]
     found = [finish(process) for process in processes]
     assert warm.bytes() == expected
@@ -228,9 +234,7 @@ def test_four_at_once_share_the_work(warm):
 
 
 def test_one_of_four_killed_the_others_finish(warm):
-    expected = warm.bytes()
-    for made in ("cache", "data/training_output"):
-        shutil.rmtree(warm.root / made)
+    expected = emptied(warm)
     ranges = [RANGE, RANGE, f"{DAYS[0]}..{DAYS[9]}", RANGE]
     processes = [start(warm, range) for range in ranges]
     time.sleep(2)

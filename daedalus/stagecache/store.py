@@ -84,13 +84,10 @@ def _sweep(parent: Path, prefix: str) -> None:
                 if time.time() - folder.stat().st_mtime > _BEING_MADE:
                     shutil.rmtree(folder, ignore_errors=True)
             continue
-        try:
+        with contextlib.suppress(BlockingIOError):  # then its process lives
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            pass  # its process lives
-        finally:
-            os.close(lock)
+        os.close(lock)
 
 
 class Store:
