@@ -11,6 +11,7 @@ from pathlib import Path
 import xxhash
 
 _BLOCK = 1 << 20
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def of_bytes(data: bytes) -> str:
@@ -23,7 +24,7 @@ def of_text(text: str) -> str:
 
 def canonical_json(value: object) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def of_json(value: object) -> str:

@@ -1,6 +1,7 @@
 """Makes a sample world: feed, six catalog views and a Lance pool, the same bytes of rows for the same arguments.
 
-  world.py ROOT [--start 2026-01-20 --end 2026-05-31] [--rows 1200] [--users 400] [--artworks 3000] [--seed 7]
+  world.py ROOT [--start 2026-01-20 --end 2026-05-31] [--rows 1200] [--users 400] [--artworks 3000]
+           [--half-hours 6] [--seed 7]
 
 ROOT/data is what the default config reads. A user's activity and an artwork's popularity are lognormal;
 a session is a user's half hour. The feed has what real ones have: late and duplicate rows, rows without
@@ -31,8 +32,11 @@ def micros(day: dt.date) -> int:
 class World:
     """Users, artworks and days, all drawn from one seed."""
 
-    def __init__(self, root: Path, seed: int, users: int, artworks: int, start: dt.date, end: dt.date) -> None:
+    def __init__(
+        self, root: Path, seed: int, users: int, artworks: int, start: dt.date, end: dt.date, half_hours: int
+    ) -> None:
         self.root, self.seed, self.start, self.end = root / "data", seed, start, end
+        self.half_hours = half_hours
         rng = np.random.default_rng([seed, 0])
         self.users = np.arange(1, users + 1) * 1000 + 7
         self.artworks = np.arange(1, artworks + 1) * 100 + 3
@@ -61,8 +65,8 @@ class World:
     def _rows(self, rng: np.random.Generator, day: dt.date, rows: int) -> dict[str, np.ndarray]:
         user = rng.choice(self.users, rows, p=self.activity)
         half_hour = rng.integers(0, 48, rows)
-        halves = (user * 31 + half_hour) % 6  # a user is there in few of the day's half hours
-        slot = (user % 8 + halves * 8) % 48
+        halves = (user * 31 + half_hour) % self.half_hours  # when a user is there
+        slot = (user % 8 + halves * 8 + halves // 6) % 48
         time = micros(day) + slot * 1_800_000_000 + rng.integers(0, 1_800_000, rows) * 1000
         session = np.char.add(np.char.add(user.astype(str), f"-{day:%m%d}-"), slot.astype(str)).astype(object)
         session[rng.random(rows) < 0.02] = None
@@ -164,10 +168,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1200, help="feed rows a day")
     parser.add_argument("--users", type=int, default=400)
     parser.add_argument("--artworks", type=int, default=3000)
+    parser.add_argument("--half-hours", type=int, default=6, help="of the day's 48, how many a user is there in")
     parser.add_argument("--seed", type=int, default=7)
     a = parser.parse_args()
     shutil.rmtree(a.root / "data", ignore_errors=True)
-    world = World(a.root, a.seed, a.users, a.artworks, a.start, a.end)
+    world = World(a.root, a.seed, a.users, a.artworks, a.start, a.end, a.half_hours)
     for i in range((a.end - a.start).days + 1):
         world.write_day(a.start + dt.timedelta(days=i), a.rows)
     world.write_catalog()

@@ -7,7 +7,7 @@ reason that keeps it out. Only the values of views come from the cache.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class _Looker:
         """Every feed row of the user in the files that the day reads, newest first, as it stands there."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
         groups: list[tuple[Mapping[str, str], bool]] = []
-        bound: dict[str, list[Path]] = {}
+        bound: dict[str, list[Path | str]] = {}
         for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
             bound[f"feed_{len(groups)}"] = [file.path for file in members]
             groups.append((schema, True))
@@ -196,7 +196,9 @@ class _Looker:
             )
         return verdict.action.shelf.path(name, verdict.trace.artifact)
 
-    def _table(self, sql: Sql, files: Mapping[str, list[Path]], tables: Mapping[str, Any] | None = None) -> list[dict]:
+    def _table(
+        self, sql: Sql, files: Mapping[str, Sequence[Path | str]], tables: Mapping[str, Any] | None = None
+    ) -> list[dict]:
         with self._workspace.ducks.lease() as duck:
             return duck.table(sql, Bindings(files, tables or {})).to_pylist()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Bindings:
     """What the names in a `Sql` stand for: lists of parquet files, Arrow tables, and variables."""
 
-    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    files: Mapping[str, Sequence[Path | str]] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)  # name -> SQL literal
 

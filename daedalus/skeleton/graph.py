@@ -189,8 +189,10 @@ def _run_sql(ducks: Ducks, sql: Sql, reading: Reading, upstream: Mapping[str, Pa
         return duck.copy(sql, Bindings(_bound(reading, upstream), tables, reading.variables), out)
 
 
-def _bound(reading: Reading, upstream: Mapping[str, Path]) -> dict[str, list[Path]]:
-    bound = {view: [upstream[name] for name in names] for view, names in reading.upstream.items()}
+def _bound(reading: Reading, upstream: Mapping[str, Path]) -> dict[str, list[Path | str]]:
+    bound: dict[str, list[Path | str]] = {
+        view: [upstream[name] for name in names] for view, names in reading.upstream.items()
+    }
     bound.update({view: [file.path for file in members] for view, members in reading.files.items()})
     return bound
 

@@ -23,11 +23,14 @@ from daedalus.skeleton.types import canonical, fits, is_integer, is_time, type_n
 _PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
 
 
+Check = Callable[[str, Mapping[str, str]], None]  # (path, schema); raises DayError
+
+
 @dataclass(frozen=True)
 class InputFile:
     """A parquet file as it was when looked at. `schema` maps columns to DuckDB types."""
 
-    path: Path
+    path: str
     label: str
     digest: str
     stamp: Any
@@ -41,7 +44,7 @@ class InputFile:
         except OSError:
             same = False
         if not same:
-            raise DayError("an input file changed while it was being read", where=str(self.path), hint="run again")
+            raise DayError("an input file changed while it was being read", where=self.path, hint="run again")
 
 
 class Inputs:
@@ -49,11 +52,13 @@ class Inputs:
 
     def __init__(self, digests: Digests, facts: Facts) -> None:
         self._digests, self._facts = digests, facts
+        self._footers: dict[str, Any] | None = None
+        self._checked: set[tuple] = set()
 
-    def digest(self, path: Path) -> tuple[str, Any]:
+    def digest(self, path: Path | str) -> tuple[str, Any]:
         return self._digests.of(path)
 
-    def look(self, path: Path, label: str, check: Callable[[Path, Mapping[str, str]], None]) -> InputFile:
+    def look(self, path: str, label: str, check: Check) -> InputFile:
         """Digest and schema of a file; what `check` raises, or an unreadable footer, becomes its `error`."""
         try:
             content, stamp = self._digests.of(path)
@@ -61,31 +66,35 @@ class Inputs:
             return InputFile(path, label, "unreadable", None, {}, _unreadable(path, error.strerror))
         try:
             schema = self._schema(path, content)
-            check(path, schema)
+            checked = (check, *schema.items())
+            if checked not in self._checked:
+                check(path, schema)
+                self._checked.add(checked)
         except DaedalusError as error:
             return InputFile(path, label, content, stamp, {}, error)
         return InputFile(path, label, content, stamp, schema)
 
-    def _schema(self, path: Path, content: str) -> dict[str, str]:
+    def _schema(self, path: str, content: str) -> dict[str, str]:
         key = f"file:{content}"
-        known = self._facts.fact(key)
-        if known is None:
-            known = _read_footer(path)
-            self._facts.remember_fact(key, known)
-        return known["columns"]
+        if self._footers is None:
+            self._footers = dict(self._facts.facts("file:"))
+        if key not in self._footers:
+            self._footers[key] = _read_footer(path)
+            self._facts.remember_fact(key, self._footers[key])
+        return self._footers[key]["columns"]
 
 
-def _unreadable(path: Path, why: object) -> DayError:
+def _unreadable(path: str, why: object) -> DayError:
     return DayError(
         "a parquet file cannot be read",
-        where=str(path),
+        where=path,
         found=" ".join(str(why).split())[:200],
         expected="a whole parquet file",
         hint="restore or remove the file, then run again",
     )
 
 
-def _read_footer(path: Path) -> dict:
+def _read_footer(path: str) -> dict:
     """`columns`, name to type, `rows` and `bytes` of a parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -93,7 +102,7 @@ def _read_footer(path: Path) -> dict:
     try:
         with pq.ParquetFile(path) as file:
             columns = {field.name: type_name(field.type) for field in file.schema_arrow}
-            return {"columns": columns, "rows": file.metadata.num_rows, "bytes": path.stat().st_size}
+            return {"columns": columns, "rows": file.metadata.num_rows, "bytes": os.path.getsize(path)}
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 
@@ -144,7 +153,7 @@ class FeedFolder:
     def look(self, inputs: Inputs, days: Sequence[Day]) -> Feed:
         """Digests and schemas of the partitions of `days`."""
         partitions = {
-            day: tuple(inputs.look(self.root / label, label, check_feed_schema) for label in self.days[day])
+            day: tuple(inputs.look(f"{self.root}/{label}", label, check_feed_schema) for label in self.days[day])
             for day in days
             if day in self.days
         }
@@ -158,7 +167,7 @@ def _date(text: str) -> Day | None:
         return None
 
 
-def refuse_case_variants(path: Path, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
+def refuse_case_variants(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
     """DuckDB finds columns without regard to case, so a second spelling could be read for the first."""
     spelled: dict[str, list[str]] = {}
     for column in schema:
@@ -169,7 +178,7 @@ def refuse_case_variants(path: Path, schema: Mapping[str, str], wanted: Iterable
                            expected=f"only {column}", hint="rename the other")  # fmt: skip
 
 
-def check_feed_schema(path: Path, schema: Mapping[str, str]) -> None:
+def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
     """Raises DayError naming file, column and both types when a column cannot be what the spine needs."""
     refuse_case_variants(path, schema, SPINE_COLUMNS)
     for column in REQUIRED_COLUMNS:
@@ -222,7 +231,7 @@ def look_at_view(inputs: Inputs, config: Config, name: str) -> ViewInput:
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
     source = f"{view.source.rstrip('/')}/*.parquet" if os.path.isdir(view.source) else view.source
-    paths = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if os.path.isfile(p)]
+    paths = [path for path in sorted(glob.glob(source, recursive=True)) if os.path.isfile(path)]
     if not paths:
         found = f"no file at {view.source}"
         raise DaedalusError(
@@ -241,7 +250,7 @@ def look_at_view(inputs: Inputs, config: Config, name: str) -> ViewInput:
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
 
 
-def _check_view_file(wanted: Sequence[str], path: Path, schema: Mapping[str, str]) -> None:
+def _check_view_file(wanted: Sequence[str], path: str, schema: Mapping[str, str]) -> None:
     refuse_case_variants(path, schema, wanted)
     if "file_row_number" in schema:  # what DuckDB calls the row number that ties are settled by
         raise DayError("a column name that cannot be read", where=f"{path}: file_row_number", found="file_row_number",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ class Facts(Protocol):
     """Small JSON values, remembered by key."""
 
     def fact(self, key: str) -> Any: ...
+
+    def facts(self, prefix: str) -> Mapping[str, Any]:
+        """All facts whose keys begin with `prefix`, by key."""
 
     def remember_fact(self, key: str, value: Any) -> None: ...
 

@@ -51,7 +51,7 @@ class Tiles(ActionMaker):
                               every_version=view.as_of == "day"),
         )  # fmt: skip
         files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
-        variables = {"view_files": literal([str(file.path) for file in found.files])}
+        variables = {"view_files": literal([file.path for file in found.files])}
         order = digest.of_json([file.label for file in found.files])
         config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
         extra = {f"input:{name} file order": order}

@@ -95,12 +95,16 @@ class Store:
 
     def __init__(self, root: Path, scratch: Scratch, digests: FileDigests) -> None:
         self.root, self._scratch, self._digests = root, scratch, digests
+        self._artifacts = os.path.abspath(root / "artifacts")
 
     def stage(self, name: str) -> Path:
         return self._scratch.path(".parquet")
 
     def path(self, name: str, artifact: str) -> Path:
-        return self.root / "artifacts" / artifact[:2] / f"{artifact}.parquet"
+        return Path(self._file(artifact))
+
+    def _file(self, artifact: str) -> str:
+        return f"{self._artifacts}/{artifact[:2]}/{artifact}.parquet"
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         artifact, size = digest.of_file(staged), staged.stat().st_size
@@ -114,9 +118,8 @@ class Store:
         return artifact, size
 
     def problem(self, name: str, artifact: str) -> str:
-        kept = self.path(name, artifact)
         try:
-            found, _ = self._digests.of(kept)
+            found, _ = self._digests.of(self._file(artifact))
         except FileNotFoundError:
             return "missing"
         except OSError as error:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daedalus.errors import DaedalusError
 from daedalus.stagecache.action import Counts, Manifest
@@ -124,6 +125,12 @@ class Traces:
     def fact(self, key: str) -> object | None:
         rows = self._all("select value from facts where key = ?", [key])
         return json.loads(rows[0][0]) if rows else None
+
+    def facts(self, prefix: str) -> dict[str, Any]:
+        """All facts whose keys begin with `prefix`, by key."""
+        found = self._all("select key, value from facts where key >= ? and key < ?", [prefix, f"{prefix}\U0010ffff"])
+        values = json.loads(f"[{','.join(value for _, value in found)}]")
+        return dict(zip((key for key, _ in found), values, strict=True))
 
     def remember_fact(self, key: str, value: object) -> None:
         self._all("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
