@@ -104,17 +104,17 @@ def another_duckdb(world, tmp_path):
 NEW = {"name": "clicks", "events": ["click"], "column": "artwork_id", "agg": "count", "windows": ["1d"]}
 # kind of change -> (change, root cause as (kind, part of what), steps that compute something new)
 KINDS = {
-    "config leaf": (config(session_filter__drop_single_like=True), ("config", "session_filter.drop_single_like"), {"sessions", "rolling", "recent_published", "content", "qids", "chunk"}),
+    "config leaf": (config(session_filter__drop_single_like=True), ("config", "session_filter.drop_single_like"), {"sessions", "content", "attributes", "rolling", "recent_published", "qids", "chunk"}),
     "order of a list that is a set": (aggregations(lambda s: [a["events"].reverse() for a in s]), None, set()),
-    "aggregation added": (lambda w, t: (w.edit_aggregations(lambda s: s.append(NEW)), edit(w.runtime, output_columns=["user_id", "clicks_1d", "event"])), ("missing", "never computed"), {"rolling", "content", "chunk"}),
+    "aggregation added": (lambda w, t: (w.edit_aggregations(lambda s: s.append(NEW)), edit(w.runtime, output_columns=["user_id", "clicks_1d", "event"])), ("missing", "never computed"), {"rolling", "chunk"}),
     "aggregation edited": (aggregations(lambda s: s[0].update(max_items=2)), ("config", "aggregations.like_artwork_ids.max_items"), {"rolling", "chunk"}),
-    "aggregation removed": (lambda w, t: (w.edit_aggregations(lambda s: s.pop(6)), edit(w.runtime, output_columns=["user_id", "event"])), ("config", "output_columns"), {"content", "chunk"}),
-    "helper function": (code("skeleton/publish.py", "return pc.index_in(values,", "return pc.index_in(value_set=among.combine_chunks(), values=values) if False else pc.index_in(values,"), ("code", "write_partition"), set()),
+    "aggregation removed": (lambda w, t: (w.edit_aggregations(lambda s: s.pop(6)), edit(w.runtime, output_columns=["user_id", "event"])), ("config", "output_columns"), {"chunk"}),
+    "helper function": (code("skeleton/splice.py", "unpacked = sum(", "unpacked = 0 + sum("), ("code", "write_partition"), set()),
     "global constant": (code("skeleton/parquet.py", "ROWS_PER_GROUP = 16_384", "ROWS_PER_GROUP = 17"), ("code", "write_parquet"), {"chunk", "spine"}),
-    "docstring": (code("skeleton/publish.py", '"""The next `count` rows, or what is left."""', '"""More words."""'), None, set()),
+    "docstring": (code("skeleton/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
     "a refactoring that renders the same SQL": (code("skeleton/sql.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
     "SQL text": (code("skeleton/chunk.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
-    "SQL that means something else": (code("skeleton/chunk.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"content", "chunk"}),
+    "SQL that means something else": (code("skeleton/chunk.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"attributes", "chunk"}),
     "feed bytes": (drop_first_row, ("input", f"dt={DAYS[5]}/part-1.parquet"), {"spine"}),
     "feed file added": (add_feed_file, ("input", f"dt={DAYS[5]}/part-2.parquet"), set()),
     "feed file removed": (remove_feed_file, ("input", f"dt={DAYS[5]}/part-0.parquet"), {"spine"}),
@@ -194,12 +194,12 @@ def test_an_input_file_is_shown_with_rows_and_size(warm, tmp_path):
 def test_the_script_of_a_step_gives_its_rows(warm):
     import duckdb
 
-    for step, output in (("rolling:like_artwork_ids", 3), ("sessions", 4), ("content", 20)):
+    for step, output in (("rolling:like_artwork_ids", 3), ("sessions", 1), ("content", 10), ("attributes", 12)):
         script = warm.json("explain", "step", str(DAYS[5]), step)["script"]
         database = duckdb.connect()
         rows = database.execute(script).fetchall()
         assert rows and len(rows[0]) >= output
-    assert "ParquetWriter(path" in warm.json("explain", "step", str(DAYS[5]), "chunk")["script"]
+    assert "class Spliced" in warm.json("explain", "step", str(DAYS[5]), "chunk")["script"]
     assert warm.cli("explain", "step", str(DAYS[5]), "rolling:like").returncode == 2
 
 
@@ -285,14 +285,19 @@ def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, mo
     original = chunk.compute_age_columns
 
     def noisy(rows, definition):
-        return f"SELECT * REPLACE (CAST(floor(random() * 1000) AS INTEGER) AS user_age) FROM ({original(rows, definition)})"
+        made = original(rows, definition)
+        return (
+            f"SELECT * REPLACE (CAST(floor(random() * 1000) AS INTEGER) AS user_age) FROM ({made})"
+            if definition.ages
+            else made
+        )
 
     steps = tuple(noisy if step is original else step for step in chunk.CHUNK_STEPS)
     monkeypatch.setattr(chunk, "CHUNK_STEPS", steps)
     warm.run()
     found = cache_verify(Settings(), 1000)
     assert {(row["step"].partition("@")[0], row["column"], row["how"]) for row in found["differing"]} == {
-        ("content", "user_age", "value")
+        ("attributes", "user_age", "value")
     }
 
 

@@ -21,10 +21,8 @@ from daedalus.stagecache.plan import make_plan
 
 GOLDEN = Path(__file__).parent / "golden"
 STEPS = [
-    "view:artwork_tack", "published", "pool", "spine", "coverage", "features:artwork_tack", "enrich:like.author_id",
-    "enrich:like.tack_ids[]", "history:dislike_click.artwork_id", "sessions", "rolling:like_artwork_ids",
-    "rolling:like_artwork_tack_ids", "rolling:like_artwork_cnts", "rolling:dislike_artwork_ids", "recent_published",
-    "content",
+    "view:artwork_tack", "published", "pool", "spine", "coverage", "enrich:like.author_id", "enrich:like.tack_ids[]",
+    "history:dislike_click.artwork_id", "sessions", "content", "attributes",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pyarrow as pa
+import yaml
 from reference import Reference, differences, read_output
 from small import DAYS, PROJECT, RANGE, edit, nothing_ran, rewrite
 
@@ -103,11 +104,34 @@ def test_the_order_of_lists_that_mean_sets_changes_nothing(warm):
     assert nothing_ran(warm.run())
 
 
-def test_a_filter_edit_leaves_rolling_alone(warm):
+def test_a_filter_edit_leaves_tiles_alone(warm):
     edit(warm.runtime, content_filter__drop={"model_type": ["SD_V1_MODEL", "FLUX_MODEL"]})
     plan = warm.run(plan=True)
-    assert {row["step"] for row in plan.plan} == {"content", "qids", "chunk"}
+    assert {row["step"].partition(":")[0] for row in plan.plan} == {
+        "content", "attributes", "rolling", "recent_published", "qids", "chunk"
+    }  # fmt: skip
     assert warm.run().partitions["written"] == len(DAYS)
+    check_against_reference(warm)
+
+
+def test_a_filter_value_that_drops_no_row_runs_one_step(warm):
+    edit(warm.runtime, content_filter__drop={"model_type": ["SD_V1_MODEL", "A_MODEL_THAT_NONE_HAS"]})
+    report = warm.run()
+    assert report.steps["unchanged"] == len(DAYS) and report.steps["computed"] == 0
+
+
+def test_the_choice_of_output_columns_runs_no_list_again(warm):
+    columns = yaml.safe_load(warm.runtime.read_text())["output_columns"]
+    kept = [c for c in columns if c not in ("event", "country_code", "click_artwork_ids_3d")]
+    edit(warm.runtime, output_columns=kept)
+    assert {row["step"] for row in warm.run(plan=True).plan} == {"chunk"}
+    warm.run()
+    check_against_reference(warm)
+
+
+def test_leaving_out_the_filter_ships_every_row_of_the_sessions(warm):
+    edit(warm.runtime, content_filter__drop={})
+    warm.run()
     check_against_reference(warm)
 
 

@@ -14,11 +14,10 @@ from daedalus.errors import DaedalusError
 from daedalus.pipelines.compare import change_line, compare_partitions, read
 from daedalus.pipelines.explain import one_day
 from daedalus.pipelines.workspace import Settings, Workspace, opened
-from daedalus.skeleton.publish import OutputColumn, write_partition
+from daedalus.skeleton.publish import write_partition
 from daedalus.stagecache.trace import Trace, Traces
 
 _COMMAND = "daeda diff"
-_STEPS = {"attributes": "content"}  # sources whose action has another name
 
 
 class ChangeNotes:
@@ -90,8 +89,8 @@ def _trace_of(workspace: Workspace, day: str, against: str) -> tuple[str, Trace]
     return runs[0], trace
 
 
-def _columns(trace: Trace) -> list[OutputColumn]:
-    return [OutputColumn(name, source) for name, source in json.loads(trace.manifest["config:output_columns"])]
+def _columns(trace: Trace) -> list[tuple[str, str]]:
+    return [(name, source) for name, source in json.loads(trace.manifest["config:output_columns"])]
 
 
 def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
@@ -105,7 +104,7 @@ def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
             if not path.exists():
                 where = f"{_COMMAND} --against"
                 raise DaedalusError("an artifact of that run is no longer in the cache", where=where, found=name)
-            found[next((source for source, other in _STEPS.items() if other == step), step)] = path
+            found[step] = path
     return found
 
 

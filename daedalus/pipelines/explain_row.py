@@ -20,9 +20,11 @@ from daedalus.pipelines.explain import one_day, planned
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
 from daedalus.skeleton.countries import country_codes
 from daedalus.skeleton.engine import Bindings
+from daedalus.skeleton.features import preload_filtered_features
 from daedalus.skeleton.inputs import group_by_schema
 from daedalus.skeleton.spine import CODES, FeedDay
-from daedalus.skeleton.sql import FILE, Sql, parquet
+from daedalus.skeleton.sql import FILE, Sql, literal, parquet
+from daedalus.skeleton.sql import name as quoted
 from daedalus.stagecache.plan import Verdict
 
 _COMMAND = "daeda explain row"
@@ -70,7 +72,7 @@ class _Looker:
         self._config, self._runtime = workspace.config, workspace.config.runtime
         self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
         self._pool: set[int] | None = None
-        self._features: dict[tuple[str, Day], dict] = {}
+        self._features: dict[tuple[str, Day, str], dict] = {}
 
     def columns(self, only: str | None) -> list[tuple[str, Aggregation, int | None]]:
         """(output column, aggregation, window in seconds) of all aggregations, or of one column."""
@@ -179,13 +181,19 @@ class _Looker:
         return [member for member in members or [] if member is not None]
 
     def _feature(self, view: str, feature: str, event: dict) -> Any:
-        entity, day = self._config.catalog.views[view].entity, event["event_timestamp"].date()
-        if (view, day) not in self._features:
-            rows = self._table(
-                Sql(f"SELECT * FROM {parquet('features')}"), {"features": [self._artifact(f"features:{view}@{day}")]}
+        """A view's value for an event, as of its day where the view says so."""
+        known = self._config.catalog.views[view]
+        key = literal(event[known.entity])
+        day = event["event_timestamp"].date()
+        if (view, day, key) not in self._features:
+            rows = preload_filtered_features(
+                "view", known.entity, list(known.features), key, as_of_day=known.as_of == "day"
             )
-            self._features[view, day] = {row[entity]: row for row in rows}
-        return self._features[view, day].get(event[entity], {}).get(feature)
+            sql = Sql(f"SELECT * FROM ({rows}) WHERE {quoted(known.entity)} = {key}")
+            files = {"view": [self._artifact(f"view:{view}")]}
+            found = self._table(sql, files, variables={"day_start": f"TIMESTAMP '{day}'"})
+            self._features[view, day, key] = found[0] if found else {}
+        return self._features[view, day, key].get(feature)
 
     def _artifact(self, name: str) -> Path:
         verdict = self._verdicts.get(name)
@@ -197,10 +205,14 @@ class _Looker:
         return verdict.action.shelf.path(name, verdict.trace.artifact)
 
     def _table(
-        self, sql: Sql, files: Mapping[str, Sequence[Path | str]], tables: Mapping[str, Any] | None = None
+        self,
+        sql: Sql,
+        files: Mapping[str, Sequence[Path | str]],
+        tables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> list[dict]:
         with self._workspace.ducks.lease() as duck:
-            return duck.table(sql, Bindings(files, tables or {})).to_pylist()
+            return duck.table(sql, Bindings(files, tables or {}, variables or {})).to_pylist()
 
 
 def _midnight(day: Day) -> dt.datetime:

@@ -6,26 +6,28 @@ that the content filter drops, so filtering first would lose legitimate animated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import UNSET
 
 from daedalus.config import Config
-from daedalus.config.columns import Ref, makers, referenced_views
+from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
-from daedalus.skeleton.sql import POSITION, ROW, TARGET, Sql, columns, in_list, literal, name, parquet
+from daedalus.skeleton.features import preload_filtered_features
+from daedalus.skeleton.sql import POSITION, ROW, Sql, columns, in_list, literal, name, parquet
 
 _DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A view as the chunk joins it: its entity, and the features that are needed."""
+    """A view as the chunk joins it: its entity, the features that are needed, and whether as of the row's day."""
 
     name: str
     entity: str
     features: tuple[str, ...]
+    as_of_day: bool
 
     @property
     def bound(self) -> str:
@@ -34,24 +36,18 @@ class FeatureView:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What the attributes of a day's rows are made of."""
+    """What some columns of a day's rows are made of."""
 
-    feed: tuple[str, ...]  # feed columns needed here, beside the keys
     views: tuple[FeatureView, ...]
     ages: Mapping[str, tuple[str, str]]  # age -> (view name, feature)
     animated: AnimatedModelType | None
     drop: Mapping[str, list]  # column -> values
-    outputs: tuple[str, ...]  # columns made here, in output order
-    defaults: Mapping[str, str]  # output column -> constant SQL
 
-
-def target_rows(chunk: Chunk) -> str:
-    """SELECT of the target day's rows with what the joins need; `target` and `spine` are bound."""
-    keys = dict.fromkeys(["user_id", "artwork_id", "event_timestamp", *(v.entity for v in chunk.views), *chunk.feed])
-    return f"""
-        SELECT t.{POSITION} AS {TARGET}, t.{ROW} AS {ROW}, {columns(keys, "s.")}
-        FROM {parquet("target", positions=True)} t
-        JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = t.{ROW}"""
+    @property
+    def needs(self) -> list[str]:
+        """Feed columns that are read to make them."""
+        entities = {view.entity for view in self.views}
+        return sorted({*entities, "event_timestamp"} | (set(self.drop) & set(SPINE_COLUMNS)))
 
 
 def join_preloaded_features(rows: str, chunk: Chunk) -> str:
@@ -60,10 +56,16 @@ def join_preloaded_features(rows: str, chunk: Chunk) -> str:
     index = {view.name: i for i, view in enumerate(chunk.views)}
     taken += [f"v{index[v]}.{name(f)} AS {name(_source(age))}" for age, (v, f) in chunk.ages.items()]
     joins = " ".join(
-        f"LEFT JOIN {parquet(view.bound)} v{i} ON v{i}.{name(view.entity)} = r.{name(view.entity)}"
+        f"LEFT JOIN ({_preloaded(view, rows, chunk)}) v{i} ON v{i}.{name(view.entity)} = r.{name(view.entity)}"
         for i, view in enumerate(chunk.views)
     )
     return f"SELECT {', '.join(['r.*', *taken])} FROM ({rows}) r {joins}"
+
+
+def _preloaded(view: FeatureView, rows: str, chunk: Chunk) -> str:
+    features = {*view.features, *(feature for source, feature in chunk.ages.values() if source == view.name)}
+    ids = f"SELECT {name(view.entity)} FROM ({rows})"
+    return preload_filtered_features(view.bound, view.entity, sorted(features), ids, as_of_day=view.as_of_day)
 
 
 def compute_age_columns(rows: str, chunk: Chunk) -> str:
@@ -107,13 +109,23 @@ CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (
 )
 
 
-def chunk_attributes(chunk: Chunk) -> Sql:
-    """The rows that ship, by position in `target` and in `spine`, with the columns made here."""
-    rows = target_rows(chunk)
+def rows_that_ship(chunk: Chunk, kept: Sequence[str]) -> Sql:
+    """The rows that ship, by position in `spine`, with the feed columns `kept`; `target` are those of the sessions."""
+    read = dict.fromkeys([*kept, *chunk.needs])
+    rows = f"""SELECT t.{ROW} AS {ROW}, {columns(read, "s.")} FROM {parquet("target")} t
+        JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = t.{ROW}"""
     for step in CHUNK_STEPS:
         rows = step(rows, chunk)
-    made = [f"({chunk.defaults[c]}\n) AS {name(c)}" if c in chunk.defaults else name(c) for c in chunk.outputs]
-    return Sql(f"SELECT {', '.join([TARGET, ROW, *made])} FROM ({rows}) ORDER BY {TARGET}")
+    return Sql(f"SELECT {ROW}, {columns(kept)} FROM ({rows}) ORDER BY {ROW}")
+
+
+def chunk_attributes(chunk: Chunk, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
+    """The output columns made here, aligned with `rows`; those in `defaults` are constants."""
+    rows = f"SELECT {POSITION}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
+    for step in CHUNK_STEPS:
+        rows = step(rows, chunk)
+    made = [f"({defaults[c]}\n) AS {name(c)}" if c in defaults else name(c) for c in outputs]
+    return Sql(f"SELECT {', '.join(made)} FROM ({rows}) ORDER BY {POSITION}")
 
 
 def default_literal(value: object) -> str:
@@ -123,32 +135,37 @@ def default_literal(value: object) -> str:
     return literal(value)
 
 
-def chunk_definition(config: Config) -> Chunk:
-    """What `chunk_attributes` must make for a config: only what ships or decides what ships."""
-    runtime, known = config.runtime, makers(config)
-    outputs = {column.name: column for column in config.output_columns}
+def filter_definition(config: Config) -> Chunk:
+    """What decides which rows ship."""
+    drop = config.runtime.content_filter.drop
+    return _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
+
+
+def attribute_definition(config: Config) -> tuple[Chunk, list[str], dict[str, str]]:
+    """(what is joined, output columns that are made of it, those that are constants with their SQL)."""
+    known = makers(config)
     defaults = {
-        name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)
-        for name, column in outputs.items()
-        if name not in known
+        column.name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)
+        for column in config.output_columns
+        if column.name not in known
     }
-    kinds = {name: known[name][0] for name in (*outputs, *runtime.content_filter.drop) if name in known}
-    needed = {name: maker for name, maker in kinds.items() if maker.kind == "feature"}
-    if runtime.animated_model_type:
-        needed.update({name: known[name][0] for name in ("artwork_type", "model_type")})
+    made = [c.name for c in config.output_columns if c.name in known and known[c.name][0].kind in ("feature", "age")]
+    return _definition(config, made, {}), sorted([*made, *defaults]), defaults
+
+
+def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list]) -> Chunk:
+    """What must be joined to have the columns `needed`."""
+    runtime, known = config.runtime, makers(config)
+    animated = runtime.animated_model_type if "model_type" in needed else None
+    names = {*needed, *(("artwork_type", "model_type") if animated else ())}
+    kinds = {name: known[name][0] for name in sorted(names) if name in known}
     ages = {age: ref for age, text in sorted(runtime.ages.items()) if age in kinds and (ref := Ref.parse(text))}
-    joined = {maker.source for maker in needed.values()} | {ref.view for ref in ages.values()}
+    features = {name: maker.source for name, maker in kinds.items() if maker.kind == "feature"}
+    joined = {*features.values(), *(ref.view for ref in ages.values())}
+    catalog = config.catalog.views
     views = tuple(
-        FeatureView(view, config.catalog.views[view].entity,
-                    tuple(sorted(name for name, maker in needed.items() if maker.source == view)))
+        FeatureView(view, catalog[view].entity, tuple(f for f, source in features.items() if source == view),
+                    catalog[view].as_of == "day")
         for view in sorted(referenced_views(config)) if view in joined
     )  # fmt: skip
-    return Chunk(
-        feed=tuple(sorted(c for c in runtime.content_filter.drop if c in kinds and kinds[c].kind == "feed")),
-        views=views,
-        ages={age: (ref.view, ref.feature) for age, ref in ages.items()},
-        animated=runtime.animated_model_type,
-        drop={c: sorted(values, key=repr) for c, values in sorted(runtime.content_filter.drop.items())},
-        outputs=tuple(sorted(name for name in outputs if name in defaults or kinds[name].kind in ("feature", "age"))),
-        defaults=defaults,
-    )
+    return Chunk(views, {age: (ref.view, ref.feature) for age, ref in ages.items()}, animated, drop)

@@ -6,6 +6,7 @@ opening one costs 12 ms, five times the work of a small step. Steps meet in file
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,7 @@ class Ducks:
 
     def __init__(self, config: Mapping[str, Any], spill: Scratch) -> None:
         self._config, self._spill, self._lock = config, spill, threading.Lock()
+        self.threads = int(config.get("threads") or os.cpu_count() or 1)
         self._free: list[Duck] = []
         self._all: list[Duck] = []
 

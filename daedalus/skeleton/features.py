@@ -37,18 +37,21 @@ def read_view(
         ORDER BY {name(entity)}, {TIME} NULLS FIRST""")
 
 
-def preload_filtered_features(entity: str, features: Sequence[str], *, filtered: bool, as_of_day: bool) -> Sql:
-    """One row per entity of a feed day's covered spine that `view` knows, with all features.
+def preload_filtered_features(
+    bound: str, entity: str, features: Sequence[str], ids: str, *, as_of_day: bool = False
+) -> str:
+    """SELECT of one row per entity of a view, with `features`, for who joins it by the ids of a day's rows.
 
-    With `as_of_day` the latest row before the end of the day (variable `day_start`); a NULL time always qualifies.
+    With `as_of_day` the latest row of the entities in `ids` before the end of the day (variable
+    `day_start`); a NULL time always qualifies. Else the view already holds one row per entity.
     """
-    ids = f"SELECT DISTINCT s.{name(entity)} FROM {covered_spine(filtered)}"
-    past = f"AND ({TIME} IS NULL OR {TIME} < getvariable('day_start') + INTERVAL 1 DAY)" if as_of_day else ""
-    last = f"QUALIFY row_number() OVER (PARTITION BY {name(entity)} ORDER BY {TIME} DESC NULLS LAST) = 1"
     kept = columns([entity, *(feature for feature in features if feature != entity)])
-    return Sql(f"""
-        SELECT {kept} FROM {parquet("view")} WHERE {name(entity)} IN ({ids}) {past}
-        {last if as_of_day else ""} ORDER BY {name(entity)}""")
+    if not as_of_day:
+        return f"SELECT {kept} FROM {parquet(bound)}"
+    return f"""
+        SELECT {kept} FROM {parquet(bound)}
+        WHERE {name(entity)} IN ({ids}) AND ({TIME} IS NULL OR {TIME} < getvariable('day_start') + INTERVAL 1 DAY)
+        QUALIFY row_number() OVER (PARTITION BY {name(entity)} ORDER BY {TIME} DESC NULLS LAST) = 1"""
 
 
 def enrich_spine_for_rolling(
@@ -57,21 +60,24 @@ def enrich_spine_for_rolling(
     *,
     filtered: bool,
     entity: str = "",
+    as_of_day: bool = False,
     flatten: bool = False,
     contributor: bool = False,
 ) -> Sql:
     """A feed day's events that one aggregation sees: user_id, ts, value, and the event's artwork_id for `contributor`.
 
-    With `entity` the value comes from `features` of that entity, else from the spine. NULL values are left out.
+    With `entity` the value comes from `view` by that entity, else from the spine. NULL values are left out.
     """
     source = covered_spine(filtered)
     value = f"s.{name(column)}"
     if entity:
-        source += f" JOIN {parquet('features')} f ON f.{name(entity)} = s.{name(entity)}"
+        ids = f"SELECT s.{name(entity)} FROM {source}"
+        rows = preload_filtered_features("view", entity, [column], ids, as_of_day=as_of_day)
+        source += f" JOIN ({rows}) f ON f.{name(entity)} = s.{name(entity)}"
         value = f"f.{name(column)}"
     own = ", s.artwork_id AS artwork_id" if contributor else ""
-    rows = f"""
+    seen = f"""
         SELECT s.user_id AS user_id, s.event_timestamp AS ts, {f"unnest({value})" if flatten else value} AS value{own}
         FROM {source} WHERE {in_list("s.event", events)}"""
     order = "user_id, ts, value" + (", artwork_id" if contributor else "")
-    return Sql(f"SELECT * FROM ({rows}) WHERE value IS NOT NULL ORDER BY {order}")
+    return Sql(f"SELECT * FROM ({seen}) WHERE value IS NOT NULL ORDER BY {order}")

@@ -118,8 +118,12 @@ class ActionMaker:
 
     def _writer(self) -> dict[str, str]:
         """Ingredients of every artifact that DuckDB's rows are written to."""
-        written = self._code(self._fingerprint(write_parquet))
-        return {"code:write_parquet": written, "engine:duckdb": version("duckdb"), "engine:pyarrow": version("pyarrow")}
+        return {**self._python(write_parquet), "engine:duckdb": version("duckdb")}
+
+    def _python(self, function: Callable) -> dict[str, str]:
+        """Ingredients of what a function writes, which reaches the writer of parquet."""
+        written = self._code(self._fingerprint(function))
+        return {f"code:{function.__name__}": written, "engine:pyarrow": version("pyarrow")}
 
     def _code(self, found: Fingerprint) -> str:
         """The digest of a fingerprint, whose text is kept for explanations."""
@@ -145,7 +149,7 @@ class ActionMaker:
         }
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [name for names in reading.upstream.values() for name in names]
-        run, describe = partial(_run_sql, self._ducks, sql, reading), partial(_describe_sql, sql, reading)
+        run, describe = partial(_run_sql, self._ducks, sql, reading), partial(describe_sql, sql, reading)
         return self._add(place, run, ingredients, upstream, files=inputs, describe=describe)
 
     def _add(
@@ -160,6 +164,7 @@ class ActionMaker:
         after: tuple[str, ...] = (),
         guards: tuple[str, ...] = (),
         describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
+        cores: int = 0,
     ) -> str:
         """The name of the action at a place, made if it is not there yet."""
         if place.name not in self.actions:
@@ -172,6 +177,7 @@ class ActionMaker:
                 upstream=tuple(dict.fromkeys(upstream)),
                 run=partial(_fail, broken) if broken else run,
                 describe=describe,
+                cores=cores or self._ducks.threads,
                 shelf=shelf or self._store,
                 after=after,
                 guards=guards,
@@ -197,7 +203,7 @@ def _bound(reading: Reading, upstream: Mapping[str, Path]) -> dict[str, list[Pat
     return bound
 
 
-def _describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> str:
+def describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> str:
     """A script for DuckDB that gives the action's rows."""
     files = {name: f"[{', '.join(map(path_literal, paths))}]" for name, paths in _bound(reading, upstream).items()}
     lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **reading.variables}.items()]

@@ -118,6 +118,6 @@ def list_published(published_at: str, author: str, *, every_version: bool) -> Sq
         ORDER BY user_id, ts, value""")
 
 
-def compute_user_recent_published_artworks(column: str, window: int, max_items: int | None) -> Sql:
+def compute_user_recent_published_artworks(column: str, window: int, max_items: int | None) -> Rolling:
     """What the row's user published within `window` seconds before it: a list over publications as `events`."""
-    return rolling_sql(Rolling("list", ((column, window),), max_items=max_items))
+    return Rolling("list", ((column, window),), max_items=max_items)

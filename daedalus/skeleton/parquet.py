@@ -3,30 +3,65 @@
 DuckDB's own COPY encodes by the chunks that it is fed, and those depend on how many files and row
 groups the input had: the same twelve rows out of two files or three gave different bytes, so that
 early cutoff was lost. Here rows are cut into groups of a fixed size first.
+
+How a column is encoded follows from its type, measured on real partitions: lists plain, because
+neighbours' lists are alike and Zstd finds whole runs that dictionary indices would hide (37 MB a day
+became 20 MB, faster); times and ids as differences; mostly distinct strings by their common beginnings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_GROUP = 16_384
+_LEVEL = 3  # of Zstd: from here on it looks for long matches
 
 
-def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
     """Writes tables one below the other, Zstd, in row groups of ROWS_PER_GROUP; returns the rows."""
     import pyarrow.parquet as pq
 
+    groups = _regroup(tables)
+    first = next(groups, None)
     rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
-        for group in _regroup(tables):
-            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
-            rows += group.num_rows
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", compression_level=_LEVEL, store_schema=False, **_encodings(schema, first)
+    ) as writer:
+        while first is not None:
+            writer.write_table(first, row_group_size=ROWS_PER_GROUP)
+            rows += first.num_rows
+            first = next(groups, None)
     return rows
+
+
+def _encodings(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
+    """The writer's options for each column, by its type and, for strings, its first row group."""
+    import pyarrow as pa
+
+    encodings, dictionary, statistics = {}, [], []
+    for field in schema:
+        kind = field.type
+        if pa.types.is_nested(kind):
+            continue
+        statistics.append(field.name)
+        if pa.types.is_timestamp(kind) or pa.types.is_int64(kind):
+            encodings[field.name] = "DELTA_BINARY_PACKED"
+        elif pa.types.is_string(kind) and _mostly_distinct(first, field.name):
+            encodings[field.name] = "DELTA_BYTE_ARRAY"
+        elif not pa.types.is_floating(kind):
+            dictionary.append(field.name)
+    return {"column_encoding": encodings or None, "use_dictionary": dictionary, "write_statistics": statistics}
+
+
+def _mostly_distinct(table: pa.Table | None, column: str) -> bool:
+    import pyarrow.compute as pc
+
+    return table is not None and 2 * pc.count_distinct(table[column]).as_py() > table.num_rows
 
 
 def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -1,8 +1,8 @@
 """The stage's table of contents: every step as an action of a day, tied to what it reads.
 
     of no day           pool, view (one a view), published
-    of a feed day       spine, coverage, features (one a view), enrich (one an event set and column), history
-    of a target day     sessions, rolling (one an aggregation), recent_published, content, qids, chunk
+    of a feed day       spine, coverage, enrich (one an event set and column), history
+    of a target day     sessions, content, attributes, rolling (one an aggregation), recent_published, qids, chunk
 
 Overlapping windows share the tiles of a feed day; only what depends on the target day is made for it.
 """
@@ -15,17 +15,19 @@ from pathlib import Path
 
 from daedalus import digest
 from daedalus.config import Config
-from daedalus.config.columns import makers
+from daedalus.config.columns import SPINE_COLUMNS, makers
 from daedalus.config.schema import Aggregation
 from daedalus.days import ONE_DAY, Day, parse_duration
 from daedalus.skeleton import publish
-from daedalus.skeleton.chunk import Chunk, chunk_attributes, chunk_definition
+from daedalus.skeleton.chunk import Chunk, attribute_definition, chunk_attributes, filter_definition, rows_that_ship
 from daedalus.skeleton.engine import Ducks
-from daedalus.skeleton.graph import Place, Reading, Sources, once, version
+from daedalus.skeleton.graph import Place, Reading, Sources, describe_sql, once, version
 from daedalus.skeleton.history import Rolling, compute_user_recent_published_artworks, rolling_sql, self_rule
 from daedalus.skeleton.qids import DAY_QIDS, NEW_QIDS, QidMap
+from daedalus.skeleton.rolling import roll
 from daedalus.skeleton.spine import apply_session_filter
-from daedalus.skeleton.tiles import Tiles
+from daedalus.skeleton.sql import Sql
+from daedalus.skeleton.tiles import Tiles, day_start
 from daedalus.stagecache.action import Action, Counts, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, of_sql
 
@@ -75,10 +77,8 @@ class Pipeline(Tiles):
     @once
     def _rolling(self, day: Day, aggregation: Aggregation) -> str:
         windows = _windows(aggregation)
-        sql = self._once(
-            ("rolling", aggregation.name),
-            lambda: rolling_sql(Rolling(aggregation.agg, windows, self_rule(aggregation), aggregation.max_items)),
-        )
+        rolling = Rolling(aggregation.agg, windows, self_rule(aggregation), aggregation.max_items)
+        sql = self._once(("rolling", aggregation.name), lambda: rolling_sql(rolling))
         back = self._runtime.spine.lookback_days
         if not aggregation.cumulative:
             back = -(-max(seconds for _, seconds in windows if seconds) // 86400)
@@ -91,39 +91,81 @@ class Pipeline(Tiles):
         at = f"aggregations.{aggregation.name}"
         config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
         config[f"{at}.windows"] = [window for window, _ in windows]
-        reads = {"rows": [self._sessions(day)], "events": events}
-        return self._add_sql(Place("rolling", aggregation.name, day), sql, Reading(reads), config)
+        return self._roll(Place("rolling", aggregation.name, day), rolling, sql, events, config)
 
     @once
     def _recent(self, day: Day) -> str:
         recent = self._runtime.recent_published
         assert recent is not None
         seconds = parse_duration(recent.window, "recent_published.window")
-        sql = self._once(
-            "recent", lambda: compute_user_recent_published_artworks(recent.column, seconds, recent.max_items)
-        )
+        rolling = compute_user_recent_published_artworks(recent.column, seconds, recent.max_items)
+        sql = self._once("recent", lambda: rolling_sql(rolling))
         config = {f"recent_published.{k}": getattr(recent, k) for k in ("column", "window", "max_items")}
-        reads = {"rows": [self._sessions(day)], "events": [self._published()]}
-        return self._add_sql(Place("recent_published", day=day), sql, Reading(reads), config)
+        return self._roll(Place("recent_published", day=day), rolling, sql, [self._published()], config)
+
+    def _roll(
+        self, place: Place, rolling: Rolling, sql: Sql, events: Sequence[str], config: Mapping[str, object]
+    ) -> str:
+        """An action that the compiled kernel runs; `sql` says the same, for people."""
+        assert place.day is not None
+        rows = self._content(place.day)
+        reading = Reading({"rows": [rows], "events": events})
+        ingredients = {
+            **self._python(roll),
+            "engine:numba": version("numba"),
+            "code:reads": digest.canonical_json(reading.kinds()),
+            **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
+        }
+        run, describe = partial(_run_roll, rolling, rows, events), partial(describe_sql, sql, reading)
+        return self._add(place, run, ingredients, [rows, *events], describe=describe, cores=1)
 
     @once
     def _content(self, day: Day) -> str:
-        chunk = self._attributes
-        sql = self._once("content", lambda: chunk_attributes(chunk))
+        chunk, kept = self._filter, self._feed_outputs
+        sql = self._once("content", lambda: rows_that_ship(chunk, kept))
         reads = {"target": [self._sessions(day)], "spine": self._covered(day, False)["spine"]}
-        reads.update({view.bound: [self._features(day, view.name)] for view in chunk.views})
-        runtime = self._runtime
-        config: dict[str, object] = {f"ages.{age}": runtime.ages[age] for age in chunk.ages}
-        config.update({f"content_filter.drop.{c}": values for c, values in chunk.drop.items()})
+        config: dict[str, object] = {f"content_filter.drop.{c}": values for c, values in chunk.drop.items()}
+        config["output_columns.feed_session"] = "feed_session" in kept
+        return self._add_joined(Place("content", day=day), sql, reads, chunk, config)
+
+    @once
+    def _attributes(self, day: Day) -> str:
+        chunk, outputs, defaults = self._attribute_definition
+        sql = self._once("attributes", lambda: chunk_attributes(chunk, outputs, defaults))
+        config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
+        config["output_columns"] = outputs
+        return self._add_joined(Place("attributes", day=day), sql, {"rows": [self._content(day)]}, chunk, config)
+
+    def _add_joined(
+        self, place: Place, sql: Sql, reads: Mapping[str, list[str]], chunk: Chunk, config: Mapping[str, object]
+    ) -> str:
+        """An action that joins the views of `chunk`."""
+        assert place.day is not None
+        settings = {**config, **{f"ages.{age}": self._runtime.ages[age] for age in chunk.ages}}
         if rule := chunk.animated:
-            config.update({f"animated_model_type.{k}": getattr(rule, a) for k, a in
-                           (("artwork_type", "artwork_type"), ("from", "source"), ("to", "target"))})  # fmt: skip
-        config.update({f"output_columns.{c}.default": text for c, text in chunk.defaults.items()})
-        return self._add_sql(Place("content", day=day), sql, Reading(reads), config)
+            settings.update({f"animated_model_type.{k}": getattr(rule, a) for k, a in
+                             (("artwork_type", "artwork_type"), ("from", "source"), ("to", "target"))})  # fmt: skip
+        by_day = any(view.as_of_day for view in chunk.views)
+        views = {view.bound: [self._view(view.name)] for view in chunk.views}
+        reading = Reading({**reads, **views}, variables=day_start(place.day) if by_day else {})
+        return self._add_sql(place, sql, reading, settings)
 
     @cached_property
-    def _attributes(self) -> Chunk:
-        return chunk_definition(self._config)
+    def _filter(self) -> Chunk:
+        return filter_definition(self._config)
+
+    @cached_property
+    def _attribute_definition(self) -> tuple[Chunk, list[str], dict[str, str]]:
+        return attribute_definition(self._config)
+
+    @cached_property
+    def _feed_outputs(self) -> list[str]:
+        """Feed columns kept with the rows that ship, whether the output has them or not: choosing others is cheap.
+
+        Only sessions, which are large and seldom shipped, are kept on demand.
+        """
+        shipped = {column.name for column in self._config.output_columns}
+        return [column for column in SPINE_COLUMNS if column != "feed_session" or column in shipped]
 
     @once
     def _assign_qids(self, day: Day) -> str:
@@ -144,38 +186,40 @@ class Pipeline(Tiles):
         if spine is None:
             return
         columns, sources = self._output_columns(day)
-        artifacts = {"spine": spine, "attributes": self._content(day), **sources}
+        sources["content"] = self._content(day)
         if self._lineage is not None:
-            artifacts["qids"] = self._assign_qids(day)
+            columns.append(("qid", "qids"))
+            sources["qids"] = self._assign_qids(day)
         ingredients = {
-            "config:output_columns": digest.canonical_json([[column.name, column.source] for column in columns]),
+            "config:output_columns": digest.canonical_json(columns),
             "config:entity_spine_chunk_rows": str(self._runtime.entity_spine_chunk_rows),
-            "code:write_partition": self._code(self._fingerprint(publish.write_partition)),
-            "engine:pyarrow": version("pyarrow"),
+            **self._python(publish.write_partition),
         }
         window = [self._spine(day - i * ONE_DAY) for i in range(self._runtime.spine.lookback_days, 0, -1)]
         guards = tuple(spine for spine in window if spine)  # step 1 reads the whole window, needed or not
-        run = partial(_run_chunk, artifacts, columns, self._runtime.entity_spine_chunk_rows)
-        self._add(Place("chunk", day=day), run, ingredients, artifacts.values(), shelf=self._partitions, guards=guards)
+        run = partial(_run_chunk, spine, sources, columns, self._runtime.entity_spine_chunk_rows)
+        upstream = [spine, *sources.values()]
+        self._add(Place("chunk", day=day), run, ingredients, upstream, shelf=self._partitions, guards=guards, cores=1)
 
-    def _output_columns(self, day: Day) -> tuple[list[publish.OutputColumn], dict[str, str]]:
-        """The partition's columns in order, and the aligned artifacts that they need."""
-        chunk, known = self._attributes, makers(self._config)
+    def _output_columns(self, day: Day) -> tuple[list[tuple[str, str]], dict[str, str]]:
+        """(column, source) of the partition in order, and each source's action."""
+        known = makers(self._config)
         by_name = {aggregation.name: aggregation for aggregation in self._config.aggregations}
         columns, sources = [], {}
         for output in self._config.output_columns:
             maker = known[output.name][0] if output.name in known else None
-            if output.name in chunk.outputs:
+            if maker is None or maker.kind in ("feature", "age"):
                 source = "attributes"
-            elif maker and maker.kind == "aggregation":
+                sources[source] = self._attributes(day)
+            elif maker.kind == "aggregation":
                 source = f"rolling:{maker.source}"
                 sources[source] = self._rolling(day, by_name[maker.source])
-            elif maker and maker.kind == "recent":
+            elif maker.kind == "recent":
                 source = "recent_published"
                 sources[source] = self._recent(day)
             else:
-                source = "spine"
-            columns.append(publish.OutputColumn(output.name, source))
+                source = "content"
+            columns.append((output.name, source))
         return columns, sources
 
 
@@ -187,17 +231,23 @@ def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
     return tuple(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
 
 
+def _run_roll(
+    rolling: Rolling, rows: str, events: Sequence[str], upstream: Mapping[str, Path], out: Path
+) -> Counts:  # fmt: skip
+    return roll(rolling, upstream[rows], [upstream[name] for name in events], out)
+
+
 def _run_qids(qids: QidMap, lineage: str, content: str, spine: str, upstream: Mapping[str, Path], out: Path) -> Counts:
-    return qids.assign({"attributes": upstream[content], "spine": upstream[spine]}, lineage, out)
+    return qids.assign({"rows": upstream[content], "spine": upstream[spine]}, lineage, out)
 
 
 def _run_chunk(
-    artifacts: Mapping[str, str], columns: Sequence[publish.OutputColumn], chunk_rows: int,
+    spine: str, sources: Mapping[str, str], columns: Sequence[tuple[str, str]], chunk_rows: int,
     upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
     import pyarrow.parquet as pq
 
-    paths = {source: upstream[name] for source, name in artifacts.items()}
-    if not pq.read_metadata(paths["spine"]).num_rows:
+    if not pq.read_metadata(upstream[spine]).num_rows:
         return {"written": 0, "empty": 1}
+    paths = {source: upstream[name] for source, name in sources.items()}
     return {"written": publish.write_partition(out, columns, paths, chunk_rows), "empty": 0}

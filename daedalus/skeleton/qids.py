@@ -23,7 +23,7 @@ from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
-    FROM {parquet("attributes")} a JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = a.{ROW}
+    FROM {parquet("rows")} r JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = r.{ROW}
     WHERE s.feed_session IS NOT NULL GROUP BY 1"""
 # New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
 NEW_QIDS = Sql(f"""
@@ -34,8 +34,8 @@ GROWN_MAP = Sql(
     f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION ALL SELECT feed_session, qid FROM added ORDER BY qid"
 )
 DAY_QIDS = Sql(f"""
-    SELECT m.feed_session AS feed_session, m.qid AS qid FROM {parquet("qid_map")} m JOIN ({_SESSIONS}) d
-    ON d.feed_session = m.feed_session ORDER BY feed_session""")
+    SELECT m.qid AS qid FROM {parquet("rows")} r JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = r.{ROW}
+    LEFT JOIN {parquet("qid_map")} m ON m.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 _PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
@@ -84,7 +84,10 @@ class QidMap:
         return digest.of_json([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
 
     def assign(self, artifacts: Mapping[str, Path], lineage: str, out: Path) -> dict[str, int]:
-        """Gives every session of a day's output a qid, and writes the day's (feed_session, qid) to `out`."""
+        """Gives every session of a day's output a qid, and writes the column `qid`, aligned with the rows, to `out`.
+
+        `artifacts` are `rows` (those that ship, by position in the spine) and `spine`.
+        """
         files = {name: [path] for name, path in artifacts.items()}
         with self._lock(), self._ducks.lease() as duck:
             new = duck.table(NEW_QIDS, self._with_map(files))

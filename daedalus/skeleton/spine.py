@@ -127,7 +127,7 @@ def covered_spine(filtered: bool) -> str:
 
 def filter_to_target_day(filtered: bool) -> str:
     """SELECT of the target day's rows. A spine tile holds one day, so coverage is all there is to filter."""
-    kept = columns(["user_id", "artwork_id", "event_timestamp", "event", "feed_session"], "s.")
+    kept = columns(["event", "feed_session"], "s.")
     return f"SELECT s.{POSITION} AS {ROW}, {kept} FROM {covered_spine(filtered)}"
 
 
@@ -151,5 +151,5 @@ def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_onl
     return Sql(
         tables=(("target", rows),),
         counts="SELECT count(*) AS target FROM target",
-        select=f"SELECT {ROW}, user_id, artwork_id, event_timestamp FROM target WHERE {keep} ORDER BY {ROW}",
+        select=f"SELECT {ROW} FROM target WHERE {keep} ORDER BY {ROW}",
     )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 POSITION = '"file_row_number"'
 # Our own columns in artifacts that also hold columns named by the user.
 ROW = '"daeda:row"'  # position in the spine of the day
-TARGET = '"daeda:target"'  # position among the rows left after the session filter
 PLACE = '"daeda:place"'  # a view file's place in path order
 LINE = '"daeda:line"'  # a view row's number in its file
 FILE = '"daeda:file"'

@@ -10,7 +10,7 @@ from daedalus.config.columns import SPINE_COLUMNS, Ref
 from daedalus.config.schema import Aggregation
 from daedalus.days import Day
 from daedalus.skeleton.countries import country_codes
-from daedalus.skeleton.features import enrich_spine_for_rolling, preload_filtered_features, read_view
+from daedalus.skeleton.features import enrich_spine_for_rolling, read_view
 from daedalus.skeleton.graph import ActionMaker, Place, Reading, once, version
 from daedalus.skeleton.history import gather_history, inject_dislike_history, list_published, self_rule
 from daedalus.skeleton.inputs import InputFile, group_by_schema
@@ -22,7 +22,7 @@ _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
 
 
 class Tiles(ActionMaker):
-    """Actions of no day (pool, view, published) and of a feed day (spine, coverage, features, enrich, history)."""
+    """Actions of no day (pool, view, published) and of a feed day (spine, coverage, enrich, history)."""
 
     # Of no day
 
@@ -104,7 +104,7 @@ class Tiles(ActionMaker):
         reading = Reading(
             files=bound,
             tables={"countries": country_codes} if by_name else {},
-            variables={"day_start": f"TIMESTAMP '{place.day}'"},
+            variables=day_start(place.day),
         )
         extra = {"engine:pycountry": version("pycountry")} if by_name else {}
         return self._add_sql(place, sql, reading, {**settings, **config}, extra)
@@ -134,28 +134,13 @@ class Tiles(ActionMaker):
         return self._add_sql(Place("coverage", day=day), sql, reading, config)
 
     @once
-    def _features(self, day: Day, name: str) -> str:
-        found = self._sources.views[name]
-        by_day = found.view.as_of == "day"
-        filtered = self._filtered()
-        sql = self._once(
-            ("features", name),
-            lambda: preload_filtered_features(
-                found.view.entity, list(found.types), filtered=filtered, as_of_day=by_day
-            ),
-        )
-        reads = {"view": [self._view(name)], **self._covered(day, filtered)}
-        variables = {"day_start": f"TIMESTAMP '{day}'"} if by_day else {}
-        config = {f"views.{name}.features": list(found.types)}
-        return self._add_sql(Place("features", name, day), sql, Reading(reads, variables=variables), config)
-
-    @once
     def _enrich(self, day: Day, aggregation: Aggregation) -> str | None:
         """The day's events that an aggregation sees, with its value; shared by all that see the same."""
         if self._spine(day) is None:
             return None
         events = sorted(set(aggregation.events))
         view = self._enriching_view(aggregation)
+        as_of_day = bool(view) and self._config.catalog.views[view].as_of == "day"
         filtered = self._filtered(events)
         flatten, contributor = aggregation.agg == "flatten_distinct", self_rule(aggregation) == "event"
         part = f"{'+'.join(events)}.{aggregation.column}" + ("[]" * flatten) + ("-self" * contributor)
@@ -163,13 +148,14 @@ class Tiles(ActionMaker):
         sql = self._once(
             ("enrich", part),
             lambda: enrich_spine_for_rolling(events, aggregation.column, filtered=filtered, entity=entity,
-                                             flatten=flatten, contributor=contributor),
+                                             as_of_day=as_of_day, flatten=flatten, contributor=contributor),
         )  # fmt: skip
         reads = dict(self._covered(day, filtered))
         if view:
-            reads["features"] = [self._features(day, view)]
+            reads["view"] = [self._view(view)]
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
-        return self._add_sql(Place("enrich", part, day), sql, Reading(reads), config)
+        variables = day_start(day) if as_of_day else {}
+        return self._add_sql(Place("enrich", part, day), sql, Reading(reads, variables=variables), config)
 
     def _enriching_view(self, aggregation: Aggregation) -> str:
         """The view that an aggregation's column comes from; "" for the feed."""
@@ -203,3 +189,7 @@ class Tiles(ActionMaker):
         last_day = Day.fromordinal(first + size - 1)
         place = Place("history", part, last_day, span=f"{Day.fromordinal(first)}+{size}d")
         return self._add_sql(place, sql, Reading({"events": present}), {})
+
+
+def day_start(day: Day) -> dict[str, str]:
+    return {"day_start": f"TIMESTAMP '{day}'"}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import pkgutil
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 
 from daedalus import digest
 
@@ -42,9 +42,8 @@ def of_sql(*statements: str) -> Fingerprint:
 @cache
 def of_python(function: Callable) -> Fingerprint:
     """A function's syntax tree, with all project code and constants that it reaches."""
-    module = sys.modules[function.__module__]
     seen: dict[str, list[ast.stmt]] = {}
-    _collect(module, function.__qualname__.split(".")[0], seen, module.__name__.split(".")[0])
+    _collect(function.__module__, function.__qualname__.split(".")[0], seen, function.__module__.split(".")[0])
     text = "\n\n".join(f"# {label}\n" + "\n".join(map(ast.unparse, seen[label])) for label in sorted(seen))
     return Fingerprint(digest.of_json({label: [ast.dump(n) for n in nodes] for label, nodes in seen.items()}), text)
 
@@ -56,20 +55,20 @@ def of_packages(*names: str) -> str:
     for name in names:
         package = importlib.import_module(name)
         for found in pkgutil.iter_modules(package.__path__, f"{name}."):
-            trees[found.name] = ast.dump(_without_docstrings(_tree(importlib.import_module(found.name))))
+            trees[found.name] = ast.dump(_without_docstrings(ast.parse(_source(found.name))))
     return digest.of_json(trees)
 
 
-def _collect(module: ModuleType, name: str, seen: dict[str, list[ast.stmt]], project: str) -> None:
+def _collect(module: str, name: str, seen: dict[str, list[ast.stmt]], project: str) -> None:
     """Adds the definition of `name` in `module`, and of every project name that it uses, to `seen`."""
-    label = f"{module.__name__}:{name}"
+    label = f"{module}:{name}"
     if label in seen:
         return
-    definitions, imports = _names(module)
+    definitions, imports = _names(_source(module))
     if name in imports:
         source, original = imports[name]
-        if source.split(".")[0] == project:
-            _collect(importlib.import_module(source), original, seen, project)
+        if source.split(".")[0] == project and not _is_module(f"{source}.{original}"):
+            _collect(source, original, seen, project)
         return
     nodes = definitions.get(name, [])
     if nodes:
@@ -78,9 +77,8 @@ def _collect(module: ModuleType, name: str, seen: dict[str, list[ast.stmt]], pro
         _collect(module, used, seen, project)
     for alias, attribute in sorted({pair for node in nodes for pair in _attributes(node)}):
         source, original = imports.get(alias, ("", ""))
-        submodule = sys.modules.get(f"{source}.{original}")
-        if submodule and source.split(".")[0] == project:
-            _collect(submodule, attribute, seen, project)
+        if source.split(".")[0] == project and _is_module(f"{source}.{original}"):
+            _collect(f"{source}.{original}", attribute, seen, project)
 
 
 def _used(node: ast.AST) -> set[str]:
@@ -94,27 +92,36 @@ def _attributes(node: ast.AST) -> set[tuple[str, str]]:
 
 
 @cache
-def _names(module: ModuleType) -> tuple[dict[str, list[ast.stmt]], dict[str, tuple[str, str]]]:
+def _names(source: str) -> tuple[dict[str, list[ast.stmt]], dict[str, tuple[str, str]]]:
     """Top-level definitions of a module by name, and its imports as name -> (module, original name)."""
     definitions: dict[str, list[ast.stmt]] = {}
     imports: dict[str, tuple[str, str]] = {}
-    for node in _without_docstrings(_tree(module)).body:
+    for node in _without_docstrings(ast.parse(source)).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             definitions.setdefault(node.name, []).append(node)
         elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 for name in _used(target):
                     definitions.setdefault(name, []).append(node)
-    for found in ast.walk(_tree(module)):
+    for found in ast.walk(ast.parse(source)):
         if isinstance(found, ast.ImportFrom) and found.module:
             imports.update({alias.asname or alias.name: (found.module, alias.name) for alias in found.names})
     return definitions, imports
 
 
-def _tree(module: ModuleType) -> ast.Module:
-    loader = module.__spec__.loader if module.__spec__ else None
-    source = loader.get_source(module.__name__)  # type: ignore[union-attr]
-    return ast.parse(source)
+@cache
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _source(module: str) -> str:
+    """A module's source; it need not be imported for that."""
+    loaded = sys.modules.get(module)
+    spec = loaded.__spec__ if loaded else importlib.util.find_spec(module)
+    return spec.loader.get_source(module)  # type: ignore[union-attr]
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -1,0 +1,159 @@
+"""Rolling by the compiled kernel: events of feed days in, one column per window out, aligned with the rows.
+
+What it computes is `history.rolling_sql`, which tests hold it to. It reads events as they come, sorted by
+user, and holds those of the users of one row group of rows: memory follows neither the days nor the feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.errors import DayError
+from daedalus.skeleton.history import Rolling
+from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_FOREVER = 1 << 60  # microseconds: the length of a window without an edge
+_NO_LIMIT = 1 << 60
+_LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
+_READ_ROWS = 65_536
+
+
+def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dict[str, int]:
+    """Writes the columns of an aggregation for `rows` (user_id, artwork_id, event_timestamp; sorted by user).
+
+    `events` are files of (user_id, ts, value, and artwork_id when a row's own events are excluded), each
+    sorted by all of these, the times of one file before those of the next. Raises DayError when lists
+    without `max_items` outgrow what a column holds.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pieces = [_Piece(path, ["user_id", "ts", "value", *(["artwork_id"] * (rolling.without_self == "event"))])
+              for path in events]  # fmt: skip
+    kind = pieces[0].schema.field("value").type
+    result = pa.int64() if rolling.agg == "count" else pa.list_(pa.field("element", kind))
+    schema = pa.schema([(name, result) for name, _ in rolling.windows])
+
+    def blocks() -> Iterator[pa.Table]:
+        read = pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=["user_id", "artwork_id", "event_timestamp"],
+                                                 use_threads=False)  # fmt: skip
+        for batch in read:
+            yield pa.Table.from_arrays(_columns(rolling, batch, pieces, kind), schema=schema)
+
+    return {"rows": write_parquet(out, schema, blocks())}
+
+
+def _columns(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece], kind: pa.DataType) -> list[Any]:
+    """The columns of a batch of rows, shortest window first."""
+    import numpy as np
+    import pyarrow as pa
+
+    from daedalus.skeleton import kernel
+
+    users = rows["user_id"].to_numpy()
+    found = [piece.of_users(users[0], users[-1]) for piece in pieces]
+    ends = np.cumsum([0, *(table.num_rows for table in found)])
+    events = pa.concat_tables(found).combine_chunks()
+    codes, values = _coded(events["value"])
+    own, row_own, kinds = codes, np.full(len(users), -1, np.int32), len(values)
+    if rolling.without_self:
+        owners = values
+        if rolling.without_self == "event":
+            own, owners = _coded(events["artwork_id"])
+        row_own, kinds = _positions(rows["artwork_id"], owners), len(owners)
+    row_columns = (users, _micros(rows["event_timestamp"]), row_own)
+    event_columns = (_numbers(events["user_id"]), _micros(events["ts"]), codes, own)
+    spans = np.array([_FOREVER if s is None else s * 1_000_000 for _, s in rolling.windows])
+    arguments = (row_columns, event_columns, np.stack([ends[:-1], ends[1:]], axis=1), spans)
+    without_own = bool(rolling.without_self)
+    if rolling.agg == "count":
+        return [pa.array(counts) for counts in kernel.count_events(*arguments, without_own, kinds)]
+    direct = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    table = values.to_numpy() if direct else np.arange(len(values), dtype=np.int32)
+    limit = _NO_LIMIT if rolling.max_items is None else rolling.max_items
+    lists = kernel.newest_values(*arguments, limit, rolling.distinct, without_own, table)
+    return [_list_column(lists, window, None if direct else values) for window in range(len(spans))]
+
+
+def _list_column(lists: tuple, window: int, values: pa.Array | None) -> pa.Array:
+    """One window's lists; `values` are to be looked up by what the lists hold, unless that is the values."""
+    import pyarrow as pa
+
+    from daedalus.skeleton import kernel
+
+    buffer, begins, sizes = lists
+    if sizes[window].sum() > _LONGEST_COLUMN:
+        raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",
+                       expected=f"at most {_LONGEST_COLUMN:,} values in {len(begins):,} rows",
+                       hint="set max_items")  # fmt: skip
+    offsets, items = kernel.prefixes(buffer, begins, sizes[window])
+    taken = pa.array(items) if values is None else values.take(pa.array(items))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), taken)
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+    """Numbers for a column's values, and the values by number."""
+    coded = _whole(column).dictionary_encode()
+    return coded.indices.to_numpy(), coded.dictionary
+
+
+def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:
+    """Where each value stands in `among`, -1 where it does not."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.index_in(column, value_set=among), -1).to_numpy(zero_copy_only=False)
+
+
+def _micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    import pyarrow as pa
+
+    return _numbers(column.cast(pa.int64()))
+
+
+def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return _whole(column).to_numpy()
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    import pyarrow as pa
+
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+class _Piece:
+    """A file of events, read forward, user by user."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(path)
+        self._batches = file.iter_batches(_READ_ROWS, columns=list(columns), use_threads=False)
+        self.schema = file.schema_arrow
+        self._held = self.schema.empty_table().select(list(columns))
+        self._last: int | None = None  # the last user held
+
+    def of_users(self, first: int, last: int) -> pa.Table:
+        """The events of users `first` to `last`; those of users before are let go."""
+        import pyarrow as pa
+
+        held = [self._held]
+        while self._last is None or self._last <= last:
+            batch = next(self._batches, None)
+            if batch is None:
+                break
+            if batch.num_rows:
+                self._last = batch["user_id"][-1].as_py()
+                held.append(pa.Table.from_batches([batch]))
+        users = _numbers(pa.chunked_array([c for t in held for c in t["user_id"].chunks], pa.int64()))
+        table = pa.concat_tables(held)
+        begin, end = users.searchsorted(first), users.searchsorted(last, "right")
+        self._held = table.slice(users.searchsorted(last))
+        return table.slice(begin, end - begin)

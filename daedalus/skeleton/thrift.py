@@ -1,0 +1,129 @@
+"""Thrift's compact protocol, read into plain values and written back: what a parquet footer is made of.
+
+A struct is a dict of field id -> (type, value); nothing is known of what fields mean, so fields that a
+later parquet adds come through unharmed. Source: the compact protocol's specification in apache/thrift.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
+_INTEGERS = (I16, I32, I64)
+
+Struct = dict[int, tuple[int, Any]]  # a list's value is (type of its items, items)
+
+
+def read_struct(data: bytes) -> Struct:
+    """The struct that `data` begins with. Raises IndexError when it is cut short, ValueError for maps."""
+    return _Reader(data).struct()
+
+
+def write_struct(value: Struct) -> bytes:
+    out = bytearray()
+    _write_struct(out, value)
+    return bytes(out)
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def _varint(self) -> int:
+        data, at = self._data, self._at
+        byte = data[at]
+        at += 1
+        value, shift = byte & 0x7F, 7
+        while byte & 0x80:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        self._at = at
+        return value
+
+    def _integer(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def _bytes(self, count: int) -> bytes:
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def struct(self) -> Struct:
+        found: Struct = {}
+        field = 0
+        while head := self._data[self._at]:
+            self._at += 1
+            kind, step = head & 0x0F, head >> 4
+            field = field + step if step else self._integer()
+            found[field] = (kind, kind == TRUE if kind <= FALSE else self._value(kind))
+        self._at += 1
+        return found
+
+    def _value(self, kind: int) -> Any:
+        if kind in _INTEGERS:
+            return self._integer()
+        if kind == BINARY:
+            return self._bytes(self._varint())
+        if kind == STRUCT:
+            return self.struct()
+        if kind in (LIST, SET):
+            head = self._bytes(1)[0]
+            of, count = head & 0x0F, head >> 4
+            count = self._varint() if count == 15 else count
+            return of, [self._value(of) for _ in range(count)]
+        if kind == DOUBLE:
+            return struct.unpack("<d", self._bytes(8))[0]
+        if kind in (TRUE, FALSE, BYTE):  # a list's booleans are bytes
+            return self._bytes(1)[0]
+        raise ValueError(f"thrift type {kind}")
+
+
+def _write_varint(out: bytearray, value: int) -> None:
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+
+
+def _write_integer(out: bytearray, value: int) -> None:
+    _write_varint(out, value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def _write_struct(out: bytearray, fields: Struct) -> None:
+    before = 0
+    for field, (kind, value) in sorted(fields.items()):
+        if kind <= FALSE:
+            kind = TRUE if value else FALSE
+        if 0 < field - before <= 15:
+            out.append((field - before) << 4 | kind)
+        else:
+            out.append(kind)
+            _write_integer(out, field)
+        before = field
+        if kind > FALSE:
+            _write_value(out, kind, value)
+    out.append(0)
+
+
+def _write_value(out: bytearray, kind: int, value: Any) -> None:
+    if kind in _INTEGERS:
+        _write_integer(out, value)
+    elif kind == BINARY:
+        _write_varint(out, len(value))
+        out += value
+    elif kind == STRUCT:
+        _write_struct(out, value)
+    elif kind in (LIST, SET):
+        of, items = value
+        out.append(min(len(items), 15) << 4 | of)
+        if len(items) >= 15:
+            _write_varint(out, len(items))
+        for item in items:
+            _write_value(out, of, item)
+    elif kind == DOUBLE:
+        out += struct.pack("<d", value)
+    else:
+        out.append(value)

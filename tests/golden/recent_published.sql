@@ -1,9 +1,0 @@
--- select
-SELECT coalesce(g.items[1:least(g.n0, 100)], []) AS "user_recent_published_artworks"
-  FROM read_parquet(getvariable('rows'), hive_partitioning = false, file_row_number = true) r
-  LEFT JOIN (SELECT target, list(value
-  ORDER BY ts DESC, value) AS items, count(*) FILTER (ts >= t - INTERVAL 2592000 SECOND) AS n0
-  FROM (SELECT r."file_row_number" AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value
-  FROM read_parquet(getvariable('rows'), hive_partitioning = false, file_row_number = true) r JOIN read_parquet(getvariable('events'), hive_partitioning = false) e ON e.user_id = r.user_id AND e.ts < r.event_timestamp AND e.ts >= r.event_timestamp - INTERVAL 2592000 SECOND)
-  GROUP BY target) g ON g.target = r."file_row_number"
-  ORDER BY r."file_row_number";
