@@ -64,7 +64,7 @@ class Simulation:
         try:
             self.plan = {v.action.name: v.state for v in make_plan(self.actions, traces)}
             workers = self.random.choice([1, 2])
-            outcomes = Walk(self.actions, traces, cores=workers, locks=KeyLocks(self.folder / "locks")).execute({})
+            outcomes = Walk(self.actions, traces, workers=workers, locks=KeyLocks(self.folder / "locks")).execute({})
             contents = {n: store.path(n, o.artifact).read_text() for n, o in outcomes.items() if o.good}
             return {"states": {n: o.state for n, o in outcomes.items()}, "contents": contents}
         finally:

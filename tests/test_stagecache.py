@@ -58,7 +58,7 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else(cache):
         raise DayError("no good", where="here")
 
     graph = [action(store, "a", fail), action(store, "b", writes("b"), ["a"]), action(store, "c", writes("c"))]
-    assert walk(graph, traces, cores=2) == {"a": "failed", "b": "blocked", "c": "computed"}
+    assert walk(graph, traces, workers=2) == {"a": "failed", "b": "blocked", "c": "computed"}
     assert walk(graph, traces) == {"a": "failed", "b": "blocked", "c": "hit"}
 
 
@@ -85,7 +85,7 @@ def test_after_orders_but_does_not_block(cache):
         return writes("s")(upstream, out)
 
     late = Action("b", "b", "2026-01-02", {}, (), second, store, after=("a",))
-    assert walk([action(store, "a", fail), late], traces, cores=2) == {"a": "failed", "b": "computed"}
+    assert walk([action(store, "a", fail), late], traces, workers=2) == {"a": "failed", "b": "computed"}
     assert seen == ["first", "second"]
 
 

@@ -118,7 +118,7 @@ class _Run:
             traces,
             locks=self._workspace.locks,
             code=code,
-            cores=self._workspace.config.runtime.day_workers * self._workspace.ducks.threads,
+            workers=self._workspace.workers,
             force=force,
             progress=self._progress,
             day_done=day_done,

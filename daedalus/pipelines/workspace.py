@@ -110,6 +110,11 @@ class Workspace:
         self._in_use = os.open(self.cache_root / "in-use", os.O_CREAT | os.O_RDWR)
         fcntl.flock(self._in_use, kind)
 
+    @property
+    def workers(self) -> int:
+        """How many actions run at once, a core each."""
+        return self.config.runtime.day_workers * self.ducks.threads
+
     def range(self, text: str | None) -> DayRange:
         """The days asked for, or the config's."""
         if text:

@@ -164,7 +164,6 @@ class ActionMaker:
         after: tuple[str, ...] = (),
         guards: tuple[str, ...] = (),
         describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
-        cores: int = 0,
     ) -> str:
         """The name of the action at a place, made if it is not there yet."""
         if place.name not in self.actions:
@@ -177,7 +176,6 @@ class ActionMaker:
                 upstream=tuple(dict.fromkeys(upstream)),
                 run=partial(_fail, broken) if broken else run,
                 describe=describe,
-                cores=cores or self._ducks.threads,
                 shelf=shelf or self._store,
                 after=after,
                 guards=guards,

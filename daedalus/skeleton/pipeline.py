@@ -23,7 +23,7 @@ from daedalus.skeleton.chunk import Chunk, attribute_definition, chunk_attribute
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.graph import Place, Reading, Sources, describe_sql, once, version
 from daedalus.skeleton.history import Rolling, compute_user_recent_published_artworks, rolling_sql, self_rule
-from daedalus.skeleton.qids import DAY_QIDS, NEW_QIDS, QidMap
+from daedalus.skeleton.qids import DAY_QIDS, DAY_SESSIONS, QidMap
 from daedalus.skeleton.rolling import roll
 from daedalus.skeleton.spine import apply_session_filter
 from daedalus.skeleton.sql import Sql
@@ -117,7 +117,7 @@ class Pipeline(Tiles):
             **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
         }
         run, describe = partial(_run_roll, rolling, rows, events), partial(describe_sql, sql, reading)
-        return self._add(place, run, ingredients, [rows, *events], describe=describe, cores=1)
+        return self._add(place, run, ingredients, [rows, *events], describe=describe)
 
     @once
     def _content(self, day: Day) -> str:
@@ -173,7 +173,7 @@ class Pipeline(Tiles):
         assert self._lineage is not None
         ingredients = {
             "input:qid_map": self._lineage,
-            "code:sql": self._code(of_sql(NEW_QIDS.select, DAY_QIDS.select)),
+            "code:sql": self._code(of_sql(*DAY_SESSIONS.statements, *DAY_QIDS.statements)),
             **self._writer(),
         }
         run = partial(_run_qids, self._qids, self._lineage, content, spine)
@@ -199,7 +199,7 @@ class Pipeline(Tiles):
         guards = tuple(spine for spine in window if spine)  # step 1 reads the whole window, needed or not
         run = partial(_run_chunk, spine, sources, columns, self._runtime.entity_spine_chunk_rows)
         upstream = [spine, *sources.values()]
-        self._add(Place("chunk", day=day), run, ingredients, upstream, shelf=self._partitions, guards=guards, cores=1)
+        self._add(Place("chunk", day=day), run, ingredients, upstream, shelf=self._partitions, guards=guards)
 
     def _output_columns(self, day: Day) -> tuple[list[tuple[str, str]], dict[str, str]]:
         """(column, source) of the partition in order, and each source's action."""

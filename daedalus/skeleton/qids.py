@@ -18,7 +18,9 @@ from daedalus import digest
 from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
+from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.ports import Digests, Facts, Scratch
+from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 
 _SESSIONS = f"""
@@ -26,16 +28,17 @@ _SESSIONS = f"""
     FROM {parquet("rows")} r JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = r.{ROW}
     WHERE s.feed_session IS NOT NULL GROUP BY 1"""
 # New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
-NEW_QIDS = Sql(f"""
-    SELECT feed_session, (SELECT coalesce(max(qid), -1) FROM {parquet("qid_map")})
-        + row_number() OVER (ORDER BY first_seen, feed_session) AS qid
-    FROM ({_SESSIONS}) WHERE feed_session NOT IN (SELECT feed_session FROM {parquet("qid_map")}) ORDER BY qid""")
-GROWN_MAP = Sql(
-    f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION ALL SELECT feed_session, qid FROM added ORDER BY qid"
-)
+DAY_SESSIONS = Sql(
+    tables=(("known", f"""SELECT d.feed_session, d.first_seen, m.qid FROM ({_SESSIONS}) d
+        LEFT JOIN {parquet("qid_map")} m ON m.feed_session = d.feed_session"""),),
+    select=f"""
+        SELECT feed_session, coalesce(qid, (SELECT coalesce(max(qid), -1) FROM {parquet("qid_map")})
+            + row_number() OVER (PARTITION BY qid IS NULL ORDER BY first_seen, feed_session)) AS qid,
+            qid IS NULL AS is_new FROM known ORDER BY qid""",
+)  # fmt: skip
 DAY_QIDS = Sql(f"""
-    SELECT m.qid AS qid FROM {parquet("rows")} r JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = r.{ROW}
-    LEFT JOIN {parquet("qid_map")} m ON m.feed_session = s.feed_session ORDER BY r.{ROW}""")
+    SELECT n.qid AS qid FROM {parquet("rows")} r JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = r.{ROW}
+    LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 _PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
@@ -90,19 +93,28 @@ class QidMap:
         """
         files = {name: [path] for name, path in artifacts.items()}
         with self._lock(), self._ducks.lease() as duck:
-            new = duck.table(NEW_QIDS, self._with_map(files))
-            if new.num_rows:
-                self._grow(duck, new, lineage)
-            return {**duck.copy(DAY_QIDS, self._with_map(files), out), "new_sessions": new.num_rows}
+            numbered = duck.table(DAY_SESSIONS, self._with_map(files))
+            added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
+            if added.num_rows:
+                self._grow(duck, added, lineage)
+            counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
+            return {**counts, "new_sessions": added.num_rows}
 
     def _grow(self, duck: Duck, added: Any, lineage: str) -> None:
-        grown = self._scratch.path(".parquet")
-        bindings = self._with_map({})
-        duck.copy(GROWN_MAP, Bindings(bindings.files, {**bindings.tables, "added": added}), grown)
+        """Puts rows below those of the map, which are copied as they lie."""
+        more, grown = self._scratch.path(".parquet"), self._scratch.path(".parquet")
+        write_parquet(more, added.schema, [added])
+        try:
+            stack([self.path, more] if self.path.exists() else [more], grown)
+        except ValueError:  # a map that another tool wrote
+            ours = self._scratch.path(".parquet")
+            duck.copy(Sql(f"SELECT feed_session, qid FROM {parquet('qid_map')} ORDER BY qid"), self._with_map({}), ours)
+            stack([ours, more], grown)
         content = digest.of_file(grown)
         before = self._digests.of(self.path)[0] if self.path.exists() else ""
         self._remember(lineage, before, content)  # first: a crash leaves one of the two
         move_file(grown, self.path)
+        self._digests.note(self.path, content)
         self._remember(lineage, content)
 
     def _remember(self, lineage: str, content: str, next_content: str = "") -> str:

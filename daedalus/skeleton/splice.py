@@ -54,8 +54,7 @@ class Spliced:
                 if last - first < min(ROWS_PER_GROUP, self.rows - group * ROWS_PER_GROUP):
                     columns, group = self._cut(pieces, group, first, last), 0
                 groups.append(_copy_group(out, columns, group, len(groups)))
-            footer = write_struct(self._footer(groups, end - begin))
-            out.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+            _end(out, self._footer(groups, end - begin))
 
     def _cut(self, pieces: ExitStack, group: int, first: int, last: int) -> list[tuple[str, _Source]]:
         """The columns with rows `first` to `last` of a row group alone in new files, in memory."""
@@ -85,6 +84,29 @@ class Spliced:
             _CREATED_BY: some.get(_CREATED_BY, (BINARY, b"")),
             _ORDERS: (LIST, (STRUCT, [{1: (STRUCT, {})}] * leaves)),  # each by its type's own order
         }
+
+
+def stack(files: Sequence[Path], out: Path) -> None:
+    """Writes the row groups of files with the same columns one below the other.
+
+    Raises ValueError when the columns differ.
+    """
+    with ExitStack() as stack, out.open("wb") as written:
+        sources = [_Source(stack.enter_context(path.open("rb"))) for path in files]
+        if any(source.schema != sources[0].schema for source in sources):
+            raise ValueError("files with other columns")
+        written.write(_MAGIC)
+        groups: list[Struct] = []
+        for source in sources:
+            columns = [(name, source) for name in source.schema]
+            groups += [_copy_group(written, columns, i, len(groups) + i) for i in range(len(source.groups))]
+        footer = {**sources[0].footer, _ROWS: (I64, sum(s.rows for s in sources)), _GROUPS: (LIST, (STRUCT, groups))}
+        _end(written, footer)
+
+
+def _end(out: BinaryIO, footer: Struct) -> None:
+    data = write_struct(footer)
+    out.write(data + len(data).to_bytes(4, "little") + _MAGIC)
 
 
 class _Source:

@@ -40,7 +40,7 @@ class Action:
 
     `run(upstream paths by action name, staged output path)` writes the output and returns row counts.
     `after` orders without being an ingredient; `guards` must also have
-    gone well. `cores` are those that it keeps busy. `verify` is called after the run; it raises when an
+    gone well. `verify` is called after the run; it raises when an
     input file changed meanwhile. `describe(upstream paths)` is what runs, as text that can be run by hand.
     """
 
@@ -53,7 +53,6 @@ class Action:
     shelf: Shelf
     after: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
-    cores: int = 1
     verify: Callable[[], None] = field(default=lambda: None)
     describe: Callable[[Mapping[str, Path]], str] = field(default=lambda upstream: "")
 

@@ -92,7 +92,7 @@ class Walk:
         *,
         locks: KeyLocks | None = None,
         code: Callable[[], str] = lambda: "",
-        cores: int = 1,
+        workers: int = 1,
         force: bool = False,
         progress: Progress | None = None,
         day_done: Callable[[str, list[Outcome]], None] = lambda day, outcomes: None,
@@ -100,8 +100,7 @@ class Walk:
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
-        self._cores, self._progress = cores, progress or Progress()
-        self._busy = 0  # cores
+        self._workers, self._progress = workers, progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
@@ -119,7 +118,7 @@ class Walk:
         """
         self._closes = {name: day for day, name in closing.items()}
         self._progress.begin(sorted(closing), self._count)
-        pool = ThreadPoolExecutor(self._cores, thread_name_prefix="daeda")
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="daeda")
         try:
             while self._schedule or self._running or self._elsewhere:
                 self._advance(pool)
@@ -137,12 +136,12 @@ class Walk:
     def _advance(self, pool: ThreadPoolExecutor) -> None:
         waiting, self._elsewhere = self._elsewhere, []
         for action in waiting:
-            if self._fits(action.cores):
+            if len(self._running) < self._workers:
                 self._begin(pool, action)
             else:
                 self._elsewhere.append(action)
-        while ready := self._schedule.pop(self._fits):
-            self._begin(pool, ready)
+        while self._schedule and len(self._running) < self._workers:
+            self._begin(pool, self._schedule.pop())
         if self._running:
             done, _ = wait(self._running, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda f: self._schedule.place(self._running[f][0].name)):
@@ -172,11 +171,6 @@ class Walk:
         self._progress.started(action.name)
         above = {name: self._schedule.action(name) for name in action.upstream}
         self._running[pool.submit(_run, action, digests, above)] = (action, found)
-        self._busy += action.cores
-
-    def _fits(self, cores: int) -> bool:
-        """Whether so many cores are free; an action that wants more than there are runs alone."""
-        return not self._busy or self._busy + cores <= self._cores
 
     def _rows_in(self, action: Action) -> int:
         return sum(rows_out(self.outcomes[name].counts) for name in action.upstream)
@@ -191,7 +185,6 @@ class Walk:
 
     def _collect(self, future: Future) -> None:
         action, found = self._running.pop(future)
-        self._busy -= action.cores
         try:
             artifact, size, counts, seconds = future.result()
             same = found.previous is not None and found.previous.artifact == artifact

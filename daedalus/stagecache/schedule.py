@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from daedalus.stagecache.action import Action
 
@@ -21,30 +21,22 @@ class Schedule:
             self._missing[action.name] = len(needs)
             for name in needs:
                 self._needed_by[name].append(action.name)
-        self._ready: dict[int, list[int]] = {}  # by the cores that they keep busy, for `pop` to look at few
-        for name, missing in self._missing.items():
-            if not missing:
-                self._push(name)
-
-    def _push(self, name: str) -> None:
-        index = self._index[name]
-        heapq.heappush(self._ready.setdefault(self._actions[index].cores, []), index)
+        self._ready = [self._index[name] for name, missing in self._missing.items() if not missing]
+        heapq.heapify(self._ready)
 
     def __bool__(self) -> bool:
         """Whether any action is ready now."""
-        return any(self._ready.values())
+        return bool(self._ready)
 
-    def pop(self, fits: Callable[[int], bool] = lambda cores: True) -> Action | None:
-        """The first ready action whose cores fit; None when none does."""
-        heaps = [heap for cores, heap in self._ready.items() if heap and fits(cores)]
-        return self._actions[heapq.heappop(min(heaps))] if heaps else None
+    def pop(self) -> Action:
+        return self._actions[heapq.heappop(self._ready)]
 
     def ended(self, name: str) -> None:
         """Makes ready what waited for this one alone."""
         for above in self._needed_by[name]:
             self._missing[above] -= 1
             if not self._missing[above]:
-                self._push(above)
+                heapq.heappush(self._ready, self._index[above])
 
     def place(self, name: str) -> int:
         return self._index[name]
