@@ -62,7 +62,7 @@ class Faults:
         self.at, self.mode, self.calls, self.dead = at, mode, 0, False
         for owner, name in (
             (os, "replace"), (os, "rename"), (os, "fsync"), (durable, "_exchange"),
-            (Traces, "record"), (Traces, "finish_day"), (Traces, "start_run"), (Traces, "finish_run"),
+            (Traces, "record"), (Traces, "finish_days"), (Traces, "start_run"), (Traces, "finish_run"),
         ):  # fmt: skip
             monkeypatch.setattr(owner, name, self.wrap(name, getattr(owner, name)))
         monkeypatch.setattr(shutil, "rmtree", self.unless_dead(shutil.rmtree))

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from daedalus.days import Day
 from daedalus.pipelines.compare import how_they_differ
+from daedalus.pipelines.unchanged import Stands, days_that_stand
 from daedalus.pipelines.workspace import Settings, Workspace, opened
+from daedalus.skeleton.inputs import list_inputs
 from daedalus.skeleton.publish import Partitions
 from daedalus.stagecache.action import Cause
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
+from daedalus.stagecache.standing import KeptFile
 
 _SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
 
@@ -22,22 +25,41 @@ _SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
 def cache_status(settings: Settings) -> dict:
     """Every day of the config's range: fresh, stale, missing or empty, and each step's state."""
     with opened(settings) as workspace:
-        span = workspace.range(None)
-        graph = workspace.graph(list(span), reconcile=False)
-        verdicts = make_plan(graph.actions, workspace.traces)
-        sizes = {artifact: path.stat().st_size for artifact, path in workspace.store.artifacts()}
-        needed = _needed(verdicts) | _last_complete(workspace)
+        span, listing = list(workspace.range(None)), list_inputs(workspace.config)
+        present = workspace.with_rows(listing, span)
+        stands = days_that_stand(workspace, listing, present)
+        standing = [f for f in workspace.standing.files() if f.day in stands.days or f.day in stands.read]
+        verdicts: list[Verdict] = []
+        if len(stands.days) < len(present):
+            skip = frozenset(Day.fromisoformat(day) for day in stands.days)
+            graph = workspace.graph(span, reconcile=False, skip=skip, listing=listing)
+            verdicts = make_plan(graph.actions, workspace.traces)
+        sizes = workspace.store.sizes()
+        needed = _needed(verdicts) | _last_complete(workspace) | {Path(file.path).stem for file in standing}
+        walked = [str(day) for day in present if str(day) not in stands.days]
+        days = [*_day_states(verdicts, walked), *_standing_days(stands, standing)]
+        days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
         return {
             "cache_root": str(workspace.cache_root),
             "artifacts": len(sizes),
             "bytes": sum(sizes.values()),
-            "days": _day_states(verdicts, [str(d) for d in graph.days], [str(d) for d in graph.empty]),
+            "days": sorted(days, key=lambda row: row["day"]),
             "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in needed),
-            "steps": _by_step(verdicts),
+            "steps": _by_step(verdicts, standing),
         }
 
 
-def _day_states(verdicts: list[Verdict], days: Iterable[str], empty: Iterable[str]) -> list[dict]:
+def _standing_days(stands: Stands, files: Iterable[KeptFile]) -> list[dict]:
+    """The rows of days that nobody touched."""
+    steps: dict[str, dict[str, str]] = {day: {} for day in stands.days}
+    for file in files:
+        if file.day in steps:
+            steps[file.day][file.name.partition("@")[0]] = HIT
+    state = {day: "empty" if summary["empty"] else "fresh" for day, summary in stands.days.items()}
+    return [{"day": day, "state": state[day], "steps": steps[day]} for day in stands.days]
+
+
+def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
     by_name = {verdict.action.name: verdict for verdict in verdicts}
     fresh: dict[str, bool] = {}
     for verdict in verdicts:  # upstream stands first
@@ -45,21 +67,21 @@ def _day_states(verdicts: list[Verdict], days: Iterable[str], empty: Iterable[st
     of_day: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         of_day[verdict.action.day or ""].append(verdict)
-    found: list[dict] = [{"day": day, "state": "empty", "steps": {}} for day in empty]
+    found: list[dict] = []
     for day in days:
         chunk = by_name[f"chunk@{day}"]
         state = "fresh" if fresh[chunk.action.name] else "stale" if chunk.trace else "missing"
         if state == "fresh" and chunk.trace and chunk.trace.counts.get("empty"):
             state = "empty"
         found.append({"day": day, "state": state, "steps": {_kind(v): v.state for v in of_day[day]}})
-    return sorted(found, key=lambda row: row["day"])
+    return found
 
 
 def _kind(verdict: Verdict) -> str:
     return verdict.action.name.partition("@")[0]
 
 
-def _by_step(verdicts: Iterable[Verdict]) -> dict[str, dict]:
+def _by_step(verdicts: Iterable[Verdict], standing: Iterable[KeptFile]) -> dict[str, dict]:
     """For each step: bytes, how many would run or may, and the commonest cause in one word."""
     found: dict[str, dict] = {}
     causes: dict[str, Counter[str]] = defaultdict(Counter)
@@ -71,6 +93,15 @@ def _by_step(verdicts: Iterable[Verdict]) -> dict[str, dict]:
             causes[verdict.action.step].update(_root_kinds(verdict.why))
         elif verdict.state == MAYBE:
             causes[verdict.action.step]["upstream"] += 0
+    seen = {verdict.action.name for verdict in verdicts}
+    for file in standing:
+        if file.name in seen and not file.path.endswith(".parquet"):
+            continue  # a partition's folder
+        step = file.name.partition("@")[0].partition(":")[0]
+        row = found.setdefault(step, {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""})
+        row["bytes"] += max(file.stat[0], 0) if file.path.endswith(".parquet") else 0
+        row[HIT] += file.name not in seen
+        seen.add(file.name)
     for step, counted in causes.items():
         found[step]["why"] = counted.most_common(1)[0][0]
     return found
@@ -207,7 +238,7 @@ def cache_gc(
     with opened(settings) as workspace, workspace.alone():
         graph = workspace.graph(list(workspace.range(None)), reconcile=False)
         keep = _needed(make_plan(graph.actions, workspace.traces)) | _last_complete(workspace)
-        sizes = {artifact: path.stat().st_size for artifact, path in workspace.store.artifacts()}
+        sizes = workspace.store.sizes()
         candidates = _candidates(workspace, sizes, keep, older_than_days)
         total, removed, freed = sum(sizes.values()), [], 0
         for artifact in candidates:

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.pipelines.unchanged import days_that_stand
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
+from daedalus.skeleton.inputs import Listing, list_inputs
+from daedalus.skeleton.pipeline import STEPS
 from daedalus.stagecache.action import Cause
 from daedalus.stagecache.execute import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
-from daedalus.stagecache.trace import Traces
+from daedalus.stagecache.trace import Trace, Traces
 
 _FUNNEL = {
     "spine": ("spine", "spine"),
@@ -36,20 +39,36 @@ def explain_day(settings: Settings, text: str) -> dict:
     target = one_day(text, "daeda explain day")
     day = str(target)
     with opened(settings) as workspace:
-        graph, verdicts = planned(workspace, target)
+        listing = list_inputs(workspace.config)
+        if days_that_stand(workspace, listing, [target]).days:
+            return _standing_day(workspace, day)
+        graph, verdicts = planned(workspace, target, listing)
         causes = Causes(verdicts, workspace.traces, graph)
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
         return {
             "day": day,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
-            "funnel": _funnel(verdicts, day),
+            "funnel": _funnel({name: verdict.trace for name, verdict in verdicts.items()}, day),
             "causes": causes.roots(),
         }
 
 
-def planned(workspace: Workspace, day: Day) -> tuple[Graph, dict[str, Verdict]]:
+def _standing_day(workspace: Workspace, day: str) -> dict:
+    """A day that nobody touched, out of the traces of its steps."""
+    names = {file.name for file in workspace.standing.files([day, ""]) if file.name != "qid_map"}
+    traces = {name: workspace.traces.latest(name) for name in names}
+    order = sorted(names, key=lambda name: (STEPS.index(name.partition("@")[0].partition(":")[0]), name))
+    steps = []
+    for name in order:
+        if trace := traces[name]:
+            rows_in = trace.counts.get("rows_in") or trace.counts.get("read")
+            steps.append(_row(name, day, HIT, trace.key, rows_in, trace, []))
+    return {"day": day, "steps": steps, "funnel": _funnel(traces, day), "causes": []}
+
+
+def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
     """The graph of one day, and what a run now would do with each of its actions."""
-    graph = workspace.graph([day], reconcile=False)
+    graph = workspace.graph([day], reconcile=False, listing=listing)
     return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
 
 
@@ -137,25 +156,30 @@ def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day
     rows_in = sum(rows_out(found.counts) for found in above) if action.upstream else None
     if rows_in is None and trace:
         rows_in = trace.counts.get("read")
+    why = causes.of(verdict) if verdict.state != HIT else []
+    return _row(action.name, day, verdict.state, verdict.key, rows_in, trace, why)
+
+
+def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: Trace | None, why: list[dict]) -> dict:
     return {
-        "step": action.name.removesuffix(f"@{day}"),
-        "state": verdict.state,
-        "key": verdict.key,
+        "step": name.removesuffix(f"@{day}"),
+        "state": state,
+        "key": key,
         "rows_in": rows_in,
         "rows_out": rows_out(trace.counts) if trace else None,
         "seconds": round(trace.seconds, 4) if trace else None,
         "bytes": trace.bytes if trace else None,
-        "why": causes.of(verdict) if verdict.state != HIT else [],
+        "why": why,
     }
 
 
-def _funnel(verdicts: Mapping[str, Verdict], day: str) -> list[dict]:
+def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
     """Rows of the target day that are left after each step, as far as it was ever computed."""
     rows = []
     for label, (step, count) in _FUNNEL.items():
-        verdict = verdicts.get(f"{step}@{day}")
-        if verdict and verdict.trace and count in verdict.trace.counts:
-            rows.append({"step": label, "rows": verdict.trace.counts[count]})
+        trace = traces.get(f"{step}@{day}")
+        if trace and count in trace.counts:
+            rows.append({"step": label, "rows": trace.counts[count]})
     return rows
 
 

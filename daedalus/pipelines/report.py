@@ -11,6 +11,8 @@ from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.execute import BLOCKED, FAILED, HIT, STATES, UNCHANGED, Outcome
 
+TILE_STEPS = ("spine", "coverage", "enrich", "history")  # of a feed day, read by other days too
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -75,15 +77,18 @@ def report_run(
     span: DayRange,
     outcomes: Mapping[str, Outcome],
     trusted: Mapping[str, dict],
+    read: Mapping[str, dict],
     *,
     days: Iterable[str],
     empty: Iterable[str],
     written: set[str],
 ) -> RunReport:
-    """Sums up a walk. `trusted` are the days that `--resume` took over, with their summaries."""
+    """Sums up a walk. `trusted` are the days that were not walked, with their summaries; `read` what they read."""
     report = RunReport(span)
     tally = Counter(outcome.state for outcome in outcomes.values())
-    tally["hit"] += sum(summary["steps"] for summary in trusted.values())
+    walked = Counter(outcome.day or "" for outcome in outcomes.values())
+    tally[HIT] += sum(max(summary["steps"] - walked[day], 0) for day, summary in trusted.items())
+    tally[HIT] += sum(max(summary["tiles"] - walked[day], 0) for day, summary in read.items())
     report.steps = {state: tally[state] for state in STATES}
     chunks = {day: outcomes[f"chunk@{day}"] for day in days}
     found_empty = [day for day, chunk in chunks.items() if chunk.good and chunk.counts.get("empty")]
@@ -101,7 +106,7 @@ def report_run(
         "written": len(written & set(published)),
         "kept": len(set(published) - written) + len(kept_before),
     }
-    report.rows = _rows(outcomes, trusted, chunks.values())
+    report.rows = _rows(outcomes, {**read, **trusted}, trusted, chunks.values())
     report.failures = [
         Failure(outcome.day or "", outcome.name.partition("@")[0], outcome.error)
         for outcome in outcomes.values()
@@ -110,17 +115,22 @@ def report_run(
     return report
 
 
-def _rows(outcomes: Mapping[str, Outcome], trusted: Mapping[str, dict], chunks: Iterable[Outcome]) -> dict[str, int]:
+def _rows(
+    outcomes: Mapping[str, Outcome],
+    known: Mapping[str, dict],
+    trusted: Mapping[str, dict],
+    chunks: Iterable[Outcome],
+) -> dict[str, int]:
     """Feed rows of every partition in the range's windows, each counted once, and the rows of the output."""
     rows: Counter[str] = Counter()
     seen = {outcome.day for outcome in outcomes.values() if outcome.step == "spine"}
     for outcome in outcomes.values():
         if outcome.step == "spine":
             rows.update({key: outcome.counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")})
-    for day, summary in trusted.items():
-        rows["written"] += summary["written"]
+    for day, summary in known.items():
         if day not in seen:
             rows.update(summary["rows"])
+    rows["written"] += sum(summary["written"] for summary in trusted.values())
     rows["written"] += sum(chunk.counts.get("written", 0) for chunk in chunks if chunk.good)
     return {key: rows[key] for key in ("read", "null_keys", "duplicates", "strays", "written")}
 
@@ -131,15 +141,20 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
     chunk = next((outcome for outcome in found if outcome.step == "chunk"), None)
     if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
         return None
-    spine = next(outcome for outcome in found if outcome.step == "spine")
-    rows = {key: spine.counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")}
     return {
         "steps": len(found),
+        "tiles": sum(outcome.step in TILE_STEPS for outcome in found),
         "written": chunk.counts.get("written", 0),
         "empty": bool(chunk.counts.get("empty")),
         "chunk": chunk.key,
-        "rows": rows,
+        "rows": spine_rows(found),
     }
+
+
+def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Rows of a feed day's own partition, by what became of them."""
+    counts = next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {})
+    return {key: counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")}
 
 
 def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:

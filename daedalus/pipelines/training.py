@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
@@ -14,7 +15,9 @@ from daedalus.errors import DaedalusError
 from daedalus.pipelines.diff import ChangeNotes
 from daedalus.pipelines.planning import plan_report
 from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
+from daedalus.pipelines.unchanged import NOTHING, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
+from daedalus.skeleton.inputs import Listing, list_inputs
 from daedalus.stagecache.execute import Interrupted, Outcome, OutOfSpace, Walk
 from daedalus.stagecache.progress import Progress
 
@@ -67,43 +70,69 @@ class _Run:
         self._progress, self._model = progress, model
 
     def plan(self, range: str | None, force: bool) -> RunReport:
-        span = self._workspace.range(range)
-        graph = self._workspace.graph(list(span), reconcile=False)
-        return plan_report(RunReport(span), graph, self._workspace.traces, force)
+        workspace, span = self._workspace, self._workspace.range(range)
+        listing = list_inputs(workspace.config)
+        stands = self._standing(listing, span, force)
+        graph = workspace.graph(list(span), reconcile=False, skip=_days(stands.days), listing=listing)
+        return plan_report(RunReport(span), graph, workspace.traces, stands, force)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace, traces = self._workspace, self._workspace.traces
         span = workspace.range(range)
-        trusted: dict[str, dict] = {}
-        if resume:
-            trusted = self._take_up(span)
-        skip = frozenset(Day.fromisoformat(day) for day in trusted)
-        graph = workspace.graph(list(span), reconcile=True, skip=skip)
+        taken = self._take_up(span) if resume else {}
+        listing = list_inputs(workspace.config)
+        stands = self._standing(listing, span, force)
+        trusted = {**stands.days, **taken}
         run = uuid.uuid4().hex
+        if self._nothing_to_do(listing, span, stands):
+            report = report_run(
+                span, {}, stands.days, stands.read, days=[], empty=self._empty(listing, span), written=set()
+            )
+            self._begin(run, span, force, trusted)
+            self._finish(run, span, failed=False)
+            return report
+        graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(traces, run)
-        traces.start_run(run, self._request(span, force))
-        for day, summary in trusted.items():
-            traces.finish_day(run, day, summary)
+        self._begin(run, span, force, trusted)
         outcomes = self._walk(run, graph, force)
         for gone in graph.empty:
             workspace.partitions.remove(str(gone))
         workspace.qids.settle()
         report = report_run(
-            span, outcomes, trusted, days=[str(d) for d in graph.days], empty=[str(d) for d in graph.empty],
-            written=workspace.partitions.written,
+            span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
+            empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
         )  # fmt: skip
         report.notes = [*changes.summary(), *cutoff_note(graph.actions, outcomes), *prediction_note(outcomes)]
+        remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
-        if not report.failures and not trusted:
+        if not report.failures and not taken:
             self._remember_complete(outcomes)
         return report
+
+    def _standing(self, listing: Listing, span: DayRange, force: bool) -> Stands:
+        present = self._workspace.with_rows(listing, span)
+        return NOTHING if force else days_that_stand(self._workspace, listing, present)
+
+    def _nothing_to_do(self, listing: Listing, span: DayRange, stands: Stands) -> bool:
+        """Whether every day with feed rows stands, and no other has a partition."""
+        if len(stands.days) < len(self._workspace.with_rows(listing, span)) or not stands.days:
+            return False
+        return not any(self._workspace.partitions.path(f"chunk@{day}").exists() for day in self._empty(listing, span))
+
+    def _empty(self, listing: Listing, span: DayRange) -> list[str]:
+        present = set(self._workspace.with_rows(listing, span))
+        return [str(day) for day in span if day not in present]
+
+    def _begin(self, run: str, span: DayRange, force: bool, trusted: Mapping[str, dict]) -> None:
+        self._workspace.traces.start_run(run, self._request(span, force))
+        self._workspace.traces.finish_days(run, trusted)
 
     def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
         traces = self._workspace.traces
 
         def day_done(day: str, outcomes: Sequence[Outcome]) -> None:
             if summary := day_summary(outcomes):
-                traces.finish_day(run, day, summary)
+                traces.finish_days(run, {day: summary})
 
         @cache
         def code() -> str:
@@ -137,6 +166,7 @@ class _Run:
         traces = self._workspace.traces
         if any(outcome.ran for outcome in outcomes.values()) or traces.fact("last complete run") is None:
             artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != "chunk"}
+            artifacts |= {Path(file.path).stem for file in self._workspace.standing.files() if file.name != "qid_map"}
             traces.remember_fact("last complete run", sorted(artifacts))
 
     def _finish(self, run: str, span: DayRange, *, failed: bool) -> None:
@@ -169,3 +199,7 @@ class _Run:
         trusted = {day: summary for day, summary in finished.items() if Day.fromisoformat(day) in span}
         self._progress.say(f"resuming {request['range']}: {len(trusted)} of {len(span)} days were finished")
         return trusted
+
+
+def _days(names: Iterable[str]) -> frozenset[Day]:
+    return frozenset(Day.fromisoformat(name) for name in names)

@@ -5,32 +5,32 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import daedalus
 from daedalus import digest
 from daedalus.config import Config, load_config
-from daedalus.config.columns import referenced_views
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.columns import check_types
 from daedalus.skeleton.defaults import check_defaults, check_engine
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.graph import Sources
-from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, look_at_view
+from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
 from daedalus.skeleton.pipeline import Pipeline
-from daedalus.skeleton.pool import newest_manifest
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action
+from daedalus.stagecache.execute import Outcome
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.fingerprint import Fingerprint, of_packages, of_python
 from daedalus.stagecache.locks import KeyLocks
+from daedalus.stagecache.standing import GONE, KeptFile, Standing, Stat, stat_of
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
@@ -67,6 +67,13 @@ class Graph:
     empty: list[Day]
     feed: Feed
     texts: dict[str, str]  # what code digests are digests of
+    listing: Listing
+    session_range: set[Day]  # the days whose partitions decide whether there are qids
+    witness: Day | None  # the first of them that has sessions
+
+    @property
+    def sessions(self) -> bool:
+        return self.witness is not None
 
 
 class Workspace:
@@ -122,27 +129,35 @@ class Workspace:
         runtime = self.config.runtime
         return DayRange(parse_range(str(runtime.feed_start)).first, parse_range(str(runtime.feed_end)).last)
 
-    def graph(self, days: Sequence[Day], *, reconcile: bool, skip: frozenset[Day] = frozenset()) -> Graph:
+    def graph(
+        self,
+        days: Sequence[Day],
+        *,
+        reconcile: bool,
+        skip: frozenset[Day] = frozenset(),
+        listing: Listing | None = None,
+    ) -> Graph:
         """Looks at all inputs of `days` and builds their actions, but for the target days in `skip`.
 
         With `reconcile` a qid map that is not ours is brought in line with the partitions.
         Raises DaedalusError (exit 2) for inputs that no day can do without.
         """
-        folder, inputs = FeedFolder(self.config), Inputs(self.digests, self.traces)
-        spine = self.config.runtime.spine
-        views = {name: look_at_view(inputs, self.config, name) for name in referenced_views(self.config)}
+        listing = listing or list_inputs(self.config)
+        folder, inputs = listing.feed, Inputs(self.digests, self.traces)
+        views = {name: look_at_view(inputs, self.config, name, paths) for name, paths in listing.views.items()}
         check_types(self.config, views)
         check_engine(self.config, self.ducks, self.traces)
         check_defaults(self.config, self.ducks, self.traces)
         wanted = [day for day in days if day not in skip]
         feed = folder.look(inputs, self._feed_days(folder, wanted))
         _refuse_all_bad(feed)
-        sources = Sources(feed, sorted(folder.days), views, self._pool(inputs))
-        present = [d for d in wanted if any(d + i * ONE_DAY in folder.days for i in range(spine.lateness_days + 1))]
+        sources = Sources(feed, sorted(folder.days), views, _pool(inputs, listing))
+        present = self.with_rows(listing, wanted)
         if reconcile:
             self.prepare()
         lineage = None
-        if self._has_sessions(folder, feed, inputs, days):
+        witness = self._with_sessions(folder, feed, inputs, days)
+        if witness:
             lineage = self.qids.lineage(reconcile=reconcile)
         pipeline = Pipeline(
             self.config, sources, self.store, self.ducks,
@@ -150,7 +165,45 @@ class Workspace:
             fingerprint=partial(remembered_fingerprint, self.traces),
         )  # fmt: skip
         actions = pipeline.build(present)
-        return Graph(actions, present, [day for day in wanted if day not in set(present)], feed, pipeline.texts)
+        empty = [day for day in wanted if day not in set(present)]
+        return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness)
+
+    def with_rows(self, listing: Listing, days: Iterable[Day]) -> list[Day]:
+        """Those days for which there is a partition that may hold rows of theirs."""
+        late = range(self.config.runtime.spine.lateness_days + 1)
+        return [day for day in days if any(day + i * ONE_DAY in listing.feed.days for i in late)]
+
+    def session_range(self, days: Iterable[Day]) -> set[Day]:
+        """The days of the range, the run's or the config's; there are qids if a partition of theirs has sessions."""
+        return set(self.range(None)) | set(days)
+
+    @cached_property
+    def code(self) -> str:
+        return code_stamp()
+
+    @cached_property
+    def standing(self) -> Standing:
+        return Standing(self.traces, str(self.output_root))
+
+    def settled(self, path: str) -> Stat | None:
+        """What `stat` says of a file whose digest is known for good under it."""
+        stamp = self.digests.settled(path)
+        return stamp.values if stamp else None
+
+    def kept_files(self, outcome: Outcome) -> list[KeptFile | None]:
+        """The files that an action left; None for one that may have changed unseen."""
+        day = outcome.day or ""
+        if outcome.step != "chunk":
+            paths = [str(self.store.path(outcome.name, outcome.artifact))]
+        else:
+            folder = str(self.partitions.path(outcome.name))
+            if not os.path.isdir(folder):
+                return [KeptFile(outcome.name, day, folder, GONE)]
+            paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name.endswith(".parquet")]
+        found = [KeptFile(outcome.name, day, path, stat) if (stat := self.settled(path)) else None for path in paths]
+        if outcome.step == "chunk":
+            found.append(KeptFile(outcome.name, day, folder, stat_of(folder)))
+        return found
 
     def _feed_days(self, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:
         """Partitions that the days read: their windows, what may come late, and all of the past for history."""
@@ -163,22 +216,14 @@ class Workspace:
         last = days[-1] + spine.lateness_days * ONE_DAY
         return [day for day in sorted(folder.days) if first <= day <= last]
 
-    def _has_sessions(self, folder: FeedFolder, feed: Feed, inputs: Inputs, days: Sequence[Day]) -> bool:
-        """Whether any feed partition of the range, the run's or the config's, has feed_session."""
-        configured = set(self.range(None)) | set(days)
-        if feed.has_sessions([day for day in feed.partitions if day in configured]):
-            return True
-        rest = [day for day in folder.days if day in configured and day not in feed.partitions]
-        return folder.look(inputs, rest).has_sessions(rest)
-
-    def _pool(self, inputs: Inputs) -> str | None:
-        coverage = self.config.runtime.embedding_coverage_filter
-        if not coverage.enabled:
-            return None
-        where = self.config.where("training/runtime.yaml", "embedding_coverage_filter")
-        manifest = newest_manifest(coverage.uri, coverage.table, where)
-        content, _ = inputs.digest(manifest)
-        return digest.of_json([manifest.name, content])
+    def _with_sessions(self, folder: FeedFolder, feed: Feed, inputs: Inputs, days: Sequence[Day]) -> Day | None:
+        """The first feed partition looked at of the range, the run's or the config's, that has feed_session."""
+        configured = self.session_range(days)
+        found = feed.with_sessions([day for day in feed.partitions if day in configured])
+        if found is None:
+            rest = [day for day in folder.days if day in configured and day not in feed.partitions]
+            found = folder.look(inputs, rest).with_sessions(rest)
+        return found
 
     def close(self) -> None:
         self.ducks.close()
@@ -187,6 +232,13 @@ class Workspace:
         for scratch in self._scratches:
             scratch.close()
         self.traces.close()
+
+
+def _pool(inputs: Inputs, listing: Listing) -> str | None:
+    if listing.pool is None:
+        return None
+    content, _ = inputs.digest(listing.pool)
+    return digest.of_json([listing.pool.name, content])
 
 
 def code_version(traces: Traces) -> str:

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daedalus.config import CATALOG, Config
-from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config import CATALOG, RUNTIME, Config
+from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS, referenced_views
 from daedalus.config.schema import View
 from daedalus.days import ONE_DAY, Day
 from daedalus.errors import DaedalusError, DayError
+from daedalus.skeleton.pool import newest_manifest
 from daedalus.skeleton.ports import Digests, Facts
 from daedalus.skeleton.spine import CODES
 from daedalus.skeleton.types import canonical, fits, is_integer, is_time, type_name, widen
@@ -122,8 +123,9 @@ class Feed:
         late = [day + i * ONE_DAY for i in range(lateness_days + 1)]
         return [(file, partition == day) for partition in late for file in self.partitions.get(partition, ())]
 
-    def has_sessions(self, days: Sequence[Day]) -> bool:
-        return any("feed_session" in file.schema for day in days for file in self.partitions.get(day, ()))
+    def with_sessions(self, days: Sequence[Day]) -> Day | None:
+        """The first of these partitions that has feed_session."""
+        return next((d for d in days for file in self.partitions.get(d, ()) if "feed_session" in file.schema), None)
 
 
 class FeedFolder:
@@ -199,6 +201,26 @@ def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
             )
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What files there are to read, by name alone."""
+
+    feed: FeedFolder
+    views: Mapping[str, list[str]]
+    pool: Path | None  # the newest Lance manifest
+
+
+def list_inputs(config: Config) -> Listing:
+    """Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
+    feed = FeedFolder(config)
+    views = {name: list_view(config, name) for name in referenced_views(config)}
+    coverage, pool = config.runtime.embedding_coverage_filter, None
+    if coverage.enabled:
+        where = config.where(RUNTIME, "embedding_coverage_filter")
+        pool = newest_manifest(coverage.uri, coverage.table, where)
+    return Listing(feed, views, pool)
+
+
 # Views
 
 
@@ -226,18 +248,25 @@ def group_by_schema(
     return [(dict(schema), files) for schema, files in groups.items()]
 
 
-def look_at_view(inputs: Inputs, config: Config, name: str) -> ViewInput:
-    """Raises DaedalusError (exit 2) when the view's files are missing, unreadable or of the wrong types."""
+def list_view(config: Config, name: str) -> list[str]:
+    """The view's files, in path order. Raises DaedalusError (exit 2) when there are none."""
+    view = config.catalog.views[name]
+    paths = [path for path in sorted(glob.glob(_pattern(view), recursive=True)) if os.path.isfile(path)]
+    if not paths:
+        where, found = config.where(CATALOG, f"views.{name}.source"), f"no file at {view.source}"
+        raise DaedalusError(f"the view {name} has no files", where=where, found=found, expected="parquet files")
+    return paths
+
+
+def _pattern(view: View) -> str:
+    return f"{view.source.rstrip('/')}/*.parquet" if os.path.isdir(view.source) else view.source
+
+
+def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]) -> ViewInput:
+    """Raises DaedalusError (exit 2) when the view's files are unreadable or of the wrong types."""
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
-    source = f"{view.source.rstrip('/')}/*.parquet" if os.path.isdir(view.source) else view.source
-    paths = [path for path in sorted(glob.glob(source, recursive=True)) if os.path.isfile(path)]
-    if not paths:
-        found = f"no file at {view.source}"
-        raise DaedalusError(
-            f"the view {name} has no files", where=f"{where}.source", found=found, expected="parquet files"
-        )
-    root = _fixed_prefix(source)
+    root = _fixed_prefix(_pattern(view))
     wanted = [view.entity, view.timestamp_field, *view.features]
     files = [inputs.look(p, os.path.relpath(p, root), partial(_check_view_file, wanted)) for p in paths]
     for file in files:

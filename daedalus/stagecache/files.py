@@ -7,6 +7,7 @@ the same stamps, so a file that young is hashed again the next time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -33,11 +34,19 @@ class Stamp:
         stat = os.stat(path)
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
+    @property
+    def values(self) -> tuple[int, int, int, int]:
+        """Size, mtime, ctime and inode."""
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode
+
+    @property
+    def tick(self) -> int:
+        """Nanoseconds in which two writes may leave the same stamp."""
+        return _COARSE_TICK_NS if max(self.mtime_ns, self.ctime_ns) % 1_000_000_000 == 0 else _TICK_NS
+
     def settled(self, looked_ns: int) -> bool:
         """Whether the last write was at least one clock tick before the look."""
-        written = max(self.mtime_ns, self.ctime_ns)
-        tick = _COARSE_TICK_NS if written % 1_000_000_000 == 0 else _TICK_NS
-        return written + tick < looked_ns
+        return max(self.mtime_ns, self.ctime_ns) + self.tick < looked_ns
 
 
 class FileDigests:
@@ -45,6 +54,7 @@ class FileDigests:
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
+        self._own: set[str] = set()  # files that this process wrote, young yet
         self._known: dict[str, tuple[Stamp, int, str]] | None = None
         self.hashed = 0
 
@@ -60,7 +70,33 @@ class FileDigests:
     def note(self, path: Path | str, content: str) -> None:
         """Remembers the digest of a file that this process has just written."""
         name = os.path.abspath(path)
+        self._own.add(name)
         self._remember(name, Stamp.of(name), time.time_ns(), content)
+
+    def settle(self) -> None:
+        """Looks once more at what this process wrote, a clock tick later: who meddled meanwhile shows in the stamp.
+
+        Nobody else writes under those names, so their bytes need not be read again.
+        """
+        known = self._load()
+        young = [name for name in self._own if name in known and known[name][0].tick == _TICK_NS]
+        if young:
+            newest = max(max(known[name][0].mtime_ns, known[name][0].ctime_ns) for name in young)
+            time.sleep(max(newest + 2 * _TICK_NS - time.time_ns(), 0) / 1e9)
+        looked, settled = time.time_ns(), []
+        for name in young:
+            stamp, _, content = known[name]
+            with contextlib.suppress(OSError):
+                if Stamp.of(name) == stamp:
+                    known[name] = (stamp, looked, content)
+                    settled.append((name, *stamp.values, looked, content))
+        self._own.clear()
+        self._traces.remember_files(settled)
+
+    def settled(self, path: Path | str) -> Stamp | None:
+        """The stamp under which a file's digest is known for good; None when it may still change unseen."""
+        known = self._load().get(os.path.abspath(path))
+        return known[0] if known and known[0].settled(known[1]) else None
 
     def forget(self, path: Path | str) -> None:
         """Makes the next look read the file."""
@@ -78,7 +114,7 @@ class FileDigests:
 
     def _remember(self, name: str, stamp: Stamp, looked: int, content: str) -> None:
         self._load()[name] = (stamp, looked, content)
-        self._traces.remember_file(name, (stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.inode, looked, content))
+        self._traces.remember_files([(name, *stamp.values, looked, content)])
 
     def _load(self) -> dict[str, tuple[Stamp, int, str]]:
         if self._known is None:

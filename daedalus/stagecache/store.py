@@ -136,6 +136,14 @@ class Store:
         for path in sorted((self.root / "artifacts").glob("??/*.parquet")):
             yield path.stem, path
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all that is stored, by digest."""
+        found = {}
+        for shelf in (self.root / "artifacts").glob("??"):
+            with os.scandir(shelf) as entries:
+                found.update({e.name[:-8]: e.stat().st_size for e in entries if e.name.endswith(".parquet")})
+        return found
+
     def reread(self, path: Path) -> str:
         """The digest of the bytes that are there now, whatever `stat` says."""
         self._digests.forget(path)

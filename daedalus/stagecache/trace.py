@@ -11,7 +11,8 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ create table if not exists files(path text primary key, size integer, mtime inte
     looked integer, digest text) without rowid;
 create table if not exists facts(key text primary key, value text) without rowid;
 create table if not exists runs(id text primary key, started real, state text, request text) without rowid;
+create table if not exists standing_days(root text, day text, asks text, summary text, primary key(root, day))
+    without rowid;
+create table if not exists standing_files(root text, name text, day text, path text, size integer, mtime integer,
+    ctime integer, inode integer, primary key(root, day, name, path)) without rowid;
 create table if not exists run_days(run text, day text, summary text, primary key(run, day)) without rowid;
 """
 
@@ -73,74 +78,80 @@ class Traces:
         with self._lock:
             self._db.close()
 
-    def _all(self, sql: str, values: Iterable[object] = ()) -> list[tuple]:
+    def rows(self, sql: str, values: Iterable[object] = ()) -> list[tuple]:
         with self._lock:
             return self._db.execute(sql, tuple(values)).fetchall()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        with self._lock, self._db:
+            self._db.execute("begin immediate")
+            yield self._db
 
     # Traces
 
     def find(self, key: str) -> Trace | None:
-        rows = self._all(f"{_SELECT_TRACE} where key = ?", [key])
+        rows = self.rows(f"{_SELECT_TRACE} where key = ?", [key])
         return _trace(rows[0]) if rows else None
 
     def latest(self, name: str) -> Trace | None:
         """The trace that an action of this name last ran or hit with."""
-        rows = self._all(f"{_SELECT_TRACE} where key = (select key from latest where latest.name = ?)", [name])
+        rows = self.rows(f"{_SELECT_TRACE} where key = (select key from latest where latest.name = ?)", [name])
         return _trace(rows[0]) if rows else None
 
     def record(self, trace: Trace) -> None:
         row = (trace.key, trace.name, trace.artifact, json.dumps(trace.counts), trace.seconds, trace.bytes)
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
-            self._db.execute(
+        with self.writing() as db:
+            db.execute(
                 "insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*row, json.dumps(trace.manifest, sort_keys=True), trace.code, time.time()),
             )
-            self._db.execute("insert or replace into latest values (?, ?)", (trace.name, trace.key))
+            db.execute("insert or replace into latest values (?, ?)", (trace.name, trace.key))
 
     def point(self, name: str, key: str) -> None:
         """Makes `key` the latest of `name`, after a hit on an older trace."""
-        self._all("insert or replace into latest values (?, ?)", [name, key])
+        self.rows("insert or replace into latest values (?, ?)", [name, key])
 
     def all(self) -> list[Trace]:
-        return [_trace(row) for row in self._all(_SELECT_TRACE)]
+        return [_trace(row) for row in self.rows(_SELECT_TRACE)]
 
     def latest_keys(self) -> dict[str, str]:
-        return dict(self._all("select name, key from latest"))
+        return dict(self.rows("select name, key from latest"))
 
     def drop(self, keys: Iterable[str]) -> None:
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
-            self._db.executemany("delete from traces where key = ?", [(key,) for key in keys])
-            self._db.execute("delete from latest where key not in (select key from traces)")
+        with self.writing() as db:
+            db.executemany("delete from traces where key = ?", [(key,) for key in keys])
+            db.execute("delete from latest where key not in (select key from traces)")
 
     # Digests of files, and small facts that hold for good
 
     def files(self) -> list[tuple]:
-        return self._all("select path, size, mtime, ctime, inode, looked, digest from files")
+        return self.rows("select path, size, mtime, ctime, inode, looked, digest from files")
 
-    def remember_file(self, path: str, values: tuple) -> None:
-        self._all("insert or replace into files values (?, ?, ?, ?, ?, ?, ?)", (path, *values))
+    def remember_files(self, rows: Iterable[tuple]) -> None:
+        """Rows as `files` gives them."""
+        with self.writing() as db:
+            db.executemany("insert or replace into files values (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def fact(self, key: str) -> object | None:
-        rows = self._all("select value from facts where key = ?", [key])
+        rows = self.rows("select value from facts where key = ?", [key])
         return json.loads(rows[0][0]) if rows else None
 
     def facts(self, prefix: str) -> dict[str, Any]:
         """All facts whose keys begin with `prefix`, by key."""
-        found = self._all("select key, value from facts where key >= ? and key < ?", [prefix, f"{prefix}\U0010ffff"])
+        found = self.rows("select key, value from facts where key >= ? and key < ?", [prefix, f"{prefix}\U0010ffff"])
         values = json.loads(f"[{','.join(value for _, value in found)}]")
         return dict(zip((key for key, _ in found), values, strict=True))
 
     def remember_fact(self, key: str, value: object) -> None:
-        self._all("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
+        self.rows("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
 
     def remember_texts(self, texts: Mapping[str, str]) -> None:
         """Keeps what code digests are digests of."""
         rows = [(f"text:{content}", json.dumps(text)) for content, text in texts.items()]
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
-            self._db.executemany("insert or ignore into facts values (?, ?)", rows)
+        with self.writing() as db:
+            db.executemany("insert or ignore into facts values (?, ?)", rows)
 
     def costs(self) -> dict[str, tuple[float, float]]:
         """Mean (seconds, rows in) of each kind of action, by its name without the day."""
@@ -148,31 +159,33 @@ class Traces:
         rows_in = "coalesce(json_extract(counts, '$.rows_in'), 0)"
         return {
             name: (seconds, rows)
-            for name, seconds, rows in self._all(f"select {kind}, avg(seconds), avg({rows_in}) from traces group by 1")
+            for name, seconds, rows in self.rows(f"select {kind}, avg(seconds), avg({rows_in}) from traces group by 1")
         }
 
     # Runs
 
     def start_run(self, run: str, request: dict) -> None:
-        self._all("insert into runs values (?, ?, 'unfinished', ?)", [run, time.time(), json.dumps(request)])
+        self.rows("insert into runs values (?, ?, 'unfinished', ?)", [run, time.time(), json.dumps(request)])
 
     def finish_run(self, run: str, state: str) -> None:
-        self._all("update runs set state = ? where id = ?", [state, run])
+        self.rows("update runs set state = ? where id = ?", [state, run])
 
     def unfinished_runs(self) -> list[tuple[str, dict]]:
         """(id, request) of the runs that neither ended nor were taken up by another, the last one first."""
-        rows = self._all("select id, request from runs where state = 'unfinished' order by started desc")
+        rows = self.rows("select id, request from runs where state = 'unfinished' order by started desc")
         return [(run, json.loads(request)) for run, request in rows]
 
     def runs(self) -> list[str]:
         """Ids of all runs, the last one first."""
-        return [run for (run,) in self._all("select id from runs order by started desc")]
+        return [run for (run,) in self.rows("select id from runs order by started desc")]
 
-    def finish_day(self, run: str, day: str, summary: dict) -> None:
-        self._all("insert or replace into run_days values (?, ?, ?)", [run, day, json.dumps(summary)])
+    def finish_days(self, run: str, summaries: Mapping[str, dict]) -> None:
+        rows = [(run, day, json.dumps(summary)) for day, summary in summaries.items()]
+        with self.writing() as db:
+            db.executemany("insert or replace into run_days values (?, ?, ?)", rows)
 
     def finished_days(self, run: str) -> dict[str, dict]:
-        rows = self._all("select day, summary from run_days where run = ?", [run])
+        rows = self.rows("select day, summary from run_days where run = ?", [run])
         return {day: json.loads(summary) for day, summary in rows}
 
 

@@ -1,0 +1,200 @@
+"""Days that stand: those that a run would find as it left them, known by `stat` alone.
+
+A day *asks* for what its bytes follow from: config, code, engines, views, pool, and the feed partitions that
+it reads. If it asks for what it asked when it was last done, and nobody touched what was made for it, no
+graph is built for it. A touched file with the same bytes is looked up by its digest, as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from daedalus import digest
+from daedalus.config import Config
+from daedalus.days import ONE_DAY, Day
+from daedalus.pipelines.report import day_summary, spine_rows
+from daedalus.skeleton.inputs import Listing
+from daedalus.stagecache.execute import Outcome
+from daedalus.stagecache.standing import GONE, KeptFile, Stat, stat_of
+
+if TYPE_CHECKING:
+    from daedalus.pipelines.workspace import Graph, Workspace
+
+_Look = Callable[[str], Stat | None]  # None: it may have changed unseen
+
+
+@dataclass(frozen=True)
+class Stands:
+    """The days asked about that stand, with their summaries; and days before them that they read."""
+
+    days: Mapping[str, dict]
+    read: Mapping[str, dict]  # also "", for what belongs to no day
+    touched: frozenset[str]
+
+    @property
+    def steps(self) -> int:
+        """Steps of `read`: those of the days themselves are in their summaries."""
+        return sum(summary["tiles"] for summary in self.read.values())
+
+
+NOTHING = Stands({}, {}, frozenset())
+
+
+class Asking:
+    """What days ask for, by a look at files: `os.stat` for a question, remembered stamps for the record."""
+
+    def __init__(self, config: Config, listing: Listing, code: str, look: _Look, days: Iterable[Day]) -> None:
+        self._config, self._listing, self._code, self._look = config, listing, code, look
+        self._range = set(days)
+
+    def of(self, day: Day, sessions: bool) -> str | None:
+        """The digest of all that a day's bytes follow from; None when that cannot be known for good."""
+        feed = self._past(day) if self.cumulative else self._window(day)
+        return digest.of_text(f"{self._context} {sessions} {feed}") if self._context and feed else None
+
+    @cached_property
+    def cumulative(self) -> bool:
+        """Whether a day reads all of the feed's past."""
+        return any(aggregation.cumulative for aggregation in self._config.aggregations)
+
+    @cached_property
+    def _context(self) -> str | None:
+        """What all days ask for alike."""
+        paths = sorted(path for paths in self._listing.views.values() for path in paths)
+        paths += [str(self._listing.pool)] if self._listing.pool else []
+        stats = [self._look(path) for path in paths]
+        if None in stats:
+            return None
+        config = self._config
+        meaning = digest.of_text(repr((config.catalog, config.runtime, config.aggregations)))
+        return digest.of_json([meaning, self._code, _engines(), list(zip(paths, stats, strict=True))])
+
+    @cached_property
+    def feed(self) -> dict[Day, str | None]:
+        """The files of each partition, as they are now."""
+        found: dict[Day, str | None] = {}
+        root = self._listing.feed.root
+        for day, labels in self._listing.feed.days.items():
+            stats = [self._look(f"{root}/{label}") for label in labels]
+            found[day] = None if None in stats else digest.of_text(f"{labels} {stats}")
+        return found
+
+    def _window(self, day: Day) -> str | None:
+        spine = self._config.runtime.spine
+        days = [day + i * ONE_DAY for i in range(-spine.lookback_days, spine.lateness_days + 1)]
+        found = [self.feed.get(d, "") for d in days]
+        return None if None in found else digest.of_text(" ".join(map(str, found)))
+
+    def _past(self, day: Day) -> str | None:
+        last = day + self._config.runtime.spine.lateness_days * ONE_DAY
+        while last not in self._pasts:
+            last -= ONE_DAY
+        return self._pasts[last]
+
+    @cached_property
+    def _pasts(self) -> dict[Day, str | None]:
+        """All partitions up to a day, for each partition's day, and for the day before the first."""
+        past: str | None = ""
+        found: dict[Day, str | None] = {}
+        for day in sorted(self.feed):
+            found.setdefault(day - ONE_DAY, past)
+            own = self.feed[day]
+            past = None if past is None or own is None else digest.of_text(f"{past} {day} {own}")
+            found[day] = past
+        return found
+
+    def sessions(self, witness: Mapping | None) -> bool | None:
+        """Whether any partition of the range has feed_session, as a record's witness tells; None: it does not."""
+        if witness is None:
+            return None
+        if day := witness["day"]:
+            found = Day.fromisoformat(day)
+            return True if found in self._range and self.feed.get(found) == witness["feed"] else None
+        return False if witness["feed"] == self._all() else None
+
+    def witness(self, day: Day | None) -> dict:
+        """What tells later that a partition of the range has feed_session (`day`), or that none has."""
+        return {"day": str(day) if day else "", "feed": self.feed[day] if day else self._all()}
+
+    def _all(self) -> str:
+        return digest.of_json([[str(day), own] for day, own in sorted(self.feed.items()) if day in self._range])
+
+
+def _engines() -> list:
+    """Changes whenever a package is installed or removed: their folders do."""
+    return [[path, stat_of(path)] for path in sys.path if stat_of(path) != GONE]
+
+
+def days_that_stand(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> Stands:
+    """Which of the days with feed rows stand. Looks at files, opens none."""
+    standing = workspace.standing
+    asked = standing.asked()
+    if not asked:
+        return NOTHING
+    touched = frozenset(standing.touched())
+    summaries = standing.summaries()
+    asking = Asking(workspace.config, listing, workspace.code, stat_of, workspace.session_range(days))
+    sessions = asking.sessions(summaries.get("", {}).get("witness"))
+    if "" in touched or sessions is None:
+        return Stands({}, {}, touched)
+    lookback = workspace.config.runtime.spine.lookback_days
+    first_touched = min((Day.fromisoformat(day) for day in touched), default=None)
+    stands = {}
+    for day in days:
+        name = str(day)
+        if not asked.get(name) or _near(day, touched, lookback):
+            continue
+        if asking.cumulative and first_touched and first_touched <= day:
+            continue
+        if asked[name] == asking.of(day, sessions):
+            stands[name] = summaries[name]
+    before = {str(Day.fromisoformat(day) - i * ONE_DAY) for day in stands for i in range(1, lookback + 1)}
+    if asking.cumulative:
+        last = max(stands, default="")
+        before |= {day for day in summaries if day < last}
+    read = {day: summary for day, summary in summaries.items() if day == "" or (day in before and day not in stands)}
+    return Stands(stands, read, touched)
+
+
+def _near(day: Day, touched: frozenset[str], lookback: int) -> bool:
+    return bool(touched) and any(str(day - i * ONE_DAY) in touched for i in range(lookback + 1))
+
+
+def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: Stands) -> None:
+    """Takes down how a walk left its days, for the next question."""
+    workspace.digests.settle()
+    of_day: dict[str, list[Outcome]] = {}
+    for outcome in outcomes.values():
+        of_day.setdefault(outcome.day or "", []).append(outcome)
+    targets = {str(day) for day in graph.days}
+    known = workspace.standing.asked()
+    asking = Asking(workspace.config, graph.listing, workspace.code, workspace.settled, graph.session_range)
+    records: dict[str, tuple[str, dict]] = {}
+    files: list[KeptFile] = []
+    for day, found in of_day.items():
+        summary = day_summary(found) if day in targets else _read_summary(found)
+        if summary is None or not all(outcome.good for outcome in found):
+            continue
+        left = [file for outcome in found for file in workspace.kept_files(outcome)]
+        kept = [file for file in left if file is not None]
+        if len(kept) < len(left):
+            continue
+        asks = asking.of(Day.fromisoformat(day), graph.sessions) if day in targets else ""
+        if asks is None:
+            continue
+        if day == "":
+            summary["witness"] = asking.witness(graph.witness)
+            kept.append(KeptFile("qid_map", "", str(workspace.qids.path), stat_of(str(workspace.qids.path))))
+        if day in targets or day in stands.touched or not known.get(day):
+            records[day] = (asks, summary)
+        files += kept
+    workspace.standing.record(records, files, forget={*targets, *stands.touched})
+
+
+def _read_summary(outcomes: Sequence[Outcome]) -> dict:
+    """Of a day that is no target, or of what belongs to no day."""
+    return {"steps": len(outcomes), "tiles": len(outcomes), "rows": spine_rows(outcomes), "written": 0, "empty": False}

@@ -1,0 +1,87 @@
+"""What stood when a walk last ended: for each day what it asked for and the files that answer it, by `stat`.
+
+A day that asks for the same, and whose files nobody touched, is not walked again: no graph is built for it.
+This is no second truth. Whatever is not exactly as it was left is looked up by key and digest, as ever.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from daedalus.stagecache.trace import Traces
+
+Stat = tuple[int, int, int, int]  # size, mtime, ctime, inode
+GONE: Stat = (-1, 0, 0, 0)  # of a file that is not there
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A file that an action of a day left; `day` is "" for what belongs to no day."""
+
+    name: str  # of the action
+    day: str
+    path: str
+    stat: Stat
+
+
+def stat_of(path: str) -> Stat:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return GONE
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+class Standing:
+    """The record of one output root."""
+
+    def __init__(self, traces: Traces, root: str) -> None:
+        self._traces, self._root = traces, root
+
+    def asked(self) -> dict[str, str]:
+        """What each day asked for when it was last done."""
+        return dict(self._traces.rows("select day, asks from standing_days where root = ?", [self._root]))
+
+    def summaries(self) -> dict[str, dict]:
+        """What is to be told of each day, also of those that were only read; "" has what belongs to no day."""
+        rows = self._traces.rows("select day, summary from standing_days where root = ?", [self._root])
+        values = json.loads(f"[{','.join(summary for _, summary in rows)}]")
+        return dict(zip((day for day, _ in rows), values, strict=True))
+
+    def files(self, days: Iterable[str] | None = None) -> list[KeptFile]:
+        """The files of some days, or of all."""
+        sql = "select name, day, path, size, mtime, ctime, inode from standing_files where root = ?"
+        if days is None:
+            found = self._traces.rows(sql, [self._root])
+        else:
+            found = [row for day in days for row in self._traces.rows(f"{sql} and day = ?", [self._root, day])]
+        return [KeptFile(name, day, path, (s, m, c, i)) for name, day, path, s, m, c, i in found]
+
+    def touched(self) -> set[str]:
+        """Days with a file that is not as it was left."""
+        sql = "select day, path, size, mtime, ctime, inode from standing_files where root = ?"
+        stat, found = os.stat, set()
+        for day, path, size, mtime, ctime, inode in self._traces.rows(sql, [self._root]):
+            try:
+                now = stat(path)
+            except OSError:
+                same = size < 0
+            else:
+                same = (now.st_mtime_ns, now.st_size, now.st_ctime_ns, now.st_ino) == (mtime, size, ctime, inode)
+            if not same:
+                found.add(day)
+        return found
+
+    def record(self, days: Mapping[str, tuple[str, dict]], files: Iterable[KeptFile], *, forget: Iterable[str]) -> None:
+        """Takes down days, as (what was asked, summary), and files, in place of what is known of `forget`."""
+        root = self._root
+        rows = [(root, day, asks, json.dumps(summary)) for day, (asks, summary) in days.items()]
+        kept = [(root, file.name, file.day, file.path, *file.stat) for file in files]
+        with self._traces.writing() as db:
+            for table in ("standing_days", "standing_files"):
+                db.executemany(f"delete from {table} where root = ? and day = ?", [(root, day) for day in forget])
+            db.executemany("insert or replace into standing_days values (?, ?, ?, ?)", rows)
+            db.executemany("insert or replace into standing_files values (?, ?, ?, ?, ?, ?, ?, ?)", kept)
