@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +10,7 @@ from daedalus.errors import DaedalusError, did_you_mean
 from daedalus.pipelines.unchanged import days_that_stand
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
-from daedalus.skeleton.pipeline import STEPS
+from daedalus.skeleton.steps import STEPS
 from daedalus.stagecache.action import Cause
 from daedalus.stagecache.execute import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
@@ -137,6 +136,8 @@ class Causes:
         new = self._graph.texts.get(cause.new or "", "")
         if not isinstance(old, str) or not new:
             return []
+        import difflib
+
         lines = difflib.unified_diff(_pieces(old), _pieces(new), lineterm="", n=1)
         return [line for line in lines if not line.startswith(("---", "+++", "@@"))][:_DIFF_LINES]
 

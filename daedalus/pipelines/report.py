@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
+from daedalus.skeleton.steps import TILE_STEPS
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.execute import BLOCKED, FAILED, HIT, STATES, UNCHANGED, Outcome
-
-TILE_STEPS = ("spine", "coverage", "enrich", "history")  # of a feed day, read by other days too
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from pathlib import Path
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
-from daedalus.pipelines.diff import ChangeNotes
-from daedalus.pipelines.planning import plan_report
 from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
 from daedalus.pipelines.unchanged import NOTHING, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
@@ -70,6 +68,8 @@ class _Run:
         self._progress, self._model = progress, model
 
     def plan(self, range: str | None, force: bool) -> RunReport:
+        from daedalus.pipelines.planning import plan_report
+
         workspace, span = self._workspace, self._workspace.range(range)
         listing = list_inputs(workspace.config)
         stands = self._standing(listing, span, force)
@@ -91,6 +91,8 @@ class _Run:
             self._begin(run, span, force, trusted)
             self._finish(run, span, failed=False)
             return report
+        from daedalus.pipelines.diff import ChangeNotes
+
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(traces, run)
         self._begin(run, span, force, trusted)

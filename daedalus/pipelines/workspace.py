@@ -10,29 +10,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import daedalus
 from daedalus import digest
 from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
-from daedalus.skeleton.columns import check_types
-from daedalus.skeleton.defaults import check_defaults, check_engine
 from daedalus.skeleton.engine import Ducks
-from daedalus.skeleton.graph import Sources
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
-from daedalus.skeleton.pipeline import Pipeline
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.execute import Outcome
 from daedalus.stagecache.files import FileDigests
-from daedalus.stagecache.fingerprint import Fingerprint, of_packages, of_python
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.standing import GONE, KeptFile, Standing, Stat, stat_of
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
+
+if TYPE_CHECKING:
+    from daedalus.stagecache.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -142,6 +140,12 @@ class Workspace:
         With `reconcile` a qid map that is not ours is brought in line with the partitions.
         Raises DaedalusError (exit 2) for inputs that no day can do without.
         """
+        # Not for who finds that all days stand.
+        from daedalus.skeleton.columns import check_types
+        from daedalus.skeleton.defaults import check_defaults, check_engine
+        from daedalus.skeleton.graph import Sources
+        from daedalus.skeleton.pipeline import Pipeline
+
         listing = listing or list_inputs(self.config)
         folder, inputs = listing.feed, Inputs(self.digests, self.traces)
         views = {name: look_at_view(inputs, self.config, name, paths) for name, paths in listing.views.items()}
@@ -246,6 +250,8 @@ def code_version(traces: Traces) -> str:
     key = f"code version:{code_stamp()}"
     known = traces.fact(key)
     if not isinstance(known, str):
+        from daedalus.stagecache.fingerprint import of_packages
+
         known = of_packages("daedalus.skeleton", "daedalus.config")
         traces.remember_fact(key, known)
     return known
@@ -253,6 +259,8 @@ def code_version(traces: Traces) -> str:
 
 def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
     """The fingerprint of a function; parsed once an edit of the package."""
+    from daedalus.stagecache.fingerprint import Fingerprint, of_python
+
     key = f"fingerprint:{code_stamp()}:{function.__module__}.{function.__qualname__}"
     known = traces.fact(key)
     if not isinstance(known, list):

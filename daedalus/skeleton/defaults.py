@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 from msgspec import UNSET
@@ -13,6 +12,7 @@ from daedalus import digest
 from daedalus.config import RUNTIME, Config
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Ducks
+from daedalus.skeleton.graph import version
 from daedalus.skeleton.ports import Facts
 
 _NOT_CONSTANT = {"SUBQUERY": "a subquery", "COLUMN_REF": "a column", "WINDOW": "a window", "PARAMETER": "a parameter"}
@@ -21,7 +21,7 @@ _NOT_CONSTANT = {"SUBQUERY": "a subquery", "COLUMN_REF": "a column", "WINDOW": "
 def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
     """Raises DaedalusError (exit 2) for settings that DuckDB does not take. What passed once is remembered."""
     settings = config.runtime.compute.duckdb_config
-    key = f"duckdb_config:{digest.of_json(settings)}:{metadata.version('duckdb')}"
+    key = f"duckdb_config:{digest.of_json(settings)}:{version('duckdb')}"
     if not facts.fact(key):
         try:
             with ducks.lease():
@@ -37,7 +37,7 @@ def check_defaults(config: Config, ducks: Ducks, facts: Facts) -> None:
         if column.default_sql is UNSET:
             continue
         assert isinstance(column.default_sql, str)
-        key = f"constant:{digest.of_text(column.default_sql)}:{metadata.version('duckdb')}"
+        key = f"constant:{digest.of_text(column.default_sql)}:{version('duckdb')}"
         if facts.fact(key):
             continue
         if problem := _problem(column.default_sql, ducks):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial, wraps
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +28,8 @@ _T = TypeVar("_T")
 @cache
 def version(package: str) -> str:
     """The installed version of a package whose bytes an artifact holds."""
+    from importlib import metadata
+
     return metadata.version(package)
 
 

@@ -31,11 +31,6 @@ from daedalus.skeleton.tiles import Tiles, day_start
 from daedalus.stagecache.action import Action, Counts, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, of_sql
 
-STEPS = (
-    "pool", "view", "published", "spine", "coverage", "enrich", "history", "sessions", "content", "attributes",
-    "rolling", "recent_published", "qids", "chunk",
-)  # fmt: skip
-
 
 class Pipeline(Tiles):
     """The graph of actions for target days. `lineage` names the qid map; None when no qids are to be added."""
