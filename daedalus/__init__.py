@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "run_skeleton_stage"]
 
 _HOMES = {

@@ -1,7 +1,7 @@
 """Makes a sample world: feed, six catalog views and a Lance pool, the same bytes of rows for the same arguments.
 
   world.py ROOT [--start 2026-01-20 --end 2026-05-31] [--rows 1200] [--users 400] [--artworks 3000]
-           [--half-hours 6] [--seed 7]
+           [--half-hours 6] [--heavy 0] [--seed 7]
 
 ROOT/data is what the default config reads. A user's activity and an artwork's popularity are lognormal;
 a session is a user's half hour. The feed has what real ones have: late and duplicate rows, rows without
@@ -44,10 +44,14 @@ class World:
         popularity = rng.lognormal(0, 1.6, artworks)
         self.activity, self.popularity = activity / activity.sum(), popularity / popularity.sum()
 
-    def write_day(self, day: dt.date, rows: int) -> None:
+    def write_day(self, day: dt.date, rows: int, heavy: int = 0) -> None:
         """One partition of two files; the second is of an older kind."""
         rng = np.random.default_rng([self.seed, day.toordinal()])
         columns = self._rows(rng, day, rows)
+        if heavy:
+            one = self._rows(rng, day, heavy, only=self.users[:1] - 1)  # a user beside the others
+            columns = {name: np.concatenate([values, one[name]]) for name, values in columns.items()}
+            rows += heavy
         late = rng.random(rows) < 0.002  # these belong to the day before: strays unless lateness allows
         columns["event_timestamp"] = columns["event_timestamp"] - late * DAY_US
         again = rng.integers(0, rows, max(rows // 200, 1))  # sent twice
@@ -62,8 +66,10 @@ class World:
             _new_kind({k: v[old:] for k, v in columns.items()}, rng), folder / "part-1.parquet", compression="zstd"
         )
 
-    def _rows(self, rng: np.random.Generator, day: dt.date, rows: int) -> dict[str, np.ndarray]:
-        user = rng.choice(self.users, rows, p=self.activity)
+    def _rows(
+        self, rng: np.random.Generator, day: dt.date, rows: int, only: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        user = rng.choice(self.users, rows, p=self.activity) if only is None else np.repeat(only, rows)
         half_hour = rng.integers(0, 48, rows)
         halves = (user * 31 + half_hour) % self.half_hours  # when a user is there
         slot = (user % 8 + halves * 8 + halves // 6) % 48
@@ -169,12 +175,13 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=400)
     parser.add_argument("--artworks", type=int, default=3000)
     parser.add_argument("--half-hours", type=int, default=6, help="of the day's 48, how many a user is there in")
+    parser.add_argument("--heavy", type=int, default=0, help="events a day of one user beside the others")
     parser.add_argument("--seed", type=int, default=7)
     a = parser.parse_args()
     shutil.rmtree(a.root / "data", ignore_errors=True)
     world = World(a.root, a.seed, a.users, a.artworks, a.start, a.end, a.half_hours)
     for i in range((a.end - a.start).days + 1):
-        world.write_day(a.start + dt.timedelta(days=i), a.rows)
+        world.write_day(a.start + dt.timedelta(days=i), a.rows, a.heavy)
     world.write_catalog()
     world.write_pool()
 

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from reference import Reference, differences, read_output
 from small import DAYS, PROJECT, RANGE, edit, nothing_ran, rewrite
@@ -214,3 +215,57 @@ def check_against_reference(world) -> None:
         for row in rows:
             row.pop("qid")
     assert differences(expected, found) == []
+
+
+def test_a_change_of_entities_that_no_day_has_runs_no_day(warm):
+    """New rows for entities that never occur: the views are made anew, and no step of any day runs."""
+    catalog = warm.root / "data/catalog"
+    for view, entity in (("artwork_properties", "artwork_id"), ("artwork_generation", "artwork_id"),
+                         ("artwork_tack", "artwork_id"), ("user_profile", "user_id")):  # fmt: skip
+        path = catalog / view / "part-0.parquet"
+        table = pq.read_table(path)
+        unknown = table.slice(0, 3).set_column(
+            table.schema.get_field_index(entity), entity, pa.array([-5, -6, -7], table.schema.field(entity).type)
+        )
+        if view == "artwork_properties":  # or else their authors have published more
+            authors = pa.array([-8, -8, -8], table.schema.field("author_id").type)
+            unknown = unknown.set_column(table.schema.get_field_index("author_id"), "author_id", authors)
+        pq.write_table(pa.concat_tables([table, unknown]), path)
+    report = warm.run()
+    assert report.steps["computed"] == 5 and report.steps["unchanged"] == 0  # four views, and the publications
+    check_against_reference(warm)
+    assert nothing_ran(warm.run())
+
+
+def test_a_change_of_one_entity_runs_the_days_that_have_it(warm):
+    """The latest row of one artwork changes: days without it are not even read."""
+    path = warm.root / "data/catalog/artwork_generation/part-1.parquet"
+    table = pq.read_table(path)
+    older = dict(
+        zip(
+            *pq.read_table(path.with_name("part-0.parquet"), columns=["artwork_id", "updated_at"]).to_pydict().values(),
+            strict=True,
+        )
+    )
+    days: dict[int, set] = {}
+    for day in DAYS:
+        for artwork in pq.read_table(warm.root / f"data/feed/dt={day}", columns=["artwork_id"])[
+            "artwork_id"
+        ].to_pylist():
+            days.setdefault(artwork, set()).add(day)
+    rows = table.select(["artwork_id", "updated_at"]).to_pylist()
+    latest = [
+        i
+        for i, row in enumerate(rows)
+        if row["artwork_id"] in days and row["updated_at"] > older.get(row["artwork_id"], row["updated_at"].min)
+    ]
+    rare = min(latest, key=lambda i: len(days[rows[i]["artwork_id"]]))
+    touched = len(days[rows[rare]["artwork_id"]])
+    model = [v + 100 if i == rare else v for i, v in enumerate(table["model_id"].to_pylist())]
+    pq.write_table(table.set_column(table.schema.get_field_index("model_id"), "model_id", pa.array(model)), path)
+    report = warm.run()
+    executed = report.steps["computed"] + report.steps["unchanged"]
+    rolling = 8 * touched  # of one aggregation, on the days whose window it is in, and their assembly
+    assert touched < len(DAYS) / 2 and 1 < executed <= 1 + 4 * touched + 2 * rolling
+    check_against_reference(warm)
+    assert nothing_ran(warm.run())

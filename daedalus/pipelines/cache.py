@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daedalus.days import Day
 from daedalus.pipelines.compare import how_they_differ
-from daedalus.pipelines.unchanged import Stands, days_that_stand
+from daedalus.pipelines.unchanged import QID_MAP, Stands, days_that_stand
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.skeleton.inputs import list_inputs
 from daedalus.skeleton.publish import Partitions
@@ -28,14 +28,16 @@ def cache_status(settings: Settings) -> dict:
         span, listing = list(workspace.range(None)), list_inputs(workspace.config)
         present = workspace.with_rows(listing, span)
         stands = days_that_stand(workspace, listing, present)
-        standing = [f for f in workspace.standing.files() if f.day in stands.days or f.day in stands.read]
+        files = [file for file in workspace.standing.files() if file.name != QID_MAP]
+        standing = [file for file in files if file.day in stands.days or file.day in stands.read]
         verdicts: list[Verdict] = []
         if len(stands.days) < len(present):
             skip = frozenset(Day.fromisoformat(day) for day in stands.days)
             graph = workspace.graph(span, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
-        sizes = workspace.store.sizes()
-        needed = _needed(verdicts) | _last_complete(workspace) | {Path(file.path).stem for file in standing}
+        known = {file.path[-40:-8]: file.size for file in standing}  # by digest; of partitions it means nothing
+        sizes = workspace.store.sizes(known)
+        needed = _needed(verdicts) | _last_complete(workspace) | known.keys()
         walked = [str(day) for day in present if str(day) not in stands.days]
         days = [*_day_states(verdicts, walked), *_standing_days(stands, standing)]
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
@@ -99,7 +101,7 @@ def _by_step(verdicts: Iterable[Verdict], standing: Iterable[KeptFile]) -> dict[
             continue  # a partition's folder
         step = file.name.partition("@")[0].partition(":")[0]
         row = found.setdefault(step, {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""})
-        row["bytes"] += max(file.stat[0], 0) if file.path.endswith(".parquet") else 0
+        row["bytes"] += max(file.size, 0) if file.path.endswith(".parquet") else 0
         row[HIT] += file.name not in seen
         seen.add(file.name)
     for step, counted in causes.items():

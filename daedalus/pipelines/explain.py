@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
-from daedalus.pipelines.unchanged import days_that_stand
+from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
 from daedalus.skeleton.steps import STEPS
@@ -54,7 +54,9 @@ def explain_day(settings: Settings, text: str) -> dict:
 
 def _standing_day(workspace: Workspace, day: str) -> dict:
     """A day that nobody touched, out of the traces of its steps."""
-    names = {file.name for file in workspace.standing.files([day, ""]) if file.name != "qid_map"}
+    files = workspace.standing.files([day, ""])
+    # A day's history is for days that come later.
+    names = {file.name for file in files if file.name != QID_MAP and not file.name.startswith("history:")}
     traces = {name: workspace.traces.latest(name) for name in names}
     order = sorted(names, key=lambda name: (STEPS.index(name.partition("@")[0].partition(":")[0]), name))
     steps = []

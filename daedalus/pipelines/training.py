@@ -13,7 +13,7 @@ from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
-from daedalus.pipelines.unchanged import NOTHING, Stands, days_that_stand, remember_days
+from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
 from daedalus.stagecache.execute import Interrupted, Outcome, OutOfSpace, Walk
@@ -73,6 +73,8 @@ class _Run:
         workspace, span = self._workspace, self._workspace.range(range)
         listing = list_inputs(workspace.config)
         stands = self._standing(listing, span, force)
+        if self._nothing_to_do(listing, span, stands):
+            return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
         graph = workspace.graph(list(span), reconcile=False, skip=_days(stands.days), listing=listing)
         return plan_report(RunReport(span), graph, workspace.traces, stands, force)
 
@@ -85,12 +87,9 @@ class _Run:
         trusted = {**stands.days, **taken}
         run = uuid.uuid4().hex
         if self._nothing_to_do(listing, span, stands):
-            report = report_run(
-                span, {}, stands.days, stands.read, days=[], empty=self._empty(listing, span), written=set()
-            )
             self._begin(run, span, force, trusted)
             self._finish(run, span, failed=False)
-            return report
+            return self._all_stand(listing, span, stands)
         from daedalus.pipelines.diff import ChangeNotes
 
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
@@ -120,6 +119,10 @@ class _Run:
         if len(stands.days) < len(self._workspace.with_rows(listing, span)) or not stands.days:
             return False
         return not any(self._workspace.partitions.path(f"chunk@{day}").exists() for day in self._empty(listing, span))
+
+    def _all_stand(self, listing: Listing, span: DayRange, stands: Stands) -> RunReport:
+        empty = self._empty(listing, span)
+        return report_run(span, {}, stands.days, stands.read, days=[], empty=empty, written=set())
 
     def _empty(self, listing: Listing, span: DayRange) -> list[str]:
         present = set(self._workspace.with_rows(listing, span))
@@ -168,7 +171,7 @@ class _Run:
         traces = self._workspace.traces
         if any(outcome.ran for outcome in outcomes.values()) or traces.fact("last complete run") is None:
             artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != "chunk"}
-            artifacts |= {Path(file.path).stem for file in self._workspace.standing.files() if file.name != "qid_map"}
+            artifacts |= {Path(file.path).stem for file in self._workspace.standing.files() if file.name != QID_MAP}
             traces.remember_fact("last complete run", sorted(artifacts))
 
     def _finish(self, run: str, span: DayRange, *, failed: bool) -> None:

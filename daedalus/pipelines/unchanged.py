@@ -7,6 +7,7 @@ graph is built for it. A touched file with the same bytes is looked up by its di
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from daedalus.days import ONE_DAY, Day
 from daedalus.pipelines.report import day_summary, spine_rows
 from daedalus.skeleton.inputs import Listing
 from daedalus.stagecache.execute import Outcome
-from daedalus.stagecache.standing import GONE, KeptFile, Stat, stat_of
+from daedalus.stagecache.standing import KeptFile, Stat, stat_of
 
 if TYPE_CHECKING:
     from daedalus.pipelines.workspace import Graph, Workspace
 
+QID_MAP = "qid_map"  # kept as if an action had left it
 _Look = Callable[[str], Stat | None]  # None: it may have changed unseen
 
 
@@ -126,7 +128,8 @@ class Asking:
 
 def _engines() -> list:
     """Changes whenever a package is installed or removed: their folders do."""
-    return [[path, stat_of(path)] for path in sys.path if stat_of(path) != GONE]
+    installed = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+    return [[path, stat_of(path)] for path in installed] + [os.environ.get("PYTHONPATH", "")]
 
 
 def days_that_stand(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> Stands:
@@ -188,7 +191,7 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
             continue
         if day == "":
             summary["witness"] = asking.witness(graph.witness)
-            kept.append(KeptFile("qid_map", "", str(workspace.qids.path), stat_of(str(workspace.qids.path))))
+            kept.append(KeptFile(QID_MAP, "", str(workspace.qids.path), *stat_of(str(workspace.qids.path))))
         if day in targets or day in stands.touched or not known.get(day):
             records[day] = (asks, summary)
         files += kept

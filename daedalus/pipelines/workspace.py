@@ -145,6 +145,7 @@ class Workspace:
         from daedalus.skeleton.defaults import check_defaults, check_engine
         from daedalus.skeleton.graph import Sources
         from daedalus.skeleton.pipeline import Pipeline
+        from daedalus.skeleton.untouched import Untouched
 
         listing = listing or list_inputs(self.config)
         folder, inputs = listing.feed, Inputs(self.digests, self.traces)
@@ -166,11 +167,19 @@ class Workspace:
         pipeline = Pipeline(
             self.config, sources, self.store, self.ducks,
             partitions=self.partitions, qids=self.qids, lineage=lineage,
+            untouched=Untouched(self.ducks, self._last_artifact, self._whole),
             fingerprint=partial(remembered_fingerprint, self.traces),
         )  # fmt: skip
         actions = pipeline.build(present)
         empty = [day for day in wanted if day not in set(present)]
         return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness)
+
+    def _last_artifact(self, action: str) -> str | None:
+        trace = self.traces.latest(action)
+        return trace.artifact if trace else None
+
+    def _whole(self, artifact: str) -> Path | None:
+        return None if self.store.problem("", artifact) else self.store.path("", artifact)
 
     def with_rows(self, listing: Listing, days: Iterable[Day]) -> list[Day]:
         """Those days for which there is a partition that may hold rows of theirs."""
@@ -202,11 +211,11 @@ class Workspace:
         else:
             folder = str(self.partitions.path(outcome.name))
             if not os.path.isdir(folder):
-                return [KeptFile(outcome.name, day, folder, GONE)]
+                return [KeptFile(outcome.name, day, folder, *GONE)]
             paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name.endswith(".parquet")]
-        found = [KeptFile(outcome.name, day, path, stat) if (stat := self.settled(path)) else None for path in paths]
+        found = [KeptFile(outcome.name, day, path, *stat) if (stat := self.settled(path)) else None for path in paths]
         if outcome.step == "chunk":
-            found.append(KeptFile(outcome.name, day, folder, stat_of(folder)))
+            found.append(KeptFile(outcome.name, day, folder, *stat_of(folder)))
         return found
 
     def _feed_days(self, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:

@@ -19,7 +19,8 @@ from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
 from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.sql import Sql, path_literal
 from daedalus.skeleton.sql import name as quoted
-from daedalus.stagecache.action import Action, Counts, Shelf
+from daedalus.skeleton.untouched import Keyed, Untouched
+from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql
 
 _T = TypeVar("_T")
@@ -100,8 +101,10 @@ class ActionMaker:
         sources: Sources,
         store: Shelf,
         ducks: Ducks,
+        untouched: Untouched,
         fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
+        self._untouched = untouched
         self._fingerprint = cache(fingerprint)
         self._config, self._runtime, self._sources = config, config.runtime, sources
         self._store, self._ducks = store, ducks
@@ -138,8 +141,9 @@ class ActionMaker:
         reading: Reading,
         config: Mapping[str, object],
         extra: Mapping[str, str] | None = None,
+        keyed: Sequence[Keyed] = (),
     ) -> str:
-        """An action that is one `Sql`. `config` are the values that it depends on, by key path."""
+        """An action that is one `Sql`. `config` are the values that it depends on, by key path; `keyed` its joins."""
         ingredients = {
             "code:sql": self._code(sql_fingerprint(sql)),
             "code:reads": digest.canonical_json(reading.kinds()),
@@ -151,7 +155,7 @@ class ActionMaker:
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [name for names in reading.upstream.values() for name in names]
         run, describe = partial(_run_sql, self._ducks, sql, reading), partial(describe_sql, sql, reading)
-        return self._add(place, run, ingredients, upstream, files=inputs, describe=describe)
+        return self._add(place, run, ingredients, upstream, files=inputs, describe=describe, keyed=keyed)
 
     def _add(
         self,
@@ -165,6 +169,7 @@ class ActionMaker:
         after: tuple[str, ...] = (),
         guards: tuple[str, ...] = (),
         describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
+        keyed: Sequence[Keyed] = (),
     ) -> str:
         """The name of the action at a place, made if it is not there yet."""
         if place.name not in self.actions:
@@ -180,6 +185,7 @@ class ActionMaker:
                 shelf=shelf or self._store,
                 after=after,
                 guards=guards,
+                spared=partial(self._untouched.spares, str(place.day), keyed) if keyed else _never,
                 verify=partial(_verify, files),
             )
         return place.name
@@ -215,6 +221,10 @@ def _fail(broken: InputFile, upstream: Mapping[str, Path], out: Path) -> Counts:
     """What an action with a bad input file does instead of running."""
     assert broken.error is not None
     raise broken.error
+
+
+def _never(old: Manifest, new: Manifest) -> bool:
+    return False
 
 
 def _verify(files: Sequence[InputFile]) -> None:

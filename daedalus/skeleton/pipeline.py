@@ -28,6 +28,7 @@ from daedalus.skeleton.rolling import roll
 from daedalus.skeleton.spine import apply_session_filter
 from daedalus.skeleton.sql import Sql
 from daedalus.skeleton.tiles import Tiles, day_start
+from daedalus.skeleton.untouched import Keyed, Untouched
 from daedalus.stagecache.action import Action, Counts, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, of_sql
 
@@ -45,9 +46,10 @@ class Pipeline(Tiles):
         partitions: Shelf,
         qids: QidMap,
         lineage: str | None,
+        untouched: Untouched,
         fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
-        super().__init__(config, sources, store, ducks, fingerprint)
+        super().__init__(config, sources, store, ducks, untouched, fingerprint)
         self._partitions, self._qids, self._lineage = partitions, qids, lineage
         self._qids_before: str | None = None
 
@@ -101,10 +103,17 @@ class Pipeline(Tiles):
         rolling = compute_user_recent_published_artworks(recent.column, seconds, recent.max_items)
         sql = self._once("recent", lambda: rolling_sql(rolling))
         config = {f"recent_published.{k}": getattr(recent, k) for k in ("column", "window", "max_items")}
-        return self._roll(Place("recent_published", day=day), rolling, sql, [self._published()], config)
+        keyed = [Keyed(self._published(), "user_id", "user_id")]
+        return self._roll(Place("recent_published", day=day), rolling, sql, [self._published()], config, keyed)
 
     def _roll(
-        self, place: Place, rolling: Rolling, sql: Sql, events: Sequence[str], config: Mapping[str, object]
+        self,
+        place: Place,
+        rolling: Rolling,
+        sql: Sql,
+        events: Sequence[str],
+        config: Mapping[str, object],
+        keyed: Sequence[Keyed] = (),
     ) -> str:
         """An action that the compiled kernel runs; `sql` says the same, for people."""
         assert place.day is not None
@@ -117,7 +126,7 @@ class Pipeline(Tiles):
             **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
         }
         run, describe = partial(_run_roll, rolling, rows, events), partial(describe_sql, sql, reading)
-        return self._add(place, run, ingredients, [rows, *events], describe=describe)
+        return self._add(place, run, ingredients, [rows, *events], describe=describe, keyed=keyed)
 
     @once
     def _content(self, day: Day) -> str:
@@ -148,7 +157,7 @@ class Pipeline(Tiles):
         by_day = any(view.as_of_day for view in chunk.views)
         views = {view.bound: [self._view(view.name)] for view in chunk.views}
         reading = Reading({**reads, **views}, variables=day_start(place.day) if by_day else {})
-        return self._add_sql(place, sql, reading, settings)
+        return self._add_sql(place, sql, reading, settings, keyed=self._keyed(view.name for view in chunk.views))
 
     @cached_property
     def _filter(self) -> Chunk:

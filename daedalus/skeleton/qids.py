@@ -18,7 +18,7 @@ from daedalus import digest
 from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
-from daedalus.skeleton.parquet import write_parquet
+from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.ports import Digests, Facts, Scratch
 from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
@@ -96,20 +96,30 @@ class QidMap:
             numbered = duck.table(DAY_SESSIONS, self._with_map(files))
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
             if added.num_rows:
-                self._grow(duck, added, lineage)
+                self._grow(added, lineage)
             counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
             return {**counts, "new_sessions": added.num_rows}
 
-    def _grow(self, duck: Duck, added: Any, lineage: str) -> None:
-        """Puts rows below those of the map, which are copied as they lie."""
-        more, grown = self._scratch.path(".parquet"), self._scratch.path(".parquet")
-        write_parquet(more, added.schema, [added])
-        try:
-            stack([self.path, more] if self.path.exists() else [more], grown)
-        except ValueError:  # a map that another tool wrote
-            ours = self._scratch.path(".parquet")
-            duck.copy(Sql(f"SELECT feed_session, qid FROM {parquet('qid_map')} ORDER BY qid"), self._with_map({}), ours)
-            stack([ours, more], grown)
+    def _grow(self, added: Any, lineage: str) -> None:
+        """Puts rows below those of the map, whose full row groups are copied as they lie."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        grown = self._scratch.path(".parquet")
+        if not self.path.exists():
+            write_parquet(grown, added.schema, [added])
+        else:
+            with pq.ParquetFile(self.path) as map:
+                sizes = [map.metadata.row_group(i).num_rows for i in range(map.num_row_groups)]
+                kept = next((i for i, size in enumerate(sizes) if size != ROWS_PER_GROUP), len(sizes))
+                rest = map.read_row_groups(range(kept, len(sizes))) if kept < len(sizes) else added.slice(0, 0)
+            more = self._scratch.path(".parquet")
+            write_parquet(more, added.schema, [rest.select(added.column_names).cast(added.schema), added])
+            try:
+                stack(self.path, kept, more, grown)
+            except ValueError:  # a map that another tool wrote
+                rest = pq.read_table(self.path).select(added.column_names).cast(added.schema)
+                write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
         content = digest.of_file(grown)
         before = self._digests.of(self.path)[0] if self.path.exists() else ""
         self._remember(lineage, before, content)  # first: a crash leaves one of the two

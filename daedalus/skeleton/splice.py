@@ -86,22 +86,22 @@ class Spliced:
         }
 
 
-def stack(files: Sequence[Path], out: Path) -> None:
-    """Writes the row groups of files with the same columns one below the other.
+def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
+    """Writes the first `kept` row groups of a file, and below them those of another with the same columns.
 
     Raises ValueError when the columns differ.
     """
-    with ExitStack() as stack, out.open("wb") as written:
-        sources = [_Source(stack.enter_context(path.open("rb"))) for path in files]
-        if any(source.schema != sources[0].schema for source in sources):
+    with whole.open("rb") as above, more.open("rb") as below, out.open("wb") as written:
+        first, second = _Source(above), _Source(below)
+        if first.schema != second.schema:
             raise ValueError("files with other columns")
         written.write(_MAGIC)
         groups: list[Struct] = []
-        for source in sources:
+        for source, count in ((first, kept), (second, len(second.groups))):
             columns = [(name, source) for name in source.schema]
-            groups += [_copy_group(written, columns, i, len(groups) + i) for i in range(len(source.groups))]
-        footer = {**sources[0].footer, _ROWS: (I64, sum(s.rows for s in sources)), _GROUPS: (LIST, (STRUCT, groups))}
-        _end(written, footer)
+            groups += [_copy_group(written, columns, i, len(groups) + i) for i in range(count)]
+        rows = sum(group[_GROUP_ROWS][1] for group in groups)
+        _end(written, {**second.footer, _ROWS: (I64, rows), _GROUPS: (LIST, (STRUCT, groups))})
 
 
 def _end(out: BinaryIO, footer: Struct) -> None:

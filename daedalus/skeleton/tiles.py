@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from daedalus import digest
@@ -17,6 +17,7 @@ from daedalus.skeleton.inputs import InputFile, group_by_schema
 from daedalus.skeleton.pool import POOL_IDS, read_pool_ids
 from daedalus.skeleton.spine import FeedDay, apply_embedding_coverage_filter, build_time_window_entity_spine
 from daedalus.skeleton.sql import Sql, literal
+from daedalus.skeleton.untouched import Keyed
 
 _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
 
@@ -111,6 +112,7 @@ class Tiles(ActionMaker):
 
     @once
     def _spine(self, day: Day) -> str | None:
+        self._untouched.watch(str(day))
         return self._from_feed(Place("spine", day=day), build_time_window_entity_spine, {})
 
     def _filtered(self, events: Sequence[str] | None = None) -> bool:
@@ -131,7 +133,8 @@ class Tiles(ActionMaker):
         sql = self._once("coverage", lambda: apply_embedding_coverage_filter(events))
         config = {"embedding_coverage_filter.events": events}
         reading = Reading({"spine": [spine], "pool": [self._pool()]})
-        return self._add_sql(Place("coverage", day=day), sql, reading, config)
+        keyed = [Keyed(self._pool(), "id", "artwork_id")]
+        return self._add_sql(Place("coverage", day=day), sql, reading, config, keyed=keyed)
 
     @once
     def _enrich(self, day: Day, aggregation: Aggregation) -> str | None:
@@ -155,7 +158,13 @@ class Tiles(ActionMaker):
             reads["view"] = [self._view(view)]
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
         variables = day_start(day) if as_of_day else {}
-        return self._add_sql(Place("enrich", part, day), sql, Reading(reads, variables=variables), config)
+        keyed = self._keyed([view]) if view else []
+        return self._add_sql(Place("enrich", part, day), sql, Reading(reads, variables=variables), config, keyed=keyed)
+
+    def _keyed(self, views: Iterable[str]) -> list[Keyed]:
+        """Views as tables that steps join."""
+        entities = {view: self._config.catalog.views[view].entity for view in views}
+        return [Keyed(self._view(view), entity, entity) for view, entity in entities.items()]
 
     def _enriching_view(self, aggregation: Aggregation) -> str:
         """The view that an aggregation's column comes from; "" for the feed."""

@@ -54,7 +54,8 @@ class FileDigests:
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
-        self._own: set[str] = set()  # files that this process wrote, young yet
+        self._young: set[str] = set()  # files that may yet change unseen
+        self._own: set[str] = set()  # files that this process wrote
         self._known: dict[str, tuple[Stamp, int, str]] | None = None
         self.hashed = 0
 
@@ -74,12 +75,13 @@ class FileDigests:
         self._remember(name, Stamp.of(name), time.time_ns(), content)
 
     def settle(self) -> None:
-        """Looks once more at what this process wrote, a clock tick later: who meddled meanwhile shows in the stamp.
+        """Looks once more, a clock tick later, at files that were young when they were looked at.
 
-        Nobody else writes under those names, so their bytes need not be read again.
+        Those that others write are read again. Nobody else writes under the names that this process
+        gave: who meddled with those since shows in the stamp.
         """
         known = self._load()
-        young = [name for name in self._own if name in known and known[name][0].tick == _TICK_NS]
+        young = [name for name in self._young if name in known and known[name][0].tick == _TICK_NS]
         if young:
             newest = max(max(known[name][0].mtime_ns, known[name][0].ctime_ns) for name in young)
             time.sleep(max(newest + 2 * _TICK_NS - time.time_ns(), 0) / 1e9)
@@ -87,9 +89,10 @@ class FileDigests:
         for name in young:
             stamp, _, content = known[name]
             with contextlib.suppress(OSError):
-                if Stamp.of(name) == stamp:
+                if Stamp.of(name) == stamp and (name in self._own or digest.of_file(name) == content):
                     known[name] = (stamp, looked, content)
                     settled.append((name, *stamp.values, looked, content))
+        self._young.clear()
         self._own.clear()
         self._traces.remember_files(settled)
 
@@ -114,6 +117,8 @@ class FileDigests:
 
     def _remember(self, name: str, stamp: Stamp, looked: int, content: str) -> None:
         self._load()[name] = (stamp, looked, content)
+        if not stamp.settled(looked):
+            self._young.add(name)
         self._traces.remember_files([(name, *stamp.values, looked, content)])
 
     def _load(self) -> dict[str, tuple[Stamp, int, str]]:

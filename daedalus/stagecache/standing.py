@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from daedalus.stagecache.trace import Traces
 
@@ -17,14 +18,16 @@ Stat = tuple[int, int, int, int]  # size, mtime, ctime, inode
 GONE: Stat = (-1, 0, 0, 0)  # of a file that is not there
 
 
-@dataclass(frozen=True)
-class KeptFile:
+class KeptFile(NamedTuple):
     """A file that an action of a day left; `day` is "" for what belongs to no day."""
 
     name: str  # of the action
     day: str
     path: str
-    stat: Stat
+    size: int  # -1: there is none
+    mtime: int
+    ctime: int
+    inode: int
 
 
 def stat_of(path: str) -> Stat:
@@ -33,6 +36,9 @@ def stat_of(path: str) -> Stat:
     except OSError:
         return GONE
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+_FILES = "select name, day, path, size, mtime, ctime, inode from standing_files"
 
 
 class Standing:
@@ -51,20 +57,21 @@ class Standing:
         values = json.loads(f"[{','.join(summary for _, summary in rows)}]")
         return dict(zip((day for day, _ in rows), values, strict=True))
 
+    @cached_property
+    def _files(self) -> list[KeptFile]:
+        return list(map(KeptFile._make, self._traces.rows(f"{_FILES} where root = ?", [self._root])))
+
     def files(self, days: Iterable[str] | None = None) -> list[KeptFile]:
         """The files of some days, or of all."""
-        sql = "select name, day, path, size, mtime, ctime, inode from standing_files where root = ?"
         if days is None:
-            found = self._traces.rows(sql, [self._root])
-        else:
-            found = [row for day in days for row in self._traces.rows(f"{sql} and day = ?", [self._root, day])]
-        return [KeptFile(name, day, path, (s, m, c, i)) for name, day, path, s, m, c, i in found]
+            return self._files
+        sql = f"{_FILES} where root = ? and day = ?"
+        return [KeptFile._make(row) for day in days for row in self._traces.rows(sql, [self._root, day])]
 
     def touched(self) -> set[str]:
         """Days with a file that is not as it was left."""
-        sql = "select day, path, size, mtime, ctime, inode from standing_files where root = ?"
         stat, found = os.stat, set()
-        for day, path, size, mtime, ctime, inode in self._traces.rows(sql, [self._root]):
+        for _, day, path, size, mtime, ctime, inode in self._files:
             try:
                 now = stat(path)
             except OSError:
@@ -79,9 +86,12 @@ class Standing:
         """Takes down days, as (what was asked, summary), and files, in place of what is known of `forget`."""
         root = self._root
         rows = [(root, day, asks, json.dumps(summary)) for day, (asks, summary) in days.items()]
-        kept = [(root, file.name, file.day, file.path, *file.stat) for file in files]
+        kept = [(root, *file) for file in files]
         with self._traces.writing() as db:
             for table in ("standing_days", "standing_files"):
                 db.executemany(f"delete from {table} where root = ? and day = ?", [(root, day) for day in forget])
+            names = {(root, day, name) for _, name, day, *_ in kept}
+            db.executemany("delete from standing_files where root = ? and day = ? and name = ?", sorted(names))
             db.executemany("insert or replace into standing_days values (?, ?, ?, ?)", rows)
             db.executemany("insert or replace into standing_files values (?, ?, ?, ?, ?, ?, ?, ?)", kept)
+        self.__dict__.pop("_files", None)

@@ -17,7 +17,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from daedalus import digest
@@ -136,12 +136,16 @@ class Store:
         for path in sorted((self.root / "artifacts").glob("??/*.parquet")):
             yield path.stem, path
 
-    def sizes(self) -> dict[str, int]:
-        """Bytes of all that is stored, by digest."""
-        found = {}
+    def sizes(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Bytes of all that is stored, by digest; of those in `known` without another look."""
+        found: dict[str, int] = {}
+        known = known or {}
         for shelf in (self.root / "artifacts").glob("??"):
             with os.scandir(shelf) as entries:
-                found.update({e.name[:-8]: e.stat().st_size for e in entries if e.name.endswith(".parquet")})
+                for entry in entries:
+                    artifact, suffix = entry.name[:-8], entry.name[-8:]
+                    if suffix == ".parquet":
+                        found[artifact] = known[artifact] if artifact in known else entry.stat().st_size
         return found
 
     def reread(self, path: Path) -> str:
