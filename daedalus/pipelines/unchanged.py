@@ -175,6 +175,7 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
         of_day.setdefault(outcome.day or "", []).append(outcome)
     targets = {str(day) for day in graph.days}
     known = workspace.standing.asked()
+    forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
     asking = Asking(workspace.config, graph.listing, workspace.code, workspace.settled, graph.session_range)
     records: dict[str, tuple[str, dict]] = {}
     files: list[KeptFile] = []
@@ -192,10 +193,19 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
         if day == "":
             summary["witness"] = asking.witness(graph.witness)
             kept.append(KeptFile(QID_MAP, "", str(workspace.qids.path), *stat_of(str(workspace.qids.path))))
-        if day in targets or day in stands.touched or not known.get(day):
+        if day in targets or day in forget or not known.get(day):
             records[day] = (asks, summary)
         files += kept
-    workspace.standing.record(records, files, forget={*targets, *stands.touched})
+    workspace.standing.record(targets, records, files, forget=forget)
+
+
+def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:
+    """Whether a day reads any that somebody touched: whoever asks for it next has it looked up again."""
+    if not day or not touched:
+        return False
+    if "" in touched or any(aggregation.cumulative for aggregation in workspace.config.aggregations):
+        return min(touched) <= day
+    return _near(Day.fromisoformat(day), touched, workspace.config.runtime.spine.lookback_days)
 
 
 def _read_summary(outcomes: Sequence[Outcome]) -> dict:

@@ -82,15 +82,24 @@ class Standing:
                 found.add(day)
         return found
 
-    def record(self, days: Mapping[str, tuple[str, dict]], files: Iterable[KeptFile], *, forget: Iterable[str]) -> None:
-        """Takes down days, as (what was asked, summary), and files, in place of what is known of `forget`."""
+    def record(
+        self, walked: Iterable[str], days: Mapping[str, tuple[str, dict]], files: Iterable[KeptFile],
+        *, forget: Iterable[str],
+    ) -> None:  # fmt: skip
+        """Takes down days, as (what was asked, summary), and files, by action.
+
+        Days that were `walked` and are not among `days` did not end well; `forget` are those of which
+        nothing that is known holds.
+        """
         root = self._root
         rows = [(root, day, asks, json.dumps(summary)) for day, (asks, summary) in days.items()]
         kept = [(root, *file) for file in files]
+        names = {(root, day, name) for _, name, day, *_ in kept}
         with self._traces.writing() as db:
-            for table in ("standing_days", "standing_files"):
-                db.executemany(f"delete from {table} where root = ? and day = ?", [(root, day) for day in forget])
-            names = {(root, day, name) for _, name, day, *_ in kept}
+            gone = [(root, day) for day in {*walked, *forget}]
+            db.executemany("delete from standing_days where root = ? and day = ?", gone)
+            gone = [(root, day) for day in forget]
+            db.executemany("delete from standing_files where root = ? and day = ?", gone)
             db.executemany("delete from standing_files where root = ? and day = ? and name = ?", sorted(names))
             db.executemany("insert or replace into standing_days values (?, ?, ?, ?)", rows)
             db.executemany("insert or replace into standing_files values (?, ?, ?, ?, ?, ?, ?, ?)", kept)
