@@ -9,6 +9,8 @@
     corrected   one old feed file with fewer rows
     nightly     one new feed day, a larger pool, new versions of 5 % of artworks and users: of those that no
                 old day has, then of any
+    sizes       peak memory and time a row at 100k, 300k, 1M and 3M rows a day, memory_limit 2GB and 4GB; users and
+                artworks grow with the rows
     heavy       one user with 100,000 events in a week, against the same world without that user
 
 Times are wall seconds of whole processes, medians over the repeats; figures are meant as ratios within one
@@ -327,6 +329,26 @@ class Bench:
         ids = [-(10**9) - i for i in range(count)] if unseen else free
         pool.add(pa.table({"artwork_id": ids, "vector": pa.array([[0.0] * 4] * len(ids), pa.list_(pa.float32(), 4))}))
 
+    def sizes(self) -> None:
+        kept = {name: getattr(self.a, name) for name in ("rows", "users", "artworks", "memory_limit")}
+        found = []
+        for rows in (100_000, 300_000, 1_000_000, 3_000_000):
+            self.a.rows, self.a.users, self.a.artworks = rows, rows // 15, rows // 5
+            for limit in ("2GB", "4GB"):
+                self.a.memory_limit = limit
+                world = self.world(2)
+                world.forget()
+                run = world.run()
+                of_row = run.seconds / (rows * (HISTORY + 2)) * 1e6
+                found.append({"rows": rows, "memory_limit": limit, "seconds": round(run.seconds, 2),
+                              "microseconds_a_feed_row": round(of_row, 3), "peak_bytes": run.memory})  # fmt: skip
+                self.say(f"  {rows:>9,} rows a day, {limit}: {run.seconds:7.1f} s, {of_row:.2f} us a feed row, "
+                         f"peak {run.memory / 2**30:.2f} GiB")  # fmt: skip
+            shutil.rmtree(world.root)
+        self.found["sizes"] = found
+        for name, value in kept.items():
+            setattr(self.a, name, value)
+
     def heavy(self) -> None:
         self.a.users, users = 10_000, self.a.users
         self.a.rows, rows = 150_000, self.a.rows
@@ -354,7 +376,7 @@ except SystemExit:
     pass
 print(sorted({"duckdb", "pyarrow", "lancedb", "numba", "polars", "numpy"} & set(sys.modules)) or "none")
 """
-CASES = ("cold", "unchanged", "aggregation", "filter", "corrected", "nightly", "heavy")
+CASES = ("cold", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy")
 
 
 def main() -> None:

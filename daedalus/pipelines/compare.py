@@ -18,6 +18,14 @@ def read(paths: Sequence[Path]) -> Any:
     return pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
 
 
+def sample(path: Path) -> Any:
+    """The first row group of a file."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        return file.read_row_group(0, use_threads=False) if file.num_row_groups else file.read()
+
+
 def how_they_differ(one: Path, other: Path) -> list[dict]:
     """For each column that differs: `column`, and `how`: order, float noise, value, rows or encoding."""
     left, right = read([one]), read([other])
@@ -51,26 +59,17 @@ def _close(x: Any, y: Any) -> bool:
     return x == y
 
 
-def compare_partitions(old: Any, new: Any, examples: int = 3) -> dict:
+def compare_partitions(old: Any, new: Any) -> dict:
     """What changed from one table of a partition to another.
 
     Rows are matched by (user_id, artwork_id, event_timestamp, event) and their order among equals.
-    Returns rows `before`, `after`, `added`, `removed`, and `columns`: name -> {"rows", "share", "examples"},
-    counted over at most SAMPLE matched rows and scaled up where there are more.
+    Returns rows `before`, `after`, `added`, `removed`, and `columns`: name -> {"rows", "share", "examples"}.
     """
     left, right = _keyed(old), _keyed(new)
     both = [key for key in left if key in right]
     matched_old, matched_new = old.take([left[key] for key in both]), new.take([right[key] for key in both])
-    columns: dict[str, dict] = {}
-    for name in dict.fromkeys([*new.column_names, *old.column_names]):
-        if name not in old.column_names or name not in new.column_names:
-            note = "new column" if name in new.column_names else "column gone"
-            columns[name] = {"rows": len(both), "share": 1.0, "examples": [], "note": note}
-        elif matched_old[name].type != matched_new[name].type:
-            note = f"type {matched_old[name].type} -> {matched_new[name].type}"
-            columns[name] = {"rows": len(both), "share": 1.0, "examples": [], "note": note}
-        elif not matched_old[name].equals(matched_new[name]):
-            columns[name] = _changed(both, matched_old[name], matched_new[name], examples)
+    names = dict.fromkeys([*new.column_names, *old.column_names])
+    columns = {name: changed(matched_old, matched_new, name) for name in names}
     return {
         "before": old.num_rows,
         "after": new.num_rows,
@@ -80,20 +79,48 @@ def compare_partitions(old: Any, new: Any, examples: int = 3) -> dict:
     }
 
 
-SAMPLE = 20_000
-
-
-def _changed(keys: list[tuple], old: Any, new: Any, examples: int) -> dict:
-    """How many rows of a column differ, and the first few of them."""
-    stride = -(-len(keys) // SAMPLE)
-    places = range(0, len(keys), stride)
-    before, after = old.take(list(places)).to_pylist(), new.take(list(places)).to_pylist()
-    changed = [i for i in range(len(places)) if before[i] != after[i]]
+def changed(old: Any, new: Any, name: str, examples: int = 3) -> dict:
+    """In how many rows a column differs between two tables of the same rows, and the first few of them."""
+    rows = {"rows": new.num_rows, "share": 1.0, "examples": []}
+    if name not in old.column_names or name not in new.column_names:
+        return {**rows, "note": "new column" if name in new.column_names else "column gone"}
+    if old[name].type != new[name].type:
+        return {**rows, "note": f"type {old[name].type} -> {new[name].type}"}
+    rows_changed = _differing(old[name], new[name])
+    keys = [key for key in _KEYS if key in new.column_names]
     shown = [
-        {"row": [str(part) for part in keys[places[i]][:-1]], "old": before[i], "new": after[i]}
-        for i in changed[:examples]
+        {"row": [str(new[key][i].as_py()) for key in keys], "old": old[name][i].as_py(), "new": new[name][i].as_py()}
+        for i in rows_changed[:examples]
     ]
-    return {"rows": len(changed) * stride, "share": round(len(changed) / max(len(places), 1), 4), "examples": shown}
+    return {"rows": len(rows_changed), "share": round(len(rows_changed) / max(new.num_rows, 1), 4), "examples": shown}
+
+
+def _differing(old: Any, new: Any) -> list[int]:
+    """Rows in which two columns of one type differ; NaN is NaN."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    a, b = _whole(old), _whole(new)
+    if pa.types.is_list(a.type) and not pa.types.is_nested(a.type.value_type):
+        lengths = [pc.fill_null(pc.list_value_length(x), -1).to_numpy(zero_copy_only=False) for x in (a, b)]
+        same = lengths[0] == lengths[1]
+        members = _differing(a.filter(pa.array(same)).flatten(), b.filter(pa.array(same)).flatten())
+        row_of = np.repeat(np.flatnonzero(same), np.maximum(lengths[0][same], 0))
+        return np.union1d(np.flatnonzero(~same), row_of[members]).tolist()
+    if pa.types.is_nested(a.type):
+        return [i for i, (x, y) in enumerate(zip(a.to_pylist(), b.to_pylist(), strict=True)) if x != y]
+    unequal = pc.fill_null(pc.not_equal(a, b), False)
+    if pa.types.is_floating(a.type):
+        unequal = pc.and_not(unequal, pc.fill_null(pc.and_(pc.is_nan(a), pc.is_nan(b)), False))
+    other = pc.or_(unequal, pc.xor(pc.is_null(a), pc.is_null(b)))
+    return np.flatnonzero(other.to_numpy(zero_copy_only=False)).tolist()
+
+
+def _whole(column: Any) -> Any:
+    import pyarrow as pa
+
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _keyed(table: Any) -> dict[tuple, int]:
@@ -108,12 +135,3 @@ def _keyed(table: Any) -> dict[tuple, int]:
         counts[key] = counts.get(key, -1) + 1
         keyed[(*key, counts[key])] = i
     return keyed
-
-
-def change_line(day: str, change: dict) -> str:
-    """One line of what changed in a partition."""
-    columns = sorted(change["columns"].items(), key=lambda item: -item[1]["share"])
-    named = ", ".join(f"{name} {row['share']:.0%}" for name, row in columns[:3])
-    more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
-    rows = f"{change['before']:,} rows" + (f" -> {change['after']:,}" if change["before"] != change["after"] else "")
-    return f"changed     {day}: {rows}; {named or 'no value'}{more}"[:80]

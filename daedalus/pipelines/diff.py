@@ -11,35 +11,72 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daedalus.errors import DaedalusError
-from daedalus.pipelines.compare import change_line, compare_partitions, read
+from daedalus.pipelines.compare import changed, compare_partitions, read, sample
 from daedalus.pipelines.explain import one_day
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.skeleton.publish import write_partition
-from daedalus.stagecache.trace import Trace, Traces
+from daedalus.stagecache.trace import Trace
 
 _COMMAND = "daeda diff"
 
 
 class ChangeNotes:
-    """Notes what differs whenever a run replaces a partition."""
+    """Notes which partitions a run replaces, and says in a line each what differs."""
 
-    def __init__(self, traces: Traces, run: str) -> None:
-        self._traces, self._run = traces, run
-        self.lines: dict[str, str] = {}
+    def __init__(self, workspace: Workspace, run: str) -> None:
+        self._workspace, self._traces, self._run = workspace, workspace.traces, run
+        self._before: dict[str, Trace | None] = {}
 
     def __call__(self, day: str, old: Path, new: Path) -> None:
-        try:
-            change = compare_partitions(read(_parts(old)), read(_parts(new)))
-        except Exception as error:  # an altered partition may be unreadable; that is why it is replaced
-            self.lines[day] = f"changed     {day}: the old partition cannot be read ({type(error).__name__})"[:80]
-            return
-        self._traces.remember_fact(f"diff:{day}", {"run": self._run, **json.loads(json.dumps(change, default=str))})
-        self.lines[day] = change_line(day, change)
+        self._before[day] = self._traces.latest(f"chunk@{day}")
 
     def summary(self, most: int = 8) -> list[str]:
-        lines = [self.lines[day] for day in sorted(self.lines)]
-        hidden = len(lines) - most
-        return [*lines[:most], f"            and {hidden} more days: daeda diff DAY"] if hidden > 0 else lines
+        """Lines for people; shares are those of the first row group. Keeps what `diff_day` needs."""
+        days = sorted(self._before)
+        notes = {
+            f"diff:{day}": {"run": self._run, "before": trace.key if trace else ""}
+            for day, trace in self._before.items()
+        }
+        self._traces.remember_facts(notes)
+        lines = [f"changed     {day}: {self._brief(day)}"[:80] for day in days[:most]]
+        hidden = len(days) - most
+        return [*lines, f"            and {hidden} more days: daeda diff DAY"] if hidden > 0 else lines
+
+    def _brief(self, day: str) -> str:
+        before, after = self._before[day], self._traces.latest(f"chunk@{day}")
+        if before is None or after is None or before.key == after.key:
+            return "put together anew; what lay there was not what a run had left"
+        rows = [trace.counts.get("written", 0) for trace in (before, after)]
+        told = f"{rows[0]:,} rows" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
+        old, new = (_sources(trace) for trace in (before, after))
+        if old.get("content") != new.get("content"):
+            return f"{told}; columns: daeda diff {day}"
+        shares = self._shares(old, new)
+        named = ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:3])
+        more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
+        return f"{told}; {named or 'columns chosen or ordered anew'}{more}"
+
+    def _shares(self, old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, float]:
+        """Share of rows in which a column differs, the largest first."""
+        found = {}
+        for source in new:
+            if source == "spine" or old.get(source) == new[source]:
+                continue
+            paths = [self._workspace.store.path("", sources[source]) for sources in (old, new) if source in sources]
+            tables = [sample(path) for path in paths if path.exists()]
+            if not tables:
+                continue
+            was = tables[0] if len(tables) == 2 else tables[0].select([])
+            for name in tables[-1].column_names:
+                if share := changed(was, tables[-1], name)["share"]:
+                    found[name] = share
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _sources(trace: Trace) -> dict[str, str]:
+    """The artifacts that a partition was put together from, by step."""
+    labels = (label.partition(":") for label in trace.manifest if label.startswith("upstream:"))
+    return {name.partition("@")[0]: trace.manifest[f"{kind}:{name}"] for kind, _, name in labels}
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -60,8 +97,11 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
                     "no run replaced this partition", where=f"{_COMMAND} {day}", found="no earlier content",
                     hint=f"{_COMMAND} {day} --against RUN compares with a run's artifacts",
                 )  # fmt: skip
-            return {"day": day, **change}
-        run, trace = _trace_of(workspace, day, against)
+            run, trace = change["run"], workspace.traces.find(change["before"])
+            if trace is None:
+                raise DaedalusError("what lay there before was not made by a run", where=f"{_COMMAND} {day}")
+        else:
+            run, trace = _trace_of(workspace, day, against)
         now = _parts(workspace.partitions.path(f"chunk@{day}"))
         if not now:
             raise DaedalusError("there is no partition to compare", where=f"{_COMMAND} {day}", hint="daeda skeleton")

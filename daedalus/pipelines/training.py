@@ -79,7 +79,7 @@ class _Run:
         return plan_report(RunReport(span), graph, workspace.traces, stands, force)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
-        workspace, traces = self._workspace, self._workspace.traces
+        workspace = self._workspace
         span = workspace.range(range)
         taken = self._take_up(span) if resume else {}
         listing = list_inputs(workspace.config)
@@ -93,7 +93,7 @@ class _Run:
         from daedalus.pipelines.diff import ChangeNotes
 
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
-        changes = workspace.partitions.replacing = ChangeNotes(traces, run)
+        changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
         self._begin(run, span, force, trusted)
         outcomes = self._walk(run, graph, force)
         for gone in graph.empty:

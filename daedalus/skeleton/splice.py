@@ -164,12 +164,18 @@ def _copy_group(out: BinaryIO, columns: Sequence[tuple[str, _Source]], group: in
     }
 
 
+def _bytes_of(source: _Source, meta: Struct) -> tuple[int, bytes]:
+    """Where a column chunk begins, and its pages."""
+    start = min(meta[field][1] for field in (_DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE) if field in meta)
+    source.file.seek(start)
+    return start, source.file.read(meta[_PACKED][1])
+
+
 def _copy_chunk(out: BinaryIO, source: _Source, chunk: Struct) -> Struct:
     meta: Struct = chunk[_META][1]
-    starts = [meta[field][1] for field in (_DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE) if field in meta]
-    start, shift = min(starts), out.tell() - min(starts)
-    source.file.seek(start)
-    out.write(source.file.read(meta[_PACKED][1]))
+    start, data = _bytes_of(source, meta)
+    shift = out.tell() - start
+    out.write(data)
     moved = {
         field: (kind, value + shift) if field in (_DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE) else (kind, value)
         for field, (kind, value) in meta.items()

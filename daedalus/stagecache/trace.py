@@ -147,6 +147,11 @@ class Traces:
     def remember_fact(self, key: str, value: object) -> None:
         self.rows("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
 
+    def remember_facts(self, facts: Mapping[str, object]) -> None:
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        with self.writing() as db:
+            db.executemany("insert or replace into facts values (?, ?)", rows)
+
     def remember_texts(self, texts: Mapping[str, str]) -> None:
         """Keeps what code digests are digests of."""
         rows = [(f"text:{content}", json.dumps(text)) for content, text in texts.items()]
