@@ -47,18 +47,17 @@ def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def newest_values(rows, events, ends, spans, limit, distinct, without_own, values):  # type: ignore[no-untyped-def]
+def newest_values(rows, events, ends, spans, limit, distinct, without_own, values, out):  # type: ignore[no-untyped-def]
     """Lists of each row's newest values in the longest window, and how many of them lie in each window.
 
     `rows` are (user, time, own code), sorted by user; `events` and `ends` as `gather` wants them. With
     `without_own`, events whose own code is the row's are not there for it. `spans` are the windows'
-    microseconds, shortest first; `values` the values by code. Returns (buffer of values, where each
-    row's list begins in it, sizes by window and row).
+    microseconds, shortest first; `values` the values by code. Returns (buffer of values, which is `out`,
+    grown if need be, where each row's list begins in it, sizes by window and row).
     """
     row_user, row_time, row_own = rows
     begins = np.zeros(len(row_user), np.int64)
     sizes = np.zeros((len(spans), len(row_user)), np.int64)
-    out = np.empty(max(1024, 8 * len(row_user)), values.dtype)
     filled = 0
     last = np.full(len(values), -1, np.int64)  # the latest event of each value, of this user
     past = np.empty((3, 1024), np.int64)
@@ -175,14 +174,9 @@ def count_events(rows, events, ends, spans, without_own, kinds):  # type: ignore
 
 
 @njit(nogil=True, cache=True)
-def prefixes(buffer, begins, sizes):  # type: ignore[no-untyped-def]
-    """The first `sizes` values of each row's list, one after the other, and the offsets of the lists."""
-    offsets = np.zeros(len(sizes) + 1, np.int64)
-    for row in range(len(sizes)):
-        offsets[row + 1] = offsets[row] + sizes[row]
-    out = np.empty(offsets[-1], buffer.dtype)
+def prefixes(buffer, begins, sizes, offsets, out):  # type: ignore[no-untyped-def]
+    """Writes the first `sizes` values of each row's list to `out`, one list after the other."""
     for row in range(len(sizes)):
         at, begin = offsets[row], begins[row]
         for i in range(sizes[row]):
             out[at + i] = buffer[begin + i]
-    return offsets, out

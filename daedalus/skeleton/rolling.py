@@ -40,17 +40,21 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     result = pa.int64() if rolling.agg == "count" else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
 
+    room: dict[Any, np.ndarray] = {}
+
     def blocks() -> Iterator[pa.Table]:
         read = pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=["user_id", "artwork_id", "event_timestamp"],
                                                  use_threads=False)  # fmt: skip
         for batch in read:
-            yield pa.Table.from_arrays(_columns(rolling, batch, pieces, kind), schema=schema)
+            yield pa.Table.from_arrays(_columns(rolling, batch, pieces, kind, room), schema=schema)
 
     return {"rows": write_parquet(out, schema, blocks())}
 
 
-def _columns(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece], kind: pa.DataType) -> list[Any]:
-    """The columns of a batch of rows, shortest window first."""
+def _columns(
+    rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece], kind: pa.DataType, room: dict[Any, np.ndarray]
+) -> list[Any]:
+    """The columns of a batch of rows, shortest window first. `room` is memory kept from batch to batch."""
     import numpy as np
     import pyarrow as pa
 
@@ -77,24 +81,32 @@ def _columns(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece], k
     direct = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     table = values.to_numpy() if direct else np.arange(len(values), dtype=np.int32)
     limit = _NO_LIMIT if rolling.max_items is None else rolling.max_items
-    lists = kernel.newest_values(*arguments, limit, rolling.distinct, without_own, table)
+    if room.get(table.dtype) is None:
+        room[table.dtype] = np.empty(1 << 16, table.dtype)
+    lists = kernel.newest_values(*arguments, limit, rolling.distinct, without_own, table, room[table.dtype])
+    room[table.dtype] = lists[0]
     return [_list_column(lists, window, None if direct else values) for window in range(len(spans))]
 
 
 def _list_column(lists: tuple, window: int, values: pa.Array | None) -> pa.Array:
     """One window's lists; `values` are to be looked up by what the lists hold, unless that is the values."""
+    import numpy as np
     import pyarrow as pa
 
     from daedalus.skeleton import kernel
 
     buffer, begins, sizes = lists
-    if sizes[window].sum() > _LONGEST_COLUMN:
+    offsets = np.zeros(len(begins) + 1, np.int64)
+    np.cumsum(sizes[window], out=offsets[1:])
+    if offsets[-1] > _LONGEST_COLUMN:
         raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",
                        expected=f"at most {_LONGEST_COLUMN:,} values in {len(begins):,} rows",
                        hint="set max_items")  # fmt: skip
-    offsets, items = kernel.prefixes(buffer, begins, sizes[window])
-    taken = pa.array(items) if values is None else values.take(pa.array(items))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), taken)
+    # Arrow's own memory, which it keeps for the next block: fresh pages cost as much as filling them.
+    memory = pa.allocate_buffer(int(offsets[-1]) * buffer.itemsize)
+    kernel.prefixes(buffer, begins, sizes[window], offsets, np.frombuffer(memory, buffer.dtype))
+    items = pa.Array.from_buffers(pa.from_numpy_dtype(buffer.dtype), int(offsets[-1]), [None, memory])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items if values is None else values.take(items))
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
