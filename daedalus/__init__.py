@@ -3,9 +3,10 @@
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "run_skeleton_stage"]
+__all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "load", "run_skeleton_stage"]
 
 _HOMES = {
+    "load": "daedalus.reading",
     "aggregate_pit_table": "daedalus.skeleton.pit",
     "run_skeleton_stage": "daedalus.pipelines.training",
     "RunReport": "daedalus.pipelines.report",

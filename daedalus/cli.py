@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from daedalus import __version__
-from daedalus.errors import EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError
-from daedalus.pipelines.report import RunReport
-from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
-from daedalus.stagecache.execute import Interrupted
-from daedalus.stagecache.progress import PlainProgress, Progress
+from daedalus.errors import EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError, Interrupted
 
-app = App(name="daeda", version=__version__, help="Build training data by the day, recomputing only what changed.")
+if TYPE_CHECKING:
+    from daedalus.pipelines.report import RunReport
+    from daedalus.pipelines.workspace import Settings
+    from daedalus.stagecache.progress import Progress
+
+app = App(
+    name="daeda", version=lambda: _version(), help="Build training data by the day, recomputing only what changed."
+)
 cache_app = App(name="cache", help="Look at, check and tidy the cache.")
 explain_app = App(name="explain", help="Say why a day is what it is.")
+config_app = App(name="config", help="Check the configuration, and describe it to editors.")
 pipeline_app = App(name="pipeline", help="Stages of a model's training pipeline.")
-for sub in (cache_app, explain_app, pipeline_app):
+for sub in (cache_app, config_app, explain_app, pipeline_app):
     app.command(sub)
 
 ProgressKind = Literal["auto", "tui", "plain", "none"]
@@ -49,7 +51,9 @@ def skeleton(
 
     Example: daeda skeleton --range 202602..202605 --resume
     """
-    settings = Settings(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
+    settings = _settings(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
+    from daedalus.pipelines.training import run_skeleton_stage
+
     shown = _progress(progress)
     report = run_skeleton_stage(settings, range, resume=resume, force=force, plan=plan, progress=shown)
     return _finish(report, json)
@@ -79,7 +83,9 @@ def train(
             expected="--skeleton-only",
             hint=f"daeda pipeline train {name} --skeleton-only",
         )
-    settings = Settings(config, cache_root, output_root)
+    from daedalus.pipelines.training import run_skeleton_stage
+
+    settings = _settings(config, cache_root, output_root)
     report = run_skeleton_stage(settings, target_date, model=name, progress=_progress(progress))
     return _finish(report, json)
 
@@ -99,7 +105,7 @@ def day(
     """
     from daedalus.pipelines import explain
 
-    found = explain.explain_day(Settings(config, cache_root, output_root), day)
+    found = explain.explain_day(_settings(config, cache_root, output_root), day)
     return _show(found, explain.day_lines, json)
 
 
@@ -119,7 +125,7 @@ def step(
     """
     from daedalus.pipelines import explain
 
-    found = explain.explain_step(Settings(config, cache_root, output_root), day, step)
+    found = explain.explain_step(_settings(config, cache_root, output_root), day, step)
     return _show(found, explain.step_lines, json)
 
 
@@ -141,7 +147,7 @@ def row(
     """
     from daedalus.pipelines import explain_row
 
-    settings = Settings(config, cache_root, output_root)
+    settings = _settings(config, cache_root, output_root)
     return _show(explain_row.explain_row(settings, day, user, artwork, column), explain_row.row_lines, json)
 
 
@@ -161,7 +167,7 @@ def diff(
     """
     from daedalus.pipelines import diff as diffing
 
-    found = diffing.diff_day(Settings(config, cache_root, output_root), day, against)
+    found = diffing.diff_day(_settings(config, cache_root, output_root), day, against)
     return _show(found, diffing.diff_lines, json)
 
 
@@ -175,7 +181,7 @@ def status(
     """
     from daedalus.pipelines import cache
 
-    return _show(cache.cache_status(Settings(config, cache_root, output_root)), cache.status_lines, json)
+    return _show(cache.cache_status(_settings(config, cache_root, output_root)), cache.status_lines, json)
 
 
 @cache_app.command
@@ -193,7 +199,7 @@ def verify(
     """
     from daedalus.pipelines import cache
 
-    settings = Settings(config, cache_root, output_root)
+    settings = _settings(config, cache_root, output_root)
     return _show(cache.cache_verify(settings, recompute), cache.verify_lines, json)
 
 
@@ -214,13 +220,63 @@ def gc(
     """
     from daedalus.pipelines import cache
 
-    settings = Settings(config, cache_root, output_root)
+    settings = _settings(config, cache_root, output_root)
     found = cache.cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
     return _show(found, cache.gc_lines, json)
 
 
+@config_app.command
+def check(
+    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+) -> int:
+    """Validate config and inputs without running anything; print every value and where it comes from.
+
+    Example: daeda config check
+    """
+    from daedalus.pipelines import checking
+
+    return _show(checking.check_config(_settings(config, cache_root, output_root)), checking.check_lines, json)
+
+
+@config_app.command
+def schema(file: Annotated[Literal["catalog", "runtime", "aggregations"], Parameter(help="Which file.")]) -> int:
+    """Print the JSON Schema of a config file, for editors that complete and check YAML.
+
+    Example: daeda config schema runtime
+    """
+    from daedalus.pipelines import checking
+
+    _print(json.dumps(checking.schema(file), indent=2))
+    return 0
+
+
+def _settings(config: str, cache_root: str | None, output_root: str | None, *more: int | None) -> Settings:
+    from daedalus.pipelines.workspace import Settings
+
+    return Settings(config, cache_root, output_root, *more)
+
+
+def _version() -> str:
+    """The version, and those of the engines that make the bytes."""
+    from importlib import metadata
+
+    from daedalus import __version__
+
+    engines = ("duckdb", "pyarrow", "numba", "lancedb")
+    return "\n".join([f"daeda {__version__}", *(f"  {name} {metadata.version(name)}" for name in engines)])
+
+
 def _progress(kind: ProgressKind) -> Progress:
-    return Progress() if kind == "none" else PlainProgress(sys.stderr)
+    """What shows the run on stderr: the picture on a terminal, lines elsewhere."""
+    from daedalus.stagecache.progress import PlainProgress, Progress
+
+    if kind == "none":
+        return Progress()
+    if kind == "tui" or (kind == "auto" and sys.stderr.isatty()):
+        from daedalus.tui import Tui
+
+        return Tui(sys.stderr)
+    return PlainProgress(sys.stderr)
 
 
 def _finish(report: RunReport, as_json: bool) -> int:

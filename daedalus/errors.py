@@ -48,6 +48,10 @@ class DayError(DaedalusError):
     exit_code = EXIT_DAY_FAILED
 
 
+class Interrupted(Exception):
+    """A run was told to stop; what had finished is kept."""
+
+
 def did_you_mean(name: str, known: object) -> str:
     """A hint naming the closest of `known`, or an empty string."""
     from difflib import get_close_matches

@@ -6,9 +6,22 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "daedalus"
-LAYERS = ["errors", "digest", "days", "durable", "config", "stagecache", "skeleton", "pipelines", "cli", "__main__"]
+LAYERS = [
+    "errors",
+    "digest",
+    "days",
+    "durable",
+    "reading",
+    "config",
+    "stagecache",
+    "skeleton",
+    "pipelines",
+    "tui",
+    "cli",
+    "__main__",
+]
 # Within the two halves: what a file may not know.
-ENGINE_ONLY = {"duckdb": {"skeleton/engine.py", "skeleton/defaults.py", "skeleton/qids.py"}}
+ENGINE_ONLY = {"duckdb": {"skeleton/engine.py", "skeleton/defaults.py", "skeleton/qids.py", "reading.py"}}
 STAGE_STEPS = {"spine", "features", "history", "chunk"}
 
 

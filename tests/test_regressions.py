@@ -205,7 +205,7 @@ def test_a_bad_file_in_a_window_that_no_list_needs_fails_the_day_too(cold):
 
 
 def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
-    from daedalus.stagecache.execute import Interrupted
+    from daedalus.errors import Interrupted
     from daedalus.stagecache.progress import Progress
 
     class Stop(Progress):

@@ -49,7 +49,7 @@ def load_config(folder: Path | str) -> Config:
             "there is no config folder", where=str(folder), expected="a folder with catalog.yaml", hint="--config DIR"
         )
     catalog = _catalog(folder / CATALOG)
-    runtime = _convert(_read(folder / RUNTIME), Runtime, folder / RUNTIME)
+    runtime = _convert(read_yaml(folder / RUNTIME), Runtime, folder / RUNTIME)
     aggregations = _aggregations(folder / AGGREGATIONS)
     config = Config(folder, catalog, runtime, aggregations)
     check(config)
@@ -57,7 +57,7 @@ def load_config(folder: Path | str) -> Config:
 
 
 def _catalog(path: Path) -> Catalog:
-    raw = _read(path)
+    raw = read_yaml(path)
     views = raw.pop("views", {})
     if not isinstance(views, dict):
         raise DaedalusError("wrong type", where=f"{path}: views", found=type(views).__name__, expected="a mapping")
@@ -67,7 +67,7 @@ def _catalog(path: Path) -> Catalog:
 
 
 def _aggregations(path: Path) -> tuple[Aggregation, ...]:
-    raw = _read(path)
+    raw = read_yaml(path)
     items = [] if raw.get("aggregations") is None else raw["aggregations"]
     if set(raw) - {"aggregations"} or not isinstance(items, list):
         _convert(raw, Aggregations, path)
@@ -87,7 +87,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A config file's mapping. Raises DaedalusError for what is no YAML mapping, or has a key twice."""
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, Interrupted
 from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
-from daedalus.stagecache.execute import Interrupted, Outcome, OutOfSpace, Walk
+from daedalus.stagecache.execute import Outcome, OutOfSpace, Walk
 from daedalus.stagecache.progress import Progress
 
 

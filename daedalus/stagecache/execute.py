@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
-from daedalus.errors import EXIT_DAY_FAILED, DaedalusError
+from daedalus.errors import EXIT_DAY_FAILED, DaedalusError, Interrupted
 from daedalus.stagecache.action import Action, Cause, Counts
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.plan import Lookup, look_up
@@ -78,10 +78,6 @@ def is_out_of_space(error: BaseException) -> bool:
     return full or "No space left on device" in text or "disk is full" in text
 
 
-class Interrupted(Exception):
-    """The walk was told to stop; what had finished is kept."""
-
-
 class Walk:
     """One execution of a graph of actions. `execute()` may be called once."""
 
@@ -100,6 +96,9 @@ class Walk:
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
+        costs = traces.costs()
+        kinds = {action.name: action.name.partition("@")[0] for action in actions}
+        self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
         self._workers, self._progress = workers, progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
         self._of_day: dict[str, list[Outcome]] = {}
@@ -117,7 +116,7 @@ class Walk:
         to no day: nothing can be done without it.
         """
         self._closes = {name: day for day, name in closing.items()}
-        self._progress.begin(sorted(closing), self._count)
+        self._progress.begin(sorted(closing), self._count, self._expected)
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="daeda")
         try:
             while self._schedule or self._running or self._elsewhere:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 class Progress:
     """Watches a walk and says nothing. Every method is called from the thread that walks."""
 
-    def begin(self, days: list[str], actions: int) -> None:
-        """The walk starts: the days it is about, and how many actions there are."""
+    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+        """The walk starts: the days it is about, how many actions there are, and what each would cost to run."""
 
     def started(self, name: str) -> None:
         """An action begins to run."""
@@ -44,7 +45,7 @@ class PlainProgress(Progress):
     def say(self, line: str) -> None:
         print(line, file=self._out, flush=True)
 
-    def begin(self, days: list[str], actions: int) -> None:
+    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
         self._days, self._began = len(days), time.monotonic()
         self.say(f"{self._days} days, {actions} steps")
 

@@ -1,0 +1,57 @@
+"""The picture of a run: right at any size, without colour, and gone without a trace."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from daedalus.stagecache.execute import COMPUTED, FAILED, HIT, Outcome
+from daedalus.tui import Tui
+
+DAYS = [f"2026-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
+
+
+def drawn(tui: Tui, width: int, height: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False, no_color=True)
+    console.print(tui)
+    return console.file.getvalue().splitlines()
+
+
+def walked(tui: Tui) -> Tui:
+    """Some way into a run of a year of days."""
+    actions = {f"chunk@{day}": 2.0 for day in DAYS}
+    tui.begin(DAYS, len(actions), actions)
+    for day, state in zip(DAYS, [HIT, COMPUTED, FAILED], strict=False):
+        tui.started(f"chunk@{day}")
+        outcome = Outcome(f"chunk@{day}", "chunk", day, state, counts={"rows_in": 100}, seconds=2.0)
+        tui.finished(outcome)
+        tui.day_done(day, [outcome])
+    tui.started(f"chunk@{DAYS[3]}")
+    return tui
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60), (40, 10)])
+def test_the_picture_fits(width, height):
+    tui = walked(Tui(io.StringIO()))
+    lines = drawn(tui, width, height)
+    tui.end()
+    assert len(lines) <= height and max(map(len, lines)) <= width
+    assert "3 of 336 steps" in lines[0]
+    assert any(line.startswith("2026-01 -#x*....") for line in lines)
+    assert any("1 hit" in line and "1 computed" in line and "1 failed" in line for line in lines) or width < 80
+    assert lines[-1].startswith("* ") and f"chunk@{DAYS[3]}" in lines[-1]
+
+
+def test_what_is_left_on_the_screen_has_every_day_and_no_cursor_games(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = io.StringIO()
+    tui = walked(Tui(out))
+    tui.say("a sentence [with brackets]")
+    tui.end()
+    tui.end()
+    left = out.getvalue()
+    assert "a sentence [with brackets]" in left
+    assert all(f"2026-{month:02} " in left for month in range(1, 13))
+    assert "\x1b[?25l" not in left or left.rindex("\x1b[?25h") > left.rindex("\x1b[?25l")
