@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 import msgspec
@@ -74,7 +75,12 @@ def check_lines(found: dict) -> list[str]:
     lines = [
         f"{found['config']}: valid",
         f"feed        {feed['partitions']} partitions, {feed['first']} to {feed['last']}",
-        f"views       {', '.join(f'{name} {count}' for name, count in found['views'].items())} files",
+        *wrap(
+            ", ".join(f"{name} {count}" for name, count in found["views"].items()),
+            80,
+            initial_indent="view files  ",
+            subsequent_indent=" " * 12,
+        ),
         f"range       {days['total']} days, {days['with_rows']} with rows, {found['steps']:,} steps",
     ]
     lines += [f"bad file    {row['day']}: {row['error']}" for row in found["bad_files"]]
