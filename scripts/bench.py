@@ -310,8 +310,11 @@ class Bench:
         night = dt.datetime.combine(world.last, dt.time())
         for folder in sorted((world.root / "data/catalog").iterdir()):
             table = pq.read_table(folder / "part-0.parquet")
-            chosen = table.take(pa.array(rng.choice(table.num_rows, table.num_rows // 20, replace=False)))
+            count = table.num_rows // 20
+            chosen = table.take(pa.array(rng.choice(table.num_rows, count, replace=False)))
             entity = next(name for name in ("artwork_id", "user_id") if name in chosen.schema.names)
+            others = table[entity].take(pa.array(rng.choice(table.num_rows, count, replace=False)))  # with other values
+            chosen = chosen.set_column(chosen.schema.get_field_index(entity), entity, others)
             places = {name: chosen.schema.get_field_index(name) for name in chosen.schema.names}
             if unseen:
                 ids = pa.array(np.arange(chosen.num_rows) - 10**9, chosen.schema.field(entity).type)
