@@ -9,11 +9,21 @@ This file imports nothing of the project: numba keeps what it compiled by this f
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, cache=True)
+def _compiled(function: Callable) -> Callable:
+    """Compiled when first called, and kept on disk where there is a folder to write to."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return njit(nogil=True)(function)
+
+
+@_compiled
 def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
     """The events of `user` in time order, copied to the columns of `past`: (how many, `past`, grown if need be).
 
@@ -46,7 +56,7 @@ def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
     return count, past
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def newest_values(rows, events, ends, spans, limit, distinct, without_own, values, out):  # type: ignore[no-untyped-def]
     """Lists of each row's newest values in the longest window, and how many of them lie in each window.
 
@@ -129,7 +139,7 @@ def newest_values(rows, events, ends, spans, limit, distinct, without_own, value
     return out, begins, sizes
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def count_events(rows, events, ends, spans, without_own, kinds):  # type: ignore[no-untyped-def]
     """How many events each row sees, by window and row; arguments as for `newest_values`, `kinds` own codes."""
     row_user, row_time, row_own = rows
@@ -173,7 +183,7 @@ def count_events(rows, events, ends, spans, without_own, kinds):  # type: ignore
     return sizes
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def prefixes(buffer, begins, sizes, offsets, out):  # type: ignore[no-untyped-def]
     """Writes the first `sizes` values of each row's list to `out`, one list after the other."""
     for row in range(len(sizes)):
