@@ -111,6 +111,7 @@ KINDS = {
     "aggregation removed": (lambda w, t: (w.edit_aggregations(lambda s: s.pop(6)), edit(w.runtime, output_columns=["user_id", "event"])), ("config", "output_columns"), {"chunk"}),
     "helper function": (code("skeleton/splice.py", "unpacked = sum(", "unpacked = 0 + sum("), ("code", "write_partition"), set()),
     "global constant": (code("skeleton/parquet.py", "ROWS_PER_GROUP = 16_384", "ROWS_PER_GROUP = 17"), ("code", "write_parquet"), {"chunk", "spine"}),
+    "how a config value is understood": (code("skeleton/history.py", 'if not aggregation.exclude_self:', 'if aggregation.exclude_self:'), ("code", "rolling"), {"rolling", "chunk"}),
     "docstring": (code("skeleton/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
     "a refactoring that renders the same SQL": (code("skeleton/sql.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
     "SQL text": (code("skeleton/chunk.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),

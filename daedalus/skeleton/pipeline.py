@@ -10,6 +10,7 @@ Overlapping windows share the tiles of a feed day; only what depends on the targ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -122,6 +123,7 @@ class Pipeline(Tiles):
         ingredients = {
             **self._python(roll),
             "engine:numba": version("numba"),
+            "code:rolling": digest.canonical_json(asdict(rolling)),  # as the code understood the config
             "code:reads": digest.canonical_json(reading.kinds()),
             **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
         }
