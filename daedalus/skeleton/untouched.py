@@ -83,8 +83,9 @@ class _Answer:
 
 
 def changed_keys(key: str) -> Sql:
-    """Keys whose rows differ between `old` and `new`."""
-    old, new = f"SELECT *, 1 AS sign FROM {parquet('old')}", f"SELECT *, -1 AS sign FROM {parquet('new')}"
+    """Keys whose rows differ between `old` and `new`; told by their text too, for GROUP BY takes -0.0 for 0.0."""
+    rows = "SELECT t.*, CAST(t AS VARCHAR) AS {}, {} AS sign FROM {} t"
+    old, new = (rows.format(name("daeda:text"), sign, parquet(side)) for side, sign in (("old", 1), ("new", -1)))
     differing = f"SELECT * EXCLUDE (sign) FROM ({old} UNION ALL {new}) GROUP BY ALL HAVING sum(sign) <> 0"
     return Sql(f"SELECT DISTINCT {name(key)} AS key FROM ({differing})")
 
