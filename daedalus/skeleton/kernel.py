@@ -14,6 +14,11 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
+# Rows of `past`, the events of a user; and of `links`, for each of them the one below it in the list, the one
+# above, the one to look at instead when it is a row's own, and room for those whose turn comes later.
+TIME, CODE, OWN = 0, 1, 2
+OLDER, NEWER, OTHER, HELD = 0, 1, 2, 3
+
 
 def _compiled(function: Callable) -> Callable:
     """Compiled when first called, and kept on disk where there is a folder to write to."""
@@ -48,111 +53,121 @@ def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
             while tied < at and times[tied] == times[begin]:
                 tied += 1
             for event in range(tied - 1, begin - 1, -1):
-                past[0, count] = times[event]
-                past[1, count] = codes[event]
-                past[2, count] = owns[event]
+                past[TIME, count] = times[event]
+                past[CODE, count] = codes[event]
+                past[OWN, count] = owns[event]
                 count += 1
             begin = tied
     return count, past
 
 
 @_compiled
-def newest_values(rows, events, ends, spans, limit, distinct, without_own, values, out):  # type: ignore[no-untyped-def]
+def enter(event, head, past, links, last, distinct):  # type: ignore[no-untyped-def]
+    """Puts an event on top of the list that begins at `head`; its value's earlier one goes. Returns the new head."""
+    before = last[past[CODE, event]] if distinct else head
+    links[OTHER, event] = -1
+    if before >= 0:
+        links[OTHER, event] = before if past[OWN, before] != past[OWN, event] else links[OTHER, before]
+    if distinct and before >= 0:
+        below, above = links[OLDER, before], links[NEWER, before]
+        if before == head:
+            head = below
+        else:
+            links[OLDER, above] = below
+        if below >= 0:
+            links[NEWER, below] = above
+    links[OLDER, event] = head
+    if head >= 0:
+        links[NEWER, head] = event
+    last[past[CODE, event]] = event
+    return event
+
+
+@_compiled
+def list_values(head, now, spans, limit, own, past, links, distinct, values, out, begin, sizes, row):  # type: ignore[no-untyped-def]
+    """Writes the values of the list at `head` to `out`, from `begin` on; returns how many.
+
+    Arguments are those of `newest_values`, for one row. Events whose own code is `own` are not there for it.
+    """
+    count, at, waiting = 0, head, 0
+    while count < limit and (at >= 0 or waiting > 0):
+        if waiting > 0 and links[HELD, waiting - 1] > at:
+            waiting -= 1
+            event = links[HELD, waiting]
+        else:
+            event = at
+            at = links[OLDER, at]
+        time = past[TIME, event]
+        if time < now - spans[-1]:
+            break
+        if own >= 0 and past[OWN, event] == own:
+            other = links[OTHER, event]
+            if not distinct:
+                at = other
+            elif other >= 0:  # the value's turn comes when its newest event of another comes
+                place = waiting
+                while place > 0 and links[HELD, place - 1] > other:
+                    links[HELD, place] = links[HELD, place - 1]
+                    place -= 1
+                links[HELD, place] = other
+                waiting += 1
+            continue
+        out[begin + count] = values[past[CODE, event]]
+        count += 1
+        for window in range(len(spans)):
+            if time >= now - spans[window]:
+                sizes[row, window] = count
+    return count
+
+
+@_compiled
+def newest_values(users, rows, events, ends, spans, limit, distinct, values, out):  # type: ignore[no-untyped-def]
     """Lists of each row's newest values in the longest window, and how many of them lie in each window.
 
-    `rows` are (user, time, own code), sorted by user; `events` and `ends` as `gather` wants them. With
-    `without_own`, events whose own code is the row's are not there for it. `spans` are the windows'
-    microseconds, shortest first; `values` the values by code. Returns (buffer of values, which is `out`,
-    grown if need be, where each row's list begins in it, sizes by window and row).
+    `users` are where each user's rows begin, and their end; `rows` are (user, time, own code), where -1 is
+    the code of a row that all events count for; `events` and `ends` as `gather` wants them. `spans` are the
+    windows' microseconds, shortest first; `values` the values by code. Returns (buffer of values, which is
+    `out`, grown if need be, where each row's list begins in it, sizes by row and window).
     """
     row_user, row_time, row_own = rows
     begins = np.zeros(len(row_user), np.int64)
-    sizes = np.zeros((len(spans), len(row_user)), np.int64)
+    sizes = np.zeros((len(row_user), len(spans)), np.int64)
     filled = 0
     last = np.full(len(values), -1, np.int64)  # the latest event of each value, of this user
     past = np.empty((3, 1024), np.int64)
     links = np.empty((4, 1024), np.int64)
-    first = 0
-    while first < len(row_user):
-        end = first + 1
-        while end < len(row_user) and row_user[end] == row_user[first]:
-            end += 1
+    for user in range(len(users) - 1):
+        first, end = users[user], users[user + 1]
         count, past = gather(row_user[first], events, ends, past)
         if links.shape[1] < past.shape[1]:
             links = np.empty((4, past.shape[1]), np.int64)
-        times, codes, owns = past
-        older, newer, other, held = links
         head, seen = -1, 0
         for row in first + np.argsort(row_time[first:end]):
-            now = row_time[row]
-            while seen < count and times[seen] < now:  # the event becomes the newest
-                before = last[codes[seen]] if distinct else head
-                other[seen] = -1  # the event to look at instead when this one is the row's own
-                if before >= 0:
-                    other[seen] = before if owns[before] != owns[seen] else other[before]
-                if distinct and before >= 0:  # and takes the place of the value's earlier one
-                    if before == head:
-                        head = older[before]
-                    else:
-                        older[newer[before]] = older[before]
-                    if older[before] >= 0:
-                        newer[older[before]] = newer[before]
-                older[seen] = head
-                if head >= 0:
-                    newer[head] = seen
-                head = seen
-                last[codes[seen]] = seen
+            while seen < count and past[TIME, seen] < row_time[row]:
+                head = enter(seen, head, past, links, last, distinct)
                 seen += 1
             if len(out) < filled + min(limit, seen):
                 out = np.concatenate((out, np.empty(max(len(out), seen), values.dtype)))
             begins[row] = filled
-            found, at, waiting = 0, head, 0
-            while found < limit and (at >= 0 or waiting > 0):
-                if waiting > 0 and held[waiting - 1] > at:
-                    waiting -= 1
-                    event = held[waiting]
-                else:
-                    event = at
-                    at = older[at]
-                if times[event] < now - spans[-1]:
-                    break
-                if without_own and owns[event] == row_own[row]:
-                    if not distinct:
-                        at = other[event]
-                    elif other[event] >= 0:  # the value's turn comes when its newest event of another comes
-                        place = waiting
-                        while place > 0 and held[place - 1] > other[event]:
-                            held[place] = held[place - 1]
-                            place -= 1
-                        held[place] = other[event]
-                        waiting += 1
-                    continue
-                out[filled] = values[codes[event]]
-                filled += 1
-                found += 1
-                for window in range(len(spans)):
-                    if times[event] >= now - spans[window]:
-                        sizes[window, row] = found
+            filled += list_values(
+                head, row_time[row], spans, limit, row_own[row], past, links, distinct, values, out, filled, sizes, row
+            )
         for event in range(seen):
-            last[codes[event]] = -1
-        first = end
+            last[past[CODE, event]] = -1
     return out, begins, sizes
 
 
 @_compiled
-def count_events(rows, events, ends, spans, without_own, kinds):  # type: ignore[no-untyped-def]
-    """How many events each row sees, by window and row; arguments as for `newest_values`, `kinds` own codes."""
+def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-untyped-def]
+    """How many events each row sees, by row and window; arguments as for `newest_values`, `kinds` own codes."""
     row_user, row_time, row_own = rows
-    sizes = np.zeros((len(spans), len(row_user)), np.int64)
+    sizes = np.zeros((len(row_user), len(spans)), np.int64)
     last = np.full(kinds, -1, np.int64)  # the latest event of each own code, of this user
     past = np.empty((3, 1024), np.int64)
     before = np.empty(1024, np.int64)
     edges = np.empty(len(spans), np.int64)  # the first event that lies in each window
-    first = 0
-    while first < len(row_user):
-        end = first + 1
-        while end < len(row_user) and row_user[end] == row_user[first]:
-            end += 1
+    for user in range(len(users) - 1):
+        first, end = users[user], users[user + 1]
         count, past = gather(row_user[first], events, ends, past)
         if len(before) < past.shape[1]:
             before = np.empty(past.shape[1], np.int64)
@@ -162,24 +177,21 @@ def count_events(rows, events, ends, spans, without_own, kinds):  # type: ignore
         for row in first + np.argsort(row_time[first:end]):
             now = row_time[row]
             while seen < count and times[seen] < now:
-                if without_own:
-                    before[seen] = last[owns[seen]]
-                    last[owns[seen]] = seen
+                before[seen] = last[owns[seen]]
+                last[owns[seen]] = seen
                 seen += 1
             for window in range(len(spans)):
                 while edges[window] < seen and times[edges[window]] < now - spans[window]:
                     edges[window] += 1
-                sizes[window, row] = seen - edges[window]
-            own = last[row_own[row]] if without_own and row_own[row] >= 0 else -1
+                sizes[row, window] = seen - edges[window]
+            own = last[row_own[row]] if row_own[row] >= 0 else -1
             while own >= edges[-1]:
                 for window in range(len(spans)):
                     if own >= edges[window]:
-                        sizes[window, row] -= 1
+                        sizes[row, window] -= 1
                 own = before[own]
-        if without_own:
-            for event in range(seen):
-                last[owns[event]] = -1
-        first = end
+        for event in range(seen):
+            last[owns[event]] = -1
     return sizes
 
 

@@ -74,16 +74,16 @@ def _columns(
     row_columns = (users, _micros(rows["event_timestamp"]), row_own)
     event_columns = (_numbers(events["user_id"]), _micros(events["ts"]), codes, own)
     spans = np.array([_FOREVER if s is None else s * 1_000_000 for _, s in rolling.windows])
-    arguments = (row_columns, event_columns, np.stack([ends[:-1], ends[1:]], axis=1), spans)
-    without_own = bool(rolling.without_self)
+    runs = np.concatenate(([0], np.flatnonzero(np.diff(users)) + 1, [len(users)]))
+    arguments = (runs, row_columns, event_columns, np.stack([ends[:-1], ends[1:]], axis=1), spans)
     if rolling.agg == "count":
-        return [pa.array(counts) for counts in kernel.count_events(*arguments, without_own, kinds)]
+        return [pa.array(counts) for counts in kernel.count_events(*arguments, kinds).T]
     direct = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     table = values.to_numpy() if direct else np.arange(len(values), dtype=np.int32)
     limit = _NO_LIMIT if rolling.max_items is None else rolling.max_items
     if room.get(table.dtype) is None:
         room[table.dtype] = np.empty(1 << 16, table.dtype)
-    lists = kernel.newest_values(*arguments, limit, rolling.distinct, without_own, table, room[table.dtype])
+    lists = kernel.newest_values(*arguments, limit, rolling.distinct, table, room[table.dtype])
     room[table.dtype] = lists[0]
     return [_list_column(lists, window, None if direct else values) for window in range(len(spans))]
 
@@ -95,16 +95,17 @@ def _list_column(lists: tuple, window: int, values: pa.Array | None) -> pa.Array
 
     from daedalus.skeleton import kernel
 
-    buffer, begins, sizes = lists
+    buffer, begins, by_row = lists
+    sizes = by_row[:, window].copy()
     offsets = np.zeros(len(begins) + 1, np.int64)
-    np.cumsum(sizes[window], out=offsets[1:])
+    np.cumsum(sizes, out=offsets[1:])
     if offsets[-1] > _LONGEST_COLUMN:
         raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",
                        expected=f"at most {_LONGEST_COLUMN:,} values in {len(begins):,} rows",
                        hint="set max_items")  # fmt: skip
     # Arrow's own memory, which it keeps for the next block: fresh pages cost as much as filling them.
     memory = pa.allocate_buffer(int(offsets[-1]) * buffer.itemsize)
-    kernel.prefixes(buffer, begins, sizes[window], offsets, np.frombuffer(memory, buffer.dtype))
+    kernel.prefixes(buffer, begins, sizes, offsets, np.frombuffer(memory, buffer.dtype))
     items = pa.Array.from_buffers(pa.from_numpy_dtype(buffer.dtype), int(offsets[-1]), [None, memory])
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items if values is None else values.take(items))
 
