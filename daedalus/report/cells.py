@@ -70,8 +70,8 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
         grid.days[day] = EMPTY if summary["empty"] else FRESH
     if len(stands.days) < len(present):
         _plan(workspace, days, frozenset(map(Day.fromisoformat, stands.days)), listing, grid, costs)
-    for day in days:
-        grid.days.setdefault(str(day), EMPTY)
+    for asked in days:
+        grid.days.setdefault(str(asked), EMPTY)
     for day in _failed(workspace, [str(day) for day in present]):
         if grid.days[day] not in (FRESH, EMPTY):
             grid.days[day] = FAILED

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 HEIGHT = 40
-_MARGIN = 3  # above and below, for the width of lines
-_SHARES = ("nulls", "empty", "top")
+_MARGIN = 6  # above and below, for the dot
 _LEAST_TOP = 0.05  # shares are drawn up to this at least: a hair of nulls is no mountain
 
 Series = Sequence[float | int | None]
@@ -16,7 +15,7 @@ Series = Sequence[float | int | None]
 
 @dataclass(frozen=True)
 class Line:
-    """One path of a chart: `kind` is line, mean (dashed), band or area."""
+    """One path of a chart: `kind` is line or band."""
 
     kind: str
     path: str
@@ -24,7 +23,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """What one small chart shows: `measures` are named in words, `low` and `high` are the ends of its axis."""
+    """What one small chart shows: `low` and `high` are the ends of its axis; one without lines never changes."""
 
     label: str
     unit: str  # share, count, hours or value
@@ -35,26 +34,33 @@ class Chart:
     last: float | None
 
 
-# kind -> (label, unit, measure of the line, dashed, band from, band to)
-_NULLS = ("null share", "share", "nulls", None, None)
-_PLANS: Mapping[str, tuple[tuple[str, str, str, str | None, tuple[str, str] | None], ...]] = {
+# kind -> charts, each (label, unit, measures drawn as lines, whether the first and last of them bound a band)
+_NULLS = ("null share", "share", ("nulls",), False)
+_PERCENTILES = ("p5, p50, p95", "value", ("p5", "p50", "p95"), True)
+_PLANS: Mapping[str, tuple[tuple[str, str, tuple[str, ...], bool], ...]] = {
     "number": (
-        ("p50, mean dashed, p5 to p95", "value", "p50", "mean", ("p5", "p95")),
-        ("distinct values", "count", "distinct", None, None),
+        ("mean", "value", ("mean",), False),
+        _PERCENTILES,
+        ("distinct values", "count", ("distinct",), False),
         _NULLS,
     ),
-    "boolean": (("share of true", "share", "mean", None, None), _NULLS),
+    "boolean": (("share of true", "share", ("mean",), False), _NULLS),
     "list": (
-        ("length: mean, p50 to p95", "value", "mean", None, ("p50", "p95")),
-        ("share of empty lists", "share", "empty", None, None),
+        ("mean length", "value", ("mean",), False),
+        ("length: p50, p95", "value", ("p50", "p95"), True),
+        ("share of empty lists", "share", ("empty",), False),
         _NULLS,
     ),
     "text": (
-        ("distinct values", "count", "distinct", None, None),
-        ("share of the commonest value", "share", "top", None, None),
+        ("distinct values", "count", ("distinct",), False),
+        ("share of the commonest value", "share", ("top",), False),
         _NULLS,
     ),
-    "time": (("hours from the day's start: p50, mean dashed, p5 to p95", "hours", "p50", "mean", ("p5", "p95")), _NULLS),
+    "time": (
+        ("mean, hours from the day's start", "hours", ("mean",), False),
+        ("hours: p5, p50, p95", "hours", ("p5", "p50", "p95"), True),
+        _NULLS,
+    ),
     "other": (_NULLS,),
 }
 
@@ -65,20 +71,22 @@ def charts_of(column: Mapping[str, Any], days: Sequence[str]) -> list[Chart]:
 
 
 def _chart(
-    column: Mapping[str, Any], days: Sequence[str], label: str, unit: str, line: str, dashed: str | None,
-    band: tuple[str, str] | None,
-) -> Chart:  # fmt: skip
+    column: Mapping[str, Any], days: Sequence[str], label: str, unit: str, shown: tuple[str, ...], banded: bool
+) -> Chart:
     measures, departs = column["measures"], column["departs"]
-    shown = [name for name in (line, dashed, *(band or ())) if name]
-    low, high = bounds([measures[name] for name in shown], unit == "share")
-    lines = [Line("band", band_path(measures[band[0]], measures[band[1]], low, high))] if band else []
-    lines += [Line("mean", line_path(measures[dashed], low, high))] if dashed else []
-    lines.append(Line("line", line_path(measures[line], low, high)))
+    series = [measures[name] for name in shown]
+    known = [value for values in series for value in values if value is not None]
+    last = next((value for value in reversed(series[len(series) // 2]) if value is not None), None)
+    if len(set(known)) <= 1:  # nothing to draw
+        return Chart(label, unit, *bounds(series, False), (), "", last)
+    low, high = bounds(series, unit == "share")
+    lines = [Line("band", band_path(series[0], series[-1], low, high))] if banded else []
+    middle = [series[len(series) // 2]] if len(series) % 2 else series
+    lines += [Line("line", line_path(values, low, high)) for values in middle]
     mark = ""
     if departs and departs["measure"] in shown:
         mark = dot(days.index(departs["day"]), departs["value"], low, high)
-    known = [value for value in measures[line] if value is not None]
-    return Chart(label, unit, low, high, tuple(lines), mark, known[-1] if known else None)
+    return Chart(label, unit, low, high, tuple(lines), mark, last)
 
 
 def bounds(series: Iterable[Series], shares: bool) -> tuple[float, float]:
@@ -132,3 +140,15 @@ def _runs(series: Series) -> list[tuple[int, list[float]]]:
         else:
             runs.append((place, [value]))
     return runs
+
+
+def stretches(days: Sequence[str], states: Sequence[str]) -> list[dict[str, Any]]:
+    """Days of the same state that follow each other: `state`, `first` and `last` day, `begin` and `length`."""
+    found: list[dict[str, Any]] = []
+    for place, (day, state) in enumerate(zip(days, states, strict=True)):
+        if found and found[-1]["state"] == state:
+            found[-1]["last"] = day
+            found[-1]["length"] += 1
+        else:
+            found.append({"state": state, "first": day, "last": day, "begin": place, "length": 1})
+    return found

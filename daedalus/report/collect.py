@@ -47,9 +47,9 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         runs = last_runs(workspace.traces)
         order = [column.name for column in workspace.config.output_columns]
         columns = columns_by_day(days, statistics, order)
-        known = makers(workspace.config)
+        known = {name: str(made[0]) for name, made in makers(workspace.config).items()} | {"qid": "qids"}
         for column in columns:
-            column["source"] = str(known[column["name"]][0]) if column["name"] in known else "default"
+            column["source"] = known.get(column["name"], "default")
         return {
             "version": daedalus.__version__,
             "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),

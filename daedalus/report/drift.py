@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -42,11 +43,12 @@ def _column(name: str, days: Sequence[str], seen: Sequence[dict | None], rows: S
     present = [column for column in seen if column]
     kind = present[-1]["kind"]
     same = [column if column and column["kind"] == kind else None for column in seen]
-    measures: dict[str, Series] = {"nulls": [_share(c["nulls"], n) if c else None for c, n in zip(seen, rows, strict=True)]}
+    measures: dict[str, Series] = {
+        "nulls": [_share(c["nulls"], n) if c else None for c, n in zip(seen, rows, strict=True)]
+    }
     for measure in _MEASURES[kind]:
         measures[measure] = [
-            _value(measure, column, day, n) if column else None
-            for column, day, n in zip(same, days, rows, strict=True)
+            _value(measure, column, day, n) if column else None for column, day, n in zip(same, days, rows, strict=True)
         ]
     found = {
         "name": name,
@@ -56,12 +58,14 @@ def _column(name: str, days: Sequence[str], seen: Sequence[dict | None], rows: S
         "departs": departure(days, measures),
     }
     if kind == "text":
-        found["top"] = [[[v, _share(n, all_)] for v, n in c["top"]] if c else None for c, all_ in zip(same, rows, strict=True)]
+        found["top"] = [
+            [[v, _share(n, all_)] for v, n in c["top"]] if c else None for c, all_ in zip(same, rows, strict=True)
+        ]
     return found
 
 
 def _value(measure: str, column: Mapping[str, Any], day: str, rows: int) -> float | int | None:
-    """A measure of a column on a day: `empty` and `top` are shares of the rows, times are hours from the day's start."""
+    """A measure of a column on a day: `empty` and `top` are shares of rows, times hours from the day's start."""
     if measure == "empty":
         return _share(column["empty"], rows)
     if measure == "top":
@@ -102,6 +106,8 @@ def _farthest(days: Sequence[str], measure: str, series: Series) -> dict | None:
     distances = [abs(value - usual) for _, value in known]
     place = max(range(len(known)), key=lambda i: distances[i])
     least = _LEAST_SHARE if measure in ("nulls", "empty", "top") else abs(usual) * _LEAST_SPREAD
+    if measure == "distinct":  # a count: one value more or less of a few is nothing
+        least = max(least, math.sqrt(usual) / 2)
     spread = max(1.4826 * statistics.median(distances), least) or statistics.fmean(distances)
     if not distances[place]:
         return None

@@ -103,7 +103,13 @@ def _causes(traces: Traces, made: _Made, started: float, until: float, changed: 
 
 
 def _follow(
-    traces: Traces, made: _Made, time: tuple[float, float], then: Trace, now: Trace, found: dict[str, dict], seen: set[str]
+    traces: Traces,
+    made: _Made,
+    time: tuple[float, float],
+    then: Trace,
+    now: Trace,
+    found: dict[str, dict],
+    seen: set[str],
 ) -> None:
     """Adds the causes of one action's change, and those of what stands above it."""
     if now.key in seen or then.key == now.key:
@@ -116,9 +122,7 @@ def _follow(
         found.setdefault(json.dumps([cause.kind, cause.what, cause.old, cause.new]), vars(cause).copy())
     for name in _above(then.manifest, now.manifest):
         label = f"upstream:{name}"
-        keys = [
-            made.key(name, trace.manifest[label], at) for trace, at in zip((then, now), time, strict=True)
-        ]
+        keys = [made.key(name, trace.manifest[label], at) for trace, at in zip((then, now), time, strict=True)]
         traced = [traces.find(key) for key in keys if key]
         if len(traced) == 2 and traced[0] and traced[1]:
             _follow(traces, made, time, traced[0], traced[1], found, seen)

@@ -9,7 +9,7 @@
   const grouped = (value, digits) => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const none = (value) => value === null || value === undefined;
   const count = (value) => (none(value) ? "–" : grouped(value, 0));
-  const seconds = (value) => (none(value) ? "–" : grouped(value, 2) + " s");
+  const seconds = (value) => (none(value) ? "–" : value < 0.1 ? (value * 1000).toFixed(1) + " ms" : grouped(value, 2) + " s");
   const share = (value) => (none(value) ? "–" : (value * 100).toFixed(1) + " %");
   const size = (value) => {
     if (none(value)) return "–";
@@ -43,7 +43,6 @@
   const rows = [whole, ...data.steps];
   const lines = [...heat.tBodies[0].rows];
   const cells = lines.map((line) => [...line.cells].slice(1));
-  const months = [...heat.tHead.rows[0].cells].slice(1);
   const heads = [...heat.tHead.rows[1].cells].slice(1);
   let here = { row: 0, day: 0 };
 
@@ -197,6 +196,12 @@
     const place = placeOf(event.target);
     if (place) event.target.closest("td").title = spoken(rows[place[0]], place[1]);
   });
+  const toDay = (i) => go(0, Math.max(view.first, Math.min(view.last, i)), true);
+  for (const jump of document.querySelectorAll(".jump")) jump.addEventListener("click", () => toDay(days.indexOf(jump.dataset.day)));
+  at("strip").addEventListener("click", (event) => {
+    const box = at("strip").getBoundingClientRect();
+    toDay(view.first + Math.floor(((event.clientX - box.left) / box.width) * (view.last - view.first + 1)));
+  });
   at("measure").addEventListener("change", (event) => {
     view.measure = event.target.value;
     paint();
@@ -207,14 +212,25 @@
 
   const cards = [...at("cards").children];
 
+  function months() {
+    const line = heat.tHead.rows[0];
+    line.replaceChildren(line.cells[0]);
+    for (let i = view.first, n; i <= view.last; i += n) {
+      const month = days[i].slice(0, 7);
+      for (n = 1; i + n <= view.last && days[i + n].startsWith(month); ) n += 1;
+      const cell = make("td", undefined, { colspan: n });
+      cell.append(make("span", month));
+      line.append(cell);
+    }
+  }
+
   function filterDays() {
     const shown = shownDays();
     shown.forEach((on, i) => {
-      months[i].hidden = heads[i].hidden = !on;
+      heads[i].hidden = !on;
       for (const line of cells) line[i].hidden = !on;
-      const month = on && (i === view.first || days[i].endsWith("-01"));
-      months[i].replaceChildren(...(month ? [make("span", days[i].slice(0, 7))] : []));
     });
+    months();
     const box = `${view.first} 0 ${view.last - view.first + 1} 40`;
     for (const chart of document.querySelectorAll("svg.spark")) chart.setAttribute("viewBox", box);
     [...at("funnel-days").tBodies[0].rows].forEach((row, i) => { row.hidden = !shown[i]; });
@@ -222,7 +238,7 @@
   }
 
   const bar = (cell, part, all) => {
-    cell.children[0].style.width = (all ? (100 * part) / all : 0) + "%";
+    cell.children[0].style.setProperty("--part", all ? part / all : 0);
     cell.children[1].textContent = all ? share(part / all) : "–";
   };
 
@@ -349,4 +365,9 @@
 
   for (const id of ["theme", "filters", "measure", "column-controls"]) at(id).hidden = false;
   apply();
+  const odd = data.day_states.findIndex((state) => state !== "fresh" && state !== "empty");
+  if (odd > 0) {
+    go(0, odd, false);
+    heat.parentElement.scrollLeft = cells[0][Math.max(0, odd - 3)].offsetLeft - lines[0].cells[0].offsetWidth;
+  }
 })();

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from functools import cache
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.errors import DaedalusError
-from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path
+from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
 
 if TYPE_CHECKING:
     import jinja2
@@ -31,6 +32,7 @@ STATES = {
     "empty": ("–", "empty: no row is usable"),
     "failed": ("x", "failed in the last run"),
 }
+SHARES = ("nulls", "empty", "top")  # measures that are shares of rows
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -66,6 +68,8 @@ def render(found: Mapping[str, Any]) -> str:
     charts = {column["name"]: charts_of(column, found["days"]) for column in found["columns"]}
     return _environment().get_template("page.html.j2").render(
         found=found, states=STATES, charts=charts, height=HEIGHT, funnel=_funnel(found), costs=_costs(found),
+        stretches=stretches(found["days"], found["day_states"]),
+        months=stretches(found["days"], [day[:7] for day in found["days"]]),
         style=_raw(_resource("page.css")), script=_raw(script), policy=policy,
     )  # fmt: skip
 
@@ -79,12 +83,20 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {"count": count, "size": size, "share": share, "figure": figure, "seconds": seconds}
+    made.filters["breakable"] = breakable
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return made
 
 
 def _resource(name: str) -> str:
     return (resources.files("daedalus.report") / name).read_text(encoding="utf-8")
+
+
+def breakable(text: str) -> Any:
+    """A name that may be broken over lines where its parts end."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?<=[:_+.@])", text))
 
 
 def _raw(text: str) -> Any:
@@ -140,7 +152,9 @@ def share(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f} s"
+    if value is None:
+        return "–"
+    return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value:,.2f} s"
 
 
 def figure(value: float | None) -> str:
@@ -166,7 +180,7 @@ def page_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _departs(found: Mapping[str, Any], name: str) -> str:
-    row = next(column["departs"] for column in found["columns"] if column["name"] == name)
-    what = f"{row['measure']} {figure(row['value'])}, usually {figure(row['usual'])}"
-    return f"{name}: {row['day']} {what}"
-
+    column = next(column for column in found["columns"] if column["name"] == name)
+    row = column["departs"]
+    written = share if column["kind"] == "boolean" or row["measure"] in SHARES else figure
+    return f"{name}: {row['day']} {row['measure']} {written(row['value'])}, usually {written(row['usual'])}"

@@ -148,7 +148,7 @@ class Traces:
 
     def made(self) -> list[tuple[str, str, str, float, float]]:
         """(key, name, artifact, seconds, when) of all traces, in the order in which they were made."""
-        return self.rows("select key, name, artifact, seconds, made from traces order by made, key")  # type: ignore[return-value]
+        return self.rows("select key, name, artifact, seconds, made from traces order by made, key")
 
     def drop(self, keys: Iterable[str]) -> None:
         with self.writing() as db:
