@@ -22,12 +22,14 @@ from daedalus.pipelines.cache import cache_status
 from daedalus.pipelines.explain import explain_day
 from daedalus.pipelines.workspace import Settings
 from daedalus.report import collect as collecting
+from daedalus.report.cells import Cell, Grid, _add
 from daedalus.report.charts import band_path, line_path
 from daedalus.report.collect import collect
 from daedalus.report.drift import departure
-from daedalus.report.page import render
+from daedalus.report.page import _costs, render
 from daedalus.report.statistics import partition_statistics
 from daedalus.skeleton.engine import Duck
+from daedalus.stagecache.trace import Cost
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -123,6 +125,9 @@ def test_totals_costs_and_funnel_are_those_of_the_other_commands(warm):
     assert totals["rows"] == sum(pq.ParquetFile(file).metadata.num_rows for file in files)
     assert totals["output_bytes"] == sum(file.stat().st_size for file in files)
     assert totals["cache_bytes"] == sum(file.stat().st_size for file in Path("cache/artifacts").rglob("*.parquet"))
+    costs = _costs(found)
+    assert sum(row["seconds"] for row in costs) == pytest.approx(totals["seconds"], abs=1e-3)
+    assert sum(row["bytes"] for row in costs if row["step"] == "chunk") == totals["output_bytes"]
     for i in (0, 7, 13):
         day = explain_day(Settings(), found["days"][i])
         assert {row["step"]: row["rows"] for row in day["funnel"]} == {r["step"]: r["rows"][i] for r in found["funnel"]}
@@ -133,6 +138,15 @@ def test_totals_costs_and_funnel_are_those_of_the_other_commands(warm):
                 assert (row["seconds"][i], row["rows"][i], row["bytes"][i]) == (
                     step["seconds"], step["rows_out"], step["bytes"])  # fmt: skip
     assert found["last_run"]["state"] == "done" and len(found["last_run"]["changed"]) == 14
+
+
+def test_a_block_of_history_is_a_row_of_its_own_on_its_last_day():
+    grid = Grid()
+    _add(grid, "history:like.id@2026-01-01+8d", "2026-01-08", "fresh", Cost("a", {"rows": 5}, 0.25, 7))
+    _add(grid, "history:like.id@2026-01-08", "2026-01-08", "fresh", None)
+    _add(grid, "pool", "", "fresh", None)
+    assert grid.cells["history:like.id+8d", "2026-01-08"] == Cell("fresh", 0.25, 5, 7)
+    assert grid.steps() == ["history:like.id", "history:like.id+8d"] and grid.of_no_day() == ["pool"]
 
 
 def test_an_edit_shows_as_stale_days_with_their_cause_and_then_as_a_run(warm):

@@ -65,7 +65,7 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
     costs, grid, names = workspace.traces.latest_costs(), Grid(), {str(day) for day in days} | {""}
     for file in workspace.standing.files():
         if file.name != QID_MAP and (file.day in stands.days or file.day in stands.read) and file.day in names:
-            _add(grid, file.name, FRESH, costs.get(file.name))
+            _add(grid, file.name, file.day, FRESH, costs.get(file.name))
     for day, summary in stands.days.items():
         grid.days[day] = EMPTY if summary["empty"] else FRESH
     if len(stands.days) < len(present):
@@ -96,7 +96,7 @@ def _plan(
             why = places.setdefault(json.dumps(told, sort_keys=True), len(grid.whys))
             grid.whys += [told] if why == len(grid.whys) else []
         state = FRESH if verdict.state == HIT else verdict.state if verdict.trace else MISSING
-        _add(grid, name, state, costs.get(name), why)
+        _add(grid, name, verdict.action.day or "", state, costs.get(name), why)
         if verdict.action.step == "chunk" and verdict.action.day:
             empty = state == FRESH and verdict.trace is not None and verdict.trace.counts.get("empty")
             stale = "stale" if state in (RUN, MAYBE) else state
@@ -116,8 +116,10 @@ def _shortened(causes: list[dict], state: str) -> list[dict]:
     return [*causes[:_NAMED], more]
 
 
-def _add(grid: Grid, name: str, state: str, cost: Cost | None, why: int | None = None) -> None:
-    step, _, day = name.partition("@")
+def _add(grid: Grid, name: str, day: str, state: str, cost: Cost | None, why: int | None = None) -> None:
+    """Takes down a cell. Blocks of several days (`@2026-01-01+8d`) are rows of their own, on their last day."""
+    step, _, rest = name.partition("@")
+    step += rest[len("YYYY-MM-DD") :]
     if cost is None:
         grid.cells[step, day] = Cell(state, why=why)
         return
