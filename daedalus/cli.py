@@ -171,6 +171,30 @@ def diff(
     return _show(found, diffing.diff_lines, json)
 
 
+@app.command
+def report(
+    *,
+    range: Annotated[str | None, Parameter(help="Days, as of `daeda skeleton`; else the config's.")] = None,
+    out: Annotated[str, Parameter(help="The HTML file to write.")] = "daeda-report.html",
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Write one HTML page about a range of days: states, causes, funnel, columns by day, cost and runs.
+
+    Example: daeda report --range 202602..202605
+    """
+    from daedalus.report.collect import collect
+    from daedalus.report.page import check_out, page_lines, write_page
+
+    path, settings = check_out(out), _settings(config, cache_root, output_root)
+    found = collect(settings, range, lambda line: print(line, file=sys.stderr, flush=True))
+    found["file"] = str(path)
+    write_page(found, path)
+    return _show(found, page_lines, json)
+
+
 @cache_app.command
 def status(
     *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False

@@ -16,6 +16,7 @@ LAYERS = [
     "stagecache",
     "skeleton",
     "pipelines",
+    "report",
     "tui",
     "cli",
     "__main__",

@@ -16,7 +16,7 @@ from daedalus.stagecache.execute import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Trace, Traces
 
-_FUNNEL = {
+FUNNEL = {
     "spine": ("spine", "spine"),
     "coverage": ("sessions", "target"),
     "sessions": ("sessions", "rows"),
@@ -179,7 +179,7 @@ def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: 
 def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
     """Rows of the target day that are left after each step, as far as it was ever computed."""
     rows = []
-    for label, (step, count) in _FUNNEL.items():
+    for label, (step, count) in FUNNEL.items():
         trace = traces.get(f"{step}@{day}")
         if trace and count in trace.counts:
             rows.append({"step": label, "rows": trace.counts[count]})

@@ -50,6 +50,26 @@ class Trace:
     code: str = ""  # digest of all code there was; tells whether a statement changed for another reason
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What the trace that an action last had says of its execution, without its manifest."""
+
+    artifact: str
+    counts: Counts
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a run: when it was started, and what was asked of it."""
+
+    id: str
+    started: float
+    state: str
+    request: dict
+
+
 class Traces:
     """The trace database of one cache root. Safe to use from several threads and processes."""
 
@@ -119,6 +139,17 @@ class Traces:
     def latest_keys(self) -> dict[str, str]:
         return dict(self.rows("select name, key from latest"))
 
+    def latest_costs(self) -> dict[str, Cost]:
+        """Of each action, what its last trace says that it made and cost."""
+        rows = self.rows(
+            "select latest.name, artifact, counts, seconds, bytes from latest join traces on traces.key = latest.key"
+        )
+        return {name: Cost(artifact, json.loads(counts), *rest) for name, artifact, counts, *rest in rows}
+
+    def made(self) -> list[tuple[str, str, str, float, float]]:
+        """(key, name, artifact, seconds, when) of all traces, in the order in which they were made."""
+        return self.rows("select key, name, artifact, seconds, made from traces order by made, key")
+
     def drop(self, keys: Iterable[str]) -> None:
         with self.writing() as db:
             db.executemany("delete from traces where key = ?", [(key,) for key in keys])
@@ -183,6 +214,11 @@ class Traces:
     def runs(self) -> list[str]:
         """Ids of all runs, the last one first."""
         return [run for (run,) in self.rows("select id from runs order by started desc")]
+
+    def run_records(self) -> list[RunRecord]:
+        """All runs, the last one first."""
+        rows = self.rows("select id, started, state, request from runs order by started desc")
+        return [RunRecord(run, started, state, json.loads(request)) for run, started, state, request in rows]
 
     def finish_days(self, run: str, summaries: Mapping[str, dict]) -> None:
         rows = [(run, day, json.dumps(summary)) for day, summary in summaries.items()]

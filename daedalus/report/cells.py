@@ -1,0 +1,142 @@
+"""The state, cost and causes of every step of every day of a range: what the heat map shows.
+
+Days that stand are told by `stat` and their traces, as `daeda cache status` does; the others by a plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from daedalus.days import Day
+from daedalus.pipelines.explain import Causes
+from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
+from daedalus.pipelines.workspace import Workspace
+from daedalus.skeleton.inputs import Listing
+from daedalus.skeleton.steps import STEPS
+from daedalus.stagecache.execute import rows_out
+from daedalus.stagecache.plan import HIT, MAYBE, RUN, make_plan
+from daedalus.stagecache.trace import Cost
+
+FRESH, MISSING, EMPTY, FAILED = "fresh", "missing", "empty", "failed"  # beside RUN and MAYBE, which are stale
+_NAMED = 6  # actions that one is told to follow from, at most
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One step of one day, or of none: its state, what it cost, and which list of causes is its own."""
+
+    state: str
+    seconds: float | None = None
+    rows: int | None = None
+    bytes: int | None = None
+    why: int | None = None  # place in `Grid.whys`
+
+
+@dataclass
+class Grid:
+    """Cells by (step, day), where the day of what belongs to none is ""; with causes told once."""
+
+    cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    days: dict[str, str] = field(default_factory=dict)  # state of each whole day
+    whys: list[list[dict]] = field(default_factory=list)
+    roots: list[dict] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)  # day -> why its feed cannot be used
+    counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # rows that steps took down
+
+    def steps(self) -> list[str]:
+        """Steps that belong to days, in the order in which they run."""
+        return sorted({step for step, day in self.cells if day}, key=_place)
+
+    def of_no_day(self) -> list[str]:
+        return sorted({step for step, day in self.cells if not day}, key=_place)
+
+
+def _place(step: str) -> tuple[int, str]:
+    kind = step.partition(":")[0]
+    return (STEPS.index(kind) if kind in STEPS else len(STEPS)), step
+
+
+def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Grid:
+    """What is known of each step of the days, with nothing run."""
+    present = workspace.with_rows(listing, days)
+    stands = days_that_stand(workspace, listing, present)
+    costs, grid, names = workspace.traces.latest_costs(), Grid(), {str(day) for day in days} | {""}
+    for file in workspace.standing.files():
+        if file.name != QID_MAP and (file.day in stands.days or file.day in stands.read) and file.day in names:
+            _add(grid, file.name, file.day, FRESH, costs.get(file.name))
+    for day, summary in stands.days.items():
+        grid.days[day] = EMPTY if summary["empty"] else FRESH
+    if len(stands.days) < len(present):
+        _plan(workspace, days, frozenset(map(Day.fromisoformat, stands.days)), listing, grid, costs)
+    for asked in days:
+        grid.days.setdefault(str(asked), EMPTY)
+    for day in _failed(workspace, [str(day) for day in present]):
+        if grid.days[day] not in (FRESH, EMPTY):
+            grid.days[day] = FAILED
+    return grid
+
+
+def _plan(
+    workspace: Workspace, days: list[Day], skip: frozenset[Day], listing: Listing, grid: Grid, costs: Mapping[str, Cost]
+) -> None:
+    """The cells of days that do not stand, by what a run would do now."""
+    graph = workspace.graph(days, reconcile=False, skip=skip, listing=listing)
+    verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
+    causes = Causes(verdicts, workspace.traces, graph)
+    places: dict[str, int] = {}
+    asked = {str(day) for day in days}
+    for name, verdict in verdicts.items():
+        if (verdict.action.day or "") not in asked | {""}:
+            continue
+        why = None
+        if verdict.state != HIT:
+            told = _shortened(causes.of(verdict), verdict.state)
+            why = places.setdefault(json.dumps(told, sort_keys=True), len(grid.whys))
+            grid.whys += [told] if why == len(grid.whys) else []
+        state = FRESH if verdict.state == HIT else verdict.state if verdict.trace else MISSING
+        _add(grid, name, verdict.action.day or "", state, costs.get(name), why)
+        if verdict.action.step == "chunk" and verdict.action.day:
+            empty = state == FRESH and verdict.trace is not None and verdict.trace.counts.get("empty")
+            stale = "stale" if state in (RUN, MAYBE) else state
+            grid.days[verdict.action.day] = EMPTY if empty else stale
+    grid.roots = causes.roots()
+    for partition, files in graph.feed.partitions.items():
+        bad = [file.error.one_line() for file in files if file.error]
+        if bad and str(partition) in asked:
+            grid.errors[str(partition)] = bad[0]
+
+
+def _shortened(causes: list[dict], state: str) -> list[dict]:
+    """The causes of a cell; of what only follows, the first few and how many more there are."""
+    if state != MAYBE or len(causes) <= _NAMED:
+        return causes
+    more = {"kind": "more", "what": f"{len(causes) - _NAMED} more", "old": None, "new": None}
+    return [*causes[:_NAMED], more]
+
+
+def _add(grid: Grid, name: str, day: str, state: str, cost: Cost | None, why: int | None = None) -> None:
+    """Takes down a cell. Blocks of several days (`@2026-01-01+8d`) are rows of their own, on their last day."""
+    step, _, rest = name.partition("@")
+    step += rest[len("YYYY-MM-DD") :]
+    if cost is None:
+        grid.cells[step, day] = Cell(state, why=why)
+        return
+    state = EMPTY if state == FRESH and cost.counts.get("empty") else state
+    grid.cells[step, day] = Cell(state, round(cost.seconds, 4), rows_out(cost.counts), cost.bytes, why)
+    grid.counts[step, day] = cost.counts
+
+
+def _failed(workspace: Workspace, days: Iterable[str]) -> set[str]:
+    """Days that the last run which was asked for them did not get done, though it went to its end."""
+    left, failed = set(days), set()
+    for run in workspace.traces.run_records():
+        if run.state not in ("done", "failed") or not left:
+            continue
+        first, _, last = run.request["range"].partition("..")
+        asked = {day for day in left if first <= day <= (last or first)}
+        if run.state == "failed":
+            failed |= asked - workspace.traces.finished_days(run.id).keys()
+        left -= asked
+    return failed

@@ -1,0 +1,178 @@
+"""`daeda report`: gathers every number of the page into one plain object, the one that `--json` prints.
+
+Reads what is there and runs nothing. Partitions are read a day at a time, and only those whose bytes no
+report has seen: what a partition holds is remembered by the digest of its content.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import daedalus
+from daedalus import digest
+from daedalus.config.columns import makers
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.explain import FUNNEL
+from daedalus.pipelines.workspace import Settings, Workspace, opened, remembered_fingerprint
+from daedalus.report.cells import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, look_at_cells
+from daedalus.report.drift import columns_by_day, most_departing
+from daedalus.report.history import last_runs
+from daedalus.report.statistics import partition_statistics
+from daedalus.skeleton.inputs import list_inputs
+
+Say = Callable[[str], None]
+_TRIES = 3  # at a partition that another process replaces meanwhile
+_ROOTS = 50  # causes that are told with the steps that they touch
+_TOUCHED = 20  # of those steps, by name
+
+
+def collect(settings: Settings, range: str | None = None, say: Say = lambda line: None) -> dict[str, Any]:
+    """All numbers about the days of `range`, or of the config's: see the keys below.
+
+    `say` is told how far it is. Raises DaedalusError for refused config, range or inputs.
+    """
+    with opened(settings) as workspace:
+        span = workspace.range(range)
+        days = [str(day) for day in span]
+        say(f"{span}: looking at {len(days)} days")
+        grid = look_at_cells(workspace, list(span), list_inputs(workspace.config))
+        notes = [f"{day}: {error}" for day, error in sorted(grid.errors.items())]
+        statistics, reading = _Reading(workspace, say).all(days)
+        sizes = workspace.store.sizes()
+        runs = last_runs(workspace.traces)
+        order = [column.name for column in workspace.config.output_columns]
+        columns = columns_by_day(days, statistics, order)
+        known = {name: str(made[0]) for name, made in makers(workspace.config).items()} | {"qid": "qids"}
+        for column in columns:
+            column["source"] = known.get(column["name"], "default")
+        return {
+            "version": daedalus.__version__,
+            "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            "range": [str(span.first), str(span.last)],
+            "cache_root": str(workspace.cache_root),
+            "output_root": str(workspace.output_root),
+            "last_run": runs[0] if runs else None,
+            "totals": _totals(days, grid, statistics, sizes),
+            "days": days,
+            "day_states": [grid.days[day] for day in days],
+            "rows": [statistics[day]["rows"] if day in statistics else None for day in days],
+            "bytes": [statistics[day]["bytes"] if day in statistics else None for day in days],
+            "steps": [_by_day(grid, step, days) for step in grid.steps()],
+            "of_no_day": [{"step": step, **asdict(grid.cells[step, ""])} for step in grid.of_no_day()],
+            "whys": grid.whys,
+            "causes": [_root(cause) for cause in grid.roots[:_ROOTS]],
+            "more_causes": max(len(grid.roots) - _ROOTS, 0),
+            "funnel": _funnel(grid, days),
+            "columns": columns,
+            "departing": most_departing(columns),
+            "runs": runs,
+            "reading": reading,
+            "notes": [*notes, *reading.pop("notes")],
+        }  # fmt: skip
+
+
+def _totals(days: Sequence[str], grid: Grid, statistics: Mapping[str, Mapping], sizes: Mapping[str, int]) -> dict:
+    tally = Counter(grid.days[day] for day in days)
+    states = {state: tally[state] for state in (FRESH, "stale", MISSING, EMPTY, FAILED)}
+    return {
+        "days": {"total": len(days), "done": len(statistics), **states},
+        "rows": sum(found["rows"] for found in statistics.values()),
+        "output_bytes": sum(found["bytes"] for found in statistics.values()),
+        "cache_bytes": sum(sizes.values()),
+        "artifacts": len(sizes),
+        "seconds": round(sum(cell.seconds or 0 for cell in grid.cells.values()), 3),
+        "step_days": dict(Counter(cell.state for (_, day), cell in grid.cells.items() if day)),
+    }
+
+
+def _by_day(grid: Grid, step: str, days: Sequence[str]) -> dict[str, Any]:
+    """A step's cells as lists by day; None on days that have no such step."""
+    cells = [grid.cells.get((step, day)) for day in days]
+
+    def each(take: Callable[[Cell], Any]) -> list:
+        return [take(cell) if cell else None for cell in cells]
+
+    return {
+        "step": step,
+        "states": each(lambda cell: cell.state),
+        "seconds": each(lambda cell: cell.seconds),
+        "rows": each(lambda cell: cell.rows),
+        "bytes": each(lambda cell: cell.bytes),
+        "why": each(lambda cell: cell.why),
+    }
+
+
+def _root(cause: Mapping[str, Any]) -> dict[str, Any]:
+    return {**cause, "steps": cause["steps"][:_TOUCHED], "touched": len(cause["steps"])}
+
+
+def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:
+    """Rows of each day that are left after each step, as the traces have them."""
+    found = []
+    for label, (step, count) in FUNNEL.items():
+        rows = [grid.counts.get((step, day), {}).get(count) for day in days]
+        found.append({"step": label, "rows": rows, "total": sum(row or 0 for row in rows)})
+    return found
+
+
+class _Reading:
+    """The statistics of partitions: from what is remembered, else from their files."""
+
+    def __init__(self, workspace: Workspace, say: Say) -> None:
+        self._workspace, self._say = workspace, say
+        self._code = remembered_fingerprint(workspace.traces, partition_statistics).digest
+        self._read = self._known = 0
+        self._notes: list[str] = []
+
+    def all(self, days: Sequence[str]) -> tuple[dict[str, dict], dict[str, Any]]:
+        """Statistics with `bytes` by day, and how many were read; a day without partition has none."""
+        found = {}
+        for place, day in enumerate(days, 1):
+            if (statistics := self._of(day, f"{day}  [{place}/{len(days)}]")) is not None:
+                found[day] = statistics
+        self._say(f"{len(found)} partitions: {self._read} read, {self._known} known by their content")
+        return found, {"read": self._read, "known": self._known, "notes": self._notes}
+
+    def _of(self, day: str, label: str) -> dict[str, Any] | None:
+        folder = self._workspace.partitions.path(f"chunk@{day}")
+        try:
+            for _ in range(_TRIES):
+                if (before := self._content(folder)) is None:
+                    return None
+                content, parts, size = before
+                key = f"column statistics:{self._code}:{content}"
+                if isinstance(found := self._workspace.traces.fact(key), dict):
+                    self._known += 1
+                    return {**found, "bytes": size}
+                with self._workspace.ducks.lease() as duck:
+                    found = partition_statistics(duck, parts)
+                if self._content(folder) == before:
+                    break
+            else:
+                raise DaedalusError("the partition is being replaced again and again", where=str(folder))
+        except Exception as error:  # a partition that cannot be read is told of; the others are shown
+            self._notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
+            self._say(f"{label}  cannot be read: {_first_line(error)}")
+            return None
+        self._workspace.traces.remember_fact(key, found)
+        self._read += 1
+        self._say(f"{label}  {found['rows']:,} rows read")
+        return {**found, "bytes": size}
+
+    def _content(self, folder: Path) -> tuple[str, list[Path], int] | None:
+        """Digest of a partition's part files, the files, and their bytes."""
+        parts = sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+        if not parts:
+            return None
+        looked = {part.name: self._workspace.digests.of(part) for part in parts}
+        size = sum(stamp.size for _, stamp in looked.values())
+        return digest.of_json({name: content for name, (content, _) in looked.items()}), parts, size
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

@@ -1,0 +1,186 @@
+"""Renders the numbers of `collect` as one HTML file that needs nothing else: no network, no other file.
+
+Every name and value is escaped by Jinja; a content policy lets no script run but the page's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.errors import DaedalusError
+from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
+
+if TYPE_CHECKING:
+    import jinja2
+
+# state -> (sign, what it means); signs are read where colours are not
+STATES = {
+    "fresh": ("·", "fresh: the cache answers"),
+    "run": ("R", "stale: a run would compute it"),
+    "maybe": ("m", "stale: may run, if what stands above it changes"),
+    "stale": ("~", "stale day: its partition may change"),
+    "missing": ("o", "missing: never computed"),
+    "empty": ("–", "empty: no row is usable"),
+    "failed": ("x", "failed in the last run"),
+}
+SHARES = ("nulls", "empty", "top")  # measures that are shares of rows
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def check_out(out: str) -> Path:
+    """The file to write. Raises DaedalusError when it cannot be, before any work is done."""
+    path = Path(out)
+    if path.is_dir():
+        raise DaedalusError("a folder stands where the report shall go", where=f"--out {out}", expected="a file's name")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DaedalusError(
+            "the report cannot be written there", where=f"--out {out}", expected="a folder that can be written"
+        )
+    return path
+
+
+def write_page(found: Mapping[str, Any], out: Path) -> int:
+    """Writes the page, whole or not at all; returns its bytes."""
+    page = render(found).encode()
+    written = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        written.write_bytes(page)
+        os.replace(written, out)
+    except OSError as error:
+        written.unlink(missing_ok=True)
+        raise DaedalusError("the report cannot be written", where=str(out), found=error.strerror) from None
+    return len(page)
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """The page as text."""
+    script = _resource("page.js")
+    policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    charts = {column["name"]: charts_of(column, found["days"]) for column in found["columns"]}
+    return _environment().get_template("page.html.j2").render(
+        found=found, states=STATES, charts=charts, height=HEIGHT, funnel=_funnel(found), costs=_costs(found),
+        stretches=stretches(found["days"], found["day_states"]),
+        months=stretches(found["days"], [day[:7] for day in found["days"]]),
+        style=_raw(_resource("page.css")), script=_raw(script), policy=policy,
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("daedalus.report", ""), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {"count": count, "size": size, "share": share, "figure": figure, "seconds": seconds}
+    made.filters["breakable"] = breakable
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return made
+
+
+def _resource(name: str) -> str:
+    return (resources.files("daedalus.report") / name).read_text(encoding="utf-8")
+
+
+def breakable(text: str) -> Any:
+    """A name that may be broken over lines where its parts end."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?<=[:_+.@])", text))
+
+
+def _raw(text: str) -> Any:
+    """Our own style and script, which must not be escaped."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _funnel(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Lines of the funnel's chart, on one axis that begins at 0."""
+    series = {row["step"]: row["rows"] for row in found["funnel"]}
+    high = bounds(series.values(), False)[1]
+    return {"high": high, "lines": {step: line_path(rows, 0.0, high) for step, rows in series.items()}}
+
+
+def _costs(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each step's artifacts in the range, with the seconds and bytes that their traces recorded."""
+    rows = [
+        {
+            "step": step["step"],
+            "count": sum(state is not None for state in step["states"]),
+            "seconds": sum(value or 0 for value in step["seconds"]),
+            "bytes": sum(value or 0 for value in step["bytes"]),
+        }
+        for step in found["steps"]
+    ]
+    return rows + [
+        {"step": row["step"], "count": 1, "seconds": row["seconds"] or 0, "bytes": row["bytes"] or 0}
+        for row in found["of_no_day"]
+    ]
+
+
+# How numbers are written; page.js has the same.
+
+
+def count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    if value is None:
+        return "–"
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{value * 100:.1f} %"
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value * 1000:.1f} ms" if value < 0.1 else f"{value:,.2f} s"
+
+
+def figure(value: float | None) -> str:
+    """A value of whatever size, in few digits."""
+    if value is None:
+        return "–"
+    if value == 0 or 0.01 <= abs(value) < 1e7:
+        return f"{value:,.2f}".rstrip("0").rstrip(".") if value % 1 else f"{value:,.0f}"
+    return f"{value:.2e}"
+
+
+def page_lines(found: Mapping[str, Any]) -> list[str]:
+    """What the command prints beside the file: the totals, and what to look at first."""
+    totals, days = found["totals"], found["totals"]["days"]
+    states = ", ".join(f"{days[state]} {state}" for state in ("fresh", "stale", "missing", "empty", "failed"))
+    lines = [
+        f"{'..'.join(dict.fromkeys(found['range']))}: {days['total']} days: {states}",
+        f"output      {totals['rows']:,} rows, {size(totals['output_bytes'])}; cache {size(totals['cache_bytes'])}",
+    ]
+    lines += [f"departs     {_departs(found, name)}"[:80] for name in found["departing"][:3]]
+    lines += [f"note        {note}"[:80] for note in found["notes"][:5]]
+    return [*lines, f"written     {found['file']}"]
+
+
+def _departs(found: Mapping[str, Any], name: str) -> str:
+    column = next(column for column in found["columns"] if column["name"] == name)
+    row = column["departs"]
+    written = share if column["kind"] == "boolean" or row["measure"] in SHARES else figure
+    return f"{name}: {row['day']} {row['measure']} {written(row['value'])}, usually {written(row['usual'])}"
