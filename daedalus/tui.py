@@ -65,6 +65,8 @@ class Tui(Progress):
         self._left -= self._expected.get(outcome.name, 0)
         if outcome.state == HIT:
             self._spared += outcome.seconds
+        if outcome.state == FAILED:
+            self.say(f"x {outcome.name} failed: {outcome.error}")
         if outcome.ran:
             self._worked += outcome.seconds
             self._rows += outcome.counts.get("rows_in", 0)
@@ -102,10 +104,15 @@ class Tui(Progress):
         ran = self._steps[COMPUTED] + self._steps[UNCHANGED]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         facts = [f"{_clock(seconds)} gone", f"about {_clock(left)} left", f"{self._rows / max(seconds, 1):,.0f} rows/s",
-                 f"peak {memory:.1f} GiB"]  # fmt: skip
+                 f"peak {memory:.1f} GiB", *self._spilled()]  # fmt: skip
         lines.append(Text(" · ".join(facts)))
         lines.append(Text(f"{ran:,} ran, {self._steps[HIT]:,} from the cache, which spared {_clock(self._spared)}"))
         return [_cut(line, width) for line in lines]
+
+    def _spilled(self) -> list[str]:
+        """What the memory limit sent to disk, when it is worth a word."""
+        gib = self.spilled() / 2**30
+        return [f"spilled {gib:.1f} GiB"] if gib >= 0.05 else []
 
     def _time_left(self, seconds: float, done: int) -> float:
         """From recorded costs, at the share of steps that ran so far and the steps that run side by side."""

@@ -55,3 +55,12 @@ def test_what_is_left_on_the_screen_has_every_day_and_no_cursor_games(monkeypatc
     assert "a sentence [with brackets]" in left
     assert all(f"2026-{month:02} " in left for month in range(1, 13))
     assert "\x1b[?25l" not in left or left.rindex("\x1b[?25h") > left.rindex("\x1b[?25l")
+
+
+def test_a_failure_and_what_spills_are_on_the_screen():
+    out = io.StringIO()
+    tui = walked(Tui(out))
+    tui.spilled = lambda: 3 << 30
+    assert any("spilled 3.0 GiB" in line for line in drawn(tui, 100, 24))
+    tui.end()
+    assert f"x chunk@{DAYS[2]} failed" in out.getvalue()

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.skeleton.steps import TILE_STEPS
-from daedalus.stagecache.action import Action
-from daedalus.stagecache.execute import BLOCKED, FAILED, HIT, STATES, UNCHANGED, Outcome
+from daedalus.stagecache.execute import BLOCKED, FAILED, HIT, STATES, Outcome
 
 
 @dataclass(frozen=True)
@@ -154,28 +153,3 @@ def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """Rows of a feed day's own partition, by what became of them."""
     counts = next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {})
     return {key: counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")}
-
-
-def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What was spared because steps ran and gave the bytes that they gave before."""
-    same = [name for name, outcome in outcomes.items() if outcome.state == UNCHANGED]
-    below, spared = set(same), []
-    for action in actions:  # upstream stands first
-        if not below.isdisjoint(action.upstream):
-            below.add(action.name)
-            if outcomes[action.name].state == HIT:
-                spared.append(outcomes[action.name])
-    if not same:
-        return []
-    seconds = sum(outcome.seconds for outcome in spared)
-    return [f"cutoff      {len(same)} ran, same bytes: {len(spared):,} step-days spared, about {seconds:.1f} s"]
-
-
-def prediction_note(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """Recorded cost against what it took, where there was a record."""
-    known = [outcome for outcome in outcomes.values() if outcome.ran and outcome.expected is not None]
-    if not known:
-        return []
-    expected = sum(outcome.expected or 0 for outcome in known)
-    took = sum(outcome.seconds for outcome in known)
-    return [f"predicted   {expected:.1f} s for {len(known):,} of the steps that ran, took {took:.1f} s"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError, Interrupted
-from daedalus.pipelines.report import RunReport, cutoff_note, day_summary, prediction_note, report_run
+from daedalus.pipelines.report import RunReport, day_summary, report_run
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
@@ -91,6 +91,7 @@ class _Run:
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
         from daedalus.pipelines.diff import ChangeNotes
+        from daedalus.pipelines.notes import run_notes
 
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
@@ -103,7 +104,7 @@ class _Run:
             span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
         )  # fmt: skip
-        report.notes = [*changes.summary(), *cutoff_note(graph.actions, outcomes), *prediction_note(outcomes)]
+        report.notes = [*run_notes(graph.actions, outcomes), *changes.summary()]
         remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:
@@ -147,6 +148,7 @@ class _Run:
 
         if graph.feed.ignored:
             self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")
+        self._progress.spilled = self._workspace.ducks.spilled
         walk = Walk(
             graph.actions,
             traces,

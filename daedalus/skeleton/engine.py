@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,20 +127,31 @@ class Ducks:
         self.threads = threads if isinstance(threads, int) and threads > 0 else 1
         self._free: list[Duck] = []
         self._all: list[Duck] = []
+        self._folders: list[Path] = []  # where each spills
 
     @contextmanager
     def lease(self) -> Iterator[Duck]:
         with self._lock:
             duck = self._free.pop() if self._free else None
         if duck is None:
-            duck = Duck({**self._config, "temp_directory": str(self._spill.path())}, self.threads)
+            folder = self._spill.path()
+            duck = Duck({**self._config, "temp_directory": str(folder)}, self.threads)
             with self._lock:
                 self._all.append(duck)
+                self._folders.append(folder)
         try:
             yield duck
         finally:
             with self._lock:
                 self._free.append(duck)
+
+    def spilled(self) -> int:
+        """Bytes that lie on disk now because they did not fit the memory limit."""
+        total = 0
+        for folder in list(self._folders):
+            with suppress(OSError):  # files come and go
+                total += sum(entry.stat().st_size for entry in os.scandir(folder))
+        return total
 
     def interrupt(self) -> None:
         with self._lock:

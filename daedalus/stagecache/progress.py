@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Watches a walk and says nothing. Every method is called from the thread that walks."""
+    """Watches a walk and says nothing. Every method is called from the thread that walks.
+
+    `spilled()` is set before the walk: the bytes that its workers have on disk because memory was short.
+    """
+
+    spilled: Callable[[], int] = staticmethod(lambda: 0)
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
         """The walk starts: the days it is about, how many actions there are, and what each would cost to run."""

@@ -1,0 +1,17 @@
+"""The closing summary says where rows went and why steps ran, in numbers that agree with the partitions."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+from small import edit
+
+
+def test_a_run_says_why_it_ran_and_where_rows_went(warm):
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    report = warm.run()
+    lines = "\n".join(report.notes)
+    rows = sum(pq.ParquetFile(part).metadata.num_rows for part in warm.output.glob("dt=*/*.parquet"))
+    assert f"content {rows:,}" in lines
+    assert "x config session_filter.drop_single_like" in lines and "only followed" in lines and "spared " in lines
+    assert max(map(len, report.notes)) <= 80
+    assert not any(line.startswith(("why", "funnel")) for line in warm.run().notes)
