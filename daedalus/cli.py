@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from daedalus.errors import EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError, Interrupted
+from daedalus.errors import EXIT_DAY_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError, Interrupted
 
 if TYPE_CHECKING:
     from daedalus.pipelines.report import RunReport
@@ -189,10 +189,35 @@ def report(
     from daedalus.report.page import check_out, page_lines, write_page
 
     path, settings = check_out(out), _settings(config, cache_root, output_root)
-    found = collect(settings, range, lambda line: print(line, file=sys.stderr, flush=True))
+    found = collect(settings, range, _to_stderr)
     found["file"] = str(path)
     write_page(found, path)
     return _show(found, page_lines, json)
+
+
+@app.command
+def audit(
+    *,
+    range: Annotated[str | None, Parameter(help="Days to draw from; else all that are published.")] = None,
+    rows: Annotated[int, Parameter(help="About how many output rows to compare.")] = 200,
+    seed: Annotated[int, Parameter(help="Another seed, another sample.")] = 0,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Make sampled output rows again from the raw feed, by plain Python that knows no SQL and no cache.
+
+    Says how many rows and columns were compared and what differs (exit 1), and, for each view, the share of
+    rows whose features are younger than the event.
+
+    Example: daeda audit --rows 500
+    """
+    from daedalus.audit import audit as auditing
+
+    found = auditing.audit(_settings(config, cache_root, output_root), range, rows, seed, _to_stderr)
+    _show(found, auditing.audit_lines, json)
+    return EXIT_DAY_FAILED if auditing.differs(found) else 0
 
 
 @cache_app.command
@@ -314,6 +339,10 @@ def _finish(report: RunReport, as_json: bool) -> int:
 def _show(found: dict, lines: object, as_json: bool) -> int:
     _print(json.dumps(found) if as_json else "\n".join(lines(found)))  # type: ignore[operator]
     return 0
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _print(text: str) -> None:

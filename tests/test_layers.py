@@ -16,6 +16,7 @@ LAYERS = [
     "stagecache",
     "skeleton",
     "pipelines",
+    "audit",
     "report",
     "tui",
     "cli",
@@ -84,3 +85,9 @@ def test_a_run_of_hits_needs_no_heavy_import(warm):
     warm.run()  # the copy's files have been looked at
     done = subprocess.run([sys.executable, "-c", script], cwd=warm.root, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
+
+
+def test_the_reference_shares_no_code_with_what_it_judges():
+    for name in ("reference", "sample"):
+        named = {module for module in imports(PACKAGE / f"audit/{name}.py") if module.startswith("daedalus")}
+        assert all(module.startswith("daedalus.audit.reference") for module in named), named

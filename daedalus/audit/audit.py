@@ -1,0 +1,219 @@
+"""`daeda audit`: sampled output rows, made again from the raw inputs by the plain reference, and compared.
+
+Every row of a sampled user on a sampled day is compared, so a row too many or too few is found as well as
+a wrong value. What the reference makes sees no event at or after its row's time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
+
+from daedalus.audit.reference import DAY, Reference, read_rows
+from daedalus.audit.sample import SampledReference, choose_days, choose_users
+from daedalus.days import Day, parse_range
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.workspace import Settings
+
+_SHOWN = 20  # differences that are kept
+_KEY = ("user_id", "event_timestamp", "artwork_id", "event")
+Say = Callable[[str], None]
+
+
+def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say = lambda line: None) -> dict:
+    """Compares about `rows` output rows of some days of a range with the reference.
+
+    Raises DaedalusError (exit 2) when there is no output to look at.
+    """
+    if rows < 1:
+        raise DaedalusError("a number that is too small", where="--rows", found=rows, expected="at least 1")
+    config, chance = settings.applied(), random.Random(seed)
+    root = Path(config.runtime.output_root)
+    days = choose_days(_published(root, range), rows, chance)
+    say(f"{len(days)} days of {root}: choosing rows")
+    feed, share = Path(config.catalog.feed.path), -(-rows // len(days))
+    chosen = {day: choose_users(_shipped(root, day), _seen(feed, day), share, chance) for day in days}
+    users = {day: with_rows | without for day, (with_rows, without) in chosen.items()}
+    say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
+    spine = config.runtime.spine
+    cumulative = any(aggregation.cumulative for aggregation in config.aggregations)
+    reference = SampledReference(config.folder, users, spine.lateness_days, spine.lookback_days, cumulative)
+    comparison = _Comparison(reference, root)
+    for day in days:
+        say(f"comparing {day}")
+        comparison.compare(day, users[day])
+    return {"days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
+            **comparison.found()}  # fmt: skip
+
+
+def _published(root: Path, range: str | None) -> list[Day]:
+    span = parse_range(range) if range else None
+    there = sorted(Day.fromisoformat(path.name[3:]) for path in root.glob("dt=????-??-??"))
+    days = [day for day in there if span is None or day in span]
+    if not days:
+        raise DaedalusError("there is no partition to audit", where=str(root), found=f"{len(there)} partitions in all",
+                            expected=f"days of {range or 'any range'}", hint="daeda skeleton")  # fmt: skip
+    return days
+
+
+def _parts(root: Path, day: Day) -> list[Path]:
+    return sorted((root / f"dt={day}").glob("part-*.parquet"), key=lambda path: int(path.name.split("-")[1]))
+
+
+def _shipped(root: Path, day: Day) -> Counter[int]:
+    """Output rows of a day by user."""
+    found: Counter[int] = Counter()
+    for part in _parts(root, day):
+        rows = read_rows(part, list(_KEY))
+        if rows and not set(_KEY) <= set(rows[0]):
+            raise DaedalusError("the output lacks a column that tells rows apart", where=str(part),
+                                found=", ".join(rows[0]), expected=", ".join(_KEY),
+                                hint="add them to output_columns in training/runtime.yaml")  # fmt: skip
+        found.update(row["user_id"] for row in rows)
+    return found
+
+
+def _seen(feed: Path, day: Day) -> set[int]:
+    """Users of a day's own feed partition, whether or not a row of theirs was shipped."""
+    files = sorted((feed / f"dt={day}").glob("*.parquet"))
+    return {row["user_id"] for file in files for row in read_rows(file, ["user_id"])} - {None}
+
+
+class _Comparison:
+    """What differs, added up over days."""
+
+    def __init__(self, reference: SampledReference, root: Path) -> None:
+        self._reference, self._root = reference, root
+        self._names, self._skipped = _compared_columns(reference)
+        self._rows = self._values = self._missing = self._extra = 0
+        self._wrong: Counter[str] = Counter()
+        self._shown: list[dict] = []
+        self._younger: dict[str, list[int]] = {name: [] for name in reference.views}
+        self._qids: dict[str, int] = {}
+        if (map_file := root / "qid_map.parquet").exists():
+            self._qids = {row["feed_session"]: row["qid"] for row in read_rows(map_file)}
+
+    def compare(self, day: Day, users: set[int]) -> None:
+        expected, found = self._by_key(self._expected(day)), self._by_key(self._found(day, users))
+        for key in sorted({*expected, *found}, key=str):
+            wants, gots = expected.get(key, []), found.get(key, [])
+            for want, got in zip(wants, gots, strict=False):
+                self._row(day, want, got)
+            self._miss(day, "row missing", wants[len(gots) :])
+            self._miss(day, "row not expected", gots[len(wants) :])
+
+    def found(self) -> dict:
+        return {
+            "rows": self._rows,
+            "columns": len(self._names) + bool(self._qids),
+            "values": self._values,
+            "missing": self._missing,
+            "extra": self._extra,
+            "by_column": dict(self._wrong.most_common()),
+            "differences": self._shown,
+            "not_compared": self._skipped,
+            "leakage": list(self._leakage()),
+        }
+
+    def _expected(self, day: Day) -> Iterator[dict]:
+        for row in self._reference.day(day) or []:
+            self._look_at_ages(row)
+            output = self._reference.output(row)
+            if self._qids:
+                output["qid"] = self._qids.get(row["feed_session"]) if row["feed_session"] is not None else None
+            yield output
+
+    def _found(self, day: Day, users: set[int]) -> Iterator[dict]:
+        for part in _parts(self._root, day):
+            yield from (row for row in read_rows(part) if row["user_id"] in users)
+
+    def _by_key(self, rows: Iterator[dict]) -> Mapping[tuple, list[dict]]:
+        grouped = defaultdict(list)
+        for row in rows:
+            grouped[tuple(row[name] for name in _KEY)].append(row)
+        return grouped
+
+    def _row(self, day: Day, want: dict, got: dict) -> None:
+        self._rows += 1
+        for name in [*self._names, *(["qid"] if "qid" in got and self._qids else [])]:
+            self._values += 1
+            absent = name not in got
+            if absent or not _same(want[name], got[name]):
+                self._wrong[name] += 1
+                self._show(day, want, name, want[name], "no such column" if absent else got[name])
+
+    def _miss(self, day: Day, what: str, rows: list[dict]) -> None:
+        for row in rows:
+            self._missing += what == "row missing"
+            self._extra += what != "row missing"
+            self._show(day, row, what, None, None)
+
+    def _show(self, day: Day, row: dict, column: str, expected: object, found: object) -> None:
+        if len(self._shown) < _SHOWN:
+            key = {name: row[name] for name in _KEY}
+            self._shown.append(
+                {"day": str(day), **key, "column": column, "expected": _plain(expected), "found": _plain(found)}
+            )
+
+    def _look_at_ages(self, row: dict) -> None:
+        """How much younger than the event each view's row is, where it is."""
+        for name, ages in self._younger.items():
+            feature = self._reference.feature_row(name, row)
+            time = (feature or {}).get(self._reference.catalog["views"][name]["timestamp_field"])
+            ages.append(max(time - row["event_timestamp"], 0) if isinstance(time, int) else 0)
+
+    def _leakage(self) -> Iterator[dict]:
+        for name, ages in sorted(self._younger.items()):
+            younger = [age for age in ages if age]
+            as_of = self._reference.catalog["views"][name].get("as_of", "latest")
+            yield {"view": name, "as_of": as_of, "rows": len(ages), "younger": len(younger),
+                   "median_days": round(median(younger) / DAY, 3) if younger else None}  # fmt: skip
+
+
+def _compared_columns(reference: Reference) -> tuple[list[str], list[str]]:
+    """(columns that the reference makes, those that a default_sql fills, which plain Python cannot run)."""
+    columns = [{"name": c} if isinstance(c, str) else c for c in reference.runtime["output_columns"]]
+    by_sql = [column["name"] for column in columns if "default_sql" in column]
+    return [column["name"] for column in columns if column["name"] not in by_sql], by_sql
+
+
+def _same(want: object, got: object) -> bool:
+    return want == got or repr(want) == repr(got)  # NaN, also in lists
+
+
+def _plain(value: object) -> object:
+    """The value as JSON can say it."""
+    return value if value is None or isinstance(value, int | float | str | list) else str(value)
+
+
+def differs(found: Mapping) -> bool:
+    """Whether an audit found anything wrong."""
+    return bool(found["by_column"] or found["missing"] or found["extra"])
+
+
+def audit_lines(found: Mapping) -> list[str]:
+    """What the terminal shows, at most 80 columns but for values."""
+    lines = [
+        f"{found['rows']:,} rows x {found['columns']} columns of {len(found['days'])} days, "
+        f"{found['users']:,} users: " + ("DIFFERENT" if differs(found) else "none differ")
+    ]
+    lines += [f"  {count:,} rows differ in {column}"[:80] for column, count in found["by_column"].items()]
+    if found["missing"] or found["extra"]:
+        lines.append(f"  {found['missing']:,} rows missing, {found['extra']:,} not expected")
+    for row in found["differences"]:
+        lines.append(f"{row['day']} user {row['user_id']} artwork {row['artwork_id']} {row['event']}: {row['column']}")
+        if not row["column"].startswith("row "):
+            lines += [f"    expected {row['expected']}"[:400], f"    found    {row['found']}"[:400]]
+    if differs(found):
+        lines.append("next: daeda cache status (is the day stale?), then daeda skeleton, or")
+        lines.append(f"      daeda cache verify; then: daeda audit --seed {found['seed']}")
+    lines += [f"not compared, filled by default_sql: {', '.join(found['not_compared'])}"] * bool(found["not_compared"])
+    lines.append(f"{'feature rows younger than their event':<40}{'as_of':<8}{'share':>8}{'median days':>14}")
+    for row in found["leakage"]:
+        share = row["younger"] / row["rows"] if row["rows"] else 0
+        middle = "" if row["median_days"] is None else f"{row['median_days']:,.2f}"
+        lines.append(f"  {row['view'][:37]:<38}{row['as_of']:<8}{share:>8.1%}{middle:>14}")
+    return lines

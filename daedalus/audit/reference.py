@@ -1,0 +1,406 @@
+"""The skeleton stage by brute force, in plain Python, written from the specification alone.
+
+It shares no code with the rest of the package: it reads the same YAML and parquet files, keeps times as whole
+microseconds since 1970 in UTC, and looks at every event of a user for every row. The tests hold the stage
+to it; `daeda audit` holds a user's own output to it, on a sample (see sample.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import glob
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+DAY = 86_400_000_000
+SPINE = [
+    "user_id", "artwork_id", "event_timestamp", "event", "feed_session",
+    "current_like_count", "country_code", "platform_code", "retriever_id", "member_source",
+]  # fmt: skip
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def micros(text: str) -> int:
+    """A duration such as 7d in microseconds."""
+    return int(text[:-1]) * SECONDS[text[-1]] * 1_000_000
+
+
+def day_start(day: dt.date) -> int:
+    return (day - dt.date(1970, 1, 1)).days * DAY
+
+
+def months(first: str, last: str) -> list[dt.date]:
+    day = dt.date(int(first[:4]), int(first[4:6]), 1)
+    days = []
+    while day.strftime("%Y%m") <= last:
+        days.append(day)
+        day += dt.timedelta(days=1)
+    return days
+
+
+def read_rows(
+    path: str | Path, columns: Sequence[str] | None = None, keep: Callable[[pa.Table], pa.Array] | None = None
+) -> list[dict]:
+    """Rows of one parquet file; times become microseconds, whatever their unit and zone.
+
+    `columns` are those to read, of which the file may lack some; `keep` tells which rows of a piece are wanted.
+    """
+    file = pq.ParquetFile(path)
+    names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+    rows: list[dict] = []
+    for batch in file.iter_batches(columns=names):
+        table = pa.Table.from_batches([batch])
+        rows += _as_dicts(table.filter(keep(table)) if keep else table)
+    return rows
+
+
+def _as_dicts(table: pa.Table) -> list[dict]:
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_timestamp(column.type):
+            per_unit = {"s": (1_000_000, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}
+            times, by = per_unit[column.type.unit]
+            whole = column.cast(pa.timestamp(column.type.unit)).cast(pa.int64()).to_pylist()
+            columns[name] = [None if v is None else v * times // by for v in whole]
+        else:
+            columns[name] = column.to_pylist()
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+@cache
+def numeric_countries() -> dict[str, int]:
+    import pycountry
+
+    return {country.alpha_2: int(country.numeric) for country in pycountry.countries}
+
+
+class Reference:
+    """Everything that a run over a range must give."""
+
+    def __init__(self, config: Path | str, days: list[dt.date] | None = None, root: Path | str = ".") -> None:
+        self.root = Path(root)
+        config = Path(config)
+        self.catalog = yaml.safe_load((config / "catalog.yaml").read_text())
+        self.runtime = yaml.safe_load((config / "training/runtime.yaml").read_text())
+        self.aggs = yaml.safe_load((config / "training/aggregations.yaml").read_text())["aggregations"]
+        self.configured = months(str(self.runtime["feed_start"]), str(self.runtime["feed_end"]))
+        self.range = days or self.configured
+        spine = self.runtime.get("spine", {})
+        self.lookback = spine.get("lookback_days", 7)
+        self.lateness = spine.get("lateness_days", 0)
+        self.dedup = spine.get("deduplicate", True)
+        self.coverage = self.runtime.get("embedding_coverage_filter") or {"enabled": False, "events": []}
+        self._read_feed()
+        self._read_views()
+        self.pool = self._read_pool() if self.coverage.get("enabled", True) else set()
+
+    # Inputs
+
+    def _read_feed(self) -> None:
+        self.by_day: dict[dt.date, list[dict]] = defaultdict(list)
+        self.counts: dict[dt.date, dict] = defaultdict(
+            lambda: {"read": 0, "null_keys": 0, "strays": 0, "duplicates": 0}
+        )
+        self.session_days: set[dt.date] = set()
+        self.partitions: set[dt.date] = set()
+        raw: dict[dt.date, list[tuple]] = defaultdict(list)
+        for partition, file in self.feed_files():
+            self.partitions.add(partition)
+            if "feed_session" in pq.read_schema(file).names:
+                self.session_days.add(partition)
+            for row in self.feed_rows(partition, file):
+                self._place(partition, tuple(row.get(column) for column in SPINE), raw)
+        for day, rows in raw.items():
+            kept = list(dict.fromkeys(map(_typed, rows))) if self.dedup else list(map(_typed, rows))
+            self.counts[day]["duplicates"] = len(rows) - len(kept)
+            self.by_day[day] = [self._clean(row) for row in kept]
+
+    def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
+        """(partition, file) of all files of the feed."""
+        for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=*")):
+            for file in sorted(folder.glob("*.parquet")):
+                yield dt.date.fromisoformat(folder.name[3:]), file
+
+    def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
+        """The rows of a feed file that are looked at: all, here."""
+        return read_rows(file)
+
+    def wanted(self, day: dt.date, row: dict) -> bool:
+        """Whether a target row is made: all, here."""
+        return True
+
+    def view_rows(self, name: str) -> list[dict]:
+        """The rows of a view, in path order, that are looked at: all, here."""
+        return [row for path in self.view_files(name) for row in read_rows(path)]
+
+    def view_files(self, name: str) -> list[str]:
+        """The files of a view, in path order."""
+        source = str(self.root / self.catalog["views"][name]["source"])
+        return sorted(glob.glob(f"{source}/*.parquet" if os.path.isdir(source) else source, recursive=True))
+
+    def _place(self, partition: dt.date, row: tuple, raw: dict) -> None:
+        count = self.counts[partition]
+        count["read"] += 1
+        if any(value is None for value in row[:4]):
+            count["null_keys"] += 1
+            return
+        day = dt.date(1970, 1, 1) + dt.timedelta(days=row[2] // DAY)
+        if 0 <= (partition - day).days <= self.lateness:
+            raw[day].append(row)
+        else:
+            count["strays"] += 1
+
+    def _clean(self, typed: tuple) -> dict:
+        row = dict(zip(SPINE, (value for _, value in typed), strict=True))
+        country, platform = row["country_code"], row["platform_code"]
+        if isinstance(country, str):
+            country = numeric_countries().get(country.upper(), 0)
+        if isinstance(platform, str):
+            platform = (self.runtime.get("platforms") or {}).get(platform, 0)
+        return {**row, "country_code": country or 0, "platform_code": platform or 0}
+
+    def _read_views(self) -> None:
+        self.views: dict[str, list[dict]] = {}
+        refs = [
+            *self.runtime.get("feature_refs", []),
+            *self.runtime.get("enrich", []),
+            *(self.runtime.get("ages") or {}).values(),
+        ]
+        if recent := self.runtime.get("recent_published"):
+            refs += [recent["published_at"], recent["author"]]
+        for name in {ref.split(":")[0] for ref in refs}:
+            self.views[name] = self.view_rows(name)
+
+    def _read_pool(self) -> set[int]:
+        import lancedb
+
+        table = lancedb.connect(str(self.root / self.coverage["uri"])).open_table(self.coverage["table"])
+        return set(
+            table.search().select([self.coverage["id_column"]]).limit(table.count_rows()).to_arrow()[0].to_pylist()
+        )
+
+    @cache  # noqa: B019
+    def latest(self, name: str, before: int | None) -> dict:
+        """The last row per entity among those whose time is before `before` (None: all)."""
+        view = self.catalog["views"][name]
+        best: dict = {}
+        for position, row in enumerate(self.views[name]):
+            entity, time = row.get(view["entity"]), row.get(view["timestamp_field"])
+            if entity is None or (before is not None and time is not None and time >= before):
+                continue
+            age = (time is not None, time if time is not None else 0, position)
+            if entity not in best or age > best[entity][0]:
+                best[entity] = (age, row)
+        return {entity: row for entity, (_, row) in best.items()}
+
+    def feature(self, ref: str, row: dict) -> object:
+        """`view:feature` of a spine row."""
+        name, feature = ref.split(":")
+        found = self.feature_row(name, row)
+        return found.get(feature) if found else None
+
+    def feature_row(self, name: str, row: dict) -> dict | None:
+        """The row of a view that a spine row's features come from."""
+        view = self.catalog["views"][name]
+        by_day = view.get("as_of", "latest") == "day"
+        before = (row["event_timestamp"] // DAY + 1) * DAY if by_day else None
+        return self.latest(name, before).get(row[view["entity"]])
+
+    # Steps
+
+    def covered(self, row: dict) -> bool:
+        if not self.coverage.get("enabled", True) or row["event"] not in self.coverage["events"]:
+            return True
+        return row["artwork_id"] in self.pool
+
+    @cache  # noqa: B019
+    def user_events(self, day: dt.date) -> dict[int, list[dict]]:
+        """Covered rows of the window of a target day, by user."""
+        found = defaultdict(list)
+        for back in range(self.lookback + 1):
+            for row in self.by_day.get(day - dt.timedelta(days=back), []):
+                if self.covered(row):
+                    found[row["user_id"]].append(row)
+        return found
+
+    @property
+    def history(self) -> dict[int, list[dict]]:
+        """All clean rows of cumulative events, by user, uncovered ones included."""
+        if not hasattr(self, "_history"):
+            events = {e for agg in self.aggs if agg["windows"] == "cumulative" for e in agg["events"]}
+            self._history = defaultdict(list)
+            for rows in self.by_day.values():
+                for row in rows:
+                    if row["event"] in events:
+                        self._history[row["user_id"]].append(row)
+        return self._history
+
+    def aggregate(self, agg: dict, day: dt.date, row: dict) -> dict[str, object]:
+        """An aggregation's columns for one row."""
+        seen = self._seen(agg, day, row)
+        if agg["windows"] == "cumulative":
+            return {agg["name"]: _aggregated(agg, seen)}
+        found = {}
+        for window in agg["windows"]:
+            start = row["event_timestamp"] - micros(window)
+            found[f"{agg['name']}_{window}"] = _aggregated(agg, [(t, v) for t, v in seen if t >= start])
+        return found
+
+    def _seen(self, agg: dict, day: dt.date, row: dict) -> list[tuple]:
+        """(time, value) of what a row sees, all of the user's window, or the whole past."""
+        start = day_start(day) - self.lookback * DAY
+        events = list(self.user_events(day).get(row["user_id"], []))
+        if agg["windows"] == "cumulative":
+            events += [e for e in self.history.get(row["user_id"], []) if e["event_timestamp"] < start]
+        seen = []
+        for event in events:
+            if event["event"] not in agg["events"] or event["event_timestamp"] >= row["event_timestamp"]:
+                continue
+            if agg.get("exclude_self") and event["artwork_id"] == row["artwork_id"]:
+                continue
+            value = self._value(agg["column"], event)
+            if value is None:
+                continue
+            values = [v for v in value if v is not None] if agg["agg"] == "flatten_distinct" else [value]
+            seen += [(event["event_timestamp"], v) for v in values]
+        return seen
+
+    def _value(self, column: str, event: dict) -> Any:
+        for ref in self.runtime.get("enrich", []):
+            if ref.split(":")[1] == column:
+                return self.feature(ref, event)
+        return event[column]
+
+    def target_rows(self, day: dt.date) -> list[dict]:
+        """The day's covered rows without view-only and single-like sessions."""
+        rows = [row for row in self.by_day.get(day, []) if self.covered(row)]
+        rule, views = self.runtime.get("session_filter") or {}, self.coverage.get("events", [])
+        sessions = defaultdict(list)
+        for row in rows:
+            if row["feed_session"] is not None:
+                sessions[row["feed_session"]].append(row["event"])
+        dropped = set()
+        for session, events in sessions.items():
+            acts = [event for event in events if event not in views]
+            if rule.get("drop_view_only") and not acts:
+                dropped.add(session)
+            if rule.get("drop_single_like") and acts == ["like"]:
+                dropped.add(session)
+        return [row for row in rows if row["feed_session"] not in dropped]
+
+    @property
+    def publications(self) -> dict[int, list[tuple]]:
+        """(published_at, artwork) by author, from the latest row of every artwork."""
+        if not hasattr(self, "_publications"):
+            recent = self.runtime["recent_published"]
+            name, published = recent["published_at"].split(":")
+            author = recent["author"].split(":")[1]
+            self._publications = defaultdict(list)
+            for artwork, row in self.latest(name, None).items():
+                if row.get(author) is not None and row.get(published) is not None:
+                    self._publications[row[author]].append((row[published], artwork))
+        return self._publications
+
+    def recent(self, row: dict) -> list[int]:
+        rule, t = self.runtime["recent_published"], row["event_timestamp"]
+        seen = [(p, a) for p, a in self.publications.get(row["user_id"], []) if t - micros(rule["window"]) <= p < t]
+        return [a for _, a in sorted(seen, key=lambda pair: (-pair[0], pair[1]))][: rule.get("max_items")]
+
+    def chunk_row(self, row: dict) -> dict | None:
+        """A row with features and ages, or None when the content filter drops it."""
+        found = dict(row)
+        for name in self.views:
+            features = self.feature_row(name, row) or {}
+            for feature in self.catalog["views"][name]["features"]:
+                found.setdefault(feature, features.get(feature))
+        for age, ref in (self.runtime.get("ages") or {}).items():
+            source = self.feature(ref, row)
+            found[age] = None if source is None else max(0, (row["event_timestamp"] - source) // DAY)
+        rule = self.runtime.get("animated_model_type")
+        if rule and found["artwork_type"] == rule["artwork_type"] and found["model_type"] == rule["from"]:
+            found["model_type"] = rule["to"]
+        for column, values in ((self.runtime.get("content_filter") or {}).get("drop") or {}).items():
+            if found[column] is not None and found[column] in values:
+                return None
+        return found
+
+    # Output
+
+    def day(self, day: dt.date) -> list[dict] | None:
+        """The partition's rows in order, without qid; None for a day without rows."""
+        if not self.by_day.get(day):
+            return None
+        rows = []
+        for row in sorted(self.target_rows(day), key=_order):
+            if not self.wanted(day, row):
+                continue
+            found = self.chunk_row(row)
+            if found is None:
+                continue
+            for agg in self.aggs:
+                found.update(self.aggregate(agg, day, row))
+            if recent := self.runtime.get("recent_published"):
+                found[recent["column"]] = self.recent(row)
+            rows.append(found)
+        return rows
+
+    def output(self, row: dict) -> dict:
+        """The output columns of a row of `day`; a default_sql default is NULL here."""
+        found = {}
+        for column in self.runtime["output_columns"]:
+            name = column if isinstance(column, str) else column["name"]
+            found[name] = row[name] if name in row else column.get("default")
+        return found
+
+    def run(self) -> dict[dt.date, list[dict]]:
+        """Every day's output rows with qids handed out in order, as one run from nothing gives them."""
+        # One run over a range and one run a day must give the same columns, so the config's range counts too.
+        with_qid = any(day in self.session_days for day in (*self.range, *self.configured))
+        qids: dict[str, int] = {}
+        partitions = {}
+        for day in self.range:
+            rows = self.day(day)
+            if rows is None:
+                continue
+            first: dict[str, int] = {}
+            for row in rows:
+                session, t = row["feed_session"], row["event_timestamp"]
+                if session is not None:
+                    first[session] = min(t, first.get(session, t))
+            for session in sorted(first, key=lambda s: (first[s], s)):
+                qids.setdefault(session, len(qids))
+            outputs = [self.output(row) for row in rows]
+            if with_qid:
+                for output, row in zip(outputs, rows, strict=True):
+                    output["qid"] = qids.get(row["feed_session"])
+            partitions[day] = outputs
+        self.qids = qids
+        return partitions
+
+
+def _typed(row: tuple) -> tuple:
+    """Values with their types, so that 1, True and '1' are three."""
+    return tuple((type(value).__name__, value) for value in row)
+
+
+def _order(row: dict) -> list:
+    names = ["user_id", "feed_session", "event_timestamp", "artwork_id", "event"]
+    names += [name for name in SPINE if name not in names]
+    return [(row[name] is None, row[name] if row[name] is not None else 0) for name in names]
+
+
+def _aggregated(agg: dict, seen: list[tuple]) -> object:
+    if agg["agg"] == "count":
+        return len(seen)
+    ordered = [value for _, value in sorted(seen, key=lambda pair: (-pair[0], pair[1]))]
+    if agg["agg"] != "list":
+        ordered = list(dict.fromkeys(ordered))
+    return ordered[: agg.get("max_items")]

@@ -1,0 +1,110 @@
+"""What an audit looks at: some users of some days, and of the raw inputs only what those users' rows follow from.
+
+The meaning is all in reference.py; here is only which rows it gets to see. A session's rows may be
+several users', and recent publications are of any artwork, so both are read beyond the sampled users.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from daedalus.audit.reference import SPINE, Reference, read_rows
+
+Users = Mapping[dt.date, set[int]]  # of each sampled day
+_ROWS_A_DAY = 20  # below this, fewer days are looked at
+
+
+def choose_days(days: Sequence[dt.date], rows: int, chance: random.Random) -> list[dt.date]:
+    """Days spread over the range, so many that each has some rows."""
+    count = min(len(days), max(rows // _ROWS_A_DAY, 1))
+    return sorted(chance.sample(list(days), count))
+
+
+def choose_users(
+    shipped: Counter[int], seen: Collection[int], rows: int, chance: random.Random
+) -> tuple[set[int], set[int]]:
+    """(users with about `rows` output rows together, as many of those who were seen but have no row)."""
+    users, total = set(), 0
+    for user in chance.sample(sorted(shipped), len(shipped)):
+        if total >= rows:
+            break
+        users.add(user)
+        total += shipped[user]
+    without = sorted(set(seen) - set(shipped))
+    return users, set(chance.sample(without, min(len(users), len(without))))
+
+
+class SampledReference(Reference):
+    """The reference over the rows of some users only. Memory grows with those users, not with the feed."""
+
+    def __init__(self, config: Path, users: Users, lateness: int, lookback: int, cumulative: bool) -> None:
+        self._of_day = users
+        self._users = pa.array(sorted(set().union(*users.values())), pa.int64())
+        late = [dt.timedelta(days=i) for i in range(lateness + 1)]
+        self._targets = {day + after for day in users for after in late}
+        back = [dt.timedelta(days=i) for i in range(-lateness, lookback + 1)]
+        self._windows = {day - before for day in users for before in back}
+        self._last = max(self._targets) if cumulative else None
+        self._sessions = pa.array([], pa.string())
+        super().__init__(config, sorted(users))
+
+    def feed_files(self):  # type: ignore[no-untyped-def]
+        files = [(day, file) for day, file in super().feed_files() if self._is_read(day)]
+        sessions: set[str | None] = set()
+        for day, file in files:
+            if day in self._targets:
+                rows = read_rows(file, ["user_id", "feed_session"], self._of_users)
+                sessions |= {row.get("feed_session") for row in rows}
+        self._sessions = pa.array(sorted(session for session in sessions if session is not None), pa.string())
+        return iter(files)
+
+    def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
+        return read_rows(file, SPINE, self._of_users_or_sessions if partition in self._targets else self._of_users)
+
+    def wanted(self, day: dt.date, row: dict) -> bool:
+        return row["user_id"] in self._of_day[day]
+
+    def view_rows(self, name: str) -> list[dict]:
+        view = self.catalog["views"][name]
+        columns = [view["entity"], view["timestamp_field"], *view["features"]]
+        wanted = pa.array(sorted(self._entities(name, view["entity"])), pa.int64())
+        rows = []
+        for path in self.view_files(name):
+            rows += read_rows(path, columns, lambda table: _among(table, view["entity"], wanted))
+        return rows
+
+    def _entities(self, name: str, entity: str) -> set[int]:
+        found = {row[entity] for rows in self.by_day.values() for row in rows}
+        recent = self.runtime.get("recent_published")
+        if recent and recent["author"].split(":")[0] == name:
+            author = recent["author"].split(":")[1]
+            for path in self.view_files(name):  # an artwork that was ever one of theirs
+                mine = read_rows(path, [entity, author], lambda table: _among(table, author, self._users))
+                found |= {row[entity] for row in mine}
+        return found - {None}
+
+    def _is_read(self, partition: dt.date) -> bool:
+        return partition in self._windows or (self._last is not None and partition <= self._last)
+
+    def _of_users(self, table: pa.Table) -> pa.Array:
+        return _among(table, "user_id", self._users)
+
+    def _of_users_or_sessions(self, table: pa.Table) -> pa.Array:
+        if "feed_session" not in table.column_names:
+            return self._of_users(table)
+        return pc.or_(self._of_users(table), _among(table, "feed_session", self._sessions))
+
+
+def _among(table: pa.Table, column: str, values: pa.Array) -> Any:
+    """Which rows have one of some values in a column; none where the file lacks it."""
+    if column not in table.column_names:
+        return pa.array([False] * len(table))
+    return pc.is_in(table[column].cast(values.type), value_set=values)

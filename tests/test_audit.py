@@ -1,0 +1,142 @@
+"""An audit finds nothing wrong in what the stage made, and names what was broken on purpose."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from small import edit, rewrite
+from worlds import worlds
+
+from daedalus.audit.audit import audit, audit_lines, differs
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.pipelines.workspace import Settings
+
+EVERYTHING = 100_000
+
+
+def all_rows(output: Path) -> int:
+    return sum(pq.ParquetFile(part).metadata.num_rows for part in output.glob("dt=*/*.parquet"))
+
+
+def test_nothing_differs_on_the_small_world(warm):
+    found = audit(Settings(), None, EVERYTHING, 1)
+    assert not differs(found), found
+    assert found["rows"] == all_rows(warm.output) > 1000
+    assert found["values"] == found["rows"] * found["columns"] and len(found["days"]) == 14
+    assert found["not_compared"] == ["image_embedding", "like_artwork_avg_embeds"]
+    assert max(map(len, audit_lines(found))) <= 80
+
+
+def test_a_sample_is_drawn_by_its_seed(warm):
+    one, two, other = (audit(Settings(), None, 60, seed) for seed in (1, 1, 2))
+    assert one == two and one["days"] != other["days"]
+    assert not differs(one) and not differs(other) and 30 < one["rows"] < 200
+
+
+@given(worlds())
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_nothing_differs_on_any_world(pools, world):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        world.build(root, pools)
+        settings = Settings(str(root / "config"), str(root / "cache"), str(root / "out"))
+        run_skeleton_stage(settings, world.range)
+        if not list((root / "out").glob("dt=*")):
+            return
+        found = audit(settings, None, EVERYTHING, 0)
+        assert not differs(found), audit_lines(found)
+        assert found["rows"] == all_rows(root / "out")
+
+
+def longer(column: str):
+    """Puts a value into the last row's list."""
+
+    def change(table: pa.Table) -> pa.Table:
+        values = table[column].to_pylist()
+        values[-1] = [*values[-1], 987]
+        return table.set_column(table.column_names.index(column), column, pa.array(values, table[column].type))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "by_column", "missing", "extra"),
+    [
+        (longer("like_artwork_ids_3d"), {"like_artwork_ids_3d": 1}, 0, 0),
+        (lambda table: table.slice(1), {}, 1, 0),
+        (lambda table: pa.concat_tables([table, table.slice(0, 1)]), {}, 0, 1),
+    ],
+    ids=["a value", "a row less", "a row twice"],
+)
+def test_what_was_broken_is_named(warm, change, by_column, missing, extra):
+    rewrite(warm.output / "dt=2026-02-10/part-0-0.parquet", change)
+    found = audit(Settings(), "2026-02-10", EVERYTHING, 0)
+    assert (found["by_column"], found["missing"], found["extra"]) == (by_column, missing, extra)
+    done = warm.cli("audit", "--range", "2026-02-10", "--rows", "100000")
+    assert done.returncode == 1 and "DIFFERENT" in done.stdout and "2026-02-10" in done.stdout
+
+
+def test_a_step_that_is_broken_names_its_columns(cold, monkeypatch):
+    """Rows that see what comes up to six hours after them: a leak."""
+    from daedalus.skeleton import rolling
+
+    honest = rolling._micros
+
+    def late(column):
+        later = 6 * 3_600_000_000 if isinstance(column, pa.Array) else 0  # of rows; events come in chunks
+        return honest(column) + later
+
+    monkeypatch.setattr(rolling, "_micros", late)
+    cold.run("2026-02-10")
+    found = audit(Settings(), None, EVERYTHING, 0)
+    assert not found["missing"] and not found["extra"]
+    assert {"view_artwork_ids_1d", "click_artwork_ids_7d", "like_artwork_cnts_1d"} <= set(found["by_column"])
+    windows = ("view_", "click_", "like_", "dislike_", "user_recent_published")
+    assert all(name.startswith(windows) for name in found["by_column"])
+
+
+def test_another_config_than_the_output_was_made_with_is_told(warm):
+    warm.edit_aggregations(lambda aggs: aggs[0].update(exclude_self=not aggs[0].get("exclude_self", False)))
+    found = audit(Settings(), None, EVERYTHING, 0)
+    assert set(found["by_column"]) <= {f"like_artwork_ids_{window}" for window in ("1d", "3d", "7d")}
+    assert found["by_column"] and any("daeda cache status" in line for line in audit_lines(found))
+
+
+def test_no_output_is_refused(cold):
+    with pytest.raises(DaedalusError, match="no partition to audit"):
+        audit(Settings(), None, 10, 0)
+    assert cold.cli("audit").returncode == 2
+
+
+def updated_later(table: pa.Table) -> pa.Table:
+    times = pa.array([time and time + dt.timedelta(days=9) for time in table["updated_at"].to_pylist()])
+    place = table.column_names.index("updated_at")
+    return table.set_column(place, "updated_at", times.cast(table["updated_at"].type))
+
+
+def test_leakage_is_measured(warm):
+    for part in (warm.root / "data/catalog/artwork_properties").glob("*.parquet"):
+        rewrite(part, updated_later)
+    warm.run()
+    latest = {row["view"]: row for row in audit(Settings(), None, EVERYTHING, 0)["leakage"]}
+    assert latest["artwork_properties"]["younger"] > 0
+    for name in latest:
+        edit(warm.catalog, **{f"views__{name}__as_of": "day"})
+    warm.run()
+    for row in audit(Settings(), None, EVERYTHING, 0)["leakage"]:
+        assert row["as_of"] == "day" and (row["median_days"] or 0) < 1
+        assert row["younger"] <= latest[row["view"]]["younger"]
+
+
+def test_the_real_input(cofacts, tmp_path):
+    settings = Settings(str(cofacts), str(tmp_path / "cache"), str(tmp_path / "out"))
+    run_skeleton_stage(settings)
+    found = audit(settings, None, 600, 3)
+    assert not differs(found) and found["rows"] >= 300
