@@ -34,7 +34,7 @@ def test_a_shown_command_runs(warm, command):
     row = pq.ParquetFile(warm.output / "dt=2026-02-14/part-0-0.parquet").read().to_pylist()[0]
     command = command.replace("2026-05-15", "2026-02-14").replace("--user U", f"--user {row['user_id']}")
     command = command.replace("--artwork A", f"--artwork {row['artwork_id']}")
-    if command.startswith("daeda diff"):
+    if command.startswith(("daeda diff", "daeda audit")):
         warm.run()
     done = warm.cli(*shlex.split(command)[1:])
     assert done.returncode == 0, done.stderr
