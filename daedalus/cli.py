@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError, Interrupted
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 app = App(
     name="daeda", version=lambda: _version(), help="Build training data by the day, recomputing only what changed."
 )
-cache_app = App(name="cache", help="Look at, check and tidy the cache.")
-explain_app = App(name="explain", help="Say why a day is what it is.")
-config_app = App(name="config", help="Check the configuration, and describe it to editors.")
-pipeline_app = App(name="pipeline", help="Stages of a model's training pipeline.")
+_RUN, _UNDERSTAND = Group("Run", sort_key=1), Group("Understand and trust", sort_key=2)
+_TEND, _SHELL = Group("Set up and tend", sort_key=3), Group("Shell", sort_key=4)
+cache_app = App(name="cache", help="Look at, check and tidy the cache.", group=_TEND)
+explain_app = App(name="explain", help="Say why a day is what it is.", group=_UNDERSTAND)
+config_app = App(name="config", help="Check the configuration, and describe it to editors.", group=_TEND)
+pipeline_app = App(name="pipeline", help="Stages of a model's training pipeline.", group=_RUN)
 for sub in (cache_app, config_app, explain_app, pipeline_app):
     app.command(sub)
 
@@ -29,10 +31,11 @@ ProgressKind = Literal["auto", "tui", "plain", "none"]
 Config = Annotated[str, Parameter(help="Folder of catalog.yaml and training/*.yaml.")]
 CacheRoot = Annotated[str | None, Parameter(help="Where artifacts are kept; the config's cache_root.")]
 OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; the config's output_root.")]
+Trace = Annotated[str | None, Parameter(help="Also write what ran when to this file, for Perfetto or Chrome.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object on stdout, nothing else.")]
 
 
-@app.command
+@app.command(group=_RUN)
 def skeleton(
     *,
     range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
@@ -46,6 +49,7 @@ def skeleton(
     plan: Annotated[bool, Parameter(negative=(), help="Say what would run and why; run nothing.")] = False,
     json: Json = False,
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
+    trace: Trace = None,
 ) -> int:
     """Compute what changed and publish the partitions of a range of days.
 
@@ -54,8 +58,8 @@ def skeleton(
     settings = _settings(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
     from daedalus.pipelines.training import run_skeleton_stage
 
-    shown = _progress(progress)
-    report = run_skeleton_stage(settings, range, resume=resume, force=force, plan=plan, progress=shown)
+    watched = _progress(progress, trace)
+    report = run_skeleton_stage(settings, range, resume=resume, force=force, plan=plan, progress=watched)
     return _finish(report, json)
 
 
@@ -70,6 +74,7 @@ def train(
     output_root: OutputRoot = None,
     json: Json = False,
     progress: ProgressKind = "auto",
+    trace: Trace = None,
 ) -> int:
     """Run the training pipeline of a model, as far as its skeleton stage.
 
@@ -86,7 +91,7 @@ def train(
     from daedalus.pipelines.training import run_skeleton_stage
 
     settings = _settings(config, cache_root, output_root)
-    report = run_skeleton_stage(settings, target_date, model=name, progress=_progress(progress))
+    report = run_skeleton_stage(settings, target_date, model=name, progress=_progress(progress, trace))
     return _finish(report, json)
 
 
@@ -151,7 +156,7 @@ def row(
     return _show(explain_row.explain_row(settings, day, user, artwork, column), explain_row.row_lines, json)
 
 
-@app.command
+@app.command(group=_UNDERSTAND)
 def diff(
     day: Annotated[str, Parameter(help="YYYY-MM-DD")],
     *,
@@ -171,7 +176,7 @@ def diff(
     return _show(found, diffing.diff_lines, json)
 
 
-@app.command
+@app.command(group=_UNDERSTAND)
 def report(
     *,
     range: Annotated[str | None, Parameter(help="Days, as of `daeda skeleton`; else the config's.")] = None,
@@ -195,7 +200,7 @@ def report(
     return _show(found, page_lines, json)
 
 
-@app.command
+@app.command(group=_UNDERSTAND)
 def audit(
     *,
     range: Annotated[str | None, Parameter(help="Days to draw from; else all that are published.")] = None,
@@ -299,6 +304,20 @@ def schema(file: Annotated[Literal["catalog", "runtime", "aggregations"], Parame
     return 0
 
 
+@app.command(group=_SHELL)
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which shell.")]) -> int:
+    """Print what makes a shell complete commands and options; how to use it stands in its first lines.
+
+    Example: daeda completion bash
+    """
+    where = {"bash": "~/.local/share/bash-completion/completions/daeda", "zsh": "a folder of $fpath, as _daeda",
+             "fish": "~/.config/fish/completions/daeda.fish"}  # fmt: skip
+    script = app.generate_completion(prog_name="daeda", shell=shell)
+    head, _, rest = script.partition("\n")  # zsh wants its #compdef on the first line
+    _print(f"{head}\n# Put this file to {where[shell]}\n{rest}")
+    return 0
+
+
 def _settings(config: str, cache_root: str | None, output_root: str | None, *more: int | None) -> Settings:
     from daedalus.pipelines.workspace import Settings
 
@@ -315,8 +334,19 @@ def _version() -> str:
     return "\n".join([f"daeda {__version__}", *(f"  {name} {metadata.version(name)}" for name in engines)])
 
 
-def _progress(kind: ProgressKind) -> Progress:
-    """What shows the run on stderr: the picture on a terminal, lines elsewhere."""
+def _progress(kind: ProgressKind, trace: str | None) -> Progress:
+    """What watches the run: the picture on a terminal, lines elsewhere, on stderr; and the trace file."""
+    shown = _shown_progress(kind)
+    if trace is None:
+        return shown
+    from pathlib import Path
+
+    from daedalus.watching import Several, TraceFile
+
+    return Several(shown, TraceFile(Path(trace)))
+
+
+def _shown_progress(kind: ProgressKind) -> Progress:
     from daedalus.stagecache.progress import PlainProgress, Progress
 
     if kind == "none":

@@ -18,6 +18,7 @@ LAYERS = [
     "pipelines",
     "audit",
     "report",
+    "watching",
     "tui",
     "cli",
     "__main__",
