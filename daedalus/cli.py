@@ -225,6 +225,25 @@ def audit(
     return EXIT_DAY_FAILED if auditing.differs(found) else 0
 
 
+@app.command(group=_TEND)
+def init(
+    *,
+    feed: Annotated[str, Parameter(help="Folder of dt=YYYY-MM-DD/*.parquet.")],
+    catalog: Annotated[str, Parameter(help="Folder with a folder of parquet files for each view.")],
+    pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
+    config: Config = "config",
+    force: Annotated[bool, Parameter(negative=(), help="Replace a configuration that is there.")] = False,
+    json: Json = False,
+) -> int:
+    """Write a commented first configuration from a look at your parquet files, and say what to look at.
+
+    Example: daeda init --feed data/feed --catalog data/catalog --pool data/embeddings
+    """
+    from daedalus.starting import write
+
+    return _show(write.init(config, feed, catalog, pool, force=force), write.init_lines, json)
+
+
 @cache_app.command
 def status(
     *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False

@@ -17,6 +17,7 @@ LAYERS = [
     "skeleton",
     "pipelines",
     "audit",
+    "starting",
     "report",
     "watching",
     "tui",

@@ -1,0 +1,117 @@
+"""Puts a proposal into the three files, and says what a person should look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from daedalus.config import load_config
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.checking import check_config, schema
+from daedalus.pipelines.workspace import Settings
+from daedalus.starting.look import look_at_feed, look_at_pool, look_at_views
+from daedalus.starting.propose import Proposal, propose
+
+_FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggregations": "training/aggregations.yaml"}
+
+
+def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool = False) -> dict:
+    """Writes a config folder from a look at the user's files; nothing is written when a look fails.
+
+    Raises DaedalusError (exit 2) for folders without what is needed, and for files that are there already.
+    """
+    folder = Path(config)
+    there = [str(folder / path) for path in _FILES.values() if (folder / path).exists()]
+    if there and not force:
+        raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",
+                            hint="--config DIR for another, or --force to replace it")  # fmt: skip
+    found = propose(look_at_feed(feed), look_at_views(catalog), look_at_pool(pool) if pool else None)
+    texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
+    try:
+        for path, text in texts.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        write_schemas(folder)
+    except OSError as error:
+        raise DaedalusError("the configuration cannot be written", where=str(folder), found=error.strerror) from None
+    load_config(folder)
+    return {
+        "config": config,
+        "files": [str(folder / path) for path in texts],
+        "days": [str(found.feed.days[0]), str(found.feed.days[-1])],
+        "events": {event: round(share, 4) for event, share in found.feed.events.items()},
+        "views": [view.name for view in found.views],
+        "left_out": found.left_out,
+        "aggregations": [aggregation["name"] for aggregation in found.aggregations],
+        "edits": [vars(edit) for edit in found.edits],
+        "problem": _problem(config),
+    }
+
+
+def write_schemas(folder: Path) -> None:
+    """The JSON Schemas that the first lines of the YAML files name, for editors."""
+    (folder / ".schema").mkdir(exist_ok=True)
+    for kind in _FILES:
+        (folder / f".schema/{kind}.json").write_text(json.dumps(schema(kind), indent=2) + "\n")
+
+
+def _rendered(kind: str, found: Proposal) -> str:
+    environment = Environment(loader=PackageLoader("daedalus.starting", ""), undefined=StrictUndefined,
+                              keep_trailing_newline=True, autoescape=False)  # fmt: skip
+    environment.filters["q"] = _yaml
+    environment.filters["one_line"] = lambda text: " ".join(str(text).split())
+    days = found.feed.days
+    template = environment.get_template(f"{kind}.yaml.j2")
+    return template.render(p=found, months=[f"{day:%Y%m}" for day in (days[0], days[-1])], todo=_todo(found))
+
+
+def _yaml(value: object) -> str:
+    """The value on one line of YAML, quoted where a name would mean something else."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1_000_000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _todo(found: Proposal):  # type: ignore[no-untyped-def]
+    """What puts a comment above a key that was only guessed."""
+    edits = {(edit.file, edit.key): edit for edit in found.edits}
+
+    def comment(file: str, key: str) -> str:
+        edit = edits.get((file, key))
+        if edit is None:
+            return ""
+        indent = "    " if file == "catalog.yaml" else "  "
+        return f"# TODO {' '.join(f'{edit.why}: {edit.put}'.split())}\n{indent}"
+
+    return comment
+
+
+def _problem(config: str) -> str | None:
+    """What a run would refuse now."""
+    try:
+        check_config(Settings(config))
+    except DaedalusError as error:
+        return error.one_line()
+    return None
+
+
+def init_lines(found: Mapping) -> list[str]:
+    """What was found, what to look at, and how to go on, at most 80 columns where names allow."""
+    events = ", ".join(f"{event} {share:.0%}" for event, share in found["events"].items())
+    lines = [
+        f"wrote       {', '.join(found['files'])}",
+        f"feed        {found['days'][0]} to {found['days'][1]}; {events}",
+        f"views       {', '.join(found['views']) or 'none'}",
+        f"windows     {', '.join(found['aggregations'])}",
+        *(f"left out    {line}" for line in found["left_out"]),
+    ]
+    for place, edit in enumerate(found["edits"], 1):
+        lines += [f"look at {place:<4}{edit['file']}: {edit['key']}", f"            {edit['why']}; put {edit['put']}"]
+    if found["problem"]:
+        lines.append(f"mend        {found['problem']}")
+    option = "" if found["config"] == "config" else f" --config {found['config']}"
+    day = found["days"][1]
+    return [*lines, f"next        daeda config check{option}, then: daeda skeleton --range {day}{option}"]

@@ -1,0 +1,104 @@
+"""A first configuration runs after at most three edits that the tool itself names: on the real input, after none."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import PROJECT
+
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.checking import schema
+from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.pipelines.workspace import Settings
+from daedalus.starting.write import init, init_lines
+
+DATA = ("data/feed", "data/catalog", "data/embeddings")
+
+
+def test_the_real_input_runs_as_it_is_found(cofacts, tmp_path):
+    root = cofacts.parent
+    config = str(tmp_path / "config")
+    found = init(config, str(root / "feed"), str(root / "catalog"), str(root / "embeddings"))
+    assert found["edits"] == [] and found["problem"] is None
+    assert set(found["views"]) == {"user_profile", "artwork_properties", "artwork_tack"}
+    report = run_skeleton_stage(Settings(config, str(tmp_path / "c"), str(tmp_path / "o")), "2018-12-01..2018-12-07")
+    assert report.days == {"total": 7, "done": 7, "empty": 0, "failed": 0} and report.rows["written"] > 1000
+
+
+def test_the_small_world_runs_as_it_is_found(cold):
+    found = init("mine", *DATA)
+    assert found["edits"] == [] and found["problem"] is None and len(found["views"]) == 6
+    report = run_skeleton_stage(Settings("mine"), "2026-02-10")
+    assert report.exit_code == 0 and report.rows["written"] > 0
+    lines = "\n".join(init_lines(found))
+    assert "daeda config check --config mine" in lines and "--range 2026-02-14" in lines
+
+
+def test_what_was_guessed_is_named_where_it_stands(cold):
+    """Two ids, unclear times, an event without a telling name, a pool of two tables without artwork_id."""
+    import lancedb
+
+    times = pa.array([0, 1], pa.timestamp("us"))
+    odd = pa.table({"artwork_id": [1, 2], "user_id": [1, 2], "a": times, "b": times, "no: yes #": ["x", "y"]})
+    folder = cold.root / "data/catalog/odd"
+    folder.mkdir()
+    pq.write_table(odd, folder / "f.parquet")
+    database = lancedb.connect("pool")
+    for name in ("one", "two"):
+        database.create_table(name, [{"id": 1, "vector": [0.0]}])
+    for file in (cold.root / "data/feed").rglob("*.parquet"):
+        table = pq.read_table(file, partitioning=None)
+        place = table.column_names.index("event")
+        pq.write_table(table.set_column(place, "event", pa.array(["seen"] * len(table))), file)
+    found = init("mine", *DATA[:2], "pool")
+    named = {edit["key"] for edit in found["edits"]}
+    assert named == {"views.odd.entity", "views.odd.timestamp_field", "embedding_coverage_filter.events",
+                     "embedding_coverage_filter.table", "embedding_coverage_filter.id_column"}  # fmt: skip
+    text = (cold.root / "mine/catalog.yaml").read_text() + (cold.root / "mine/training/runtime.yaml").read_text()
+    assert text.count("# TODO") == len(named)
+    view = yaml.safe_load((cold.root / "mine/catalog.yaml").read_text())["views"]["odd"]
+    assert view["features"] == ["b", "no: yes #"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("nowhere", "data/catalog", None), "there is no feed"),
+        (("data/feed", "nowhere", None), "there is no catalog view"),
+        (("data/feed", "data/catalog", "nowhere"), "there is no Lance table"),
+    ],
+)
+def test_a_look_that_fails_writes_nothing(warm, arguments, what):
+    with pytest.raises(DaedalusError, match=what):
+        init("mine", *arguments)
+    assert not (warm.root / "mine").exists()
+
+
+def test_a_feed_without_a_needed_column_is_refused(warm):
+    for file in (warm.root / "data/feed").rglob("*.parquet"):
+        table = pq.read_table(file, partitioning=None)
+        names = ["event_time" if name == "event_timestamp" else name for name in table.column_names]
+        pq.write_table(table.rename_columns(names), file)
+    with pytest.raises(DaedalusError, match="lacks a column") as refused:
+        init("mine", *DATA)
+    assert "event_time" in refused.value.hint
+
+
+def test_a_configuration_is_not_overwritten_unasked(warm):
+    before = warm.catalog.read_text()
+    done = warm.cli("init", "--feed", DATA[0], "--catalog", DATA[1])
+    assert done.returncode == 2 and "--force" in done.stderr and warm.catalog.read_text() == before
+    assert warm.cli("init", "--feed", DATA[0], "--catalog", DATA[1], "--force").returncode == 0
+    assert warm.catalog.read_text() != before
+
+
+def test_the_schemas_beside_the_configuration_are_what_validates_it():
+    for kind in ("catalog", "runtime", "aggregations"):
+        assert json.loads((PROJECT / f"config/.schema/{kind}.json").read_text()) == schema(kind)
+        file = PROJECT / "config" / ("catalog.yaml" if kind == "catalog" else f"training/{kind}.yaml")
+        named = file.read_text().splitlines()[0].partition("$schema=")[2]
+        assert (file.parent / named).resolve() == (PROJECT / f"config/.schema/{kind}.json").resolve()
