@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pyarrow as pa
@@ -102,3 +103,14 @@ def test_the_schemas_beside_the_configuration_are_what_validates_it():
         file = PROJECT / "config" / ("catalog.yaml" if kind == "catalog" else f"training/{kind}.yaml")
         named = file.read_text().splitlines()[0].partition("$schema=")[2]
         assert (file.parent / named).resolve() == (PROJECT / f"config/.schema/{kind}.json").resolve()
+
+
+def test_the_page_of_keys_is_what_validates_them():
+    script = PROJECT / "scripts/config_docs.py"
+    spec = importlib.util.spec_from_file_location("config_docs", script)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    page = made.page()
+    assert (PROJECT / "docs/config.md").read_text() == page, "run scripts/config_docs.py"
+    for key in ("lookback_days", "max_items", "as_of", "default_sql", "from"):
+        assert f"| `{key}` |" in page

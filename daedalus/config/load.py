@@ -184,4 +184,6 @@ def _all_keys(kind: type) -> set[str]:
             keys.add(field.encode_name)
             todo.append(field.type)
         todo.extend(getattr(info, "types", ()))
+        if isinstance(info, msgspec.inspect.Metadata):
+            todo.append(info.type)
     return keys

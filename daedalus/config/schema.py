@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+
+def _says(meaning: str, recomputes: str) -> msgspec.Meta:
+    """What a key means, for editors and docs/config.md, and which steps run again when it changes."""
+    return msgspec.Meta(description=meaning, extra_json_schema={"x-recomputes": recomputes})
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -13,68 +18,192 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Feed(_Strict, frozen=True, kw_only=True):
-    path: str
+    path: Annotated[
+        str,
+        _says(
+            "The feed: a folder of dt=YYYY-MM-DD/*.parquet. Relative paths resolve against the working directory.",
+            "what the files differ in",
+        ),
+    ]
 
 
 class View(_Strict, frozen=True, kw_only=True):
-    source: str
-    entity: str
-    timestamp_field: str
-    features: list[str]
-    as_of: Literal["latest", "day"] = "latest"
+    source: Annotated[
+        str,
+        _says("Parquet files of the view: a folder, a path or a glob; ** goes any depth.", "what the files differ in"),
+    ]
+    entity: Annotated[
+        str,
+        _says("Column of the feed, and of the view, that a row belongs to.", "the view, attributes, enrich"),
+    ]
+    timestamp_field: Annotated[
+        str,
+        _says(
+            "The latest row of an entity is the one that is latest by this column; NULL is older than any time.",
+            "the view, attributes, enrich",
+        ),
+    ]
+    features: Annotated[
+        list[str],
+        _says("Columns of the view to load; their order means nothing.", "the view, attributes"),
+    ]
+    as_of: Annotated[
+        Literal["latest", "day"],
+        _says(
+            "latest: the latest row there is. day: the latest before the end of the feed row's own day, so that nothing from later days is seen.",
+            "the view, attributes",
+        ),
+    ] = "latest"
 
 
 class Catalog(_Strict, frozen=True, kw_only=True):
-    feed: Feed
-    views: dict[str, View] = {}
+    feed: Annotated[
+        Feed,
+        _says("Where the events are.", "see its keys"),
+    ]
+    views: Annotated[
+        dict[str, View],
+        _says("Views by name. One that nothing refers to is not read.", "see its keys"),
+    ] = {}
 
 
 class Compute(_Strict, frozen=True, kw_only=True):
-    engine: Literal["duckdb", "polars"] = "duckdb"
-    duckdb_config: dict[str, str | int | float | bool] = {}
+    engine: Annotated[
+        Literal["duckdb", "polars"],
+        _says(
+            "Engine of aggregate_pit_table when it is called directly; the stage itself always uses duckdb.", "nothing"
+        ),
+    ] = "duckdb"
+    duckdb_config: Annotated[
+        dict[str, str | int | float | bool],
+        _says(
+            "What duckdb.connect takes. threads x day_workers actions run at once, each with one thread and its share of memory_limit; temp_directory takes what does not fit.",
+            "nothing",
+        ),
+    ] = {}
 
 
 class Spine(_Strict, frozen=True, kw_only=True):
-    lookback_days: int = 7
-    lateness_days: int = 0
-    deduplicate: bool = True
+    lookback_days: Annotated[
+        int,
+        _says(
+            "Full days of history before the target day that windows may look at.",
+            "rolling, and the feed days that come into view",
+        ),
+    ] = 7
+    lateness_days: Annotated[
+        int,
+        _says(
+            "Rows of day d may lie in partitions d to d + this many. What lies elsewhere is a stray: counted, not used.",
+            "all steps",
+        ),
+    ] = 0
+    deduplicate: Annotated[
+        bool,
+        _says("Whether rows equal in every feed column count once.", "all steps"),
+    ] = True
 
 
 class CoverageFilter(_Strict, frozen=True, kw_only=True):
-    enabled: bool = True
-    events: list[str] = msgspec.field(default_factory=lambda: ["reco_artwork_view", "reco_artwork_view2"])
-    uri: str = ""
-    table: str = ""
-    id_column: str = "artwork_id"
+    enabled: Annotated[
+        bool,
+        _says("Whether rows of the events below need an artwork of the pool.", "coverage and what follows"),
+    ] = True
+    events: Annotated[
+        list[str],
+        _says(
+            "Events that only say that something was shown (default: reco_artwork_view, reco_artwork_view2). The session filter uses them too: a session of nothing else is view-only.",
+            "coverage, sessions and what follows",
+        ),
+    ] = msgspec.field(default_factory=lambda: ["reco_artwork_view", "reco_artwork_view2"])
+    uri: Annotated[
+        str,
+        _says("Folder of the Lance database. Only ids are read, never vectors.", "what the ids differ in"),
+    ] = ""
+    table: Annotated[
+        str,
+        _says("Table of the database.", "what the ids differ in"),
+    ] = ""
+    id_column: Annotated[
+        str,
+        _says("Column of the table with artwork ids.", "what the ids differ in"),
+    ] = "artwork_id"
 
 
 class SessionFilter(_Strict, frozen=True, kw_only=True):
-    drop_view_only: bool = False
-    drop_single_like: bool = False
+    drop_view_only: Annotated[
+        bool,
+        _says("Drop sessions in which every row is one of the coverage filter's events.", "sessions and what follows"),
+    ] = False
+    drop_single_like: Annotated[
+        bool,
+        _says("Drop sessions in which one row is no such event, and that one is a like.", "sessions and what follows"),
+    ] = False
 
 
 class RecentPublished(_Strict, frozen=True, kw_only=True):
-    column: str
-    published_at: str
-    author: str
-    window: str
-    max_items: int | None = None
+    column: Annotated[
+        str,
+        _says(
+            "Name of the output column: artworks that the row's user published before the row's time.",
+            "recent_published",
+        ),
+    ]
+    published_at: Annotated[
+        str,
+        _says("view:feature, the time of publication.", "recent_published"),
+    ]
+    author: Annotated[
+        str,
+        _says("view:feature of the same view, the author's user id.", "recent_published"),
+    ]
+    window: Annotated[
+        str,
+        _says("How far back, such as 30d.", "recent_published"),
+    ]
+    max_items: Annotated[
+        int | None,
+        _says("The newest so many; none: no limit.", "recent_published"),
+    ] = None
 
 
 class AnimatedModelType(_Strict, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
-    artwork_type: str
-    source: str
-    target: str
+    artwork_type: Annotated[
+        str,
+        _says("Rows whose artwork_type is this ...", "content and what follows"),
+    ]
+    source: Annotated[
+        str,
+        _says("... and whose model_type is this ...", "content and what follows"),
+    ]
+    target: Annotated[
+        str,
+        _says("... get this model_type, before the content filter looks.", "content and what follows"),
+    ]
 
 
 class ContentFilter(_Strict, frozen=True, kw_only=True):
-    drop: dict[str, list[str | int | float | bool]] = {}
+    drop: Annotated[
+        dict[str, list[str | int | float | bool]],
+        _says("Column to values: a row with any of them is dropped; NULL never matches.", "content and what follows"),
+    ] = {}
 
 
 class OutputColumn(_Strict, frozen=True, kw_only=True):
-    name: str
-    default: Any | UnsetType = UNSET
-    default_sql: str | UnsetType = UNSET
+    name: Annotated[
+        str,
+        _says("Name of the column.", "chunk"),
+    ]
+    default: Annotated[
+        Any | UnsetType,
+        _says(
+            "Literal for a column that nothing makes. It never replaces a NULL of one that something makes.", "chunk"
+        ),
+    ] = UNSET
+    default_sql: Annotated[
+        str | UnsetType,
+        _says("The same as an SQL expression without columns.", "chunk"),
+    ] = UNSET
 
     @property
     def has_default(self) -> bool:
@@ -82,34 +211,129 @@ class OutputColumn(_Strict, frozen=True, kw_only=True):
 
 
 class Runtime(_Strict, frozen=True, kw_only=True):
-    feed_start: str | int
-    feed_end: str | int
-    output_root: str = "data/training_output"
-    cache_root: str = "cache"
-    day_workers: int = 1
-    entity_spine_chunk_rows: int = 500_000
-    compute: Compute = Compute()
-    spine: Spine = Spine()
-    embedding_coverage_filter: CoverageFilter = CoverageFilter(enabled=False)
-    feature_refs: list[str] = []
-    enrich: list[str] = []
-    ages: dict[str, str] = {}
-    session_filter: SessionFilter = SessionFilter()
-    recent_published: RecentPublished | None = None
-    animated_model_type: AnimatedModelType | None = None
-    content_filter: ContentFilter = ContentFilter()
-    platforms: dict[str, int] = {}
-    output_columns: list[str | OutputColumn]
+    feed_start: Annotated[
+        str | int,
+        _says("First month (202602) or day (2026-02-01) of a run without --range.", "days that are new"),
+    ]
+    feed_end: Annotated[
+        str | int,
+        _says("Last month or day, inclusive.", "days that are new"),
+    ]
+    output_root: Annotated[
+        str,
+        _says(
+            "Where the dt= partitions and qid_map.parquet go. --output-root sets it for one run.",
+            "qids and chunk, in the new place",
+        ),
+    ] = "data/training_output"
+    cache_root: Annotated[
+        str,
+        _says(
+            "Where artifacts and their records are kept. --cache-root sets it for one run.",
+            "all, unless the cache is moved along",
+        ),
+    ] = "cache"
+    day_workers: Annotated[
+        int,
+        _says(
+            "Days worked on at once. threads: 1 with more workers and threads: N with one do the same work.", "nothing"
+        ),
+    ] = 1
+    entity_spine_chunk_rows: Annotated[
+        int,
+        _says("Rows of an output part file.", "chunk"),
+    ] = 500_000
+    compute: Annotated[
+        Compute,
+        _says("How much of the machine to use.", "nothing"),
+    ] = Compute()
+    spine: Annotated[
+        Spine,
+        _says("Which feed rows a day looks at.", "see its keys"),
+    ] = Spine()
+    embedding_coverage_filter: Annotated[
+        CoverageFilter,
+        _says("Rows of shown artworks that have no embedding go.", "see its keys"),
+    ] = CoverageFilter(enabled=False)
+    feature_refs: Annotated[
+        list[str],
+        _says("view:feature; each view that is named is loaded whole.", "the views that are new, attributes"),
+    ] = []
+    enrich: Annotated[
+        list[str],
+        _says("view:feature columns that aggregations may use beside the feed's.", "enrich of columns that are new"),
+    ] = []
+    ages: Annotated[
+        dict[str, str],
+        _says("Output column to view:feature, a time: whole days from it to the event, never below 0.", "attributes"),
+    ] = {}
+    session_filter: Annotated[
+        SessionFilter,
+        _says("Which whole sessions to drop.", "see its keys"),
+    ] = SessionFilter()
+    recent_published: Annotated[
+        RecentPublished | None,
+        _says("A list column of what the row's user published lately; none: no such column.", "see its keys"),
+    ] = None
+    animated_model_type: Annotated[
+        AnimatedModelType | None,
+        _says("Renames the model type of animated artworks; none: no such rule.", "see its keys"),
+    ] = None
+    content_filter: Annotated[
+        ContentFilter,
+        _says("Which rows to drop by their features.", "see its keys"),
+    ] = ContentFilter()
+    platforms: Annotated[
+        dict[str, int],
+        _says(
+            "Name to code, for a platform_code that is text in the feed; others become 0.",
+            "spine, where the feed has names",
+        ),
+    ] = {}
+    output_columns: Annotated[
+        list[str | OutputColumn],
+        _says(
+            "Columns of the output in their order: a name, {name, default} or {name, default_sql}. qid is added, last.",
+            "chunk, and what a new column needs",
+        ),
+    ]
 
 
 class Aggregation(_Strict, frozen=True, kw_only=True):
-    name: str
-    events: list[str]
-    column: str
-    agg: Literal["list", "distinct", "flatten_distinct", "count"]
-    windows: list[str] | Literal["cumulative"]
-    exclude_self: bool = False
-    max_items: int | None = None
+    name: Annotated[
+        str,
+        _says("Output columns are {name}_{window}, or {name} for cumulative.", "its rolling"),
+    ]
+    events: Annotated[
+        list[str],
+        _says("Events that are aggregated.", "its rolling"),
+    ]
+    column: Annotated[
+        str,
+        _says("What is collected: a feed column, or one under enrich.", "its rolling"),
+    ]
+    agg: Annotated[
+        Literal["list", "distinct", "flatten_distinct", "count"],
+        _says(
+            "list: newest first, repeats kept. distinct: by most recent occurrence. flatten_distinct: members of a list column. count: rows whose column is not NULL.",
+            "its rolling",
+        ),
+    ]
+    windows: Annotated[
+        list[str] | Literal["cumulative"],
+        _says(
+            "Such as [1d, 3d, 7d], each strictly before the row; or cumulative: all of the user's past, feed columns only.",
+            "its rolling",
+        ),
+    ]
+    exclude_self: Annotated[
+        bool,
+        _says("Leave out the row's own artwork, before max_items.", "its rolling"),
+    ] = False
+    max_items: Annotated[
+        int | None,
+        _says("The newest so many; none: no limit.", "its rolling"),
+    ] = None
 
     @property
     def cumulative(self) -> bool:
@@ -124,4 +348,7 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
 
 
 class Aggregations(_Strict, frozen=True, kw_only=True):
-    aggregations: list[Aggregation] = []
+    aggregations: Annotated[
+        list[Aggregation],
+        _says("The behaviour windows. One that is added is computed alone.", "its own rolling"),
+    ] = []
