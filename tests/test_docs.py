@@ -63,3 +63,23 @@ def test_links_lead_somewhere():
     for path in DOCS:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (PROJECT / "docs/cookbook.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[re.findall(r"import (\w+)", block)[0] for block in BLOCKS])
+def test_the_cookbooks_python_runs(warm, block):
+    for module in re.findall(r"^import (\w+)", block, re.MULTILINE):
+        pytest.importorskip(module)
+    names: dict = {}
+    exec(block, names)
+    assert "frame" not in names or (
+        names["frame"].num_rows == len(names["table"]) > 1000 and len(names["by_event"]) > 3
+    )
+    assert "groups" not in names or names["groups"].sum() == len(names["labels"]) > 1000
+    assert "seen" not in names or names["seen"] > 1000
+
+
+def test_there_are_blocks_of_python():
+    assert len(BLOCKS) == 3

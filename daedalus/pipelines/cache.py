@@ -250,7 +250,7 @@ def cache_gc(
             freed += sizes[artifact]
         if not dry_run:
             _remove(workspace, removed)
-    return {"freed_bytes": freed, "kept": len(sizes) - len(removed), "removed": len(removed)}
+    return {"freed_bytes": freed, "kept": len(sizes) - len(removed), "removed": len(removed), "dry_run": dry_run}
 
 
 def _candidates(
@@ -284,6 +284,7 @@ def _litter(workspace: Workspace) -> Iterator[Path]:
 
 
 def gc_lines(found: dict) -> list[str]:
-    return [
-        f"{found['freed_bytes'] / 2**20:,.1f} MiB freed: {found['removed']} artifacts removed, {found['kept']} kept"
-    ]
+    size, removed, kept = f"{found['freed_bytes'] / 2**20:,.1f} MiB", found["removed"], found["kept"]
+    if found["dry_run"]:
+        return [f"{size} would be freed: {removed} artifacts would go, {kept} stay"]
+    return [f"{size} freed: {removed} artifacts removed, {kept} kept"]
