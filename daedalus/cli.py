@@ -32,6 +32,7 @@ Config = Annotated[str, Parameter(help="Folder of catalog.yaml and training/*.ya
 CacheRoot = Annotated[str | None, Parameter(help="Where artifacts are kept; the config's cache_root.")]
 OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; the config's output_root.")]
 Trace = Annotated[str | None, Parameter(help="Also write what ran when to this file, for Perfetto or Chrome.")]
+OpenLineage = Annotated[str | None, Parameter(help="Also tell this OpenLineage address, or append to this file.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object on stdout, nothing else.")]
 
 
@@ -50,6 +51,7 @@ def skeleton(
     json: Json = False,
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
     trace: Trace = None,
+    openlineage: OpenLineage = None,
 ) -> int:
     """Compute what changed and publish the partitions of a range of days.
 
@@ -58,7 +60,7 @@ def skeleton(
     settings = _settings(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
     from daedalus.pipelines.training import run_skeleton_stage
 
-    watched = _progress(progress, trace)
+    watched = _progress(progress, trace, openlineage, settings)
     report = run_skeleton_stage(settings, range, resume=resume, force=force, plan=plan, progress=watched)
     return _finish(report, json)
 
@@ -75,6 +77,7 @@ def train(
     json: Json = False,
     progress: ProgressKind = "auto",
     trace: Trace = None,
+    openlineage: OpenLineage = None,
 ) -> int:
     """Run the training pipeline of a model, as far as its skeleton stage.
 
@@ -91,7 +94,9 @@ def train(
     from daedalus.pipelines.training import run_skeleton_stage
 
     settings = _settings(config, cache_root, output_root)
-    report = run_skeleton_stage(settings, target_date, model=name, progress=_progress(progress, trace))
+    report = run_skeleton_stage(
+        settings, target_date, model=name, progress=_progress(progress, trace, openlineage, settings)
+    )
     return _finish(report, json)
 
 
@@ -353,16 +358,25 @@ def _version() -> str:
     return "\n".join([f"daeda {__version__}", *(f"  {name} {metadata.version(name)}" for name in engines)])
 
 
-def _progress(kind: ProgressKind, trace: str | None) -> Progress:
-    """What watches the run: the picture on a terminal, lines elsewhere, on stderr; and the trace file."""
+def _progress(kind: ProgressKind, trace: str | None, openlineage: str | None, settings: Settings) -> Progress:
+    """What watches the run: the picture on a terminal, lines elsewhere, on stderr; trace file and lineage if asked."""
     shown = _shown_progress(kind)
-    if trace is None:
+    watchers = [shown]
+    if trace is not None:
+        from pathlib import Path
+
+        from daedalus.watching import TraceFile
+
+        watchers.append(TraceFile(Path(trace)))
+    if openlineage is not None:
+        from daedalus.lineage import Lineage
+
+        watchers.append(Lineage(openlineage, settings.applied(), shown.say if kind != "none" else _to_stderr))
+    if len(watchers) == 1:
         return shown
-    from pathlib import Path
+    from daedalus.watching import Several
 
-    from daedalus.watching import Several, TraceFile
-
-    return Several(shown, TraceFile(Path(trace)))
+    return Several(*watchers)
 
 
 def _shown_progress(kind: ProgressKind) -> Progress:

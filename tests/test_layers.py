@@ -20,6 +20,7 @@ LAYERS = [
     "starting",
     "report",
     "watching",
+    "lineage",
     "tui",
     "cli",
     "__main__",

@@ -77,7 +77,7 @@ class Compute(_Strict, frozen=True, kw_only=True):
     duckdb_config: Annotated[
         dict[str, str | int | float | bool],
         _says(
-            "What duckdb.connect takes. threads x day_workers actions run at once, each with one thread and its share of memory_limit; temp_directory takes what does not fit.",
+            "Settings that DuckDB is opened with. threads x day_workers actions run at once, each with one thread and its share of memory_limit; temp_directory takes what does not fit.",
             "nothing",
         ),
     ] = {}
