@@ -47,11 +47,15 @@ class Tui(Progress):
     # What a walk tells
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+        self.expect(days, actions, expected)
+        self._live = Live(self, console=self._console, refresh_per_second=_FRAMES_A_SECOND, transient=True)
+        self._live.start()
+
+    def expect(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+        """What the picture is of; for who draws it himself."""
         self._days = dict.fromkeys(days, _WAITING)
         self._total, self._expected = actions, expected
         self._left, self._began = sum(self._expected.values()), time.monotonic()
-        self._live = Live(self, console=self._console, refresh_per_second=_FRAMES_A_SECOND, transient=True)
-        self._live.start()
 
     def started(self, name: str) -> None:
         self._at_work[name] = time.monotonic()

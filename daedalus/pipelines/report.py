@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
@@ -19,7 +20,7 @@ class Failure:
     error: str
 
 
-@dataclass
+@dataclass(repr=False)
 class RunReport:
     """The outcome of `run_skeleton_stage`; `as_json()` is what `--json` prints."""
 
@@ -38,6 +39,17 @@ class RunReport:
     @property
     def exit_code(self) -> int:
         return EXIT_DAY_FAILED if self.days.get("failed") else EXIT_DONE
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        days, ran = self.days, self.steps.get("computed", 0) + self.steps.get("unchanged", 0)
+        counts = ", ".join(f"{days.get(state, 0)} {state}" for state in ("done", "empty", "failed"))
+        return f"<RunReport {self.range}: {counts}; {ran} steps ran, {self.seconds:.1f} s>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     def as_json(self) -> dict:
         found = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,11 +35,12 @@ def run_skeleton_stage(
 
     `range` is as on the command line; None is the config's feed_start..feed_end, or with `resume` the
     range of the last unfinished run. With `plan` nothing runs. `model` lands in the run's record.
+    `progress` is what watches; None draws in a notebook, and is silent elsewhere.
 
     Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
     fail do not raise: they are in the report.
     """
-    settings, progress = settings or Settings(), progress or Progress()
+    settings, progress = settings or Settings(), progress or _default_progress()
     began = time.perf_counter()
     if range:
         parse_range(range)
@@ -51,6 +53,14 @@ def run_skeleton_stage(
         report = run.plan(range, force) if plan else run.execute(range, resume=resume, force=force)
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _default_progress() -> Progress:
+    if "IPython" in sys.modules:
+        from daedalus.notebook import notebook_progress
+
+        return notebook_progress() or Progress()
+    return Progress()
 
 
 def _last_unfinished(settings: Settings) -> dict | None:
