@@ -48,7 +48,7 @@ class Notebook(Progress):
     def finished(self, outcome: Outcome) -> None:
         self._picture.finished(outcome)
         if outcome.state == FAILED:
-            self.say(f"x {outcome.name} failed: {outcome.error}")
+            self.say(f"x {outcome.name} failed: {outcome.error.partition('; ')[0]}")
         if time.monotonic() - self._drawn > _SECONDS:
             self._draw()
 

@@ -70,7 +70,7 @@ class Tui(Progress):
         if outcome.state == HIT:
             self._spared += outcome.seconds
         if outcome.state == FAILED:
-            self.say(f"x {outcome.name} failed: {outcome.error}")
+            self.say(f"x {outcome.name} failed: {outcome.error.partition('; ')[0]}")
         if outcome.ran:
             self._worked += outcome.seconds
             self._rows += outcome.counts.get("rows_in", 0)

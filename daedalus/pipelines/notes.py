@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from textwrap import wrap
 
 from daedalus.pipelines.explain import FUNNEL
 from daedalus.stagecache.action import Action
@@ -51,7 +52,8 @@ def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:
             continue  # it ships what content leaves
         found = [outcomes.get(f"{step}@{end.day}") for end in ends]
         stages.append(f"{label} {sum(outcome.counts.get(count, 0) for outcome in found if outcome):,}")
-    return [f"funnel      {' > '.join(stages)}"[:80]] if ends else []
+    text = f"{' > '.join(stages)} rows of {len(ends)} days"
+    return wrap(text, 80, initial_indent=f"{'funnel':<12}", subsequent_indent=" " * 12) if ends else []
 
 
 def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
+from textwrap import wrap
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
@@ -76,11 +77,20 @@ class RunReport:
             f"            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
         ]
         lines += self.notes
-        for failure in self.failures:
-            lines.append(f"failed      {failure.day} {failure.step}: {failure.error}")
+        for error, failed in self._by_error().items():
+            more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+            lines.append(f"failed      {failed[0].day} {failed[0].step}{more}")
+            lines += wrap(error, 80, initial_indent=" " * 12, subsequent_indent=" " * 12, break_on_hyphens=False)
         if self.failures:
             lines.append(f"next        mend the input, then run again; daeda explain day {self.failures[0].day}")
         return lines
+
+    def _by_error(self) -> dict[str, list[Failure]]:
+        """Failures that say the same, together: one bad file fails several steps."""
+        found: dict[str, list[Failure]] = {}
+        for failure in self.failures:
+            found.setdefault(failure.error, []).append(failure)
+        return found
 
 
 def report_run(
