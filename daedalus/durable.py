@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from pathlib import Path
@@ -49,6 +48,8 @@ def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Swaps two folders atomically; False where the system cannot."""
+    import ctypes  # only for who publishes
+
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):

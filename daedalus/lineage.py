@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import daedalus
 from daedalus.config import Config
 from daedalus.errors import DaedalusError
-from daedalus.stagecache.execute import FAILED, HIT, Outcome
+from daedalus.stagecache.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.progress import Progress
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from daedalus.stagecache.execute import FAILED, Outcome
+from daedalus.stagecache.outcome import FAILED, Outcome
 from daedalus.stagecache.progress import Progress
 from daedalus.tui import Tui
 

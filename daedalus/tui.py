@@ -16,7 +16,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from daedalus.stagecache.execute import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome
+from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome
 from daedalus.stagecache.progress import Progress
 
 _FRAMES_A_SECOND = 4

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daedalus.errors import DaedalusError
 from daedalus.stagecache.action import Cause
-from daedalus.stagecache.execute import HIT, Outcome, rows_out
+from daedalus.stagecache.outcome import HIT, Outcome, rows_out
 from daedalus.stagecache.progress import Progress
 
 _STEPS, _DAYS = 1, 2  # process ids: what the viewer groups tracks by

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from daedalus.stagecache.execute import COMPUTED, FAILED, HIT, Outcome
+from daedalus.stagecache.outcome import COMPUTED, FAILED, HIT, Outcome
 from daedalus.tui import Tui
 
 DAYS = [f"2026-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]

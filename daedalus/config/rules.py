@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from msgspec import UNSET
@@ -214,9 +214,9 @@ def _recent(config: Config) -> None:
         )
 
 
-def _one_maker(config: Config, file: str, key: str, name: str) -> Maker:
-    """The single maker of a column used by its bare name; refuses none and several."""
-    known = makers(config)
+def _one_maker(config: Config, file: str, key: str, name: str, known: Mapping[str, list[Maker]] | None = None) -> Maker:
+    """The single maker of a column used by its bare name; refuses none and several. `known` spares finding all."""
+    known = known or makers(config)
     found = known.get(name, [])
     if not found:
         hint = did_you_mean(name, known) or "give it a default, or load a view that has it"
@@ -270,4 +270,4 @@ def _outputs(config: Config) -> None:
             hint = "for anything else give default_sql"
             _refuse(config, _RUNTIME, f"{key}.default", "a default that is no literal", column.default, expected, hint)
         if column.name in known or not column.has_default:
-            _one_maker(config, _RUNTIME, key, column.name)
+            _one_maker(config, _RUNTIME, key, column.name, known)

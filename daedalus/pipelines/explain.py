@@ -12,7 +12,7 @@ from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_versio
 from daedalus.skeleton.inputs import Listing, list_inputs
 from daedalus.skeleton.steps import STEPS
 from daedalus.stagecache.action import Cause
-from daedalus.stagecache.execute import rows_out
+from daedalus.stagecache.outcome import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Trace, Traces
 

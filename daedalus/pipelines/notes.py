@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from daedalus.pipelines.explain import FUNNEL
 from daedalus.stagecache.action import Action
-from daedalus.stagecache.execute import HIT, UNCHANGED, Outcome
+from daedalus.stagecache.outcome import HIT, UNCHANGED, Outcome
 
 _CAUSES = 4  # that the summary names
 

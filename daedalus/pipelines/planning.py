@@ -9,7 +9,7 @@ from daedalus.pipelines.explain import Causes, cause_lines
 from daedalus.pipelines.report import RunReport
 from daedalus.pipelines.unchanged import Stands
 from daedalus.pipelines.workspace import Graph
-from daedalus.stagecache.execute import STATES, rows_out
+from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces
 

@@ -11,7 +11,7 @@ from textwrap import wrap
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.skeleton.steps import TILE_STEPS
-from daedalus.stagecache.execute import BLOCKED, FAILED, HIT, STATES, Outcome
+from daedalus.stagecache.outcome import BLOCKED, FAILED, HIT, STATES, Outcome
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from daedalus.pipelines.report import RunReport, day_summary, report_run
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
-from daedalus.stagecache.execute import Outcome, OutOfSpace, Walk
+from daedalus.stagecache.outcome import Outcome
 from daedalus.stagecache.progress import Progress
 
 
@@ -144,6 +144,8 @@ class _Run:
         self._workspace.traces.finish_days(run, trusted)
 
     def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
+        from daedalus.stagecache.execute import OutOfSpace, Walk
+
         traces = self._workspace.traces
 
         def day_done(day: str, outcomes: Sequence[Outcome]) -> None:

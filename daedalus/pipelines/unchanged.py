@@ -19,7 +19,7 @@ from daedalus.config import Config
 from daedalus.days import ONE_DAY, Day
 from daedalus.pipelines.report import day_summary, spine_rows
 from daedalus.skeleton.inputs import Listing
-from daedalus.stagecache.execute import Outcome
+from daedalus.stagecache.outcome import Outcome
 from daedalus.stagecache.standing import KeptFile, Stat, stat_of
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inp
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action
-from daedalus.stagecache.execute import Outcome
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.locks import KeyLocks
+from daedalus.stagecache.outcome import Outcome
 from daedalus.stagecache.standing import GONE, KeptFile, Standing, Stat, stat_of
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces

@@ -15,7 +15,7 @@ from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Workspace
 from daedalus.skeleton.inputs import Listing
 from daedalus.skeleton.steps import STEPS
-from daedalus.stagecache.execute import rows_out
+from daedalus.stagecache.outcome import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, make_plan
 from daedalus.stagecache.trace import Cost
 

@@ -10,45 +10,16 @@ import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from daedalus.errors import EXIT_DAY_FAILED, DaedalusError, Interrupted
 from daedalus.stagecache.action import Action, Cause, Counts
 from daedalus.stagecache.locks import KeyLocks
+from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.plan import Lookup, look_up
 from daedalus.stagecache.progress import Progress
 from daedalus.stagecache.schedule import Schedule
 from daedalus.stagecache.trace import Trace, Traces
-
-HIT, COMPUTED, UNCHANGED, FAILED, BLOCKED = "hit", "computed", "unchanged", "failed", "blocked"
-STATES = (HIT, COMPUTED, UNCHANGED, FAILED, BLOCKED)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an action ended."""
-
-    name: str
-    step: str
-    day: str | None
-    state: str
-    artifact: str = ""
-    counts: Counts = field(default_factory=dict)
-    seconds: float = 0.0
-    bytes: int = 0
-    why: tuple[Cause, ...] = ()
-    error: str = ""
-    expected: float | None = None  # seconds that it took before
-    key: str = ""
-
-    @property
-    def ran(self) -> bool:
-        return self.state in (COMPUTED, UNCHANGED)
-
-    @property
-    def good(self) -> bool:
-        return self.state in (HIT, COMPUTED, UNCHANGED)
-
 
 _POLL_SECONDS = 0.02  # between looks at what another process computes
 _RETRY_PAUSES = (0.1, 0.5)  # seconds
@@ -64,11 +35,6 @@ class OutOfSpace(DaedalusError):
         super().__init__(
             "a disk is full", where=name, found="no space left", hint="make room, then: daeda skeleton --resume"
         )
-
-
-def rows_out(counts: Counts) -> int:
-    """The rows that an action made, by its counts."""
-    return counts.get("rows", counts.get("written", 0))
 
 
 def is_out_of_space(error: BaseException) -> bool:

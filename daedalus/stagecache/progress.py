@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from daedalus.stagecache.execute import Outcome
+    from daedalus.stagecache.outcome import Outcome
 
 
 class Progress:
