@@ -155,7 +155,8 @@ def _refusal(message: str, kind: type, path: Path, prefix: str) -> DaedalusError
     if allowed := _allowed(kind, keys.rpartition(".")[2]):
         return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=allowed)
     if wrong := re.match(r"Expected `(.*)`, got `(.*)`", text):
-        return DaedalusError("wrong type", where=f"{path}: {keys}", found=wrong[2], expected=wrong[1])
+        hint = "put quotes around it" if wrong[2] in ("date", "datetime") else ""
+        return DaedalusError("wrong type", where=f"{path}: {keys}", found=wrong[2], expected=wrong[1], hint=hint)
     return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=f"a valid {keys}")
 
 
