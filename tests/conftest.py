@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+pytest_plugins = ["buckets"]
 PROJECT = Path(__file__).parent.parent
 COFACTS = PROJECT.parent / "shared/realdata/cofacts"
 

@@ -11,6 +11,7 @@ LAYERS = [
     "digest",
     "days",
     "durable",
+    "objects",
     "reading",
     "config",
     "stagecache",

@@ -233,6 +233,24 @@ class Runtime(_Strict, frozen=True, kw_only=True):
             "all, unless the cache is moved along",
         ),
     ] = "cache"
+    cache_remote: Annotated[
+        str | None,
+        _says(
+            "A second level of the cache that several people or machines share, such as s3://bucket/prefix; none: no such level.",
+            "nothing",
+        ),
+    ] = None
+    cache_remote_mode: Annotated[
+        Literal["read", "write", "read-write"],
+        _says("Whether to take from the shared cache, to add to it, or both.", "nothing"),
+    ] = "read-write"
+    object_store: Annotated[
+        dict[str, str | int | bool],
+        _says(
+            "How to reach s3://, gs:// and az:// addresses: endpoint, region and so on, as obstore names them. What is not here comes from the usual environment variables, where credentials belong.",
+            "nothing",
+        ),
+    ] = {}
     day_workers: Annotated[
         int,
         _says(

@@ -1,0 +1,216 @@
+"""Object stores by URI (s3://, gs://, az://): the only `import obstore`.
+
+Credentials and endpoint come from the usual environment variables (AWS_…, GOOGLE_…, AZURE_…), or from the
+config's `object_store`. Every call is bounded: a few tries, a limited time, and then an OSError that says
+where. Nothing here trusts an ETag to be a digest; it is a hint that an object may still be the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+SCHEMES = ("s3://", "gs://", "az://")
+_BLOCK = 4 << 20  # bytes read at a time
+_WHOLE_READS = 3  # tries of a download that is cut in the middle
+
+
+class Conflict(OSError):
+    """An object is not what a conditional write expected: somebody else was first."""
+
+
+def is_uri(path: object) -> bool:
+    """Whether a path of the config names an object store."""
+    return str(path).startswith(SCHEMES)
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object of a listing. `stamp` is its version, or its ETag, size and time: a hint, no digest."""
+
+    uri: str
+    size: int
+    stamp: str
+    modified: float  # seconds since the epoch
+
+
+@dataclass
+class Traffic:
+    """Requests and bytes so far, retries inside the client not counted."""
+
+    requests: int = 0
+    received: int = 0
+    sent: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, received: int = 0, sent: int = 0) -> None:
+        with self._lock:
+            self.requests += 1
+            self.received += received
+            self.sent += sent
+
+
+class ObjectStore:
+    """The objects under one URI, by key relative to it. Safe to use from several threads.
+
+    `options` are obstore's (`endpoint`, `region`, `access_key_id` …); `patience` is how many seconds a
+    request and its retries may take together, transfers apart.
+    """
+
+    def __init__(
+        self, uri: str, options: Mapping[str, Any] | None = None, *, patience: float = 30.0, tries: int = 4
+    ) -> None:
+        self.uri, self.traffic = uri.rstrip("/"), Traffic()
+        self._options, self._patience, self._tries = dict(options or {}), patience, tries
+        self._opening = threading.Lock()
+        self._opened: Any = None
+
+    def of(self, key: str) -> str:
+        """The URI of a key."""
+        return f"{self.uri}/{key}" if key else self.uri
+
+    def key(self, uri: str) -> str:
+        """The key of a URI below this one."""
+        return uri.removeprefix(self.uri).lstrip("/")
+
+    def list(self, prefix: str = "") -> list[Object]:
+        """All objects whose keys begin with `prefix`, by key; 1,000 a request."""
+        import obstore
+
+        found: list[Object] = []
+        with self._errors(prefix):
+            for batch in obstore.list(self._store, prefix=_folder(prefix), chunk_size=1000):
+                self.traffic.add()
+                found += [self._object(meta) for meta in batch if meta["path"].startswith(prefix)]
+        return sorted(found, key=lambda one: one.uri)
+
+    def head(self, key: str) -> Object:
+        """What is known of an object. Raises FileNotFoundError."""
+        import obstore
+
+        with self._errors(key):
+            self.traffic.add()
+            return self._object({**obstore.head(self._store, key), "path": key})
+
+    def get(self, key: str) -> tuple[bytes, Object]:
+        """A small object, whole. Raises FileNotFoundError."""
+        import obstore
+
+        with self._errors(key):
+            got = obstore.get(self._store, key)
+            data = bytes(got.bytes())
+            self.traffic.add(received=len(data))
+            return data, self._object({**got.meta, "path": key})
+
+    def fetch(self, key: str, path: Path) -> Object:
+        """Downloads an object to a new file, begun again when it is cut. Raises FileNotFoundError."""
+        for left in range(_WHOLE_READS - 1, -1, -1):
+            try:
+                return self._fetch(key, path)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                path.unlink(missing_ok=True)
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _fetch(self, key: str, path: Path) -> Object:
+        import obstore
+
+        received = 0
+        with self._errors(key), path.open("wb") as out:
+            got = obstore.get(self._store, key)
+            for block in got.stream(min_chunk_size=_BLOCK):
+                received += out.write(block)
+            self.traffic.add(received=received)
+            if received != got.meta["size"]:
+                raise OSError(errno.EIO, f"cut at {received:,} of {got.meta['size']:,} bytes", self.of(key))
+            return self._object({**got.meta, "path": key})
+
+    def put(self, key: str, data: bytes | Path, *, create: bool = False, replaces: str | None = None) -> str:
+        """Writes an object whole, or not at all; returns its ETag.
+
+        With `create` it must not be there yet (FileExistsError); with `replaces` it must still have that
+        ETag (Conflict).
+        """
+        import obstore
+
+        mode: Any = "create" if create else "overwrite" if replaces is None else {"e_tag": replaces}
+        with self._errors(key):
+            size = len(data) if isinstance(data, bytes) else data.stat().st_size
+            self.traffic.add(sent=size)
+            return str(obstore.put(self._store, key, data, mode=mode)["e_tag"])
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; those that are not there are no error."""
+        import obstore
+
+        listed = list(keys)
+        for begin in range(0, len(listed), 1000):
+            with self._errors(listed[begin]):
+                self.traffic.add()
+                obstore.delete(self._store, listed[begin : begin + 1000])
+
+    @property
+    def _store(self) -> Any:
+        with self._opening:
+            if self._opened is None:
+                self._opened = _open(self.uri, self._options, self._patience, self._tries)
+            return self._opened
+
+    def _object(self, meta: Mapping[str, Any]) -> Object:
+        stamp = f"{meta.get('version') or ''} {meta.get('e_tag') or ''} {meta['size']} {meta['last_modified']}"
+        return Object(self.of(meta["path"]), meta["size"], stamp, meta["last_modified"].timestamp())
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """obstore's errors as those that files give."""
+        from obstore import exceptions
+
+        where = self.of(key)
+        try:
+            yield
+        except (exceptions.NotFoundError, FileNotFoundError):
+            raise FileNotFoundError(errno.ENOENT, "not there", where) from None
+        except exceptions.AlreadyExistsError:
+            raise FileExistsError(errno.EEXIST, "already there", where) from None
+        except exceptions.PreconditionError:
+            raise Conflict(errno.EAGAIN, "changed by somebody else", where) from None
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise PermissionError(errno.EACCES, _first_line(error), where) from None
+        except exceptions.BaseError as error:
+            raise OSError(errno.EIO, _first_line(error), where) from None
+
+
+def _open(uri: str, options: dict[str, Any], patience: float, tries: int) -> Any:
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
+    endpoint = str(
+        options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+    )
+    client = {"connect_timeout": timedelta(seconds=min(patience, 5)), "read_timeout": timedelta(seconds=patience),
+              "timeout": timedelta(hours=1), "allow_http": endpoint.startswith("http://")}  # fmt: skip
+    backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)}
+    retries = {"max_retries": tries, "retry_timeout": timedelta(seconds=patience), "backoff": backoff}
+    try:
+        return from_url(uri, config=options, client_options=client, retry_config=retries)  # type: ignore[call-overload]
+    except (BaseError, ValueError) as error:
+        raise OSError(errno.EINVAL, _first_line(error), uri) from None
+
+
+def _folder(prefix: str) -> str | None:
+    """The part of a prefix that a store lists by: whole path segments."""
+    return prefix.rpartition("/")[0] or None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
