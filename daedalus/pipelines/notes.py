@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from textwrap import wrap
 
 from daedalus.pipelines.explain import FUNNEL
+from daedalus.pipelines.report import spared_note
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.outcome import HIT, UNCHANGED, Outcome
 
 _CAUSES = 4  # that the summary names
 
 
-def run_notes(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """All that follows, in the order of the summary."""
-    cut = cutoff_note(actions, outcomes)
-    return [*funnel_note(outcomes), *cause_notes(outcomes), *spared_note(outcomes), *cut, *prediction_note(outcomes)]
+def run_notes(actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, stood_seconds: float) -> list[str]:
+    """All that follows, in the order of the summary; the last two as `spared_note` wants them."""
+    cut, spared = cutoff_note(actions, outcomes), spared_note(outcomes, hits, stood_seconds)
+    return [*funnel_note(outcomes), *cause_notes(outcomes), *spared, *cut, *prediction_note(outcomes)]
 
 
 def cause_notes(outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -35,12 +36,6 @@ def cause_notes(outcomes: Mapping[str, Outcome]) -> list[str]:
     if followed:
         lines.append(f"{followed:,} only followed")
     return [f"{'why' if place == 0 else '':<12}{line}"[:80] for place, line in enumerate(lines)]
-
-
-def spared_note(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What the hits among the walked steps took when they ran."""
-    hits = [outcome for outcome in outcomes.values() if outcome.state == HIT]
-    return [f"spared      {len(hits):,} hits, {sum(o.seconds for o in hits):.1f} s when they ran"] if hits else []
 
 
 def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError, Interrupted
-from daedalus.pipelines.report import RunReport, day_summary, report_run
+from daedalus.pipelines.report import RunReport, day_summary, report_run, spared_note, spared_steps
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
-from daedalus.stagecache.outcome import Outcome
+from daedalus.stagecache.outcome import HIT, Outcome
 from daedalus.stagecache.progress import Progress
 
 
@@ -114,7 +114,8 @@ class _Run:
             span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
         )  # fmt: skip
-        report.notes = [*run_notes(graph.actions, outcomes), *changes.summary()]
+        stood = spared_steps(trusted, stands.read, outcomes)[1]
+        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood), *changes.summary()]
         remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:
@@ -133,7 +134,9 @@ class _Run:
 
     def _all_stand(self, listing: Listing, span: DayRange, stands: Stands) -> RunReport:
         empty = self._empty(listing, span)
-        return report_run(span, {}, stands.days, stands.read, days=[], empty=empty, written=set())
+        report = report_run(span, {}, stands.days, stands.read, days=[], empty=empty, written=set())
+        report.notes = spared_note({}, *spared_steps(stands.days, stands.read))
+        return report
 
     def _empty(self, listing: Listing, span: DayRange) -> list[str]:
         present = set(self._workspace.with_rows(listing, span))
