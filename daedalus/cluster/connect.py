@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from daedalus.errors import DaedalusError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 MEMORY = "MEMORY"  # the resource, in bytes, that a worker declares and an action takes
 OVERHEAD = 512 << 20  # bytes beside DuckDB's limit: Python, Arrow, the compiled kernel (docs/performance.md)
 _CONNECT_SECONDS = 10
+_STARTS = 3
+_SILENT = logging.CRITICAL + 1
 _LOOPBACK = "127.0.0.1"
 Workers = Mapping[str, Mapping[str, Any]]  # address -> what the scheduler knows of it
 
@@ -45,7 +47,8 @@ def connected(address: str | None, count: int, need: int, folder: Path) -> Itera
     from distributed.utils import silence_logging_cmgr
 
     with ExitStack() as stack:
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL + 1))
+        for root in ("distributed", "tornado.application"):
+            stack.enter_context(silence_logging_cmgr(_SILENT, root))
         if address is None:
             with _spared_from_ctrl_c():
                 client = stack.enter_context(_local(count, need, folder))
@@ -56,18 +59,31 @@ def connected(address: str | None, count: int, need: int, folder: Path) -> Itera
 
 @contextmanager
 def _local(count: int, need: int, folder: Path) -> Iterator[Client]:
-    from distributed import Client, LocalCluster
+    from distributed import Client
+
+    with _started(count, need, folder) as cluster, Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+def _started(count: int, need: int, folder: Path) -> LocalCluster:
+    """A cluster on loopback; begun anew when a worker dies before it is up."""
+    from distributed import LocalCluster
 
     anywhere = f"{_LOOPBACK}:0"
-    with (
-        LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, host=_LOOPBACK, resources={MEMORY: need},
-            memory_limit=None, local_directory=str(folder), dashboard_address=anywhere,
-            worker_dashboard_address=anywhere, silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):  # fmt: skip
-        yield client
+    for attempt in range(_STARTS):
+        try:
+            return LocalCluster(
+                n_workers=count, threads_per_worker=1, processes=True, host=_LOOPBACK, resources={MEMORY: need},
+                memory_limit=None, local_directory=str(folder), dashboard_address=anywhere,
+                worker_dashboard_address=anywhere, silence_logs=_SILENT,
+            )  # fmt: skip
+        except (OSError, RuntimeError) as error:
+            if attempt == _STARTS - 1:
+                raise DaedalusError(
+                    "the local Dask cluster does not start", where="--executor dask", found=error,
+                    hint="the same run needs no cluster with: --executor threads",
+                ) from None  # fmt: skip
+    raise AssertionError("unreachable")
 
 
 @contextmanager
@@ -102,6 +118,14 @@ def _spared_from_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def workers(client: Client) -> dict[str, Any]:
+    """The workers that take tasks now; asks for those that a local cluster has lost for good."""
+    if client.cluster is not None:
+        client.cluster.scale(len(client.cluster.worker_spec))
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: worker for address, worker in found.items() if worker.get("status", "running") == "running"}
 
 
 def dashboard(client: Client) -> str:
@@ -139,6 +163,20 @@ def wait_for_workers(
             f"(compute.duckdb_config: memory_limit / threads, and {OVERHEAD >> 20} MiB)",
             hint=f"{hint}, or a smaller memory_limit",
         )  # fmt: skip
+
+
+def register(client: Client, plugin: Any, name: str) -> None:
+    """Sets up a plugin on the workers that there are and on those that come.
+
+    Raises OSError when they cannot be reached, and whatever a worker that cannot load the plugin raises.
+    """
+    for attempt in range(_STARTS):
+        try:
+            client.register_plugin(plugin, name=name)
+            return
+        except OSError:  # a worker died meanwhile: the others are asked again, which changes nothing for them
+            if attempt == _STARTS - 1:
+                raise
 
 
 def unregister(client: Client, name: str) -> None:

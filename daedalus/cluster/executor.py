@@ -112,7 +112,8 @@ class DaskExecutor:
         if self._client is not None:
             for future in list(self._out):
                 future.cancel()
-            connect.unregister(self._client, self._bench)
+            if not self._lost:
+                connect.unregister(self._client, self._bench)
         self._here.shutdown()
         self._stack.close()
 
@@ -121,10 +122,12 @@ class DaskExecutor:
 
         self._bytes, job = self._need(), self._job()
         client = self._stack.enter_context(self._cluster(self._bytes))
-        connect.wait_for_workers(lambda: _workers(client), self._bytes, WAIT_SECONDS, self._say, self._where)
+        connect.wait_for_workers(lambda: connect.workers(client), self._bytes, WAIT_SECONDS, self._say, self._where)
         self._run, self._bench = job.run, bench_name(job.run)
         try:
-            client.register_plugin(Bench(job, quiet=self._local), name=self._bench)
+            connect.register(client, Bench(job, quiet=self._local), self._bench)
+        except OSError as error:
+            raise _lost(self._where) from error
         except Exception as error:
             raise _unusable(self._where, error) from None
         self._client = client
@@ -185,7 +188,7 @@ class DaskExecutor:
         """Counts the workers; gives up when there has been none for a while."""
         assert self._client is not None
         try:
-            workers = _workers(self._client)
+            workers = connect.workers(self._client)
         except Exception as error:  # of many kinds: the connection is gone
             raise _lost(self._where) from error
         self._looked = time.monotonic()
@@ -197,11 +200,6 @@ class DaskExecutor:
         elif self._looked - self._none_since > WAIT_SECONDS:
             raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {WAIT_SECONDS:.0f} s",
                              hint="what is finished is kept; with workers again: daeda skeleton --resume")  # fmt: skip
-
-
-def _workers(client: Client) -> dict[str, Any]:
-    found = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: worker for address, worker in found.items() if worker.get("status", "running") == "running"}
 
 
 def _lost(where: str) -> RunStopped:
