@@ -18,11 +18,12 @@ import pytest
 from small import DAYS, PROJECT, RANGE, nothing_ran
 
 pytest.importorskip("distributed")
-from clusters import Deadly, Processes, local_cluster
+from clusters import Deadly, FolderCarrier, Processes, local_cluster
 from distributed import Client
 
 from daedalus.cluster import connect, executor
 from daedalus.errors import DaedalusError, DayError
+from daedalus.pipelines import clustered
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.pipelines.workspace import Settings, opened
 from daedalus.stagecache.execute import OutOfSpace
@@ -105,6 +106,27 @@ def test_what_changed_alone_runs_and_says_why(warm, cluster):
     assert [entry["state"] for entry in planned.plan] == ["run", "maybe"] * 3  # a rolling and a partition a day
     assert report.steps["computed"] == 6
     assert all(step["state"] == "hit" for step in warm.json("explain", "day", str(DAYS[0]))["steps"])
+
+
+def test_workers_that_share_no_folder_get_and_give_artifacts_by_a_carrier(warm, warm_template, tmp_path, monkeypatch):
+    """Half of what is read lies on the coordinator only; workers see neither its cache nor each other's."""
+    left = tmp_path / "left"
+    left.mkdir()
+    monkeypatch.setattr(clustered, "carrier_of", lambda workspace: FolderCarrier(left))
+    warm.edit_aggregations(lambda specs: specs[0].update(max_items=3))
+    processes = Processes(tmp_path)
+    try:
+        processes.worker(), processes.worker()
+        report = on_dask(SHORT, processes.address)
+    finally:
+        processes.close()
+    assert report.exit_code == 0 and report.steps["computed"] == 6
+    there, sent = warm.bytes(), {path.name for path in left.iterdir()}
+    assert len(sent) > 6 and sent & artifacts(warm_template) and sent - artifacts(warm_template)
+    shutil.rmtree(warm.root / "cache")
+    shutil.rmtree(warm.output)
+    warm.run(SHORT)
+    assert partitions(warm.root, DAYS[:3]) == {name: there[name] for name in partitions(warm.root, DAYS[:3])}
 
 
 # What dies

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from distributed import WorkerPlugin, get_worker
 
+from daedalus.cluster.carry import CarriedStore
 from daedalus.cluster.job import Job, Refusal, versions
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.pipeline import Pipeline
 from daedalus.skeleton.qids import QidMap
 from daedalus.skeleton.untouched import Untouched
-from daedalus.stagecache.action import Action, Manifest, action_key
+from daedalus.stagecache.action import Action, action_key
 from daedalus.stagecache.executor import Made, Task, perform
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.store import Scratch, Store
@@ -38,10 +41,15 @@ def bench_name(run: str) -> str:
     return f"daedalus-{run}"
 
 
-def run_action(run: str, name: str, digests: Mapping[str, str], key: str) -> Made | Refusal:
-    """Runs an action of a run on the worker that this is called on, or says why it must not."""
+def run_action(
+    run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
+) -> tuple[Made, Any] | Refusal:
+    """Runs an action of a run on the worker that this is called on, or says why it must not.
+
+    `tickets` are those of upstream artifacts, and what comes with the result is its ticket, where no folder is shared.
+    """
     bench = cast(Bench, get_worker().plugins[bench_name(run)])
-    return bench.run(name, digests, key)
+    return bench.run(name, digests, key, tickets)
 
 
 class Bench(WorkerPlugin):
@@ -52,7 +60,7 @@ class Bench(WorkerPlugin):
         self.name = bench_name(job.run)
         self._job, self._quiet = job, quiet
         self._opening = threading.Lock()
-        self._graph: dict[str, Action] | None = None
+        self._open: tuple[dict[str, Action], Store] | None = None
         self._closing: list[Callable[[], None]] = []
 
     def __getstate__(self) -> tuple[Job, bool]:
@@ -72,39 +80,49 @@ class Bench(WorkerPlugin):
         for close in self._closing:
             close()
 
-    def run(self, name: str, digests: Mapping[str, str], key: str) -> Made | Refusal:
-        if not self._job.staging.is_dir():
-            return Refusal(self._address, f"it does not see the cache at {self._job.cache_root}")
-        graph = self._actions()
-        if name not in graph:
-            return self._refuse({})
-        action = graph[name]
-        manifest = action.manifest(digests)
+    def run(
+        self, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
+    ) -> tuple[Made, Any] | Refusal:  # fmt: skip
+        job = self._job
+        if not job.carrier and not job.staging.is_dir():
+            return Refusal(self._address, f"it does not see the cache at {job.cache_root}")
+        graph, store = self._opened()
+        manifest = graph[name].manifest(digests) if name in graph else {}
         if action_key(manifest) != key:
-            return self._refuse(manifest)
-        for above, artifact in digests.items():
-            _wait_for(graph[above].shelf.path(above, artifact))
-        return perform(Task(action, digests, graph, key, manifest))
+            return Refusal(self._address, manifest=manifest, versions=versions())
+        if isinstance(store, CarriedStore):
+            store.tickets.update(tickets)
+        for artifact in digests.values():
+            _wait_for(store.path("", artifact))
+        made = perform(Task(graph[name], digests, graph, key, manifest))
+        return made, store.send(made.artifact) if isinstance(store, CarriedStore) else None
 
-    def _refuse(self, manifest: Manifest) -> Refusal:
-        return Refusal(self._address, manifest=manifest, versions=versions())
-
-    def _actions(self) -> dict[str, Action]:
+    def _opened(self) -> tuple[dict[str, Action], Store]:
         with self._opening:
-            if self._graph is None:
-                self._graph = self._build()
-            return self._graph
+            if self._open is None:
+                self._open = self._build()
+            return self._open
 
-    def _build(self) -> dict[str, Action]:
+    def _build(self) -> tuple[dict[str, Action], Store]:
         job = self._job
         spilling = Scratch(self._local, "spill-")
         ducks = Ducks(job.duckdb, spilling)
         self._closing = [ducks.interrupt, spilling.close]
-        store = Store(job.cache_root, Staging(job.staging), FileDigests(Traces(_IN_MEMORY)))
+        store = self._store()
         unasked = Untouched(ducks, lambda action: None, lambda artifact: None)
         pipeline = Pipeline(job.config, job.sources, store, ducks, partitions=store, qids=_NO_QIDS,
                             lineage=job.lineage, untouched=unasked)  # fmt: skip
-        return {action.name: action for action in pipeline.build(job.days)}
+        return {action.name: action for action in pipeline.build(job.days)}, store
+
+    def _store(self) -> Store:
+        """The cache that all share; with a carrier, one of this worker's own."""
+        job, digests = self._job, FileDigests(Traces(_IN_MEMORY))
+        if not job.carrier:
+            return Store(job.cache_root, Staging(job.staging), digests)
+        own = self._local / f"artifacts-{job.run[:8]}"
+        scratch = Scratch(own / "tmp")
+        self._closing += [scratch.close, partial(shutil.rmtree, own, ignore_errors=True)]
+        return CarriedStore(own, scratch, digests, job.carrier)
 
 
 class Staging:

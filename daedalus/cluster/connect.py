@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MEMORY = "MEMORY"  # the resource, in bytes, that a worker declares and an action takes
 OVERHEAD = 512 << 20  # bytes beside DuckDB's limit: Python, Arrow, the compiled kernel (docs/performance.md)
 _CONNECT_SECONDS = 10
-_STARTS = 3
+_STARTS = 5
 _SILENT = logging.CRITICAL + 1
 _LOOPBACK = "127.0.0.1"
 Workers = Mapping[str, Mapping[str, Any]]  # address -> what the scheduler knows of it

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daedalus.cluster import connect
+from daedalus.cluster.carry import CarriedStore
 from daedalus.cluster.job import Job, Refusal
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
 from daedalus.stagecache.executor import Executor, Made, RunStopped, Task
@@ -43,8 +44,9 @@ class Sent:
 class DaskExecutor:
     """An `Executor` over the workers of a Dask cluster, which is opened when the first task is sent.
 
-    `here` runs what stays with the coordinator, `adopt(artifact)` is told of what workers made, `say(line)`
-    what a person should know. Raises DaedalusError (exit 2) from `submit` when there is no cluster to work with.
+    `here` runs what stays with the coordinator, `adopt(artifact, ticket)` is told of what workers made, `say(line)`
+    what a person should know; `carried` is the coordinator's store where no folder is shared. Raises
+    DaedalusError (exit 2) from `submit` when there is no cluster to work with.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class DaskExecutor:
         where: str,
         local: bool,
         here: Executor,
-        adopt: Callable[[str], None],
+        adopt: Callable[[str, Any], None],
         say: Callable[[str], None],
+        carried: CarriedStore | None = None,
     ) -> None:
         self._job, self._need, self._cluster = job, need, cluster
         self._where, self._local, self._here, self._adopt, self._say = where, local, here, adopt, say
+        self._carried = carried
         self._client: Client | None = None
         self._stack = ExitStack()
         self._waiting_here: set[Future] = set()
@@ -80,7 +84,7 @@ class DaskExecutor:
 
     def submit(self, task: Task) -> Future[Made]:
         if task.action.step in HERE:
-            future = self._here.submit(task)
+            future = self._here.submit(self._fetching(task))
             self._waiting_here.add(future)
             future.add_done_callback(self._waiting_here.discard)
             return future
@@ -117,6 +121,14 @@ class DaskExecutor:
         self._here.shutdown()
         self._stack.close()
 
+    def _fetching(self, task: Task) -> Task:
+        """The task, with what it reads of other machines' fetched when it runs."""
+        if not self._carried:
+            return task
+        above = {name: replace(action, shelf=self._carried) if action.step != "chunk" else action
+                 for name, action in task.above.items()}  # fmt: skip
+        return replace(task, above=above)
+
     def _open(self) -> None:
         from daedalus.cluster.bench import Bench, bench_name
 
@@ -143,7 +155,8 @@ class DaskExecutor:
         if self._unfit:
             options |= {"workers": sorted(self._fit), "allow_other_workers": True}
         task = sent.task
-        inner = self._pool.submit(run_action, self._run, task.action.name, task.digests, task.key, **options)
+        tickets = self._carried.tickets_of(task.digests.values()) if self._carried else {}
+        inner = self._pool.submit(run_action, self._run, task.action.name, task.digests, task.key, tickets, **options)
         self._out[inner] = replace(sent, attempt=sent.attempt + 1)
         inner.add_done_callback(self._returned)
 
@@ -155,12 +168,10 @@ class DaskExecutor:
         with suppress(InvalidStateError):  # the walk is over
             try:
                 found = inner.result()
-                if isinstance(found, Made):
-                    self._made = True
-                    self._adopt(found.artifact)
-                    sent.future.set_result(found)
-                else:
+                if isinstance(found, Refusal):
                     self._again.append((sent, found))
+                else:
+                    self._take(sent, *found)
             except CancelledError:
                 self._lost = True
             except KilledWorker as death:
@@ -168,6 +179,13 @@ class DaskExecutor:
             except Exception as error:
                 sent.future.set_exception(_as_here(error))
         del self._out[inner]
+
+    def _take(self, sent: Sent, made: Made, ticket: Any) -> None:
+        self._made = True
+        if self._carried:
+            self._carried.tickets[made.artifact] = ticket
+        self._adopt(made.artifact, ticket)
+        sent.future.set_result(made)
 
     def _refused(self, sent: Sent, refusal: Refusal) -> None:
         """Sends a task to others than the worker that must not run it."""

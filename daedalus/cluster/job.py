@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from daedalus import __version__
+from daedalus.cluster.carry import Carrier
 from daedalus.config import Config
 from daedalus.days import Day
 from daedalus.skeleton.graph import Sources
@@ -30,7 +31,8 @@ class Job:
     """One run, as it is shipped to each worker once. Paths are absolute: they hold on all machines.
 
     `staging` is a folder that the coordinator made in the cache: a worker that sees it shares the cache, and
-    puts unfinished files below it. `duckdb` is how a worker thread opens its DuckDB.
+    puts unfinished files below it. Others keep what they make on a disk of their own, and need a `carrier`.
+    `duckdb` is how a worker thread opens its DuckDB.
     """
 
     run: str
@@ -41,6 +43,7 @@ class Job:
     cache_root: Path
     staging: Path
     duckdb: Mapping[str, Any]
+    carrier: Carrier | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from daedalus.cluster.carry import CarriedStore, Carrier
 from daedalus.cluster.connect import OVERHEAD, connected
 from daedalus.cluster.executor import DaskExecutor
 from daedalus.cluster.job import Job, absolute, settled_config, settled_sources
@@ -17,17 +18,23 @@ def dask_executor(
     workspace: Workspace, graph: Graph, run: str, scheduler: str | None, say: Callable[[str], None]
 ) -> DaskExecutor:
     """Runs the graph's actions on the workers of `scheduler`; without one, of a cluster on this machine."""
-    share = _Share(workspace)
+    share, carrier = _Share(workspace), carrier_of(workspace) if scheduler else None
     return DaskExecutor(
-        lambda: _job(workspace, graph, run, share.duckdb),
+        lambda: _job(workspace, graph, run, share.duckdb, carrier),
         lambda: share.mib * (1 << 20) + OVERHEAD,
         lambda need: connected(scheduler, workspace.workers, need, workspace.scratch.path()),
         where=f"--scheduler {scheduler}" if scheduler else "--executor dask",
         local=scheduler is None,
         here=Threads(workspace.workers),
-        adopt=workspace.store.adopt,
+        adopt=lambda artifact, ticket: workspace.store.adopt(artifact),
         say=say,
+        carried=CarriedStore(workspace.cache_root, workspace.scratch, workspace.digests, carrier) if carrier else None,
     )
+
+
+def carrier_of(workspace: Workspace) -> Carrier | None:
+    """What brings artifacts to workers that do not share the cache's folder; None: they all do."""
+    return None
 
 
 class _Share:
@@ -48,10 +55,11 @@ class _Share:
         return {**given, "threads": 1, "memory_limit": f"{self.mib}MiB"}
 
 
-def _job(workspace: Workspace, graph: Graph, run: str, duckdb: Mapping[str, Any]) -> Job:
+def _job(workspace: Workspace, graph: Graph, run: str, duckdb: Mapping[str, Any], carrier: Carrier | None) -> Job:
     staging = workspace.scratch.path()
     staging.mkdir()
     return Job(
         run, settled_config(workspace.config), settled_sources(graph.sources), graph.lineage, graph.days,
         cache_root=Path(absolute(str(workspace.cache_root))), staging=Path(absolute(str(staging))), duckdb=duckdb,
+        carrier=carrier,
     )  # fmt: skip
