@@ -66,7 +66,10 @@ class Processes:
 
 
 class Deadly(WorkerPlugin):
-    """Kills the worker's process, as a segmentation fault would, when it comes to an action of this name."""
+    """Kills the worker's process, as a segmentation fault would, when it comes to an action of this name.
+
+    Not at once: a nanny gives up a worker that dies before it has reported, and no action runs that early.
+    """
 
     name = "deadly"
 
@@ -75,6 +78,7 @@ class Deadly(WorkerPlugin):
 
     def transition(self, key, start, finish, **more) -> None:
         if finish == "executing" and f"{key[0]}@{key[1]}" == self._action:
+            time.sleep(0.5)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

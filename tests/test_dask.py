@@ -62,15 +62,22 @@ def partitions(root: Path, days=DAYS) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    with local_cluster(2) as started:
-        yield started
+def started():
+    with local_cluster(2) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(started):
+    """Two workers, whatever the test before did to them."""
+    started.scale(2)
+    started.wait_for_workers(2)
+    return started
 
 
 @pytest.fixture
 def client(cluster):
     with Client(cluster, set_as_default=False) as opened:
-        opened.wait_for_workers(2)
         yield opened
 
 

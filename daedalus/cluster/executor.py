@@ -78,7 +78,11 @@ class DaskExecutor:
 
     @property
     def free(self) -> bool:
-        if len(self._waiting_here) >= _BACKLOG or self._suspects or any(sent.alone for sent in self._out.values()):
+        if (
+            len(self._waiting_here) >= _BACKLOG
+            or self._suspects
+            or any(sent.alone for sent in list(self._out.values()))
+        ):
             return False
         return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
 
@@ -114,9 +118,10 @@ class DaskExecutor:
 
     def shutdown(self) -> None:
         if self._client is not None:
+            reachable = not self._lost
             for future in list(self._out):
                 future.cancel()
-            if not self._lost:
+            if reachable:
                 connect.unregister(self._client, self._bench)
         self._here.shutdown()
         self._stack.close()
@@ -215,6 +220,7 @@ class DaskExecutor:
             self._none_since = None
         elif self._none_since is None:
             self._none_since = self._looked
+            self._say(f"no Dask worker is left; waiting up to {WAIT_SECONDS:.0f} s for one")
         elif self._looked - self._none_since > WAIT_SECONDS:
             raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {WAIT_SECONDS:.0f} s",
                              hint="what is finished is kept; with workers again: daeda skeleton --resume")  # fmt: skip
