@@ -52,6 +52,8 @@ def skeleton(
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
+    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
+    scheduler: Annotated[str | None, Parameter(help="A Dask scheduler; else a local cluster is started.")] = None,
 ) -> int:
     """Compute what changed and publish the partitions of a range of days.
 
@@ -61,7 +63,9 @@ def skeleton(
     from daedalus.pipelines.training import run_skeleton_stage
 
     watched = _progress(progress, trace, openlineage, settings)
-    report = run_skeleton_stage(settings, range, resume=resume, force=force, plan=plan, progress=watched)
+    report = run_skeleton_stage(
+        settings, range, resume=resume, force=force, plan=plan, progress=watched, executor=executor, scheduler=scheduler
+    )
     return _finish(report, json)
 
 

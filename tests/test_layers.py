@@ -16,6 +16,7 @@ LAYERS = [
     "config",
     "stagecache",
     "skeleton",
+    "cluster",
     "tui",
     "notebook",
     "pipelines",

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
@@ -20,6 +21,9 @@ from daedalus.skeleton.inputs import Listing, list_inputs
 from daedalus.stagecache.outcome import HIT, Outcome
 from daedalus.stagecache.progress import Progress
 
+if TYPE_CHECKING:
+    from daedalus.stagecache.executor import Executor
+
 
 def run_skeleton_stage(
     settings: Settings | None = None,
@@ -30,17 +34,22 @@ def run_skeleton_stage(
     plan: bool = False,
     model: str | None = None,
     progress: Progress | None = None,
+    executor: Literal["threads", "dask"] = "threads",
+    scheduler: str | None = None,
 ) -> RunReport:
     """Computes what changed and publishes the partitions of a range of days.
 
     `range` is as on the command line; None is the config's feed_start..feed_end, or with `resume` the
     range of the last unfinished run. With `plan` nothing runs. `model` lands in the run's record.
-    `progress` is what watches; None draws in a notebook, and is silent elsewhere.
+    `progress` is what watches; None draws in a notebook, and is silent elsewhere. With `executor="dask"`
+    actions run on the workers of the Dask `scheduler` at an address, or without one on those of a cluster on
+    this machine, whose processes import the calling script: call this below `if __name__ == "__main__":`.
 
     Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
     fail do not raise: they are in the report.
     """
     settings, progress = settings or Settings(), progress or _default_progress()
+    _check_executor(executor, scheduler)
     began = time.perf_counter()
     if range:
         parse_range(range)
@@ -49,7 +58,7 @@ def run_skeleton_stage(
         settings = dataclasses.replace(settings, **options)
         range, force, model = range or last["range"], force or last["force"], model or last["model"]
     with opened(settings) as workspace:
-        run = _Run(workspace, settings, progress, model)
+        run = _Run(workspace, settings, progress, model, on_dask=executor == "dask", scheduler=scheduler)
         report = run.plan(range, force) if plan else run.execute(range, resume=resume, force=force)
     report.seconds = time.perf_counter() - began
     return report
@@ -63,6 +72,16 @@ def _default_progress() -> Progress:
     return Progress()
 
 
+def _check_executor(executor: str, scheduler: str | None) -> None:
+    if executor == "dask":
+        from daedalus.cluster.connect import check_installed
+
+        check_installed()
+    elif scheduler is not None:
+        raise DaedalusError("a scheduler is given, but nothing is sent to it", where=f"--scheduler {scheduler}",
+                            found=f"--executor {executor}", hint="--executor dask")  # fmt: skip
+
+
 def _last_unfinished(settings: Settings) -> dict | None:
     """What was asked of the run that `--resume` takes up."""
     with opened(settings) as workspace:
@@ -73,9 +92,13 @@ def _last_unfinished(settings: Settings) -> dict | None:
 class _Run:
     """One run in an opened workspace."""
 
-    def __init__(self, workspace: Workspace, settings: Settings, progress: Progress, model: str | None) -> None:
+    def __init__(
+        self, workspace: Workspace, settings: Settings, progress: Progress, model: str | None,
+        *, on_dask: bool, scheduler: str | None,
+    ) -> None:  # fmt: skip
         self._workspace, self._settings = workspace, settings
         self._progress, self._model = progress, model
+        self._on_dask, self._scheduler = on_dask, scheduler
 
     def plan(self, range: str | None, force: bool) -> RunReport:
         from daedalus.pipelines.planning import plan_report
@@ -147,7 +170,8 @@ class _Run:
         self._workspace.traces.finish_days(run, trusted)
 
     def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
-        from daedalus.stagecache.execute import OutOfSpace, Walk
+        from daedalus.stagecache.execute import Walk
+        from daedalus.stagecache.executor import RunStopped
 
         traces = self._workspace.traces
 
@@ -170,6 +194,7 @@ class _Run:
             locks=self._workspace.locks,
             code=code,
             workers=self._workspace.workers,
+            executor=self._executor(run, graph),
             force=force,
             progress=self._progress,
             day_done=day_done,
@@ -177,11 +202,19 @@ class _Run:
         )
         try:
             return walk.execute({str(day): f"chunk@{day}" for day in graph.days})
-        except (Interrupted, OutOfSpace):  # unfinished: --resume goes on
+        except (Interrupted, RunStopped):  # unfinished: --resume goes on
             raise
         except DaedalusError:
             traces.finish_run(run, "refused")
             raise
+
+    def _executor(self, run: str, graph: Graph) -> Executor | None:
+        """What runs the graph's actions; None: threads of this process."""
+        if not self._on_dask:
+            return None
+        from daedalus.pipelines.clustered import dask_executor
+
+        return dask_executor(self._workspace, graph, run, self._scheduler, self._progress.say)
 
     def _remember_complete(self, outcomes: Mapping[str, Outcome]) -> None:
         """Keeps what the last complete run stands on, for the garbage collector."""

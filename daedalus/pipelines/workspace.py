@@ -30,6 +30,7 @@ from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
 if TYPE_CHECKING:
+    from daedalus.skeleton.graph import Sources
     from daedalus.stagecache.fingerprint import Fingerprint
 
 
@@ -68,6 +69,8 @@ class Graph:
     listing: Listing
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
+    sources: Sources
+    lineage: str | None  # of the qid map; None without qids
 
     @property
     def sessions(self) -> bool:
@@ -172,7 +175,8 @@ class Workspace:
         )  # fmt: skip
         actions = pipeline.build(present)
         empty = [day for day in wanted if day not in set(present)]
-        return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness)
+        return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness,
+                     sources, lineage)  # fmt: skip
 
     def _last_artifact(self, action: str) -> str | None:
         trace = self.traces.latest(action)

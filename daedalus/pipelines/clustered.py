@@ -1,0 +1,65 @@
+"""A run's work on Dask: joins what a workspace opened to the executor that sends it to workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from daedalus.cluster.carry import CarriedStore, Carrier
+from daedalus.cluster.connect import OVERHEAD, connected
+from daedalus.cluster.executor import DaskExecutor
+from daedalus.cluster.job import Job, absolute, settled_config, settled_sources
+from daedalus.pipelines.workspace import Graph, Workspace
+from daedalus.stagecache.executor import Threads
+
+
+def dask_executor(
+    workspace: Workspace, graph: Graph, run: str, scheduler: str | None, say: Callable[[str], None]
+) -> DaskExecutor:
+    """Runs the graph's actions on the workers of `scheduler`; without one, of a cluster on this machine."""
+    share, carrier = _Share(workspace), carrier_of(workspace) if scheduler else None
+    return DaskExecutor(
+        lambda: _job(workspace, graph, run, share.duckdb, carrier),
+        lambda: share.mib * (1 << 20) + OVERHEAD,
+        lambda need: connected(scheduler, workspace.workers, need, workspace.scratch.path()),
+        where=f"--scheduler {scheduler}" if scheduler else "--executor dask",
+        local=scheduler is None,
+        here=Threads(workspace.workers),
+        adopt=lambda artifact, ticket: workspace.store.adopt(artifact),
+        say=say,
+        carried=CarriedStore(workspace.cache_root, workspace.scratch, workspace.digests, carrier) if carrier else None,
+    )
+
+
+def carrier_of(workspace: Workspace) -> Carrier | None:
+    """What brings artifacts to workers that do not share the cache's folder; None: they all do."""
+    return None
+
+
+class _Share:
+    """What of the configured memory one action's DuckDB has: `mib`, and `duckdb`, the settings that say so."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    @property
+    def mib(self) -> int:
+        with self._workspace.ducks.lease() as duck:
+            return duck.memory_mib()
+
+    @property
+    def duckdb(self) -> Mapping[str, Any]:
+        given = dict(self._workspace.config.runtime.compute.duckdb_config)
+        given.pop("temp_directory", None)  # a worker spills to a folder of its own
+        return {**given, "threads": 1, "memory_limit": f"{self.mib}MiB"}
+
+
+def _job(workspace: Workspace, graph: Graph, run: str, duckdb: Mapping[str, Any], carrier: Carrier | None) -> Job:
+    staging = workspace.scratch.path()
+    staging.mkdir()
+    return Job(
+        run, settled_config(workspace.config), settled_sources(graph.sources), graph.lineage, graph.days,
+        cache_root=Path(absolute(str(workspace.cache_root))), staging=Path(absolute(str(staging))), duckdb=duckdb,
+        carrier=carrier,
+    )  # fmt: skip
