@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from daedalus.errors import EXIT_DAY_FAILED, DaedalusError, Interrupted
-from daedalus.stagecache.action import Action, Cause, Counts
+from daedalus.stagecache.action import Action, Again, Cause, Counts
+from daedalus.stagecache.level import Level
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.plan import Lookup, look_up
@@ -53,6 +56,7 @@ class Walk:
         traces: Traces,
         *,
         locks: KeyLocks | None = None,
+        level: Level | None = None,
         code: Callable[[], str] = lambda: "",
         workers: int = 1,
         force: bool = False,
@@ -62,6 +66,7 @@ class Walk:
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
+        self._level = level or Level()
         costs = traces.costs()
         kinds = {action.name: action.name.partition("@")[0] for action in actions}
         self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
@@ -71,7 +76,8 @@ class Walk:
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
         self._running: dict[Future, tuple[Action, Lookup]] = {}
-        self._elsewhere: list[Action] = []  # another process computes them
+        self._elsewhere: list[Action] = []  # another process computes them, or what they stand on is made again
+        self._reopened: set[str] = set()  # ended, but their artifacts are gone
         self.outcomes: dict[str, Outcome] = {}
 
     def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
@@ -99,6 +105,8 @@ class Walk:
         return self.outcomes
 
     def _advance(self, pool: ThreadPoolExecutor) -> None:
+        for line in self._level.news():
+            self._progress.say(line)
         waiting, self._elsewhere = self._elsewhere, []
         for action in waiting:
             if len(self._running) < self._workers:
@@ -115,6 +123,9 @@ class Walk:
             time.sleep(_POLL_SECONDS)
 
     def _begin(self, pool: ThreadPoolExecutor, action: Action) -> None:
+        if not self._reopened.isdisjoint(action.upstream):
+            self._elsewhere.append(action)
+            return
         bad = [name for name in (*action.upstream, *action.guards) if not self.outcomes[name].good]
         if bad:
             why = tuple(Cause("upstream", name, None, self.outcomes[name].state) for name in bad)
@@ -123,7 +134,7 @@ class Walk:
         digests = {name: self.outcomes[name].artifact for name in action.upstream}
         found = look_up(action, digests, self._traces, self._force)
         if not found.trace and not self._force:
-            found = self._spare(action, found)
+            found = self._answered(action, found)
         if not found.trace and self._locks:
             if not self._locks.acquire(found.key):
                 self._elsewhere.append(action)
@@ -137,7 +148,16 @@ class Walk:
             return
         self._progress.started(action.name)
         above = {name: self._schedule.action(name) for name in action.upstream}
-        self._running[pool.submit(_run, action, digests, above)] = (action, found)
+        ask = _nobody if self._force else partial(self._level.ask, action, found.key)
+        self._running[pool.submit(_run, action, digests, above, ask)] = (action, found)
+
+    def _answered(self, action: Action, found: Lookup) -> Lookup:
+        """A hit by what others made, or by what surely gives the same bytes."""
+        if trace := self._level.at_hand(action, found.key):
+            self._traces.record(trace)
+            self._latest[action.name] = trace.key
+            return replace(found, trace=trace)
+        return self._spare(action, found)
 
     def _spare(self, action: Action, found: Lookup) -> Lookup:
         """A hit, where what changed since the last time surely leaves the bytes as they are."""
@@ -155,6 +175,7 @@ class Walk:
         return sum(rows_out(self.outcomes[name].counts) for name in action.upstream)
 
     def _hit(self, action: Action, trace: Trace) -> None:
+        self._level.share(action, trace)
         if self._latest.get(action.name) != trace.key:
             self._traces.point(action.name, trace.key)
         self._end(
@@ -165,11 +186,23 @@ class Walk:
     def _collect(self, future: Future) -> None:
         action, found = self._running.pop(future)
         try:
-            artifact, size, counts, seconds = future.result()
+            made = future.result()
+            if self._outdated(action, found):
+                raise Again
+            if isinstance(made, Trace):
+                self._traces.record(made)
+                self._latest[action.name] = made.key
+                self._hit(action, made)
+                return
+            artifact, size, counts, seconds = made
             same = found.previous is not None and found.previous.artifact == artifact
             counts = {**counts, "rows_in": self._rows_in(action)}
             trace = Trace(found.key, action.name, artifact, counts, seconds, size, found.manifest, self._code())
             self._traces.record(trace)
+            self._level.share(action, trace)
+        except Again as again:
+            self._reopen(again.lost)
+            self._elsewhere.append(action)
         except Exception as error:  # an action may fail in any way; its day says how
             self._fail(action, found, error)
         else:
@@ -182,6 +215,17 @@ class Walk:
         finally:
             if self._locks:
                 self._locks.release(found.key)
+
+    def _reopen(self, names: Iterable[str]) -> None:
+        """Makes actions that ended be looked up again: who needs them waits."""
+        for name in names:
+            if name in self.outcomes and name not in self._reopened:
+                self._reopened.add(name)
+                self._elsewhere.append(self._schedule.action(name))
+
+    def _outdated(self, action: Action, found: Lookup) -> bool:
+        """Whether something that an action stood on came out differently while it ran."""
+        return any(found.manifest[f"upstream:{name}"] != self.outcomes[name].artifact for name in action.upstream)
 
     def _fail(self, action: Action, found: Lookup, error: Exception) -> None:
         if is_out_of_space(error):
@@ -196,8 +240,12 @@ class Walk:
         self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=text))
 
     def _end(self, outcome: Outcome) -> None:
+        before = self.outcomes.get(outcome.name)
         self.outcomes[outcome.name] = outcome
         self._progress.finished(outcome)
+        if before:
+            self._replace(before, outcome)
+            return
         self._schedule.ended(outcome.name)
         if outcome.day:
             self._of_day.setdefault(outcome.day, []).append(outcome)
@@ -205,11 +253,29 @@ class Walk:
             self._day_done(day, self._of_day[day])
             self._progress.day_done(day, self._of_day[day])
 
+    def _replace(self, before: Outcome, outcome: Outcome) -> None:
+        """A second end of an action: what stood on other bytes is looked up again as well."""
+        self._reopened.discard(outcome.name)
+        if outcome.day:
+            found = self._of_day[outcome.day]
+            found[:] = [outcome if one.name == outcome.name else one for one in found]
+        if day := self._closes.get(outcome.name):
+            self._day_done(day, self._of_day[day])
+        if outcome.good and before.artifact != outcome.artifact:
+            self._reopen(self._schedule.below(outcome.name))
 
-def _run(action: Action, digests: Mapping[str, str], above: Mapping[str, Action]) -> tuple[str, int, Counts, float]:
-    """Runs an action in a worker: (artifact digest, bytes, counts, seconds)."""
+
+def _run(
+    action: Action, digests: Mapping[str, str], above: Mapping[str, Action], ask: Callable[[], Trace | None]
+) -> Trace | tuple[str, int, Counts, float]:
+    """Asks for an answer in a worker, or runs the action: (artifact digest, bytes, counts, seconds).
+
+    Raises Again when upstream artifacts cannot be had any more.
+    """
+    if found := ask():
+        return found
     began = time.perf_counter()
-    paths = {name: above[name].shelf.path(name, artifact) for name, artifact in digests.items()}
+    paths = _paths(digests, above)
     for pause in (*_RETRY_PAUSES, None):
         try:
             staged = action.shelf.stage(action.name)
@@ -222,6 +288,23 @@ def _run(action: Action, digests: Mapping[str, str], above: Mapping[str, Action]
                 raise
             time.sleep(pause)
     raise AssertionError("unreachable")
+
+
+def _paths(digests: Mapping[str, str], above: Mapping[str, Action]) -> dict[str, Path]:
+    lost: list[str] = []
+    paths = {}
+    for name, artifact in digests.items():
+        try:
+            paths[name] = above[name].shelf.path(name, artifact)
+        except Again as again:
+            lost += again.lost
+    if lost:
+        raise Again(lost)
+    return paths
+
+
+def _nobody() -> None:
+    """Nobody is asked: the action is to run."""
 
 
 def _first_lines(error: Exception) -> str:
