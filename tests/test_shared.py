@@ -397,3 +397,51 @@ def test_patience_with_a_slow_store(monkeypatch):
     assert watch.off == "it is too slow"
     with pytest.raises(breaker.Off), watch.watch():
         pass
+
+
+# What may go
+
+
+def test_gc_keeps_what_the_configs_need(first, store, tmp_path, monkeypatch):
+    shutil.copytree(first.root / "config", first.root / "other")
+    edit(first.root / "other/training/runtime.yaml", session_filter__drop_single_like=True)
+    edit(first.runtime, feed_start=SPAN[:10], feed_end=SPAN[-10:])
+    edit(first.root / "other/training/runtime.yaml", feed_start=SPAN[:10], feed_end=SPAN[-10:])
+    first.run(SPAN, config="other")
+    edit(first.runtime, content_filter={"drop": {}})
+    first.run(SPAN)  # of which nothing is needed, once the config is as it was
+    edit(first.runtime, content_filter={"drop": {"model_type": ["SD_V1_MODEL"]}})
+    first.run(SPAN)
+    before = {found.uri for found in store.list()}
+    young = first.json("cache", "gc", "--remote")
+    assert young["removed"] == young["traces_removed"] == 0
+    plan = first.json("cache", "gc", "--remote", "--older-than", "0", "--also-config", "other", "--dry-run")
+    assert plan["removed"] > 0 and {found.uri for found in store.list()} == before
+    done = first.json("cache", "gc", "--remote", "--older-than", "0", "--also-config", "other")
+    assert {**plan, "dry_run": False} == done and done["traces_removed"] > 0
+    second = machine(first, tmp_path / "second", monkeypatch)
+    for config in ("config", "other"):
+        report = second.run(SPAN, config=config)
+        assert report.steps["computed"] == report.steps["unchanged"] == 0, config
+    alone = second.json("cache", "gc", "--remote", "--older-than", "0")
+    assert alone["removed"] > 0 and alone["traces_removed"] > 0
+    third = machine(first, tmp_path / "third", monkeypatch)
+    report = third.run(SPAN)
+    assert report.steps["computed"] == report.steps["unchanged"] == 0
+    report = third.run(SPAN, config="other")
+    assert report.steps["computed"] > 0
+
+
+def test_gc_is_refused_where_it_cannot_be(first, s3_options):
+    for options, values, said in (
+        (["--max-bytes", "1"], {}, "do not go together"),
+        ([], {"cache_remote_mode": "read"}, "only read"),
+        ([], {"cache_remote_mode": "read-write", "object_store": {**s3_options, "endpoint": "http://127.0.0.1:9"}},
+         "does not answer"),
+        ([], {"cache_remote": None}, "no shared cache"),
+    ):  # fmt: skip
+        edit(first.runtime, **values)
+        done = first.cli("cache", "gc", "--remote", *options)
+        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    done = first.cli("cache", "gc", "--also-config", "other")
+    assert done.returncode == 2 and "do not go together" in done.stderr

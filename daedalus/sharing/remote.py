@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.objects import Object, ObjectStore
-from daedalus.sharing.breaker import Breaker, Off, is_local
+from daedalus.sharing.breaker import Breaker, is_local
 from daedalus.sharing.record import Part, Signer, parse
 
 _PATIENCE = 5.0  # seconds for a look-up and its retries
@@ -38,7 +38,7 @@ def pack_key(day: str | None) -> str:
 class RemoteCache:
     """The shared cache at one URI. Safe to use from several threads.
 
-    `listed` are its artifacts with their sizes and `traces` the keys of its traces, as of `list_all`.
+    `listed` are its artifacts with their sizes and `traces` the keys of its traces, once they were listed.
     `wrong` tells of objects that were looked at what is wrong with them.
     """
 
@@ -66,11 +66,11 @@ class RemoteCache:
 
     def list_artifacts(self) -> None:
         """Fills `listed`. Raises OSError."""
-        self.listed = {_stem(found): found.size for found in self.objects("artifacts/")}
+        self.listed = {stem(found): found.size for found in self.objects("artifacts/")}
 
     def list_traces(self) -> None:
         """Fills `traces`. Raises OSError."""
-        self.traces = {_stem(found) for found in self.objects("traces/")}
+        self.traces = {stem(found) for found in self.objects("traces/")}
 
     def objects(self, prefix: str) -> list[Object]:
         """All objects below a folder. Raises OSError."""
@@ -188,8 +188,6 @@ def encode(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _stem(found: Object) -> str:
+def stem(found: Object) -> str:
+    """The digest or key that an object is named by."""
     return found.uri.rpartition("/")[2].partition(".")[0]
-
-
-__all__ = ["Off", "RemoteCache", "artifact_key", "encode", "pack_key", "trace_key"]

@@ -68,14 +68,14 @@ class QidMap:
         it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
         """
         if not self._root.is_dir() and not reconcile:
-            self.current = self._offered()
+            self.current = self.offered()
             return self.current
         with self._lock():
             self.current = self._own(reconcile)
             if self._record and reconcile:
                 self.current = self._join(self._record)
             elif self.current == _UNKNOWN and self._fresh():
-                self.current = self._offered()
+                self.current = self.offered()
         return self.current
 
     def _own(self, reconcile: bool) -> str:
@@ -109,7 +109,7 @@ class QidMap:
 
     # With other machines (see lineage.py)
 
-    def _offered(self) -> str:
+    def offered(self) -> str:
         """The lineage that a fresh output would take up."""
         try:
             return (self._record.offered() if self._record and self._record.reads else None) or _UNKNOWN
