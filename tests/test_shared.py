@@ -445,3 +445,31 @@ def test_gc_is_refused_where_it_cannot_be(first, s3_options):
         assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     done = first.cli("cache", "gc", "--also-config", "other")
     assert done.returncode == 2 and "do not go together" in done.stderr
+
+
+def test_what_is_known_of_inputs_is_carried(shared, monkeypatch):
+    from daedalus.pipelines.shared import InputNotes, offer_inputs, take_inputs
+    from daedalus.pipelines.workspace import Settings, opened
+
+    monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
+    taken: dict = {}
+    notes = InputNotes(lambda: {"s3://b/x": {"stamp": "1", "digest": "d"}}, taken.update)
+    with opened(Settings()) as workspace:
+        offer_inputs(workspace.shared, "feed", notes)
+        take_inputs(workspace.shared, "another feed", notes)
+        assert taken == {}
+        take_inputs(workspace.shared, "feed", notes)
+        assert taken == notes.export()
+    monkeypatch.setenv("DAEDA_CACHE_KEY", "quite another key")
+    taken.clear()
+    with opened(Settings()) as workspace:
+        take_inputs(workspace.shared, "feed", notes)
+    assert taken == {}
+
+
+def test_status_says_whether_the_store_answers(first, s3_options):
+    assert first.json("cache", "status")["shared"]["reachable"] is True
+    edit(first.runtime, object_store={**s3_options, "endpoint": "http://127.0.0.1:9"})
+    assert first.json("cache", "status")["shared"]["reachable"] is False
+    edit(first.runtime, cache_remote=None)
+    assert "shared" not in first.json("cache", "status")

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from daedalus import digest
 from daedalus.config import RUNTIME, Config
 from daedalus.errors import DaedalusError
 from daedalus.sharing.cache import SharedCache
@@ -25,6 +30,48 @@ def open_shared(config: Config, store: Store, traces: Traces, partitions: Partit
     signer = Signer(_key(config))
     remote = RemoteCache(uri, runtime.object_store, signer, reads="read" in mode, writes="write" in mode)
     return SharedCache(remote, store, traces, [partitions])
+
+
+@dataclass(frozen=True)
+class InputNotes:
+    """What is known of inputs that are costly to read, such as objects: {address: {stamp, digest, …}}.
+
+    `export()` gives all that is known here; `take(notes)` adds what others know, as hints like one's own.
+    """
+
+    export: Callable[[], Mapping[str, Any]]
+    take: Callable[[Mapping[str, Any]], None]
+
+
+def take_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
+    """Before inputs are looked at: what others know of them, as far as it is believed."""
+    remote, key = shared.remote, _inputs_key(feed)
+    with suppress(OSError):
+        found = remote.get(key) if remote.reads else None
+        if found and remote.believed(key, found[0]) and isinstance(found[0].get("inputs"), dict):
+            notes.take(found[0]["inputs"])
+
+
+def offer_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
+    """After a run: what is known here. The last writer wins; it is only a hint that spares reading."""
+    remote = shared.remote
+    if remote.writes:
+        value = remote.signer.sign({"kind": "inputs", "inputs": dict(notes.export())})
+        with suppress(OSError):
+            remote.put(_inputs_key(feed), value)
+
+
+def _inputs_key(feed: str) -> str:
+    return f"inputs/{digest.of_text(feed)}.json"
+
+
+def reachable(shared: SharedCache) -> bool:
+    """Whether the store answers, with one request."""
+    try:
+        shared.remote.get("none")
+    except OSError:
+        return False
+    return True
 
 
 def _key(config: Config) -> bytes | None:

@@ -105,12 +105,20 @@ class _Run:
         from daedalus.pipelines.diff import ChangeNotes
         from daedalus.pipelines.notes import run_notes, shared_notes
 
+        if workspace.shared and workspace.input_notes:
+            from daedalus.pipelines.shared import take_inputs
+
+            take_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
         self._begin(run, span, force, trusted)
         outcomes = self._walk(run, graph, force)
         if workspace.shared:
             workspace.shared.finish(outcomes, self._progress.say)
+        if workspace.shared and workspace.input_notes:
+            from daedalus.pipelines.shared import offer_inputs
+
+            offer_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
         for gone in graph.empty:
             workspace.partitions.remove(str(gone))
         workspace.qids.settle()

@@ -17,6 +17,7 @@ from daedalus import digest
 from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
+from daedalus.objects import is_uri
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
 from daedalus.skeleton.publish import Partitions
@@ -30,6 +31,7 @@ from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
 if TYPE_CHECKING:
+    from daedalus.pipelines.shared import InputNotes
     from daedalus.sharing.cache import SharedCache
     from daedalus.stagecache.fingerprint import Fingerprint
 
@@ -97,8 +99,10 @@ class Workspace:
         self._scratches.append(staging)
         self.partitions = Partitions(self.output_root, staging, self.digests)
         self.shared: SharedCache | None = self._open_shared() if config.runtime.cache_remote else None
+        self.input_notes: InputNotes | None = None  # for inputs that are costly to read
         self.shelf: Shelf = self.shared.shelf if self.shared else self.store
-        record = self.shared.qid_map(str(self.output_root), config.catalog.feed.path) if self.shared else None
+        local = self.shared and not is_uri(config.runtime.output_root)  # else the map is shared as it is
+        record = self.shared.qid_map(str(self.output_root), config.catalog.feed.path) if self.shared and local else None
         self.qids = QidMap(self.output_root, staging, self.digests, self.traces, self.ducks, record)
 
     def _open_shared(self) -> SharedCache:

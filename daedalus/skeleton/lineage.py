@@ -17,82 +17,155 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable
+import uuid
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.ports import Scratch, SharedMap
+from daedalus.stagecache.action import Again, CannotUse
 
 _PIECES = 32  # that a record has at most when a run ends
 
 
-class SharedLineage:
-    """The record of one output during one run. `append(file, rows to leave out)` puts rows below the map here."""
+class Numbered(Protocol):
+    """A map on this machine, as `QidMap` is one. All but `exclusive` are called while it is held."""
 
-    def __init__(self, record: SharedMap, scratch: Scratch, append: Callable[[Path, int], None]) -> None:
-        self.reads, self.writes = record.reads, record.writes
-        self._record, self._scratch, self._append = record, scratch, append
-        self._state: Any = None  # the newest that is known, if the map here is at it
+    current: str  # its lineage
+
+    @property
+    def path(self) -> Path: ...
+
+    def exclusive(self) -> AbstractContextManager[None]: ...
+
+    def is_current(self) -> bool: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def remember(self, lineage: str, content: str, next_content: str = "", shared: bool | None = None) -> str: ...
+
+    def content(self) -> str: ...
+
+    def rows(self) -> int: ...
+
+    def fresh(self) -> bool: ...
+
+    def put_below(self, added: Any) -> None: ...
+
+    def commit(self, grown: Path) -> None: ...
+
+
+class SharedNumbers:
+    """The part that a map takes in the history that `record` holds, during one run."""
+
+    def __init__(self, record: SharedMap, scratch: Scratch, here: Numbered) -> None:
+        self._record, self._scratch, self._map = record, scratch, here
+        self._newest: Any = None  # the record's state, if the map here is at it
 
     def offered(self) -> str | None:
-        """The record's lineage, or None if there is none. Raises OSError when that cannot be known."""
-        state = self._record.read()
+        """The lineage that a fresh output would take up."""
+        try:
+            state = self._record.read() if self._record.reads else None
+        except OSError:
+            return None
         return state.lineage if state else None
 
-    def begin(self, lineage: str, rows: int, whole: Path | None) -> bool | None:
-        """Begins the record with the map here; None when it is not known whether that was done."""
+    def join(self) -> None:
+        """Takes up the lineage of the record, or offers the one of the map here."""
+        here = self._map
         try:
-            self._state = self._record.create(lineage, whole, rows)
-        except FileExistsError:  # somebody was first, or it was this process, and the answer was lost
-            return self.catch_up(lineage, rows)
-        except PermissionError:
-            return False
-        except OSError as error:
-            if _disk_is_full(error):
-                raise
-            return None
-        return True
+            state = self._record.read()
+        except OSError:
+            return
+        if state is None:
+            if self._record.writes:
+                self._begin()
+        elif state.lineage == here.current or (self._record.reads and here.fresh()):
+            here.current = here.remember(state.lineage, here.content(), shared=True)
+            self._catch_up()
 
-    def catch_up(self, lineage: str, rows: int) -> bool:
-        """Brings a map of `rows` rows up to the record; whether it now is the record's state, and newer than known."""
-        known, self._state = self._state, None
+    def _begin(self) -> None:
+        """Makes a record of the map here; under another name if one vanished, which may have gone further than this."""
+        here = self._map
+        lineage = uuid.uuid4().hex if here.state()["shared"] else here.current
+        here.current = here.remember(lineage, here.content(), shared=True)
+        try:
+            self._newest = self._record.create(lineage, here.path if here.path.exists() else None, here.rows())
+        except FileExistsError:  # somebody was first, or it was this process, and the answer was lost
+            if not self._catch_up() and self.offered() not in (None, lineage):
+                here.remember(lineage, here.content(), shared=False)
+        except PermissionError:
+            here.remember(lineage, here.content(), shared=False)
+        except OSError as error:  # nobody knows whether it was done
+            _raise_if_full(error)
+
+    def receive(self, counts: Mapping[str, int]) -> None:
+        """Makes sure that the map has what another machine numbered a day with. Raises CannotUse."""
+        needed, here = counts.get("map_rows"), self._map
+        with here.exclusive():
+            if needed is None or not here.is_current():
+                raise CannotUse
+            if needed > here.rows():
+                self._catch_up()
+            if needed > here.rows():
+                raise CannotUse
+
+    def claim(self, added: Any) -> None:
+        """Gets new rows into the record. Raises Again where it cannot: the numbers are to be made anew."""
+        here, piece = self._map, self._scratch.path(".parquet")
+        write_parquet(piece, added.schema, [added])
+        if self._newest is not None:
+            try:
+                self._newest = self._record.add(self._newest, piece, added.num_rows)
+                return
+            except OSError as error:
+                _raise_if_full(error)
+        if not self._catch_up():
+            here.current = here.remember(uuid.uuid4().hex, here.content(), shared=False)
+        raise Again
+
+    def settle(self) -> None:
+        """Puts many pieces into one."""
+        here = self._map
+        with here.exclusive():
+            newest = self._newest
+            if newest is not None and newest.rows == here.rows() and len(newest.pieces) > _PIECES:
+                try:
+                    self._newest = self._record.replace(newest, here.path, newest.rows)
+                except OSError:
+                    self._newest = None
+
+    def _catch_up(self) -> bool:
+        """Brings the map up to the record; whether it is there now, and the record is newer than was known."""
+        here, known, self._newest = self._map, self._newest, None
         folder = self._scratch.path()
         try:
             state = self._record.read()
-            if state is None or state.lineage != lineage or state.rows < rows:
+            if state is None or state.lineage != here.current or state.rows < here.rows():
                 return False
             folder.mkdir()
-            for path, skip in self._record.fetch(state, rows, folder):
-                self._append(path, skip)
+            for piece, skipped in self._record.fetch(state, here.rows(), folder):
+                self._append(piece, skipped)
         except (OSError, ValueError) as error:
-            if _disk_is_full(error):
-                raise
+            _raise_if_full(error)
             return False
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        self._state = state
+        self._newest = state
         return known is None or state.rows > known.rows
 
-    def claim(self, piece: Path, rows: int) -> bool:
-        """Gets new rows into the record; whether they may be used."""
-        if self._state is None:
-            return False
-        try:
-            self._state = self._record.add(self._state, piece, rows)
-        except OSError as error:
-            if _disk_is_full(error):
-                raise
-            return False
-        return True
+    def _append(self, piece: Path, skipped: int) -> None:
+        import pyarrow.parquet as pq
 
-    def settle(self, whole: Path, rows: int) -> None:
-        """Puts many pieces into one."""
-        if self._state is not None and self._state.rows == rows and len(self._state.pieces) > _PIECES:
-            try:
-                self._state = self._record.replace(self._state, whole, rows)
-            except OSError:
-                self._state = None
+        if skipped or self._map.path.exists():
+            self._map.put_below(pq.read_table(piece).slice(skipped))
+        else:
+            self._map.commit(piece)
 
 
-def _disk_is_full(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+def _raise_if_full(error: Exception) -> None:
+    """A full disk here is no fault of the store's."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise error

@@ -188,7 +188,8 @@ class Pipeline(Tiles):
         run = partial(_run_qids, self._qids, content, spine)
         after = (self._qids_before,) if self._qids_before else ()
         name = self._add(Place("qids", day=day), run, ingredients, [content, spine], after=after)
-        self.actions[name] = replace(self.actions[name], moving=self._qid_map, receive=self._qids.receive)
+        receive = self._qids.shared.receive if self._qids.shared else None
+        self.actions[name] = replace(self.actions[name], moving=self._qid_map, receive=receive)
         self._qids_before = name
         return name
 

@@ -18,12 +18,12 @@ from daedalus import digest
 from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
-from daedalus.skeleton.lineage import SharedLineage
+from daedalus.skeleton.lineage import SharedNumbers
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.ports import Digests, Facts, Scratch, SharedMap
 from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
-from daedalus.stagecache.action import Again, CannotUse
+from daedalus.stagecache.action import Again
 
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
@@ -58,7 +58,7 @@ class QidMap:
         self.path, self._root = root / "qid_map.parquet", root
         self._scratch, self._digests, self._facts, self._ducks = scratch, digests, facts, ducks
         self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
-        self._record = SharedLineage(record, scratch, self._append) if record else None
+        self.shared = SharedNumbers(record, scratch, self) if record else None
         self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
 
     def lineage(self, *, reconcile: bool) -> str:
@@ -70,17 +70,17 @@ class QidMap:
         if not self._root.is_dir() and not reconcile:
             self.current = self.offered()
             return self.current
-        with self._lock():
+        with self.exclusive():
             self.current = self._own(reconcile)
-            if self._record and reconcile:
-                self.current = self._join(self._record)
-            elif self.current == _UNKNOWN and self._fresh():
+            if self.shared and reconcile:
+                self.shared.join()
+            elif self.current == _UNKNOWN and self.fresh():
                 self.current = self.offered()
         return self.current
 
     def _own(self, reconcile: bool) -> str:
-        state = self._facts.fact(self._state_key) or {"lineage": "", "digest": None, "next": None, "partitions": ""}
-        content = self._content()
+        state = self.state()
+        content = self.content()
         ours = content in (state["digest"], state["next"])
         if ours and (not reconcile or state["partitions"] == self._stamp()):
             return state["lineage"]
@@ -89,94 +89,43 @@ class QidMap:
         if self.path.exists() or self._partitions():
             with self._ducks.lease() as duck:
                 self._reconcile(duck)
-        after = self._content()
-        return self._remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
-
-    def _content(self) -> str:
-        return self._digests.of(self.path)[0] if self.path.exists() else ""
-
-    def _fresh(self) -> bool:
-        return not self.path.exists() and not self._partitions()
+        after = self.content()
+        return self.remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
 
     def settle(self) -> None:
         """Remembers what the partitions are like now, so that the next run need not look into them."""
         state = self._facts.fact(self._state_key)
         if state:
             self._facts.remember_fact(self._state_key, {**state, "partitions": self._stamp()})
-            if self._record and state.get("shared"):
-                with self._lock():
-                    self._record.settle(self.path, self._rows())
-
-    # With other machines (see lineage.py)
+            if self.shared:
+                self.shared.settle()
 
     def offered(self) -> str:
         """The lineage that a fresh output would take up."""
-        try:
-            return (self._record.offered() if self._record and self._record.reads else None) or _UNKNOWN
-        except OSError:
-            return _UNKNOWN
+        return (self.shared.offered() if self.shared else None) or _UNKNOWN
 
-    def _join(self, record: SharedLineage) -> str:
-        """Takes up the lineage of the record, or offers the one of the map here; the lineage from now on."""
-        lineage, shared = self.current, self._facts.fact(self._state_key).get("shared", False)
-        try:
-            offered = record.offered()
-        except OSError:
-            return lineage
-        if offered is None:
-            if record.writes:
-                lineage = self._remember(uuid.uuid4().hex if shared else lineage, self._content(), shared=True)
-                if record.begin(lineage, self._rows(), self.path if self.path.exists() else None) is False:
-                    self._remember(lineage, self._content(), shared=False)
-            return lineage
-        if offered != lineage and not (record.reads and self._fresh()):
-            return lineage
-        self._remember(offered, self._content(), shared=True)
-        self.current = offered
-        record.catch_up(offered, self._rows())
-        return offered
-
-    def receive(self, counts: Mapping[str, int]) -> None:
-        """Makes sure that the map has what another machine numbered a day with. Raises CannotUse."""
-        needed = counts.get("map_rows")
-        with self._lock():
-            if needed is None or self._record is None or not self._is_current():
-                raise CannotUse
-            if needed > self._rows():
-                self._record.catch_up(self.current, self._rows())
-            if needed > self._rows():
-                raise CannotUse
-
-    def _is_current(self) -> bool:
+    def is_current(self) -> bool:
         """Whether no other process took another lineage meanwhile; if one did, it is this one's from now on."""
-        before, self.current = self.current, self._facts.fact(self._state_key)["lineage"]
+        before, self.current = self.current, self.state()["lineage"]
         return before == self.current
 
-    def _claim(self, record: SharedLineage, added: Any) -> None:
-        """Gets new rows into the shared history. Raises Again where it cannot: the numbers are to be made anew."""
-        piece = self._scratch.path(".parquet")
-        write_parquet(piece, added.schema, [added])
-        if record.claim(piece, added.num_rows):
-            return
-        if not record.catch_up(self.current, self._rows()):
-            self.current = self._remember(uuid.uuid4().hex, self._content())
-        raise Again
+    def state(self) -> dict[str, Any]:
+        """What was remembered of the map when it was last written here."""
+        nothing = {"lineage": "", "digest": None, "next": None, "partitions": "", "shared": False}
+        return {**nothing, **(self._facts.fact(self._state_key) or {})}
 
-    def _append(self, piece: Path, skipped: int) -> None:
-        """Puts rows of the shared history below those of the map."""
-        import pyarrow.parquet as pq
+    def content(self) -> str:
+        """The digest of the map's file; "" without one."""
+        return self._digests.of(self.path)[0] if self.path.exists() else ""
 
-        if self.path.exists() or skipped:
-            self._put_below(pq.read_table(piece).slice(skipped))
-        else:
-            self._commit(piece)
-
-    def _rows(self) -> int:
+    def rows(self) -> int:
         import pyarrow.parquet as pq
 
         return pq.read_metadata(self.path).num_rows if self.path.exists() else 0
 
-    # Numbering
+    def fresh(self) -> bool:
+        """Whether nothing was numbered here yet."""
+        return not self.path.exists() and not self._partitions()
 
     def _stamp(self) -> str:
         """Changes when any partition does, as far as `stat` tells."""
@@ -191,19 +140,19 @@ class QidMap:
         `current` is another lineage than before, or the map has other rows.
         """
         files = {name: [path] for name, path in artifacts.items()}
-        with self._lock(), self._ducks.lease() as duck:
-            if not self._is_current():
+        with self.exclusive(), self._ducks.lease() as duck:
+            if not self.is_current():
                 raise Again
             numbered = duck.table(DAY_SESSIONS, self._with_map(files))
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
             if added.num_rows:
-                if self._record and self._facts.fact(self._state_key).get("shared"):
-                    self._claim(self._record, added)
-                self._put_below(added)
+                if self.shared and self.state()["shared"]:
+                    self.shared.claim(added)
+                self.put_below(added)
             counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
-            return {**counts, "new_sessions": added.num_rows, "map_rows": self._rows()}
+            return {**counts, "new_sessions": added.num_rows, "map_rows": self.rows()}
 
-    def _put_below(self, added: Any) -> None:
+    def put_below(self, added: Any) -> None:
         """Puts rows below those of the map, whose full row groups are copied as they lie."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -223,20 +172,21 @@ class QidMap:
             except ValueError:  # a map that another tool wrote
                 rest = pq.read_table(self.path).select(added.column_names).cast(added.schema)
                 write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
-        self._commit(grown)
+        self.commit(grown)
 
-    def _commit(self, grown: Path) -> None:
+    def commit(self, grown: Path) -> None:
+        """Puts a finished file into the map's place."""
         content = digest.of_file(grown)
-        self._remember(self.current, self._content(), content)  # first: a crash leaves one of the two
+        self.remember(self.current, self.content(), content)  # first: a crash leaves one of the two
         move_file(grown, self.path)
         self._digests.note(self.path, content)
-        self._remember(self.current, content)
+        self.remember(self.current, content)
 
-    def _remember(self, lineage: str, content: str, next_content: str = "", shared: bool | None = None) -> str:
+    def remember(self, lineage: str, content: str, next_content: str = "", shared: bool | None = None) -> str:
         """Takes down what the map is; whether its lineage is `shared` stays as it was if that is not said."""
         if shared is None:
-            before = self._facts.fact(self._state_key) or {}
-            shared = before.get("lineage") == lineage and before.get("shared", False)
+            before = self.state()
+            shared = before["lineage"] == lineage and before["shared"]
         state = {"lineage": lineage, "digest": content, "next": next_content or content, "partitions": ""}
         self._facts.remember_fact(self._state_key, {**state, "shared": shared})
         return lineage
@@ -253,7 +203,7 @@ class QidMap:
         return path
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """One process at a time; the lock goes with its process."""
         handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
         try:

@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Protocol
 
 from daedalus import digest
+from daedalus.errors import DaedalusError
 
 Manifest = dict[str, str]  # label, such as "config:spine.deduplicate" or "upstream:spine@2026-05-12" -> value
 Counts = dict[str, int]
 
 
-class Again(Exception):
-    """What an action stood on is gone: it must be looked up again, after the actions named `lost`."""
+class Again(DaedalusError):
+    """What an action stood on is gone: a walk looks it up again, after the actions named `lost`."""
 
     def __init__(self, lost: Sequence[str] = ()) -> None:
-        super().__init__(*lost)
+        super().__init__(
+            "an artifact of the shared cache cannot be had any more", found=", ".join(lost), hint="daeda skeleton"
+        )
         self.lost = tuple(lost)
 
 
