@@ -39,6 +39,7 @@ class Object:
     size: int
     stamp: str
     modified: float  # seconds since the epoch
+    etag: str = ""
 
 
 @dataclass
@@ -168,7 +169,9 @@ class ObjectStore:
 
     def _object(self, meta: Mapping[str, Any]) -> Object:
         stamp = f"{meta.get('version') or ''} {meta.get('e_tag') or ''} {meta['size']} {meta['last_modified']}"
-        return Object(self.of(meta["path"]), meta["size"], stamp, meta["last_modified"].timestamp())
+        return Object(
+            self.of(meta["path"]), meta["size"], stamp, meta["last_modified"].timestamp(), str(meta.get("e_tag") or "")
+        )
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:

@@ -27,14 +27,19 @@ def s3_options(s3_endpoint: str) -> dict[str, str]:
     return {"endpoint": s3_endpoint, "region": "us-east-1", "access_key_id": "test", "secret_access_key": "test"}
 
 
-@pytest.fixture
-def bucket(s3_endpoint: str, s3_options: dict[str, str]) -> str:
+def new_bucket(endpoint: str) -> str:
     """The URI of a new bucket."""
     import urllib.request
 
     name = f"b{uuid.uuid4().hex[:12]}"
-    urllib.request.urlopen(urllib.request.Request(f"{s3_endpoint}/{name}", method="PUT")).close()
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{name}", method="PUT")).close()
     return f"s3://{name}"
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> str:
+    """The URI of a new bucket."""
+    return new_bucket(s3_endpoint)
 
 
 @pytest.fixture

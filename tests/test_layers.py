@@ -15,6 +15,7 @@ LAYERS = [
     "reading",
     "config",
     "stagecache",
+    "sharing",
     "skeleton",
     "cluster",
     "tui",

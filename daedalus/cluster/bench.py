@@ -32,7 +32,13 @@ from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
-_NO_QIDS = cast(QidMap, None)  # the coordinator alone hands out numbers
+
+class _NoQids:
+    """The coordinator alone hands out numbers."""
+
+    shared, current = None, ""
+
+
 _IN_MEMORY = Path(":memory:")  # SQLite's name for no file
 _SEEN_SECONDS = 5.0  # in which a shared folder shows everyone what someone renamed there
 
@@ -110,8 +116,8 @@ class Bench(WorkerPlugin):
         self._closing = [ducks.interrupt, spilling.close]
         store = self._store()
         unasked = Untouched(ducks, lambda action: None, lambda artifact: None)
-        pipeline = Pipeline(job.config, job.sources, store, ducks, partitions=store, qids=_NO_QIDS,
-                            lineage=job.lineage, untouched=unasked)  # fmt: skip
+        pipeline = Pipeline(job.config, job.sources, store, ducks, partitions=store, qids=cast(QidMap, _NoQids()),
+                            numbered=job.numbered, untouched=unasked)  # fmt: skip
         return {action.name: action for action in pipeline.build(job.days)}, store
 
     def _store(self) -> Store:

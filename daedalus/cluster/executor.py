@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,16 @@ from daedalus.cluster import connect
 from daedalus.cluster.carry import CarriedStore
 from daedalus.cluster.job import Job, Refusal
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
-from daedalus.stagecache.executor import Executor, Made, RunStopped, Task
+from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, nobody
+from daedalus.stagecache.trace import Trace
 
 if TYPE_CHECKING:
     from distributed import Client
 
 HERE = ("qids", "chunk")  # steps that only the coordinator runs
 _DEPTH = 2  # tasks sent for each that a worker can run, so that none waits for the next
-_BACKLOG = 64  # tasks of the coordinator's own that may wait
+_BACKLOG = 64  # tasks of the coordinator's own that may wait, and questions to the shared cache
+_ASKING = 16  # threads that ask
 _LOOK_SECONDS = 1.0  # between looks at what workers there are
 WAIT_SECONDS = 60.0  # for a first worker, and for another when none is left
 
@@ -36,7 +38,7 @@ class Sent:
     """A task on its way, and the future that the walk waits for."""
 
     task: Task
-    future: Future[Made]
+    future: Future[Made | Trace]
     alone: bool = False
     attempt: int = 0
 
@@ -68,6 +70,8 @@ class DaskExecutor:
         self._client: Client | None = None
         self._stack = ExitStack()
         self._waiting_here: set[Future] = set()
+        self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="daeda-ask")
+        self._asked: list[tuple[Sent, Future[Trace | None]]] = []
         self._out: dict[Future, Sent] = {}  # on their way, by Dask's future
         self._again: deque[tuple[Sent, Any]] = deque()  # came back, with a refusal or a death
         self._suspects: deque[Sent] = deque()
@@ -79,26 +83,28 @@ class DaskExecutor:
     @property
     def free(self) -> bool:
         if (
-            len(self._waiting_here) >= _BACKLOG
+            len(self._waiting_here) + len(self._asked) >= _BACKLOG
             or self._suspects
             or any(sent.alone for sent in list(self._out.values()))
         ):
             return False
         return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
 
-    def submit(self, task: Task) -> Future[Made]:
+    def submit(self, task: Task) -> Future[Made | Trace]:
         if task.action.step in HERE:
             future = self._here.submit(self._fetching(task))
             self._waiting_here.add(future)
             future.add_done_callback(self._waiting_here.discard)
             return future
-        if self._client is None:
-            self._open()
         sent = Sent(task, Future())
-        self._send(sent)
+        if task.ask is nobody:
+            self._send(sent)
+        else:
+            self._asked.append((sent, self._asking.submit(task.ask)))
         return sent.future
 
     def tend(self) -> None:
+        self._heed_answers()
         if self._client is None:
             return
         if self._lost:
@@ -116,7 +122,21 @@ class DaskExecutor:
         if self._suspects and not self._out:
             self._send(replace(self._suspects.popleft(), alone=True))
 
+    def _heed_answers(self) -> None:
+        """Sends the tasks whose answers nobody knows."""
+        asked, self._asked = self._asked, []
+        for sent, answer in asked:
+            if not answer.done():
+                self._asked.append((sent, answer))
+            elif error := answer.exception():
+                sent.future.set_exception(error)
+            elif found := answer.result():
+                sent.future.set_result(found)
+            else:
+                self._send(sent)
+
     def shutdown(self) -> None:
+        self._asking.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             reachable = not self._lost
             for future in list(self._out):
@@ -155,6 +175,8 @@ class DaskExecutor:
     def _send(self, sent: Sent) -> None:
         from daedalus.cluster.bench import run_action
 
+        if self._client is None:
+            self._open()
         name, _, at = sent.task.action.name.partition("@")
         options: dict[str, Any] = {"key": (name, at, self._run, sent.attempt)}
         if self._unfit:

@@ -38,7 +38,7 @@ class Job:
     run: str
     config: Config
     sources: Sources
-    lineage: str | None
+    numbered: bool
     days: Sequence[Day]
     cache_root: Path
     staging: Path

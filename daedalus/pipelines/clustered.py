@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from daedalus.cluster.connect import OVERHEAD, connected
 from daedalus.cluster.executor import DaskExecutor
 from daedalus.cluster.job import Job, absolute, settled_config, settled_sources
 from daedalus.pipelines.workspace import Graph, Workspace
+from daedalus.sharing.record import Part, Signer
+from daedalus.sharing.remote import RemoteCache
 from daedalus.stagecache.executor import Threads
 
 
@@ -26,7 +30,7 @@ def dask_executor(
         where=f"--scheduler {scheduler}" if scheduler else "--executor dask",
         local=scheduler is None,
         here=Threads(workspace.workers),
-        adopt=lambda artifact, ticket: workspace.store.adopt(artifact),
+        adopt=partial(_adopt, workspace),
         say=say,
         carried=CarriedStore(workspace.cache_root, workspace.scratch, workspace.digests, carrier) if carrier else None,
     )
@@ -34,7 +38,48 @@ def dask_executor(
 
 def carrier_of(workspace: Workspace) -> Carrier | None:
     """What brings artifacts to workers that do not share the cache's folder; None: they all do."""
-    return None
+    shared = workspace.shared
+    if shared is None or not (shared.remote.reads and shared.remote.writes):
+        return None
+    return SharedCarrier(shared.remote.uri, workspace.config.runtime.object_store)
+
+
+class SharedCarrier:
+    """Artifacts through the shared cache; a ticket is the `Part` that their bytes are held to. A `Carrier`."""
+
+    def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
+        self._uri, self._options = uri, options
+        self._opening = threading.Lock()
+        self._opened: RemoteCache | None = None
+
+    def __getstate__(self) -> tuple[str, Mapping[str, Any]]:
+        return self._uri, self._options
+
+    def __setstate__(self, state: tuple[str, Mapping[str, Any]]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    @property
+    def _remote(self) -> RemoteCache:
+        with self._opening:
+            if self._opened is None:
+                self._opened = RemoteCache(self._uri, self._options, Signer(None))
+            return self._opened
+
+    def send(self, artifact: str, path: Path) -> Part:
+        part = Part.of(path)
+        self._remote.put_part(part, path)
+        return part
+
+    def fetch(self, artifact: str, ticket: Part, path: Path) -> bool:
+        return self._remote.fetch(ticket, path)
+
+
+def _adopt(workspace: Workspace, artifact: str, ticket: Part | None) -> None:
+    """Takes up what a worker made: in the cache's folder, or in the shared cache, from where it is fetched if needed."""
+    if ticket is None or workspace.shared is None:
+        workspace.store.adopt(artifact)
+    else:
+        workspace.shared.learned(ticket)
 
 
 class _Share:
@@ -59,7 +104,7 @@ def _job(workspace: Workspace, graph: Graph, run: str, duckdb: Mapping[str, Any]
     staging = workspace.scratch.path()
     staging.mkdir()
     return Job(
-        run, settled_config(workspace.config), settled_sources(graph.sources), graph.lineage, graph.days,
+        run, settled_config(workspace.config), settled_sources(graph.sources), graph.sessions, graph.days,
         cache_root=Path(absolute(str(workspace.cache_root))), staging=Path(absolute(str(staging))), duckdb=duckdb,
         carrier=carrier,
     )  # fmt: skip

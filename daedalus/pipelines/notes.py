@@ -74,3 +74,21 @@ def prediction_note(outcomes: Mapping[str, Outcome]) -> list[str]:
     expected = sum(outcome.expected or 0 for outcome in known)
     took = sum(outcome.seconds for outcome in known)
     return [f"predicted   {expected:.1f} s for {len(known):,} of the steps that ran, took {took:.1f} s"]
+
+
+def shared_notes(found: Mapping | None) -> list[str]:
+    """What the shared cache gave and took, and what of it was not used."""
+    if found is None:
+        return []
+    lines = [
+        f"shared      {found['hits']:,} steps taken, {found['fetched_bytes'] / 1e6:,.1f} MB fetched; "
+        f"{found['shared']:,} steps added",
+        f"            {found['requests']:,} requests, {found['received'] / 1e6:,.1f} MB received, "
+        f"{found['sent'] / 1e6:,.1f} MB sent",
+    ]
+    if found["not_shared"]:
+        lines.append(f"            {found['not_shared']:,} steps not shared yet: a later run does it")
+    if found["not_used"]:
+        what = ", ".join(f"{count:,} {why}" for why, count in sorted(found["not_used"].items()))
+        lines += wrap(f"not used: {what}", 80, initial_indent=" " * 12, subsequent_indent=" " * 12)
+    return lines

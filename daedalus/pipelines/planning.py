@@ -9,14 +9,17 @@ from daedalus.pipelines.explain import Causes, cause_lines
 from daedalus.pipelines.report import RunReport, spared_steps
 from daedalus.pipelines.unchanged import Stands
 from daedalus.pipelines.workspace import Graph
+from daedalus.stagecache.level import Level
 from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces
 
 
-def plan_report(report: RunReport, graph: Graph, traces: Traces, stands: Stands, force: bool) -> RunReport:
+def plan_report(
+    report: RunReport, graph: Graph, traces: Traces, stands: Stands, force: bool, level: Level | None = None
+) -> RunReport:
     """Fills a report with the plan of a graph; nothing runs. `stands` are days that are not in it."""
-    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force)}
+    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force, level)}
     causes, costs = Causes(verdicts, traces, graph), traces.costs()
     report.plan = [
         {

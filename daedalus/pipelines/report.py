@@ -36,6 +36,7 @@ class RunReport:
     causes: list[dict] = field(default_factory=list)
     empty_days: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    shared: dict | None = None  # what the shared cache gave and took
 
     @property
     def exit_code(self) -> int:
@@ -62,6 +63,8 @@ class RunReport:
             "rows": self.rows,
             "failures": [vars(failure) for failure in self.failures],
         }
+        if self.shared is not None:
+            found["shared"] = self.shared
         return found if self.plan is None else {**found, "plan": self.plan}
 
     def lines(self) -> list[str]:

@@ -109,7 +109,9 @@ class _Run:
         if self._nothing_to_do(listing, span, stands):
             return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
         graph = workspace.graph(list(span), reconcile=False, skip=_days(stands.days), listing=listing)
-        return plan_report(RunReport(span), graph, workspace.traces, stands, force)
+        if workspace.shared:
+            workspace.shared.prepare(action.day for action in graph.actions)
+        return plan_report(RunReport(span), graph, workspace.traces, stands, force, workspace.shared)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace = self._workspace
@@ -124,12 +126,22 @@ class _Run:
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
         from daedalus.pipelines.diff import ChangeNotes
-        from daedalus.pipelines.notes import run_notes
+        from daedalus.pipelines.notes import run_notes, shared_notes
 
+        if workspace.shared and workspace.input_notes:
+            from daedalus.pipelines.shared import take_inputs
+
+            take_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
         self._begin(run, span, force, trusted)
         outcomes = self._walk(run, graph, force)
+        if workspace.shared:
+            workspace.shared.finish(outcomes, self._progress.say)
+        if workspace.shared and workspace.input_notes:
+            from daedalus.pipelines.shared import offer_inputs
+
+            offer_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
         for gone in graph.empty:
             workspace.partitions.remove(str(gone))
         workspace.qids.settle()
@@ -138,7 +150,9 @@ class _Run:
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
         )  # fmt: skip
         stood = spared_steps(trusted, stands.read, outcomes)[1]
-        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood), *changes.summary()]
+        report.shared = workspace.shared.summary() if workspace.shared else None
+        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood), *changes.summary(),
+                        *shared_notes(report.shared)]  # fmt: skip
         remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:
@@ -147,6 +161,7 @@ class _Run:
 
     def _standing(self, listing: Listing, span: DayRange, force: bool) -> Stands:
         present = self._workspace.with_rows(listing, span)
+        force = force or bool(self._workspace.shared and self._workspace.shared.owes())
         return NOTHING if force else days_that_stand(self._workspace, listing, present)
 
     def _nothing_to_do(self, listing: Listing, span: DayRange, stands: Stands) -> bool:
@@ -188,10 +203,14 @@ class _Run:
         if graph.feed.ignored:
             self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")
         self._progress.spilled = self._workspace.ducks.spilled
+        shared = self._workspace.shared
+        if shared:
+            shared.prepare(action.day for action in graph.actions)
         walk = Walk(
             graph.actions,
             traces,
             locks=self._workspace.locks,
+            level=shared,
             code=code,
             workers=self._workspace.workers,
             executor=self._executor(run, graph),

@@ -17,11 +17,12 @@ from daedalus import digest
 from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
+from daedalus.objects import is_uri
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
-from daedalus.stagecache.action import Action
+from daedalus.stagecache.action import Action, Shelf
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.outcome import Outcome
@@ -30,6 +31,8 @@ from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
 if TYPE_CHECKING:
+    from daedalus.pipelines.shared import InputNotes
+    from daedalus.sharing.cache import SharedCache
     from daedalus.skeleton.graph import Sources
     from daedalus.stagecache.fingerprint import Fingerprint
 
@@ -70,7 +73,6 @@ class Graph:
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
     sources: Sources
-    lineage: str | None  # of the qid map; None without qids
 
     @property
     def sessions(self) -> bool:
@@ -98,7 +100,17 @@ class Workspace:
         staging = Scratch(self.output_root, ".daeda-")
         self._scratches.append(staging)
         self.partitions = Partitions(self.output_root, staging, self.digests)
-        self.qids = QidMap(self.output_root, staging, self.digests, self.traces, self.ducks)
+        self.shared: SharedCache | None = self._open_shared() if config.runtime.cache_remote else None
+        self.input_notes: InputNotes | None = None  # for inputs that are costly to read
+        self.shelf: Shelf = self.shared.shelf if self.shared else self.store
+        local = self.shared and not is_uri(config.runtime.output_root)  # else the map is shared as it is
+        record = self.shared.qid_map(str(self.output_root), config.catalog.feed.path) if self.shared and local else None
+        self.qids = QidMap(self.output_root, staging, self.digests, self.traces, self.ducks, record)
+
+    def _open_shared(self) -> SharedCache:
+        from daedalus.pipelines.shared import open_shared
+
+        return open_shared(self.config, self.store, self.traces, self.partitions)
 
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
@@ -163,20 +175,19 @@ class Workspace:
         present = self.with_rows(listing, wanted)
         if reconcile:
             self.prepare()
-        lineage = None
         witness = self._with_sessions(folder, feed, inputs, days)
         if witness:
-            lineage = self.qids.lineage(reconcile=reconcile)
+            self.qids.lineage(reconcile=reconcile)
         pipeline = Pipeline(
-            self.config, sources, self.store, self.ducks,
-            partitions=self.partitions, qids=self.qids, lineage=lineage,
+            self.config, sources, self.shelf, self.ducks,
+            partitions=self.partitions, qids=self.qids, numbered=witness is not None,
             untouched=Untouched(self.ducks, self._last_artifact, self._whole),
             fingerprint=partial(remembered_fingerprint, self.traces),
         )  # fmt: skip
         actions = pipeline.build(present)
         empty = [day for day in wanted if day not in set(present)]
         return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness,
-                     sources, lineage)  # fmt: skip
+                     sources)  # fmt: skip
 
     def _last_artifact(self, action: str) -> str | None:
         trace = self.traces.latest(action)
@@ -212,6 +223,8 @@ class Workspace:
         day = outcome.day or ""
         if outcome.step != "chunk":
             paths = [str(self.store.path(outcome.name, outcome.artifact))]
+            if self.shared and not os.path.exists(paths[0]):  # it is in the shared cache, and nobody needed it here
+                return [KeptFile(outcome.name, day, paths[0], *GONE)]
         else:
             folder = str(self.partitions.path(outcome.name))
             if not os.path.isdir(folder):
@@ -243,6 +256,8 @@ class Workspace:
         return found
 
     def close(self) -> None:
+        if self.shared:
+            self.shared.close()
         self.ducks.close()
         if self._in_use >= 0:
             os.close(self._in_use)

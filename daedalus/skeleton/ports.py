@@ -32,3 +32,30 @@ class Scratch(Protocol):
     """A folder for unfinished files, on the file system that they end on."""
 
     def path(self, suffix: str = "") -> Path: ...
+
+
+class SharedMap(Protocol):
+    """The history of one map, which several machines add to: rows in pieces, each put below the ones before."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether the numbers of others may be taken up."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether numbers may be added."""
+
+    def read(self) -> Any | None:
+        """The newest state (`lineage`, `rows`, `pieces`), or None if there is none. Raises OSError."""
+
+    def fetch(self, state: Any, rows: int, folder: Path) -> list[tuple[Path, int]]:
+        """Files with what the state has beyond `rows`: (file, rows to skip in it). Raises OSError."""
+
+    def create(self, lineage: str, whole: Path | None, rows: int) -> Any:
+        """Begins a history with a map as it is; the new state. Raises OSError."""
+
+    def add(self, state: Any, piece: Path, rows: int) -> Any:
+        """Puts a piece below a state that must still be the newest; the new state. Raises OSError."""
+
+    def replace(self, state: Any, whole: Path, rows: int) -> Any:
+        """The same rows as one piece. Raises OSError."""

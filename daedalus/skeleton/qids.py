@@ -18,10 +18,12 @@ from daedalus import digest
 from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
+from daedalus.skeleton.lineage import SharedNumbers
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
-from daedalus.skeleton.ports import Digests, Facts, Scratch
+from daedalus.skeleton.ports import Digests, Facts, Scratch, SharedMap
 from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
+from daedalus.stagecache.action import Again
 
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
@@ -41,16 +43,23 @@ DAY_QIDS = Sql(f"""
     LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 _PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
+_UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
 
 
 class QidMap:
     """The map of one output root."""
 
-    def __init__(self, root: Path, scratch: Scratch, digests: Digests, facts: Facts, ducks: Ducks) -> None:
+    def __init__(
+        self, root: Path, scratch: Scratch, digests: Digests, facts: Facts, ducks: Ducks,
+        record: SharedMap | None = None,
+    ) -> None:  # fmt: skip
+        """`record` is the history that other machines share, if any."""
         self.path, self._root = root / "qid_map.parquet", root
         self._scratch, self._digests, self._facts, self._ducks = scratch, digests, facts, ducks
         self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
+        self.shared = SharedNumbers(record, scratch, self) if record else None
+        self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
 
     def lineage(self, *, reconcile: bool) -> str:
         """A name for the map as far as it only grew by our hand.
@@ -59,26 +68,64 @@ class QidMap:
         it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
         """
         if not self._root.is_dir() and not reconcile:
-            return "not reconciled"
-        with self._lock():
-            state = self._facts.fact(self._state_key) or {"lineage": "", "digest": None, "next": None, "partitions": ""}
-            content = self._digests.of(self.path)[0] if self.path.exists() else ""
-            ours = content in (state["digest"], state["next"])
-            if ours and (not reconcile or state["partitions"] == self._stamp()):
-                return state["lineage"]
-            if not reconcile:
-                return "not reconciled"
-            if self.path.exists() or self._partitions():
-                with self._ducks.lease() as duck:
-                    self._reconcile(duck)
-            after = self._digests.of(self.path)[0] if self.path.exists() else ""
-            return self._remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
+            self.current = self.offered()
+            return self.current
+        with self.exclusive():
+            self.current = self._own(reconcile)
+            if self.shared and reconcile:
+                self.shared.join()
+            elif self.current == _UNKNOWN and self.fresh():
+                self.current = self.offered()
+        return self.current
+
+    def _own(self, reconcile: bool) -> str:
+        state = self.state()
+        content = self.content()
+        ours = content in (state["digest"], state["next"])
+        if ours and (not reconcile or state["partitions"] == self._stamp()):
+            return state["lineage"]
+        if not reconcile:
+            return _UNKNOWN
+        if self.path.exists() or self._partitions():
+            with self._ducks.lease() as duck:
+                self._reconcile(duck)
+        after = self.content()
+        return self.remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
 
     def settle(self) -> None:
         """Remembers what the partitions are like now, so that the next run need not look into them."""
         state = self._facts.fact(self._state_key)
         if state:
             self._facts.remember_fact(self._state_key, {**state, "partitions": self._stamp()})
+            if self.shared:
+                self.shared.settle()
+
+    def offered(self) -> str:
+        """The lineage that a fresh output would take up."""
+        return (self.shared.offered() if self.shared else None) or _UNKNOWN
+
+    def is_current(self) -> bool:
+        """Whether no other process took another lineage meanwhile; if one did, it is this one's from now on."""
+        before, self.current = self.current, self.state()["lineage"]
+        return before == self.current
+
+    def state(self) -> dict[str, Any]:
+        """What was remembered of the map when it was last written here."""
+        nothing = {"lineage": "", "digest": None, "next": None, "partitions": "", "shared": False}
+        return {**nothing, **(self._facts.fact(self._state_key) or {})}
+
+    def content(self) -> str:
+        """The digest of the map's file; "" without one."""
+        return self._digests.of(self.path)[0] if self.path.exists() else ""
+
+    def rows(self) -> int:
+        import pyarrow.parquet as pq
+
+        return pq.read_metadata(self.path).num_rows if self.path.exists() else 0
+
+    def fresh(self) -> bool:
+        """Whether nothing was numbered here yet."""
+        return not self.path.exists() and not self._partitions()
 
     def _stamp(self) -> str:
         """Changes when any partition does, as far as `stat` tells."""
@@ -86,21 +133,26 @@ class QidMap:
         stats = [(str(path.relative_to(self._root)), path.stat()) for path in files]
         return digest.of_json([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
 
-    def assign(self, artifacts: Mapping[str, Path], lineage: str, out: Path) -> dict[str, int]:
+    def assign(self, artifacts: Mapping[str, Path], out: Path) -> dict[str, int]:
         """Gives every session of a day's output a qid, and writes the column `qid`, aligned with the rows, to `out`.
 
-        `artifacts` are `rows` (those that ship, by position in the spine) and `spine`.
+        `artifacts` are `rows` (those that ship, by position in the spine) and `spine`. Raises Again when
+        `current` is another lineage than before, or the map has other rows.
         """
         files = {name: [path] for name, path in artifacts.items()}
-        with self._lock(), self._ducks.lease() as duck:
+        with self.exclusive(), self._ducks.lease() as duck:
+            if not self.is_current():
+                raise Again
             numbered = duck.table(DAY_SESSIONS, self._with_map(files))
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
             if added.num_rows:
-                self._grow(added, lineage)
+                if self.shared and self.state()["shared"]:
+                    self.shared.claim(added)
+                self.put_below(added)
             counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
-            return {**counts, "new_sessions": added.num_rows}
+            return {**counts, "new_sessions": added.num_rows, "map_rows": self.rows()}
 
-    def _grow(self, added: Any, lineage: str) -> None:
+    def put_below(self, added: Any) -> None:
         """Puts rows below those of the map, whose full row groups are copied as they lie."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -120,16 +172,23 @@ class QidMap:
             except ValueError:  # a map that another tool wrote
                 rest = pq.read_table(self.path).select(added.column_names).cast(added.schema)
                 write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
+        self.commit(grown)
+
+    def commit(self, grown: Path) -> None:
+        """Puts a finished file into the map's place."""
         content = digest.of_file(grown)
-        before = self._digests.of(self.path)[0] if self.path.exists() else ""
-        self._remember(lineage, before, content)  # first: a crash leaves one of the two
+        self.remember(self.current, self.content(), content)  # first: a crash leaves one of the two
         move_file(grown, self.path)
         self._digests.note(self.path, content)
-        self._remember(lineage, content)
+        self.remember(self.current, content)
 
-    def _remember(self, lineage: str, content: str, next_content: str = "") -> str:
+    def remember(self, lineage: str, content: str, next_content: str = "", shared: bool | None = None) -> str:
+        """Takes down what the map is; whether its lineage is `shared` stays as it was if that is not said."""
+        if shared is None:
+            before = self.state()
+            shared = before["lineage"] == lineage and before["shared"]
         state = {"lineage": lineage, "digest": content, "next": next_content or content, "partitions": ""}
-        self._facts.remember_fact(self._state_key, state)
+        self._facts.remember_fact(self._state_key, {**state, "shared": shared})
         return lineage
 
     def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
@@ -144,7 +203,7 @@ class QidMap:
         return path
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """One process at a time; the lock goes with its process."""
         handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
         try:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
+from functools import partial
 
 from daedalus.errors import DaedalusError, Interrupted
-from daedalus.stagecache.action import Action, Cause
-from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, Threads
+from daedalus.stagecache.action import Action, Again, Cause
+from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, Threads, nobody
+from daedalus.stagecache.level import Level
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.plan import Lookup, look_up
@@ -50,6 +52,7 @@ class Walk:
         traces: Traces,
         *,
         locks: KeyLocks | None = None,
+        level: Level | None = None,
         code: Callable[[], str] = lambda: "",
         workers: int = 1,
         executor: Executor | None = None,
@@ -60,6 +63,7 @@ class Walk:
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
+        self._level = level or Level()
         costs = traces.costs()
         kinds = {action.name: action.name.partition("@")[0] for action in actions}
         self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
@@ -68,8 +72,9 @@ class Walk:
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
-        self._running: dict[Future[Made], tuple[Action, Lookup]] = {}
-        self._elsewhere: list[Action] = []  # another process computes them
+        self._running: dict[Future[Made | Trace], tuple[Action, Lookup]] = {}
+        self._elsewhere: list[Action] = []  # another process computes them, or what they stand on is made again
+        self._reopened: set[str] = set()  # ended, but their artifacts are gone
         self.outcomes: dict[str, Outcome] = {}
 
     def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
@@ -97,6 +102,8 @@ class Walk:
 
     def _advance(self) -> None:
         self._executor.tend()
+        for line in self._level.news():
+            self._progress.say(line)
         waiting, self._elsewhere = self._elsewhere, []
         for action in waiting:
             if self._executor.free:
@@ -113,6 +120,9 @@ class Walk:
             time.sleep(_POLL_SECONDS)
 
     def _begin(self, action: Action) -> None:
+        if not self._reopened.isdisjoint(action.upstream):
+            self._elsewhere.append(action)
+            return
         bad = [name for name in (*action.upstream, *action.guards) if not self.outcomes[name].good]
         if bad:
             why = tuple(Cause("upstream", name, None, self.outcomes[name].state) for name in bad)
@@ -121,7 +131,7 @@ class Walk:
         digests = {name: self.outcomes[name].artifact for name in action.upstream}
         found = look_up(action, digests, self._traces, self._force)
         if not found.trace and not self._force:
-            found = self._spare(action, found)
+            found = self._answered(action, found)
         if not found.trace and self._locks:
             if not self._locks.acquire(found.key):
                 self._elsewhere.append(action)
@@ -135,8 +145,17 @@ class Walk:
             return
         self._progress.started(action.name)
         above = {name: self._schedule.action(name) for name in action.upstream}
-        task = Task(action, digests, above, found.key, found.manifest)
+        ask = nobody if self._force or type(self._level) is Level else partial(self._level.ask, action, found.key)
+        task = Task(action, digests, above, found.key, found.manifest, ask)
         self._running[self._executor.submit(task)] = (action, found)
+
+    def _answered(self, action: Action, found: Lookup) -> Lookup:
+        """A hit by what others made, or by what surely gives the same bytes."""
+        if trace := self._level.at_hand(action, found.key):
+            self._traces.record(trace)
+            self._latest[action.name] = trace.key
+            return replace(found, trace=trace)
+        return self._spare(action, found)
 
     def _spare(self, action: Action, found: Lookup) -> Lookup:
         """A hit, where what changed since the last time surely leaves the bytes as they are."""
@@ -154,6 +173,7 @@ class Walk:
         return sum(rows_out(self.outcomes[name].counts) for name in action.upstream)
 
     def _hit(self, action: Action, trace: Trace) -> None:
+        self._level.share(action, trace)
         if self._latest.get(action.name) != trace.key:
             self._traces.point(action.name, trace.key)
         self._end(
@@ -165,11 +185,22 @@ class Walk:
         action, found = self._running.pop(future)
         try:
             made = future.result()
+            if self._outdated(action, found):
+                raise Again
+            if isinstance(made, Trace):
+                self._traces.record(made)
+                self._latest[action.name] = made.key
+                self._hit(action, made)
+                return
             same = found.previous is not None and found.previous.artifact == made.artifact
             counts = {**made.counts, "rows_in": self._rows_in(action)}
             trace = Trace(found.key, action.name, made.artifact, counts, made.seconds, made.bytes, found.manifest,
                           self._code())  # fmt: skip
             self._traces.record(trace)
+            self._level.share(action, trace)
+        except Again as again:
+            self._reopen(again.lost)
+            self._elsewhere.append(action)
         except Exception as error:  # an action may fail in any way; its day says how
             self._fail(action, found, error)
         else:
@@ -182,6 +213,17 @@ class Walk:
         finally:
             if self._locks:
                 self._locks.release(found.key)
+
+    def _reopen(self, names: Iterable[str]) -> None:
+        """Makes actions that ended be looked up again: who needs them waits."""
+        for name in names:
+            if name in self.outcomes and name not in self._reopened:
+                self._reopened.add(name)
+                self._elsewhere.append(self._schedule.action(name))
+
+    def _outdated(self, action: Action, found: Lookup) -> bool:
+        """Whether something that an action stood on came out differently while it ran."""
+        return any(found.manifest[f"upstream:{name}"] != self.outcomes[name].artifact for name in action.upstream)
 
     def _fail(self, action: Action, found: Lookup, error: Exception) -> None:
         if is_out_of_space(error):
@@ -198,14 +240,29 @@ class Walk:
         self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=text))
 
     def _end(self, outcome: Outcome) -> None:
+        before = self.outcomes.get(outcome.name)
         self.outcomes[outcome.name] = outcome
         self._progress.finished(outcome)
+        if before:
+            self._replace(before, outcome)
+            return
         self._schedule.ended(outcome.name)
         if outcome.day:
             self._of_day.setdefault(outcome.day, []).append(outcome)
         if day := self._closes.get(outcome.name):
             self._day_done(day, self._of_day[day])
             self._progress.day_done(day, self._of_day[day])
+
+    def _replace(self, before: Outcome, outcome: Outcome) -> None:
+        """A second end of an action: what stood on other bytes is looked up again as well."""
+        self._reopened.discard(outcome.name)
+        if outcome.day:
+            found = self._of_day[outcome.day]
+            found[:] = [outcome if one.name == outcome.name else one for one in found]
+        if day := self._closes.get(outcome.name):
+            self._day_done(day, self._of_day[day])
+        if outcome.good and before.artifact != outcome.artifact:
+            self._reopen(self._schedule.below(outcome.name))
 
 
 def _first_lines(error: Exception) -> str:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from daedalus.errors import EXIT_DAY_FAILED, DaedalusError
-from daedalus.stagecache.action import Action, Counts, Manifest
+from daedalus.stagecache.action import Action, Again, Counts, Manifest
+from daedalus.stagecache.trace import Trace
 
 _RETRY_PAUSES = (0.1, 0.5)  # seconds
 _TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.ESTALE, errno.ENETUNREACH}
@@ -26,15 +28,23 @@ class RunStopped(DaedalusError):
     exit_code = EXIT_DAY_FAILED
 
 
+def nobody() -> None:
+    """Nobody is asked: the action is to run."""
+
+
 @dataclass(frozen=True)
 class Task:
-    """An action to run: the digests of what it reads, the actions that made them, and what its key is made of."""
+    """An action to run: the digests of what it reads, the actions that made them, and what its key is made of.
+
+    `ask()` may know the answer already; it may wait.
+    """
 
     action: Action
     digests: Mapping[str, str]
     above: Mapping[str, Action]
     key: str
     manifest: Manifest
+    ask: Callable[[], Trace | None] = nobody
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Executor(Protocol):
     def free(self) -> bool:
         """Whether it takes another task now."""
 
-    def submit(self, task: Task) -> Future[Made]:
+    def submit(self, task: Task) -> Future[Made | Trace]:
         """Begins a task. Raises DaedalusError when nothing can be run there at all."""
 
     def tend(self) -> None:
@@ -76,8 +86,8 @@ class Threads:
     def free(self) -> bool:
         return len(self._busy) < self._workers
 
-    def submit(self, task: Task) -> Future[Made]:
-        future = self._pool.submit(perform, task)
+    def submit(self, task: Task) -> Future[Made | Trace]:
+        future = self._pool.submit(answer, task)
         self._busy.add(future)
         future.add_done_callback(self._busy.discard)
         return future
@@ -89,11 +99,15 @@ class Threads:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
+def answer(task: Task) -> Made | Trace:
+    """Asks, and runs the task where nobody knows."""
+    return task.ask() or perform(task)
+
+
 def perform(task: Task) -> Made:
-    """Runs a task here and now."""
+    """Runs a task here and now. Raises Again when upstream artifacts cannot be had any more."""
     began = time.perf_counter()
-    action = task.action
-    paths = {name: task.above[name].shelf.path(name, artifact) for name, artifact in task.digests.items()}
+    action, paths = task.action, _paths(task)
     for pause in (*_RETRY_PAUSES, None):
         try:
             staged = action.shelf.stage(action.name)
@@ -106,3 +120,16 @@ def perform(task: Task) -> Made:
                 raise
             time.sleep(pause)
     raise AssertionError("unreachable")
+
+
+def _paths(task: Task) -> dict[str, Path]:
+    lost: list[str] = []
+    paths = {}
+    for name, artifact in task.digests.items():
+        try:
+            paths[name] = task.above[name].shelf.path(name, artifact)
+        except Again as again:
+            lost += again.lost
+    if lost:
+        raise Again(lost)
+    return paths

@@ -115,11 +115,8 @@ class Store:
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         artifact, size = digest.of_file(staged), staged.stat().st_size
-        kept = self.path(name, artifact)
         if self.problem(name, artifact):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            move_file(staged, kept)
-            self._digests.note(kept, artifact)
+            self.take(artifact, staged)
         else:
             staged.unlink()
         return artifact, size
@@ -128,6 +125,13 @@ class Store:
         """Takes up an artifact that another process has made for this one, and digested, under its name."""
         with contextlib.suppress(OSError):  # this machine may not see it yet: then it is read when it is asked for
             self._digests.note(self.path("", artifact), artifact)
+
+    def take(self, artifact: str, staged: Path) -> None:
+        """Keeps a file whose digest is known."""
+        kept = self.path("", artifact)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        move_file(staged, kept)
+        self._digests.note(kept, artifact)
 
     def problem(self, name: str, artifact: str) -> str:
         try:
