@@ -212,7 +212,7 @@ class SharedCache(Level):
                 remote.put_part(part, Path(str(paths[name])))
             value = remote.signer.sign(msgspec.to_builtins(Record.of(trace, parts)))
             remote.put_trace(trace.key, value)
-        except OSError:
+        except Exception:  # in whatever way it fails, sharing costs no run
             self._fail()
             return
         if folder is None:
@@ -234,11 +234,14 @@ class SharedCache(Level):
         return not self.remote.reading.off
 
     def finish(self, outcomes: Mapping[str, Outcome], say: Callable[[str], None]) -> None:
-        """Waits for what is being shared, and writes the packs of the days that have new traces."""
+        """Waits for what is being shared, and writes the packs of days with new traces. Ctrl-C ends the wait."""
         uploads = self._uploads
         if uploads.waiting and not self.remote.writing.off:
             say(f"sharing {uploads.waiting:,} steps, {uploads.bytes / 1e6:,.0f} MB")
-        self._failed += uploads.drain(_DRAIN_SECONDS)
+        try:
+            self._failed += uploads.drain(_DRAIN_SECONDS)
+        except KeyboardInterrupt:  # who does not want to wait leaves the rest to a later run
+            self._failed += uploads.waiting
         uploads.stop()
         if self.remote.writes and not self.remote.writing.off:
             self._write_packs(outcomes)
