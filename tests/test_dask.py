@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small import DAYS, PROJECT, RANGE, nothing_ran
+from small import DAYS, PROJECT, RANGE, edit, nothing_ran
 
 pytest.importorskip("distributed")
 from clusters import Deadly, FolderCarrier, Processes, local_cluster
@@ -134,6 +134,30 @@ def test_workers_that_share_no_folder_get_and_give_artifacts_by_a_carrier(warm, 
     shutil.rmtree(warm.output)
     warm.run(SHORT)
     assert partitions(warm.root, DAYS[:3]) == {name: there[name] for name in partitions(warm.root, DAYS[:3])}
+
+
+def test_workers_that_share_no_folder_work_through_the_shared_cache(cold, tmp_path, bucket, s3_options):
+    """Also with what lies in the shared cache alone: the second time the coordinator has nothing of its own."""
+    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    processes = Processes(tmp_path)
+    try:
+        processes.worker(), processes.worker()
+        report = on_dask(SHORT, processes.address)
+        made = partitions(cold.root, DAYS[:3])
+        shutil.rmtree(cold.root / "cache")
+        shutil.rmtree(cold.output)
+        cold.edit_aggregations(lambda specs: specs[0].update(max_items=3))
+        again = on_dask(SHORT, processes.address)
+    finally:
+        processes.close()
+    assert report.exit_code == 0 and report.steps["hit"] == 0 and len(made) >= 3
+    assert again.exit_code == 0 and again.steps["computed"] == 6
+    last = partitions(cold.root, DAYS[:3])
+    edit(cold.runtime, cache_remote=None)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    cold.run(SHORT)
+    assert partitions(cold.root, DAYS[:3]) == last != made
 
 
 # What dies

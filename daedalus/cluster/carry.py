@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,24 +27,28 @@ class Carrier(Protocol):
 class CarriedStore(Store):
     """A machine's own store; what it lacks is fetched by its ticket when its path is asked for."""
 
-    def __init__(self, root: Path, scratch: FreePaths, digests: FileDigests, carrier: Carrier) -> None:
+    def __init__(
+        self, root: Path, scratch: FreePaths, digests: FileDigests, carrier: Carrier,
+        there: Callable[[str], Any] = lambda artifact: None,
+    ) -> None:  # fmt: skip
+        """`there(artifact)` is the ticket of what everyone can fetch already, or None."""
         super().__init__(root, scratch, digests)
-        self._carrier = carrier
+        self._carrier, self._there = carrier, there
         self.tickets: dict[str, Any] = {}
         self._fetching = threading.Lock()
 
     def path(self, name: str, artifact: str) -> Path:
         """Raises DayError when the artifact is not here and cannot be fetched."""
         path = super().path(name, artifact)
-        if artifact in self.tickets and not path.exists():
+        if not path.exists() and (ticket := self.tickets.get(artifact) or self._there(artifact)):
             with self._fetching:
                 if not path.exists():
-                    self._fetch(name, artifact)
+                    self._fetch(name, artifact, ticket)
         return path
 
-    def _fetch(self, name: str, artifact: str) -> None:
+    def _fetch(self, name: str, artifact: str, ticket: Any) -> None:
         staged, final = self.stage(name), super().path(name, artifact)
-        fetched = self._carrier.fetch(artifact, self.tickets[artifact], staged)
+        fetched = self._carrier.fetch(artifact, ticket, staged)
         if not fetched or digest.of_file(staged) != artifact:
             raise DayError("an artifact cannot be fetched", where=name, found=artifact,
                            hint="run again: what is lost is made anew")  # fmt: skip
@@ -55,7 +59,8 @@ class CarriedStore(Store):
     def send(self, artifact: str) -> Any:
         """The artifact's ticket; what has none yet is sent first."""
         if artifact not in self.tickets:
-            self.tickets[artifact] = self._carrier.send(artifact, super().path("", artifact))
+            sent = self._there(artifact) or self._carrier.send(artifact, super().path("", artifact))
+            self.tickets[artifact] = sent
         return self.tickets[artifact]
 
     def tickets_of(self, artifacts: Iterable[str]) -> Mapping[str, Any]:

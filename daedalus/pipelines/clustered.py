@@ -32,8 +32,14 @@ def dask_executor(
         here=Threads(workspace.workers),
         adopt=partial(_adopt, workspace),
         say=say,
-        carried=CarriedStore(workspace.cache_root, workspace.scratch, workspace.digests, carrier) if carrier else None,
+        carried=_carried(workspace, carrier) if carrier else None,
     )
+
+
+def _carried(workspace: Workspace, carrier: Carrier) -> CarriedStore:
+    shared = workspace.shared
+    there = {"there": shared.shelf.sent} if shared else {}
+    return CarriedStore(workspace.cache_root, workspace.scratch, workspace.digests, carrier, **there)
 
 
 def carrier_of(workspace: Workspace) -> Carrier | None:
@@ -75,7 +81,7 @@ class SharedCarrier:
 
 
 def _adopt(workspace: Workspace, artifact: str, ticket: Part | None) -> None:
-    """Takes up what a worker made: in the cache's folder, or in the shared cache, from where it is fetched if needed."""
+    """Takes up what a worker made: in the cache's folder, or in the shared cache, to be fetched if needed."""
     if ticket is None or workspace.shared is None:
         workspace.store.adopt(artifact)
     else:

@@ -205,11 +205,14 @@ class SharedCache(Level):
         try:
             paths = folder.parts(trace.name) if folder else {"": self.shelf.here(trace.artifact)}
             parts = {name: Part.of(path) for name, path in paths.items() if path}
+            if not folder and not parts and (there := self.shelf.sent(trace.artifact)):
+                parts = {"": there}  # by the worker that made it
             digests = {name: part.digest for name, part in parts.items()}
             if (folder.named(digests) if folder else digests.get("")) != trace.artifact:
                 return  # it is elsewhere, or gone: nothing to offer
             for name, part in parts.items():
-                remote.put_part(part, Path(str(paths[name])))
+                if path := paths[name]:
+                    remote.put_part(part, path)
             value = remote.signer.sign(msgspec.to_builtins(Record.of(trace, parts)))
             remote.put_trace(trace.key, value)
         except Exception:  # in whatever way it fails, sharing costs no run
@@ -221,6 +224,11 @@ class SharedCache(Level):
             self._records[trace.key] = value
             self._lacking.discard(trace.key)
             self.shared += 1
+
+    def learned(self, part: Part) -> None:
+        """Takes note of bytes that another machine of this run has put there."""
+        self.remote.note(part)
+        self.shelf.expect(part)
 
     def _fail(self) -> None:
         with self._lock:

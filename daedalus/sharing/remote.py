@@ -151,11 +151,16 @@ class RemoteCache:
             return False
         with self.writing.watch(transfer=True):
             added = self._put(self._transfers, key, path)
+        self.note(part)
+        return added
+
+    def note(self, part: Part) -> None:
+        """Takes down that the right bytes are there now."""
+        key = artifact_key(part.digest)
         with self._lock:
             self.listed[part.digest] = part.size
             self.wrong.pop(key, None)
             self._unreached.discard(key)
-        return added
 
     def put_trace(self, key: str, value: Mapping[str, Any]) -> bool:
         """Adds a trace; False if there is one. Raises OSError."""

@@ -60,6 +60,11 @@ class SharedShelf:
         """Where the artifact lies, if it is whole and on this machine."""
         return None if self._store.problem("", artifact) else self._store.path("", artifact)
 
+    def sent(self, artifact: str) -> Part | None:
+        """What is known of an artifact's bytes, if they are in the shared cache."""
+        part = self._part(artifact)
+        return part if part and self._remote.has(part) else None
+
     def expect(self, part: Part) -> None:
         """Remembers what an artifact's bytes are to be like, from a trace that is believed or was made here."""
         if self._part(part.digest) != part:
