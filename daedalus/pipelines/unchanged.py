@@ -204,7 +204,9 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
         if day == "":
             summary["witness"] = asking.witness(graph.witness)
             kept.append(KeptFile(QID_MAP, "", str(workspace.qids.path), *stat_of(str(workspace.qids.path))))
-        records[day] = ("" if day in forget and day not in targets else asks, summary)
+        if day not in targets and ("own" not in summary or day in forget):
+            asks = ""
+        records[day] = (asks, summary)
         files += kept
     workspace.standing.record(targets, records, files, forget=forget)
 
