@@ -8,6 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "daedalus"
 LAYERS = [
     "errors",
+    "words",
     "digest",
     "days",
     "durable",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.pipelines.causes import Causes
+from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
+from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
 from daedalus.skeleton.steps import STEPS
-from daedalus.stagecache.action import Cause
 from daedalus.stagecache.outcome import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
-from daedalus.stagecache.trace import Trace, Traces
+from daedalus.stagecache.trace import Trace
 
 FUNNEL = {
     "spine": ("spine", "spine"),
@@ -23,7 +23,6 @@ FUNNEL = {
     "content": ("content", "rows"),
     "chunk": ("chunk", "written"),
 }  # label -> (step, count)
-_DIFF_LINES = 12
 
 
 def one_day(text: str, command: str) -> Day:
@@ -42,7 +41,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         if days_that_stand(workspace, listing, [target]).days:
             return _standing_day(workspace, day)
         graph, verdicts = planned(workspace, target, listing)
-        causes = Causes(verdicts, workspace.traces, graph)
+        causes = Causes(verdicts, workspace.traces, graph, workspace.config)
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
         return {
             "day": day,
@@ -71,86 +70,6 @@ def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> t
     """The graph of one day, and what a run now would do with each of its actions."""
     graph = workspace.graph([day], reconcile=False, listing=listing)
     return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
-
-
-class Causes:
-    """Why actions would run: what changed itself, apart from what only follows."""
-
-    def __init__(self, verdicts: Mapping[str, Verdict], traces: Traces, graph: Graph) -> None:
-        self._verdicts, self._traces, self._graph = verdicts, traces, graph
-        self._running: dict[str, list[str]] = {}  # action -> those above it that run for a cause of their own
-
-    def of(self, verdict: Verdict) -> list[dict]:
-        """The causes of one action; of one that may run, the actions that it would run because of."""
-        if verdict.state == MAYBE:
-            return [vars(Cause("upstream", name, None, RUN)) for name in self._above(verdict.action.name)]
-        causes = list(verdict.why)
-        if self._rendered_by_the_same_code(verdict, causes):
-            causes = [cause for cause in causes if cause.kind != "code"]
-        return [self._readable(cause) for cause in causes]
-
-    def roots(self) -> list[dict]:
-        """Each cause that is no mere consequence, once, with the steps that it touches."""
-        found: dict[str, dict] = {}
-        for verdict in self._verdicts.values():
-            if verdict.state == RUN:
-                for cause in self.of(verdict):
-                    row = found.setdefault(json.dumps(cause, sort_keys=True), {**cause, "steps": []})
-                    row["steps"].append(verdict.action.name)
-        return list(found.values())
-
-    def _above(self, name: str) -> list[str]:
-        if name not in self._running:
-            names: dict[str, None] = {}
-            for above in self._verdicts[name].action.upstream:
-                state = self._verdicts[above].state
-                if state == RUN:
-                    names[above] = None
-                elif state == MAYBE:
-                    names.update(dict.fromkeys(self._above(above)))
-            self._running[name] = list(names)
-        return self._running[name]
-
-    def _rendered_by_the_same_code(self, verdict: Verdict, causes: list[Cause]) -> bool:
-        """Whether a statement differs only because a config value or an input's schema in it does."""
-        elsewhere = any(cause.kind in ("config", "input") for cause in causes)
-        statement = any(cause.kind == "code" for cause in causes)
-        previous = verdict.trace
-        return elsewhere and statement and previous is not None and previous.code == code_version(self._traces)
-
-    def _readable(self, cause: Cause) -> dict:
-        row = vars(cause).copy()
-        if cause.kind == "input":
-            row["old"], row["new"] = self._file(cause.old), self._file(cause.new)
-        if cause.kind == "code":
-            row["diff"] = self._diff(cause)
-        return row
-
-    def _file(self, content: str | None) -> str | None:
-        known = self._traces.fact(f"file:{content}") if content else None
-        if not isinstance(known, dict):
-            return content
-        return f"{known['rows']:,} rows, {known['bytes']:,} bytes ({content[:8] if content else ''})"
-
-    def _diff(self, cause: Cause) -> list[str]:
-        """The changed lines of a statement or function, words a line so that long statements show little."""
-        old = self._traces.fact(f"text:{cause.old}") if cause.old else ""
-        new = self._graph.texts.get(cause.new or "", "")
-        if not isinstance(old, str) or not new:
-            return []
-        import difflib
-
-        lines = difflib.unified_diff(_pieces(old), _pieces(new), lineterm="", n=1)
-        return [line for line in lines if not line.startswith(("---", "+++", "@@"))][:_DIFF_LINES]
-
-
-def _pieces(text: str) -> list[str]:
-    """A statement broken after commas and before keywords; other code by its lines."""
-    if "\n" in text and not text.startswith("SELECT"):
-        return text.splitlines()
-    for word in ("FROM ", "WHERE ", "LEFT JOIN ", "JOIN ", "GROUP BY ", "ORDER BY ", "AND "):
-        text = text.replace(f" {word}", f"\n{word}")
-    return text.replace(", ", ",\n").splitlines()
 
 
 def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day: str) -> dict:
@@ -239,19 +158,6 @@ def day_lines(found: dict) -> list[str]:
             lines.append(_follows(step["why"]))
     funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
     return [*lines, f"rows left: {funnel}" if funnel else "never computed: daeda skeleton"]
-
-
-def cause_lines(cause: Mapping) -> list[str]:
-    """A root cause with old and new, and the steps that it touches."""
-    steps = cause["steps"]
-    touched = steps[0] + (f" and {len(steps) - 1} more" if len(steps) > 1 else "")
-    head = f"  {cause['what']}" if cause["kind"] == "missing" else f"  {cause['kind']} {cause['what']}"
-    lines = [f"{head} ({touched})"[:80]]
-    if cause["kind"] == "code" and cause.get("diff"):
-        lines += [f"      {line}"[:80] for line in cause["diff"]]
-    elif cause["kind"] != "missing":
-        lines += [f"    - {cause['old'] or 'nothing'}"[:80], f"    + {cause['new'] or 'nothing'}"[:80]]
-    return lines
 
 
 def _follows(why: Iterable[Mapping]) -> str:

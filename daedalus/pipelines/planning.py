@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from daedalus.pipelines.explain import Causes, cause_lines
+from daedalus.pipelines.causes import Causes
 from daedalus.pipelines.report import RunReport, spared_steps
+from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import Stands
-from daedalus.pipelines.workspace import Graph
+from daedalus.pipelines.workspace import Graph, Workspace
 from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces
+from daedalus.words import counted
+
+REMOVE = "remove"  # a partition whose day has no feed rows any more
 
 
-def plan_report(report: RunReport, graph: Graph, traces: Traces, stands: Stands, force: bool) -> RunReport:
-    """Fills a report with the plan of a graph; nothing runs. `stands` are days that are not in it."""
+def plan_report(
+    report: RunReport, graph: Graph, workspace: Workspace, stands: Stands, force: bool, gone: Sequence[str] = ()
+) -> RunReport:
+    """Fills a report with the plan of a graph; nothing runs. `stands` are days not in it, `gone` lose theirs."""
+    traces = workspace.traces
     verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force)}
-    causes, costs = Causes(verdicts, traces, graph), traces.costs()
+    causes, costs = Causes(verdicts, traces, graph, workspace.config), traces.costs()
     report.plan = [
         {
             "day": verdict.action.day,
@@ -29,6 +36,7 @@ def plan_report(report: RunReport, graph: Graph, traces: Traces, stands: Stands,
         for verdict in verdicts.values()
         if verdict.state != HIT
     ]
+    report.plan += [_removal(day, traces) for day in gone]
     report.causes = causes.roots()
     report.empty_days = [str(day) for day in graph.empty]
     waiting = {v.action.day for v in verdicts.values() if v.state != HIT}
@@ -38,6 +46,14 @@ def plan_report(report: RunReport, graph: Graph, traces: Traces, stands: Stands,
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys(("read", "null_keys", "duplicates", "strays", "written"), 0)
     return report
+
+
+def _removal(day: str, traces: Traces) -> dict:
+    known = traces.latest(f"spine@{day}")
+    files = [label for label in known.manifest if label.startswith("input:")] if known else []
+    old = f"{known.counts.get('read', 0):,} rows in {counted(len(files), 'file')}" if known else "a partition"
+    why = {"kind": "input", "what": "feed of the day", "old": old, "new": None}
+    return {"day": day, "step": "chunk", "state": REMOVE, "why": [why], "expected_seconds": 0.0}
 
 
 def expected_seconds(
@@ -65,8 +81,11 @@ def plan_lines(report: RunReport) -> list[str]:
     plan = report.plan or []
     if not plan:
         return [f"{report.range}: nothing would run"]
-    run, maybe = (sum(row["state"] == state for row in plan) for state in (RUN, MAYBE))
-    lines = [f"{report.range}: {run:,} step-days would run, {maybe:,} may; {_cost(plan)}"]
+    run, maybe, gone = ([row for row in plan if row["state"] == state] for state in (RUN, MAYBE, REMOVE))
+    lines = [f"{report.range}: {_how_many(len(run), len(maybe))}; {_cost(plan)}"]
+    lines += [f"  dt={row['day']} would be removed: its day has no feed rows any more; it had {row['why'][0]['old']}"
+              for row in gone[:8]]  # fmt: skip
+    lines += [f"  and {len(gone) - 8} more would be removed"] if len(gone) > 8 else []
     for cause in report.causes[:8]:
         lines += cause_lines(cause)
     if len(report.causes) > 8:
@@ -77,6 +96,10 @@ def plan_lines(report: RunReport) -> list[str]:
         seconds = sum(row["expected_seconds"] or 0 for row in plan if (row["step"], row["state"]) == (step, state))
         lines.append(f"{step[:45]:<46}{state:<8}{count:>6}{seconds:>10.1f}")
     return lines
+
+
+def _how_many(run: int, maybe: int) -> str:
+    return f"{counted(run, 'step-day')} would run, {maybe:,} may"
 
 
 def _cost(plan: Sequence[Mapping]) -> str:

@@ -35,6 +35,7 @@ class RunReport:
     plan: list[dict] | None = None
     causes: list[dict] = field(default_factory=list)
     empty_days: list[str] = field(default_factory=list)
+    removed_days: list[str] = field(default_factory=list)  # their partition went, for they have no rows any more
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -71,7 +72,8 @@ class RunReport:
             f"{self.range}: {days['done']} of {days['total']} days done, "
             f"{days['empty']} empty, {days['failed']} failed, in {self.seconds:.1f} s",
             "steps       " + ", ".join(f"{count} {state}" for state, count in steps.items() if count),
-            f"partitions  {self.partitions['written']} written, {self.partitions['kept']} kept",
+            "partitions  " + ", ".join(f"{count} {what}" for what, count in self.partitions.items()),
+            *_removed_lines(self.removed_days),
             f"rows        {rows['read']:,} read, {rows['written']:,} in the output; left out: "
             f"{rows['null_keys']:,} null keys,",
             f"            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
@@ -95,6 +97,11 @@ class RunReport:
         return found
 
 
+def _removed_lines(days: list[str], most: int = 8) -> list[str]:
+    lines = [f"removed     dt={day}: its day has no feed rows any more" for day in days[:most]]
+    return lines + ([f"            and {len(days) - most} more"] if len(days) > most else [])
+
+
 def report_run(
     span: DayRange,
     outcomes: Mapping[str, Outcome],
@@ -104,6 +111,7 @@ def report_run(
     days: Iterable[str],
     empty: Iterable[str],
     written: set[str],
+    removed: Iterable[str] = (),
 ) -> RunReport:
     """Sums up a walk. `trusted` are the days that were not walked, with their summaries; `read` what they read."""
     report = RunReport(span)
@@ -126,6 +134,9 @@ def report_run(
         "written": len(written & set(published)),
         "kept": len(set(published) - written) + len(kept_before),
     }
+    report.removed_days = sorted(removed)
+    if report.removed_days:
+        report.partitions["removed"] = len(report.removed_days)
     report.rows = _rows(outcomes, {**read, **trusted}, trusted, chunks.values())
     report.failures = [
         Failure(outcome.day or "", outcome.name.partition("@")[0], outcome.error)

@@ -86,7 +86,8 @@ class _Run:
         if self._nothing_to_do(listing, span, stands):
             return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
         graph = workspace.graph(list(span), reconcile=False, skip=_days(stands.days), listing=listing)
-        return plan_report(RunReport(span), graph, workspace.traces, stands, force)
+        gone = [str(day) for day in graph.empty if workspace.partitions.path(f"chunk@{day}").exists()]
+        return plan_report(RunReport(span), graph, workspace, stands, force, gone)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace = self._workspace
@@ -100,6 +101,7 @@ class _Run:
             self._begin(run, span, force, trusted)
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
+        from daedalus.pipelines.causes import Teller
         from daedalus.pipelines.diff import ChangeNotes
         from daedalus.pipelines.notes import run_notes
 
@@ -113,9 +115,11 @@ class _Run:
         report = report_run(
             span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
+            removed=workspace.partitions.removed,
         )  # fmt: skip
         stood = spared_steps(trusted, stands.read, outcomes)[1]
-        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood), *changes.summary()]
+        teller = Teller(workspace.traces, workspace.config, listing.feed.days)
+        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood, teller), *changes.summary()]
         remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:

@@ -16,7 +16,7 @@ from daedalus.errors import EXIT_DAY_FAILED, DaedalusError, Interrupted
 from daedalus.stagecache.action import Action, Cause, Counts
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
-from daedalus.stagecache.plan import Lookup, look_up
+from daedalus.stagecache.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.progress import Progress
 from daedalus.stagecache.schedule import Schedule
 from daedalus.stagecache.trace import Trace, Traces
@@ -155,11 +155,13 @@ class Walk:
         return sum(rows_out(self.outcomes[name].counts) for name in action.upstream)
 
     def _hit(self, action: Action, trace: Trace) -> None:
+        why: tuple[Cause, ...] = ()
         if self._latest.get(action.name) != trace.key:
+            why = turned_back(action, trace, self._traces)
             self._traces.point(action.name, trace.key)
         self._end(
             Outcome(action.name, action.step, action.day, HIT, trace.artifact, trace.counts, trace.seconds, trace.bytes,
-                    key=trace.key)
+                    why, key=trace.key)
         )  # fmt: skip
 
     def _collect(self, future: Future) -> None:
