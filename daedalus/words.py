@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from collections.abc import Iterable
 
 _NARROW = 80
 
@@ -43,3 +44,19 @@ def shown_apart(old: str, new: str) -> tuple[str, str]:
     same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     start = same - 20 if same > 24 else 0
     return (f"…{old[start:]}", f"…{new[start:]}") if start else (old, new)
+
+
+def column(names: Iterable[str], least: int, rest: int) -> int:
+    """Width of a table's first column, of which `rest` columns stand on the right."""
+    longest = max([least - 1, *map(len, names)]) + 1
+    width = room()
+    return longest if width is None else max(least, min(longest, width - rest))
+
+
+def fitted(name: str, width: int) -> str:
+    """A step's name in a column: what is too long loses its middle, and keeps its day."""
+    if len(name) < width:
+        return f"{name:<{width}}"
+    kind, at, day = name.rpartition("@")
+    end = f"…{at}{day}" if at else "…"
+    return f"{(kind if at else name)[: max(width - 1 - len(end), 0)]}{end} "

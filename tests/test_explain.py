@@ -188,7 +188,7 @@ def test_a_code_change_is_shown_by_its_lines(warm, tmp_path):
 
 def test_an_input_file_is_shown_with_rows_and_size(warm, tmp_path):
     drop_first_row(warm, tmp_path)
-    shown = warm.cli("explain", "day", str(DAYS[5])).stdout
+    shown = warm.screen("explain", "day", str(DAYS[5]))
     assert f"input dt={DAYS[5]}/part-1.parquet" in shown
     assert "rows," in shown and "bytes" in shown and max(map(len, shown.splitlines())) <= 80
 
@@ -202,7 +202,9 @@ def test_the_script_of_a_step_gives_its_rows(warm):
         rows = database.execute(script).fetchall()
         assert rows and len(rows[0]) >= output
     assert "class Spliced" in warm.json("explain", "step", str(DAYS[5]), "chunk")["script"]
-    assert warm.cli("explain", "step", str(DAYS[5]), "rolling:like").returncode == 2
+    refused = warm.cli("explain", "step", str(DAYS[5]), "rolling:like")
+    assert refused.returncode == 2 and "one of rolling:like_artwork_author_ids, " in refused.stderr
+    assert "class Spliced" in warm.json("explain", "step", str(DAYS[5]), "chu")["script"]  # no other begins so
 
 
 def test_explain_row_agrees_with_the_reference_on_200_lists(warm):
@@ -325,7 +327,7 @@ def test_diff_says_what_a_run_changed(warm):
         key: found[key] for key in ("before", "after", "columns")
     }
     assert warm.cli("diff", str(DAYS[5]), "--against", "no-such-run").returncode == 2
-    assert max(map(len, warm.cli("diff", str(DAYS[5])).stdout.splitlines())) <= 80
+    assert max(map(len, warm.screen("diff", str(DAYS[5])).splitlines())) <= 80
 
 
 def run_id(world) -> str:

@@ -13,8 +13,8 @@ LAYERS = [
     "days",
     "durable",
     "objects",
-    "reading",
     "config",
+    "reading",
     "stagecache",
     "skeleton",
     "tui",
@@ -25,6 +25,7 @@ LAYERS = [
     "report",
     "watching",
     "lineage",
+    "usage",
     "cli",
     "__main__",
 ]

@@ -179,7 +179,7 @@ class Causes:
             for cause in self.of(verdict) if verdict.state != HIT or verdict.why else []:
                 if cause["kind"] == "upstream" and (verdict.state != RUN or self._turned_back(cause["what"])):
                     continue
-                row = found.setdefault(json.dumps(cause, sort_keys=True), {**cause, "steps": [], "cached": True})
+                row = found.setdefault(_same(cause), {**cause, "steps": [], "cached": True})
                 row["steps"].append(verdict.action.name)
                 row["cached"] = row["cached"] and verdict.state == HIT
         return list(found.values())
@@ -231,6 +231,12 @@ class Causes:
 
         lines = difflib.unified_diff(_pieces(old), _pieces(new), lineterm="", n=1)
         return [line for line in lines if not line.startswith(("---", "+++", "@@"))][:_DIFF_LINES]
+
+
+def _same(cause: Mapping) -> str:
+    """What tells causes apart; of an output that is missing, not which one."""
+    told = {"kind": "missing", "what": cause["what"]} if cause["kind"] == "missing" else cause
+    return json.dumps(told, sort_keys=True)
 
 
 def _pieces(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
@@ -15,6 +15,7 @@ from daedalus.skeleton.steps import STEPS
 from daedalus.stagecache.outcome import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Trace
+from daedalus.words import column, counted, cut, fitted
 
 FUNNEL = {
     "spine": ("spine", "spine"),
@@ -25,8 +26,15 @@ FUNNEL = {
 }  # label -> (step, count)
 
 
+_FEED_ROWS = ("read", "null_keys", "duplicates", "strays")
+
+
 def one_day(text: str, command: str) -> Day:
-    span = parse_range(text, command)
+    try:
+        span = parse_range(text, command)
+    except DaedalusError as error:
+        what = error.what.replace("a range that", "a day that")
+        raise DaedalusError(what, where=command, found=text, expected="a day, YYYY-MM-DD") from None
     if len(span) != 1:
         raise DaedalusError("one day at a time", where=command, found=text, expected="YYYY-MM-DD")
     return span.first
@@ -38,15 +46,18 @@ def explain_day(settings: Settings, text: str) -> dict:
     day = str(target)
     with opened(settings) as workspace:
         listing = list_inputs(workspace.config)
+        if not workspace.with_rows(listing, [target]):
+            return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if days_that_stand(workspace, listing, [target]).days:
             return _standing_day(workspace, day)
         graph, verdicts = planned(workspace, target, listing)
         causes = Causes(verdicts, workspace.traces, graph, workspace.config)
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
+        shown.sort(key=lambda v: (STEPS.index(v.action.step), v.action.name))
         return {
             "day": day,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
-            "funnel": _funnel({name: verdict.trace for name, verdict in verdicts.items()}, day),
+            **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),
             "causes": causes.roots(),
         }
 
@@ -63,7 +74,7 @@ def _standing_day(workspace: Workspace, day: str) -> dict:
         if trace := traces[name]:
             rows_in = trace.counts.get("rows_in") or trace.counts.get("read")
             steps.append(_row(name, day, HIT, trace.key, rows_in, trace, []))
-    return {"day": day, "steps": steps, "funnel": _funnel(traces, day), "causes": []}
+    return {"day": day, "steps": steps, **_rows_of(traces, day), "causes": []}
 
 
 def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
@@ -95,6 +106,13 @@ def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: 
     }
 
 
+def _rows_of(traces: Mapping[str, Trace | None], day: str) -> dict:
+    """`feed_rows`, what became of those of the day's own partition; and the `funnel`."""
+    spine = traces.get(f"spine@{day}")
+    counts = {key: spine.counts.get(key, 0) for key in _FEED_ROWS} if spine else None
+    return {"feed_rows": counts, "funnel": _funnel(traces, day)}
+
+
 def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
     """Rows of the target day that are left after each step, as far as it was ever computed."""
     rows = []
@@ -110,14 +128,14 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
     target = one_day(text, "daeda explain step")
     with opened(settings) as workspace:
         graph, verdicts = planned(workspace, target)
-        verdict = verdicts.get(f"{step}@{target}") or verdicts.get(step)
+        verdict = verdicts.get(f"{step}@{target}") or verdicts.get(step) or _beginning_with(step, verdicts)
         if verdict is None:
             known = sorted(
                 {name.removesuffix(f"@{target}") for name in verdicts if f"@{target}" in name or "@" not in name}
             )
             raise DaedalusError(
-                "the day has no such step", where="daeda explain step", found=step, expected=", ".join(known),
-                hint=did_you_mean(step, known),
+                "the day has no such step", where="daeda explain step", found=step,
+                expected="a step that `daeda explain day` names", hint=_close(step, known),
             )  # fmt: skip
         action = verdict.action
         unmade = [name for name in action.upstream if verdicts[name].state != HIT]
@@ -133,6 +151,17 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
     return {"day": str(target), "step": step, "state": verdict.state, "not_made_yet": unmade, "script": script}
 
 
+def _beginning_with(beginning: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
+    """The one step whose name begins so, as where a name was cut; None when there is none, or several."""
+    found = [verdict for name, verdict in verdicts.items() if name.startswith(beginning.rstrip("…"))]
+    return found[0] if len(found) == 1 else None
+
+
+def _close(step: str, known: Sequence[str]) -> str:
+    several = [name for name in known if name.startswith(step.rstrip("…"))]
+    return f"one of {', '.join(several[:5])}" if several else did_you_mean(step, known) or ", ".join(known[:8])
+
+
 def step_lines(found: dict) -> list[str]:
     lines = [f"-- {found['step']} of {found['day']}: {found['state']}"]
     lines += [f"-- reads {name}, which a run would make first" for name in found["not_made_yet"][:5]]
@@ -141,26 +170,35 @@ def step_lines(found: dict) -> list[str]:
 
 def day_lines(found: dict) -> list[str]:
     """What `explain day` prints: root causes first, then the steps, at most 80 columns."""
+    if "feed" in found:
+        return [f"{found['day']}: the feed has no rows of it; it has {found['feed'][0]} to {found['feed'][1]}"]
     states = [step["state"] for step in found["steps"]]
     verdict = (
-        f"{states.count(RUN)} steps would run, {states.count(MAYBE)} may" if {RUN, MAYBE} & set(states) else "fresh"
+        f"{counted(states.count(RUN), 'step')} would run, {states.count(MAYBE)} may"
+        if {RUN, MAYBE} & set(states)
+        else "fresh"
     )
     lines = [f"{found['day']}: {verdict}"]
     for cause in found["causes"]:
         lines += cause_lines(cause)
-    lines.append(f"{'step':<44}{'state':<7}{'rows':>10}{'seconds':>9}{'KiB':>9}")
+    wide = column((step["step"] for step in found["steps"]), 44, 35)
+    lines.append(f"{'step':<{wide}}{'state':<7}{'rows':>10}{'seconds':>9}{'KiB':>9}")
     for step in found["steps"]:
         rows = "" if step["rows_out"] is None else f"{step['rows_out']:,}"
         seconds = "" if step["seconds"] is None else f"{step['seconds']:.2f}"
         size = "" if step["bytes"] is None else f"{step['bytes'] / 1024:,.0f}"
-        lines.append(f"{step['step'][:43]:<44}{step['state']:<7}{rows:>10}{seconds:>9}{size:>9}")
+        lines.append(f"{fitted(step['step'], wide)}{step['state']:<7}{rows:>10}{seconds:>9}{size:>9}")
         if step["state"] == MAYBE:
             lines.append(_follows(step["why"]))
     funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
-    return [*lines, f"rows left: {funnel}" if funnel else "never computed: daeda skeleton"]
+    if not funnel:
+        return [*lines, f"never computed: daeda skeleton --range {found['day']}"]
+    rows = found["feed_rows"]
+    left_out = ", ".join(f"{rows[key]:,} {key.replace('_', ' ')}" for key in _FEED_ROWS[1:])
+    return [*lines, f"feed rows: {rows['read']:,} read; left out: {left_out}", f"rows left: {funnel}"]
 
 
 def _follows(why: Iterable[Mapping]) -> str:
     names = [cause["what"] for cause in why]
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"    because of {names[0] if names else 'nothing'}{more}"[:80]
+    return cut(f"    because of {names[0] if names else 'nothing'}{more}")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from daedalus.pipelines.bad_files import bad_files, days_that_fail
 from daedalus.pipelines.causes import Causes
-from daedalus.pipelines.report import RunReport, spared_steps
+from daedalus.pipelines.report import RunReport, no_feed_note, spared_steps
 from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import Stands
 from daedalus.pipelines.workspace import Graph, Workspace
 from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces
-from daedalus.words import counted
+from daedalus.words import column, counted, cut, fitted, wrapped
 
 REMOVE = "remove"  # a partition whose day has no feed rows any more
 
@@ -38,6 +39,8 @@ def plan_report(
     ]
     report.plan += [_removal(day, traces) for day in gone]
     report.causes = causes.roots()
+    report.notes = _bad_file_notes(workspace, graph)
+    report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or stands.days))
     report.empty_days = [str(day) for day in graph.empty]
     waiting = {v.action.day for v in verdicts.values() if v.state != HIT}
     report.steps = {**dict.fromkeys(STATES, 0), HIT: sum(v.state == HIT for v in verdicts.values())}
@@ -46,6 +49,12 @@ def plan_report(
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys(("read", "null_keys", "duplicates", "strays", "written"), 0)
     return report
+
+
+def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
+    bad, failing = bad_files(graph.feed), days_that_fail(workspace.config, graph.feed, graph.days)
+    lines = [line for day, error in bad[:4] for line in wrapped(f"{day}: {error.one_line()}", "  bad file  ")]
+    return [*lines, f"            {counted(len(failing), 'day')} would fail for it"] if failing else lines
 
 
 def _removal(day: str, traces: Traces) -> dict:
@@ -80,21 +89,24 @@ def plan_lines(report: RunReport) -> list[str]:
     """What would run, by step, after the causes that are no mere consequence."""
     plan = report.plan or []
     if not plan:
-        return [f"{report.range}: nothing would run"]
+        return [f"{report.range}: nothing would run", *report.notes]
     run, maybe, gone = ([row for row in plan if row["state"] == state] for state in (RUN, MAYBE, REMOVE))
     lines = [f"{report.range}: {_how_many(len(run), len(maybe))}; {_cost(plan)}"]
-    lines += [f"  dt={row['day']} would be removed: its day has no feed rows any more; it had {row['why'][0]['old']}"
+    lines += report.notes
+    lines += [cut(f"  dt={row['day']} would be removed: its day has no feed rows any more ({row['why'][0]['old']})")
               for row in gone[:8]]  # fmt: skip
     lines += [f"  and {len(gone) - 8} more would be removed"] if len(gone) > 8 else []
     for cause in report.causes[:8]:
         lines += cause_lines(cause)
     if len(report.causes) > 8:
-        lines.append(f"  and {len(report.causes) - 8} more causes")
-    counted = Counter((row["step"], row["state"]) for row in plan)
-    lines.append(f"{'step':<46}{'state':<8}{'days':>6}{'seconds':>10}")
-    for (step, state), count in sorted(counted.items()):
-        seconds = sum(row["expected_seconds"] or 0 for row in plan if (row["step"], row["state"]) == (step, state))
-        lines.append(f"{step[:45]:<46}{state:<8}{count:>6}{seconds:>10.1f}")
+        lines.append(f"  and {counted(len(report.causes) - 8, 'more cause')}")
+    tally = Counter((row["step"], row["state"]) for row in plan)
+    wide = column((row["step"] for row in plan), 46, 24)
+    lines.append(f"{'step':<{wide}}{'state':<8}{'days':>6}{'seconds':>10}")
+    for (step, state), count in sorted(tally.items()):
+        known = [row["expected_seconds"] for row in plan if (row["step"], row["state"]) == (step, state)]
+        seconds = "" if None in known else f"{sum(known):.1f}"
+        lines.append(f"{fitted(step, wide)}{state:<8}{count:>6}{seconds:>10}".rstrip())
     return lines
 
 
@@ -107,4 +119,8 @@ def _cost(plan: Sequence[Mapping]) -> str:
     if not known:
         return "cost unknown: nothing like it ran here before"
     sure = sum(row["expected_seconds"] or 0 for row in plan if row["state"] == RUN)
-    return f"{sure:.0f} to {sum(known):.0f} s expected"
+    return (
+        f"{sure:.1f} to {sum(known):.1f} s expected"
+        if sum(known) < 10
+        else f"{sure:.0f} to {sum(known):.0f} s expected"
+    )
