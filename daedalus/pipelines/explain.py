@@ -148,7 +148,8 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
             graph.texts[v] for label, v in action.ingredients.items() if label.startswith("code:") and v in graph.texts
         ]
         script = action.describe(paths) or "\n\n".join(code)
-    return {"day": str(target), "step": step, "state": verdict.state, "not_made_yet": unmade, "script": script}
+    name = action.name.removesuffix(f"@{target}")
+    return {"day": str(target), "step": name, "state": verdict.state, "not_made_yet": unmade, "script": script}
 
 
 def _beginning_with(beginning: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:

@@ -86,4 +86,4 @@ def prediction_note(outcomes: Mapping[str, Outcome]) -> list[str]:
         return []
     expected = sum(outcome.expected or 0 for outcome in known)
     took = sum(outcome.seconds for outcome in known)
-    return [f"predicted   {expected:.1f} s for {len(known):,} of the steps that ran, took {took:.1f} s"]
+    return [f"predicted   {expected:.1f} s of work for {len(known):,} of the steps that ran, took {took:.1f} s"]
