@@ -14,6 +14,10 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Public names are imported when first used: the command line must start fast."""
     if name not in _HOMES:

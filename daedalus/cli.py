@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from daedalus.errors import EXIT_DAY_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, DaedalusError, Interrupted
+from daedalus.errors import EXIT_DAY_FAILED, EXIT_INTERRUPTED, DaedalusError, Interrupted
 
 if TYPE_CHECKING:
     from daedalus.pipelines.report import RunReport
@@ -63,6 +65,7 @@ def skeleton(
     from daedalus.pipelines.training import run_skeleton_stage
 
     watched = _progress(progress, trace, openlineage, settings)
+    _note_doubts(settings)
     report = run_skeleton_stage(
         settings, range, resume=resume, force=force, plan=plan, progress=watched, executor=executor, scheduler=scheduler
     )
@@ -98,6 +101,7 @@ def train(
     from daedalus.pipelines.training import run_skeleton_stage
 
     settings = _settings(config, cache_root, output_root)
+    _note_doubts(settings)
     report = run_skeleton_stage(
         settings, target_date, model=name, progress=_progress(progress, trace, openlineage, settings)
     )
@@ -160,9 +164,10 @@ def row(
     Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
     """
     from daedalus.pipelines import explain_row
+    from daedalus.pipelines.row_lines import row_lines
 
     settings = _settings(config, cache_root, output_root)
-    return _show(explain_row.explain_row(settings, day, user, artwork, column), explain_row.row_lines, json)
+    return _show(explain_row.explain_row(settings, day, user, artwork, column), row_lines, json)
 
 
 @app.command(group=_UNDERSTAND)
@@ -186,6 +191,24 @@ def diff(
 
 
 @app.command(group=_UNDERSTAND)
+def runs(
+    *,
+    last: Annotated[int, Parameter(help="How many.")] = 12,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """List the last runs: id, when, range, state, days, and what each changed and why.
+
+    Example: daeda runs
+    """
+    from daedalus.report.runs import list_runs, runs_lines
+
+    return _show(list_runs(_settings(config, cache_root, output_root), last), runs_lines, json)
+
+
+@app.command(group=_UNDERSTAND)
 def report(
     *,
     range: Annotated[str | None, Parameter(help="Days, as of `daeda skeleton`; else the config's.")] = None,
@@ -203,7 +226,8 @@ def report(
     from daedalus.report.page import check_out, page_lines, write_page
 
     path, settings = check_out(out), _settings(config, cache_root, output_root)
-    found = collect(settings, range, _to_stderr)
+    with _saying() as say:
+        found = collect(settings, range, say)
     found["file"] = str(path)
     write_page(found, path)
     return _show(found, page_lines, json)
@@ -229,7 +253,8 @@ def audit(
     """
     from daedalus.audit import audit as auditing
 
-    found = auditing.audit(_settings(config, cache_root, output_root), range, rows, seed, _to_stderr)
+    with _saying() as say:
+        found = auditing.audit(_settings(config, cache_root, output_root), range, rows, seed, say)
     _show(found, auditing.audit_lines, json)
     return EXIT_DAY_FAILED if auditing.differs(found) else 0
 
@@ -330,11 +355,16 @@ def check(
 ) -> int:
     """Validate config and inputs without running anything; print every value and where it comes from.
 
+    Exits with 1 when days would fail for feed files that cannot be used.
+
     Example: daeda config check
     """
     from daedalus.pipelines import checking
 
-    return _show(checking.check_config(_settings(config, cache_root, output_root)), checking.check_lines, json)
+    found = checking.check_config(_settings(config, cache_root, output_root))
+    _print_notes(found["notes"])
+    _show(found, checking.check_lines, json)
+    return EXIT_DAY_FAILED if found["failing_days"] else 0
 
 
 @config_app.command
@@ -367,6 +397,17 @@ def _settings(config: str, cache_root: str | None, output_root: str | None, *mor
     from daedalus.pipelines.workspace import Settings
 
     return Settings(config, cache_root, output_root, *more)
+
+
+def _note_doubts(settings: Settings) -> None:
+    from daedalus.pipelines.doubts import doubts
+
+    _print_notes(doubts(settings.applied()))
+
+
+def _print_notes(notes: list[str]) -> None:
+    for note in notes:
+        _to_stderr(f"note: {note}")
 
 
 def _version() -> str:
@@ -425,6 +466,18 @@ def _show(found: dict, lines: object, as_json: bool) -> int:
     return 0
 
 
+@contextmanager
+def _saying() -> Iterator[Callable[[str], None]]:
+    """How far something is: one line on a terminal, lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield _to_stderr
+        return
+    from daedalus.tui import one_line
+
+    with one_line(sys.stderr) as say:
+        yield say
+
+
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -436,16 +489,25 @@ def _print(text: str) -> None:
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
 
 
+def _refuse(error: DaedalusError, given: list[str]) -> int:
+    """Says on stderr what is wrong, and on stdout too for who asked for JSON."""
+    print(error.text(), file=sys.stderr)
+    if "--json" in given:
+        _print(json.dumps({"error": error.as_json()}))
+    return error.exit_code
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.errors)."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"error: {error}\n  hint:     daeda --help", file=sys.stderr)
-        code = EXIT_REFUSED
+        from daedalus.usage import refusal
+
+        code = _refuse(refusal(error, given), given)
     except DaedalusError as error:
-        print(error.text(), file=sys.stderr)
-        code = error.exit_code
+        code = _refuse(error, given)
     except (Interrupted, KeyboardInterrupt):
         print("interrupted; finished steps are kept. Go on with: daeda skeleton --resume", file=sys.stderr)
         code = EXIT_INTERRUPTED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 EXIT_DONE = 0
 EXIT_DAY_FAILED = 1
 EXIT_REFUSED = 2
@@ -38,6 +40,11 @@ class DaedalusError(Exception):
         rows = [("where", self.where), ("found", self.found), ("expected", self.expected), ("hint", self.hint)]
         return [(label, str(value)) for label, value in rows if value not in (None, "")]
 
+    def as_json(self) -> dict[str, str | None]:
+        """What `--json` prints of a refusal."""
+        rows = dict(self.parts())
+        return {"what": self.what} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
+
     def one_line(self) -> str:
         return "; ".join([self.what, *(f"{label}: {value}" for label, value in self.parts())])
 
@@ -60,6 +67,11 @@ class DayError(DaedalusError):
 
 class Interrupted(Exception):
     """A run was told to stop; what had finished is kept."""
+
+
+def seen_from(path: object) -> str:
+    """A path, and for a relative one the folder that it was looked for in."""
+    return str(path) if os.path.isabs(str(path)) else f"{path}, in {os.getcwd()}"
 
 
 def did_you_mean(name: str, known: object) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import resource
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -29,6 +30,13 @@ _SIGNS = {
 _WIDEST = 110  # columns of such a line: numbers far from their names are hard to read
 _MOST_STEPS = 20  # lines of steps, at work and just done
 _WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day is what the first of these of its steps is
+
+
+@contextmanager
+def one_line(out: TextIO) -> Iterator[Callable[[str], None]]:
+    """A line that each new one takes the place of."""
+    with Console(file=out, highlight=False).status("") as status:
+        yield lambda line: status.update(Text(line))
 
 
 class Tui(Progress):

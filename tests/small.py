@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import fcntl
 import json
 import os
+import pty
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -73,6 +78,22 @@ class Small:
         environment = {**os.environ, "PYTHONPATH": str(package)}
         command = [sys.executable, "-m", "daedalus", *arguments]
         return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+
+    def screen(self, *arguments: str, columns: int = 80) -> str:
+        """What the command line prints on a terminal of that many columns."""
+        terminal, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        command = [sys.executable, "-m", "daedalus", *arguments]
+        with subprocess.Popen(command, cwd=self.root, env=environment, stdin=inside, stdout=inside) as process:
+            os.close(inside)
+            shown = b""
+            with contextlib.suppress(OSError):  # Linux says so when the other end is closed
+                while part := os.read(terminal, 65536):
+                    shown += part
+            process.wait()
+        os.close(terminal)
+        return shown.decode().replace("\r\n", "\n")
 
     def json(self, *arguments: str, package: Path = PROJECT) -> dict:
         done = self.cli(*arguments, "--json", package=package)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import jsonschema
 import pyarrow.parquet as pq
 import pytest
@@ -33,7 +35,8 @@ def test_check_refuses_what_a_run_would(warm):
 def test_check_names_bad_feed_files(warm):
     path = warm.feed_file(DAYS[4])
     path.write_bytes(b"PAR1")
-    assert [row["day"] for row in warm.json("config", "check")["bad_files"]] == [str(DAYS[4])]
+    found = json.loads(warm.cli("config", "check", "--json").stdout)
+    assert [row["day"] for row in found["bad_files"]] == [str(DAYS[4])]
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,48 @@ def test_load_gives_the_output_in_its_order(warm):
     assert len(rows) == daedalus.load(str(DAYS[3])).count_rows()
     with pytest.raises(DaedalusError, match="no partition"):
         daedalus.load("2031-01-01")
+
+
+def test_check_fails_when_days_would_fail(warm):
+    warm.feed_file(DAYS[4]).write_bytes(b"PAR1")
+    done = warm.cli("config", "check")
+    assert done.returncode == 1 and "10 days would fail" in done.stdout
+    assert "10 days would fail" in warm.cli("skeleton", "--range", RANGE, "--plan").stdout
+    assert warm.run().days["failed"] == 10
+    warm.edit_aggregations(lambda specs: specs.pop())  # without history a week is as far as it goes
+    columns = yaml.safe_load(warm.runtime.read_text())["output_columns"]
+    edit(warm.runtime, output_columns=[name for name in columns if name != "dislike_artwork_ids"])
+    found = json.loads(warm.cli("config", "check", "--json").stdout)
+    assert found["failing_days"] == [str(day) for day in DAYS[4:12]]
+
+
+def test_check_looks_at_the_pools_id_column(warm):
+    edit(warm.runtime, embedding_coverage_filter__id_column="artwork")
+    for command in (["config", "check"], ["skeleton", "--range", RANGE, "--plan"]):
+        done = warm.cli(*command)
+        assert done.returncode == 2 and "did you mean 'artwork_id'?" in done.stderr
+
+
+def test_what_surely_does_nothing_is_noted_and_runs(warm):
+    warm.edit_aggregations(lambda specs: specs[0].update(windows=["1d", "3d", "5d", "7d"]))
+    warm.edit_aggregations(lambda specs: specs[6].update(events=["klick"]))
+    warm.edit_aggregations(lambda specs: specs.append({**specs[0], "name": "more"}))
+    notes = [
+        "note: output_columns names no column of more (aggregations.yaml), so nothing computes it",
+        "note: aggregation like_artwork_ids: output_columns does not name like_artwork_ids_5d",
+        "note: aggregation click_artwork_ids: no known event is called 'klick'; did you mean 'click'?",
+    ]
+    for command in (["config", "check"], ["skeleton", "--range", RANGE, "--plan", "--progress", "none"]):
+        done = warm.cli(*command)
+        assert done.returncode == 0 and done.stderr.splitlines() == notes
+
+
+def test_load_refuses_what_is_not_there_and_knows_the_configs_output(warm):
+    with pytest.raises(DaedalusError, match="did you mean 'user_id'"):
+        daedalus.load(RANGE, ["user_idd"])
+    with pytest.raises(DaedalusError, match="pyarrow or polars or duckdb"):
+        daedalus.load(RANGE, to="pandas")  # type: ignore[arg-type]
+    assert "load" in dir(daedalus)
+    warm.output.rename(warm.root / "elsewhere")
+    edit(warm.runtime, output_root="elsewhere")
+    assert daedalus.load(RANGE).count_rows() > 1000

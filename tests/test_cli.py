@@ -57,7 +57,7 @@ def test_explain_names_the_config_leaf_with_old_and_new(warm):
     assert cause == {"kind": "config", "what": "session_filter.drop_single_like", "old": "false", "new": "true"}
     assert steps["sessions"]["why"] == [cause]  # the statement differs only because of it
     assert steps["chunk"]["state"] == "maybe"
-    shown = warm.cli("explain", "day", str(DAYS[5])).stdout
+    shown = warm.screen("explain", "day", str(DAYS[5]))
     assert "session_filter.drop_single_like" in shown and max(map(len, shown.splitlines())) <= 80
 
 
@@ -174,3 +174,46 @@ def test_version_and_help():
             [sys.executable, "-m", "daedalus", *arguments], capture_output=True, text=True, cwd=PROJECT
         )
         assert done.returncode == 0 and expected in done.stdout
+
+
+def test_the_last_runs_are_listed_with_what_they_changed(warm):
+    edit(warm.runtime, recent_published__max_items=1)
+    warm.run()
+    found = warm.json("runs")["runs"]
+    assert [run["range"] for run in found] == [RANGE, RANGE] and {run["state"] for run in found} == {"done"}
+    assert len(found[0]["changed"]) == 14 and found[0]["days"] == 14
+    shown = warm.screen("runs", "--last", "1")
+    assert found[0]["id"][:8] in shown and found[1]["id"][:8] not in shown
+    assert "14 partitions changed: 2026-02-01 to 2026-02-14" in shown
+    assert "config recent_published.max_items: 100 -> 1" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    diff = warm.json("diff", str(DAYS[5]), "--against", found[1]["id"])
+    assert diff["started"] == found[1]["started"][:16]
+
+
+def test_a_range_without_feed_says_which_days_there_are(warm):
+    told = f"it has 2026-01-22 to {LAST}"
+    for command in (["skeleton", "--range", "203001"], ["skeleton", "--range", "203001", "--plan"],
+                    ["explain", "day", "2030-01-01"]):  # fmt: skip
+        done = warm.cli(*command)
+        assert done.returncode == 0 and told in done.stdout, command
+    assert warm.json("explain", "day", "2030-01-01")["feed"] == ["2026-01-22", str(LAST)]
+    assert "no run is known" in warm.cli("runs", "--cache-root", "empty").stdout
+
+
+def test_explain_day_tells_what_became_of_the_days_feed_rows(warm):
+    import pyarrow.parquet as pq
+
+    found = warm.json("explain", "day", str(DAYS[5]))
+    rows = sum(pq.ParquetFile(path).metadata.num_rows for path in warm.root.glob(f"data/feed/dt={DAYS[5]}/*"))
+    counts = found["feed_rows"]
+    assert counts["read"] == rows
+    assert rows - counts["null_keys"] - counts["duplicates"] - counts["strays"] == found["funnel"][0]["rows"]
+    assert f"feed rows: {rows:,} read; left out: " in warm.cli("explain", "day", str(DAYS[5])).stdout
+    rewrite(warm.feed_file(DAYS[5]), lambda table: table.slice(1))
+    assert "feed_rows" in warm.json("explain", "day", str(DAYS[5]))  # also of a day that is stale
+
+
+def test_gc_says_when_it_cannot_get_there(warm):
+    done = warm.cli("cache", "gc", "--max-bytes", "1000", "--dry-run")
+    assert "more than --max-bytes" in done.stdout

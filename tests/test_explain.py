@@ -7,6 +7,7 @@ import shutil
 
 import pyarrow as pa
 import pytest
+import yaml
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
@@ -187,7 +188,7 @@ def test_a_code_change_is_shown_by_its_lines(warm, tmp_path):
 
 def test_an_input_file_is_shown_with_rows_and_size(warm, tmp_path):
     drop_first_row(warm, tmp_path)
-    shown = warm.cli("explain", "day", str(DAYS[5])).stdout
+    shown = warm.screen("explain", "day", str(DAYS[5]))
     assert f"input dt={DAYS[5]}/part-1.parquet" in shown
     assert "rows," in shown and "bytes" in shown and max(map(len, shown.splitlines())) <= 80
 
@@ -201,7 +202,9 @@ def test_the_script_of_a_step_gives_its_rows(warm):
         rows = database.execute(script).fetchall()
         assert rows and len(rows[0]) >= output
     assert "class Spliced" in warm.json("explain", "step", str(DAYS[5]), "chunk")["script"]
-    assert warm.cli("explain", "step", str(DAYS[5]), "rolling:like").returncode == 2
+    refused = warm.cli("explain", "step", str(DAYS[5]), "rolling:like")
+    assert refused.returncode == 2 and "one of rolling:like_artwork_author_ids, " in refused.stderr
+    assert "class Spliced" in warm.json("explain", "step", str(DAYS[5]), "chu")["script"]  # no other begins so
 
 
 def test_explain_row_agrees_with_the_reference_on_200_lists(warm):
@@ -324,7 +327,7 @@ def test_diff_says_what_a_run_changed(warm):
         key: found[key] for key in ("before", "after", "columns")
     }
     assert warm.cli("diff", str(DAYS[5]), "--against", "no-such-run").returncode == 2
-    assert max(map(len, warm.cli("diff", str(DAYS[5])).stdout.splitlines())) <= 80
+    assert max(map(len, warm.screen("diff", str(DAYS[5])).splitlines())) <= 80
 
 
 def run_id(world) -> str:
@@ -342,3 +345,62 @@ def test_diff_shows_old_and_new_of_changed_rows(warm):
     warm.run()
     column = warm.json("diff", str(DAYS[9]))["columns"]["view_artwork_ids_7d"]
     assert column["share"] > 0.3 and len(column["examples"][0]["new"]) == 1 < len(column["examples"][0]["old"])
+
+
+def roots(world) -> dict[str, tuple]:
+    found = world.json("explain", "day", str(DAYS[9]))["causes"]
+    return {f"{row['kind']} {row['what']}": (row["old"], row["new"]) for row in found}
+
+
+def test_a_feed_day_that_went_is_named(warm):
+    shutil.rmtree(warm.root / f"data/feed/dt={DAYS[7]}")
+    old, new = roots(warm)[f"input feed {DAYS[7]}"]
+    assert "rows in 2 files" in old and new is None
+    assert not any(name.startswith("upstream") for name in roots(warm))
+    shown = warm.cli("skeleton", "--range", RANGE, "--plan").stdout
+    assert f"input feed {DAYS[7]}: gone" in shown
+    assert f"x input feed {DAYS[7]}: gone" in warm.cli("skeleton", "--range", RANGE).stdout
+
+
+def test_an_edit_that_is_taken_back_is_named_and_not_called_altered_output(warm):
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    warm.run()
+    edit(warm.runtime, session_filter__drop_single_like=False)
+    assert roots(warm) == {"config session_filter.drop_single_like": ("true", "false")}
+    shown = warm.cli("skeleton", "--range", RANGE, "--plan").stdout
+    assert "session_filter.drop_single_like" in shown and "all of it in the cache" in shown and "altered" not in shown
+    ran = warm.cli("skeleton", "--range", RANGE).stdout
+    assert "14 x config session_filter.drop_single_like, in the cache" in ran and "altered" not in ran
+
+
+def test_other_events_of_an_aggregation_are_named(warm):
+    warm.edit_aggregations(lambda specs: specs[6].update(events=["click", "like"]))
+    key = "config aggregations.click_artwork_ids.events"
+    assert roots(warm)[key] == ('["click"]', '["click","like"]')
+    ran = warm.cli("skeleton", "--range", RANGE).stdout
+    assert f"x {key}" in ran and "code reads" not in ran
+
+
+def test_another_look_back_is_named_with_its_days(warm):
+    edit(warm.runtime, spine__lookback_days=9)
+    found = roots(warm)
+    assert found["config spine.lookback_days"] == ("7", "9")
+    assert not any(name.startswith("upstream") for name in found)
+    assert "x config spine.lookback_days" in warm.cli("skeleton", "--range", RANGE).stdout
+
+
+def test_what_only_another_setting_asks_for_is_no_cause(warm):
+    edit(warm.runtime, session_filter__drop_view_only=False)
+    assert roots(warm) == {"config session_filter.drop_view_only": ("true", "false")}
+    warm.run()
+    edit(warm.runtime, session_filter__drop_view_only=True, embedding_coverage_filter__enabled=False)
+    assert set(roots(warm)) == {"config session_filter.drop_view_only", "config embedding_coverage_filter"}
+
+
+def test_the_plan_names_an_edit_of_a_step_that_only_may_run(warm):
+    warm.edit_aggregations(lambda specs: specs[0].update(windows=["1d", "3d", "5d", "7d"]))
+    columns = yaml.safe_load(warm.runtime.read_text())["output_columns"]
+    edit(warm.runtime, output_columns=[*columns, "like_artwork_ids_5d"])
+    shown = warm.cli("skeleton", "--range", RANGE, "--plan").stdout
+    assert "config output_columns (chunk@" in shown and "    + like_artwork_ids_5d" in shown
+    assert "- [1d, 3d, 7d]\n    + [1d, 3d, 5d, 7d]" in shown

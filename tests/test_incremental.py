@@ -180,6 +180,20 @@ def test_a_day_whose_feed_went_away_loses_its_partition(warm):
     assert nothing_ran(warm.run())
 
 
+def test_a_partition_that_goes_is_named_before_and_after(warm):
+    shutil.rmtree(warm.root / f"data/feed/dt={DAYS[-1]}")
+    plan = warm.json("skeleton", "--range", RANGE, "--plan")["plan"]
+    row = next(row for row in plan if row["step"] == "chunk" and row["day"] == str(DAYS[-1]))
+    assert [(why["kind"], why["what"], why["new"]) for why in row["why"]] == [("input", "feed of the day", None)]
+    assert "rows in 2 files" in row["why"][0]["old"]
+    shown = warm.cli("skeleton", "--range", RANGE, "--plan").stdout
+    assert f"dt={DAYS[-1]} would be removed: its day has no feed rows any more" in shown
+    report = warm.run()
+    assert report.partitions == {"written": 0, "kept": 13, "removed": 1} and report.exit_code == 0
+    assert f"removed     dt={DAYS[-1]}: its day has no feed rows any more" in report.lines()
+    assert "removed" not in warm.run().partitions
+
+
 def test_a_damaged_or_missing_artifact_is_made_again_and_changes_nothing(warm):
     bytes_before = warm.bytes()
     artifacts = sorted(warm.root.glob("cache/artifacts/*/*.parquet"), key=lambda p: p.stat().st_size)

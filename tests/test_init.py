@@ -114,3 +114,17 @@ def test_the_page_of_keys_is_what_validates_them():
     assert (PROJECT / "docs/config.md").read_text() == page, "run scripts/config_docs.py"
     for key in ("lookback_days", "max_items", "as_of", "default_sql", "from"):
         assert f"| `{key}` |" in page
+
+
+def test_a_new_configuration_leaves_the_output_of_another_alone(warm):
+    before = warm.stamps()
+    found = init("mine", *DATA)
+    assert (found["output_root"], found["cache_root"]) == ("data/training_output_mine", "cache_mine")
+    lines = init_lines(found)
+    assert any("data/training_output_mine" in line for line in lines) and any("not empty" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+    report = run_skeleton_stage(Settings("mine"), "2026-02-10")
+    assert report.partitions == {"written": 1, "kept": 0} and warm.stamps() == before
+    again = init("mine", *DATA, force=True)
+    assert again["output_root"] == "data/training_output_mine"  # its own
+    assert init("other/mine", *DATA)["output_root"] == "data/training_output_mine_2"

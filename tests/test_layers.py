@@ -8,12 +8,13 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "daedalus"
 LAYERS = [
     "errors",
+    "words",
     "digest",
     "days",
     "durable",
     "objects",
-    "reading",
     "config",
+    "reading",
     "stagecache",
     "sharing",
     "skeleton",
@@ -26,6 +27,7 @@ LAYERS = [
     "report",
     "watching",
     "lineage",
+    "usage",
     "cli",
     "__main__",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pyarrow as pa
@@ -115,7 +116,8 @@ def test_refused(cold, capsys, case):
     assert command("skeleton", "--range", RANGE, "--progress", "none") == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: ") and "Traceback" not in err
+    lines = [line for line in err.splitlines() if not line.startswith("note: ")]
+    assert lines[0].startswith("error: ") and "Traceback" not in err
     for name in named:
         assert name in err, err
     assert not list(cold.output.rglob("*.parquet"))
@@ -205,3 +207,50 @@ def test_a_name_with_quotes_and_semicolons_is_only_a_name(cold):
     report = cold.run(str(DAYS[3]))
     assert not report.failures
     assert differences(Reference("config", [DAYS[3]]).run(), read_output(cold.output)) == []
+
+
+SAID = {
+    "a range without its option": (["skeleton", "202602..202605"], ["use --range 202602..202605", "where:    daeda skeleton"]),
+    "a day without what to explain": (["explain", "2026-05-15"], ["daeda explain day 2026-05-15"]),
+    "a missing day": (["diff"], ["DAY is missing", "daeda diff --help"]),
+    "a missing option": (["explain", "row", "2026-05-15"], ["--user is missing", "daeda explain row --help"]),
+    "one word too many": (["cache", "status", "now"], ["too many arguments: 'now'", "daeda cache status --help"]),
+    "a day in another order": (["explain", "day", "15.05.2026"], ["a day that cannot be read", "expected: a day, YYYY-MM-DD"]),
+    "a report for nowhere": (["report", "--out", "nodir/x.html"], ["nodir: no such folder"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_a_refusal_says_what_was_meant(warm, capsys, case):
+    arguments, named = SAID[case]
+    assert command(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and all(name in err for name in named), err
+
+
+HINTS = {
+    "a wrong type": (set_runtime(spine__lookback_days="seven"), ["found:    seven (str)", "expected: int"]),
+    "a window without its unit": (set_runtime(recent_published__window=30), ["found:    30 (int)", "such as 30d"]),
+    "a misspelt choice": (set_aggregation(agg="cont"), ["found:    'cont'", "did you mean 'count'?"]),
+    "misspelt windows": (set_aggregation(windows="cumulativ"), ["did you mean 'cumulative'?"]),
+    "a feature that is not enriched": (set_runtime(enrich=[]), ["add artwork_properties:author_id under enrich"]),
+    "a misspelt time": (
+        set_view(timestamp_field="updatd_at"),
+        ["views.artwork_tack.timestamp_field", "found:    updatd_at", "did you mean 'updated_at'?"],
+    ),
+    "no constant": (
+        set_runtime(output_columns=["user_id", {"name": "x", "default_sql": "user_id"}]), ["x is no constant: it holds a column"]),
+    "no feed": (lambda w: shutil.rmtree(w.root / "data/feed"), ["found:    data/feed, in "]),
+    "no config": (lambda w: shutil.rmtree(w.root / "config"), ["config, in ", "daeda init"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HINTS)
+def test_a_refusal_says_how_to_mend_it(warm, capsys, case):
+    change, named = HINTS[case]
+    change(warm)
+    assert command("skeleton", "--range", RANGE, "--progress", "none", "--json") == 2
+    out, err = capsys.readouterr()
+    assert all(name in err for name in named), err
+    refused = json.loads(out)["error"]
+    assert set(refused) == {"what", "where", "found", "expected", "hint"} and refused["what"] in err

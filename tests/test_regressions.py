@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
-from small import DAYS, nothing_ran, rewrite
+from small import DAYS, RANGE, edit, nothing_ran, rewrite
 
 
 def test_partitions_whose_qids_are_all_null_need_no_map(cold):
@@ -234,3 +236,48 @@ def test_status_is_fresh_when_no_session_ever_reached_the_output(cold):
     cold.run()
     states = {row["day"]: row["state"] for row in cold.json("cache", "status")["days"]}
     assert {states[str(day)] for day in DAYS} == {"fresh"}
+
+
+def stopped_after(world, count, **options):
+    import pytest
+
+    from daedalus.errors import Interrupted
+    from daedalus.pipelines.training import run_skeleton_stage
+    from daedalus.pipelines.workspace import Settings
+    from daedalus.stagecache.progress import Progress
+
+    class Stop(Progress):
+        done = 0
+
+        def day_done(self, day, outcomes):
+            self.done += 1
+            if self.done == count:
+                raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        run_skeleton_stage(Settings(), progress=Stop(), **options)
+
+
+def test_the_plan_of_a_resumed_run_is_what_it_runs(warm):
+    stopped_after(warm, 5, range=RANGE, force=True)
+    plan = warm.run(None, resume=True, plan=True)
+    forced = {row["day"] for row in plan.plan if row["step"] == "chunk"}
+    assert len(forced) == 9 and plan.days["done"] == 5
+    done = warm.cli("skeleton", "--resume", "--progress", "plain", "--json")
+    assert "started with --force: so is this one" in done.stderr
+    steps = json.loads(done.stdout)["steps"]
+    assert steps["computed"] + steps["unchanged"] == len(plan.plan)
+
+
+def test_a_forced_run_is_not_taken_up_as_forced_after_an_edit(warm):
+    stopped_after(warm, 2, range=RANGE, force=True)
+    edit(warm.runtime, recent_published__max_items=3)
+    report = warm.run(None, resume=True)
+    assert report.steps["hit"] > 200 and report.days["done"] == 14
+
+
+def test_a_resumed_part_of_a_range_counts_for_the_whole(warm):
+    stopped_after(warm, 2, range=RANGE, force=True)
+    warm.run(f"{DAYS[7]}..{DAYS[13]}", resume=True)
+    plan = warm.run(None, resume=True, plan=True)
+    assert {row["day"] for row in plan.plan if row["step"] == "chunk"} == set(map(str, DAYS[2:7]))

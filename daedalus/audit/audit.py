@@ -17,6 +17,7 @@ from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.pipelines.workspace import Settings
+from daedalus.words import counted, cut
 
 _SHOWN = 20  # differences that are kept
 _KEY = ("user_id", "event_timestamp", "artwork_id", "event")
@@ -197,16 +198,16 @@ def differs(found: Mapping) -> bool:
 def audit_lines(found: Mapping) -> list[str]:
     """What the terminal shows, at most 80 columns but for values."""
     lines = [
-        f"{found['rows']:,} rows x {found['columns']} columns of {len(found['days'])} days, "
+        f"{found['rows']:,} rows x {found['columns']} columns of {counted(len(found['days']), 'day')}, "
         f"{found['users']:,} users: " + ("DIFFERENT" if differs(found) else "none differ")
     ]
-    lines += [f"  {count:,} rows differ in {column}"[:80] for column, count in found["by_column"].items()]
+    lines += [cut(f"  {count:,} rows differ in {column}") for column, count in found["by_column"].items()]
     if found["missing"] or found["extra"]:
         lines.append(f"  {found['missing']:,} rows missing, {found['extra']:,} not expected")
     for row in found["differences"]:
         lines.append(f"{row['day']} user {row['user_id']} artwork {row['artwork_id']} {row['event']}: {row['column']}")
         if not row["column"].startswith("row "):
-            lines += [f"    expected {row['expected']}"[:400], f"    found    {row['found']}"[:400]]
+            lines += [cut(f"    expected {row['expected']}"), cut(f"    found    {row['found']}")]
     if differs(found):
         lines.append("next: daeda cache status (is the day stale?), then daeda skeleton, or")
         lines.append(f"      daeda cache verify; then: daeda audit --seed {found['seed']}")
@@ -215,5 +216,7 @@ def audit_lines(found: Mapping) -> list[str]:
     for row in found["leakage"]:
         share = row["younger"] / row["rows"] if row["rows"] else 0
         middle = "" if row["median_days"] is None else f"{row['median_days']:,.2f}"
-        lines.append(f"  {row['view'][:37]:<38}{row['as_of']:<8}{share:>8.1%}{middle:>14}")
+        lines.append(f"  {row['view']:<38}{row['as_of']:<8}{share:>8.1%}{middle:>14}")
+    if any(row["younger"] and row["as_of"] == "latest" for row in found["leakage"]):
+        lines.append("next: `as_of: day` under a view in catalog.yaml takes only what its day knew")
     return lines

@@ -12,7 +12,7 @@ import yaml
 
 from daedalus.config.rules import check
 from daedalus.config.schema import Aggregation, Aggregations, Catalog, OutputColumn, Runtime, View
-from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.errors import DaedalusError, did_you_mean, seen_from
 
 CATALOG = "catalog.yaml"
 RUNTIME = "training/runtime.yaml"
@@ -46,7 +46,10 @@ def load_config(folder: Path | str) -> Config:
     folder = Path(folder)
     if not folder.is_dir():
         raise DaedalusError(
-            "there is no config folder", where=str(folder), expected="a folder with catalog.yaml", hint="--config DIR"
+            "there is no config folder",
+            where=seen_from(folder),
+            expected="a folder with catalog.yaml",
+            hint="`daeda init` writes a first one; --config DIR names another",
         )
     catalog = _catalog(folder / CATALOG)
     runtime = _convert(read_yaml(folder / RUNTIME), Runtime, folder / RUNTIME)
@@ -109,7 +112,7 @@ def _convert(raw: object, kind: type[_T], path: Path, prefix: str = "") -> _T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise _refusal(_named_keys(str(error), raw), kind, path, prefix) from None
+        raise _refusal(_named_keys(str(error), raw), kind, path, prefix, raw) from None
 
 
 def _named_keys(message: str, raw: Any) -> str:
@@ -135,10 +138,11 @@ def _is_a(value: object, spelled: str) -> bool:
     return any(isinstance(value, kind) and (kind is not int or not isinstance(value, bool)) for kind in kinds)
 
 
-def _refusal(message: str, kind: type, path: Path, prefix: str) -> DaedalusError:
+def _refusal(message: str, kind: type, path: Path, prefix: str, raw: Any) -> DaedalusError:
     """Turns msgspec's sentence, `Expected X, got Y - at $.a.b`, into one of ours."""
     text, _, at = message.partition(" - at ")
     keys = at.strip("`").replace("`key` in `", "a key of ").lstrip("$").lstrip(".")
+    value = _value_at(raw, keys)
     keys = ".".join(part for part in (prefix, keys) if part)
     if unknown := re.match(r"Object contains unknown field `(.*)`", text):
         key = ".".join(part for part in (keys, unknown[1]) if part)
@@ -153,11 +157,28 @@ def _refusal(message: str, kind: type, path: Path, prefix: str) -> DaedalusError
         what = "a key that is no text"
         return DaedalusError(what, where=str(path), found=text, expected="keys of text; put quotes around others")
     if allowed := _allowed(kind, keys.rpartition(".")[2]):
-        return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=allowed)
+        hint = did_you_mean(str(value), re.findall(r"'(\w+)'", allowed))
+        return DaedalusError(
+            "a value that is not allowed", where=f"{path}: {keys}", found=repr(value), expected=allowed, hint=hint
+        )
     if wrong := re.match(r"Expected `(.*)`, got `(.*)`", text):
         hint = "put quotes around it" if wrong[2] in ("date", "datetime") else ""
-        return DaedalusError("wrong type", where=f"{path}: {keys}", found=wrong[2], expected=wrong[1], hint=hint)
+        hint = "a duration, such as 30d" if re.search(r"windows?(\[\d+\])?$", keys) else hint
+        found = f"{value} ({wrong[2]})" if value is not None and not isinstance(value, dict | list) else wrong[2]
+        return DaedalusError("wrong type", where=f"{path}: {keys}", found=found, expected=wrong[1], hint=hint)
     return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=f"a valid {keys}")
+
+
+def _value_at(raw: Any, keys: str) -> Any:
+    """The value at a key path such as `spine.lookback_days` or `windows[1]`; None when it cannot be followed."""
+    for part in re.findall(r"[^.\[\]]+", keys):
+        if isinstance(raw, dict):
+            raw = raw.get(part)
+        elif isinstance(raw, list) and part.isdigit() and int(part) < len(raw):
+            raw = raw[int(part)]
+        else:
+            return None
+    return raw
 
 
 def _allowed(kind: type, key: str) -> str:

@@ -196,7 +196,9 @@ def _column(config: Config, at: str, aggregation: Aggregation) -> None:
     if in_views:
         _one_maker(config, _AGGREGATIONS, key, column)
     if not in_feed and not in_views:
-        hint = did_you_mean(column, [*SPINE_COLUMNS, *enriched]) or "list it under enrich in runtime.yaml"
+        views = [f"{name}:{column}" for name, view in config.catalog.views.items() if column in view.features]
+        close = did_you_mean(column, [*SPINE_COLUMNS, *enriched])
+        hint = f"add {' or '.join(views)} under enrich in runtime.yaml" if views else close
         _refuse(
             config, _AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
         )

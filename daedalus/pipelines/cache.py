@@ -18,6 +18,7 @@ from daedalus.skeleton.publish import Partitions
 from daedalus.stagecache.action import Cause
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.standing import KeptFile
+from daedalus.words import counted
 
 _SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
 
@@ -115,8 +116,8 @@ def _by_step(verdicts: Iterable[Verdict], standing: Iterable[KeptFile]) -> dict[
         row["bytes"] += max(file.size, 0) if file.path.endswith(".parquet") else 0
         row[HIT] += file.name not in seen
         seen.add(file.name)
-    for step, counted in causes.items():
-        found[step]["why"] = counted.most_common(1)[0][0]
+    for step, kinds in causes.items():
+        found[step]["why"] = kinds.most_common(1)[0][0]
     return found
 
 
@@ -166,7 +167,7 @@ def grid_lines(found: dict) -> list[str]:
     by_month: dict[str, list[dict]] = defaultdict(list)
     for row in found["days"]:
         by_month[row["day"][:7]].append(row)
-    lines = []
+    lines = ["# hit, R would run, m may run if what is above it changes"]
     for month, rows in by_month.items():
         if not any(row["state"] == "stale" for row in rows):
             continue
@@ -263,7 +264,8 @@ def cache_gc(
             freed += sizes[artifact]
         if not dry_run:
             _remove(workspace, removed)
-    return {"freed_bytes": freed, "kept": len(sizes) - len(removed), "removed": len(removed), "dry_run": dry_run}
+    return {"freed_bytes": freed, "kept": len(sizes) - len(removed), "removed": len(removed), "dry_run": dry_run,
+            "left_bytes": total - freed, "max_bytes": max_bytes}  # fmt: skip
 
 
 def _candidates(
@@ -298,6 +300,12 @@ def _litter(workspace: Workspace) -> Iterator[Path]:
 
 def gc_lines(found: dict) -> list[str]:
     size, removed, kept = f"{found['freed_bytes'] / 2**20:,.1f} MiB", found["removed"], found["kept"]
+    lines = [f"{size} freed: {counted(removed, 'artifact')} removed, {kept:,} kept"]
     if found["dry_run"]:
-        return [f"{size} would be freed: {removed} artifacts would go, {kept} stay"]
-    return [f"{size} freed: {removed} artifacts removed, {kept} kept"]
+        lines = [f"{size} would be freed: {counted(removed, 'artifact')} would go, {kept:,} stay"]
+    if found["max_bytes"] is not None and found["left_bytes"] > found["max_bytes"]:
+        left = f"{found['left_bytes'] / 2**20:,.1f} MiB"
+        lines.append(
+            f"{left} stay, more than --max-bytes: the config or the last complete run needs them, or they are young"
+        )
+    return lines

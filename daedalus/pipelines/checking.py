@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 from typing import Any
 
 import msgspec
@@ -11,8 +10,11 @@ import msgspec
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.load import read_yaml
 from daedalus.config.schema import Aggregations, Catalog, Runtime
+from daedalus.pipelines.bad_files import bad_files, days_that_fail
+from daedalus.pipelines.doubts import doubts
 from daedalus.pipelines.workspace import Settings, opened
 from daedalus.skeleton.inputs import list_inputs
+from daedalus.words import counted, room, wrapped
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
 
@@ -34,14 +36,16 @@ def check_config(settings: Settings) -> dict:
         parts = {CATALOG: config.catalog, RUNTIME: config.runtime, AGGREGATIONS: Aggregations(
             aggregations=list(config.aggregations))}  # fmt: skip
         values = [row for file, part in parts.items() for row in _values(file, part, read_yaml(config.folder / file))]
-        bad = [(str(day), file.error) for day, files in graph.feed.partitions.items() for file in files if file.error]
+        failing = days_that_fail(config, graph.feed, graph.days)
         return {
             "config": str(config.folder),
             "days": {"total": len(span), "with_rows": len(graph.days), "empty": len(graph.empty)},
             "feed": {"partitions": len(listing.feed.days), "first": str(min(listing.feed.days)),
                      "last": str(max(listing.feed.days))},
             "views": {name: len(paths) for name, paths in listing.views.items()},
-            "bad_files": [{"day": day, "error": error.one_line()} for day, error in bad],
+            "bad_files": [{"day": str(day), "error": error.one_line()} for day, error in bad_files(graph.feed)],
+            "failing_days": [str(day) for day in failing],
+            "notes": doubts(config),
             "steps": len(graph.actions),
             "values": values,
         }  # fmt: skip
@@ -69,21 +73,36 @@ def _is_in(raw: Any, key: tuple[str, ...]) -> bool:
     return True
 
 
+def _value_lines(key: str, value: Any, text: str) -> list[str]:
+    """A value beside its key, or below it when it is long: whole in any case."""
+    if len(line := f"{key:<47} {text}") <= (room() or 80):
+        return [line]
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        items = [", ".join(f"{name}: {_json(inner)}" for name, inner in item.items()) for item in value]
+        return [key, *(line for item in items for line in wrapped(item, " " * 6 + "- ", " " * 8))]
+    shown = ", ".join(map(_json, value)) if isinstance(value, list) else text
+    return [key, *wrapped(shown, " " * 6)]
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def check_lines(found: dict) -> list[str]:
     """What `config check` prints, at most 80 columns."""
     days, feed = found["days"], found["feed"]
     lines = [
-        f"{found['config']}: valid",
+        f"{found['config']}: " + ("valid, but not all of its input" if found["bad_files"] else "valid"),
         f"feed        {feed['partitions']} partitions, {feed['first']} to {feed['last']}",
-        *wrap(
-            ", ".join(f"{name} {count}" for name, count in found["views"].items()),
-            80,
-            initial_indent="view files  ",
-            subsequent_indent=" " * 12,
-        ),
-        f"range       {days['total']} days, {days['with_rows']} with rows, {found['steps']:,} steps",
+        *wrapped(", ".join(f"{name} {count}" for name, count in found["views"].items()), "view files  "),
+        f"range       {counted(days['total'], 'day')}, {days['with_rows']} with rows, "
+        f"{counted(found['steps'], 'step')}",
     ]
-    lines += [f"bad file    {row['day']}: {row['error']}" for row in found["bad_files"]]
+    lines += [line for row in found["bad_files"] for line in wrapped(f"{row['day']}: {row['error']}", "bad file    ")]
+    if found["failing_days"]:
+        lines += wrapped(
+            f"{counted(len(found['failing_days']), 'day')} would fail: {found['failing_days'][0]} and after", " " * 12
+        )
     file = ""
     for row in found["values"]:
         if row["file"] != file:
@@ -91,5 +110,5 @@ def check_lines(found: dict) -> list[str]:
             lines.append(f"{file}")
         value = msgspec.json.encode(row["value"]).decode()
         sign = " " if row["origin"] == file else "~"
-        lines.append(f" {sign} {row['key']:<44} {value}"[:80])
+        lines += _value_lines(f" {sign} {row['key']}", row["value"], value)
     return [*lines, "~ default, not in the file"]

@@ -6,6 +6,7 @@ is put together again from that run's artifacts, as far as the cache still has t
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from daedalus.pipelines.explain import one_day
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.skeleton.publish import write_partition
 from daedalus.stagecache.trace import Trace
+from daedalus.words import cut, shown_apart
 
 _COMMAND = "daeda diff"
 
@@ -38,23 +40,25 @@ class ChangeNotes:
             for day, trace in self._before.items()
         }
         self._traces.remember_facts(notes)
-        lines = [f"changed     {day}: {self._brief(day)}"[:80] for day in days[:most]]
+        lines = [cut(f"changed     {day}: {self._brief(day)}") for day in days[:most]]
         hidden = len(days) - most
         return [*lines, f"            and {hidden} more days: daeda diff DAY"] if hidden > 0 else lines
 
     def _brief(self, day: str) -> str:
         before, after = self._before[day], self._traces.latest(f"chunk@{day}")
         if before is None or after is None or before.key == after.key:
-            return "put together anew; what lay there was not what a run had left"
+            return "put together anew: what lay there was no longer what a run had left"
         rows = [trace.counts.get("written", 0) for trace in (before, after)]
         told = f"{rows[0]:,} rows" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
         old, new = (_sources(trace) for trace in (before, after))
         if old.get("content") != new.get("content"):
-            return f"{told}; columns: daeda diff {day}"
+            return f"{told}; more: daeda diff {day}"
         shares = self._shares(old, new)
-        named = ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:3])
+        named = ", ".join(
+            f"{name} {'<1%' if share < 0.005 else f'{share:.0%}'}" for name, share in list(shares.items())[:3]
+        )
         more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
-        return f"{told}; {named or 'columns chosen or ordered anew'}{more}"
+        return f"{told}; {named or _chosen(before, after)}{more}"
 
     def _shares(self, old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, float]:
         """Share of rows in which a column differs, the largest first."""
@@ -71,6 +75,14 @@ class ChangeNotes:
                 if share := changed(was, tables[-1], name)["share"]:
                     found[name] = share
         return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _chosen(before: Trace, after: Trace) -> str:
+    """Which columns the partition has that it had not, or has no more."""
+    old, new = ([name for name, _ in _columns(trace)] for trace in (before, after))
+    gone, came = [name for name in old if name not in new], [name for name in new if name not in old]
+    told = [f"{', '.join(names)} {word}" for names, word in ((came, "added"), (gone, "removed")) if names]
+    return "; ".join(told) or "columns ordered anew, or other part files"
 
 
 def _sources(trace: Trace) -> dict[str, str]:
@@ -95,7 +107,7 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
             if not isinstance(change, dict):
                 raise DaedalusError(
                     "no run replaced this partition", where=f"{_COMMAND} {day}", found="no earlier content",
-                    hint=f"{_COMMAND} {day} --against RUN compares with a run's artifacts",
+                    hint=f"{_COMMAND} {day} --against RUN compares with a run's artifacts; daeda runs lists them",
                 )  # fmt: skip
             run, trace = change["run"], workspace.traces.find(change["before"])
             if trace is None:
@@ -108,7 +120,18 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
         then = workspace.scratch.path()
         write_partition(then, _columns(trace), _artifacts(workspace, trace), 1 << 40)
         change = compare_partitions(read(_parts(then)), read(now))
-        return {"day": day, "run": run, **json.loads(json.dumps(change, default=str))}
+        return {
+            "day": day,
+            "run": run,
+            "started": _started(workspace, run),
+            **json.loads(json.dumps(change, default=str)),
+        }
+
+
+def _started(workspace: Workspace, run: str) -> str:
+    """When a run began, in UTC."""
+    found = next((record.started for record in workspace.traces.run_records() if record.id == run), None)
+    return dt.datetime.fromtimestamp(found, dt.UTC).strftime("%Y-%m-%d %H:%M") if found else ""
 
 
 def _trace_of(workspace: Workspace, day: str, against: str) -> tuple[str, Trace]:
@@ -117,8 +140,9 @@ def _trace_of(workspace: Workspace, day: str, against: str) -> tuple[str, Trace]
     if len(runs) != 1:
         found = f"{against}: {len(runs)} runs"
         raise DaedalusError(
-            "no such run", where=f"{_COMMAND} --against", found=found, expected=f"one of the last: {known}"
-        )
+            "no such run", where=f"{_COMMAND} --against", found=found, expected=f"one of the last: {known}",
+            hint="daeda runs lists them with their times",
+        )  # fmt: skip
     summary = workspace.traces.finished_days(runs[0]).get(day)
     trace = workspace.traces.find(summary["chunk"]) if summary else None
     if trace is None:
@@ -148,16 +172,18 @@ def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
     return found
 
 
+def _percent(row: Mapping) -> str:
+    """A share that is never rounded to nothing."""
+    return "  <0.1%" if row["share"] < 0.0005 else f"{row['share']:>7.1%}"
+
+
 def diff_lines(found: dict) -> list[str]:
     rows = f"{found['before']:,} rows -> {found['after']:,} ({found['added']:,} added, {found['removed']:,} removed)"
-    lines = [f"{found['day']}, run {found['run'][:8]}: {rows}"]
+    lines = [f"{found['day']}, run {found['run'][:8]} of {found['started']} UTC", f"  {rows}"]
     for name, row in sorted(found["columns"].items(), key=lambda item: -item[1]["share"]):
         note = f"  {row['note']}" if row.get("note") else ""
-        lines.append(f"  {name:<40}{row['rows']:>10,} rows {row['share']:>7.1%}{note}"[:80])
+        lines.append(cut(f"  {name:<40}{row['rows']:>10,} rows {_percent(row)}{note}"))
         for example in row["examples"][:1]:
-            lines += [
-                f"      {'/'.join(example['row'])}"[:80],
-                f"      - {example['old']}"[:80],
-                f"      + {example['new']}"[:80],
-            ]
+            old, new = shown_apart(str(example["old"]), str(example["new"]))
+            lines += [cut(f"      {line}") for line in ("/".join(example["row"]), f"- {old}", f"+ {new}")]
     return lines if found["columns"] else [*lines, "  no value of a row that stayed has changed"]

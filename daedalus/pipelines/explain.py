@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.pipelines.causes import Causes
+from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
+from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
 from daedalus.skeleton.steps import STEPS
-from daedalus.stagecache.action import Cause
 from daedalus.stagecache.outcome import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
-from daedalus.stagecache.trace import Trace, Traces
+from daedalus.stagecache.trace import Trace
+from daedalus.words import column, counted, cut, fitted
 
 FUNNEL = {
     "spine": ("spine", "spine"),
@@ -23,11 +24,17 @@ FUNNEL = {
     "content": ("content", "rows"),
     "chunk": ("chunk", "written"),
 }  # label -> (step, count)
-_DIFF_LINES = 12
+
+
+_FEED_ROWS = ("read", "null_keys", "duplicates", "strays")
 
 
 def one_day(text: str, command: str) -> Day:
-    span = parse_range(text, command)
+    try:
+        span = parse_range(text, command)
+    except DaedalusError as error:
+        what = error.what.replace("a range that", "a day that")
+        raise DaedalusError(what, where=command, found=text, expected="a day, YYYY-MM-DD") from None
     if len(span) != 1:
         raise DaedalusError("one day at a time", where=command, found=text, expected="YYYY-MM-DD")
     return span.first
@@ -39,15 +46,18 @@ def explain_day(settings: Settings, text: str) -> dict:
     day = str(target)
     with opened(settings) as workspace:
         listing = list_inputs(workspace.config)
+        if not workspace.with_rows(listing, [target]):
+            return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if days_that_stand(workspace, listing, [target]).days:
             return _standing_day(workspace, day)
         graph, verdicts = planned(workspace, target, listing)
-        causes = Causes(verdicts, workspace.traces, graph)
+        causes = Causes(verdicts, workspace.traces, graph, workspace.config)
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
+        shown.sort(key=lambda v: (STEPS.index(v.action.step), v.action.name))
         return {
             "day": day,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
-            "funnel": _funnel({name: verdict.trace for name, verdict in verdicts.items()}, day),
+            **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),
             "causes": causes.roots(),
         }
 
@@ -64,93 +74,13 @@ def _standing_day(workspace: Workspace, day: str) -> dict:
         if trace := traces[name]:
             rows_in = trace.counts.get("rows_in") or trace.counts.get("read")
             steps.append(_row(name, day, HIT, trace.key, rows_in, trace, []))
-    return {"day": day, "steps": steps, "funnel": _funnel(traces, day), "causes": []}
+    return {"day": day, "steps": steps, **_rows_of(traces, day), "causes": []}
 
 
 def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
     """The graph of one day, and what a run now would do with each of its actions."""
     graph = workspace.graph([day], reconcile=False, listing=listing)
     return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
-
-
-class Causes:
-    """Why actions would run: what changed itself, apart from what only follows."""
-
-    def __init__(self, verdicts: Mapping[str, Verdict], traces: Traces, graph: Graph) -> None:
-        self._verdicts, self._traces, self._graph = verdicts, traces, graph
-        self._running: dict[str, list[str]] = {}  # action -> those above it that run for a cause of their own
-
-    def of(self, verdict: Verdict) -> list[dict]:
-        """The causes of one action; of one that may run, the actions that it would run because of."""
-        if verdict.state == MAYBE:
-            return [vars(Cause("upstream", name, None, RUN)) for name in self._above(verdict.action.name)]
-        causes = list(verdict.why)
-        if self._rendered_by_the_same_code(verdict, causes):
-            causes = [cause for cause in causes if cause.kind != "code"]
-        return [self._readable(cause) for cause in causes]
-
-    def roots(self) -> list[dict]:
-        """Each cause that is no mere consequence, once, with the steps that it touches."""
-        found: dict[str, dict] = {}
-        for verdict in self._verdicts.values():
-            if verdict.state == RUN:
-                for cause in self.of(verdict):
-                    row = found.setdefault(json.dumps(cause, sort_keys=True), {**cause, "steps": []})
-                    row["steps"].append(verdict.action.name)
-        return list(found.values())
-
-    def _above(self, name: str) -> list[str]:
-        if name not in self._running:
-            names: dict[str, None] = {}
-            for above in self._verdicts[name].action.upstream:
-                state = self._verdicts[above].state
-                if state == RUN:
-                    names[above] = None
-                elif state == MAYBE:
-                    names.update(dict.fromkeys(self._above(above)))
-            self._running[name] = list(names)
-        return self._running[name]
-
-    def _rendered_by_the_same_code(self, verdict: Verdict, causes: list[Cause]) -> bool:
-        """Whether a statement differs only because a config value or an input's schema in it does."""
-        elsewhere = any(cause.kind in ("config", "input") for cause in causes)
-        statement = any(cause.kind == "code" for cause in causes)
-        previous = verdict.trace
-        return elsewhere and statement and previous is not None and previous.code == code_version(self._traces)
-
-    def _readable(self, cause: Cause) -> dict:
-        row = vars(cause).copy()
-        if cause.kind == "input":
-            row["old"], row["new"] = self._file(cause.old), self._file(cause.new)
-        if cause.kind == "code":
-            row["diff"] = self._diff(cause)
-        return row
-
-    def _file(self, content: str | None) -> str | None:
-        known = self._traces.fact(f"file:{content}") if content else None
-        if not isinstance(known, dict):
-            return content
-        return f"{known['rows']:,} rows, {known['bytes']:,} bytes ({content[:8] if content else ''})"
-
-    def _diff(self, cause: Cause) -> list[str]:
-        """The changed lines of a statement or function, words a line so that long statements show little."""
-        old = self._traces.fact(f"text:{cause.old}") if cause.old else ""
-        new = self._graph.texts.get(cause.new or "", "")
-        if not isinstance(old, str) or not new:
-            return []
-        import difflib
-
-        lines = difflib.unified_diff(_pieces(old), _pieces(new), lineterm="", n=1)
-        return [line for line in lines if not line.startswith(("---", "+++", "@@"))][:_DIFF_LINES]
-
-
-def _pieces(text: str) -> list[str]:
-    """A statement broken after commas and before keywords; other code by its lines."""
-    if "\n" in text and not text.startswith("SELECT"):
-        return text.splitlines()
-    for word in ("FROM ", "WHERE ", "LEFT JOIN ", "JOIN ", "GROUP BY ", "ORDER BY ", "AND "):
-        text = text.replace(f" {word}", f"\n{word}")
-    return text.replace(", ", ",\n").splitlines()
 
 
 def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day: str) -> dict:
@@ -176,6 +106,13 @@ def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: 
     }
 
 
+def _rows_of(traces: Mapping[str, Trace | None], day: str) -> dict:
+    """`feed_rows`, what became of those of the day's own partition; and the `funnel`."""
+    spine = traces.get(f"spine@{day}")
+    counts = {key: spine.counts.get(key, 0) for key in _FEED_ROWS} if spine else None
+    return {"feed_rows": counts, "funnel": _funnel(traces, day)}
+
+
 def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
     """Rows of the target day that are left after each step, as far as it was ever computed."""
     rows = []
@@ -191,14 +128,14 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
     target = one_day(text, "daeda explain step")
     with opened(settings) as workspace:
         graph, verdicts = planned(workspace, target)
-        verdict = verdicts.get(f"{step}@{target}") or verdicts.get(step)
+        verdict = verdicts.get(f"{step}@{target}") or verdicts.get(step) or _beginning_with(step, verdicts)
         if verdict is None:
             known = sorted(
                 {name.removesuffix(f"@{target}") for name in verdicts if f"@{target}" in name or "@" not in name}
             )
             raise DaedalusError(
-                "the day has no such step", where="daeda explain step", found=step, expected=", ".join(known),
-                hint=did_you_mean(step, known),
+                "the day has no such step", where="daeda explain step", found=step,
+                expected="a step that `daeda explain day` names", hint=_close(step, known),
             )  # fmt: skip
         action = verdict.action
         unmade = [name for name in action.upstream if verdicts[name].state != HIT]
@@ -211,7 +148,19 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
             graph.texts[v] for label, v in action.ingredients.items() if label.startswith("code:") and v in graph.texts
         ]
         script = action.describe(paths) or "\n\n".join(code)
-    return {"day": str(target), "step": step, "state": verdict.state, "not_made_yet": unmade, "script": script}
+    name = action.name.removesuffix(f"@{target}")
+    return {"day": str(target), "step": name, "state": verdict.state, "not_made_yet": unmade, "script": script}
+
+
+def _beginning_with(beginning: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
+    """The one step whose name begins so, as where a name was cut; None when there is none, or several."""
+    found = [verdict for name, verdict in verdicts.items() if name.startswith(beginning.rstrip("…"))]
+    return found[0] if len(found) == 1 else None
+
+
+def _close(step: str, known: Sequence[str]) -> str:
+    several = [name for name in known if name.startswith(step.rstrip("…"))]
+    return f"one of {', '.join(several[:5])}" if several else did_you_mean(step, known) or ", ".join(known[:8])
 
 
 def step_lines(found: dict) -> list[str]:
@@ -222,39 +171,35 @@ def step_lines(found: dict) -> list[str]:
 
 def day_lines(found: dict) -> list[str]:
     """What `explain day` prints: root causes first, then the steps, at most 80 columns."""
+    if "feed" in found:
+        return [f"{found['day']}: the feed has no rows of it; it has {found['feed'][0]} to {found['feed'][1]}"]
     states = [step["state"] for step in found["steps"]]
     verdict = (
-        f"{states.count(RUN)} steps would run, {states.count(MAYBE)} may" if {RUN, MAYBE} & set(states) else "fresh"
+        f"{counted(states.count(RUN), 'step')} would run, {states.count(MAYBE)} may"
+        if {RUN, MAYBE} & set(states)
+        else "fresh"
     )
     lines = [f"{found['day']}: {verdict}"]
     for cause in found["causes"]:
         lines += cause_lines(cause)
-    lines.append(f"{'step':<44}{'state':<7}{'rows':>10}{'seconds':>9}{'KiB':>9}")
+    wide = column((step["step"] for step in found["steps"]), 44, 35)
+    lines.append(f"{'step':<{wide}}{'state':<7}{'rows':>10}{'seconds':>9}{'KiB':>9}")
     for step in found["steps"]:
         rows = "" if step["rows_out"] is None else f"{step['rows_out']:,}"
         seconds = "" if step["seconds"] is None else f"{step['seconds']:.2f}"
         size = "" if step["bytes"] is None else f"{step['bytes'] / 1024:,.0f}"
-        lines.append(f"{step['step'][:43]:<44}{step['state']:<7}{rows:>10}{seconds:>9}{size:>9}")
+        lines.append(f"{fitted(step['step'], wide)}{step['state']:<7}{rows:>10}{seconds:>9}{size:>9}")
         if step["state"] == MAYBE:
             lines.append(_follows(step["why"]))
     funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
-    return [*lines, f"rows left: {funnel}" if funnel else "never computed: daeda skeleton"]
-
-
-def cause_lines(cause: Mapping) -> list[str]:
-    """A root cause with old and new, and the steps that it touches."""
-    steps = cause["steps"]
-    touched = steps[0] + (f" and {len(steps) - 1} more" if len(steps) > 1 else "")
-    head = f"  {cause['what']}" if cause["kind"] == "missing" else f"  {cause['kind']} {cause['what']}"
-    lines = [f"{head} ({touched})"[:80]]
-    if cause["kind"] == "code" and cause.get("diff"):
-        lines += [f"      {line}"[:80] for line in cause["diff"]]
-    elif cause["kind"] != "missing":
-        lines += [f"    - {cause['old'] or 'nothing'}"[:80], f"    + {cause['new'] or 'nothing'}"[:80]]
-    return lines
+    if not funnel:
+        return [*lines, f"never computed: daeda skeleton --range {found['day']}"]
+    rows = found["feed_rows"]
+    left_out = ", ".join(f"{rows[key]:,} {key.replace('_', ' ')}" for key in _FEED_ROWS[1:])
+    return [*lines, f"feed rows: {rows['read']:,} read; left out: {left_out}", f"rows left: {funnel}"]
 
 
 def _follows(why: Iterable[Mapping]) -> str:
     names = [cause["what"] for cause in why]
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"    because of {names[0] if names else 'nothing'}{more}"[:80]
+    return cut(f"    because of {names[0] if names else 'nothing'}{more}")

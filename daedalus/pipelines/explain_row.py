@@ -229,23 +229,3 @@ def _shown(event: Mapping, value: Any, why: str) -> dict:
         "file": "/".join(Path(event["file"]).parts[-2:]),
     }
     return {**row, "why": why} if why else row
-
-
-def row_lines(found: dict, most: int = 12) -> list[str]:
-    lines = []
-    for row in found["rows"]:
-        lines.append(
-            f"user {found['user_id']}, artwork {found['artwork_id']}, {row['event']} at {row['event_timestamp']}"
-        )
-        for name, listed in row["columns"].items():
-            lines.append(f"  {name}: {len(listed['counted'])} counted, {len(listed['left_out'])} left out")
-            lines += [f"    + {_event(event)}"[:80] for event in listed["counted"][:most]]
-            lines += [f"    - {event['why']}: {_event(event)}"[:80] for event in listed["left_out"][:most]]
-            hidden = sum(max(len(listed[part]) - most, 0) for part in ("counted", "left_out"))
-            lines += [f"      and {hidden} more: --column {name} --json"] if hidden else []
-    return lines
-
-
-def _event(event: Mapping) -> str:
-    value = "" if event["value"] in (None, event["artwork_id"]) else f" -> {event['value']}"
-    return f"{event['event_timestamp']} {event['event']} {event['artwork_id']}{value} {event['file']}"

@@ -4,38 +4,51 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from textwrap import wrap
 
+from daedalus.pipelines.causes import Teller
 from daedalus.pipelines.explain import FUNNEL
 from daedalus.pipelines.report import spared_note
-from daedalus.stagecache.action import Action
+from daedalus.pipelines.telling import headline
+from daedalus.stagecache.action import Action, Cause
 from daedalus.stagecache.outcome import HIT, UNCHANGED, Outcome
+from daedalus.words import counted, cut, wrapped
 
 _CAUSES = 4  # that the summary names
 
 
-def run_notes(actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, stood_seconds: float) -> list[str]:
+def run_notes(
+    actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, stood_seconds: float, teller: Teller
+) -> list[str]:
     """All that follows, in the order of the summary; the last two as `spared_note` wants them."""
     cut, spared = cutoff_note(actions, outcomes), spared_note(outcomes, hits, stood_seconds)
-    return [*funnel_note(outcomes), *cause_notes(outcomes), *spared, *cut, *prediction_note(outcomes)]
+    return [*funnel_note(outcomes), *cause_notes(outcomes, teller), *spared, *cut, *prediction_note(outcomes)]
 
 
-def cause_notes(outcomes: Mapping[str, Outcome]) -> list[str]:
+def cause_notes(outcomes: Mapping[str, Outcome], teller: Teller) -> list[str]:
     """What made steps run, apart from what only followed: each cause with the step-days it touched, most first."""
     touched: Counter[str] = Counter()
+    cached: Counter[str] = Counter()  # by steps that what was made before answers
+    followed = 0
     for outcome in outcomes.values():
-        if outcome.ran:
-            causes = [cause for cause in outcome.why if cause.kind != "upstream"]
-            said = [cause for cause in causes if cause.kind != "code"] or causes  # a statement changes with its config
-            touched.update({cause.what if cause.kind == "missing" else f"{cause.kind} {cause.what}" for cause in said})
-    ran = sum(outcome.ran for outcome in outcomes.values())
-    followed = ran - sum(any(cause.kind != "upstream" for cause in o.why) for o in outcomes.values() if o.ran)
+        if outcome.ran or (outcome.state == HIT and outcome.why):
+            said = _said(teller.told(outcome.name, outcome.why))
+            (touched if outcome.ran else cached).update(said)
+            followed += outcome.ran and not said
+    if not touched and not followed:
+        return []
     lines = [f"{count:,} x {what}" for what, count in touched.most_common(_CAUSES)]
-    if len(touched) > _CAUSES:
-        lines.append(f"and {len(touched) - _CAUSES:,} more causes")
-    if followed:
-        lines.append(f"{followed:,} only followed")
-    return [f"{'why' if place == 0 else '':<12}{line}"[:80] for place, line in enumerate(lines)]
+    kept = [(what, count) for what, count in cached.most_common() if what not in touched]
+    lines += [f"{count:,} x {what}, in the cache" for what, count in kept[: max(_CAUSES - len(lines), 1)]]
+    more = len(touched) + len(kept) - len(lines)
+    lines += [f"and {counted(more, 'more cause')}"] if more else []
+    lines += [f"{followed:,} only followed"] if followed else []
+    return [cut(f"{'why' if place == 0 else '':<12}{line}") for place, line in enumerate(lines)]
+
+
+def _said(causes: Iterable[Cause]) -> set[str]:
+    """What an action ran for, apart from what it only follows; a statement changes with its config."""
+    own = [cause for cause in causes if cause.kind != "upstream"]
+    return {headline(vars(cause)) for cause in [c for c in own if c.kind != "code"] or own}
 
 
 def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -47,8 +60,8 @@ def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:
             continue  # it ships what content leaves
         found = [outcomes.get(f"{step}@{end.day}") for end in ends]
         stages.append(f"{label} {sum(outcome.counts.get(count, 0) for outcome in found if outcome):,}")
-    text = f"{' > '.join(stages)} rows of {len(ends)} days"
-    return wrap(text, 80, initial_indent=f"{'funnel':<12}", subsequent_indent=" " * 12) if ends else []
+    text = f"{' > '.join(stages)} rows of the {counted(len(ends), 'day')} looked up"
+    return wrapped(text, f"{'funnel':<12}") if ends else []
 
 
 def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -60,7 +73,7 @@ def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> l
             below.add(action.name)
             if outcomes[action.name].state == HIT:
                 spared.append(outcomes[action.name])
-    if not same:
+    if not spared:
         return []
     seconds = sum(outcome.seconds for outcome in spared)
     return [f"cutoff      {len(same)} ran, same bytes: {len(spared):,} step-days spared, about {seconds:.1f} s"]
@@ -73,7 +86,7 @@ def prediction_note(outcomes: Mapping[str, Outcome]) -> list[str]:
         return []
     expected = sum(outcome.expected or 0 for outcome in known)
     took = sum(outcome.seconds for outcome in known)
-    return [f"predicted   {expected:.1f} s for {len(known):,} of the steps that ran, took {took:.1f} s"]
+    return [f"predicted   {expected:.1f} s of work for {len(known):,} of the steps that ran, took {took:.1f} s"]
 
 
 def shared_notes(found: Mapping | None) -> list[str]:

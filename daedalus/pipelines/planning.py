@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from daedalus.pipelines.explain import Causes, cause_lines
-from daedalus.pipelines.report import RunReport, spared_steps
+from daedalus.pipelines.bad_files import bad_files, days_that_fail
+from daedalus.pipelines.causes import Causes
+from daedalus.pipelines.report import RunReport, no_feed_note, spared_steps
+from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import Stands
-from daedalus.pipelines.workspace import Graph
-from daedalus.stagecache.level import Level
+from daedalus.pipelines.workspace import Graph, Workspace
 from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces
+from daedalus.words import column, counted, cut, fitted, wrapped
+
+REMOVE = "remove"  # a partition whose day has no feed rows any more
 
 
 def plan_report(
-    report: RunReport, graph: Graph, traces: Traces, stands: Stands, force: bool, level: Level | None = None
+    report: RunReport, graph: Graph, workspace: Workspace, stands: Stands, force: bool, gone: Sequence[str] = ()
 ) -> RunReport:
-    """Fills a report with the plan of a graph; nothing runs. `stands` are days that are not in it."""
-    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force, level)}
-    causes, costs = Causes(verdicts, traces, graph), traces.costs()
+    """Fills a report with the plan of a graph; nothing runs. `stands` are days not in it, `gone` lose theirs."""
+    traces = workspace.traces
+    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force, workspace.shared)}
+    causes, costs = Causes(verdicts, traces, graph, workspace.config), traces.costs()
     report.plan = [
         {
             "day": verdict.action.day,
@@ -32,7 +37,10 @@ def plan_report(
         for verdict in verdicts.values()
         if verdict.state != HIT
     ]
+    report.plan += [_removal(day, traces) for day in gone]
     report.causes = causes.roots()
+    report.notes = _bad_file_notes(workspace, graph)
+    report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or stands.days))
     report.empty_days = [str(day) for day in graph.empty]
     waiting = {v.action.day for v in verdicts.values() if v.state != HIT}
     report.steps = {**dict.fromkeys(STATES, 0), HIT: sum(v.state == HIT for v in verdicts.values())}
@@ -41,6 +49,20 @@ def plan_report(
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys(("read", "null_keys", "duplicates", "strays", "written"), 0)
     return report
+
+
+def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
+    bad, failing = bad_files(graph.feed), days_that_fail(workspace.config, graph.feed, graph.days)
+    lines = [line for day, error in bad[:4] for line in wrapped(f"{day}: {error.one_line()}", "  bad file  ")]
+    return [*lines, f"            {counted(len(failing), 'day')} would fail for it"] if failing else lines
+
+
+def _removal(day: str, traces: Traces) -> dict:
+    known = traces.latest(f"spine@{day}")
+    files = [label for label in known.manifest if label.startswith("input:")] if known else []
+    old = f"{known.counts.get('read', 0):,} rows in {counted(len(files), 'file')}" if known else "a partition"
+    why = {"kind": "input", "what": "feed of the day", "old": old, "new": None}
+    return {"day": day, "step": "chunk", "state": REMOVE, "why": [why], "expected_seconds": 0.0}
 
 
 def expected_seconds(
@@ -67,19 +89,29 @@ def plan_lines(report: RunReport) -> list[str]:
     """What would run, by step, after the causes that are no mere consequence."""
     plan = report.plan or []
     if not plan:
-        return [f"{report.range}: nothing would run"]
-    run, maybe = (sum(row["state"] == state for row in plan) for state in (RUN, MAYBE))
-    lines = [f"{report.range}: {run:,} step-days would run, {maybe:,} may; {_cost(plan)}"]
+        return [f"{report.range}: nothing would run", *report.notes]
+    run, maybe, gone = ([row for row in plan if row["state"] == state] for state in (RUN, MAYBE, REMOVE))
+    lines = [f"{report.range}: {_how_many(len(run), len(maybe))}; {_cost(plan)}"]
+    lines += report.notes
+    lines += [cut(f"  dt={row['day']} would be removed: its day has no feed rows any more ({row['why'][0]['old']})")
+              for row in gone[:8]]  # fmt: skip
+    lines += [f"  and {len(gone) - 8} more would be removed"] if len(gone) > 8 else []
     for cause in report.causes[:8]:
         lines += cause_lines(cause)
     if len(report.causes) > 8:
-        lines.append(f"  and {len(report.causes) - 8} more causes")
-    counted = Counter((row["step"], row["state"]) for row in plan)
-    lines.append(f"{'step':<46}{'state':<8}{'days':>6}{'seconds':>10}")
-    for (step, state), count in sorted(counted.items()):
-        seconds = sum(row["expected_seconds"] or 0 for row in plan if (row["step"], row["state"]) == (step, state))
-        lines.append(f"{step[:45]:<46}{state:<8}{count:>6}{seconds:>10.1f}")
+        lines.append(f"  and {counted(len(report.causes) - 8, 'more cause')}")
+    tally = Counter((row["step"], row["state"]) for row in plan)
+    wide = column((row["step"] for row in plan), 46, 24)
+    lines.append(f"{'step':<{wide}}{'state':<8}{'days':>6}{'seconds':>10}")
+    for (step, state), count in sorted(tally.items()):
+        known = [row["expected_seconds"] for row in plan if (row["step"], row["state"]) == (step, state)]
+        seconds = "" if None in known else f"{sum(known):.1f}"
+        lines.append(f"{fitted(step, wide)}{state:<8}{count:>6}{seconds:>10}".rstrip())
     return lines
+
+
+def _how_many(run: int, maybe: int) -> str:
+    return f"{counted(run, 'step-day')} would run, {maybe:,} may"
 
 
 def _cost(plan: Sequence[Mapping]) -> str:
@@ -87,4 +119,8 @@ def _cost(plan: Sequence[Mapping]) -> str:
     if not known:
         return "cost unknown: nothing like it ran here before"
     sure = sum(row["expected_seconds"] or 0 for row in plan if row["state"] == RUN)
-    return f"{sure:.0f} to {sum(known):.0f} s expected"
+    return (
+        f"{sure:.1f} to {sum(known):.1f} s expected"
+        if sum(known) < 10
+        else f"{sure:.0f} to {sum(known):.0f} s expected"
+    )

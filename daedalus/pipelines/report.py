@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from textwrap import wrap
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.skeleton.steps import TILE_STEPS
 from daedalus.stagecache.outcome import BLOCKED, FAILED, HIT, STATES, Outcome
+from daedalus.words import counted, cut, wrapped
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class RunReport:
     plan: list[dict] | None = None
     causes: list[dict] = field(default_factory=list)
     empty_days: list[str] = field(default_factory=list)
+    unusable_days: list[str] = field(default_factory=list)  # they have feed rows, but none that can be used
+    removed_days: list[str] = field(default_factory=list)  # their partition went, for they have no rows any more
     notes: list[str] = field(default_factory=list)
     shared: dict | None = None  # what the shared cache gave and took
 
@@ -71,21 +73,23 @@ class RunReport:
         """The summary that a person reads, at most 80 columns wide where values allow."""
         days, steps, rows = self.days, self.steps, self.rows
         lines = [
-            f"{self.range}: {days['done']} of {days['total']} days done, "
+            f"{self.range}: {days['done']} of {counted(days['total'], 'day')} done, "
             f"{days['empty']} empty, {days['failed']} failed, in {self.seconds:.1f} s",
-            "steps       " + ", ".join(f"{count} {state}" for state, count in steps.items() if count),
-            f"partitions  {self.partitions['written']} written, {self.partitions['kept']} kept",
+            "steps       " + (", ".join(f"{count:,} {state}" for state, count in steps.items() if count) or "none"),
+            "partitions  " + ", ".join(f"{count} {what}" for what, count in self.partitions.items()),
+            *_removed_lines(self.removed_days),
             f"rows        {rows['read']:,} read, {rows['written']:,} in the output; left out: "
             f"{rows['null_keys']:,} null keys,",
             f"            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
         ]
+        lines += _unusable_lines(self.unusable_days)
         lines += self.notes
         for error, failed in self._by_error().items():
             more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
             lines.append(f"failed      {failed[0].day} {failed[0].step}{more}")
-            lines += wrap(error, 80, initial_indent=" " * 12, subsequent_indent=" " * 12, break_on_hyphens=False)
+            lines += wrapped(error, " " * 12)
         if blocked := days["failed"] - len({failure.day for failure in self.failures}):
-            lines.append(f"blocked     {blocked} more days, which need what failed")
+            lines.append(f"blocked     {counted(blocked, 'more day')}, which need what failed")
         if self.failures:
             lines.append(f"next        mend the input, then run again; daeda explain day {self.failures[0].day}")
         return lines
@@ -98,6 +102,16 @@ class RunReport:
         return found
 
 
+def _unusable_lines(days: list[str]) -> list[str]:
+    text = f"{counted(len(days), 'day')} with feed rows of which none can be used (NULL keys, strays, later duplicates)"
+    return wrapped(f"{text}: daeda explain day {days[0]}", "empty       ") if days else []
+
+
+def _removed_lines(days: list[str], most: int = 8) -> list[str]:
+    lines = [cut(f"removed     dt={day}: its day has no feed rows any more") for day in days[:most]]
+    return lines + ([f"            and {len(days) - most} more"] if len(days) > most else [])
+
+
 def report_run(
     span: DayRange,
     outcomes: Mapping[str, Outcome],
@@ -107,6 +121,7 @@ def report_run(
     days: Iterable[str],
     empty: Iterable[str],
     written: set[str],
+    removed: Iterable[str] = (),
 ) -> RunReport:
     """Sums up a walk. `trusted` are the days that were not walked, with their summaries; `read` what they read."""
     report = RunReport(span)
@@ -129,6 +144,10 @@ def report_run(
         "written": len(written & set(published)),
         "kept": len(set(published) - written) + len(kept_before),
     }
+    report.unusable_days = found_empty
+    report.removed_days = sorted(removed)
+    if report.removed_days:
+        report.partitions["removed"] = len(report.removed_days)
     report.rows = _rows(outcomes, {**read, **trusted}, trusted, chunks.values())
     report.failures = [
         Failure(outcome.day or "", outcome.name.partition("@")[0], outcome.error)
@@ -208,3 +227,8 @@ def spared_note(outcomes: Mapping[str, Outcome], hits: int, seconds: float) -> l
     """What all `hits` took when they ran; `seconds` are those of the hits that were not walked."""
     seconds += sum(outcome.seconds for outcome in outcomes.values() if outcome.state == HIT)
     return [f"spared      {hits:,} steps, {seconds:,.1f} s when they ran"] if hits else []
+
+
+def no_feed_note(span: list[str], found: bool) -> list[str]:
+    """Which days the feed has, for a range that has none of them."""
+    return [] if found else [f"note        the feed has no day of the range; it has {span[0]} to {span[1]}"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError, Interrupted
-from daedalus.pipelines.report import RunReport, day_summary, report_run, spared_note, spared_steps
+from daedalus.pipelines.report import RunReport, day_summary, no_feed_note, report_run, spared_note, spared_steps
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.skeleton.inputs import Listing, list_inputs
@@ -56,10 +56,12 @@ def run_skeleton_stage(
     if resume and (last := _last_unfinished(settings)):
         options = {key: value for key, value in last["settings"].items() if getattr(settings, key) is None}
         settings = dataclasses.replace(settings, **options)
-        range, force, model = range or last["range"], force or last["force"], model or last["model"]
+        range, model = range or last["range"], model or last["model"]
     with opened(settings) as workspace:
         run = _Run(workspace, settings, progress, model, on_dask=executor == "dask", scheduler=scheduler)
-        report = run.plan(range, force) if plan else run.execute(range, resume=resume, force=force)
+        force = force or (resume and run.takes_up_force())
+        do = run.plan if plan else run.execute
+        report = do(range, resume=resume, force=force)
     report.seconds = time.perf_counter() - began
     return report
 
@@ -97,21 +99,32 @@ class _Run:
         *, on_dask: bool, scheduler: str | None,
     ) -> None:  # fmt: skip
         self._workspace, self._settings = workspace, settings
-        self._progress, self._model = progress, model
+        self._progress, self._model, self._forced = progress, model, False
         self._on_dask, self._scheduler = on_dask, scheduler
 
-    def plan(self, range: str | None, force: bool) -> RunReport:
+    def takes_up_force(self) -> bool:
+        """Whether the unfinished run was forced, and means what a run means now; says so."""
+        runs = self._workspace.traces.unfinished_runs()
+        if not runs or not runs[0][1]["force"] or runs[0][1]["meaning"] != self._meaning():
+            return False
+        self._progress.say("the unfinished run was started with --force: so is this one")
+        return True
+
+    def plan(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         from daedalus.pipelines.planning import plan_report
 
         workspace, span = self._workspace, self._workspace.range(range)
+        taken = self._take_up(span) if resume else {}
         listing = list_inputs(workspace.config)
         stands = self._standing(listing, span, force)
         if self._nothing_to_do(listing, span, stands):
             return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
-        graph = workspace.graph(list(span), reconcile=False, skip=_days(stands.days), listing=listing)
+        graph = workspace.graph(list(span), reconcile=False, skip=_days({**stands.days, **taken}), listing=listing)
         if workspace.shared:
             workspace.shared.prepare(action.day for action in graph.actions)
-        return plan_report(RunReport(span), graph, workspace.traces, stands, force, workspace.shared)
+        stands = dataclasses.replace(stands, days={**stands.days, **taken})
+        gone = [str(day) for day in graph.empty if workspace.partitions.path(f"chunk@{day}").exists()]
+        return plan_report(RunReport(span), graph, workspace, stands, force, gone)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace = self._workspace
@@ -125,6 +138,7 @@ class _Run:
             self._begin(run, span, force, trusted)
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
+        from daedalus.pipelines.causes import Teller
         from daedalus.pipelines.diff import ChangeNotes
         from daedalus.pipelines.notes import run_notes, shared_notes
 
@@ -148,11 +162,14 @@ class _Run:
         report = report_run(
             span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
+            removed=workspace.partitions.removed,
         )  # fmt: skip
         stood = spared_steps(trusted, stands.read, outcomes)[1]
         report.shared = workspace.shared.summary() if workspace.shared else None
-        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood), *changes.summary(),
+        teller = Teller(workspace.traces, workspace.config, listing.feed.days)
+        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood, teller), *changes.summary(),
                         *shared_notes(report.shared)]  # fmt: skip
+        report.notes += no_feed_note(listing.feed.span, bool(trusted or graph.days))
         remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:
@@ -181,6 +198,7 @@ class _Run:
         return [str(day) for day in span if day not in present]
 
     def _begin(self, run: str, span: DayRange, force: bool, trusted: Mapping[str, dict]) -> None:
+        self._forced = force
         self._workspace.traces.start_run(run, self._request(span, force))
         self._workspace.traces.finish_days(run, trusted)
 
@@ -247,17 +265,28 @@ class _Run:
         """Ends a run, and with it unfinished ones that it has covered: there is nothing left to take up."""
         traces = self._workspace.traces
         traces.finish_run(run, "failed" if failed else "done")
+        done = traces.finished_days(run)
         for older, request in traces.unfinished_runs():
             asked = parse_range(request["range"])
             if asked.first in span and asked.last in span and not failed:
                 traces.finish_run(older, "superseded")
+            elif request["meaning"] == self._meaning() and self._forced >= request["force"]:  # no second time
+                traces.finish_days(older, {d: s for d, s in done.items() if Day.fromisoformat(d) in asked})
 
     def _request(self, span: DayRange, force: bool) -> dict:
         """What a run was asked; `meaning` must be the same for its finished days to be trusted."""
-        config, runtime = self._workspace.config, self._workspace.config.runtime
-        meaning = digest.of_text(repr((config.catalog, runtime, config.aggregations, code_stamp())))
         options = {key: value for key, value in dataclasses.asdict(self._settings).items() if key != "config"}
-        return {"range": str(span), "meaning": meaning, "model": self._model, "force": force, "settings": options}
+        return {
+            "range": str(span),
+            "meaning": self._meaning(),
+            "model": self._model,
+            "force": force,
+            "settings": options,
+        }
+
+    def _meaning(self) -> str:
+        config = self._workspace.config
+        return digest.of_text(repr((config.catalog, config.runtime, config.aggregations, code_stamp())))
 
     def _take_up(self, span: DayRange) -> dict[str, dict]:
         """The finished days of the last unfinished run; none if config or code changed since."""
@@ -266,7 +295,7 @@ class _Run:
             self._progress.say("nothing to resume: no run is unfinished; this is a plain run")
             return {}
         run, request = runs[0]
-        if request["meaning"] != self._request(span, False)["meaning"]:
+        if request["meaning"] != self._meaning():
             self._progress.say("config or code changed since the unfinished run; its days are looked at again")
             return {}
         finished = self._workspace.traces.finished_days(run)

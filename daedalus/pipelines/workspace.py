@@ -160,6 +160,7 @@ class Workspace:
         from daedalus.skeleton.defaults import check_defaults, check_engine
         from daedalus.skeleton.graph import Sources
         from daedalus.skeleton.pipeline import Pipeline
+        from daedalus.skeleton.pool import check_pool
         from daedalus.skeleton.untouched import Untouched
 
         listing = listing or list_inputs(self.config)
@@ -171,7 +172,9 @@ class Workspace:
         wanted = [day for day in days if day not in skip]
         feed = folder.look(inputs, self._feed_days(folder, wanted))
         _refuse_all_bad(feed)
-        sources = Sources(feed, sorted(folder.days), views, _pool(inputs, listing))
+        pool = _pool(inputs, listing)
+        check_pool(self.config, pool, self.traces)
+        sources = Sources(feed, sorted(folder.days), views, pool)
         present = self.with_rows(listing, wanted)
         if reconcile:
             self.prepare()

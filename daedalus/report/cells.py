@@ -84,7 +84,7 @@ def _plan(
     """The cells of days that do not stand, by what a run would do now."""
     graph = workspace.graph(days, reconcile=False, skip=skip, listing=listing)
     verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
-    causes = Causes(verdicts, workspace.traces, graph)
+    causes = Causes(verdicts, workspace.traces, graph, workspace.config)
     places: dict[str, int] = {}
     asked = {str(day) for day in days}
     for name, verdict in verdicts.items():

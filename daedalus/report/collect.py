@@ -9,8 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import daedalus
@@ -127,14 +129,15 @@ class _Reading:
         self._workspace, self._say = workspace, say
         self._code = remembered_fingerprint(workspace.traces, partition_statistics).digest
         self._read = self._known = 0
+        self._lock = Lock()
         self._notes: list[str] = []
 
     def all(self, days: Sequence[str]) -> tuple[dict[str, dict], dict[str, Any]]:
         """Statistics with `bytes` by day, and how many were read; a day without partition has none."""
-        found = {}
-        for place, day in enumerate(days, 1):
-            if (statistics := self._of(day, f"{day}  [{place}/{len(days)}]")) is not None:
-                found[day] = statistics
+        labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]
+        with ThreadPoolExecutor(self._workspace.workers) as pool:
+            pairs = zip(days, pool.map(self._of, days, labels), strict=True)
+            found = {day: statistics for day, statistics in pairs if statistics is not None}
         self._say(f"{len(found)} partitions: {self._read} read, {self._known} known by their content")
         return found, {"read": self._read, "known": self._known, "notes": self._notes}
 
@@ -147,7 +150,7 @@ class _Reading:
                 content, parts, size = before
                 key = f"column statistics:{self._code}:{content}"
                 if isinstance(found := self._workspace.traces.fact(key), dict):
-                    self._known += 1
+                    self._count(known=1)
                     return {**found, "bytes": size}
                 with self._workspace.ducks.lease() as duck:
                     found = partition_statistics(duck, parts)
@@ -160,9 +163,13 @@ class _Reading:
             self._say(f"{label}  cannot be read: {_first_line(error)}")
             return None
         self._workspace.traces.remember_fact(key, found)
-        self._read += 1
+        self._count(read=1)
         self._say(f"{label}  {found['rows']:,} rows read")
         return {**found, "bytes": size}
+
+    def _count(self, read: int = 0, known: int = 0) -> None:
+        with self._lock:
+            self._read, self._known = self._read + read, self._known + known
 
     def _content(self, folder: Path) -> tuple[str, list[Path], int] | None:
         """Digest of a partition's part files, the files, and their bytes."""

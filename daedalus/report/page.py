@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.errors import DaedalusError
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
+from daedalus.words import cut
 
 if TYPE_CHECKING:
     import jinja2
@@ -42,9 +43,9 @@ def check_out(out: str) -> Path:
     if path.is_dir():
         raise DaedalusError("a folder stands where the report shall go", where=f"--out {out}", expected="a file's name")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DaedalusError(
-            "the report cannot be written there", where=f"--out {out}", expected="a folder that can be written"
-        )
+        found = "no such folder" if not path.parent.exists() else "no folder that can be written"
+        raise DaedalusError("the report cannot be written there", where=f"--out {out}",
+                            found=f"{path.parent}: {found}", expected="a folder that can be written")  # fmt: skip
     return path
 
 
@@ -174,8 +175,8 @@ def page_lines(found: Mapping[str, Any]) -> list[str]:
         f"{'..'.join(dict.fromkeys(found['range']))}: {days['total']} days: {states}",
         f"output      {totals['rows']:,} rows, {size(totals['output_bytes'])}; cache {size(totals['cache_bytes'])}",
     ]
-    lines += [f"departs     {_departs(found, name)}"[:80] for name in found["departing"][:3]]
-    lines += [f"note        {note}"[:80] for note in found["notes"][:5]]
+    lines += [cut(f"departs     {_departs(found, name)}") for name in found["departing"][:3]]
+    lines += [cut(f"note        {note}") for note in found["notes"][:5]]
     return [*lines, f"written     {found['file']}"]
 
 

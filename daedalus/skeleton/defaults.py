@@ -42,9 +42,12 @@ def check_defaults(config: Config, ducks: Ducks, facts: Facts) -> None:
             continue
         if problem := _problem(column.default_sql, ducks):
             where = config.where(RUNTIME, f"output_columns[{i}].default_sql")
-            expected = "a constant, such as CAST(NULL AS FLOAT[])"
+            expected = "a constant expression, such as CAST(NULL AS FLOAT[])"
             raise DaedalusError(
-                f"default_sql of {column.name}: {problem}", where=where, found=column.default_sql, expected=expected
+                f"default_sql of {column.name} is no constant: {problem}",
+                where=where,
+                found=column.default_sql,
+                expected=expected,
             )
         facts.remember_fact(key, True)
 
@@ -62,7 +65,7 @@ def _problem(text: str, ducks: Ducks) -> str:
                 return "more than one expression"
             for node in _nodes(tree["statements"][0]["node"]):
                 if node.get("class") in _NOT_CONSTANT:
-                    return f"{_NOT_CONSTANT[node['class']]} is no constant"
+                    return f"it holds {_NOT_CONSTANT[node['class']]}"
                 if node.get("class") == "FUNCTION" and not _stable(duck, node["function_name"]):
                     return f"{node['function_name']}() is not the same every time"
             duck.value(f"SELECT ({text}\n)")

@@ -15,7 +15,7 @@ from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS, referenced_views
 from daedalus.config.schema import View
 from daedalus.days import ONE_DAY, Day
-from daedalus.errors import DaedalusError, DayError
+from daedalus.errors import DaedalusError, DayError, did_you_mean, seen_from
 from daedalus.skeleton.pool import newest_manifest
 from daedalus.skeleton.ports import Digests, Facts
 from daedalus.skeleton.spine import CODES
@@ -135,7 +135,9 @@ class FeedFolder:
         self.root = Path(config.catalog.feed.path)
         where = config.where(CATALOG, "feed.path")
         if not self.root.is_dir():
-            raise DaedalusError("the feed folder is not there", where=where, found=self.root, expected="a folder")
+            raise DaedalusError(
+                "the feed folder is not there", where=where, found=seen_from(self.root), expected="a folder"
+            )
         self.days: dict[Day, list[str]] = {}
         self.ignored: list[str] = []
         for entry in sorted(os.scandir(self.root), key=lambda e: e.name):
@@ -151,6 +153,11 @@ class FeedFolder:
         if not self.days:
             expected = "partitions named dt=YYYY-MM-DD with *.parquet files"
             raise DaedalusError("the feed has no partitions", where=where, found=self.root, expected=expected)
+
+    @property
+    def span(self) -> list[str]:
+        """The first and the last day."""
+        return [str(min(self.days)), str(max(self.days))]
 
     def look(self, inputs: Inputs, days: Sequence[Day]) -> Feed:
         """Digests and schemas of the partitions of `days`."""
@@ -253,7 +260,7 @@ def list_view(config: Config, name: str) -> list[str]:
     view = config.catalog.views[name]
     paths = [path for path in sorted(glob.glob(_pattern(view), recursive=True)) if os.path.isfile(path)]
     if not paths:
-        where, found = config.where(CATALOG, f"views.{name}.source"), f"no file at {view.source}"
+        where, found = config.where(CATALOG, f"views.{name}.source"), f"no file at {seen_from(view.source)}"
         raise DaedalusError(f"the view {name} has no files", where=where, found=found, expected="parquet files")
     return paths
 
@@ -273,9 +280,10 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
         if file.error:
             raise DaedalusError(f"the view {name} cannot be read", where=file.error.where, found=file.error.found,
                                 expected=file.error.expected, hint=file.error.hint)  # fmt: skip
-    types = {column: _view_type(where, column, files) for column in dict.fromkeys([view.entity, *view.features])}
+    types = {view.entity: _view_type(f"{where}.entity", view.entity, files)}
+    types |= {column: _view_type(f"{where}.features", column, files) for column in view.features}
     types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
-    _check_view(where, view, types, _view_type(where, view.timestamp_field, files))
+    _check_view(where, view, types, _view_type(f"{where}.timestamp_field", view.timestamp_field, files))
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
 
 
@@ -324,10 +332,11 @@ def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
             )
         kind, first = wider, first or file.path
     if kind is None:
-        found = ", ".join(sorted({name for file in files for name in file.schema}))
+        known = sorted({name for file in files for name in file.schema})
         raise DaedalusError(
-            "a view's column is in none of its files", where=f"{where}: {column}", found=found, expected=column
-        )
+            "a view's column is in none of its files", where=where, found=column,
+            expected=f"one of {', '.join(known)}", hint=did_you_mean(column, known),
+        )  # fmt: skip
     return kind
 
 

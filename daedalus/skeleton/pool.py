@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from daedalus.errors import DaedalusError
+from daedalus.config import RUNTIME, Config
+from daedalus.errors import DaedalusError, did_you_mean, seen_from
+from daedalus.skeleton.ports import Facts
 from daedalus.skeleton.sql import Sql
 
 # Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
@@ -23,7 +25,7 @@ def newest_manifest(uri: str, table: str, where: str) -> Path:
         raise DaedalusError(
             "the embedding pool is not there",
             where=where,
-            found=f"no Lance table at {folder.parent}",
+            found=f"no Lance table at {seen_from(folder.parent)}",
             expected="a LanceDB folder with that table",
         )
     return max(versions, key=lambda path: _version(path.stem))
@@ -33,12 +35,22 @@ def _version(stem: str) -> int:
     return (1 << 64) - 1 - int(stem) if len(stem) == 20 else int(stem)
 
 
-def read_pool_ids(uri: str, table: str, id_column: str, where: str) -> Any:
-    """A stream of record batches with one column, `id`."""
+def check_pool(config: Config, pool: str | None, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for an id column that the pool, told by its digest, lacks. A pass is remembered."""
+    coverage = config.runtime.embedding_coverage_filter
+    key = f"pool id:{pool}:{coverage.id_column}"
+    if pool is None or facts.fact(key):
+        return
     import lancedb
+
+    where = config.where(RUNTIME, "embedding_coverage_filter")
+    _id_type(lancedb.connect(coverage.uri).open_table(coverage.table), coverage.table, coverage.id_column, where)
+    facts.remember_fact(key, True)
+
+
+def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
     import pyarrow as pa
 
-    pool = lancedb.connect(uri).open_table(table)
     kinds = {field.name: field.type for field in pool.schema}
     if id_column not in kinds or not pa.types.is_integer(kinds[id_column]):
         raise DaedalusError(
@@ -46,8 +58,18 @@ def read_pool_ids(uri: str, table: str, id_column: str, where: str) -> Any:
             where=f"{where}.id_column",
             found=f"{id_column}: {kinds.get(id_column, 'missing')}",
             expected=f"an integer column of {table}: {', '.join(kinds)}",
+            hint=did_you_mean(id_column, kinds),
         )
-    schema = pa.schema([pa.field("id", kinds[id_column])])
+    return kinds[id_column]
+
+
+def read_pool_ids(uri: str, table: str, id_column: str, where: str) -> Any:
+    """A stream of record batches with one column, `id`."""
+    import lancedb
+    import pyarrow as pa
+
+    pool = lancedb.connect(uri).open_table(table)
+    schema = pa.schema([pa.field("id", _id_type(pool, table, id_column, where))])
     count = pool.count_rows()
     stream = pool.search().select([id_column]).limit(count).to_batches() if count else ()  # no limit of 0
     batches = (pa.record_batch([batch.column(id_column)], schema=schema) for batch in stream)

@@ -33,6 +33,7 @@ class Partitions:
         self.root, self._scratch, self._digests = root, scratch, digests
         self.replacing = replacing
         self.written: set[str] = set()
+        self.removed: set[str] = set()  # days without rows, whose partition went
 
     def stage(self, name: str) -> Path:
         return self._scratch.path()
@@ -85,7 +86,9 @@ class Partitions:
         return True
 
     def _replace(self, name: str, staged: Path | None) -> None:
-        if staged is not None and self.path(name).is_dir():
+        if staged is None:
+            self.removed.add(name.rpartition("@")[2])
+        elif self.path(name).is_dir():
             self.replacing(name.rpartition("@")[2], self.path(name), staged)
         swap_folder(staged, self.path(name), self._scratch.path())
 

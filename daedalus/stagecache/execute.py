@@ -19,7 +19,7 @@ from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, Threa
 from daedalus.stagecache.level import Level
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
-from daedalus.stagecache.plan import Lookup, look_up
+from daedalus.stagecache.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.progress import Progress
 from daedalus.stagecache.schedule import Schedule
 from daedalus.stagecache.trace import Trace, Traces
@@ -174,11 +174,13 @@ class Walk:
 
     def _hit(self, action: Action, trace: Trace) -> None:
         self._level.share(action, trace)
+        why: tuple[Cause, ...] = ()
         if self._latest.get(action.name) != trace.key:
+            why = turned_back(action, trace, self._traces)
             self._traces.point(action.name, trace.key)
         self._end(
             Outcome(action.name, action.step, action.day, HIT, trace.artifact, trace.counts, trace.seconds, trace.bytes,
-                    key=trace.key)
+                    why, key=trace.key)
         )  # fmt: skip
 
     def _collect(self, future: Future) -> None:

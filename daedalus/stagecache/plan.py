@@ -28,17 +28,23 @@ def look_up(action: Action, upstream: Mapping[str, str], traces: Traces, force: 
     manifest = action.manifest(upstream)
     key = action_key(manifest)
     trace = traces.find(key)
-    if trace and not force:
-        problem = action.shelf.problem(action.name, trace.artifact)
-        if not problem:
-            return Lookup(key, manifest, trace, None, ())
-        why = [Cause("missing", f"{problem} output", trace.artifact, None)]
-    elif trace:
+    problem = action.shelf.problem(action.name, trace.artifact) if trace and not force else ""
+    if trace and not force and not problem:
+        return Lookup(key, manifest, trace, None, ())
+    latest = traces.latest(action.name)
+    if trace and force:
         why = [Cause("missing", "recomputed on request (--force)", None, None)]
-    else:
-        latest = traces.latest(action.name)
+    elif trace and (latest is None or latest.key == key):
+        why = [Cause("missing", f"{problem} output", trace.artifact, None)]
+    else:  # with a trace: an edit was taken back, and its output lies where the older one lay
         why = differences(latest.manifest if latest else None, manifest)
-    return Lookup(key, manifest, None, traces.latest(action.name), tuple(why))
+    return Lookup(key, manifest, None, latest, tuple(why))
+
+
+def turned_back(action: Action, found: Trace, traces: Traces) -> tuple[Cause, ...]:
+    """What changed since an action was last looked up, though what it is now was made before."""
+    latest = traces.latest(action.name)
+    return tuple(differences(latest.manifest, found.manifest)) if latest and latest.key != found.key else ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Verdict:
 
     action: Action
     state: str  # HIT, RUN or MAYBE
-    why: tuple[Cause, ...]
+    why: tuple[Cause, ...]  # of a hit: what changed since it was last looked up
     trace: Trace | None  # on a hit the trace that answers, else the previous one: its cost is the estimate
     key: str = ""
 
@@ -60,6 +66,7 @@ def make_plan(
     `level` also answers, as far as it knows without asking.
     """
     digests: dict[str, str] = {}
+    latest = traces.latest_keys()
     waiting: dict[str, str] = {}  # actions that will or may run
     verdicts = []
     for action in actions:
@@ -73,7 +80,9 @@ def make_plan(
         trace = found.trace or (level.known(action, found.key) if level and not force else None)
         if trace:
             digests[action.name] = trace.artifact
-            verdicts.append(Verdict(action, HIT, (), trace, found.key))
+            turned = latest.get(action.name, found.key) != found.key
+            why = turned_back(action, trace, traces) if turned else ()
+            verdicts.append(Verdict(action, HIT, why, trace, found.key))
         else:
             waiting[action.name] = RUN
             verdicts.append(Verdict(action, RUN, found.why, found.previous, found.key))

@@ -12,6 +12,7 @@ from daedalus.starting.look import FeedLook, PoolLook, ViewLook
 _TIME_NAMES = ("updated_at", "modified_at", "event_timestamp", "timestamp", "ts", "created_at")  # best first
 _WINDOWS = ["1d", "3d", "7d"]
 _MAX_ITEMS = 200
+OUTPUT_ROOT, CACHE_ROOT = "data/training_output", "cache"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Proposal:
     recent: dict[str, str] | None = None
     animated: bool = False
     edits: list[Edit] = field(default_factory=list)
+    output_root: str = OUTPUT_ROOT
+    cache_root: str = CACHE_ROOT
 
     @property
     def output_columns(self) -> list[str]:

@@ -14,7 +14,8 @@ from daedalus.errors import DaedalusError
 from daedalus.pipelines.checking import check_config, schema
 from daedalus.pipelines.workspace import Settings
 from daedalus.starting.look import look_at_feed, look_at_pool, look_at_views
-from daedalus.starting.propose import Proposal, propose
+from daedalus.starting.propose import CACHE_ROOT, OUTPUT_ROOT, Proposal, propose
+from daedalus.words import wrapped
 
 _FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggregations": "training/aggregations.yaml"}
 
@@ -30,6 +31,7 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
         raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",
                             hint="--config DIR for another, or --force to replace it")  # fmt: skip
     found = propose(look_at_feed(feed), look_at_views(catalog), look_at_pool(pool) if pool else None)
+    found.output_root, found.cache_root = _roots(folder)
     texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
     try:
         for path, text in texts.items():
@@ -48,8 +50,30 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
         "left_out": found.left_out,
         "aggregations": [aggregation["name"] for aggregation in found.aggregations],
         "edits": [vars(edit) for edit in found.edits],
+        "output_root": found.output_root,
+        "cache_root": found.cache_root,
         "problem": _problem(config),
     }
+
+
+def _roots(folder: Path) -> tuple[str, str]:
+    """Where output and cache go: where the replaced configuration had them, else into folders that are free."""
+    try:
+        runtime = load_config(folder).runtime
+        return runtime.output_root, runtime.cache_root
+    except DaedalusError:  # there is none yet, or none that can be read
+        pass
+    roots, name = (OUTPUT_ROOT, CACHE_ROOT), folder.resolve().name
+    for number in range(1, 1000):
+        if not any(_in_use(Path(root)) for root in roots):
+            break
+        end = f"_{name}" + (f"_{number}" if number > 1 else "")
+        roots = (f"{OUTPUT_ROOT}{end}", f"{CACHE_ROOT}{end}")
+    return roots
+
+
+def _in_use(folder: Path) -> bool:
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def write_schemas(folder: Path) -> None:
@@ -98,20 +122,31 @@ def _problem(config: str) -> str | None:
     return None
 
 
+def _another(found: Mapping) -> str:
+    return "" if found["output_root"] == OUTPUT_ROOT else f"; {OUTPUT_ROOT} or {CACHE_ROOT} is not empty"
+
+
 def init_lines(found: Mapping) -> list[str]:
     """What was found, what to look at, and how to go on, at most 80 columns where names allow."""
     events = ", ".join(f"{event} {share:.0%}" for event, share in found["events"].items())
     lines = [
-        f"wrote       {', '.join(found['files'])}",
-        f"feed        {found['days'][0]} to {found['days'][1]}; {events}",
-        f"views       {', '.join(found['views']) or 'none'}",
-        f"windows     {', '.join(found['aggregations'])}",
-        *(f"left out    {line}" for line in found["left_out"]),
+        *wrapped(", ".join(found["files"]), "wrote       "),
+        *wrapped(f"{found['days'][0]} to {found['days'][1]}; {events}", "feed        "),
+        *wrapped(", ".join(found["views"]) or "none", "views       "),
+        *wrapped(", ".join(found["aggregations"]), "windows     "),
+        *wrapped(f"{found['output_root']}, cache {found['cache_root']}{_another(found)}", "output      "),
+        *(text for line in found["left_out"] for text in wrapped(line, "left out    ")),
     ]
     for place, edit in enumerate(found["edits"], 1):
-        lines += [f"look at {place:<4}{edit['file']}: {edit['key']}", f"            {edit['why']}; put {edit['put']}"]
-    if found["problem"]:
-        lines.append(f"mend        {found['problem']}")
+        lines += [
+            f"look at {place:<4}{edit['file']}: {edit['key']}",
+            *wrapped(f"{edit['why']}; put {edit['put']}", " " * 12),
+        ]
+    if not found["edits"]:
+        lines += wrapped(
+            "nothing had to be guessed; `as_of`, `windows` and `output_columns` are yours to choose", "look at     "
+        )
+    lines += wrapped(found["problem"], "mend        ") if found["problem"] else []
     option = "" if found["config"] == "config" else f" --config {found['config']}"
     day = found["days"][1]
-    return [*lines, f"next        daeda config check{option}, then: daeda skeleton --range {day}{option}"]
+    return [*lines, f"next        daeda config check{option}", f"            daeda skeleton --range {day}{option}"]

@@ -1,0 +1,27 @@
+"""Feed files that cannot be used, and the days that fail for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daedalus.config import Config
+from daedalus.days import ONE_DAY, Day
+from daedalus.errors import DaedalusError
+from daedalus.skeleton.inputs import Feed
+
+
+def bad_files(feed: Feed) -> list[tuple[Day, DaedalusError]]:
+    """(partition, what is wrong) of the files looked at."""
+    return [(day, file.error) for day, files in sorted(feed.partitions.items()) for file in files if file.error]
+
+
+def days_that_fail(config: Config, feed: Feed, days: Iterable[Day]) -> list[Day]:
+    """Those of the days whose window, or whose history of the users' events, needs a bad file."""
+    spine, bad = config.runtime.spine, [day for day, _ in bad_files(feed)]
+    endless = any(aggregation.cumulative for aggregation in config.aggregations)
+
+    def needs(day: Day, partition: Day) -> bool:
+        late = partition - spine.lateness_days * ONE_DAY  # the first day that the partition may hold rows of
+        return late <= day and (endless or day <= partition + spine.lookback_days * ONE_DAY)
+
+    return [day for day in days if any(needs(day, partition) for partition in bad)]

@@ -1,0 +1,37 @@
+"""What a valid configuration says that surely, or probably, is not what was meant. Nothing here refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from daedalus.config import Config
+
+KNOWN_EVENTS = ("reco_artwork_view", "reco_artwork_view2", "click", "like", "dislike_click")
+_CLOSE = 0.75
+
+
+def doubts(config: Config) -> list[str]:
+    """A line each; the configuration is taken as it stands all the same."""
+    return [*_not_shipped(config), *_odd_events(config)]
+
+
+def _not_shipped(config: Config) -> Iterator[str]:
+    shipped = {column.name for column in config.output_columns}
+    unused = [a.name for a in config.aggregations if shipped.isdisjoint(a.outputs)]
+    if unused:
+        yield f"output_columns names no column of {', '.join(unused)} (aggregations.yaml), so nothing computes it"
+    for aggregation in config.aggregations:
+        missing = [name for name in aggregation.outputs if name not in shipped]
+        if missing and aggregation.name not in unused:
+            yield f"aggregation {aggregation.name}: output_columns does not name {', '.join(missing)}"
+
+
+def _odd_events(config: Config) -> Iterator[str]:
+    named = [(f"aggregation {a.name}", event) for a in config.aggregations for event in a.events]
+    coverage = config.runtime.embedding_coverage_filter
+    named += [("embedding_coverage_filter", event) for event in coverage.events]
+    for place, event in dict.fromkeys(named):
+        close = get_close_matches(event, KNOWN_EVENTS, n=1, cutoff=_CLOSE)
+        if event not in KNOWN_EVENTS and close:
+            yield f"{place}: no known event is called {event!r}; did you mean {close[0]!r}?"

@@ -1,0 +1,62 @@
+"""How lines are put for people: numbers with their nouns, and cuts that show that something is cut."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Iterable
+
+_NARROW = 80
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as `1 day` and `2,971 steps`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def room() -> int | None:
+    """Columns that stdout has, never below 80; None where it is no terminal: then nothing is cut."""
+    try:
+        return max(os.get_terminal_size(sys.stdout.fileno()).columns, _NARROW) if sys.stdout.isatty() else None
+    except (OSError, ValueError, AttributeError):  # stdout may be anything, or closed
+        return None
+
+
+def cut(line: str) -> str:
+    """A line that fits the terminal; what is too long ends with an ellipsis."""
+    width = room()
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+
+
+def wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
+    """Text in lines of the terminal's width, or of 80 columns where there is none."""
+    rest = " " * len(first) if rest is None else rest
+    return textwrap.wrap(text, room() or _NARROW, initial_indent=first, subsequent_indent=rest,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+
+
+def shown_apart(old: str, new: str) -> tuple[str, str]:
+    """Two texts for lines below each other; long ones begin shortly before their first difference."""
+    width = (room() or _NARROW) - 8
+    if max(len(old), len(new)) <= width:
+        return old, new
+    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = same - 20 if same > 24 else 0
+    return (f"…{old[start:]}", f"…{new[start:]}") if start else (old, new)
+
+
+def column(names: Iterable[str], least: int, rest: int) -> int:
+    """Width of a table's first column, of which `rest` columns stand on the right."""
+    longest = max([least - 1, *map(len, names)]) + 1
+    width = room()
+    return longest if width is None else max(least, min(longest, width - rest))
+
+
+def fitted(name: str, width: int) -> str:
+    """A step's name in a column: what is too long loses its middle, and keeps its day."""
+    if len(name) < width:
+        return f"{name:<{width}}"
+    kind, at, day = name.rpartition("@")
+    end = f"…{at}{day}" if at else "…"
+    return f"{(kind if at else name)[: max(width - 1 - len(end), 0)]}{end} "
