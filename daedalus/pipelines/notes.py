@@ -103,5 +103,5 @@ def shared_notes(found: Mapping | None) -> list[str]:
         lines.append(f"            {found['not_shared']:,} steps not shared yet: a later run does it")
     if found["not_used"]:
         what = ", ".join(f"{count:,} {why}" for why, count in sorted(found["not_used"].items()))
-        lines += wrap(f"not used: {what}", 80, initial_indent=" " * 12, subsequent_indent=" " * 12)
+        lines += wrapped(f"not used: {what}", " " * 12)
     return lines
