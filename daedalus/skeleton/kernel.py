@@ -84,8 +84,8 @@ def enter(event, head, past, links, last, distinct):  # type: ignore[no-untyped-
 
 
 @_compiled
-def list_values(head, now, spans, limit, own, past, links, distinct, values, out, begin, sizes, row):  # type: ignore[no-untyped-def]
-    """Writes the values of the list at `head` to `out`, from `begin` on; returns how many.
+def list_values(head, now, spans, limit, own, past, links, distinct, out, begin, sizes, row):  # type: ignore[no-untyped-def]
+    """Writes the value codes of the list at `head` to `out`, from `begin` on; returns how many.
 
     Arguments are those of `newest_values`, for one row. Events whose own code is `own` are not there for it.
     """
@@ -112,7 +112,7 @@ def list_values(head, now, spans, limit, own, past, links, distinct, values, out
                 links[HELD, place] = other
                 waiting += 1
             continue
-        out[begin + count] = values[past[CODE, event]]
+        out[begin + count] = past[CODE, event]
         count += 1
         for window in range(len(spans)):
             if time >= now - spans[window]:
@@ -121,19 +121,19 @@ def list_values(head, now, spans, limit, own, past, links, distinct, values, out
 
 
 @_compiled
-def newest_values(users, rows, events, ends, spans, limit, distinct, values, out):  # type: ignore[no-untyped-def]
-    """Lists of each row's newest values in the longest window, and how many of them lie in each window.
+def newest_values(users, rows, events, ends, spans, limit, distinct, kinds, out):  # type: ignore[no-untyped-def]
+    """Lists of each row's newest values' codes in the longest window, and how many of them lie in each window.
 
     `users` are where each user's rows begin, and their end; `rows` are (user, time, own code), where -1 is
     the code of a row that all events count for; `events` and `ends` as `gather` wants them. `spans` are the
-    windows' microseconds, shortest first; `values` the values by code. Returns (buffer of values, which is
+    windows' microseconds, shortest first; `kinds` how many codes there are. Returns (buffer of codes, which is
     `out`, grown if need be, where each row's list begins in it, sizes by row and window).
     """
     row_user, row_time, row_own = rows
     begins = np.zeros(len(row_user), np.int64)
     sizes = np.zeros((len(row_user), len(spans)), np.int64)
     filled = 0
-    last = np.full(len(values), -1, np.int64)  # the latest event of each value, of this user
+    last = np.full(kinds, -1, np.int64)  # the latest event of each value, of this user
     past = np.empty((3, 1024), np.int64)
     links = np.empty((4, 1024), np.int64)
     for user in range(len(users) - 1):
@@ -147,10 +147,10 @@ def newest_values(users, rows, events, ends, spans, limit, distinct, values, out
                 head = enter(seen, head, past, links, last, distinct)
                 seen += 1
             if len(out) < filled + min(limit, seen):
-                out = np.concatenate((out, np.empty(max(len(out), seen), values.dtype)))
+                out = np.concatenate((out, np.empty(max(len(out), seen), out.dtype)))
             begins[row] = filled
             filled += list_values(
-                head, row_time[row], spans, limit, row_own[row], past, links, distinct, values, out, filled, sizes, row
+                head, row_time[row], spans, limit, row_own[row], past, links, distinct, out, filled, sizes, row
             )
         for event in range(seen):
             last[past[CODE, event]] = -1
@@ -196,9 +196,74 @@ def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-un
 
 
 @_compiled
-def prefixes(buffer, begins, sizes, offsets, out):  # type: ignore[no-untyped-def]
-    """Writes the first `sizes` values of each row's list to `out`, one list after the other."""
+def first_columns(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
+    """By code, the first column (number of columns: none) that has it; arguments as of `lists.Lists`, `kinds` codes."""
+    columns = sizes.shape[1]
+    first = np.full(kinds, columns, np.int64)
+    for row in range(len(begins)):
+        begin = 0
+        for column in range(columns):
+            for code in codes[begins[row] + begin : begins[row] + sizes[row, column]]:
+                if column < first[code]:
+                    first[code] = column
+            begin = sizes[row, column]
+    return first
+
+
+@_compiled
+def looked_up(codes, numbers):  # type: ignore[no-untyped-def]
+    """The number of each code."""
+    out = np.empty(len(codes), numbers.dtype)
+    for i in range(len(codes)):
+        out[i] = numbers[codes[i]]
+    return out
+
+
+@_compiled
+def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
+    """Writes the first `sizes` codes of each row's list to `out`, one list after the other."""
+    filled = 0
     for row in range(len(sizes)):
-        at, begin = offsets[row], begins[row]
-        for i in range(sizes[row]):
-            out[at + i] = buffer[begin + i]
+        # Slices first: with indices that start at 0 the compiler copies in vectors.
+        taken, room = codes[begins[row] : begins[row] + sizes[row]], out[filled : filled + sizes[row]]
+        for i in range(len(taken)):
+            room[i] = taken[i]
+        filled += sizes[row]
+
+
+@_compiled
+def put_run(out, at, count, level):  # type: ignore[no-untyped-def]
+    """Writes `count` equal levels as a run to `out`, if there are any; returns where it ends."""
+    if count == 0:
+        return at
+    left = count << 1
+    while left > 0x7F:
+        out[at] = left & 0x7F | 0x80
+        left >>= 7
+        at += 1
+    out[at], out[at + 1] = left, level
+    return at + 2
+
+
+@_compiled
+def levels(sizes):  # type: ignore[no-untyped-def]
+    """Repetition and definition levels of lists without NULLs in parquet's runs, as two arrays of bytes.
+
+    Repetition is 0 where a row begins; definition is 3 for a value and 1 for an empty list.
+    """
+    repeated, defined = np.empty(16 * len(sizes) + 16, np.uint8), np.empty(8 * len(sizes) + 8, np.uint8)
+    repeated_end = defined_end = begun = alike = 0
+    level = 3
+    for size in sizes:
+        begun += 1
+        if size > 1:
+            repeated_end = put_run(repeated, repeated_end, begun, 0)
+            repeated_end = put_run(repeated, repeated_end, size - 1, 1)
+            begun = 0
+        if (size > 0) != (level == 3):
+            defined_end = put_run(defined, defined_end, alike, level)
+            alike, level = 0, 4 - level
+        alike += max(size, 1)
+    repeated_end = put_run(repeated, repeated_end, begun, 0)
+    defined_end = put_run(defined, defined_end, alike, level)
+    return repeated[:repeated_end], defined[:defined_end]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_GROUP = 16_384
-_LEVEL = 3  # of Zstd: from here on it looks for long matches
+LEVEL = 3  # of Zstd: from here on it looks for long matches
 
 
 def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
@@ -30,7 +30,7 @@ def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterabl
     first = next(groups, None)
     rows = 0
     with pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=_LEVEL, store_schema=False, **_encodings(schema, first)
+        path, schema, compression="zstd", compression_level=LEVEL, store_schema=False, **_encodings(schema, first)
     ) as writer:
         while first is not None:
             writer.write_table(first, row_group_size=ROWS_PER_GROUP)
