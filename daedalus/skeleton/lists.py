@@ -72,12 +72,12 @@ def _table(lists: Lists, schema: pa.Schema) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    from daedalus.skeleton import kernel
+    from daedalus.skeleton import packing
 
     columns = []
     for sizes in lists.sizes.T:
         codes = np.empty(sizes.sum(), lists.codes.dtype)
-        kernel.prefixes(lists.codes, lists.begins, sizes, codes)
+        packing.prefixes(lists.codes, lists.begins, sizes, codes)
         offsets = np.concatenate(([0], np.cumsum(sizes)))
         columns.append(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), lists.values.take(pa.array(codes))))
     return pa.Table.from_arrays(columns, schema=schema)
@@ -102,16 +102,16 @@ def _numbered(lists: Lists) -> tuple[Lists, list[int]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from daedalus.skeleton import kernel
+    from daedalus.skeleton import packing
 
     columns = lists.sizes.shape[1]
-    first = kernel.first_columns(lists.codes, lists.begins, lists.sizes, len(lists.values))
+    first = packing.first_columns(lists.codes, lists.begins, lists.sizes, len(lists.values))
     counts = np.cumsum(np.bincount(first, minlength=columns)[:columns]).tolist()
     ascending = pc.sort_indices(_ordered(lists.values)).to_numpy()
     order = ascending[np.argsort(first[ascending], kind="stable")][: counts[-1]]
     numbers = np.zeros(len(lists.values), np.uint16 if len(order) <= 1 << 16 else np.uint32)
     numbers[order] = np.arange(len(order))
-    codes = kernel.looked_up(lists.codes, numbers)
+    codes = packing.looked_up(lists.codes, numbers)
     return Lists(codes, lists.begins, lists.sizes, lists.values.take(pa.array(order))), counts
 
 
@@ -149,11 +149,11 @@ class _Chunk:
         import numpy as np
         import pyarrow as pa
 
-        from daedalus.skeleton import kernel
+        from daedalus.skeleton import packing
 
         entries, values = int(np.maximum(sizes, 1).sum()), int(sizes.sum())
         head, eights = bytearray(), -(-values // 8)  # numbers are packed by eight
-        for level in kernel.levels(sizes):
+        for level in packing.levels(sizes):
             head += len(level).to_bytes(4, "little") + level.tobytes()
         head.append(8 * codes.itemsize)
         write_varint(head, eights << 1 | 1)
@@ -163,7 +163,7 @@ class _Chunk:
         page = np.frombuffer(room, np.uint8)[begin:]
         page[: len(head)] = head
         numbers = page[len(head) :].view(codes.dtype)
-        kernel.prefixes(codes, begins, sizes, numbers)
+        packing.prefixes(codes, begins, sizes, numbers)
         numbers[values:] = 0
         header: Struct = {1: (I32, entries), 2: (I32, _RLE_DICTIONARY), 3: (I32, _RLE), 4: (I32, _RLE)}
         self._write_page(_DATA, header, page)

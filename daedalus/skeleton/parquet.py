@@ -1,12 +1,12 @@
-"""The one writer of parquet: its bytes depend on the rows and their order alone.
+"""The writer of parquet (rolling lists have their own, lists.py): its bytes depend on the rows and their order alone.
 
 DuckDB's own COPY encodes by the chunks that it is fed, and those depend on how many files and row
 groups the input had: the same twelve rows out of two files or three gave different bytes, so that
 early cutoff was lost. Here rows are cut into groups of a fixed size first.
 
-How a column is encoded follows from its type, measured on real partitions: lists plain, because
-neighbours' lists are alike and Zstd finds whole runs that dictionary indices would hide (37 MB a day
-became 20 MB, faster); times and ids as differences; mostly distinct strings by their common beginnings.
+How a column is encoded follows from its type, measured on real partitions: lists plain, because where
+neighbours' lists are alike Zstd finds whole runs that pyarrow's dictionary indices, of 13 or 15 bits, would
+hide; times and ids as differences; mostly distinct strings by their common beginnings.
 """
 
 from __future__ import annotations

@@ -95,9 +95,12 @@ def _lists(rolling: Rolling, blocks: Iterable[_Block]) -> Iterator[Lists]:
     from daedalus.skeleton import kernel
 
     limit = _NO_LIMIT if rolling.max_items is None else rolling.max_items
+    many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.distinct)
     room = np.empty(1 << 16, np.int32)  # kept from block to block
     for block in blocks:
-        room, begins, sizes = kernel.newest_values(*block.arguments, limit, rolling.distinct, len(block.values), room)
+        room, begins, sizes = kernel.newest_values(
+            *block.arguments, limit, rolling.distinct, many_own, len(block.values), room
+        )
         total = int(sizes[:, -1].sum())
         if total > _LONGEST_COLUMN:
             raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",

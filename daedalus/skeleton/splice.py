@@ -1,6 +1,6 @@
 """Puts a parquet file together from columns of others, without decoding them.
 
-The files are aligned: the same rows, cut into the same row groups (parquet.py writes nothing else). A
+The files are aligned: the same rows, cut into the same row groups (parquet.py and lists.py write nothing else). A
 row group that goes over whole is copied as it lies there, compressed; one of which only a part is wanted
 is written anew. Encoding long lists is most of what a partition costs, so it is done once, where they are made.
 """
