@@ -6,12 +6,13 @@ user, and holds those of the users of one row group of rows: memory follows neit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.errors import DayError
 from daedalus.skeleton.history import Rolling
+from daedalus.skeleton.lists import Lists, write_lists
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 
 if TYPE_CHECKING:
@@ -39,26 +40,25 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     kind = pieces[0].schema.field("value").type
     result = pa.int64() if rolling.agg == "count" else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
-
-    room: dict[Any, np.ndarray] = {}
-
-    def blocks() -> Iterator[pa.Table]:
-        read = pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=["user_id", "artwork_id", "event_timestamp"],
-                                                 use_threads=False)  # fmt: skip
-        for batch in read:
-            yield pa.Table.from_arrays(_columns(rolling, batch, pieces, kind, room), schema=schema)
-
-    return {"rows": write_parquet(out, schema, blocks())}
+    batches = pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=["user_id", "artwork_id", "event_timestamp"],
+                                                use_threads=False)  # fmt: skip
+    blocks = (_block(rolling, batch, pieces) for batch in batches)
+    if rolling.agg == "count":
+        return {"rows": write_parquet(out, schema, _counts(blocks, schema))}
+    return {"rows": write_lists(out, schema, _lists(rolling, blocks))}
 
 
-def _columns(
-    rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece], kind: pa.DataType, room: dict[Any, np.ndarray]
-) -> list[Any]:
-    """The columns of a batch of rows, shortest window first. `room` is memory kept from batch to batch."""
+class _Block(NamedTuple):
+    """A batch of rows and the events of their users, as the kernel wants them."""
+
+    arguments: tuple
+    values: pa.Array  # by code
+    kinds: int  # how many own codes there are
+
+
+def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece]) -> _Block:
     import numpy as np
     import pyarrow as pa
-
-    from daedalus.skeleton import kernel
 
     users = rows["user_id"].to_numpy()
     found = [piece.of_users(users[0], users[-1]) for piece in pieces]
@@ -75,39 +75,38 @@ def _columns(
     event_columns = (_numbers(events["user_id"]), _micros(events["ts"]), codes, own)
     spans = np.array([_FOREVER if s is None else s * 1_000_000 for _, s in rolling.windows])
     runs = np.concatenate(([0], np.flatnonzero(np.diff(users)) + 1, [len(users)]))
-    arguments = (runs, row_columns, event_columns, np.stack([ends[:-1], ends[1:]], axis=1), spans)
-    if rolling.agg == "count":
-        return [pa.array(counts) for counts in kernel.count_events(*arguments, kinds).T]
-    direct = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    table = values.to_numpy() if direct else np.arange(len(values), dtype=np.int32)
-    limit = _NO_LIMIT if rolling.max_items is None else rolling.max_items
-    if room.get(table.dtype) is None:
-        room[table.dtype] = np.empty(1 << 16, table.dtype)
-    lists = kernel.newest_values(*arguments, limit, rolling.distinct, table, room[table.dtype])
-    room[table.dtype] = lists[0]
-    return [_list_column(lists, window, None if direct else values) for window in range(len(spans))]
+    pieces_of = np.stack([ends[:-1], ends[1:]], axis=1)
+    return _Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds)
 
 
-def _list_column(lists: tuple, window: int, values: pa.Array | None) -> pa.Array:
-    """One window's lists; `values` are to be looked up by what the lists hold, unless that is the values."""
-    import numpy as np
+def _counts(blocks: Iterable[_Block], schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     from daedalus.skeleton import kernel
 
-    buffer, begins, by_row = lists
-    sizes = by_row[:, window].copy()
-    offsets = np.zeros(len(begins) + 1, np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    if offsets[-1] > _LONGEST_COLUMN:
-        raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",
-                       expected=f"at most {_LONGEST_COLUMN:,} values in {len(begins):,} rows",
-                       hint="set max_items")  # fmt: skip
-    # Arrow's own memory, which it keeps for the next block: fresh pages cost as much as filling them.
-    memory = pa.allocate_buffer(int(offsets[-1]) * buffer.itemsize)
-    kernel.prefixes(buffer, begins, sizes, offsets, np.frombuffer(memory, buffer.dtype))
-    items = pa.Array.from_buffers(pa.from_numpy_dtype(buffer.dtype), int(offsets[-1]), [None, memory])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items if values is None else values.take(items))
+    for block in blocks:
+        counts = kernel.count_events(*block.arguments, block.kinds)
+        yield pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
+
+
+def _lists(rolling: Rolling, blocks: Iterable[_Block]) -> Iterator[Lists]:
+    import numpy as np
+
+    from daedalus.skeleton import kernel
+
+    limit = _NO_LIMIT if rolling.max_items is None else rolling.max_items
+    many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.distinct)
+    room = np.empty(1 << 16, np.int32)  # kept from block to block
+    for block in blocks:
+        room, begins, sizes = kernel.newest_values(
+            *block.arguments, limit, rolling.distinct, many_own, len(block.values), room
+        )
+        total = int(sizes[:, -1].sum())
+        if total > _LONGEST_COLUMN:
+            raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",
+                           expected=f"at most {_LONGEST_COLUMN:,} values in {len(begins):,} rows",
+                           hint="set max_items")  # fmt: skip
+        yield Lists(room[:total], begins, sizes, block.values)
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:

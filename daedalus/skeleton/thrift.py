@@ -81,7 +81,8 @@ class _Reader:
         raise ValueError(f"thrift type {kind}")
 
 
-def _write_varint(out: bytearray, value: int) -> None:
+def write_varint(out: bytearray, value: int) -> None:
+    """Appends an unsigned integer, seven bits a byte, the lowest first; parquet's run lengths are written so too."""
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
@@ -89,7 +90,7 @@ def _write_varint(out: bytearray, value: int) -> None:
 
 
 def _write_integer(out: bytearray, value: int) -> None:
-    _write_varint(out, value << 1 if value >= 0 else (-value << 1) - 1)
+    write_varint(out, value << 1 if value >= 0 else (-value << 1) - 1)
 
 
 def _write_struct(out: bytearray, fields: Struct) -> None:
@@ -112,7 +113,7 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
     if kind in _INTEGERS:
         _write_integer(out, value)
     elif kind == BINARY:
-        _write_varint(out, len(value))
+        write_varint(out, len(value))
         out += value
     elif kind == STRUCT:
         _write_struct(out, value)
@@ -120,7 +121,7 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
         of, items = value
         out.append(min(len(items), 15) << 4 | of)
         if len(items) >= 15:
-            _write_varint(out, len(items))
+            write_varint(out, len(items))
         for item in items:
             _write_value(out, of, item)
     elif kind == DOUBLE:

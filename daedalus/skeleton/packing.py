@@ -1,0 +1,85 @@
+"""The compiled part of the writer of lists: numbers and levels, ready to be compressed.
+
+Source: parquet-format's Encodings.md and its README on nested columns. This file calls nothing of the project:
+numba keeps what it compiled by this file's time stamp.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daedalus.skeleton.kernel import compiled
+
+
+@compiled
+def first_columns(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
+    """By code (there are `kinds`), the first column whose lists have it, or how many columns there are; see `Lists`."""
+    columns = sizes.shape[1]
+    first = np.full(kinds, columns, np.int64)
+    for row in range(len(begins)):
+        begin = 0
+        for column in range(columns):
+            for code in codes[begins[row] + begin : begins[row] + sizes[row, column]]:
+                if column < first[code]:
+                    first[code] = column
+            begin = sizes[row, column]
+    return first
+
+
+@compiled
+def looked_up(codes, numbers):  # type: ignore[no-untyped-def]
+    """The number of each code."""
+    out = np.empty(len(codes), numbers.dtype)
+    for i in range(len(codes)):
+        out[i] = numbers[codes[i]]
+    return out
+
+
+@compiled
+def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
+    """Writes the first `sizes` codes of each row's list to `out`, one list after the other."""
+    filled = 0
+    for row in range(len(sizes)):
+        # Slices first: with indices that start at 0 the compiler copies in vectors.
+        taken, room = codes[begins[row] : begins[row] + sizes[row]], out[filled : filled + sizes[row]]
+        for i in range(len(taken)):
+            room[i] = taken[i]
+        filled += sizes[row]
+
+
+@compiled
+def put_run(out, at, count, level):  # type: ignore[no-untyped-def]
+    """Writes `count` equal levels as a run to `out`, if there are any; returns where it ends."""
+    if count == 0:
+        return at
+    left = count << 1
+    while left > 0x7F:
+        out[at] = left & 0x7F | 0x80
+        left >>= 7
+        at += 1
+    out[at], out[at + 1] = left, level
+    return at + 2
+
+
+@compiled
+def levels(sizes):  # type: ignore[no-untyped-def]
+    """Repetition and definition levels of lists without NULLs in parquet's runs, as two arrays of bytes.
+
+    Repetition is 0 where a row begins; definition is 3 for a value and 1 for an empty list.
+    """
+    repeated, defined = np.empty(16 * len(sizes) + 16, np.uint8), np.empty(8 * len(sizes) + 8, np.uint8)
+    repeated_end = defined_end = begun = alike = 0
+    level = 3
+    for size in sizes:
+        begun += 1
+        if size > 1:
+            repeated_end = put_run(repeated, repeated_end, begun, 0)
+            repeated_end = put_run(repeated, repeated_end, size - 1, 1)
+            begun = 0
+        if (size > 0) != (level == 3):
+            defined_end = put_run(defined, defined_end, alike, level)
+            alike, level = 0, 4 - level
+        alike += max(size, 1)
+    repeated_end = put_run(repeated, repeated_end, begun, 0)
+    defined_end = put_run(defined, defined_end, alike, level)
+    return repeated[:repeated_end], defined[:defined_end]
