@@ -12,6 +12,7 @@ LAYERS = [
     "days",
     "durable",
     "objects",
+    "manifests",
     "reading",
     "config",
     "stagecache",

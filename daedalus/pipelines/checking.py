@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
@@ -12,9 +13,11 @@ from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.load import read_yaml
 from daedalus.config.schema import Aggregations, Catalog, Runtime
 from daedalus.pipelines.workspace import Settings, opened
-from daedalus.skeleton.inputs import list_inputs
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
+
+
+_SECRET = re.compile("secret|token|key|password|credential|sas")  # of object_store's names; values are not shown
 
 
 def schema(file: str) -> dict:
@@ -29,7 +32,7 @@ def check_config(settings: Settings) -> dict:
     """
     with opened(settings) as workspace:
         config, span = workspace.config, list(workspace.range(None))
-        listing = list_inputs(config)
+        listing = workspace.listing()
         graph = workspace.graph(span, reconcile=False, listing=listing)
         parts = {CATALOG: config.catalog, RUNTIME: config.runtime, AGGREGATIONS: Aggregations(
             aggregations=list(config.aggregations))}  # fmt: skip
@@ -50,7 +53,8 @@ def check_config(settings: Settings) -> dict:
 def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
     """Each leaf of a file: key path, value, and whether the file or the default says so."""
     for key, value in _leaves(msgspec.to_builtins(part)):
-        yield {"file": file, "key": ".".join(key), "value": value, "origin": file if _is_in(raw, key) else "default"}
+        shown = "***" if key[0] == "object_store" and _SECRET.search(key[-1].lower()) else value
+        yield {"file": file, "key": ".".join(key), "value": shown, "origin": file if _is_in(raw, key) else "default"}
 
 
 def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

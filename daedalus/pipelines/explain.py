@@ -9,7 +9,7 @@ from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_version, opened
-from daedalus.skeleton.inputs import Listing, list_inputs
+from daedalus.skeleton.inputs import Listing
 from daedalus.skeleton.steps import STEPS
 from daedalus.stagecache.action import Cause
 from daedalus.stagecache.outcome import rows_out
@@ -38,7 +38,7 @@ def explain_day(settings: Settings, text: str) -> dict:
     target = one_day(text, "daeda explain day")
     day = str(target)
     with opened(settings) as workspace:
-        listing = list_inputs(workspace.config)
+        listing = workspace.listing()
         if days_that_stand(workspace, listing, [target]).days:
             return _standing_day(workspace, day)
         graph, verdicts = planned(workspace, target, listing)

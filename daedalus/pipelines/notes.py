@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from textwrap import wrap
 
+from daedalus.objects import Traffic
 from daedalus.pipelines.explain import FUNNEL
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.outcome import HIT, UNCHANGED, Outcome
@@ -41,6 +42,14 @@ def spared_note(outcomes: Mapping[str, Outcome]) -> list[str]:
     """What the hits among the walked steps took when they ran."""
     hits = [outcome for outcome in outcomes.values() if outcome.state == HIT]
     return [f"spared      {len(hits):,} hits, {sum(o.seconds for o in hits):.1f} s when they ran"] if hits else []
+
+
+def traffic_note(traffic: Traffic | None) -> list[str]:
+    """What went to and from object stores."""
+    if traffic is None:
+        return []
+    received, sent = traffic.received / 2**20, traffic.sent / 2**20
+    return [f"objects     {traffic.requests:,} requests, {received:,.1f} MiB read, {sent:,.1f} MiB written"]
 
 
 def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:

@@ -16,7 +16,7 @@ from daedalus.errors import DaedalusError, Interrupted
 from daedalus.pipelines.report import RunReport, day_summary, report_run
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
-from daedalus.skeleton.inputs import Listing, list_inputs
+from daedalus.skeleton.inputs import Listing
 from daedalus.stagecache.outcome import Outcome
 from daedalus.stagecache.progress import Progress
 
@@ -76,12 +76,13 @@ class _Run:
     def __init__(self, workspace: Workspace, settings: Settings, progress: Progress, model: str | None) -> None:
         self._workspace, self._settings = workspace, settings
         self._progress, self._model = progress, model
+        workspace.files.say = progress.say
 
     def plan(self, range: str | None, force: bool) -> RunReport:
         from daedalus.pipelines.planning import plan_report
 
         workspace, span = self._workspace, self._workspace.range(range)
-        listing = list_inputs(workspace.config)
+        listing = workspace.listing()
         stands = self._standing(listing, span, force)
         if self._nothing_to_do(listing, span, stands):
             return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
@@ -92,7 +93,7 @@ class _Run:
         workspace = self._workspace
         span = workspace.range(range)
         taken = self._take_up(span) if resume else {}
-        listing = list_inputs(workspace.config)
+        listing = workspace.listing()
         stands = self._standing(listing, span, force)
         trusted = {**stands.days, **taken}
         run = uuid.uuid4().hex
@@ -101,7 +102,7 @@ class _Run:
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
         from daedalus.pipelines.diff import ChangeNotes
-        from daedalus.pipelines.notes import run_notes
+        from daedalus.pipelines.notes import run_notes, traffic_note
 
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
@@ -114,7 +115,8 @@ class _Run:
             span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
         )  # fmt: skip
-        report.notes = [*run_notes(graph.actions, outcomes), *changes.summary()]
+        objects = traffic_note(workspace.files.traffic)
+        report.notes = [*run_notes(graph.actions, outcomes), *objects, *changes.summary()]
         remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:
@@ -129,7 +131,7 @@ class _Run:
         """Whether every day with feed rows stands, and no other has a partition."""
         if len(stands.days) < len(self._workspace.with_rows(listing, span)) or not stands.days:
             return False
-        return not any(self._workspace.partitions.path(f"chunk@{day}").exists() for day in self._empty(listing, span))
+        return set(self._empty(listing, span)).isdisjoint(self._workspace.partitions.days())
 
     def _all_stand(self, listing: Listing, span: DayRange, stands: Stands) -> RunReport:
         empty = self._empty(listing, span)

@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import daedalus
 from daedalus import digest
-from daedalus.config import Config, load_config
+from daedalus.config import RUNTIME, Config, load_config
+from daedalus.config.sizes import parse_size
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
+from daedalus.objects import is_uri
 from daedalus.skeleton.engine import Ducks
+from daedalus.skeleton.input_files import InputFiles
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
+from daedalus.skeleton.local_files import LocalFiles
+from daedalus.skeleton.map_home import LocalMap
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action
@@ -30,6 +35,8 @@ from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
 if TYPE_CHECKING:
+    from daedalus.skeleton.remote_files import RemoteFiles
+    from daedalus.skeleton.remote_partitions import RemotePartitions
     from daedalus.stagecache.fingerprint import Fingerprint
 
 
@@ -79,7 +86,7 @@ class Workspace:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.cache_root, self.output_root = Path(config.runtime.cache_root), Path(config.runtime.output_root)
+        self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         _make_folder(self.cache_root, "--cache-root")
         self.scratch = Scratch(self.cache_root / "tmp")
         self.traces = Traces(self.cache_root / "traces.db")
@@ -92,14 +99,42 @@ class Workspace:
         self._scratches = [self.scratch, spilling]
         self.ducks = Ducks(duckdb_config, spilling)
         self._in_use = -1
-        staging = Scratch(self.output_root, ".daeda-")
-        self._scratches.append(staging)
-        self.partitions = Partitions(self.output_root, staging, self.digests)
-        self.qids = QidMap(self.output_root, staging, self.digests, self.traces, self.ducks)
+        self.files = InputFiles(LocalFiles(self.digests), self._remote_files)
+        self.partitions: Partitions | RemotePartitions
+        if is_uri(self.output_root):
+            self.partitions, self.qids = self._remote_output()
+        else:
+            root = Path(self.output_root)
+            staging = Scratch(root, ".daeda-")
+            self._scratches.append(staging)
+            self.partitions = Partitions(root, staging, self.digests)
+            self.qids = QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks)
+
+    def _remote_files(self) -> RemoteFiles:
+        from daedalus.skeleton.copies import Copies
+        from daedalus.skeleton.remote_files import RemoteFiles
+
+        runtime = self.config.runtime
+        limit = parse_size(runtime.fetch_limit, self.config.where(RUNTIME, "fetch_limit"))
+        copies = Copies(self.cache_root / "fetched", limit)
+        return RemoteFiles(runtime.object_store, self.traces, copies, self.scratch)
+
+    def _remote_output(self) -> tuple[RemotePartitions, QidMap]:
+        from daedalus.skeleton.remote_map import RemoteMap
+        from daedalus.skeleton.remote_output import RemoteOutput
+        from daedalus.skeleton.remote_partitions import RemotePartitions
+
+        output = RemoteOutput(self.output_root, self.files.remote, self.traces)
+        return RemotePartitions(output, self.scratch), QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
+
+    def listing(self) -> Listing:
+        """What inputs there are. Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
+        return list_inputs(self.config, self.files)
 
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
-        _make_folder(self.output_root, "--output-root")
+        if not is_uri(self.output_root):
+            _make_folder(Path(self.output_root), "--output-root")
         self._hold(fcntl.LOCK_SH)
         for scratch in self._scratches:
             _ = scratch.folder
@@ -147,8 +182,8 @@ class Workspace:
         from daedalus.skeleton.pipeline import Pipeline
         from daedalus.skeleton.untouched import Untouched
 
-        listing = listing or list_inputs(self.config)
-        folder, inputs = listing.feed, Inputs(self.digests, self.traces)
+        listing = listing or self.listing()
+        folder, inputs = listing.feed, Inputs(self.files, self.traces)
         views = {name: look_at_view(inputs, self.config, name, paths) for name, paths in listing.views.items()}
         check_types(self.config, views)
         check_engine(self.config, self.ducks, self.traces)
@@ -165,7 +200,7 @@ class Workspace:
         if witness:
             lineage = self.qids.lineage(reconcile=reconcile)
         pipeline = Pipeline(
-            self.config, sources, self.store, self.ducks,
+            self.config, sources, self.store, self.ducks, self.files,
             partitions=self.partitions, qids=self.qids, lineage=lineage,
             untouched=Untouched(self.ducks, self._last_artifact, self._whole),
             fingerprint=partial(remembered_fingerprint, self.traces),
@@ -196,16 +231,25 @@ class Workspace:
 
     @cached_property
     def standing(self) -> Standing:
-        return Standing(self.traces, str(self.output_root))
+        return Standing(self.traces, self.output_root)
+
+    def stat(self, path: str) -> Stat:
+        """What `stat` says of a file, or the listing of an object."""
+        return self.files.remote.stat(path) if is_uri(path) else stat_of(path)
 
     def settled(self, path: str) -> Stat | None:
         """What `stat` says of a file whose digest is known for good under it."""
+        if is_uri(path):
+            return self.files.remote.stat(path) if self.files.remote.is_known(path) else None
         stamp = self.digests.settled(path)
         return stamp.values if stamp else None
 
     def kept_files(self, outcome: Outcome) -> list[KeptFile | None]:
         """The files that an action left; None for one that may have changed unseen."""
         day = outcome.day or ""
+        if outcome.step == "chunk" and not isinstance(self.partitions, Partitions):
+            kept = self.partitions.kept(day, outcome.artifact)
+            return [KeptFile(outcome.name, day, uri, *stat) if stat else None for uri, stat in kept]
         if outcome.step != "chunk":
             paths = [str(self.store.path(outcome.name, outcome.artifact))]
         else:
@@ -250,8 +294,7 @@ class Workspace:
 def _pool(inputs: Inputs, listing: Listing) -> str | None:
     if listing.pool is None:
         return None
-    content, _ = inputs.digest(listing.pool)
-    return digest.of_json([listing.pool.name, content])
+    return digest.of_json([os.path.basename(listing.pool), inputs.digest(listing.pool)])
 
 
 def code_version(traces: Traces) -> str:

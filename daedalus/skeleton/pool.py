@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import glob
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from daedalus.errors import DaedalusError
+from daedalus.skeleton.ports import Files
 from daedalus.skeleton.sql import Sql
 
 # Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
 POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
 
 
-def newest_manifest(uri: str, table: str, where: str) -> Path:
+def newest_manifest(files: Files, uri: str, table: str, where: str) -> str:
     """The Lance manifest of the table's newest version. Raises DaedalusError when there is none.
 
     Lance names manifests either by version, or by 2^64-1 minus the version in 20 digits so that the newest sorts first.
     """
-    folder = Path(uri) / f"{table}.lance" / "_versions"
-    versions = [path for path in folder.glob("*.manifest") if path.stem.isdigit()]
+    folder = f"{uri.rstrip('/')}/{table}.lance"
+    versions = {path: _stem(path) for path in files.matching(f"{glob.escape(folder)}/_versions/*.manifest")}
+    versions = {path: stem for path, stem in versions.items() if stem.isdigit()}
     if not versions:
         raise DaedalusError(
             "the embedding pool is not there",
             where=where,
-            found=f"no Lance table at {folder.parent}",
+            found=f"no Lance table at {folder}",
             expected="a LanceDB folder with that table",
         )
-    return max(versions, key=lambda path: _version(path.stem))
+    return max(versions, key=lambda path: _version(versions[path]))
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).stem
 
 
 def _version(stem: str) -> int:
     return (1 << 64) - 1 - int(stem) if len(stem) == 20 else int(stem)
 
 
-def read_pool_ids(uri: str, table: str, id_column: str, where: str) -> Any:
-    """A stream of record batches with one column, `id`."""
+def read_pool_ids(uri: str, table: str, id_column: str, where: str, options: Mapping[str, str] | None = None) -> Any:
+    """A stream of record batches with one column, `id`. `options` are for a database on an object store."""
     import lancedb
     import pyarrow as pa
 
-    pool = lancedb.connect(uri).open_table(table)
+    pool = lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
     kinds = {field.name: field.type for field in pool.schema}
     if id_column not in kinds or not pa.types.is_integer(kinds[id_column]):
         raise DaedalusError(

@@ -6,20 +6,15 @@ is reconciled with what the partitions hold before anything else is done.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daedalus import digest
-from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
-from daedalus.skeleton.ports import Digests, Facts, Scratch
+from daedalus.skeleton.ports import MapHome, Scratch
 from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 
@@ -45,12 +40,19 @@ _HINT = "restore qid_map.parquet from a backup, or move the old partitions away 
 
 
 class QidMap:
-    """The map of one output root."""
+    """The map of one output root, which lies in its `home`."""
 
-    def __init__(self, root: Path, scratch: Scratch, digests: Digests, facts: Facts, ducks: Ducks) -> None:
-        self.path, self._root = root / "qid_map.parquet", root
-        self._scratch, self._digests, self._facts, self._ducks = scratch, digests, facts, ducks
-        self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
+    def __init__(self, home: MapHome, scratch: Scratch, ducks: Ducks) -> None:
+        self._home, self._scratch, self._ducks = home, scratch, ducks
+
+    @property
+    def where(self) -> str:
+        """A path or URI that changes whenever the map does."""
+        return self._home.where
+
+    def file(self) -> Path | None:
+        """A local file with the map, for who reads it."""
+        return self._home.path()
 
     def lineage(self, *, reconcile: bool) -> str:
         """A name for the map as far as it only grew by our hand.
@@ -58,33 +60,28 @@ class QidMap:
         With `reconcile` a map that is not ours is first brought in line with the partitions; without,
         it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
         """
-        if not self._root.is_dir() and not reconcile:
+        home = self._home
+        if not home.is_there() and not reconcile:
             return "not reconciled"
-        with self._lock():
-            state = self._facts.fact(self._state_key) or {"lineage": "", "digest": None, "next": None, "partitions": ""}
-            content = self._digests.of(self.path)[0] if self.path.exists() else ""
+        with home.exclusive():
+            state, content = home.state(), home.content()
             ours = content in (state["digest"], state["next"])
-            if ours and (not reconcile or state["partitions"] == self._stamp()):
+            if ours and (not reconcile or state["partitions"] == home.stamp()):
                 return state["lineage"]
             if not reconcile:
                 return "not reconciled"
-            if self.path.exists() or self._partitions():
+            held = home.held()
+            if content or held:
                 with self._ducks.lease() as duck:
-                    self._reconcile(duck)
-            after = self._digests.of(self.path)[0] if self.path.exists() else ""
-            return self._remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
+                    self._reconcile(duck, held)
+            after = home.content()
+            lineage = state["lineage"] if ours and after == content else uuid.uuid4().hex
+            home.remember(lineage, after)
+            return lineage
 
     def settle(self) -> None:
         """Remembers what the partitions are like now, so that the next run need not look into them."""
-        state = self._facts.fact(self._state_key)
-        if state:
-            self._facts.remember_fact(self._state_key, {**state, "partitions": self._stamp()})
-
-    def _stamp(self) -> str:
-        """Changes when any partition does, as far as `stat` tells."""
-        files = sorted(self._root.glob("dt=*/*.parquet"))
-        stats = [(str(path.relative_to(self._root)), path.stat()) for path in files]
-        return digest.of_json([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
+        self._home.settle()
 
     def assign(self, artifacts: Mapping[str, Path], lineage: str, out: Path) -> dict[str, int]:
         """Gives every session of a day's output a qid, and writes the column `qid`, aligned with the rows, to `out`.
@@ -92,7 +89,7 @@ class QidMap:
         `artifacts` are `rows` (those that ship, by position in the spine) and `spine`.
         """
         files = {name: [path] for name, path in artifacts.items()}
-        with self._lock(), self._ducks.lease() as duck:
+        with self._home.exclusive(), self._ducks.lease() as duck:
             numbered = duck.table(DAY_SESSIONS, self._with_map(files))
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
             if added.num_rows:
@@ -105,35 +102,25 @@ class QidMap:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        grown = self._scratch.path(".parquet")
-        if not self.path.exists():
+        grown, path = self._scratch.path(".parquet"), self._home.path()
+        if path is None:
             write_parquet(grown, added.schema, [added])
         else:
-            with pq.ParquetFile(self.path) as map:
+            with pq.ParquetFile(path) as map:
                 sizes = [map.metadata.row_group(i).num_rows for i in range(map.num_row_groups)]
                 kept = next((i for i, size in enumerate(sizes) if size != ROWS_PER_GROUP), len(sizes))
                 rest = map.read_row_groups(range(kept, len(sizes))) if kept < len(sizes) else added.slice(0, 0)
             more = self._scratch.path(".parquet")
             write_parquet(more, added.schema, [rest.select(added.column_names).cast(added.schema), added])
             try:
-                stack(self.path, kept, more, grown)
+                stack(path, kept, more, grown)
             except ValueError:  # a map that another tool wrote
-                rest = pq.read_table(self.path).select(added.column_names).cast(added.schema)
+                rest = pq.read_table(path).select(added.column_names).cast(added.schema)
                 write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
-        content = digest.of_file(grown)
-        before = self._digests.of(self.path)[0] if self.path.exists() else ""
-        self._remember(lineage, before, content)  # first: a crash leaves one of the two
-        move_file(grown, self.path)
-        self._digests.note(self.path, content)
-        self._remember(lineage, content)
-
-    def _remember(self, lineage: str, content: str, next_content: str = "") -> str:
-        state = {"lineage": lineage, "digest": content, "next": next_content or content, "partitions": ""}
-        self._facts.remember_fact(self._state_key, state)
-        return lineage
+        self._home.grow(grown, lineage)
 
     def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
-        return Bindings({**files, "qid_map": [self.path if self.path.exists() else self._empty_map()]})
+        return Bindings({**files, "qid_map": [self._home.path() or self._empty_map()]})
 
     def _empty_map(self) -> Path:
         import pyarrow as pa
@@ -143,35 +130,9 @@ class QidMap:
         pq.write_table(pa.table({"feed_session": pa.array([], pa.string()), "qid": pa.array([], pa.int64())}), path)
         return path
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One process at a time; the lock goes with its process."""
-        handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
     # Reconciling
 
-    def _partitions(self) -> list[tuple[Path, bool]]:
-        """(file, whether it carries feed_session) of every part that has a qid; unreadable parts are left out."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        found = []
-        for path in sorted(self._root.glob("dt=*/*.parquet")):
-            try:
-                part = pq.ParquetFile(path)
-            except (OSError, pa.ArrowException):
-                continue
-            if _numbers(part.metadata):
-                found.append((path, "feed_session" in part.schema_arrow.names))
-        return found
-
-    def _reconcile(self, duck: Duck) -> None:
-        held = self._partitions()
+    def _reconcile(self, duck: Duck, held: Sequence[tuple[Path, bool]]) -> None:
         problem = self._map_problem(duck)
         carrying = [path for path, carries in held if carries]
         if problem and len(carrying) < len(held):
@@ -181,19 +142,20 @@ class QidMap:
         if carrying:
             self._rebuild(duck, carrying, problem)
         elif problem:
-            self.path.unlink(missing_ok=True)
+            self._home.drop()
 
     def _map_problem(self, duck: Duck) -> str:
         """Why the map cannot be used as it is, or ""."""
         import duckdb
 
-        if not self.path.exists():
+        path = self._home.path()
+        if path is None:
             return "missing"
         sound = Sql(f"""SELECT count(*) = count(DISTINCT feed_session) AND count(*) = count(DISTINCT qid)
             AND coalesce(min(qid), 0) >= 0 AND any_value(typeof(feed_session)) IS NOT DISTINCT FROM 'VARCHAR'
             AND any_value(typeof(qid)) IS NOT DISTINCT FROM 'BIGINT' AS ok FROM {parquet("qid_map")}""")
         try:
-            ok = duck.table(sound, Bindings({"qid_map": [self.path]}))["ok"][0].as_py()
+            ok = duck.table(sound, Bindings({"qid_map": [path]}))["ok"][0].as_py()
         except duckdb.Error:
             return "damaged"
         return "" if ok else "damaged"
@@ -204,7 +166,7 @@ class QidMap:
             return
         unknown = Sql(f"""SELECT count(*) AS n FROM {parquet("held")}
             WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM {parquet("qid_map")})""")
-        if duck.table(unknown, Bindings({"held": parts, "qid_map": [self.path]}))["n"][0].as_py():
+        if duck.table(unknown, self._with_map({"held": parts}))["n"][0].as_py():
             self._refuse("the qid map does not know qids that partitions hold", parts[0])
 
     def _rebuild(self, duck: Duck, carrying: list[Path], problem: str) -> None:
@@ -222,19 +184,9 @@ class QidMap:
         if whole.num_rows > before or problem:
             written = self._scratch.path(".parquet")
             duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
-            move_file(written, self.path)
+            self._home.lay(written)
 
     def _refuse(self, what: str, part: Path) -> None:
         raise DaedalusError(
-            what, where=str(self.path), found=f"qids in {part}", expected="a map that knows them", hint=_HINT
+            what, where=self.where, found=f"qids in {part}", expected="a map that knows them", hint=_HINT
         )
-
-
-def _numbers(metadata: Any) -> bool:
-    """Whether a part has any qid that is not NULL, by its footer."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
-    qids = [chunk for chunk in chunks if chunk.path_in_schema == "qid"]
-    return any(
-        not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids
-    )
