@@ -16,9 +16,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+from daedalus import digest
 from daedalus.errors import DaedalusError
 from daedalus.objects import ObjectStore
 
+_CHECK = "check"  # digest of the rest of the object
+_READS = 3  # of an object that is not whole: it may be the transport
 _PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/manifest\.json")
 
 
@@ -72,11 +75,19 @@ def manifest_days(keys: Iterable[str]) -> dict[str, str]:
     return {match[1]: key for key in sorted(keys) if (match := _PARTITION.fullmatch(key))}
 
 
+def write_json(value: Mapping) -> bytes:
+    """A small JSON object that says itself whether it is whole."""
+    return json.dumps({**value, _CHECK: digest.of_json(value)}, sort_keys=True, indent=1).encode()
+
+
 def read_json(store: ObjectStore, key: str) -> tuple[dict, str]:
-    """A small JSON object, empty when it is none, and its ETag. Raises FileNotFoundError."""
-    data, found = store.get(key)
-    try:
-        value = json.loads(data)
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {}, found.etag
+    """What `write_json` wrote, and its ETag; empty when it is damaged. Raises FileNotFoundError."""
+    for _ in range(_READS):
+        data, found = store.get(key)
+        try:
+            value = json.loads(data)
+            if value.pop(_CHECK) == digest.of_json(value):
+                return value, found.etag
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return {}, found.etag

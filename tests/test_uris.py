@@ -6,9 +6,11 @@ import errno
 import io
 import shutil
 import time
+from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+from faults import FAULTS, Proxy
 from remote import Remote
 from small import DAYS, RANGE, edit, nothing_ran, rewrite
 
@@ -349,3 +351,31 @@ def test_globs_match_as_on_a_disk(objects, tmp_path, pattern, names, s3_options)
     remote = RemoteFiles(s3_options, None, None, None).matching(f"{objects.uri}/{pattern}")
     assert [path[len(f"{tmp_path}/disk/") :] for path in local] == names
     assert [uri[len(objects.uri) + 1 :] for uri in remote] == names
+
+
+def test_faults_on_the_way_leave_the_bytes_as_they_are(remote, s3_endpoint, s3_options, warm_template):
+    """Every second object is harmed when it is first asked for, each in another way; answers to writes get lost."""
+    proxy, seen = Proxy(s3_endpoint), Counter()
+    proxy.hang_seconds = 0.2
+
+    def fault(method, path):
+        seen[method, path] += 1
+        if seen[method, path] > 1 or len(seen) % 2:
+            return None
+        if method == "PUT":
+            return "lost" if "json" in path else "503"
+        if method == "GET" and "list-type" not in path and "lance" not in path:
+            return FAULTS[len(seen) // 2 % len(FAULTS)]
+        return ("500", "reset", "cut")[len(seen) % 3] if "lance" not in path else None
+
+    proxy.fault = fault
+    edit(remote.runtime, object_store={**s3_options, "endpoint": proxy.endpoint})
+    try:
+        report = remote.run()
+    finally:
+        proxy.close()
+    assert not report.failures and len(proxy.requests) > sum(seen.values()) // 2
+    assert remote.published() == remote.bytes(warm_template / "data/training_output")
+    assert not [
+        one for one in remote.store.list("out/qid_map/") if one.uri != f"{remote.output_uri}/{remote.state()['key']}"
+    ]

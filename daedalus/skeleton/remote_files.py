@@ -75,13 +75,19 @@ class RemoteFiles:
         """All objects below a folder, asked for once. Raises DaedalusError when the store cannot say."""
         folder = folder.rstrip("/") + "/"
         if folder not in self._listings:
-            store, key = self.store(folder)
-            try:
-                self._listings[folder] = store.list(key)
-            except OSError as error:
-                raise unreachable(folder, error) from None
+            self._listings[folder] = self._list(folder)
             self._objects.update((one.uri, one) for one in self._listings[folder])
         return self._listings[folder]
+
+    def _list(self, folder: str) -> list[Object]:
+        store, key = self.store(folder)
+        for left in (True, False):  # a listing that is cut is not asked for again by the client
+            try:
+                return store.list(key)
+            except OSError as error:
+                if not left:
+                    raise unreachable(folder, error) from None
+        raise AssertionError("unreachable")
 
     def forget(self, folder: str) -> None:
         """Makes the next `objects` ask again."""

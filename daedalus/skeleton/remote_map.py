@@ -53,6 +53,10 @@ class RemoteMap:
         if self._now is None:
             listed = self._output.get(STATE)
             value = self._output.json(STATE) if listed else None
+            if value == {}:
+                hint = "run again; if it stays, remove the object: the map is then looked at anew"
+                raise DaedalusError("the state of the qid map cannot be read", where=self.where, found="no whole JSON",
+                                    expected="what a run has written", hint=hint)  # fmt: skip
             whole = value if value and {"lineage", "next", *_NO_MAP} <= value.keys() else None
             self._now = ({**NO_STATE, **(whole or {})}, listed.etag if listed else None)
         return self._now

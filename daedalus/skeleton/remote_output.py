@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daedalus.errors import DaedalusError
-from daedalus.manifests import Manifest, Part, manifest_days, manifest_key, read_json
+from daedalus.manifests import Manifest, Part, manifest_days, manifest_key, read_json, write_json
 from daedalus.objects import Conflict, Object
 from daedalus.skeleton.ports import Facts
 from daedalus.skeleton.remote_files import RemoteFiles, unreachable
@@ -65,7 +64,8 @@ class RemoteOutput:
             return None
         except OSError as error:
             raise unreachable(self.of(key), error) from None
-        self._facts.remember_fact(_FACT + self.of(key), {"etag": etag, "value": value})
+        if value:
+            self._facts.remember_fact(_FACT + self.of(key), {"etag": etag, "value": value})
         return value, etag
 
     def swap_json(self, key: str, value: dict, replaces: str | None) -> str:
@@ -73,13 +73,15 @@ class RemoteOutput:
 
         Raises Conflict when something else lies there.
         """
-        data = json.dumps(value, sort_keys=True, indent=1).encode()
+        self._changed = True
         try:
             with self._writing(key):
-                etag = self._store.put(self._root + key, data, create=replaces is None, replaces=replaces)
-        except FileExistsError as error:
-            raise Conflict(error.errno, error.strerror, error.filename) from None
-        self._changed = True
+                etag = self._store.put(self._root + key, write_json(value), create=replaces is None, replaces=replaces)
+        except (FileExistsError, Conflict) as error:
+            now = self.json_now(key)
+            if now is None or now[0] != value:
+                raise Conflict(error.errno, error.strerror, error.filename) from None
+            etag = now[1]  # it was this process: the answer was lost, and the client asked again
         self._facts.remember_fact(_FACT + self.of(key), {"etag": etag, "value": value})
         return etag
 

@@ -146,8 +146,9 @@ class RemotePartitions:
         else:
             raise taken(self._output.of(key))
         self._own[day] = new
-        old = self._output.parsed(day, before[0]).parts if before else ()
-        self._output.sweep([f"dt={day}/{part.key}" for part in old] + self._orphans(day, new))
+        old = {part.key for part in self._output.parsed(day, before[0]).parts} if before else set()
+        old -= {part.key for part in new.parts} if new else set()
+        self._output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
 
     def _orphans(self, day: str, new: Manifest | None) -> list[str]:
         """Parts that runs left which died before their manifest; those of runs that may live are young."""
