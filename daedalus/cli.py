@@ -52,6 +52,8 @@ def skeleton(
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
+    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
+    scheduler: Annotated[str | None, Parameter(help="A Dask scheduler; else a local cluster is started.")] = None,
 ) -> int:
     """Compute what changed and publish the partitions of a range of days.
 
@@ -61,7 +63,9 @@ def skeleton(
     from daedalus.pipelines.training import run_skeleton_stage
 
     watched = _progress(progress, trace, openlineage, settings)
-    report = run_skeleton_stage(settings, range, resume=resume, force=force, plan=plan, progress=watched)
+    report = run_skeleton_stage(
+        settings, range, resume=resume, force=force, plan=plan, progress=watched, executor=executor, scheduler=scheduler
+    )
     return _finish(report, json)
 
 
@@ -287,6 +291,12 @@ def gc(
     max_bytes: Annotated[int | None, Parameter(help="Only until the cache is that small.")] = None,
     older_than: Annotated[float | None, Parameter(help="Only what is older than that many days.")] = None,
     dry_run: Annotated[bool, Parameter(negative=(), help="Say what would go; remove nothing.")] = False,
+    remote: Annotated[
+        bool, Parameter(negative=(), help="In the shared cache (cache_remote), not the local one.")
+    ] = False,
+    also_config: Annotated[
+        list[str] | None, Parameter(help="With --remote: other configs' folders to keep for.")
+    ] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
@@ -294,11 +304,22 @@ def gc(
 ) -> int:
     """Free what neither the config nor the last complete run needs, the cheapest to rebuild first.
 
+    With --remote: what none of the given configs needs and is older than --older-than days, or else than one day.
+
     Example: daeda cache gc --dry-run
     """
     from daedalus.pipelines import cache
 
     settings = _settings(config, cache_root, output_root)
+    if remote and max_bytes is None:
+        from daedalus.pipelines.shared_gc import shared_gc, shared_gc_lines
+
+        gone = shared_gc(settings, also_config or [], older_than_days=older_than, dry_run=dry_run)
+        return _show(gone, shared_gc_lines, json)
+    if remote or also_config:
+        raise DaedalusError("options that do not go together", where="daeda cache gc",
+                            found="--remote and --max-bytes" if remote else "--also-config",
+                            expected="--remote, with --older-than or --also-config")  # fmt: skip
     found = cache.cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
     return _show(found, cache.gc_lines, json)
 

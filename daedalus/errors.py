@@ -29,6 +29,10 @@ class DaedalusError(Exception):
         self.what, self.where, self.found, self.expected, self.hint = what, where, found, expected, hint
         super().__init__(self.one_line())
 
+    def __reduce__(self) -> tuple:
+        """An error may cross a process: it is what it was, however its class is made."""
+        return _restored, (type(self), self.args, self.__dict__)
+
     def parts(self) -> list[tuple[str, str]]:
         """The labelled lines below the first one."""
         rows = [("where", self.where), ("found", self.found), ("expected", self.expected), ("hint", self.hint)]
@@ -40,6 +44,12 @@ class DaedalusError(Exception):
     def text(self) -> str:
         """The message as printed on a terminal."""
         return "\n".join([f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())])
+
+
+def _restored(kind: type[DaedalusError], args: tuple, state: dict) -> DaedalusError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class DayError(DaedalusError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -16,7 +16,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome
+from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.progress import Progress
 
 _FRAMES_A_SECOND = 4
@@ -26,6 +26,8 @@ _SIGNS = {
     HIT: ("-", "green"), COMPUTED: ("#", "bold blue"), UNCHANGED: ("=", "cyan"), FAILED: ("x", "bold red"),
     BLOCKED: ("!", "yellow"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
 }  # fmt: skip
+_WIDEST = 110  # columns of such a line: numbers far from their names are hard to read
+_MOST_STEPS = 20  # lines of steps, at work and just done
 _WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day is what the first of these of its steps is
 
 
@@ -39,6 +41,7 @@ class Tui(Progress):
         self._told: dict[str, Counter[str]] = {}
         self._steps: Counter[str] = Counter()
         self._at_work: dict[str, float] = {}
+        self._just_done: deque[Outcome] = deque(maxlen=_MOST_STEPS)
         self._total, self._began = 0, time.monotonic()
         self._expected: Mapping[str, float] = {}
         self._left = self._spared = self._worked = 0.0
@@ -74,6 +77,7 @@ class Tui(Progress):
         if outcome.ran:
             self._worked += outcome.seconds
             self._rows += outcome.counts.get("rows_in", 0)
+            self._just_done.appendleft(outcome)
         if outcome.day in self._days:
             self._told.setdefault(outcome.day, Counter())[outcome.state] += 1
 
@@ -94,9 +98,9 @@ class Tui(Progress):
     # The picture
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width, height = options.max_width, console.height
-        head, work = self._head(width), self._work(width, max(height // 4, 3))
-        yield Group(*head, *self._calendar(width, max(height - len(head) - len(work) - 3, 2)), self._legend(), *work)
+        width, height = options.max_width - 2, console.height  # a terminal echoes ^C, and must not wrap then
+        head, work = self._head(width), self._work(width, min(max(height // 3, 3), _MOST_STEPS))
+        yield Group(*head, *self._calendar(width, max(height - len(head) - len(work) - 2, 2)), self._legend(), *work)
 
     def _head(self, width: int) -> list[Text]:
         done, seconds = sum(self._steps.values()), time.monotonic() - self._began
@@ -155,9 +159,34 @@ class Tui(Progress):
         return legend
 
     def _work(self, width: int, height: int) -> list[Text]:
+        """The steps at work and, below them, those just done with their rows; as many lines whatever goes on."""
         now = time.monotonic()
-        rows = sorted(self._at_work.items(), key=lambda item: item[1])[:height]
-        return [_cut(Text(f"* {now - began:6.1f} s  {name}"), width) for name, began in rows]
+        at_work = sorted(self._at_work.copy().items(), key=lambda item: item[1])
+        lines = [_step(_RUNNING, name, "", now - began, width) for name, began in at_work]
+        for outcome in list(self._just_done):
+            rows = rows_out(outcome.counts)
+            rate = f"{rows:,} rows  {_short(rows / outcome.seconds) if outcome.seconds else '':>6}/s" if rows else ""
+            lines.append(_step(outcome.state, outcome.name, rate, outcome.seconds, width))
+        return [*lines, *[Text()] * height][:height]
+
+
+def _step(state: str, name: str, rows: str, seconds: float, width: int) -> Text:
+    """A line that says where, how many rows, how fast and how long; what is too long loses its middle."""
+    sign, style = _SIGNS[state]
+    facts = f"{rows:>25}{seconds:>8.1f} s"
+    room = min(width, _WIDEST) - len(facts) - 2
+    if len(name) > room:
+        kind, _, day = name.rpartition("@")
+        name = f"{kind[: max(room - len(day) - 2, 0)]}…@{day}"
+    return _cut(Text.assemble((sign, style), f" {name:<{room}}", facts), width)
+
+
+def _short(number: float) -> str:
+    """Such as 950, 12k or 3.4M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.{0 if number >= 10 * size else 1}f}{unit}"
+    return f"{number:.0f}"
 
 
 def _cut(text: Text, width: int) -> Text:

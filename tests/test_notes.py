@@ -14,4 +14,6 @@ def test_a_run_says_why_it_ran_and_where_rows_went(warm):
     assert f"content {rows:,}" in lines
     assert "x config session_filter.drop_single_like" in lines and "only followed" in lines and "spared " in lines
     assert max(map(len, report.notes)) <= 80
-    assert not any(line.startswith(("why", "funnel")) for line in warm.run().notes)
+    again = warm.run()
+    assert [line.partition(" ")[0] for line in again.notes] == ["spared"]
+    assert f"{again.steps['hit']:,} steps" in again.notes[0] and " 0.0 s" not in again.notes[0]

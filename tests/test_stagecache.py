@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
 from daedalus import digest
 from daedalus.errors import DaedalusError, DayError
-from daedalus.stagecache.action import Action, Cause, differences
+from daedalus.stagecache.action import Action, Again, Cause, differences
 from daedalus.stagecache.execute import Walk
 from daedalus.stagecache.files import FileDigests, Stamp
 from daedalus.stagecache.store import Scratch, Store
@@ -139,3 +140,69 @@ def test_differences_name_old_and_new():
         Cause("config", "a", "1", "2"), Cause("input", "f", "x", None), Cause("upstream", "u", None, "d"),
     ]  # fmt: skip
     assert differences(None, new)[0].kind == "missing"
+
+
+class Fickle:
+    """A shelf that says of artifacts that they are there, and cannot find them when they are needed."""
+
+    def __init__(self, store):
+        self._store, self.gone = store, set()
+        self.stage, self.keep = store.stage, store.keep
+
+    def problem(self, name, artifact):
+        return "" if artifact in self.gone else self._store.problem(name, artifact)
+
+    def path(self, name, artifact):
+        if artifact in self.gone:
+            self.gone.discard(artifact)
+            self._store.path(name, artifact).unlink()
+            raise Again((name,))
+        return self._store.path(name, artifact)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_walk_makes_again_what_is_gone_when_it_is_needed(cache, workers, same):
+    store, traces = cache
+    shelf, runs = Fickle(store), []
+
+    def first(upstream, out):
+        runs.append("a")
+        out.write_text("a" if same else f"a{len(runs)}")  # not what it gave before: whoever stands on it moves too
+        return {"rows": 1}
+
+    def graph(version):
+        return [
+            action(shelf, "a", first),
+            action(shelf, "b", writes("b"), ["a"]),
+            action(shelf, "c", writes("c"), ["b"]),
+            action(shelf, "d", writes("d"), ["a"], v=version),
+        ]
+
+    walk(graph("1"), traces)
+    shelf.gone.add(traces.latest("a").artifact)
+    days = []
+    found = Walk(graph("2"), traces, workers=workers, day_done=lambda day, outcomes: days.append(len(outcomes)))
+    outcomes = found.execute({"2026-01-01": "d"})
+    assert runs == ["a", "a"] and all(outcome.good for outcome in outcomes.values())
+    states = ("unchanged", "hit", "hit", "unchanged") if same else ("computed",) * 4
+    assert {name: outcome.state for name, outcome in outcomes.items()} == dict(zip("abcd", states, strict=True))
+    assert days and days[0] == 4
+    assert store.path("d", outcomes["d"].artifact).read_text() == ("da" if same else "da2")
+    assert store.path("c", outcomes["c"].artifact).read_text() == ("cba" if same else "cba2")
+
+
+def test_an_action_whose_question_changes_is_asked_anew(cache):
+    store, traces = cache
+    name = ["old"]
+
+    def run(upstream, out):
+        if name[0] == "old":
+            name[0] = "new"
+            raise Again
+        out.write_text(name[0])
+        return {"rows": 1}
+
+    moving = replace(action(store, "a", run), moving=lambda: {"input:name": name[0]})
+    assert walk([moving], traces) == {"a": "computed"}
+    assert traces.latest("a").manifest["input:name"] == "new" and walk([moving], traces) == {"a": "hit"}

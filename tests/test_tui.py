@@ -41,7 +41,8 @@ def test_the_picture_fits(width, height):
     assert "3 of 336 steps" in lines[0]
     assert any(line.startswith("2026-01 -#x*....") for line in lines)
     assert any("1 hit" in line and "1 computed" in line and "1 failed" in line for line in lines) or width < 80
-    assert lines[-1].startswith("* ") and f"chunk@{DAYS[3]}" in lines[-1]
+    at_work = next(line for line in lines if line.startswith("* ") and " running " not in line)
+    assert at_work.startswith(f"* chunk@{DAYS[3]}") or width < 80
 
 
 def test_what_is_left_on_the_screen_has_every_day_and_no_cursor_games(monkeypatch):
@@ -55,6 +56,18 @@ def test_what_is_left_on_the_screen_has_every_day_and_no_cursor_games(monkeypatc
     assert "a sentence [with brackets]" in left
     assert all(f"2026-{month:02} " in left for month in range(1, 13))
     assert "\x1b[?25l" not in left or left.rindex("\x1b[?25h") > left.rindex("\x1b[?25l")
+
+
+def test_steps_just_done_have_rows_and_rate_and_the_picture_keeps_its_height():
+    tui = walked(Tui(io.StringIO()))
+    before = drawn(tui, 80, 24)
+    tui.started("spine@2026-01-05")
+    tui.finished(Outcome("spine@2026-01-05", "spine", "2026-01-05", COMPUTED, counts={"rows": 30_000}, seconds=2.0))
+    after = drawn(tui, 80, 24)
+    tui.end()
+    done = next(line for line in after if "spine@2026-01-05" in line)
+    assert done.startswith("# ") and "30,000 rows" in done and "15k/s" in done and done.endswith("2.0 s")
+    assert len(after) == len(before)
 
 
 def test_a_failure_and_what_spills_are_on_the_screen():

@@ -55,6 +55,31 @@ def test_what_is_told_is_what_a_walk_tells(warm, monkeypatch):
     assert standing[2]["funnel"] == walked[2]["funnel"]
 
 
+def test_part_of_what_stands_tells_of_what_it_reads_alone(warm, monkeypatch):
+    """Not of all that is known to stand; and a walk of few days does not shorten what is known of the others."""
+    warm.run()
+    whole = comparable(warm.run())
+    part = f"{DAYS[9]}..{DAYS[11]}"
+    standing = comparable(warm.run(part))
+    warm.run(part, force=True)
+    after = comparable(warm.run(part)), comparable(warm.run())
+    look_up_all(monkeypatch)
+    walked = comparable(warm.run(part)), comparable(warm.run())
+    assert (standing, whole) == walked
+    assert after == walked
+
+
+def test_a_day_that_was_only_read_since_the_config_changed_does_not_stand(warm):
+    """Its old question holds no more, and it is counted when it is a day of the range again."""
+    warm.run()
+    runtime = warm.runtime.read_text()
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    warm.run(str(DAYS[9]))
+    warm.runtime.write_text(runtime)
+    whole = warm.run()
+    assert whole.days["done"] == len(DAYS) and comparable(warm.run())[0] == comparable(whole)[0]
+
+
 def change(world, chance: random.Random) -> str:
     """Does something to the world; returns what."""
     kinds = {

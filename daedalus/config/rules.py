@@ -11,6 +11,7 @@ from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.sizes import parse_size
 from daedalus.days import parse_duration, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.objects import SCHEMES, is_uri
 
 if TYPE_CHECKING:
     from daedalus.config.load import Config
@@ -22,7 +23,19 @@ _RESERVED = {"qid": "qid is added last, by itself", "dt": "dt is the partition's
 
 def check(config: Config) -> None:
     """Raises DaedalusError for the first rule that does not hold."""
-    for rule in (_range, _numbers, _views, _refs, _coverage, _aggregations, _recent, _animated, _filter, _outputs):
+    for rule in (
+        _range,
+        _numbers,
+        _views,
+        _refs,
+        _coverage,
+        _aggregations,
+        _recent,
+        _animated,
+        _filter,
+        _outputs,
+        _remote,
+    ):
         rule(config)
 
 
@@ -273,3 +286,11 @@ def _outputs(config: Config) -> None:
             _refuse(config, _RUNTIME, f"{key}.default", "a default that is no literal", column.default, expected, hint)
         if column.name in known or not column.has_default:
             _one_maker(config, _RUNTIME, key, column.name, known)
+
+
+def _remote(config: Config) -> None:
+    uri = config.runtime.cache_remote
+    if uri is not None and not is_uri(uri):
+        expected = f"an address that begins with {', '.join(SCHEMES)}"
+        hint = "a shared cache needs an object store's conditional writes; a folder has none"
+        _refuse(config, _RUNTIME, "cache_remote", "a shared cache that is no object store", uri, expected, hint)

@@ -250,6 +250,13 @@ class Runtime(_Strict, frozen=True, kw_only=True):
         Literal["read", "write", "read-write"],
         _says("Whether to take from the shared cache, to add to it, or both.", "nothing"),
     ] = "read-write"
+    cache_remote_key_file: Annotated[
+        str | None,
+        _says(
+            "A file with the key that results in the shared cache are signed with; those without its signature are not used. The environment variable DAEDA_CACHE_KEY comes first. None: nothing is signed, nothing is checked.",
+            "nothing",
+        ),
+    ] = None
     object_store: Annotated[
         dict[str, str | int | bool],
         _says(

@@ -33,7 +33,8 @@ def cache_status(settings: Settings) -> dict:
             skip = frozenset(Day.fromisoformat(day) for day in stands.days)
             graph = workspace.graph(span, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
-        known = {file.path[-40:-8]: file.size for file in standing}  # by digest; of partitions it means nothing
+        # By digest, if it is on this machine; of partitions it means nothing.
+        known = {file.path[-40:-8]: file.size for file in standing if file.size >= 0}
         sizes = workspace.store.sizes(known)
         needed = _needed(verdicts) | _last_complete(workspace) | known.keys()
         walked = [str(day) for day in present if str(day) not in stands.days]
@@ -46,7 +47,17 @@ def cache_status(settings: Settings) -> dict:
             "days": sorted(days, key=lambda row: row["day"]),
             "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in needed),
             "steps": _by_step(verdicts, standing),
+            **_shared_status(workspace),
         }
+
+
+def _shared_status(workspace: Workspace) -> dict:
+    """Whether the shared cache, if there is one, answers."""
+    if workspace.shared is None:
+        return {}
+    from daedalus.pipelines.shared import reachable
+
+    return {"shared": {"uri": workspace.shared.remote.uri, "reachable": reachable(workspace.shared)}}
 
 
 def _standing_days(stands: Stands, files: Iterable[KeptFile]) -> list[dict]:
@@ -139,6 +150,8 @@ def status_lines(found: dict) -> list[str]:
         size = f"{row['bytes'] / 2**20:,.1f}"
         lines.append(f"{step:<20}{size:>9}{row[HIT]:>8}{row[RUN]:>7}{row[MAYBE]:>7}  {row['why']}")
     size, free = found["bytes"] / 2**20, found["reclaimable_bytes"] / 2**20
+    if shared := found.get("shared"):
+        lines.append(f"shared cache {shared['uri']}: {'it answers' if shared['reachable'] else 'no answer'}")
     return [
         *lines,
         f"{found['artifacts']:,} artifacts, {size:,.1f} MiB in {found['cache_root']}; gc would free {free:,.1f} MiB",
@@ -193,7 +206,7 @@ def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
     graph = workspace.graph(list(workspace.range(None)), reconcile=False)
     verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
     hits = [
-        v for v in verdicts.values() if v.state == HIT and v.action.shelf is workspace.store and v.action.step != "qids"
+        v for v in verdicts.values() if v.state == HIT and v.action.shelf is workspace.shelf and v.action.step != "qids"
     ]
     chosen = random.Random(0).sample(hits, min(count, len(hits)))
     differing = []
@@ -207,7 +220,7 @@ def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
             paths[name] = above.action.shelf.path(name, above.trace.artifact)
         made = workspace.store.stage(action.name)
         action.run(paths, made)
-        kept = workspace.store.path(action.name, trace.artifact)
+        kept = workspace.shelf.path(action.name, trace.artifact)
         if workspace.store.reread(made) != trace.artifact:
             differing += [{"step": action.name, **difference} for difference in how_they_differ(kept, made)]
     return len(chosen), differing

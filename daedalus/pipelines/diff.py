@@ -137,8 +137,8 @@ def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
         kind, _, name = label.partition(":")
         if kind == "upstream":
             step = name.partition("@")[0]
-            path = workspace.store.path(name, artifact)
-            if not path.exists():
+            path = None if workspace.shelf.problem(name, artifact) else workspace.shelf.path(name, artifact)
+            if path is None:
                 where = f"{_COMMAND} --against"
                 raise DaedalusError("an artifact of that run is no longer in the cache", where=where, found=name)
             found[step] = path

@@ -8,16 +8,17 @@ from textwrap import wrap
 
 from daedalus.objects import Traffic
 from daedalus.pipelines.explain import FUNNEL
+from daedalus.pipelines.report import spared_note
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.outcome import HIT, UNCHANGED, Outcome
 
 _CAUSES = 4  # that the summary names
 
 
-def run_notes(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """All that follows, in the order of the summary."""
-    cut = cutoff_note(actions, outcomes)
-    return [*funnel_note(outcomes), *cause_notes(outcomes), *spared_note(outcomes), *cut, *prediction_note(outcomes)]
+def run_notes(actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, stood_seconds: float) -> list[str]:
+    """All that follows, in the order of the summary; the last two as `spared_note` wants them."""
+    cut, spared = cutoff_note(actions, outcomes), spared_note(outcomes, hits, stood_seconds)
+    return [*funnel_note(outcomes), *cause_notes(outcomes), *spared, *cut, *prediction_note(outcomes)]
 
 
 def cause_notes(outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -36,12 +37,6 @@ def cause_notes(outcomes: Mapping[str, Outcome]) -> list[str]:
     if followed:
         lines.append(f"{followed:,} only followed")
     return [f"{'why' if place == 0 else '':<12}{line}"[:80] for place, line in enumerate(lines)]
-
-
-def spared_note(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What the hits among the walked steps took when they ran."""
-    hits = [outcome for outcome in outcomes.values() if outcome.state == HIT]
-    return [f"spared      {len(hits):,} hits, {sum(o.seconds for o in hits):.1f} s when they ran"] if hits else []
 
 
 def traffic_note(traffic: Traffic | None) -> list[str]:
@@ -88,3 +83,21 @@ def prediction_note(outcomes: Mapping[str, Outcome]) -> list[str]:
     expected = sum(outcome.expected or 0 for outcome in known)
     took = sum(outcome.seconds for outcome in known)
     return [f"predicted   {expected:.1f} s for {len(known):,} of the steps that ran, took {took:.1f} s"]
+
+
+def shared_notes(found: Mapping | None) -> list[str]:
+    """What the shared cache gave and took, and what of it was not used."""
+    if found is None:
+        return []
+    lines = [
+        f"shared      {found['hits']:,} steps taken, {found['fetched_bytes'] / 1e6:,.1f} MB fetched; "
+        f"{found['shared']:,} steps added",
+        f"            {found['requests']:,} requests, {found['received'] / 1e6:,.1f} MB received, "
+        f"{found['sent'] / 1e6:,.1f} MB sent",
+    ]
+    if found["not_shared"]:
+        lines.append(f"            {found['not_shared']:,} steps not shared yet: a later run does it")
+    if found["not_used"]:
+        what = ", ".join(f"{count:,} {why}" for why, count in sorted(found["not_used"].items()))
+        lines += wrap(f"not used: {what}", 80, initial_indent=" " * 12, subsequent_indent=" " * 12)
+    return lines

@@ -6,17 +6,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from daedalus.pipelines.explain import Causes, cause_lines
-from daedalus.pipelines.report import RunReport
+from daedalus.pipelines.report import RunReport, spared_steps
 from daedalus.pipelines.unchanged import Stands
 from daedalus.pipelines.workspace import Graph
+from daedalus.stagecache.level import Level
 from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces
 
 
-def plan_report(report: RunReport, graph: Graph, traces: Traces, stands: Stands, force: bool) -> RunReport:
+def plan_report(
+    report: RunReport, graph: Graph, traces: Traces, stands: Stands, force: bool, level: Level | None = None
+) -> RunReport:
     """Fills a report with the plan of a graph; nothing runs. `stands` are days that are not in it."""
-    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force)}
+    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force, level)}
     causes, costs = Causes(verdicts, traces, graph), traces.costs()
     report.plan = [
         {
@@ -33,7 +36,7 @@ def plan_report(report: RunReport, graph: Graph, traces: Traces, stands: Stands,
     report.empty_days = [str(day) for day in graph.empty]
     waiting = {v.action.day for v in verdicts.values() if v.state != HIT}
     report.steps = {**dict.fromkeys(STATES, 0), HIT: sum(v.state == HIT for v in verdicts.values())}
-    report.steps[HIT] += stands.steps + sum(summary["steps"] for summary in stands.days.values())
+    report.steps[HIT] += spared_steps(stands.days, stands.read, verdicts)[0]
     done = len(stands.days) + sum(str(day) not in waiting for day in graph.days)
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys(("read", "null_keys", "duplicates", "strays", "written"), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from textwrap import wrap
@@ -36,6 +36,7 @@ class RunReport:
     causes: list[dict] = field(default_factory=list)
     empty_days: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    shared: dict | None = None  # what the shared cache gave and took
 
     @property
     def exit_code(self) -> int:
@@ -62,6 +63,8 @@ class RunReport:
             "rows": self.rows,
             "failures": [vars(failure) for failure in self.failures],
         }
+        if self.shared is not None:
+            found["shared"] = self.shared
         return found if self.plan is None else {**found, "plan": self.plan}
 
     def lines(self) -> list[str]:
@@ -81,6 +84,8 @@ class RunReport:
             more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
             lines.append(f"failed      {failed[0].day} {failed[0].step}{more}")
             lines += wrap(error, 80, initial_indent=" " * 12, subsequent_indent=" " * 12, break_on_hyphens=False)
+        if blocked := days["failed"] - len({failure.day for failure in self.failures}):
+            lines.append(f"blocked     {blocked} more days, which need what failed")
         if self.failures:
             lines.append(f"next        mend the input, then run again; daeda explain day {self.failures[0].day}")
         return lines
@@ -106,9 +111,7 @@ def report_run(
     """Sums up a walk. `trusted` are the days that were not walked, with their summaries; `read` what they read."""
     report = RunReport(span)
     tally = Counter(outcome.state for outcome in outcomes.values())
-    walked = Counter(outcome.day or "" for outcome in outcomes.values())
-    tally[HIT] += sum(max(summary["steps"] - walked[day], 0) for day, summary in trusted.items())
-    tally[HIT] += sum(max(summary["tiles"] - walked[day], 0) for day, summary in read.items())
+    tally[HIT] += spared_steps(trusted, read, outcomes)[0]
     report.steps = {state: tally[state] for state in STATES}
     chunks = {day: outcomes[f"chunk@{day}"] for day in days}
     found_empty = [day for day, chunk in chunks.items() if chunk.good and chunk.counts.get("empty")]
@@ -161,9 +164,11 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
     chunk = next((outcome for outcome in found if outcome.step == "chunk"), None)
     if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
         return None
+    own = [outcome for outcome in found if outcome.step not in TILE_STEPS]
     return {
-        "steps": len(found),
-        "tiles": sum(outcome.step in TILE_STEPS for outcome in found),
+        "own": len(own),
+        "seconds": sum(outcome.seconds for outcome in own),
+        "tiles": tile_costs(outcome for outcome in found if outcome.step in TILE_STEPS),
         "written": chunk.counts.get("written", 0),
         "empty": bool(chunk.counts.get("empty")),
         "chunk": chunk.key,
@@ -171,7 +176,35 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
     }
 
 
+def tile_costs(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """Seconds of each tile by its name, without the day that it belongs to."""
+    return {outcome.name.removesuffix(f"@{outcome.day}"): outcome.seconds for outcome in outcomes}
+
+
+def spared_steps(
+    trusted: Mapping[str, dict], read: Mapping[str, dict], walked: Container[str] = ()
+) -> tuple[int, float]:
+    """(how many, their seconds when they ran) of the steps of days not walked and of the tiles they read.
+
+    `trusted` and `read` are the summaries of either by day; steps in `walked` were looked up by name.
+    """
+    count, seconds = 0, 0.0
+    for day, summary in [*trusted.items(), *read.items()]:
+        if day in trusted:
+            count, seconds = count + summary["own"], seconds + summary["seconds"]
+        for tile, cost in summary["tiles"].items():
+            if (f"{tile}@{day}" if day and "@" not in tile else tile) not in walked:
+                count, seconds = count + 1, seconds + cost
+    return count, seconds
+
+
 def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """Rows of a feed day's own partition, by what became of them."""
     counts = next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {})
     return {key: counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")}
+
+
+def spared_note(outcomes: Mapping[str, Outcome], hits: int, seconds: float) -> list[str]:
+    """What all `hits` took when they ran; `seconds` are those of the hits that were not walked."""
+    seconds += sum(outcome.seconds for outcome in outcomes.values() if outcome.state == HIT)
+    return [f"spared      {hits:,} steps, {seconds:,.1f} s when they ran"] if hits else []

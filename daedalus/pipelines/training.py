@@ -9,16 +9,20 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError, Interrupted
-from daedalus.pipelines.report import RunReport, day_summary, report_run
+from daedalus.pipelines.report import RunReport, day_summary, report_run, spared_note, spared_steps
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
 from daedalus.skeleton.inputs import Listing
-from daedalus.stagecache.outcome import Outcome
+from daedalus.stagecache.outcome import HIT, Outcome
 from daedalus.stagecache.progress import Progress
+
+if TYPE_CHECKING:
+    from daedalus.stagecache.executor import Executor
 
 
 def run_skeleton_stage(
@@ -30,17 +34,22 @@ def run_skeleton_stage(
     plan: bool = False,
     model: str | None = None,
     progress: Progress | None = None,
+    executor: Literal["threads", "dask"] = "threads",
+    scheduler: str | None = None,
 ) -> RunReport:
     """Computes what changed and publishes the partitions of a range of days.
 
     `range` is as on the command line; None is the config's feed_start..feed_end, or with `resume` the
     range of the last unfinished run. With `plan` nothing runs. `model` lands in the run's record.
-    `progress` is what watches; None draws in a notebook, and is silent elsewhere.
+    `progress` is what watches; None draws in a notebook, and is silent elsewhere. With `executor="dask"`
+    actions run on the workers of the Dask `scheduler` at an address, or without one on those of a cluster on
+    this machine, whose processes import the calling script: call this below `if __name__ == "__main__":`.
 
     Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
     fail do not raise: they are in the report.
     """
     settings, progress = settings or Settings(), progress or _default_progress()
+    _check_executor(executor, scheduler)
     began = time.perf_counter()
     if range:
         parse_range(range)
@@ -49,7 +58,7 @@ def run_skeleton_stage(
         settings = dataclasses.replace(settings, **options)
         range, force, model = range or last["range"], force or last["force"], model or last["model"]
     with opened(settings) as workspace:
-        run = _Run(workspace, settings, progress, model)
+        run = _Run(workspace, settings, progress, model, on_dask=executor == "dask", scheduler=scheduler)
         report = run.plan(range, force) if plan else run.execute(range, resume=resume, force=force)
     report.seconds = time.perf_counter() - began
     return report
@@ -63,6 +72,16 @@ def _default_progress() -> Progress:
     return Progress()
 
 
+def _check_executor(executor: str, scheduler: str | None) -> None:
+    if executor == "dask":
+        from daedalus.cluster.connect import check_installed
+
+        check_installed()
+    elif scheduler is not None:
+        raise DaedalusError("a scheduler is given, but nothing is sent to it", where=f"--scheduler {scheduler}",
+                            found=f"--executor {executor}", hint="--executor dask")  # fmt: skip
+
+
 def _last_unfinished(settings: Settings) -> dict | None:
     """What was asked of the run that `--resume` takes up."""
     with opened(settings) as workspace:
@@ -73,9 +92,13 @@ def _last_unfinished(settings: Settings) -> dict | None:
 class _Run:
     """One run in an opened workspace."""
 
-    def __init__(self, workspace: Workspace, settings: Settings, progress: Progress, model: str | None) -> None:
+    def __init__(
+        self, workspace: Workspace, settings: Settings, progress: Progress, model: str | None,
+        *, on_dask: bool, scheduler: str | None,
+    ) -> None:  # fmt: skip
         self._workspace, self._settings = workspace, settings
         self._progress, self._model = progress, model
+        self._on_dask, self._scheduler = on_dask, scheduler
         workspace.files.say = progress.say
 
     def plan(self, range: str | None, force: bool) -> RunReport:
@@ -87,7 +110,9 @@ class _Run:
         if self._nothing_to_do(listing, span, stands):
             return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
         graph = workspace.graph(list(span), reconcile=False, skip=_days(stands.days), listing=listing)
-        return plan_report(RunReport(span), graph, workspace.traces, stands, force)
+        if workspace.shared:
+            workspace.shared.prepare(action.day for action in graph.actions)
+        return plan_report(RunReport(span), graph, workspace.traces, stands, force, workspace.shared)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace = self._workspace
@@ -102,12 +127,18 @@ class _Run:
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
         from daedalus.pipelines.diff import ChangeNotes
-        from daedalus.pipelines.notes import run_notes, traffic_note
+        from daedalus.pipelines.notes import run_notes, shared_notes, traffic_note
 
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
         self._begin(run, span, force, trusted)
         outcomes = self._walk(run, graph, force)
+        if workspace.shared:
+            workspace.shared.finish(outcomes, self._progress.say)
+        if workspace.shared and workspace.input_notes:
+            from daedalus.pipelines.shared import offer_inputs
+
+            offer_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
         for gone in graph.empty:
             workspace.partitions.remove(str(gone))
         workspace.qids.settle()
@@ -115,8 +146,11 @@ class _Run:
             span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
         )  # fmt: skip
-        objects = traffic_note(workspace.files.traffic)
-        report.notes = [*run_notes(graph.actions, outcomes), *objects, *changes.summary()]
+        stood = spared_steps(trusted, stands.read, outcomes)[1]
+        report.shared = workspace.shared.summary() if workspace.shared else None
+        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood),
+                        *traffic_note(workspace.files.traffic), *changes.summary(),
+                        *shared_notes(report.shared)]  # fmt: skip
         remember_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:
@@ -125,6 +159,7 @@ class _Run:
 
     def _standing(self, listing: Listing, span: DayRange, force: bool) -> Stands:
         present = self._workspace.with_rows(listing, span)
+        force = force or bool(self._workspace.shared and self._workspace.shared.owes())
         return NOTHING if force else days_that_stand(self._workspace, listing, present)
 
     def _nothing_to_do(self, listing: Listing, span: DayRange, stands: Stands) -> bool:
@@ -135,7 +170,9 @@ class _Run:
 
     def _all_stand(self, listing: Listing, span: DayRange, stands: Stands) -> RunReport:
         empty = self._empty(listing, span)
-        return report_run(span, {}, stands.days, stands.read, days=[], empty=empty, written=set())
+        report = report_run(span, {}, stands.days, stands.read, days=[], empty=empty, written=set())
+        report.notes = spared_note({}, *spared_steps(stands.days, stands.read))
+        return report
 
     def _empty(self, listing: Listing, span: DayRange) -> list[str]:
         present = set(self._workspace.with_rows(listing, span))
@@ -146,7 +183,8 @@ class _Run:
         self._workspace.traces.finish_days(run, trusted)
 
     def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
-        from daedalus.stagecache.execute import OutOfSpace, Walk
+        from daedalus.stagecache.execute import Walk
+        from daedalus.stagecache.executor import RunStopped
 
         traces = self._workspace.traces
 
@@ -163,12 +201,17 @@ class _Run:
         if graph.feed.ignored:
             self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")
         self._progress.spilled = self._workspace.ducks.spilled
+        shared = self._workspace.shared
+        if shared:
+            shared.prepare(action.day for action in graph.actions)
         walk = Walk(
             graph.actions,
             traces,
             locks=self._workspace.locks,
+            level=shared,
             code=code,
             workers=self._workspace.workers,
+            executor=self._executor(run, graph),
             force=force,
             progress=self._progress,
             day_done=day_done,
@@ -176,11 +219,19 @@ class _Run:
         )
         try:
             return walk.execute({str(day): f"chunk@{day}" for day in graph.days})
-        except (Interrupted, OutOfSpace):  # unfinished: --resume goes on
+        except (Interrupted, RunStopped):  # unfinished: --resume goes on
             raise
         except DaedalusError:
             traces.finish_run(run, "refused")
             raise
+
+    def _executor(self, run: str, graph: Graph) -> Executor | None:
+        """What runs the graph's actions; None: threads of this process."""
+        if not self._on_dask:
+            return None
+        from daedalus.pipelines.clustered import dask_executor
+
+        return dask_executor(self._workspace, graph, run, self._scheduler, self._progress.say)
 
     def _remember_complete(self, outcomes: Mapping[str, Outcome]) -> None:
         """Keeps what the last complete run stands on, for the garbage collector."""

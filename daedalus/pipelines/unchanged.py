@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import ONE_DAY, Day
-from daedalus.pipelines.report import day_summary, spine_rows
+from daedalus.pipelines.report import day_summary, spine_rows, tile_costs
 from daedalus.skeleton.inputs import Listing
 from daedalus.stagecache.outcome import Outcome
 from daedalus.stagecache.standing import KeptFile, Stat, stat_of
@@ -37,11 +37,6 @@ class Stands:
     read: Mapping[str, dict]  # also "", for what belongs to no day
     touched: frozenset[str]
 
-    @property
-    def steps(self) -> int:
-        """Steps of `read`: those of the days themselves are in their summaries."""
-        return sum(summary["tiles"] for summary in self.read.values())
-
 
 NOTHING = Stands({}, {}, frozenset())
 
@@ -56,7 +51,7 @@ class Asking:
     def of(self, day: Day, sessions: bool) -> str | None:
         """The digest of all that a day's bytes follow from; None when that cannot be known for good."""
         feed = self._past(day) if self.cumulative else self._window(day)
-        return digest.of_text(f"{self._context} {sessions} {feed}") if self._context and feed else None
+        return digest.of_text(f"{self.context} {sessions} {feed}") if self.context and feed else None
 
     @cached_property
     def cumulative(self) -> bool:
@@ -64,8 +59,8 @@ class Asking:
         return any(aggregation.cumulative for aggregation in self._config.aggregations)
 
     @cached_property
-    def _context(self) -> str | None:
-        """What all days ask for alike."""
+    def context(self) -> str | None:
+        """What all days ask for alike; None when that cannot be known for good."""
         paths = sorted(path for paths in self._listing.views.values() for path in paths)
         paths += [self._listing.pool] if self._listing.pool else []
         stats = [self._look(path) for path in paths]
@@ -154,12 +149,27 @@ def days_that_stand(workspace: Workspace, listing: Listing, days: Sequence[Day])
             continue
         if asked[name] == asking.of(day, sessions):
             stands[name] = summaries[name]
-    before = {str(Day.fromisoformat(day) - i * ONE_DAY) for day in stands for i in range(1, lookback + 1)}
-    if asking.cumulative:
-        last = max(stands, default="")
-        before |= {day for day in summaries if day < last}
-    read = {day: summary for day, summary in summaries.items() if day == "" or (day in before and day not in stands)}
+    read = _read_by(stands, {d: s for d, s in summaries.items() if s.get("context") == asking.context}, lookback)
     return Stands(stands, read, touched)
+
+
+def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], lookback: int) -> dict[str, dict]:
+    """What the days that stand read, of what is known: tiles of the days in their windows, history of those before.
+
+    A tile of history counts where a window begins after its day: no day reads it as history before that.
+    """
+    if not stands:
+        return {}
+    window = {str(Day.fromisoformat(day) - i * ONE_DAY) for day in stands for i in range(1, lookback + 1)}
+    last_start = str(Day.fromisoformat(max(stands)) - lookback * ONE_DAY)
+    read = {}
+    for day, summary in summaries.items():
+        seen = not day or day in window
+        tiles = {tile: cost for tile, cost in summary["tiles"].items()
+                 if (day < last_start if tile.startswith("history:") else seen)}  # fmt: skip
+        if day not in stands and tiles:
+            read[day] = {"tiles": tiles, "rows": summary["rows"] if seen else {}}
+    return read
 
 
 def _near(day: Day, touched: frozenset[str], lookback: int) -> bool:
@@ -174,7 +184,7 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
     for outcome in outcomes.values():
         of_day.setdefault(outcome.day or "", []).append(outcome)
     targets = {str(day) for day in graph.days}
-    known = workspace.standing.asked()
+    known, before = workspace.standing.asked(), workspace.standing.summaries()
     forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
     asking = Asking(workspace.config, graph.listing, workspace.code, workspace.settled, graph.session_range)
     records: dict[str, tuple[str, dict]] = {}
@@ -187,14 +197,16 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
         kept = [file for file in left if file is not None]
         if len(kept) < len(left):
             continue
-        asks = asking.of(Day.fromisoformat(day), graph.sessions) if day in targets else ""
-        if asks is None:
+        asks = asking.of(Day.fromisoformat(day), graph.sessions) if day in targets else known.get(day, "")
+        if asks is None or asking.context is None:
             continue
+        summary = _joined(before.get(day, {}), {**summary, "context": asking.context})
         if day == "":
             summary["witness"] = asking.witness(graph.witness)
             kept.append(KeptFile(QID_MAP, "", workspace.qids.where, *workspace.stat(workspace.qids.where)))
-        if day in targets or day in forget or not known.get(day):
-            records[day] = (asks, summary)
+        if day not in targets and ("own" not in summary or day in forget):
+            asks = ""
+        records[day] = (asks, summary)
         files += kept
     workspace.standing.record(targets, records, files, forget=forget)
 
@@ -210,4 +222,12 @@ def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:
 
 def _read_summary(outcomes: Sequence[Outcome]) -> dict:
     """Of a day that is no target, or of what belongs to no day."""
-    return {"steps": len(outcomes), "tiles": len(outcomes), "rows": spine_rows(outcomes), "written": 0, "empty": False}
+    return {"tiles": tile_costs(outcomes), "rows": spine_rows(outcomes)}
+
+
+def _joined(before: dict, now: dict) -> dict:
+    """A day's summary with the tiles that walks before made of it: a walk of few days looks at few of them."""
+    if before.get("context") != now["context"]:
+        return now
+    rows = now["rows"] if "spine" in now["tiles"] else before["rows"]
+    return {**before, **now, "tiles": {**before["tiles"], **now["tiles"]}, "rows": rows}

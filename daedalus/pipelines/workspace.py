@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import daedalus
 from daedalus import digest
-from daedalus.config import RUNTIME, Config, load_config
-from daedalus.config.sizes import parse_size
+from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
@@ -26,7 +25,7 @@ from daedalus.skeleton.local_files import LocalFiles
 from daedalus.skeleton.map_home import LocalMap
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
-from daedalus.stagecache.action import Action
+from daedalus.stagecache.action import Action, Shelf
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.outcome import Outcome
@@ -35,6 +34,9 @@ from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
 if TYPE_CHECKING:
+    from daedalus.pipelines.shared import InputNotes
+    from daedalus.sharing.cache import SharedCache
+    from daedalus.skeleton.graph import Sources
     from daedalus.skeleton.remote_files import RemoteFiles
     from daedalus.skeleton.remote_partitions import RemotePartitions
     from daedalus.stagecache.fingerprint import Fingerprint
@@ -75,6 +77,7 @@ class Graph:
     listing: Listing
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
+    sources: Sources
 
     @property
     def sessions(self) -> bool:
@@ -101,31 +104,61 @@ class Workspace:
         self._in_use = -1
         self.files = InputFiles(LocalFiles(self.digests), self._remote_files)
         self.partitions: Partitions | RemotePartitions
+        self.shared: SharedCache | None
         if is_uri(self.output_root):
-            self.partitions, self.qids = self._remote_output()
+            self.partitions, self.shared, self.qids = self._remote_output()
         else:
-            root = Path(self.output_root)
-            staging = Scratch(root, ".daeda-")
-            self._scratches.append(staging)
-            self.partitions = Partitions(root, staging, self.digests)
-            self.qids = QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks)
+            self.partitions, self.shared, self.qids = self._local_output(Path(self.output_root))
+        self.shelf: Shelf = self.shared.shelf if self.shared else self.store
+        self.input_notes = self._input_notes()
 
-    def _remote_files(self) -> RemoteFiles:
-        from daedalus.skeleton.copies import Copies
-        from daedalus.skeleton.remote_files import RemoteFiles
+    def _local_output(self, root: Path) -> tuple[Partitions, SharedCache | None, QidMap]:
+        staging = Scratch(root, ".daeda-")
+        self._scratches.append(staging)
+        partitions = Partitions(root, staging, self.digests)
+        shared = self._open_shared([partitions])
+        record = shared.qid_map(str(root), self.config.catalog.feed.path) if shared else None
+        qids = QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks, record)
+        return partitions, shared, qids
 
-        runtime = self.config.runtime
-        limit = parse_size(runtime.fetch_limit, self.config.where(RUNTIME, "fetch_limit"))
-        copies = Copies(self.cache_root / "fetched", limit)
-        return RemoteFiles(runtime.object_store, self.traces, copies, self.scratch)
-
-    def _remote_output(self) -> tuple[RemotePartitions, QidMap]:
+    def _remote_output(self) -> tuple[RemotePartitions, SharedCache | None, QidMap]:
+        """Partitions and the qid map of an output on an object store are shared as they are."""
         from daedalus.skeleton.remote_map import RemoteMap
         from daedalus.skeleton.remote_output import RemoteOutput
         from daedalus.skeleton.remote_partitions import RemotePartitions
 
         output = RemoteOutput(self.output_root, self.files.remote, self.traces)
-        return RemotePartitions(output, self.scratch), QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
+        qids = QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
+        return RemotePartitions(output, self.scratch), self._open_shared([]), qids
+
+    def _open_shared(self, folders: Sequence[Partitions]) -> SharedCache | None:
+        if not self.config.runtime.cache_remote:
+            return None
+        from daedalus.pipelines.shared import open_shared
+
+        return open_shared(self.config, self.store, self.traces, folders)
+
+    def _remote_files(self) -> RemoteFiles:
+        from daedalus.skeleton.remote_files import open_remote_files
+
+        return open_remote_files(self.config, self.traces, self.cache_root / "fetched", self.scratch)
+
+    def _input_notes(self) -> InputNotes | None:
+        """What is known of inputs goes through the shared cache where they are costly to read."""
+        config = self.config
+        views = [view.source for view in config.catalog.views.values()]
+        pool = config.runtime.embedding_coverage_filter.uri
+        if not self.shared or not any(map(is_uri, [config.catalog.feed.path, pool, *views])):
+            return None
+        from daedalus.pipelines.shared import InputNotes
+
+        return InputNotes(self.files.remote.known_objects, self.files.remote.learn_objects)
+
+    def _take_notes(self) -> None:
+        if self.shared and self.input_notes:
+            from daedalus.pipelines.shared import take_inputs
+
+            take_inputs(self.shared, self.config.catalog.feed.path, self.input_notes)
 
     def listing(self) -> Listing:
         """What inputs there are. Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
@@ -183,6 +216,7 @@ class Workspace:
         from daedalus.skeleton.untouched import Untouched
 
         listing = listing or self.listing()
+        self._take_notes()
         folder, inputs = listing.feed, Inputs(self.files, self.traces)
         views = {name: look_at_view(inputs, self.config, name, paths) for name, paths in listing.views.items()}
         check_types(self.config, views)
@@ -195,19 +229,19 @@ class Workspace:
         present = self.with_rows(listing, wanted)
         if reconcile:
             self.prepare()
-        lineage = None
         witness = self._with_sessions(folder, feed, inputs, days)
         if witness:
-            lineage = self.qids.lineage(reconcile=reconcile)
+            self.qids.lineage(reconcile=reconcile)
         pipeline = Pipeline(
-            self.config, sources, self.store, self.ducks, self.files,
-            partitions=self.partitions, qids=self.qids, lineage=lineage,
+            self.config, sources, self.shelf, self.ducks, self.files,
+            partitions=self.partitions, qids=self.qids, numbered=witness is not None,
             untouched=Untouched(self.ducks, self._last_artifact, self._whole),
             fingerprint=partial(remembered_fingerprint, self.traces),
         )  # fmt: skip
         actions = pipeline.build(present)
         empty = [day for day in wanted if day not in set(present)]
-        return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness)
+        return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness,
+                     sources)  # fmt: skip
 
     def _last_artifact(self, action: str) -> str | None:
         trace = self.traces.latest(action)
@@ -252,6 +286,8 @@ class Workspace:
             return [KeptFile(outcome.name, day, uri, *stat) if stat else None for uri, stat in kept]
         if outcome.step != "chunk":
             paths = [str(self.store.path(outcome.name, outcome.artifact))]
+            if self.shared and not os.path.exists(paths[0]):  # it is in the shared cache, and nobody needed it here
+                return [KeptFile(outcome.name, day, paths[0], *GONE)]
         else:
             folder = str(self.partitions.path(outcome.name))
             if not os.path.isdir(folder):
@@ -283,6 +319,8 @@ class Workspace:
         return found
 
     def close(self) -> None:
+        if self.shared:
+            self.shared.close()
         self.ducks.close()
         if self._in_use >= 0:
             os.close(self._in_use)

@@ -56,7 +56,7 @@ class Duck:
             ) from None
         self._db.execute("SET threads = 1")
         if "memory_limit" in config and threads > 1:
-            self._db.execute(f"SET memory_limit = '{self._memory_mib() // threads}MiB'")
+            self._db.execute(f"SET memory_limit = '{self.memory_mib() // threads}MiB'")
         self._db.execute("SET TimeZone = 'UTC'")
         self._db.execute("SET default_order = 'ASC'")
         self._db.execute("SET default_null_order = 'NULLS LAST'")
@@ -81,8 +81,8 @@ class Duck:
         """The single value of a statement."""
         return self._db.execute(statement, parameters).fetchall()[0][0]
 
-    def _memory_mib(self) -> int:
-        """The configured limit, in MiB, as DuckDB understood it."""
+    def memory_mib(self) -> int:
+        """The limit, in MiB, as DuckDB understood it."""
         number, unit = str(self.value("SELECT current_setting('memory_limit')")).split()
         return int(float(number) * _UNITS[unit]) >> 20
 

@@ -47,10 +47,16 @@ class LocalMap:
         return self._digests.of(self._path)[0] if self._path.exists() else ""
 
     def state(self) -> MapState:
-        return self._facts.fact(self._state_key) or NO_STATE
+        return {**NO_STATE, "shared": False, **(self._facts.fact(self._state_key) or {})}
 
-    def remember(self, lineage: str, content: str, next_content: str = "") -> None:
-        state = {"lineage": lineage, "digest": content, "next": next_content or content, "partitions": ""}
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> None:
+        self._take_down(lineage, content, content, shared)
+
+    def _take_down(self, lineage: str, content: str, next_content: str, shared: bool | None = None) -> None:
+        if shared is None:
+            before = self.state()
+            shared = before["lineage"] == lineage and before["shared"]
+        state = {"lineage": lineage, "digest": content, "next": next_content, "partitions": "", "shared": shared}
         self._facts.remember_fact(self._state_key, state)
 
     def lay(self, file: Path) -> None:
@@ -60,7 +66,7 @@ class LocalMap:
 
     def grow(self, file: Path, lineage: str) -> None:
         content = digest.of_file(file)
-        self.remember(lineage, self.content(), content)  # first: a crash leaves one of the two
+        self._take_down(lineage, self.content(), content)  # first: a crash leaves one of the two
         self.lay(file)
         self.remember(lineage, content)
 

@@ -10,7 +10,7 @@ Overlapping windows share the tiles of a feed day; only what depends on the targ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from daedalus.stagecache.fingerprint import Fingerprint, of_python, of_sql
 
 
 class Pipeline(Tiles):
-    """The graph of actions for target days. `lineage` names the qid map; None when no qids are to be added."""
+    """The graph of actions for target days; `numbered` says whether qids are to be added."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class Pipeline(Tiles):
         *,
         partitions: Shelf,
         qids: QidMap,
-        lineage: str | None,
+        numbered: bool,
         untouched: Untouched,
         fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
         super().__init__(config, sources, store, ducks, files, untouched, fingerprint)
-        self._partitions, self._qids, self._lineage = partitions, qids, lineage
+        self._partitions, self._qids, self._numbered = partitions, qids, numbered
         self._qids_before: str | None = None
 
     def build(self, days: Iterable[Day]) -> list[Action]:
@@ -183,16 +183,21 @@ class Pipeline(Tiles):
     @once
     def _assign_qids(self, day: Day) -> str:
         content, spine = self._content(day), self._covered(day, False)["spine"][0]
-        assert self._lineage is not None
         ingredients = {
-            "input:qid_map": self._lineage,
             "code:sql": self._code(of_sql(*DAY_SESSIONS.statements, *DAY_QIDS.statements)),
             **self._writer(),
         }
-        run = partial(_run_qids, self._qids, self._lineage, content, spine)
+        run = partial(_run_qids, self._qids, content, spine)
         after = (self._qids_before,) if self._qids_before else ()
-        self._qids_before = self._add(Place("qids", day=day), run, ingredients, [content, spine], after=after)
-        return self._qids_before
+        name = self._add(Place("qids", day=day), run, ingredients, [content, spine], after=after)
+        receive = self._qids.shared.receive if self._qids.shared else None
+        self.actions[name] = replace(self.actions[name], moving=self._qid_map, receive=receive)
+        self._qids_before = name
+        return name
+
+    def _qid_map(self) -> dict[str, str]:
+        """The map's lineage, which may become another while numbers are handed out."""
+        return {"input:qid_map": self._qids.current}
 
     def _chunk(self, day: Day) -> None:
         spine = self._spine(day)
@@ -200,7 +205,7 @@ class Pipeline(Tiles):
             return
         columns, sources = self._output_columns(day)
         sources["content"] = self._content(day)
-        if self._lineage is not None:
+        if self._numbered:
             columns.append(("qid", "qids"))
             sources["qids"] = self._assign_qids(day)
         ingredients = {
@@ -250,8 +255,8 @@ def _run_roll(
     return roll(rolling, upstream[rows], [upstream[name] for name in events], out)
 
 
-def _run_qids(qids: QidMap, lineage: str, content: str, spine: str, upstream: Mapping[str, Path], out: Path) -> Counts:
-    return qids.assign({"rows": upstream[content], "spine": upstream[spine]}, lineage, out)
+def _run_qids(qids: QidMap, content: str, spine: str, upstream: Mapping[str, Path], out: Path) -> Counts:
+    return qids.assign({"rows": upstream[content], "spine": upstream[spine]}, out)
 
 
 def _run_chunk(

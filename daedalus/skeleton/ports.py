@@ -61,7 +61,7 @@ class Scratch(Protocol):
     def path(self, suffix: str = "") -> Path: ...
 
 
-MapState = dict[str, Any]  # lineage; digest of the map as we left it, and the next if we left it growing; partitions
+MapState = dict[str, Any]  # lineage; digest of the map as we left it, and the next if we left it growing; partitions; …
 
 
 class MapHome(Protocol):
@@ -85,8 +85,11 @@ class MapHome(Protocol):
 
     def state(self) -> MapState: ...
 
-    def remember(self, lineage: str, content: str) -> None:
-        """Takes down that the map of that content is ours."""
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> None:
+        """Takes down that the map of that content is ours.
+
+        Whether other machines may know its lineage (`shared`) stays as it was if that is not said.
+        """
 
     def lay(self, file: Path) -> None:
         """Makes a finished file the map."""
@@ -104,3 +107,30 @@ class MapHome(Protocol):
 
     def held(self) -> list[tuple[Path, bool]]:
         """(file, whether it carries feed_session) of every part of a partition that has a qid."""
+
+
+class SharedMap(Protocol):
+    """The history of one map, which several machines add to: rows in pieces, each put below the ones before."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether the numbers of others may be taken up."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether numbers may be added."""
+
+    def read(self) -> Any | None:
+        """The newest state (`lineage`, `rows`, `pieces`), or None if there is none. Raises OSError."""
+
+    def fetch(self, state: Any, rows: int, folder: Path) -> list[tuple[Path, int]]:
+        """Files with what the state has beyond `rows`: (file, rows to skip in it). Raises OSError."""
+
+    def create(self, lineage: str, whole: Path | None, rows: int) -> Any:
+        """Begins a history with a map as it is; the new state. Raises OSError."""
+
+    def add(self, state: Any, piece: Path, rows: int) -> Any:
+        """Puts a piece below a state that must still be the newest; the new state. Raises OSError."""
+
+    def replace(self, state: Any, whole: Path, rows: int) -> Any:
+        """The same rows as one piece. Raises OSError."""

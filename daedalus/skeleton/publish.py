@@ -50,7 +50,7 @@ class Partitions:
         parts = sorted(staged.iterdir()) if staged.is_dir() else []
         digests = {part.name: digest.of_file(part) for part in parts}
         size = sum(part.stat().st_size for part in parts)
-        found = digest.of_json(digests) if parts else NO_PARTITION
+        found = self.named(digests)
         if self.problem(name, found):
             self._replace(name, staged if parts else None)
             for part, content in digests.items():
@@ -60,13 +60,24 @@ class Partitions:
             shutil.rmtree(staged)
         return found, size
 
+    def named(self, digests: Mapping[str, str]) -> str:
+        """The digest of the partition that parts of these digests, by name, make."""
+        return digest.of_json(digests) if digests else NO_PARTITION
+
+    def parts(self, name: str) -> dict[str, Path]:
+        """The part files of a partition, by name. Raises OSError."""
+        folder = self.path(name)
+        if not folder.is_dir():
+            return {}
+        names = sorted(n for n in os.listdir(folder) if n.endswith(".parquet") and not n.startswith("."))
+        return {name: folder / name for name in names}
+
     def problem(self, name: str, artifact: str) -> str:
         folder = self.path(name)
         if not folder.is_dir():
             return "" if artifact == NO_PARTITION else "missing"
         try:
-            parts = sorted(n for n in os.listdir(folder) if n.endswith(".parquet") and not n.startswith("."))
-            found = digest.of_json({part: self._digests.of(folder / part)[0] for part in parts})
+            found = digest.of_json({part: self._digests.of(path)[0] for part, path in self.parts(name).items()})
         except OSError as error:
             return f"unreadable ({error.strerror})"
         return "" if found == artifact else "altered"

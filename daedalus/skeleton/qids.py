@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
+from daedalus.skeleton.lineage import SharedNumbers
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
-from daedalus.skeleton.ports import MapHome, Scratch
+from daedalus.skeleton.ports import MapHome, MapState, Scratch, SharedMap
 from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
+from daedalus.stagecache.action import Again
 
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
@@ -36,14 +39,18 @@ DAY_QIDS = Sql(f"""
     LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 _PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
+_UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
 
 
 class QidMap:
     """The map of one output root, which lies in its `home`."""
 
-    def __init__(self, home: MapHome, scratch: Scratch, ducks: Ducks) -> None:
+    def __init__(self, home: MapHome, scratch: Scratch, ducks: Ducks, record: SharedMap | None = None) -> None:
+        """`record` is the history that other machines share, if any; for a home on this machine only."""
         self._home, self._scratch, self._ducks = home, scratch, ducks
+        self.shared = SharedNumbers(record, scratch, self) if record else None
+        self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
 
     @property
     def where(self) -> str:
@@ -60,44 +67,89 @@ class QidMap:
         With `reconcile` a map that is not ours is first brought in line with the partitions; without,
         it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
         """
+        if not self._home.is_there() and not reconcile:
+            self.current = self.offered()
+            return self.current
+        with self.exclusive():
+            self.current = self._own(reconcile)
+            if self.shared and reconcile:
+                self.shared.join()
+            elif self.shared and self.current == _UNKNOWN and self.fresh():
+                self.current = self.offered()
+        return self.current
+
+    def _own(self, reconcile: bool) -> str:
         home = self._home
-        if not home.is_there() and not reconcile:
-            return "not reconciled"
-        with home.exclusive():
-            state, content = home.state(), home.content()
-            ours = content in (state["digest"], state["next"])
-            if ours and (not reconcile or state["partitions"] == home.stamp()):
-                return state["lineage"]
-            if not reconcile:
-                return "not reconciled"
-            held = home.held()
-            if content or held:
-                with self._ducks.lease() as duck:
-                    self._reconcile(duck, held)
-            after = home.content()
-            lineage = state["lineage"] if ours and after == content else uuid.uuid4().hex
-            home.remember(lineage, after)
-            return lineage
+        state, content = home.state(), home.content()
+        ours = content in (state["digest"], state["next"])
+        if ours and (not reconcile or state["partitions"] == home.stamp()):
+            return state["lineage"]
+        if not reconcile:
+            return _UNKNOWN
+        held = home.held()
+        if content or held:
+            with self._ducks.lease() as duck:
+                self._reconcile(duck, held)
+        after = home.content()
+        return self.remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
 
     def settle(self) -> None:
         """Remembers what the partitions are like now, so that the next run need not look into them."""
         self._home.settle()
+        if self.shared:
+            self.shared.settle()
 
-    def assign(self, artifacts: Mapping[str, Path], lineage: str, out: Path) -> dict[str, int]:
+    def offered(self) -> str:
+        """The lineage that a fresh output would take up."""
+        return (self.shared.offered() if self.shared else None) or _UNKNOWN
+
+    def is_current(self) -> bool:
+        """Whether no other process took another lineage meanwhile; if one did, it is this one's from now on."""
+        before, self.current = self.current, self.state()["lineage"]
+        return before == self.current
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """One at a time."""
+        return self._home.exclusive()
+
+    def state(self) -> MapState:
+        """What was remembered of the map when it was last written here."""
+        return self._home.state()
+
+    def content(self) -> str:
+        """The digest of the map's file; "" without one."""
+        return self._home.content()
+
+    def rows(self) -> int:
+        import pyarrow.parquet as pq
+
+        path = self.file()
+        return pq.read_metadata(path).num_rows if path else 0
+
+    def fresh(self) -> bool:
+        """Whether nothing was numbered here yet."""
+        return not self.content() and not self._home.held()
+
+    def assign(self, artifacts: Mapping[str, Path], out: Path) -> dict[str, int]:
         """Gives every session of a day's output a qid, and writes the column `qid`, aligned with the rows, to `out`.
 
-        `artifacts` are `rows` (those that ship, by position in the spine) and `spine`.
+        `artifacts` are `rows` (those that ship, by position in the spine) and `spine`. Raises Again when
+        `current` is another lineage than before, or the map has other rows.
         """
         files = {name: [path] for name, path in artifacts.items()}
-        with self._home.exclusive(), self._ducks.lease() as duck:
+        with self.exclusive(), self._ducks.lease() as duck:
+            if not self.is_current():
+                raise Again
             numbered = duck.table(DAY_SESSIONS, self._with_map(files))
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
             if added.num_rows:
-                self._grow(added, lineage)
+                if self.shared and self.state()["shared"]:
+                    self.shared.claim(added)
+                self.put_below(added)
             counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
-            return {**counts, "new_sessions": added.num_rows}
+            return {**counts, "new_sessions": added.num_rows, "map_rows": self.rows()}
 
-    def _grow(self, added: Any, lineage: str) -> None:
+    def put_below(self, added: Any) -> None:
         """Puts rows below those of the map, whose full row groups are copied as they lie."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -117,7 +169,16 @@ class QidMap:
             except ValueError:  # a map that another tool wrote
                 rest = pq.read_table(path).select(added.column_names).cast(added.schema)
                 write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
-        self._home.grow(grown, lineage)
+        self.commit(grown)
+
+    def commit(self, grown: Path) -> None:
+        """Puts a finished file into the map's place."""
+        self._home.grow(grown, self.current)
+
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> str:
+        """Takes down what the map is; whether its lineage is `shared` stays as it was if that is not said."""
+        self._home.remember(lineage, content, shared)
+        return lineage
 
     def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
         return Bindings({**files, "qid_map": [self._home.path() or self._empty_map()]})

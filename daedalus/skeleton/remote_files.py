@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from daedalus import digest
+from daedalus.config import RUNTIME, Config
+from daedalus.config.sizes import parse_size
 from daedalus.errors import DaedalusError, DayError
 from daedalus.objects import Object, ObjectStore, Traffic, split_uri
 from daedalus.skeleton.copies import Copies
@@ -260,17 +262,26 @@ class RemoteFiles:
         self._facts.remember_fact(_FACT + uri, record)
 
     def known_objects(self) -> dict[str, Record]:
-        """Of each object that was ever read here: `stamp`, `digest`, and of parquet `columns`, `rows`, `bytes`."""
+        """Of each object that was ever read, here or by those learned from: `stamp`, `digest`; of parquet also
+        `columns`, `rows`, `bytes`."""
         footers = self._facts.facts(_FILE)
         known = self._facts.facts(_FACT).items()
-        return {
+        own = {
             key.removeprefix(_FACT): {**record, **footers.get(_FILE + record["digest"], {})}
             for key, record in known if record
         }  # fmt: skip
+        return {**self._learned, **own}
 
     def learn_objects(self, records: Mapping[str, Record]) -> None:
         """Takes over what `known_objects` told elsewhere: it holds for objects that are listed with that stamp."""
         self._learned = records
+
+
+def open_remote_files(config: Config, facts: Facts, copies: Path, scratch: Scratch) -> RemoteFiles:
+    """The inputs of a config that lie in object stores, with local copies in a folder. Raises DaedalusError."""
+    runtime = config.runtime
+    limit = parse_size(runtime.fetch_limit, config.where(RUNTIME, "fetch_limit"))
+    return RemoteFiles(runtime.object_store, facts, Copies(copies, limit), scratch)
 
 
 _FOOTER = ("columns", "rows", "bytes")

@@ -112,7 +112,7 @@ class RemoteMap:
         self.lay(file)
         self.remember(lineage, self.content())
 
-    def remember(self, lineage: str, content: str) -> None:
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> None:
         state, source = self.state(), self._source()
         is_ours = source is not None and source[0] == state.get("key")
         kept = {name: state.get(name, nothing) for name, nothing in _NO_MAP.items()} if is_ours else _NO_MAP

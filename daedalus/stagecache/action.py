@@ -7,15 +7,30 @@ ran and gave the same bytes changes no other key (early cutoff needs no code).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from daedalus import digest
+from daedalus.errors import DaedalusError
 
 Manifest = dict[str, str]  # label, such as "config:spine.deduplicate" or "upstream:spine@2026-05-12" -> value
 Counts = dict[str, int]
+
+
+class Again(DaedalusError):
+    """What an action stood on is gone: a walk looks it up again, after the actions named `lost`."""
+
+    def __init__(self, lost: Sequence[str] = ()) -> None:
+        super().__init__(
+            "an artifact of the shared cache cannot be had any more", found=", ".join(lost), hint="daeda skeleton"
+        )
+        self.lost = tuple(lost)
+
+
+class CannotUse(Exception):
+    """An answer of somebody else cannot be taken here."""
 
 
 class Shelf(Protocol):
@@ -31,7 +46,7 @@ class Shelf(Protocol):
         """Why the artifact cannot be used ("missing", "damaged"), or "" when it can."""
 
     def path(self, name: str, artifact: str) -> Path:
-        """Where a kept artifact lies."""
+        """Where a kept artifact lies. Raises Again when it cannot be had any more."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,8 @@ class Action:
     gone well. `spared(old, new)` tells of two manifests whether they surely give the same bytes, for what
     is quicker to tell than to run. `verify` is called after the run; it raises when an
     input file changed meanwhile. `describe(upstream paths)` is what runs, as text that can be run by hand.
+    `moving()` are ingredients that may change while the walk goes on. `receive(counts)` is called in a worker
+    before the answer of another machine is taken; it raises CannotUse.
     """
 
     name: str
@@ -57,11 +74,13 @@ class Action:
     spared: Callable[[Manifest, Manifest], bool] = field(default=lambda old, new: False)
     verify: Callable[[], None] = field(default=lambda: None)
     describe: Callable[[Mapping[str, Path]], str] = field(default=lambda upstream: "")
+    moving: Callable[[], Manifest] = field(default=lambda: {})
+    receive: Callable[[Counts], None] | None = None
 
     def manifest(self, upstream_digests: Mapping[str, str]) -> Manifest:
         """All ingredients. Raises KeyError when an upstream digest is not known yet."""
         above = {f"upstream:{name}": upstream_digests[name] for name in self.upstream}
-        return {"code:step": self.step, **self.ingredients, **above}
+        return {"code:step": self.step, **self.ingredients, **self.moving(), **above}
 
 
 def action_key(manifest: Manifest) -> str:

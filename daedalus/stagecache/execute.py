@@ -1,19 +1,22 @@
 """The walk: every action in order, looked up, and run when the cache has no answer.
 
-The walking thread alone touches the traces; workers only run actions and write files. One action's
-failure blocks what needs it and nothing else.
+The walking thread alone touches the traces; workers only run actions and write files (see executor.py).
+One action's failure blocks what needs it and nothing else.
 """
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
+from functools import partial
 
-from daedalus.errors import EXIT_DAY_FAILED, DaedalusError, Interrupted
-from daedalus.stagecache.action import Action, Cause, Counts
+from daedalus.errors import DaedalusError, Interrupted
+from daedalus.stagecache.action import Action, Again, Cause
+from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, Threads, nobody
+from daedalus.stagecache.level import Level
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.plan import Lookup, look_up
@@ -22,14 +25,10 @@ from daedalus.stagecache.schedule import Schedule
 from daedalus.stagecache.trace import Trace, Traces
 
 _POLL_SECONDS = 0.02  # between looks at what another process computes
-_RETRY_PAUSES = (0.1, 0.5)  # seconds
-_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.ESTALE, errno.ENETUNREACH}
 
 
-class OutOfSpace(DaedalusError):
-    """A disk is full: no other day would fare better, so the run stops; what it finished is kept."""
-
-    exit_code = EXIT_DAY_FAILED
+class OutOfSpace(RunStopped):
+    """A disk is full."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -53,8 +52,10 @@ class Walk:
         traces: Traces,
         *,
         locks: KeyLocks | None = None,
+        level: Level | None = None,
         code: Callable[[], str] = lambda: "",
         workers: int = 1,
+        executor: Executor | None = None,
         force: bool = False,
         progress: Progress | None = None,
         day_done: Callable[[str, list[Outcome]], None] = lambda day, outcomes: None,
@@ -62,51 +63,55 @@ class Walk:
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
+        self._level = level or Level()
         costs = traces.costs()
         kinds = {action.name: action.name.partition("@")[0] for action in actions}
         self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
-        self._workers, self._progress = workers, progress or Progress()
+        self._executor, self._progress = executor or Threads(workers), progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
-        self._running: dict[Future, tuple[Action, Lookup]] = {}
-        self._elsewhere: list[Action] = []  # another process computes them
+        self._running: dict[Future[Made | Trace], tuple[Action, Lookup]] = {}
+        self._elsewhere: list[Action] = []  # another process computes them, or what they stand on is made again
+        self._reopened: set[str] = set()  # ended, but their artifacts are gone
         self.outcomes: dict[str, Outcome] = {}
 
     def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
         """Walks the graph and returns every action's outcome by name.
 
         `closing` names, for each day to report, the action with whose end the day is done. Raises
-        Interrupted on Ctrl-C, OutOfSpace when a disk is full, and the error of an action that belongs
-        to no day: nothing can be done without it.
+        Interrupted on Ctrl-C, RunStopped when no day can be done any more (OutOfSpace: a disk is full), and
+        the error of an action that belongs to no day: nothing can be done without it.
         """
         self._closes = {name: day for day, name in closing.items()}
         self._progress.begin(sorted(closing), self._count, self._expected)
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="daeda")
         try:
             while self._schedule or self._running or self._elsewhere:
-                self._advance(pool)
+                self._advance()
         except KeyboardInterrupt:
             raise Interrupted from None
         finally:
             if self._running:
                 self._interrupt()
-            pool.shutdown(wait=True, cancel_futures=True)
+            self._executor.shutdown()
             if self._locks:
                 self._locks.release_all()
             self._progress.end()
         return self.outcomes
 
-    def _advance(self, pool: ThreadPoolExecutor) -> None:
+    def _advance(self) -> None:
+        self._executor.tend()
+        for line in self._level.news():
+            self._progress.say(line)
         waiting, self._elsewhere = self._elsewhere, []
         for action in waiting:
-            if len(self._running) < self._workers:
-                self._begin(pool, action)
+            if self._executor.free:
+                self._begin(action)
             else:
                 self._elsewhere.append(action)
-        while self._schedule and len(self._running) < self._workers:
-            self._begin(pool, self._schedule.pop())
+        while self._schedule and self._executor.free:
+            self._begin(self._schedule.pop())
         if self._running:
             done, _ = wait(self._running, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda f: self._schedule.place(self._running[f][0].name)):
@@ -114,7 +119,10 @@ class Walk:
         elif self._elsewhere and not self._schedule:
             time.sleep(_POLL_SECONDS)
 
-    def _begin(self, pool: ThreadPoolExecutor, action: Action) -> None:
+    def _begin(self, action: Action) -> None:
+        if not self._reopened.isdisjoint(action.upstream):
+            self._elsewhere.append(action)
+            return
         bad = [name for name in (*action.upstream, *action.guards) if not self.outcomes[name].good]
         if bad:
             why = tuple(Cause("upstream", name, None, self.outcomes[name].state) for name in bad)
@@ -123,7 +131,7 @@ class Walk:
         digests = {name: self.outcomes[name].artifact for name in action.upstream}
         found = look_up(action, digests, self._traces, self._force)
         if not found.trace and not self._force:
-            found = self._spare(action, found)
+            found = self._answered(action, found)
         if not found.trace and self._locks:
             if not self._locks.acquire(found.key):
                 self._elsewhere.append(action)
@@ -137,7 +145,17 @@ class Walk:
             return
         self._progress.started(action.name)
         above = {name: self._schedule.action(name) for name in action.upstream}
-        self._running[pool.submit(_run, action, digests, above)] = (action, found)
+        ask = nobody if self._force or type(self._level) is Level else partial(self._level.ask, action, found.key)
+        task = Task(action, digests, above, found.key, found.manifest, ask)
+        self._running[self._executor.submit(task)] = (action, found)
+
+    def _answered(self, action: Action, found: Lookup) -> Lookup:
+        """A hit by what others made, or by what surely gives the same bytes."""
+        if trace := self._level.at_hand(action, found.key):
+            self._traces.record(trace)
+            self._latest[action.name] = trace.key
+            return replace(found, trace=trace)
+        return self._spare(action, found)
 
     def _spare(self, action: Action, found: Lookup) -> Lookup:
         """A hit, where what changed since the last time surely leaves the bytes as they are."""
@@ -155,6 +173,7 @@ class Walk:
         return sum(rows_out(self.outcomes[name].counts) for name in action.upstream)
 
     def _hit(self, action: Action, trace: Trace) -> None:
+        self._level.share(action, trace)
         if self._latest.get(action.name) != trace.key:
             self._traces.point(action.name, trace.key)
         self._end(
@@ -165,27 +184,52 @@ class Walk:
     def _collect(self, future: Future) -> None:
         action, found = self._running.pop(future)
         try:
-            artifact, size, counts, seconds = future.result()
-            same = found.previous is not None and found.previous.artifact == artifact
-            counts = {**counts, "rows_in": self._rows_in(action)}
-            trace = Trace(found.key, action.name, artifact, counts, seconds, size, found.manifest, self._code())
+            made = future.result()
+            if self._outdated(action, found):
+                raise Again
+            if isinstance(made, Trace):
+                self._traces.record(made)
+                self._latest[action.name] = made.key
+                self._hit(action, made)
+                return
+            same = found.previous is not None and found.previous.artifact == made.artifact
+            counts = {**made.counts, "rows_in": self._rows_in(action)}
+            trace = Trace(found.key, action.name, made.artifact, counts, made.seconds, made.bytes, found.manifest,
+                          self._code())  # fmt: skip
             self._traces.record(trace)
+            self._level.share(action, trace)
+        except Again as again:
+            self._reopen(again.lost)
+            self._elsewhere.append(action)
         except Exception as error:  # an action may fail in any way; its day says how
             self._fail(action, found, error)
         else:
             state = UNCHANGED if same else COMPUTED
             expected = found.previous.seconds if found.previous else None
             self._end(
-                Outcome(action.name, action.step, action.day, state, artifact, counts, seconds, size, found.why,
-                        expected=expected, key=found.key)
+                Outcome(action.name, action.step, action.day, state, made.artifact, counts, made.seconds, made.bytes,
+                        found.why, expected=expected, key=found.key)
             )  # fmt: skip
         finally:
             if self._locks:
                 self._locks.release(found.key)
 
+    def _reopen(self, names: Iterable[str]) -> None:
+        """Makes actions that ended be looked up again: who needs them waits."""
+        for name in names:
+            if name in self.outcomes and name not in self._reopened:
+                self._reopened.add(name)
+                self._elsewhere.append(self._schedule.action(name))
+
+    def _outdated(self, action: Action, found: Lookup) -> bool:
+        """Whether something that an action stood on came out differently while it ran."""
+        return any(found.manifest[f"upstream:{name}"] != self.outcomes[name].artifact for name in action.upstream)
+
     def _fail(self, action: Action, found: Lookup, error: Exception) -> None:
         if is_out_of_space(error):
             raise OutOfSpace(action.name) from error
+        if isinstance(error, RunStopped):
+            raise error
         if action.day is None:
             if isinstance(error, DaedalusError):
                 raise error
@@ -196,8 +240,12 @@ class Walk:
         self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=text))
 
     def _end(self, outcome: Outcome) -> None:
+        before = self.outcomes.get(outcome.name)
         self.outcomes[outcome.name] = outcome
         self._progress.finished(outcome)
+        if before:
+            self._replace(before, outcome)
+            return
         self._schedule.ended(outcome.name)
         if outcome.day:
             self._of_day.setdefault(outcome.day, []).append(outcome)
@@ -205,23 +253,16 @@ class Walk:
             self._day_done(day, self._of_day[day])
             self._progress.day_done(day, self._of_day[day])
 
-
-def _run(action: Action, digests: Mapping[str, str], above: Mapping[str, Action]) -> tuple[str, int, Counts, float]:
-    """Runs an action in a worker: (artifact digest, bytes, counts, seconds)."""
-    began = time.perf_counter()
-    paths = {name: above[name].shelf.path(name, artifact) for name, artifact in digests.items()}
-    for pause in (*_RETRY_PAUSES, None):
-        try:
-            staged = action.shelf.stage(action.name)
-            counts = action.run(paths, staged)
-            action.verify()
-            artifact, size = action.shelf.keep(action.name, staged)
-            return artifact, size, counts, time.perf_counter() - began
-        except OSError as error:
-            if pause is None or error.errno not in _TRANSIENT:
-                raise
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+    def _replace(self, before: Outcome, outcome: Outcome) -> None:
+        """A second end of an action: what stood on other bytes is looked up again as well."""
+        self._reopened.discard(outcome.name)
+        if outcome.day:
+            found = self._of_day[outcome.day]
+            found[:] = [outcome if one.name == outcome.name else one for one in found]
+        if day := self._closes.get(outcome.name):
+            self._day_done(day, self._of_day[day])
+        if outcome.good and before.artifact != outcome.artifact:
+            self._reopen(self._schedule.below(outcome.name))
 
 
 def _first_lines(error: Exception) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from daedalus.stagecache.action import Action, Cause, Manifest, action_key, differences
+from daedalus.stagecache.level import Level
 from daedalus.stagecache.trace import Trace, Traces
 
 HIT, RUN, MAYBE = "hit", "run", "maybe"
@@ -51,8 +52,13 @@ class Verdict:
     key: str = ""
 
 
-def make_plan(actions: Iterable[Action], traces: Traces, force: bool = False) -> list[Verdict]:
-    """One verdict per action; `actions` come in an order in which upstream stands first."""
+def make_plan(
+    actions: Iterable[Action], traces: Traces, force: bool = False, level: Level | None = None
+) -> list[Verdict]:
+    """One verdict per action; `actions` come in an order in which upstream stands first.
+
+    `level` also answers, as far as it knows without asking.
+    """
     digests: dict[str, str] = {}
     waiting: dict[str, str] = {}  # actions that will or may run
     verdicts = []
@@ -64,9 +70,10 @@ def make_plan(actions: Iterable[Action], traces: Traces, force: bool = False) ->
             waiting[action.name] = MAYBE
             continue
         found = look_up(action, digests, traces, force)
-        if found.trace:
-            digests[action.name] = found.trace.artifact
-            verdicts.append(Verdict(action, HIT, (), found.trace, found.key))
+        trace = found.trace or (level.known(action, found.key) if level and not force else None)
+        if trace:
+            digests[action.name] = trace.artifact
+            verdicts.append(Verdict(action, HIT, (), trace, found.key))
         else:
             waiting[action.name] = RUN
             verdicts.append(Verdict(action, RUN, found.why, found.previous, found.key))

@@ -43,3 +43,7 @@ class Schedule:
 
     def action(self, name: str) -> Action:
         return self._actions[self._index[name]]
+
+    def below(self, name: str) -> list[str]:
+        """What waits, or waited, for this one."""
+        return self._needed_by[name]

@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from daedalus import digest
 from daedalus.durable import move_file
@@ -90,10 +91,16 @@ def _sweep(parent: Path, prefix: str) -> None:
         os.close(lock)
 
 
+class FreePaths(Protocol):
+    """Names for unfinished files, on the file system of the artifacts."""
+
+    def path(self, suffix: str = "") -> Path: ...
+
+
 class Store:
     """The artifacts of one cache root; a `Shelf`."""
 
-    def __init__(self, root: Path, scratch: Scratch, digests: FileDigests) -> None:
+    def __init__(self, root: Path, scratch: FreePaths, digests: FileDigests) -> None:
         self.root, self._scratch, self._digests = root, scratch, digests
         self._artifacts = os.path.abspath(root / "artifacts")
 
@@ -108,14 +115,23 @@ class Store:
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         artifact, size = digest.of_file(staged), staged.stat().st_size
-        kept = self.path(name, artifact)
         if self.problem(name, artifact):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            move_file(staged, kept)
-            self._digests.note(kept, artifact)
+            self.take(artifact, staged)
         else:
             staged.unlink()
         return artifact, size
+
+    def adopt(self, artifact: str) -> None:
+        """Takes up an artifact that another process has made for this one, and digested, under its name."""
+        with contextlib.suppress(OSError):  # this machine may not see it yet: then it is read when it is asked for
+            self._digests.note(self.path("", artifact), artifact)
+
+    def take(self, artifact: str, staged: Path) -> None:
+        """Keeps a file whose digest is known."""
+        kept = self.path("", artifact)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        move_file(staged, kept)
+        self._digests.note(kept, artifact)
 
     def problem(self, name: str, artifact: str) -> str:
         try:

@@ -1,0 +1,1 @@
+"""Actions on Dask workers (the extra `dask`). Imported only for `--executor dask`."""

@@ -1,0 +1,169 @@
+"""A worker's side: the bench that a run sets up on each worker, and the one function that Dask calls.
+
+A bench builds the run's graph when the first task comes. Its unfinished files lie in the coordinator's
+scratch folder, so they go when the coordinator does; SQLite and locks stay off the shared folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from distributed import WorkerPlugin, get_worker
+
+from daedalus.cluster.carry import CarriedStore
+from daedalus.cluster.job import Job, Refusal, versions
+from daedalus.skeleton.engine import Ducks
+from daedalus.skeleton.input_files import InputFiles
+from daedalus.skeleton.local_files import LocalFiles
+from daedalus.skeleton.pipeline import Pipeline
+from daedalus.skeleton.qids import QidMap
+from daedalus.skeleton.untouched import Untouched
+from daedalus.stagecache.action import Action, action_key
+from daedalus.stagecache.executor import Made, Task, perform
+from daedalus.stagecache.files import FileDigests
+from daedalus.stagecache.store import Scratch, Store
+from daedalus.stagecache.trace import Traces
+
+if TYPE_CHECKING:
+    from daedalus.skeleton.remote_files import RemoteFiles
+
+
+class _NoQids:
+    """The coordinator alone hands out numbers."""
+
+    shared, current = None, ""
+
+
+_IN_MEMORY = Path(":memory:")  # SQLite's name for no file
+_SEEN_SECONDS = 5.0  # in which a shared folder shows everyone what someone renamed there
+
+
+def bench_name(run: str) -> str:
+    return f"daedalus-{run}"
+
+
+def run_action(
+    run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
+) -> tuple[Made, Any] | Refusal:
+    """Runs an action of a run on the worker that this is called on, or says why it must not.
+
+    `tickets` are those of upstream artifacts, and what comes with the result is its ticket, where no folder is shared.
+    """
+    bench = cast(Bench, get_worker().plugins[bench_name(run)])
+    return bench.run(name, digests, key, tickets)
+
+
+class Bench(WorkerPlugin):
+    """What one worker holds for one run: its graph, DuckDBs, and folder for unfinished files."""
+
+    def __init__(self, job: Job, *, quiet: bool = False) -> None:
+        """`quiet`: the worker shares the coordinator's terminal, and leaves it alone."""
+        self.name = bench_name(job.run)
+        self._job, self._quiet = job, quiet
+        self._opening = threading.Lock()
+        self._open: tuple[dict[str, Action], Store] | None = None
+        self._closing: list[Callable[[], None]] = []
+
+    def __getstate__(self) -> tuple[Job, bool]:
+        return self._job, self._quiet
+
+    def __setstate__(self, state: tuple[Job, bool]) -> None:
+        job, quiet = state
+        self.__init__(job, quiet=quiet)  # type: ignore[misc]
+
+    def setup(self, worker: Any) -> None:
+        self._address, self._local = worker.address, Path(worker.local_directory)
+        if self._quiet:
+            logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+    def teardown(self, worker: Any) -> None:
+        """Stops what still runs: nobody waits for it."""
+        for close in self._closing:
+            close()
+
+    def run(
+        self, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
+    ) -> tuple[Made, Any] | Refusal:  # fmt: skip
+        job = self._job
+        if not job.carrier and not job.staging.is_dir():
+            return Refusal(self._address, f"it does not see the cache at {job.cache_root}")
+        graph, store = self._opened()
+        manifest = graph[name].manifest(digests) if name in graph else {}
+        if action_key(manifest) != key:
+            return Refusal(self._address, manifest=manifest, versions=versions())
+        if isinstance(store, CarriedStore):
+            store.tickets.update(tickets)
+        for artifact in digests.values():
+            _wait_for(store.path("", artifact))
+        made = perform(Task(graph[name], digests, graph, key, manifest))
+        return made, store.send(made.artifact) if isinstance(store, CarriedStore) else None
+
+    def _opened(self) -> tuple[dict[str, Action], Store]:
+        with self._opening:
+            if self._open is None:
+                self._open = self._build()
+            return self._open
+
+    def _build(self) -> tuple[dict[str, Action], Store]:
+        job = self._job
+        spilling = Scratch(self._local, "spill-")
+        ducks = Ducks(job.duckdb, spilling)
+        self._closing = [ducks.interrupt, spilling.close]
+        store = self._store()
+        unasked = Untouched(ducks, lambda action: None, lambda artifact: None)
+        pipeline = Pipeline(job.config, job.sources, store, ducks, self._files(), partitions=store,
+                            qids=cast(QidMap, _NoQids()), numbered=job.numbered, untouched=unasked)  # fmt: skip
+        return {action.name: action for action in pipeline.build(job.days)}, store
+
+    def _files(self) -> InputFiles:
+        """Input files: those of object stores fetched by the digests that the coordinator told, never listed."""
+        job = self._job
+
+        def remote() -> RemoteFiles:
+            from daedalus.skeleton.remote_files import open_remote_files
+
+            scratch = Scratch(self._local, "fetching-")
+            self._closing.append(scratch.close)
+            copies = (self._local if job.carrier else job.cache_root) / "fetched"
+            return open_remote_files(job.config, Traces(_IN_MEMORY), copies, scratch)
+
+        return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY))), remote)
+
+    def _store(self) -> Store:
+        """The cache that all share; with a carrier, one of this worker's own."""
+        job, digests = self._job, FileDigests(Traces(_IN_MEMORY))
+        if not job.carrier:
+            return Store(job.cache_root, Staging(job.staging), digests)
+        own = self._local / f"artifacts-{job.run[:8]}"
+        scratch = Scratch(own / "tmp")
+        self._closing += [scratch.close, partial(shutil.rmtree, own, ignore_errors=True)]
+        return CarriedStore(own, scratch, digests, job.carrier)
+
+
+class Staging:
+    """Free paths in a folder that someone else holds; a worker that dies leaves them to its holder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, suffix: str = "") -> Path:
+        return self._folder / f"{uuid.uuid4().hex}{suffix}"
+
+
+def _wait_for(path: Path) -> None:
+    """Network file systems show what others renamed a little later; listing the folder makes them look."""
+    until = time.monotonic() + _SEEN_SECONDS
+    while not path.exists() and time.monotonic() < until:
+        with suppress(OSError):
+            os.listdir(path.parent)
+        time.sleep(0.1)

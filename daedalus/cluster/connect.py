@@ -1,0 +1,185 @@
+"""A Dask cluster to work with: one of this machine, or the one behind a scheduler's address.
+
+A local cluster is on loopback alone, a process a worker, each with one thread, and ends with the run. Dask's
+own log stays off the terminal: what a person must know is said by whoever walks.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.errors import DaedalusError
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+MEMORY = "MEMORY"  # the resource, in bytes, that a worker declares and an action takes
+OVERHEAD = 512 << 20  # bytes beside DuckDB's limit: Python, Arrow, the compiled kernel (docs/performance.md)
+_CONNECT_SECONDS = 10
+_STARTS = 5
+_SILENT = logging.CRITICAL + 1
+_LOOPBACK = "127.0.0.1"
+Workers = Mapping[str, Mapping[str, Any]]  # address -> what the scheduler knows of it
+
+
+def check_installed() -> None:
+    """Raises DaedalusError (exit 2) without the extra."""
+    if find_spec("distributed") is None:
+        raise DaedalusError("Dask is not installed", where="--executor dask",
+                            hint="pip install 'daedalus-skeleton[dask]'")  # fmt: skip
+
+
+@contextmanager
+def connected(address: str | None, count: int, need: int, folder: Path) -> Iterator[Client]:
+    """A client of the scheduler at `address`; without one, of a local cluster of `count` workers.
+
+    `need` are the bytes that each local worker declares, `folder` is where it may spill. Raises DaedalusError
+    (exit 2) when nobody answers at the address.
+    """
+    from distributed.utils import silence_logging_cmgr
+
+    with ExitStack() as stack:
+        for root in ("distributed", "tornado.application"):
+            stack.enter_context(silence_logging_cmgr(_SILENT, root))
+        if address is None:
+            with _spared_from_ctrl_c():
+                client = stack.enter_context(_local(count, need, folder))
+        else:
+            client = stack.enter_context(_given(address))
+        yield client
+
+
+@contextmanager
+def _local(count: int, need: int, folder: Path) -> Iterator[Client]:
+    from distributed import Client
+
+    with _started(count, need, folder) as cluster, Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+def _started(count: int, need: int, folder: Path) -> LocalCluster:
+    """A cluster on loopback; begun anew when a worker dies before it is up."""
+    from distributed import LocalCluster
+
+    anywhere = f"{_LOOPBACK}:0"
+    for attempt in range(_STARTS):
+        try:
+            return LocalCluster(
+                n_workers=count, threads_per_worker=1, processes=True, host=_LOOPBACK, resources={MEMORY: need},
+                memory_limit=None, local_directory=str(folder), dashboard_address=anywhere,
+                worker_dashboard_address=anywhere, silence_logs=_SILENT,
+            )  # fmt: skip
+        except (OSError, RuntimeError) as error:
+            if attempt == _STARTS - 1:
+                raise DaedalusError(
+                    "the local Dask cluster does not start", where="--executor dask", found=error,
+                    hint="the same run needs no cluster with: --executor threads",
+                ) from None  # fmt: skip
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _given(address: str) -> Iterator[Client]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise DaedalusError("no Dask scheduler answers", where=f"--scheduler {address}",
+                            found=" ".join(str(error).split()), expected="an address such as tcp://10.0.0.1:8786",
+                            hint="start one with: dask scheduler; without --scheduler a local cluster is used",
+                            ) from None  # fmt: skip
+    with client:
+        yield client
+
+
+@contextmanager
+def _spared_from_ctrl_c() -> Iterator[None]:
+    """Threads and processes begun meanwhile never see Ctrl-C: this process alone answers it, and ends them.
+
+    A terminal sends it to all processes at once, and each worker would print what it was doing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    from multiprocessing.resource_tracker import ensure_running
+
+    ensure_running()  # whoever starts it later would be open to Ctrl-C again
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def workers(client: Client) -> dict[str, Any]:
+    """The workers that take tasks now; asks for those that a local cluster has lost for good."""
+    if client.cluster is not None:
+        client.cluster.scale(len(client.cluster.worker_spec))
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: worker for address, worker in found.items() if worker.get("status", "running") == "running"}
+
+
+def dashboard(client: Client) -> str:
+    """The line that tells where Dask's own pages are."""
+    needs = "" if find_spec("bokeh") else " (its pages need bokeh where the scheduler runs)"
+    return f"Dask dashboard: {client.dashboard_link}{needs}"
+
+
+def slots(workers: Workers, need: int) -> int:
+    """How many actions the workers take at once."""
+    return sum(min(worker["nthreads"], int(worker["resources"].get(MEMORY, 0) // need)) for worker in workers.values())
+
+
+def wait_for_workers(
+    look: Callable[[], Workers], need: int, seconds: float, say: Callable[[str], None], where: str
+) -> None:
+    """Returns when some worker can take an action. Raises DaedalusError (exit 2) when none could in time."""
+    workers = look()
+    if not workers:
+        say(f"waiting up to {seconds:.0f} s for a Dask worker")
+    until = time.monotonic() + seconds
+    while not workers and time.monotonic() < until:
+        time.sleep(0.2)
+        workers = look()
+    hint = f'dask worker … --nthreads 1 --resources "{MEMORY}={need}"'
+    if not workers:
+        raise DaedalusError("the Dask scheduler has no workers", where=where, found=f"none in {seconds:.0f} s",
+                            expected="workers that declare their memory", hint=hint)  # fmt: skip
+    if not slots(workers, need):
+        most = max(worker["resources"].get(MEMORY, 0) for worker in workers.values())
+        found = f"{MEMORY}={most:.0f} at most" if most else f"{len(workers)} workers without {MEMORY}"
+        raise DaedalusError(
+            "no Dask worker declares the memory that an action needs", where=where, found=found,
+            expected=f"{MEMORY}={need} bytes for each thread that is to be busy "
+            f"(compute.duckdb_config: memory_limit / threads, and {OVERHEAD >> 20} MiB)",
+            hint=f"{hint}, or a smaller memory_limit",
+        )  # fmt: skip
+
+
+def register(client: Client, plugin: Any, name: str) -> None:
+    """Sets up a plugin on the workers that there are and on those that come.
+
+    Raises OSError when they cannot be reached, and whatever a worker that cannot load the plugin raises.
+    """
+    for attempt in range(_STARTS):
+        try:
+            client.register_plugin(plugin, name=name)
+            return
+        except OSError:  # a worker died meanwhile: the others are asked again, which changes nothing for them
+            if attempt == _STARTS - 1:
+                raise
+
+
+def unregister(client: Client, name: str) -> None:
+    """Takes a run's bench away from all workers, as far as they can still be reached."""
+    with suppress(Exception):
+        client.unregister_worker_plugin(name)

@@ -1,0 +1,72 @@
+"""Patience with a store that may be down or slow: after a few failures a run goes on without it."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from daedalus.objects import Conflict
+
+_FAILURES = 3  # in a row
+_FAIR_SECONDS = 1.0  # that a request may take without being called slow
+_SLOW_SECONDS = 60.0  # of waiting beyond that, over a run
+
+
+class Off(OSError):
+    """The store was given up for this run."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(errno.EHOSTDOWN, why)
+
+
+def is_local(error: OSError) -> bool:
+    """Whether it is this machine that failed: its disk is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+class Breaker:
+    """Counts failures in a row and time lost; once `off` says why, every `watch` raises Off. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.off = ""
+        self._failures, self._lost = 0, 0.0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def watch(self, *, transfer: bool = False) -> Iterator[None]:
+        """Around a request. What a store answers is no failure; a `transfer` takes what its bytes take."""
+        if self.off:
+            raise Off(self.off)
+        began = time.monotonic()
+        try:
+            yield
+        except (FileNotFoundError, FileExistsError, Conflict):
+            self._answered(began, transfer)
+            raise
+        except OSError as error:
+            if not is_local(error):
+                self._failed(error)
+            raise
+        else:
+            self._answered(began, transfer)
+
+    def give_up(self, why: str) -> None:
+        with self._lock:
+            self.off = self.off or why
+
+    def _answered(self, began: float, transfer: bool) -> None:
+        with self._lock:
+            self._failures = 0
+            if not transfer:
+                self._lost += max(time.monotonic() - began - _FAIR_SECONDS, 0)
+            if self._lost > _SLOW_SECONDS:
+                self.off = self.off or "it is too slow"
+
+    def _failed(self, error: OSError) -> None:
+        with self._lock:
+            self._failures += 1
+            if self._failures >= _FAILURES:
+                self.off = self.off or str(error.strerror or error)

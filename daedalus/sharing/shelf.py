@@ -1,0 +1,91 @@
+"""The local store with the shared cache behind it: what is not here is fetched when its path is asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from daedalus.sharing.record import Part
+from daedalus.sharing.remote import RemoteCache
+from daedalus.stagecache.action import Again
+from daedalus.stagecache.store import Store
+from daedalus.stagecache.trace import Traces
+
+_FACT = "shared:"
+
+
+class SharedShelf:
+    """A `Shelf`. An artifact that is in the shared cache alone is as good as one that is here, until it is needed.
+
+    What bytes are to be like is known from traces that were believed; it is kept as a fact for later runs.
+    """
+
+    def __init__(self, store: Store, remote: RemoteCache, traces: Traces, listing: Callable[[], None]) -> None:
+        """`listing` makes sure that the remote's objects are listed."""
+        self._store, self._remote, self._traces, self._list = store, remote, traces, listing
+        self._parts: dict[str, Part] = {}
+        self._fetching: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.bytes = 0  # fetched
+
+    def stage(self, name: str) -> Path:
+        return self._store.stage(name)
+
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        return self._store.keep(name, staged)
+
+    def problem(self, name: str, artifact: str) -> str:
+        found = self._store.problem(name, artifact)
+        if not found or not self._remote.reads:
+            return found
+        part = self._part(artifact)
+        if part is None:
+            return found
+        self._list()
+        if self._remote.has(part):
+            return ""
+        fault = self._remote.fault(part)
+        return found if fault in ("", "missing") else f"{fault} (in the shared cache)"
+
+    def path(self, name: str, artifact: str) -> Path:
+        """Where the artifact lies, fetched if it is not here. Raises Again when it cannot be had after all."""
+        if self._store.problem(name, artifact):
+            with self._fetching[artifact]:
+                if self._store.problem(name, artifact) and not self._fetch(name, artifact):
+                    raise Again((name,))
+        return self._store.path(name, artifact)
+
+    def here(self, artifact: str) -> Path | None:
+        """Where the artifact lies, if it is whole and on this machine."""
+        return None if self._store.problem("", artifact) else self._store.path("", artifact)
+
+    def sent(self, artifact: str) -> Part | None:
+        """What is known of an artifact's bytes, if they are in the shared cache."""
+        part = self._part(artifact)
+        return part if part and self._remote.has(part) else None
+
+    def expect(self, part: Part) -> None:
+        """Remembers what an artifact's bytes are to be like, from a trace that is believed or was made here."""
+        if self._part(part.digest) != part:
+            self._parts[part.digest] = part
+            self._traces.remember_fact(_FACT + part.digest, [part.sha256, part.size])
+
+    def _fetch(self, name: str, artifact: str) -> bool:
+        part = self._part(artifact)
+        if part is None or not self._remote.has(part):
+            return False
+        staged = self._store.stage(name)
+        if not self._remote.fetch(part, staged):
+            return False
+        self._store.take(artifact, staged)
+        self.bytes += part.size
+        return True
+
+    def _part(self, artifact: str) -> Part | None:
+        if artifact not in self._parts:
+            known = self._traces.fact(_FACT + artifact)
+            if not isinstance(known, list):
+                return None
+            self._parts[artifact] = Part(artifact, *known)
+        return self._parts[artifact]
