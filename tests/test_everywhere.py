@@ -86,6 +86,18 @@ def test_a_machine_with_another_output_fetches_what_the_partitions_are_made_of(e
     assert everywhere.published() == before
 
 
+def test_a_trace_of_a_partition_that_is_not_in_the_output_is_not_believed(everywhere):
+    everywhere.run(SHORT)
+    before = everywhere.published()
+    everywhere.store.delete([f"out/dt={DAYS[1]}/manifest.json"])
+    assert nothing_ran(everywhere.run(f"{DAYS[0]}", cache_root="third/cache"))
+    plan = everywhere.run(SHORT, cache_root="another/cache", plan=True).plan
+    assert [(row["day"], row["step"], row["state"]) for row in plan] == [(str(DAYS[1]), "chunk", "run")]
+    report = everywhere.run(SHORT, cache_root="another/cache")
+    assert report.partitions == {"written": 1, "kept": 2} and report.shared["not_used"] == {}
+    assert everywhere.published() == before
+
+
 def test_workers_without_a_common_folder_give_the_same_bytes(everywhere, warm_template, tmp_path):
     pytest.importorskip("distributed")
     from clusters import Processes

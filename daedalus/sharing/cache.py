@@ -121,8 +121,6 @@ class SharedCache(Level):
         folder = self._folders.get(id(action.shelf))
         if folder is not None and not self._bring(folder, record):
             return None
-        if self._is_elsewhere(action.shelf) and action.shelf.problem(action.name, record.artifact):
-            return None
         with self._lock:
             self.hits += 1
         return record.trace()
@@ -148,7 +146,10 @@ class SharedCache(Level):
         if problem := record.problem(key, action.name) or self._misfit(action, record):
             self.remote.reject(trace_key(key), problem)
             return None
-        if not self._is_elsewhere(action.shelf) and not all(self.remote.has(part) for part in record.parts.values()):
+        if self._is_elsewhere(action.shelf):
+            if action.shelf.problem(action.name, record.artifact):
+                return None
+        elif not all(self.remote.has(part) for part in record.parts.values()):
             self._lacking.add(key)
             return None
         self._records[key] = value
