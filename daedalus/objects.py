@@ -31,6 +31,20 @@ def is_uri(path: object) -> bool:
     return str(path).startswith(SCHEMES)
 
 
+def split_uri(uri: str) -> tuple[str, str]:
+    """(bucket with its scheme, key) of a URI."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+def library_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options for the libraries that read object stores themselves (lancedb, polars), as they want them: text."""
+    endpoint = {"endpoint": _endpoint(options)} if _endpoint(options) else {}
+    found = {**options, **endpoint, **({"allow_http": True} if _is_http(options) else {})}
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in found.items()}
+
+
 @dataclass(frozen=True)
 class Object:
     """One object of a listing. `stamp` is its version, or its ETag, size and time: a hint, no digest."""
@@ -193,15 +207,32 @@ class ObjectStore:
             raise OSError(errno.EIO, _first_line(error), where) from None
 
 
+def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
+    """A pyarrow file system over the store of a URI; paths in it are URIs without their scheme."""
+    from obstore.fsspec import FsspecStore
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    client: Any = {"allow_http": _is_http(options)}
+    store = FsspecStore(uri.partition("://")[0], config=dict(options), client_options=client)  # type: ignore[call-overload]
+    return PyFileSystem(FSSpecHandler(store))
+
+
+def _endpoint(options: Mapping[str, Any]) -> str:
+    names = ("endpoint", "aws_endpoint", "endpoint_url", "aws_endpoint_url")
+    told = next((value for key, value in options.items() if key.lower() in names), "")
+    return str(told or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "")
+
+
+def _is_http(options: Mapping[str, Any]) -> bool:
+    return _endpoint(options).startswith("http://")
+
+
 def _open(uri: str, options: dict[str, Any], patience: float, tries: int) -> Any:
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
-    endpoint = str(
-        options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-    )
     client = {"connect_timeout": timedelta(seconds=min(patience, 5)), "read_timeout": timedelta(seconds=patience),
-              "timeout": timedelta(hours=1), "allow_http": endpoint.startswith("http://")}  # fmt: skip
+              "timeout": timedelta(hours=1), "allow_http": _is_http(options)}  # fmt: skip
     backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)}
     retries = {"max_retries": tries, "retry_timeout": timedelta(seconds=patience), "backoff": backoff}
     try:

@@ -13,6 +13,7 @@ LAYERS = [
     "days",
     "durable",
     "objects",
+    "manifests",
     "config",
     "reading",
     "stagecache",

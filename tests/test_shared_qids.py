@@ -14,7 +14,7 @@ from small import Small, edit, make
 
 from daedalus.objects import ObjectStore
 from daedalus.sharing import remote
-from daedalus.sharing.maps import RemoteMap
+from daedalus.sharing.maps import MapRecord
 
 DAYS = [f"2026-02-{day:02}" for day in range(1, 7)]
 ROUNDS = 3
@@ -109,7 +109,7 @@ def test_machines_in_turn_number_as_one(machines, store):
 
 def before_the_swap(monkeypatch, what) -> None:
     """Does something once, just before a machine puts its numbers into the record."""
-    add, done = RemoteMap.add, []
+    add, done = MapRecord.add, []
 
     def first(self, state, piece, rows):
         if not done:
@@ -117,7 +117,7 @@ def before_the_swap(monkeypatch, what) -> None:
             what()
         return add(self, state, piece, rows)
 
-    monkeypatch.setattr(RemoteMap, "add", first)
+    monkeypatch.setattr(MapRecord, "add", first)
 
 
 def test_who_loses_the_race_numbers_below_the_winner(machines, store, monkeypatch):
@@ -139,7 +139,7 @@ def test_who_loses_the_race_numbers_below_the_winner(machines, store, monkeypatc
 
 
 def test_two_fresh_machines_begin_at_once(machines, store, monkeypatch):
-    create, done = RemoteMap.create, []
+    create, done = MapRecord.create, []
 
     def first(self, lineage, whole, rows):
         if not done:
@@ -147,7 +147,7 @@ def test_two_fresh_machines_begin_at_once(machines, store, monkeypatch):
             assert machines.all["a"].cli("skeleton", "--range", DAYS[0], "--progress", "none").returncode == 0
         return create(self, lineage, whole, rows)
 
-    monkeypatch.setattr(RemoteMap, "create", first)
+    monkeypatch.setattr(MapRecord, "create", first)
     machines.on("a")
     assert machines.on("b").run(f"{DAYS[0]}..{DAYS[1]}").exit_code == 0
     machines.check("a")

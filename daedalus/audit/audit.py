@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
+from daedalus.audit.mirror import Place, local_place
 from daedalus.audit.reference import DAY, Reference, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.days import Day, parse_range
@@ -32,30 +33,30 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
     if rows < 1:
         raise DaedalusError("a number that is too small", where="--rows", found=rows, expected="at least 1")
     config, chance = settings.applied(), random.Random(seed)
-    root = Path(config.runtime.output_root)
-    days = choose_days(_published(root, range), rows, chance)
-    say(f"{len(days)} days of {root}: choosing rows")
-    feed, share = Path(config.catalog.feed.path), -(-rows // len(days))
-    chosen = {day: choose_users(_shipped(root, day), _seen(feed, day), share, chance) for day in days}
-    users = {day: with_rows | without for day, (with_rows, without) in chosen.items()}
-    say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
-    spine = config.runtime.spine
-    cumulative = any(aggregation.cumulative for aggregation in config.aggregations)
-    reference = SampledReference(config.folder, users, spine.lateness_days, spine.lookback_days, cumulative)
-    comparison = _Comparison(reference, root)
-    for day in days:
-        say(f"comparing {day}")
-        comparison.compare(day, users[day])
-    return {"days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
-            **comparison.found()}  # fmt: skip
+    with local_place(settings) as place:
+        days = choose_days(_published(place, range, config.runtime.output_root), rows, chance)
+        say(f"{len(days)} days of {config.runtime.output_root}: choosing rows")
+        place.bring(days)
+        root, share = place.output, -(-rows // len(days))
+        chosen = {day: choose_users(_shipped(root, day), _seen(place.feed, day), share, chance) for day in days}
+        users = {day: with_rows | without for day, (with_rows, without) in chosen.items()}
+        say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
+        spine = config.runtime.spine
+        cumulative = any(aggregation.cumulative for aggregation in config.aggregations)
+        reference = SampledReference(place.config, users, spine.lateness_days, spine.lookback_days, cumulative)
+        comparison = _Comparison(reference, root)
+        for day in days:
+            say(f"comparing {day}")
+            comparison.compare(day, users[day])
+        return {"days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
+                **comparison.found()}  # fmt: skip
 
 
-def _published(root: Path, range: str | None) -> list[Day]:
-    span = parse_range(range) if range else None
-    there = sorted(Day.fromisoformat(path.name[3:]) for path in root.glob("dt=????-??-??"))
+def _published(place: Place, range: str | None, shown: str) -> list[Day]:
+    span, there = parse_range(range) if range else None, place.published()
     days = [day for day in there if span is None or day in span]
     if not days:
-        raise DaedalusError("there is no partition to audit", where=str(root), found=f"{len(there)} partitions in all",
+        raise DaedalusError("there is no partition to audit", where=shown, found=f"{len(there)} partitions in all",
                             expected=f"days of {range or 'any range'}", hint="daeda skeleton")  # fmt: skip
     return days
 

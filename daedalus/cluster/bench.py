@@ -16,13 +16,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from distributed import WorkerPlugin, get_worker
 
 from daedalus.cluster.carry import CarriedStore
 from daedalus.cluster.job import Job, Refusal, versions
 from daedalus.skeleton.engine import Ducks
+from daedalus.skeleton.input_files import InputFiles
+from daedalus.skeleton.local_files import LocalFiles
 from daedalus.skeleton.pipeline import Pipeline
 from daedalus.skeleton.qids import QidMap
 from daedalus.skeleton.untouched import Untouched
@@ -31,6 +33,9 @@ from daedalus.stagecache.executor import Made, Task, perform
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
+
+if TYPE_CHECKING:
+    from daedalus.skeleton.remote_files import RemoteFiles
 
 
 class _NoQids:
@@ -116,9 +121,23 @@ class Bench(WorkerPlugin):
         self._closing = [ducks.interrupt, spilling.close]
         store = self._store()
         unasked = Untouched(ducks, lambda action: None, lambda artifact: None)
-        pipeline = Pipeline(job.config, job.sources, store, ducks, partitions=store, qids=cast(QidMap, _NoQids()),
-                            numbered=job.numbered, untouched=unasked)  # fmt: skip
+        pipeline = Pipeline(job.config, job.sources, store, ducks, self._files(), partitions=store,
+                            qids=cast(QidMap, _NoQids()), numbered=job.numbered, untouched=unasked)  # fmt: skip
         return {action.name: action for action in pipeline.build(job.days)}, store
+
+    def _files(self) -> InputFiles:
+        """Input files: those of object stores fetched by the digests that the coordinator told, never listed."""
+        job = self._job
+
+        def remote() -> RemoteFiles:
+            from daedalus.skeleton.remote_files import open_remote_files
+
+            scratch = Scratch(self._local, "fetching-")
+            self._closing.append(scratch.close)
+            copies = (self._local if job.carrier else job.cache_root) / "fetched"
+            return open_remote_files(job.config, Traces(_IN_MEMORY), copies, scratch)
+
+        return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY))), remote)
 
     def _store(self) -> Store:
         """The cache that all share; with a carrier, one of this worker's own."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from msgspec import UNSET
 
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.config.sizes import parse_size
 from daedalus.days import parse_duration, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
 from daedalus.objects import SCHEMES, is_uri
@@ -63,6 +64,7 @@ def _numbers(config: Config) -> None:
         "spine.lookback_days": (runtime.spine.lookback_days, 0),
         "spine.lateness_days": (runtime.spine.lateness_days, 0),
     }
+    parse_size(runtime.fetch_limit, config.where(_RUNTIME, "fetch_limit"))
     for name, code in runtime.platforms.items():
         if not -(2**31) <= code < 2**31:
             _refuse(config, _RUNTIME, f"platforms.{name}", "a code that is no INTEGER", code, "a 32-bit number")

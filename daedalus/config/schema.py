@@ -21,7 +21,7 @@ class Feed(_Strict, frozen=True, kw_only=True):
     path: Annotated[
         str,
         _says(
-            "The feed: a folder of dt=YYYY-MM-DD/*.parquet. Relative paths resolve against the working directory.",
+            "The feed: a folder of dt=YYYY-MM-DD/*.parquet, local or s3://, gs://, az://. Relative paths resolve against the working directory.",
             "what the files differ in",
         ),
     ]
@@ -30,7 +30,10 @@ class Feed(_Strict, frozen=True, kw_only=True):
 class View(_Strict, frozen=True, kw_only=True):
     source: Annotated[
         str,
-        _says("Parquet files of the view: a folder, a path or a glob; ** goes any depth.", "what the files differ in"),
+        _says(
+            "Parquet files of the view: a folder, a path or a glob, local or s3://, gs://, az://; ** goes any depth.",
+            "what the files differ in",
+        ),
     ]
     entity: Annotated[
         str,
@@ -118,7 +121,10 @@ class CoverageFilter(_Strict, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=lambda: ["reco_artwork_view", "reco_artwork_view2"])
     uri: Annotated[
         str,
-        _says("Folder of the Lance database. Only ids are read, never vectors.", "what the ids differ in"),
+        _says(
+            "Folder of the Lance database, local or s3://, gs://, az://. Only ids are read, never vectors.",
+            "what the ids differ in",
+        ),
     ] = ""
     table: Annotated[
         str,
@@ -222,7 +228,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     output_root: Annotated[
         str,
         _says(
-            "Where the dt= partitions and qid_map.parquet go. --output-root sets it for one run.",
+            "Where the dt= partitions and qid_map.parquet go, a folder or s3://, gs://, az://. --output-root sets it for one run.",
             "qids and chunk, in the new place",
         ),
     ] = "data/training_output"
@@ -258,6 +264,13 @@ class Runtime(_Strict, frozen=True, kw_only=True):
             "nothing",
         ),
     ] = {}
+    fetch_limit: Annotated[
+        str,
+        _says(
+            "How much of the inputs on object stores to keep as local copies, under cache_root/fetched: such as 20GB or 500MB. What was used least recently goes first.",
+            "nothing",
+        ),
+    ] = "20GB"
     day_workers: Annotated[
         int,
         _says(

@@ -13,8 +13,6 @@ from daedalus.days import Day
 from daedalus.pipelines.compare import how_they_differ
 from daedalus.pipelines.unchanged import QID_MAP, Stands, days_that_stand
 from daedalus.pipelines.workspace import Settings, Workspace, opened
-from daedalus.skeleton.inputs import list_inputs
-from daedalus.skeleton.publish import Partitions
 from daedalus.stagecache.action import Cause
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.standing import KeptFile
@@ -26,7 +24,7 @@ _SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
 def cache_status(settings: Settings) -> dict:
     """Every day of the config's range: fresh, stale, missing or empty, and each step's state."""
     with opened(settings) as workspace:
-        span, listing = list(workspace.range(None)), list_inputs(workspace.config)
+        span, listing = list(workspace.range(None)), workspace.listing()
         present = workspace.with_rows(listing, span)
         stands = days_that_stand(workspace, listing, present)
         files = [file for file in workspace.standing.files() if file.name != QID_MAP]
@@ -129,7 +127,7 @@ def _root_kinds(why: Iterable[Cause]) -> list[str]:
 
 def _needed(verdicts: Iterable[Verdict]) -> set[str]:
     """Artifacts that answer the plan, and the last ones of what would run again."""
-    return {v.trace.artifact for v in verdicts if v.trace and not isinstance(v.action.shelf, Partitions)}
+    return {v.trace.artifact for v in verdicts if v.trace and v.action.step != "chunk"}
 
 
 def _last_complete(workspace: Workspace) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +14,12 @@ from daedalus.config.schema import Aggregations, Catalog, Runtime
 from daedalus.pipelines.bad_files import bad_files, days_that_fail
 from daedalus.pipelines.doubts import doubts
 from daedalus.pipelines.workspace import Settings, opened
-from daedalus.skeleton.inputs import list_inputs
 from daedalus.words import counted, room, wrapped
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
+
+
+_SECRET = re.compile("secret|token|key|password|credential|sas")  # of object_store's names; values are not shown
 
 
 def schema(file: str) -> dict:
@@ -31,7 +34,7 @@ def check_config(settings: Settings) -> dict:
     """
     with opened(settings) as workspace:
         config, span = workspace.config, list(workspace.range(None))
-        listing = list_inputs(config)
+        listing = workspace.listing()
         graph = workspace.graph(span, reconcile=False, listing=listing)
         parts = {CATALOG: config.catalog, RUNTIME: config.runtime, AGGREGATIONS: Aggregations(
             aggregations=list(config.aggregations))}  # fmt: skip
@@ -54,7 +57,8 @@ def check_config(settings: Settings) -> dict:
 def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
     """Each leaf of a file: key path, value, and whether the file or the default says so."""
     for key, value in _leaves(msgspec.to_builtins(part)):
-        yield {"file": file, "key": ".".join(key), "value": value, "origin": file if _is_in(raw, key) else "default"}
+        shown = "***" if key[0] == "object_store" and _SECRET.search(key[-1].lower()) else value
+        yield {"file": file, "key": ".".join(key), "value": shown, "origin": file if _is_in(raw, key) else "default"}
 
 
 def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

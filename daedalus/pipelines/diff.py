@@ -29,7 +29,7 @@ class ChangeNotes:
         self._workspace, self._traces, self._run = workspace, workspace.traces, run
         self._before: dict[str, Trace | None] = {}
 
-    def __call__(self, day: str, old: Path, new: Path) -> None:
+    def __call__(self, day: str) -> None:
         self._before[day] = self._traces.latest(f"chunk@{day}")
 
     def summary(self, most: int = 8) -> list[str]:
@@ -91,10 +91,6 @@ def _sources(trace: Trace) -> dict[str, str]:
     return {name.partition("@")[0]: trace.manifest[f"{kind}:{name}"] for kind, _, name in labels}
 
 
-def _parts(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
-
-
 def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
     """What the last replacement of a day's partition changed, or how it differs from an older run's.
 
@@ -114,12 +110,13 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
                 raise DaedalusError("what lay there before was not made by a run", where=f"{_COMMAND} {day}")
         else:
             run, trace = _trace_of(workspace, day, against)
-        now = _parts(workspace.partitions.path(f"chunk@{day}"))
-        if not now:
-            raise DaedalusError("there is no partition to compare", where=f"{_COMMAND} {day}", hint="daeda skeleton")
-        then = workspace.scratch.path()
-        write_partition(then, _columns(trace), _artifacts(workspace, trace), 1 << 40)
-        change = compare_partitions(read(_parts(then)), read(now))
+        with workspace.partitions.reading(day) as now:
+            if not now:
+                where = f"{_COMMAND} {day}"
+                raise DaedalusError("there is no partition to compare", where=where, hint="daeda skeleton")
+            then = workspace.scratch.path()
+            write_partition(then, _columns(trace), _artifacts(workspace, trace), 1 << 40)
+            change = compare_partitions(read(sorted(then.iterdir())), read(now))
         return {
             "day": day,
             "run": run,

@@ -10,7 +10,7 @@ from daedalus.pipelines.causes import Causes
 from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
-from daedalus.skeleton.inputs import Listing, list_inputs
+from daedalus.skeleton.inputs import Listing
 from daedalus.skeleton.steps import STEPS
 from daedalus.stagecache.outcome import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
@@ -45,7 +45,7 @@ def explain_day(settings: Settings, text: str) -> dict:
     target = one_day(text, "daeda explain day")
     day = str(target)
     with opened(settings) as workspace:
-        listing = list_inputs(workspace.config)
+        listing = workspace.listing()
         if not workspace.with_rows(listing, [target]):
             return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if days_that_stand(workspace, listing, [target]).days:

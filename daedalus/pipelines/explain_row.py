@@ -98,9 +98,9 @@ class _Looker:
         """Every feed row of the user in the files that the day reads, newest first, as it stands there."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
         groups: list[tuple[Mapping[str, str], bool]] = []
-        bound: dict[str, list[Path | str]] = {}
+        named: dict[str, list[str]] = {}
         for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
-            bound[f"feed_{len(groups)}"] = [file.path for file in members]
+            named[f"feed_{len(groups)}"] = [file.path for file in members]
             groups.append((schema, True))
         spine = self._runtime.spine
         raw = FeedDay(groups, spine.lateness_days, spine.deduplicate, self._runtime.platforms).raw(
@@ -108,7 +108,13 @@ class _Looker:
         )
         order = "event_timestamp DESC, artwork_id, file"
         sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} ORDER BY {order}")
-        return self._table(sql, bound, {"countries": country_codes()}) if groups else []
+        if not groups:
+            return []
+        with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
+            bound = {name: [local[path] for path in paths] for name, paths in named.items()}
+            rows = self._table(sql, bound, {"countries": country_codes()})
+        paths = {here: path for path, here in local.items()}
+        return [{**row, "file": paths.get(row["file"], row["file"])} for row in rows]
 
     def listed(self, aggregation: Aggregation, window: int | None, row: dict, events: Iterable[dict]) -> Listed:
         """An aggregation's column for a row: what counts and what does not."""

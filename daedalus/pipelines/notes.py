@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from daedalus.objects import Traffic
 from daedalus.pipelines.causes import Teller
 from daedalus.pipelines.explain import FUNNEL
 from daedalus.pipelines.report import spared_note
@@ -49,6 +50,14 @@ def _said(causes: Iterable[Cause]) -> set[str]:
     """What an action ran for, apart from what it only follows; a statement changes with its config."""
     own = [cause for cause in causes if cause.kind != "upstream"]
     return {headline(vars(cause)) for cause in [c for c in own if c.kind != "code"] or own}
+
+
+def traffic_note(traffic: Traffic | None) -> list[str]:
+    """What went to and from object stores."""
+    if traffic is None:
+        return []
+    received, sent = traffic.received / 2**20, traffic.sent / 2**20
+    return [f"objects     {traffic.requests:,} requests, {received:,.1f} MiB read, {sent:,.1f} MiB written"]
 
 
 def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,16 @@ KEY = "DAEDA_CACHE_KEY"
 _SHORTEST = 16  # bytes of a key
 
 
-def open_shared(config: Config, store: Store, traces: Traces, partitions: Partitions) -> SharedCache:
-    """The second level behind a local cache; asks nothing of it yet. Raises DaedalusError for a bad key."""
+def open_shared(config: Config, store: Store, traces: Traces, folders: Sequence[Partitions]) -> SharedCache:
+    """The second level behind a local cache; asks nothing of it yet. Raises DaedalusError for a bad key.
+
+    `folders` are the shelves of partitions that it is to hold too: those of an output on this machine.
+    """
     runtime = config.runtime
     mode, uri = runtime.cache_remote_mode, str(runtime.cache_remote)
     signer = Signer(_key(config))
     remote = RemoteCache(uri, runtime.object_store, signer, reads="read" in mode, writes="write" in mode)
-    return SharedCache(remote, store, traces, [partitions])
+    return SharedCache(remote, store, traces, folders)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from daedalus.errors import DaedalusError, Interrupted
 from daedalus.pipelines.report import RunReport, day_summary, no_feed_note, report_run, spared_note, spared_steps
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
 from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
-from daedalus.skeleton.inputs import Listing, list_inputs
+from daedalus.skeleton.inputs import Listing
 from daedalus.stagecache.outcome import HIT, Outcome
 from daedalus.stagecache.progress import Progress
 
@@ -101,6 +101,7 @@ class _Run:
         self._workspace, self._settings = workspace, settings
         self._progress, self._model, self._forced = progress, model, False
         self._on_dask, self._scheduler = on_dask, scheduler
+        workspace.files.say = progress.say
 
     def takes_up_force(self) -> bool:
         """Whether the unfinished run was forced, and means what a run means now; says so."""
@@ -115,7 +116,7 @@ class _Run:
 
         workspace, span = self._workspace, self._workspace.range(range)
         taken = self._take_up(span) if resume else {}
-        listing = list_inputs(workspace.config)
+        listing = workspace.listing()
         stands = self._standing(listing, span, force)
         if self._nothing_to_do(listing, span, stands):
             return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
@@ -123,14 +124,15 @@ class _Run:
         if workspace.shared:
             workspace.shared.prepare(action.day for action in graph.actions)
         stands = dataclasses.replace(stands, days={**stands.days, **taken})
-        gone = [str(day) for day in graph.empty if workspace.partitions.path(f"chunk@{day}").exists()]
+        published = set(workspace.partitions.days())
+        gone = [str(day) for day in graph.empty if str(day) in published]
         return plan_report(RunReport(span), graph, workspace, stands, force, gone)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
         workspace = self._workspace
         span = workspace.range(range)
         taken = self._take_up(span) if resume else {}
-        listing = list_inputs(workspace.config)
+        listing = workspace.listing()
         stands = self._standing(listing, span, force)
         trusted = {**stands.days, **taken}
         run = uuid.uuid4().hex
@@ -140,12 +142,8 @@ class _Run:
             return self._all_stand(listing, span, stands)
         from daedalus.pipelines.causes import Teller
         from daedalus.pipelines.diff import ChangeNotes
-        from daedalus.pipelines.notes import run_notes, shared_notes
+        from daedalus.pipelines.notes import run_notes, shared_notes, traffic_note
 
-        if workspace.shared and workspace.input_notes:
-            from daedalus.pipelines.shared import take_inputs
-
-            take_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
         self._begin(run, span, force, trusted)
@@ -167,7 +165,8 @@ class _Run:
         stood = spared_steps(trusted, stands.read, outcomes)[1]
         report.shared = workspace.shared.summary() if workspace.shared else None
         teller = Teller(workspace.traces, workspace.config, listing.feed.days)
-        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood, teller), *changes.summary(),
+        report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood, teller),
+                        *traffic_note(workspace.files.traffic), *changes.summary(),
                         *shared_notes(report.shared)]  # fmt: skip
         report.notes += no_feed_note(listing.feed.span, bool(trusted or graph.days))
         remember_days(workspace, graph, outcomes, stands)
@@ -185,7 +184,7 @@ class _Run:
         """Whether every day with feed rows stands, and no other has a partition."""
         if len(stands.days) < len(self._workspace.with_rows(listing, span)) or not stands.days:
             return False
-        return not any(self._workspace.partitions.path(f"chunk@{day}").exists() for day in self._empty(listing, span))
+        return set(self._empty(listing, span)).isdisjoint(self._workspace.partitions.days())
 
     def _all_stand(self, listing: Listing, span: DayRange, stands: Stands) -> RunReport:
         empty = self._empty(listing, span)

@@ -62,7 +62,7 @@ class Asking:
     def context(self) -> str | None:
         """What all days ask for alike; None when that cannot be known for good."""
         paths = sorted(path for paths in self._listing.views.values() for path in paths)
-        paths += [str(self._listing.pool)] if self._listing.pool else []
+        paths += [self._listing.pool] if self._listing.pool else []
         stats = [self._look(path) for path in paths]
         if None in stats:
             return None
@@ -74,9 +74,8 @@ class Asking:
     def feed(self) -> dict[Day, str | None]:
         """The files of each partition, as they are now."""
         found: dict[Day, str | None] = {}
-        root = self._listing.feed.root
         for day, labels in self._listing.feed.days.items():
-            stats = [self._look(f"{root}/{label}") for label in labels]
+            stats = [self._look(path) for path in self._listing.feed.paths(day)]
             found[day] = None if None in stats else digest.of_text(f"{labels} {stats}")
         return found
 
@@ -133,9 +132,9 @@ def days_that_stand(workspace: Workspace, listing: Listing, days: Sequence[Day])
     asked = standing.asked()
     if not asked:
         return NOTHING
-    touched = frozenset(standing.touched())
+    touched = frozenset(standing.touched(workspace.stat))
     summaries = standing.summaries()
-    asking = Asking(workspace.config, listing, workspace.code, stat_of, workspace.session_range(days))
+    asking = Asking(workspace.config, listing, workspace.code, workspace.stat, workspace.session_range(days))
     sessions = asking.sessions(summaries.get("", {}).get("witness"))
     if "" in touched or sessions is None:
         return Stands({}, {}, touched)
@@ -180,6 +179,7 @@ def _near(day: Day, touched: frozenset[str], lookback: int) -> bool:
 def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: Stands) -> None:
     """Takes down how a walk left its days, for the next question."""
     workspace.digests.settle()
+    workspace.partitions.refresh()
     of_day: dict[str, list[Outcome]] = {}
     for outcome in outcomes.values():
         of_day.setdefault(outcome.day or "", []).append(outcome)
@@ -203,7 +203,7 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
         summary = _joined(before.get(day, {}), {**summary, "context": asking.context})
         if day == "":
             summary["witness"] = asking.witness(graph.witness)
-            kept.append(KeptFile(QID_MAP, "", str(workspace.qids.path), *stat_of(str(workspace.qids.path))))
+            kept.append(KeptFile(QID_MAP, "", workspace.qids.where, *workspace.stat(workspace.qids.where)))
         if day not in targets and ("own" not in summary or day in forget):
             asks = ""
         records[day] = (asks, summary)

@@ -19,7 +19,10 @@ from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
 from daedalus.skeleton.engine import Ducks
+from daedalus.skeleton.input_files import InputFiles
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
+from daedalus.skeleton.local_files import LocalFiles
+from daedalus.skeleton.map_home import LocalMap
 from daedalus.skeleton.publish import Partitions
 from daedalus.skeleton.qids import QidMap
 from daedalus.stagecache.action import Action, Shelf
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from daedalus.pipelines.shared import InputNotes
     from daedalus.sharing.cache import SharedCache
     from daedalus.skeleton.graph import Sources
+    from daedalus.skeleton.remote_files import RemoteFiles
+    from daedalus.skeleton.remote_partitions import RemotePartitions
     from daedalus.stagecache.fingerprint import Fingerprint
 
 
@@ -84,7 +89,7 @@ class Workspace:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.cache_root, self.output_root = Path(config.runtime.cache_root), Path(config.runtime.output_root)
+        self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         _make_folder(self.cache_root, "--cache-root")
         self.scratch = Scratch(self.cache_root / "tmp")
         self.traces = Traces(self.cache_root / "traces.db")
@@ -97,24 +102,72 @@ class Workspace:
         self._scratches = [self.scratch, spilling]
         self.ducks = Ducks(duckdb_config, spilling)
         self._in_use = -1
-        staging = Scratch(self.output_root, ".daeda-")
-        self._scratches.append(staging)
-        self.partitions = Partitions(self.output_root, staging, self.digests)
-        self.shared: SharedCache | None = self._open_shared() if config.runtime.cache_remote else None
-        self.input_notes: InputNotes | None = None  # for inputs that are costly to read
+        self.files = InputFiles(LocalFiles(self.digests), self._remote_files)
+        self.partitions: Partitions | RemotePartitions
+        self.shared: SharedCache | None
+        if is_uri(self.output_root):
+            self.partitions, self.shared, self.qids = self._remote_output()
+        else:
+            self.partitions, self.shared, self.qids = self._local_output(Path(self.output_root))
         self.shelf: Shelf = self.shared.shelf if self.shared else self.store
-        local = self.shared and not is_uri(config.runtime.output_root)  # else the map is shared as it is
-        record = self.shared.qid_map(str(self.output_root), config.catalog.feed.path) if self.shared and local else None
-        self.qids = QidMap(self.output_root, staging, self.digests, self.traces, self.ducks, record)
+        self.input_notes = self._input_notes()
 
-    def _open_shared(self) -> SharedCache:
+    def _local_output(self, root: Path) -> tuple[Partitions, SharedCache | None, QidMap]:
+        staging = Scratch(root, ".daeda-")
+        self._scratches.append(staging)
+        partitions = Partitions(root, staging, self.digests)
+        shared = self._open_shared([partitions])
+        record = shared.qid_map(str(root), self.config.catalog.feed.path) if shared else None
+        qids = QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks, record)
+        return partitions, shared, qids
+
+    def _remote_output(self) -> tuple[RemotePartitions, SharedCache | None, QidMap]:
+        """Partitions and the qid map of an output on an object store are shared as they are."""
+        from daedalus.skeleton.remote_map import RemoteMap
+        from daedalus.skeleton.remote_output import RemoteOutput
+        from daedalus.skeleton.remote_partitions import RemotePartitions
+
+        output = RemoteOutput(self.output_root, self.files.remote, self.traces)
+        qids = QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
+        return RemotePartitions(output, self.scratch), self._open_shared([]), qids
+
+    def _open_shared(self, folders: Sequence[Partitions]) -> SharedCache | None:
+        if not self.config.runtime.cache_remote:
+            return None
         from daedalus.pipelines.shared import open_shared
 
-        return open_shared(self.config, self.store, self.traces, self.partitions)
+        return open_shared(self.config, self.store, self.traces, folders)
+
+    def _remote_files(self) -> RemoteFiles:
+        from daedalus.skeleton.remote_files import open_remote_files
+
+        return open_remote_files(self.config, self.traces, self.cache_root / "fetched", self.scratch)
+
+    def _input_notes(self) -> InputNotes | None:
+        """What is known of inputs goes through the shared cache where they are costly to read."""
+        config = self.config
+        views = [view.source for view in config.catalog.views.values()]
+        pool = config.runtime.embedding_coverage_filter.uri
+        if not self.shared or not any(map(is_uri, [config.catalog.feed.path, pool, *views])):
+            return None
+        from daedalus.pipelines.shared import InputNotes
+
+        return InputNotes(self.files.remote.known_objects, self.files.remote.learn_objects)
+
+    def _take_notes(self) -> None:
+        if self.shared and self.input_notes:
+            from daedalus.pipelines.shared import take_inputs
+
+            take_inputs(self.shared, self.config.catalog.feed.path, self.input_notes)
+
+    def listing(self) -> Listing:
+        """What inputs there are. Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
+        return list_inputs(self.config, self.files)
 
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
-        _make_folder(self.output_root, "--output-root")
+        if not is_uri(self.output_root):
+            _make_folder(Path(self.output_root), "--output-root")
         self._hold(fcntl.LOCK_SH)
         for scratch in self._scratches:
             _ = scratch.folder
@@ -163,8 +216,9 @@ class Workspace:
         from daedalus.skeleton.pool import check_pool
         from daedalus.skeleton.untouched import Untouched
 
-        listing = listing or list_inputs(self.config)
-        folder, inputs = listing.feed, Inputs(self.digests, self.traces)
+        listing = listing or self.listing()
+        self._take_notes()
+        folder, inputs = listing.feed, Inputs(self.files, self.traces)
         views = {name: look_at_view(inputs, self.config, name, paths) for name, paths in listing.views.items()}
         check_types(self.config, views)
         check_engine(self.config, self.ducks, self.traces)
@@ -182,7 +236,7 @@ class Workspace:
         if witness:
             self.qids.lineage(reconcile=reconcile)
         pipeline = Pipeline(
-            self.config, sources, self.shelf, self.ducks,
+            self.config, sources, self.shelf, self.ducks, self.files,
             partitions=self.partitions, qids=self.qids, numbered=witness is not None,
             untouched=Untouched(self.ducks, self._last_artifact, self._whole),
             fingerprint=partial(remembered_fingerprint, self.traces),
@@ -214,16 +268,25 @@ class Workspace:
 
     @cached_property
     def standing(self) -> Standing:
-        return Standing(self.traces, str(self.output_root))
+        return Standing(self.traces, self.output_root)
+
+    def stat(self, path: str) -> Stat:
+        """What `stat` says of a file, or the listing of an object."""
+        return self.files.remote.stat(path) if is_uri(path) else stat_of(path)
 
     def settled(self, path: str) -> Stat | None:
         """What `stat` says of a file whose digest is known for good under it."""
+        if is_uri(path):
+            return self.files.remote.stat(path) if self.files.remote.is_known(path) else None
         stamp = self.digests.settled(path)
         return stamp.values if stamp else None
 
     def kept_files(self, outcome: Outcome) -> list[KeptFile | None]:
         """The files that an action left; None for one that may have changed unseen."""
         day = outcome.day or ""
+        if outcome.step == "chunk" and not isinstance(self.partitions, Partitions):
+            kept = self.partitions.kept(day, outcome.artifact)
+            return [KeptFile(outcome.name, day, uri, *stat) if stat else None for uri, stat in kept]
         if outcome.step != "chunk":
             paths = [str(self.store.path(outcome.name, outcome.artifact))]
             if self.shared and not os.path.exists(paths[0]):  # it is in the shared cache, and nobody needed it here
@@ -272,8 +335,7 @@ class Workspace:
 def _pool(inputs: Inputs, listing: Listing) -> str | None:
     if listing.pool is None:
         return None
-    content, _ = inputs.digest(listing.pool)
-    return digest.of_json([listing.pool.name, content])
+    return digest.of_json([os.path.basename(listing.pool), inputs.digest(listing.pool)])
 
 
 def code_version(traces: Traces) -> str:

@@ -11,12 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import daedalus
-from daedalus import digest
 from daedalus.config.columns import makers
 from daedalus.errors import DaedalusError
 from daedalus.pipelines.explain import FUNNEL
@@ -25,7 +23,6 @@ from daedalus.report.cells import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, loo
 from daedalus.report.drift import columns_by_day, most_departing
 from daedalus.report.history import last_runs
 from daedalus.report.statistics import partition_statistics
-from daedalus.skeleton.inputs import list_inputs
 
 Say = Callable[[str], None]
 _TRIES = 3  # at a partition that another process replaces meanwhile
@@ -42,7 +39,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         span = workspace.range(range)
         days = [str(day) for day in span]
         say(f"{span}: looking at {len(days)} days")
-        grid = look_at_cells(workspace, list(span), list_inputs(workspace.config))
+        grid = look_at_cells(workspace, list(span), workspace.listing())
         notes = [f"{day}: {error}" for day, error in sorted(grid.errors.items())]
         statistics, reading = _Reading(workspace, say).all(days)
         sizes = workspace.store.sizes()
@@ -57,7 +54,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "range": [str(span.first), str(span.last)],
             "cache_root": str(workspace.cache_root),
-            "output_root": str(workspace.output_root),
+            "output_root": workspace.output_root,
             "last_run": runs[0] if runs else None,
             "totals": _totals(days, grid, statistics, sizes),
             "days": days,
@@ -142,22 +139,22 @@ class _Reading:
         return found, {"read": self._read, "known": self._known, "notes": self._notes}
 
     def _of(self, day: str, label: str) -> dict[str, Any] | None:
-        folder = self._workspace.partitions.path(f"chunk@{day}")
+        partitions = self._workspace.partitions
         try:
             for _ in range(_TRIES):
-                if (before := self._content(folder)) is None:
+                if (before := partitions.look(day)) is None:
                     return None
-                content, parts, size = before
+                content, size = before
                 key = f"column statistics:{self._code}:{content}"
                 if isinstance(found := self._workspace.traces.fact(key), dict):
                     self._count(known=1)
                     return {**found, "bytes": size}
-                with self._workspace.ducks.lease() as duck:
+                with partitions.reading(day) as parts, self._workspace.ducks.lease() as duck:
                     found = partition_statistics(duck, parts)
-                if self._content(folder) == before:
+                if partitions.look(day) == before:
                     break
             else:
-                raise DaedalusError("the partition is being replaced again and again", where=str(folder))
+                raise DaedalusError("the partition is being replaced again and again", where=f"dt={day}")
         except Exception as error:  # a partition that cannot be read is told of; the others are shown
             self._notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
             self._say(f"{label}  cannot be read: {_first_line(error)}")
@@ -170,15 +167,6 @@ class _Reading:
     def _count(self, read: int = 0, known: int = 0) -> None:
         with self._lock:
             self._read, self._known = self._read + read, self._known + known
-
-    def _content(self, folder: Path) -> tuple[str, list[Path], int] | None:
-        """Digest of a partition's part files, the files, and their bytes."""
-        parts = sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
-        if not parts:
-            return None
-        looked = {part.name: self._workspace.digests.of(part) for part in parts}
-        size = sum(stamp.size for _, stamp in looked.values())
-        return digest.of_json({name: content for name, (content, _) in looked.items()}), parts, size
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daedalus import digest
-from daedalus.sharing.maps import RemoteMap
+from daedalus.sharing.maps import MapRecord
 from daedalus.sharing.record import Part, Record, read_record
 from daedalus.sharing.remote import RemoteCache, artifact_key, pack_key, trace_key
 from daedalus.sharing.shelf import SharedShelf
@@ -146,7 +146,10 @@ class SharedCache(Level):
         if problem := record.problem(key, action.name) or self._misfit(action, record):
             self.remote.reject(trace_key(key), problem)
             return None
-        if not all(self.remote.has(part) for part in record.parts.values()):
+        if self._is_elsewhere(action.shelf):
+            if action.shelf.problem(action.name, record.artifact):
+                return None
+        elif not all(self.remote.has(part) for part in record.parts.values()):
             self._lacking.add(key)
             return None
         self._records[key] = value
@@ -156,6 +159,8 @@ class SharedCache(Level):
 
     def _misfit(self, action: Action, record: Record) -> str:
         """What is wrong with the parts of a record, for the kind of artifact that the action makes."""
+        if self._is_elsewhere(action.shelf):
+            return ""
         digests = {name: part.digest for name, part in record.parts.items()}
         folder = self._folders.get(id(action.shelf))
         if folder is None:
@@ -163,6 +168,10 @@ class SharedCache(Level):
         if not all(name.endswith(".parquet") and Path(name).name == name for name in digests):
             return "no trace"
         return "" if folder.named(digests) == record.artifact else "another artifact's bytes"
+
+    def _is_elsewhere(self, shelf: Shelf) -> bool:
+        """Whether a shelf's artifacts are none of this cache's: others see them where they lie."""
+        return shelf is not self.shelf and id(shelf) not in self._folders
 
     def _bring(self, folder: FolderShelf, record: Record) -> bool:
         """Fetches a folder and swaps it into its place."""
@@ -193,7 +202,7 @@ class SharedCache(Level):
         remote, wrong = self.remote, self.remote.wrong
         if trace_key(trace.key) in wrong or artifact_key(trace.artifact) in wrong or trace.key in self._lacking:
             return False
-        if id(action.shelf) not in self._folders and trace.artifact not in remote.listed:
+        if action.shelf is self.shelf and trace.artifact not in remote.listed:
             return False
         return trace.key in self._records or trace.key in remote.traces
 
@@ -203,27 +212,34 @@ class SharedCache(Level):
         if remote.reads and remote.reading.off:
             remote.writing.give_up(remote.reading.off)
         try:
-            paths = folder.parts(trace.name) if folder else {"": self.shelf.here(trace.artifact)}
-            parts = {name: Part.of(path) for name, path in paths.items() if path}
-            if not folder and not parts and (there := self.shelf.sent(trace.artifact)):
-                parts = {"": there}  # by the worker that made it
-            digests = {name: part.digest for name, part in parts.items()}
-            if (folder.named(digests) if folder else digests.get("")) != trace.artifact:
-                return  # it is elsewhere, or gone: nothing to offer
-            for name, part in parts.items():
-                if path := paths[name]:
-                    remote.put_part(part, path)
+            parts = {} if self._is_elsewhere(shelf) else self._put_parts(folder, trace)
+            if parts is None:
+                return
             value = remote.signer.sign(msgspec.to_builtins(Record.of(trace, parts)))
             remote.put_trace(trace.key, value)
         except Exception:  # in whatever way it fails, sharing costs no run
             self._fail()
             return
-        if folder is None:
+        if shelf is self.shelf:
             self.shelf.expect(parts[""])
         with self._lock:
             self._records[trace.key] = value
             self._lacking.discard(trace.key)
             self.shared += 1
+
+    def _put_parts(self, folder: FolderShelf | None, trace: Trace) -> dict[str, Part] | None:
+        """Adds the bytes of a trace's artifact; None when it is gone: there is nothing to offer. Raises OSError."""
+        paths = folder.parts(trace.name) if folder else {"": self.shelf.here(trace.artifact)}
+        parts = {name: Part.of(path) for name, path in paths.items() if path}
+        if not folder and not parts and (there := self.shelf.sent(trace.artifact)):
+            parts = {"": there}  # by the worker that made it
+        digests = {name: part.digest for name, part in parts.items()}
+        if (folder.named(digests) if folder else digests.get("")) != trace.artifact:
+            return None
+        for name, part in parts.items():
+            if path := paths[name]:
+                self.remote.put_part(part, path)
+        return parts
 
     def learned(self, part: Part) -> None:
         """Takes note of bytes that another machine of this run has put there."""
@@ -273,9 +289,9 @@ class SharedCache(Level):
         with suppress(OSError):  # it is only a hint
             self.remote.put(pack_key(day), {"traces": list({**old, **records}.values())})
 
-    def qid_map(self, output: str, feed: str) -> RemoteMap:
+    def qid_map(self, output: str, feed: str) -> MapRecord:
         """The history of an output's qid map, by the output's and the feed's path as configured."""
-        return RemoteMap(self.remote, digest.of_json([output, feed]))
+        return MapRecord(self.remote, digest.of_json([output, feed]))
 
     def close(self) -> None:
         """Drops what is not shared yet."""

@@ -44,7 +44,7 @@ class State:
         return sum(piece.rows for piece in self.pieces)
 
 
-class RemoteMap:
+class MapRecord:
     """The record of one output's map. Every method raises OSError when the store is not as it should be."""
 
     def __init__(self, remote: RemoteCache, name: str) -> None:

@@ -17,7 +17,8 @@ from daedalus.days import Day
 from daedalus.skeleton.engine import Bindings, Ducks
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
 from daedalus.skeleton.parquet import write_parquet
-from daedalus.skeleton.sql import Sql, path_literal
+from daedalus.skeleton.ports import Files
+from daedalus.skeleton.sql import Sql, literal, path_literal
 from daedalus.skeleton.sql import name as quoted
 from daedalus.skeleton.untouched import Keyed, Untouched
 from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
@@ -67,12 +68,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a `Sql` reads: files of upstream actions and of the feed or a view, tables made when it runs, variables."""
+    """What a `Sql` reads: files of upstream actions and of the feed or a view, tables made when it runs, variables.
+
+    `lists` are variables that list paths in an order that means something.
+    """
 
     upstream: Mapping[str, Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Sequence[InputFile]] = field(default_factory=dict)
     tables: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, Sequence[InputFile]] = field(default_factory=dict)
 
     def kinds(self) -> dict[str, list[str]]:
         """Which steps' outputs stand behind each name: what a digest of each upstream alone would not tell."""
@@ -101,13 +106,14 @@ class ActionMaker:
         sources: Sources,
         store: Shelf,
         ducks: Ducks,
+        files: Files,
         untouched: Untouched,
         fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
         self._untouched = untouched
         self._fingerprint = cache(fingerprint)
         self._config, self._runtime, self._sources = config, config.runtime, sources
-        self._store, self._ducks = store, ducks
+        self._store, self._ducks, self._input_files = store, ducks, files
         self._coverage = self._runtime.embedding_coverage_filter
         self._sql: dict[object, Sql] = {}
         self.texts: dict[str, str] = {}  # what code digests are digests of, for explanations
@@ -149,12 +155,13 @@ class ActionMaker:
             "code:reads": digest.canonical_json(reading.kinds()),
             **self._writer(),
             **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
-            **{f"config:variable {key}": value for key, value in reading.variables.items() if key != "view_files"},
+            **{f"config:variable {key}": value for key, value in reading.variables.items()},
             **(extra or {}),
         }
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [name for names in reading.upstream.values() for name in names]
-        run, describe = partial(_run_sql, self._ducks, sql, reading), partial(describe_sql, sql, reading)
+        run = partial(_run_sql, self._ducks, self._input_files, sql, reading)
+        describe = partial(describe_sql, sql, reading)
         return self._add(place, run, ingredients, upstream, files=inputs, describe=describe, keyed=keyed)
 
     def _add(
@@ -194,24 +201,33 @@ class ActionMaker:
 # What actions run: each takes (upstream paths by action name, output path) last, and returns counts.
 
 
-def _run_sql(ducks: Ducks, sql: Sql, reading: Reading, upstream: Mapping[str, Path], out: Path) -> Counts:
+def _run_sql(
+    ducks: Ducks, files: Files, sql: Sql, reading: Reading, upstream: Mapping[str, Path], out: Path
+) -> Counts:  # fmt: skip
     tables = {table: make() for table, make in reading.tables.items()}
-    with ducks.lease() as duck:
-        return duck.copy(sql, Bindings(_bound(reading, upstream), tables, reading.variables), out)
+    wanted = {file.path: file.digest for members in reading.files.values() for file in members}
+    with files.fetch(wanted) as local, ducks.lease() as duck:
+        return duck.copy(sql, Bindings(_bound(reading, upstream, local), tables, _variables(reading, local)), out)
 
 
-def _bound(reading: Reading, upstream: Mapping[str, Path]) -> dict[str, list[Path | str]]:
+def _bound(reading: Reading, upstream: Mapping[str, Path], local: Mapping[str, str]) -> dict[str, list[Path | str]]:
+    """Files by the names that the statement has for them; `local` are those with the bytes of input files."""
     bound: dict[str, list[Path | str]] = {
         view: [upstream[name] for name in names] for view, names in reading.upstream.items()
     }
-    bound.update({view: [file.path for file in members] for view, members in reading.files.items()})
+    bound.update({view: [local.get(f.path, f.path) for f in members] for view, members in reading.files.items()})
     return bound
+
+
+def _variables(reading: Reading, local: Mapping[str, str]) -> dict[str, str]:
+    lists = {n: literal([local.get(file.path, file.path) for file in files]) for n, files in reading.lists.items()}
+    return {**reading.variables, **lists}
 
 
 def describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> str:
     """A script for DuckDB that gives the action's rows."""
-    files = {name: f"[{', '.join(map(path_literal, paths))}]" for name, paths in _bound(reading, upstream).items()}
-    lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **reading.variables}.items()]
+    files = {name: f"[{', '.join(map(path_literal, paths))}]" for name, paths in _bound(reading, upstream, {}).items()}
+    lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **_variables(reading, {})}.items()]
     lines += [f"-- {table}: made by Python when the step runs" for table in reading.tables]
     lines += [f"CREATE TEMP TABLE {quoted(table)} AS {normalise_sql(select)};" for table, select in sql.tables]
     return "\n".join([*lines, f"{normalise_sql(sql.select)};"])

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,9 @@ from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS, referenced_
 from daedalus.config.schema import View
 from daedalus.days import ONE_DAY, Day
 from daedalus.errors import DaedalusError, DayError, did_you_mean, seen_from
+from daedalus.objects import is_uri
 from daedalus.skeleton.pool import newest_manifest
-from daedalus.skeleton.ports import Digests, Facts
+from daedalus.skeleton.ports import Facts, Files
 from daedalus.skeleton.spine import CODES
 from daedalus.skeleton.types import canonical, fits, is_integer, is_time, type_name, widen
 
@@ -40,6 +42,8 @@ class InputFile:
 
     def unchanged(self) -> None:
         """Raises DayError when the file is no longer what was looked at."""
+        if is_uri(self.path):  # what was read was a copy, held to the digest
+            return
         try:
             same = type(self.stamp).of(self.path) == self.stamp
         except OSError:
@@ -51,20 +55,31 @@ class InputFile:
 class Inputs:
     """Looks at input files, each at most once a run."""
 
-    def __init__(self, digests: Digests, facts: Facts) -> None:
-        self._digests, self._facts = digests, facts
+    def __init__(self, files: Files, facts: Facts) -> None:
+        self.files, self._facts = files, facts
         self._footers: dict[str, Any] | None = None
         self._checked: set[tuple] = set()
 
-    def digest(self, path: Path | str) -> tuple[str, Any]:
-        return self._digests.of(path)
+    def digest(self, path: str) -> str:
+        return self.files.of(path)[0]
+
+    def prepare(self, paths: Sequence[str]) -> None:
+        """Looks at many files at once, for `look`."""
+
+        def looked(path: str, local: Path, content: str) -> None:
+            with suppress(DaedalusError):  # `look` tells of it
+                self._learn(path, str(local), content)
+
+        self.files.prepare(paths, looked)
 
     def look(self, path: str, label: str, check: Check) -> InputFile:
         """Digest and schema of a file; what `check` raises, or an unreadable footer, becomes its `error`."""
         try:
-            content, stamp = self._digests.of(path)
+            content, stamp = self.files.of(path)
         except OSError as error:
             return InputFile(path, label, "unreadable", None, {}, _unreadable(path, error.strerror))
+        except DaedalusError as error:
+            return InputFile(path, label, "unreadable", None, {}, error)
         try:
             schema = self._schema(path, content)
             checked = (check, *schema.items())
@@ -77,12 +92,24 @@ class Inputs:
 
     def _schema(self, path: str, content: str) -> dict[str, str]:
         key = f"file:{content}"
+        if key not in self._known and (found := self._facts.fact(key)):  # learned meanwhile
+            self._known[key] = found
+        if key not in self._known:
+            with self.files.fetch({path: content}) as local:
+                self._learn(path, local[path], content)
+        return self._known[key]["columns"]
+
+    @property
+    def _known(self) -> dict[str, Any]:
         if self._footers is None:
             self._footers = dict(self._facts.facts("file:"))
-        if key not in self._footers:
-            self._footers[key] = _read_footer(path)
-            self._facts.remember_fact(key, self._footers[key])
-        return self._footers[key]["columns"]
+        return self._footers
+
+    def _learn(self, path: str, local: str, content: str) -> None:
+        key = f"file:{content}"
+        if key not in self._known:
+            self._known[key] = _read_footer(path, local)
+            self._facts.remember_fact(key, self._known[key])
 
 
 def _unreadable(path: str, why: object) -> DayError:
@@ -95,15 +122,15 @@ def _unreadable(path: str, why: object) -> DayError:
     )
 
 
-def _read_footer(path: str) -> dict:
-    """`columns`, name to type, `rows` and `bytes` of a parquet file."""
+def _read_footer(path: str, local: str) -> dict:
+    """`columns`, name to type, `rows` and `bytes` of a parquet file, whose bytes are in `local`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(local) as file:
             columns = {field.name: type_name(field.type) for field in file.schema_arrow}
-            return {"columns": columns, "rows": file.metadata.num_rows, "bytes": os.path.getsize(path)}
+            return {"columns": columns, "rows": file.metadata.num_rows, "bytes": os.path.getsize(local)}
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 
@@ -131,25 +158,23 @@ class Feed:
 class FeedFolder:
     """The hive tree at `feed.path`, listed once; its files are looked at when a day asks for them."""
 
-    def __init__(self, config: Config) -> None:
-        self.root = Path(config.catalog.feed.path)
-        where = config.where(CATALOG, "feed.path")
-        if not self.root.is_dir():
+    def __init__(self, config: Config, files: Files) -> None:
+        path = config.catalog.feed.path
+        self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
+        where, folders = config.where(CATALOG, "feed.path"), files.partitions(self.root)
+        if folders is None:
             raise DaedalusError(
                 "the feed folder is not there", where=where, found=seen_from(self.root), expected="a folder"
             )
         self.days: dict[Day, list[str]] = {}
         self.ignored: list[str] = []
-        for entry in sorted(os.scandir(self.root), key=lambda e: e.name):
-            match = _PARTITION.fullmatch(entry.name)
+        for name, members in sorted(folders.items()):
+            match = _PARTITION.fullmatch(name)
             day = _date(match[1]) if match else None
-            if day is None or not entry.is_dir():
-                if entry.name.startswith("dt="):
-                    self.ignored.append(entry.name)
-                continue
-            names = sorted(n for n in os.listdir(entry.path) if n.endswith(".parquet") and not n.startswith("."))
-            if names:
-                self.days[day] = [f"{entry.name}/{n}" for n in names]
+            if day is not None and members:
+                self.days[day] = [f"{name}/{member}" for member in sorted(members)]
+            elif day is None and name.startswith("dt="):
+                self.ignored.append(name)
         if not self.days:
             expected = "partitions named dt=YYYY-MM-DD with *.parquet files"
             raise DaedalusError("the feed has no partitions", where=where, found=self.root, expected=expected)
@@ -159,8 +184,13 @@ class FeedFolder:
         """The first and the last day."""
         return [str(min(self.days)), str(max(self.days))]
 
+    def paths(self, day: Day) -> list[str]:
+        """The files of a day's partition."""
+        return [f"{self.root}/{label}" for label in self.days.get(day, [])]
+
     def look(self, inputs: Inputs, days: Sequence[Day]) -> Feed:
         """Digests and schemas of the partitions of `days`."""
+        inputs.prepare([path for day in days for path in self.paths(day)])
         partitions = {
             day: tuple(inputs.look(f"{self.root}/{label}", label, check_feed_schema) for label in self.days[day])
             for day in days
@@ -214,17 +244,17 @@ class Listing:
 
     feed: FeedFolder
     views: Mapping[str, list[str]]
-    pool: Path | None  # the newest Lance manifest
+    pool: str | None  # the newest Lance manifest
 
 
-def list_inputs(config: Config) -> Listing:
+def list_inputs(config: Config, files: Files) -> Listing:
     """Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
-    feed = FeedFolder(config)
-    views = {name: list_view(config, name) for name in referenced_views(config)}
+    feed = FeedFolder(config, files)
+    views = {name: list_view(config, files, name) for name in referenced_views(config)}
     coverage, pool = config.runtime.embedding_coverage_filter, None
     if coverage.enabled:
         where = config.where(RUNTIME, "embedding_coverage_filter")
-        pool = newest_manifest(coverage.uri, coverage.table, where)
+        pool = newest_manifest(files, coverage.uri, coverage.table, where)
     return Listing(feed, views, pool)
 
 
@@ -255,25 +285,26 @@ def group_by_schema(
     return [(dict(schema), files) for schema, files in groups.items()]
 
 
-def list_view(config: Config, name: str) -> list[str]:
+def list_view(config: Config, files: Files, name: str) -> list[str]:
     """The view's files, in path order. Raises DaedalusError (exit 2) when there are none."""
     view = config.catalog.views[name]
-    paths = [path for path in sorted(glob.glob(_pattern(view), recursive=True)) if os.path.isfile(path)]
+    paths = files.matching(_pattern(view, files))
     if not paths:
         where, found = config.where(CATALOG, f"views.{name}.source"), f"no file at {seen_from(view.source)}"
         raise DaedalusError(f"the view {name} has no files", where=where, found=found, expected="parquet files")
     return paths
 
 
-def _pattern(view: View) -> str:
-    return f"{view.source.rstrip('/')}/*.parquet" if os.path.isdir(view.source) else view.source
+def _pattern(view: View, files: Files) -> str:
+    return f"{view.source.rstrip('/')}/*.parquet" if files.is_folder(view.source) else view.source
 
 
 def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]) -> ViewInput:
     """Raises DaedalusError (exit 2) when the view's files are unreadable or of the wrong types."""
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
-    root = _fixed_prefix(_pattern(view))
+    root = _fixed_prefix(_pattern(view, inputs.files))
+    inputs.prepare(paths)
     wanted = [view.entity, view.timestamp_field, *view.features]
     files = [inputs.look(p, os.path.relpath(p, root), partial(_check_view_file, wanted)) for p in paths]
     for file in files:

@@ -35,8 +35,7 @@ class Numbered(Protocol):
 
     current: str  # its lineage
 
-    @property
-    def path(self) -> Path: ...
+    def file(self) -> Path | None: ...
 
     def exclusive(self) -> AbstractContextManager[None]: ...
 
@@ -44,7 +43,7 @@ class Numbered(Protocol):
 
     def state(self) -> dict[str, Any]: ...
 
-    def remember(self, lineage: str, content: str, next_content: str = "", shared: bool | None = None) -> str: ...
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> str: ...
 
     def content(self) -> str: ...
 
@@ -92,7 +91,7 @@ class SharedNumbers:
         lineage = uuid.uuid4().hex if here.state()["shared"] else here.current
         here.current = here.remember(lineage, here.content(), shared=True)
         try:
-            self._newest = self._record.create(lineage, here.path if here.path.exists() else None, here.rows())
+            self._newest = self._record.create(lineage, here.file(), here.rows())
         except FileExistsError:  # somebody was first, or it was this process, and the answer was lost
             if not self._catch_up() and self.offered() not in (None, lineage):
                 here.remember(lineage, here.content(), shared=False)
@@ -130,10 +129,10 @@ class SharedNumbers:
         """Puts many pieces into one."""
         here = self._map
         with here.exclusive():
-            newest = self._newest
-            if newest is not None and newest.rows == here.rows() and len(newest.pieces) > _PIECES:
+            newest, whole = self._newest, here.file()
+            if newest is not None and whole and newest.rows == here.rows() and len(newest.pieces) > _PIECES:
                 try:
-                    self._newest = self._record.replace(newest, here.path, newest.rows)
+                    self._newest = self._record.replace(newest, whole, newest.rows)
                 except OSError:
                     self._newest = None
 
@@ -159,7 +158,7 @@ class SharedNumbers:
     def _append(self, piece: Path, skipped: int) -> None:
         import pyarrow.parquet as pq
 
-        if skipped or self._map.path.exists():
+        if skipped or self._map.file():
             self._map.put_below(pq.read_table(piece).slice(skipped))
         else:
             self._map.commit(piece)

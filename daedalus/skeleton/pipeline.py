@@ -24,6 +24,7 @@ from daedalus.skeleton.chunk import Chunk, attribute_definition, chunk_attribute
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.graph import Place, Reading, Sources, describe_sql, once, version
 from daedalus.skeleton.history import Rolling, compute_user_recent_published_artworks, rolling_sql, self_rule
+from daedalus.skeleton.ports import Files
 from daedalus.skeleton.qids import DAY_QIDS, DAY_SESSIONS, QidMap
 from daedalus.skeleton.rolling import roll
 from daedalus.skeleton.spine import apply_session_filter
@@ -43,6 +44,7 @@ class Pipeline(Tiles):
         sources: Sources,
         store: Shelf,
         ducks: Ducks,
+        files: Files,
         *,
         partitions: Shelf,
         qids: QidMap,
@@ -50,7 +52,7 @@ class Pipeline(Tiles):
         untouched: Untouched,
         fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
-        super().__init__(config, sources, store, ducks, untouched, fingerprint)
+        super().__init__(config, sources, store, ducks, files, untouched, fingerprint)
         self._partitions, self._qids, self._numbered = partitions, qids, numbered
         self._qids_before: str | None = None
 

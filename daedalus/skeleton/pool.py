@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import glob
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from daedalus.config import RUNTIME, Config
 from daedalus.errors import DaedalusError, did_you_mean, seen_from
-from daedalus.skeleton.ports import Facts
+from daedalus.objects import is_uri, library_options
+from daedalus.skeleton.ports import Facts, Files
 from daedalus.skeleton.sql import Sql
 
 # Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
 POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
 
 
-def newest_manifest(uri: str, table: str, where: str) -> Path:
+def newest_manifest(files: Files, uri: str, table: str, where: str) -> str:
     """The Lance manifest of the table's newest version. Raises DaedalusError when there is none.
 
     Lance names manifests either by version, or by 2^64-1 minus the version in 20 digits so that the newest sorts first.
     """
-    folder = Path(uri) / f"{table}.lance" / "_versions"
-    versions = [path for path in folder.glob("*.manifest") if path.stem.isdigit()]
+    folder = f"{uri.rstrip('/')}/{table}.lance"
+    versions = {path: _stem(path) for path in files.matching(f"{glob.escape(folder)}/_versions/*.manifest")}
+    versions = {path: stem for path, stem in versions.items() if stem.isdigit()}
     if not versions:
         raise DaedalusError(
             "the embedding pool is not there",
             where=where,
-            found=f"no Lance table at {seen_from(folder.parent)}",
+            found=f"no Lance table at {seen_from(folder)}",
             expected="a LanceDB folder with that table",
         )
-    return max(versions, key=lambda path: _version(path.stem))
+    return max(versions, key=lambda path: _version(versions[path]))
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).stem
 
 
 def _version(stem: str) -> int:
@@ -41,11 +49,22 @@ def check_pool(config: Config, pool: str | None, facts: Facts) -> None:
     key = f"pool id:{pool}:{coverage.id_column}"
     if pool is None or facts.fact(key):
         return
+    where = config.where(RUNTIME, "embedding_coverage_filter")
+    opened = _open(coverage.uri, coverage.table, pool_options(config))
+    _id_type(opened, coverage.table, coverage.id_column, where)
+    facts.remember_fact(key, True)
+
+
+def pool_options(config: Config) -> dict[str, str]:
+    """How to reach a pool on an object store."""
+    uri = config.runtime.embedding_coverage_filter.uri
+    return library_options(config.runtime.object_store) if is_uri(uri) else {}
+
+
+def _open(uri: str, table: str, options: Mapping[str, str] | None) -> Any:
     import lancedb
 
-    where = config.where(RUNTIME, "embedding_coverage_filter")
-    _id_type(lancedb.connect(coverage.uri).open_table(coverage.table), coverage.table, coverage.id_column, where)
-    facts.remember_fact(key, True)
+    return lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
 
 
 def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
@@ -63,12 +82,11 @@ def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
     return kinds[id_column]
 
 
-def read_pool_ids(uri: str, table: str, id_column: str, where: str) -> Any:
-    """A stream of record batches with one column, `id`."""
-    import lancedb
+def read_pool_ids(uri: str, table: str, id_column: str, where: str, options: Mapping[str, str] | None = None) -> Any:
+    """A stream of record batches with one column, `id`. `options` are for a database on an object store."""
     import pyarrow as pa
 
-    pool = lancedb.connect(uri).open_table(table)
+    pool = _open(uri, table, options)
     schema = pa.schema([pa.field("id", _id_type(pool, table, id_column, where))])
     count = pool.count_rows()
     stream = pool.search().select([id_column]).limit(count).to_batches() if count else ()  # no limit of 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,11 +28,85 @@ class Facts(Protocol):
 
     def remember_fact(self, key: str, value: Any) -> None: ...
 
+    def remember_facts(self, facts: Mapping[str, Any]) -> None: ...
+
+
+Looked = Callable[[str, Path, str], None]  # (path, local file with its bytes, digest)
+
+
+class Files(Protocol):
+    """Where input files lie, on disk or in an object store. Paths are as the config spells them."""
+
+    def partitions(self, root: str) -> Mapping[str, list[str]] | None:
+        """What lies in a hive tree: folders, each with the names of its parquet files; None: there is no tree."""
+
+    def is_folder(self, source: str) -> bool: ...
+
+    def matching(self, pattern: str) -> list[str]:
+        """The files that a pattern of `glob` matches, in path order."""
+
+    def prepare(self, paths: Sequence[str], looked: Looked) -> None:
+        """Looks at many files at once, where that is quicker; tells `looked` of each that had to be read."""
+
+    def of(self, path: str) -> tuple[str, Any]:
+        """(digest, stamp of the file as it was digested). Raises OSError or DaedalusError."""
+
+    def fetch(self, wanted: Mapping[str, str]) -> AbstractContextManager[Mapping[str, str]]:
+        """Local files, while the context lasts, with the bytes of these paths, whose digests are the values."""
+
 
 class Scratch(Protocol):
     """A folder for unfinished files, on the file system that they end on."""
 
     def path(self, suffix: str = "") -> Path: ...
+
+
+MapState = dict[str, Any]  # lineage; digest of the map as we left it, and the next if we left it growing; partitions; …
+
+
+class MapHome(Protocol):
+    """Where the qid map of an output root lies, and what we know of it."""
+
+    @property
+    def where(self) -> str:
+        """A path or URI that changes whenever the map does."""
+
+    def is_there(self) -> bool:
+        """Whether there can be a map."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """One at a time."""
+
+    def path(self) -> Path | None:
+        """A local file with the map, not to be written to; None when there is no map."""
+
+    def content(self) -> str:
+        """Digest of the map; "" when there is none."""
+
+    def state(self) -> MapState: ...
+
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> None:
+        """Takes down that the map of that content is ours.
+
+        Whether other machines may know its lineage (`shared`) stays as it was if that is not said.
+        """
+
+    def lay(self, file: Path) -> None:
+        """Makes a finished file the map."""
+
+    def grow(self, file: Path, lineage: str) -> None:
+        """Makes a file that has more rows than our map our map; durable when it returns."""
+
+    def drop(self) -> None: ...
+
+    def stamp(self) -> str:
+        """Changes when any partition does, as far as a look from outside tells."""
+
+    def settle(self) -> None:
+        """Takes down that the partitions, as they are now, agree with the map."""
+
+    def held(self) -> list[tuple[Path, bool]]:
+        """(file, whether it carries feed_session) of every part of a partition that has a qid."""
 
 
 class SharedMap(Protocol):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from daedalus import digest
@@ -19,6 +20,11 @@ from daedalus.skeleton.splice import Spliced
 NO_PARTITION = "no partition"  # the digest of a day without any row
 
 
+def day_of(name: str) -> str:
+    """The day of an action such as `chunk@2026-05-15`."""
+    return name.rpartition("@")[2]
+
+
 class Partitions:
     """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
 
@@ -27,9 +33,9 @@ class Partitions:
         root: Path,
         scratch: Scratch,
         digests: Digests,
-        replacing: Callable[[str, Path, Path], None] = lambda day, old, new: None,
+        replacing: Callable[[str], None] = lambda day: None,
     ) -> None:
-        """`replacing(day, old folder, new folder)` is called just before the new one takes the old one's place."""
+        """`replacing(day)` is called just before a new partition takes an old one's place."""
         self.root, self._scratch, self._digests = root, scratch, digests
         self.replacing = replacing
         self.written: set[str] = set()
@@ -39,7 +45,7 @@ class Partitions:
         return self._scratch.path()
 
     def path(self, name: str, artifact: str = "") -> Path:
-        return self.root / f"dt={name.rpartition('@')[2]}"
+        return self.root / f"dt={day_of(name)}"
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         parts = sorted(staged.iterdir()) if staged.is_dir() else []
@@ -50,7 +56,7 @@ class Partitions:
             self._replace(name, staged if parts else None)
             for part, content in digests.items():
                 self._digests.note(self.path(name) / part, content)
-            self.written.add(name.rpartition("@")[2])
+            self.written.add(day_of(name))
         elif parts:
             shutil.rmtree(staged)
         return found, size
@@ -77,6 +83,30 @@ class Partitions:
             return f"unreadable ({error.strerror})"
         return "" if found == artifact else "altered"
 
+    def look(self, day: str) -> tuple[str, int] | None:
+        """(digest, bytes) of a day's partition; None when there is none."""
+        parts = self._parts(day)
+        if not parts:
+            return None
+        looked = {part.name: self._digests.of(part) for part in parts}
+        size = sum(stamp.size for _, stamp in looked.values())
+        return digest.of_json({name: content for name, (content, _) in looked.items()}), size
+
+    @contextmanager
+    def reading(self, day: str) -> Iterator[list[Path]]:
+        """The part files of a day's partition, in order."""
+        yield self._parts(day)
+
+    def _parts(self, day: str) -> list[Path]:
+        return sorted(self.path(day).glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+
+    def days(self) -> list[str]:
+        """The days that have a partition, in order."""
+        return sorted(path.name[3:] for path in self.root.glob("dt=????-??-??"))
+
+    def refresh(self) -> None:
+        """Makes the next look see what there is now; here it always does."""
+
     def remove(self, day: str) -> bool:
         """Takes away the partition of a day that has no rows any more."""
         name = f"chunk@{day}"
@@ -87,9 +117,9 @@ class Partitions:
 
     def _replace(self, name: str, staged: Path | None) -> None:
         if staged is None:
-            self.removed.add(name.rpartition("@")[2])
+            self.removed.add(day_of(name))
         elif self.path(name).is_dir():
-            self.replacing(name.rpartition("@")[2], self.path(name), staged)
+            self.replacing(day_of(name))
         swap_folder(staged, self.path(name), self._scratch.path())
 
 

@@ -6,21 +6,17 @@ is reconciled with what the partitions hold before anything else is done.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from daedalus import digest
-from daedalus.durable import move_file
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
 from daedalus.skeleton.lineage import SharedNumbers
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
-from daedalus.skeleton.ports import Digests, Facts, Scratch, SharedMap
+from daedalus.skeleton.ports import MapHome, MapState, Scratch, SharedMap
 from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 from daedalus.stagecache.action import Again
@@ -48,18 +44,22 @@ _HINT = "restore qid_map.parquet from a backup, or move the old partitions away 
 
 
 class QidMap:
-    """The map of one output root."""
+    """The map of one output root, which lies in its `home`."""
 
-    def __init__(
-        self, root: Path, scratch: Scratch, digests: Digests, facts: Facts, ducks: Ducks,
-        record: SharedMap | None = None,
-    ) -> None:  # fmt: skip
-        """`record` is the history that other machines share, if any."""
-        self.path, self._root = root / "qid_map.parquet", root
-        self._scratch, self._digests, self._facts, self._ducks = scratch, digests, facts, ducks
-        self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
+    def __init__(self, home: MapHome, scratch: Scratch, ducks: Ducks, record: SharedMap | None = None) -> None:
+        """`record` is the history that other machines share, if any; for a home on this machine only."""
+        self._home, self._scratch, self._ducks = home, scratch, ducks
         self.shared = SharedNumbers(record, scratch, self) if record else None
         self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
+
+    @property
+    def where(self) -> str:
+        """A path or URI that changes whenever the map does."""
+        return self._home.where
+
+    def file(self) -> Path | None:
+        """A local file with the map, for who reads it."""
+        return self._home.path()
 
     def lineage(self, *, reconcile: bool) -> str:
         """A name for the map as far as it only grew by our hand.
@@ -67,38 +67,37 @@ class QidMap:
         With `reconcile` a map that is not ours is first brought in line with the partitions; without,
         it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
         """
-        if not self._root.is_dir() and not reconcile:
+        if not self._home.is_there() and not reconcile:
             self.current = self.offered()
             return self.current
         with self.exclusive():
             self.current = self._own(reconcile)
             if self.shared and reconcile:
                 self.shared.join()
-            elif self.current == _UNKNOWN and self.fresh():
+            elif self.shared and self.current == _UNKNOWN and self.fresh():
                 self.current = self.offered()
         return self.current
 
     def _own(self, reconcile: bool) -> str:
-        state = self.state()
-        content = self.content()
+        home = self._home
+        state, content = home.state(), home.content()
         ours = content in (state["digest"], state["next"])
-        if ours and (not reconcile or state["partitions"] == self._stamp()):
+        if ours and (not reconcile or state["partitions"] == home.stamp()):
             return state["lineage"]
         if not reconcile:
             return _UNKNOWN
-        if self.path.exists() or self._partitions():
+        held = home.held()
+        if content or held:
             with self._ducks.lease() as duck:
-                self._reconcile(duck)
-        after = self.content()
+                self._reconcile(duck, held)
+        after = home.content()
         return self.remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
 
     def settle(self) -> None:
         """Remembers what the partitions are like now, so that the next run need not look into them."""
-        state = self._facts.fact(self._state_key)
-        if state:
-            self._facts.remember_fact(self._state_key, {**state, "partitions": self._stamp()})
-            if self.shared:
-                self.shared.settle()
+        self._home.settle()
+        if self.shared:
+            self.shared.settle()
 
     def offered(self) -> str:
         """The lineage that a fresh output would take up."""
@@ -109,29 +108,27 @@ class QidMap:
         before, self.current = self.current, self.state()["lineage"]
         return before == self.current
 
-    def state(self) -> dict[str, Any]:
+    def exclusive(self) -> AbstractContextManager[None]:
+        """One at a time."""
+        return self._home.exclusive()
+
+    def state(self) -> MapState:
         """What was remembered of the map when it was last written here."""
-        nothing = {"lineage": "", "digest": None, "next": None, "partitions": "", "shared": False}
-        return {**nothing, **(self._facts.fact(self._state_key) or {})}
+        return self._home.state()
 
     def content(self) -> str:
         """The digest of the map's file; "" without one."""
-        return self._digests.of(self.path)[0] if self.path.exists() else ""
+        return self._home.content()
 
     def rows(self) -> int:
         import pyarrow.parquet as pq
 
-        return pq.read_metadata(self.path).num_rows if self.path.exists() else 0
+        path = self.file()
+        return pq.read_metadata(path).num_rows if path else 0
 
     def fresh(self) -> bool:
         """Whether nothing was numbered here yet."""
-        return not self.path.exists() and not self._partitions()
-
-    def _stamp(self) -> str:
-        """Changes when any partition does, as far as `stat` tells."""
-        files = sorted(self._root.glob("dt=*/*.parquet"))
-        stats = [(str(path.relative_to(self._root)), path.stat()) for path in files]
-        return digest.of_json([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
+        return not self.content() and not self._home.held()
 
     def assign(self, artifacts: Mapping[str, Path], out: Path) -> dict[str, int]:
         """Gives every session of a day's output a qid, and writes the column `qid`, aligned with the rows, to `out`.
@@ -157,42 +154,34 @@ class QidMap:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        grown = self._scratch.path(".parquet")
-        if not self.path.exists():
+        grown, path = self._scratch.path(".parquet"), self._home.path()
+        if path is None:
             write_parquet(grown, added.schema, [added])
         else:
-            with pq.ParquetFile(self.path) as map:
+            with pq.ParquetFile(path) as map:
                 sizes = [map.metadata.row_group(i).num_rows for i in range(map.num_row_groups)]
                 kept = next((i for i, size in enumerate(sizes) if size != ROWS_PER_GROUP), len(sizes))
                 rest = map.read_row_groups(range(kept, len(sizes))) if kept < len(sizes) else added.slice(0, 0)
             more = self._scratch.path(".parquet")
             write_parquet(more, added.schema, [rest.select(added.column_names).cast(added.schema), added])
             try:
-                stack(self.path, kept, more, grown)
+                stack(path, kept, more, grown)
             except ValueError:  # a map that another tool wrote
-                rest = pq.read_table(self.path).select(added.column_names).cast(added.schema)
+                rest = pq.read_table(path).select(added.column_names).cast(added.schema)
                 write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
         self.commit(grown)
 
     def commit(self, grown: Path) -> None:
         """Puts a finished file into the map's place."""
-        content = digest.of_file(grown)
-        self.remember(self.current, self.content(), content)  # first: a crash leaves one of the two
-        move_file(grown, self.path)
-        self._digests.note(self.path, content)
-        self.remember(self.current, content)
+        self._home.grow(grown, self.current)
 
-    def remember(self, lineage: str, content: str, next_content: str = "", shared: bool | None = None) -> str:
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> str:
         """Takes down what the map is; whether its lineage is `shared` stays as it was if that is not said."""
-        if shared is None:
-            before = self.state()
-            shared = before["lineage"] == lineage and before["shared"]
-        state = {"lineage": lineage, "digest": content, "next": next_content or content, "partitions": ""}
-        self._facts.remember_fact(self._state_key, {**state, "shared": shared})
+        self._home.remember(lineage, content, shared)
         return lineage
 
     def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
-        return Bindings({**files, "qid_map": [self.path if self.path.exists() else self._empty_map()]})
+        return Bindings({**files, "qid_map": [self._home.path() or self._empty_map()]})
 
     def _empty_map(self) -> Path:
         import pyarrow as pa
@@ -202,35 +191,9 @@ class QidMap:
         pq.write_table(pa.table({"feed_session": pa.array([], pa.string()), "qid": pa.array([], pa.int64())}), path)
         return path
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """One process at a time; the lock goes with its process."""
-        handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
     # Reconciling
 
-    def _partitions(self) -> list[tuple[Path, bool]]:
-        """(file, whether it carries feed_session) of every part that has a qid; unreadable parts are left out."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        found = []
-        for path in sorted(self._root.glob("dt=*/*.parquet")):
-            try:
-                part = pq.ParquetFile(path)
-            except (OSError, pa.ArrowException):
-                continue
-            if _numbers(part.metadata):
-                found.append((path, "feed_session" in part.schema_arrow.names))
-        return found
-
-    def _reconcile(self, duck: Duck) -> None:
-        held = self._partitions()
+    def _reconcile(self, duck: Duck, held: Sequence[tuple[Path, bool]]) -> None:
         problem = self._map_problem(duck)
         carrying = [path for path, carries in held if carries]
         if problem and len(carrying) < len(held):
@@ -240,19 +203,20 @@ class QidMap:
         if carrying:
             self._rebuild(duck, carrying, problem)
         elif problem:
-            self.path.unlink(missing_ok=True)
+            self._home.drop()
 
     def _map_problem(self, duck: Duck) -> str:
         """Why the map cannot be used as it is, or ""."""
         import duckdb
 
-        if not self.path.exists():
+        path = self._home.path()
+        if path is None:
             return "missing"
         sound = Sql(f"""SELECT count(*) = count(DISTINCT feed_session) AND count(*) = count(DISTINCT qid)
             AND coalesce(min(qid), 0) >= 0 AND any_value(typeof(feed_session)) IS NOT DISTINCT FROM 'VARCHAR'
             AND any_value(typeof(qid)) IS NOT DISTINCT FROM 'BIGINT' AS ok FROM {parquet("qid_map")}""")
         try:
-            ok = duck.table(sound, Bindings({"qid_map": [self.path]}))["ok"][0].as_py()
+            ok = duck.table(sound, Bindings({"qid_map": [path]}))["ok"][0].as_py()
         except duckdb.Error:
             return "damaged"
         return "" if ok else "damaged"
@@ -263,7 +227,7 @@ class QidMap:
             return
         unknown = Sql(f"""SELECT count(*) AS n FROM {parquet("held")}
             WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM {parquet("qid_map")})""")
-        if duck.table(unknown, Bindings({"held": parts, "qid_map": [self.path]}))["n"][0].as_py():
+        if duck.table(unknown, self._with_map({"held": parts}))["n"][0].as_py():
             self._refuse("the qid map does not know qids that partitions hold", parts[0])
 
     def _rebuild(self, duck: Duck, carrying: list[Path], problem: str) -> None:
@@ -281,19 +245,9 @@ class QidMap:
         if whole.num_rows > before or problem:
             written = self._scratch.path(".parquet")
             duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
-            move_file(written, self.path)
+            self._home.lay(written)
 
     def _refuse(self, what: str, part: Path) -> None:
         raise DaedalusError(
-            what, where=str(self.path), found=f"qids in {part}", expected="a map that knows them", hint=_HINT
+            what, where=self.where, found=f"qids in {part}", expected="a map that knows them", hint=_HINT
         )
-
-
-def _numbers(metadata: Any) -> bool:
-    """Whether a part has any qid that is not NULL, by its footer."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
-    qids = [chunk for chunk in chunks if chunk.path_in_schema == "qid"]
-    return any(
-        not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids
-    )

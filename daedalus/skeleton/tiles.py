@@ -14,9 +14,9 @@ from daedalus.skeleton.features import enrich_spine_for_rolling, read_view
 from daedalus.skeleton.graph import ActionMaker, Place, Reading, once, version
 from daedalus.skeleton.history import gather_history, inject_dislike_history, list_published, self_rule
 from daedalus.skeleton.inputs import InputFile, group_by_schema
-from daedalus.skeleton.pool import POOL_IDS, read_pool_ids
+from daedalus.skeleton.pool import POOL_IDS, pool_options, read_pool_ids
 from daedalus.skeleton.spine import FeedDay, apply_embedding_coverage_filter, build_time_window_entity_spine
-from daedalus.skeleton.sql import Sql, literal
+from daedalus.skeleton.sql import Sql
 from daedalus.skeleton.untouched import Keyed
 
 _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
@@ -32,7 +32,9 @@ class Tiles(ActionMaker):
         coverage = self._coverage
         assert self._sources.pool is not None
         where = self._config.where("training/runtime.yaml", "embedding_coverage_filter")
-        read = partial(read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where)
+        read = partial(
+            read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where, pool_options(self._config)
+        )
         extra = {
             "input:newest Lance manifest": self._sources.pool,
             "code:read_pool_ids": self._code(self._fingerprint(read_pool_ids)),
@@ -52,11 +54,11 @@ class Tiles(ActionMaker):
                               every_version=view.as_of == "day"),
         )  # fmt: skip
         files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
-        variables = {"view_files": literal([file.path for file in found.files])}
+        reading = Reading(files=files, lists={"view_files": found.files})
         order = digest.of_json([file.label for file in found.files])
         config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
         extra = {f"input:{name} file order": order}
-        return self._add_sql(Place("view", name), sql, Reading(files=files, variables=variables), config, extra)
+        return self._add_sql(Place("view", name), sql, reading, config, extra)
 
     @once
     def _published(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -68,19 +68,9 @@ class Standing:
         sql = f"{_FILES} where root = ? and day = ?"
         return [KeptFile._make(row) for day in days for row in self._traces.rows(sql, [self._root, day])]
 
-    def touched(self) -> set[str]:
-        """Days with a file that is not as it was left."""
-        stat, found = os.stat, set()
-        for _, day, path, size, mtime, ctime, inode in self._files:
-            try:
-                now = stat(path)
-            except OSError:
-                same = size < 0
-            else:
-                same = (now.st_mtime_ns, now.st_size, now.st_ctime_ns, now.st_ino) == (mtime, size, ctime, inode)
-            if not same:
-                found.add(day)
-        return found
+    def touched(self, stat: Callable[[str], Stat] = stat_of) -> set[str]:
+        """Days with a file that is not as it was left, by what `stat` says of it."""
+        return {day for _, day, path, *kept in self._files if stat(path) != tuple(kept)}
 
     def record(
         self, walked: Iterable[str], days: Mapping[str, tuple[str, dict]], files: Iterable[KeptFile],

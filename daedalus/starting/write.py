@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from daedalus.config import load_config
 from daedalus.errors import DaedalusError
+from daedalus.objects import is_uri
 from daedalus.pipelines.checking import check_config, schema
 from daedalus.pipelines.workspace import Settings
 from daedalus.starting.look import look_at_feed, look_at_pool, look_at_views
@@ -26,6 +27,11 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
     Raises DaedalusError (exit 2) for folders without what is needed, and for files that are there already.
     """
     folder = Path(config)
+    for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool}.items():
+        if is_uri(path):
+            hint = "copy a few days, run init on them, then put the addresses into catalog.yaml"
+            what = "init looks at local files alone"
+            raise DaedalusError(what, where=option, found=path, expected="a folder", hint=hint)
     there = [str(folder / path) for path in _FILES.values() if (folder / path).exists()]
     if there and not force:
         raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",

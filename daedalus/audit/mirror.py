@@ -1,0 +1,125 @@
+"""What an audit reads of remote inputs and output, laid out on the local disk as the reference expects it.
+
+Only what the sampled days follow from is fetched; a configuration of its own points there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
+from daedalus.days import ONE_DAY, Day
+from daedalus.objects import is_uri
+from daedalus.pipelines.workspace import Settings, Workspace, opened
+from daedalus.skeleton.pool import pool_options, read_pool_ids
+
+
+class Place:
+    """Where an audit finds things: as they are, when all is local."""
+
+    def __init__(self, config: Path, feed: str, output: str) -> None:
+        self.config, self.feed, self.output = config, Path(feed), Path(output)
+
+    def published(self) -> list[Day]:
+        """The days that have a partition."""
+        return sorted(Day.fromisoformat(path.name[3:]) for path in self.output.glob("dt=????-??-??"))
+
+    def bring(self, days: Sequence[Day]) -> None:
+        """Makes sure that what these days follow from is there."""
+
+
+class Mirror(Place):
+    """Local copies, under a folder that goes with its workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._root = workspace, workspace.scratch.path()
+        super().__init__(self._root / "config", str(self._root / "feed"), str(self._root / "output"))
+
+    def published(self) -> list[Day]:
+        return [Day.fromisoformat(day) for day in self._workspace.partitions.days()]
+
+    def bring(self, days: Sequence[Day]) -> None:
+        workspace, listing = self._workspace, self._workspace.listing()
+        feed = {
+            path: f"feed/{path[len(listing.feed.root) + 1 :]}"
+            for d in self._read(days)
+            for path in listing.feed.paths(d)
+        }
+        self._copy(feed)
+        for name, paths in listing.views.items():
+            self._copy({path: f"views/{name}/{place:06}.parquet" for place, path in enumerate(paths)})
+        for day in days:
+            with workspace.partitions.reading(str(day)) as parts:
+                for part in parts:
+                    self._link(part, f"output/dt={day}/{part.name}")
+        if (numbers := workspace.qids.file()) is not None:
+            self._link(numbers, "output/qid_map.parquet")
+        self._write_pool()
+        self._write_config(list(listing.views))
+
+    def _read(self, days: Sequence[Day]) -> list[Day]:
+        """The feed partitions that days follow from."""
+        config, known = self._workspace.config, sorted(self._workspace.listing().feed.days)
+        spine = config.runtime.spine
+        if any(aggregation.cumulative for aggregation in config.aggregations):
+            return [day for day in known if day <= max(days) + spine.lateness_days * ONE_DAY]
+        reach = range(-spine.lookback_days, spine.lateness_days + 1)
+        wanted = {day + i * ONE_DAY for day in days for i in reach}
+        return [day for day in known if day in wanted]
+
+    def _copy(self, names: Mapping[str, str]) -> None:
+        files = self._workspace.files
+        files.prepare(list(names), lambda *_: None)
+        with files.fetch({path: files.of(path)[0] for path in names}) as local:
+            for path, name in names.items():
+                self._link(Path(local[path]), name)
+
+    def _link(self, file: Path, name: str) -> None:
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_relative_to(self._workspace.scratch.folder):
+            os.link(file, target)  # a copy that goes
+        else:
+            target.symlink_to(file.absolute())
+
+    def _write_pool(self) -> None:
+        """A table of the ids alone."""
+        coverage = self._workspace.config.runtime.embedding_coverage_filter
+        if not coverage.enabled:
+            return
+        import lancedb
+
+        options = pool_options(self._workspace.config)
+        ids = read_pool_ids(coverage.uri, coverage.table, coverage.id_column, "the audit", options).read_all()
+        pool = lancedb.connect(str(self._root / "pool"))
+        pool.create_table(coverage.table, ids.rename_columns([coverage.id_column]))
+
+    def _write_config(self, views: Sequence[str]) -> None:
+        files = {file: yaml.safe_load((self._workspace.config.folder / file).read_text()) for file in
+                 (CATALOG, RUNTIME, AGGREGATIONS)}  # fmt: skip
+        files[CATALOG]["feed"]["path"] = str(self.feed)
+        for name in views:
+            files[CATALOG]["views"][name]["source"] = str(self._root / "views" / name)
+        if coverage := files[RUNTIME].get("embedding_coverage_filter"):
+            coverage["uri"] = str(self._root / "pool")
+        for file, value in files.items():
+            (self.config / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.config / file).write_text(yaml.safe_dump(value, sort_keys=False))
+
+
+@contextmanager
+def local_place(settings: Settings) -> Iterator[Place]:
+    """Where an audit of these settings looks; copies are made when anything lies on an object store."""
+    config = settings.applied()
+    feed, output = config.catalog.feed.path, config.runtime.output_root
+    pool = config.runtime.embedding_coverage_filter.uri
+    if not any(map(is_uri, (feed, output, pool, *(view.source for view in config.catalog.views.values())))):
+        yield Place(config.folder, feed, output)
+        return
+    with opened(settings) as workspace:
+        yield Mirror(workspace)

@@ -1,0 +1,44 @@
+"""Input files on the local disk."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from daedalus.skeleton.ports import Digests, Looked
+
+
+class LocalFiles:
+    """See `Files` in ports.py."""
+
+    def __init__(self, digests: Digests) -> None:
+        self._digests = digests
+
+    def partitions(self, root: str) -> dict[str, list[str]] | None:
+        if not os.path.isdir(root):
+            return None
+        with os.scandir(root) as entries:
+            return {entry.name: _parquet(entry.path) for entry in entries if entry.is_dir()}
+
+    def is_folder(self, source: str) -> bool:
+        return os.path.isdir(source)
+
+    def matching(self, pattern: str) -> list[str]:
+        return [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
+
+    def prepare(self, paths: Sequence[str], looked: Looked) -> None:
+        pass
+
+    def of(self, path: str) -> tuple[str, Any]:
+        return self._digests.of(path)
+
+    @contextmanager
+    def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+        yield {path: path for path in wanted}
+
+
+def _parquet(folder: str) -> list[str]:
+    return [name for name in os.listdir(folder) if name.endswith(".parquet") and not name.startswith(".")]
