@@ -110,7 +110,7 @@ KINDS = {
     "aggregation added": (lambda w, t: (w.edit_aggregations(lambda s: s.append(NEW)), edit(w.runtime, output_columns=["user_id", "clicks_1d", "event"])), ("missing", "never computed"), {"rolling", "chunk"}),
     "aggregation edited": (aggregations(lambda s: s[0].update(max_items=2)), ("config", "aggregations.like_artwork_ids.max_items"), {"rolling", "chunk"}),
     "aggregation removed": (lambda w, t: (w.edit_aggregations(lambda s: s.pop(6)), edit(w.runtime, output_columns=["user_id", "event"])), ("config", "output_columns"), {"chunk"}),
-    "helper function": (code("skeleton/splice.py", "unpacked = sum(", "unpacked = 0 + sum("), ("code", "write_partition"), set()),
+    "helper function": (code("skeleton/splice.py", "range(begin // ROWS_PER_GROUP", "range(0 + begin // ROWS_PER_GROUP"), ("code", "write_partition"), set()),
     "global constant": (code("skeleton/parquet.py", "ROWS_PER_GROUP = 16_384", "ROWS_PER_GROUP = 17"), ("code", "write_parquet"), {"chunk", "spine"}),
     "how a config value is understood": (code("skeleton/history.py", 'if not aggregation.exclude_self:', 'if aggregation.exclude_self:'), ("code", "rolling"), {"rolling", "chunk"}),
     "docstring": (code("skeleton/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),

@@ -48,7 +48,7 @@ class Teller:
     def sure(self, action: Action, previous: Manifest) -> list[Cause]:
         """What changed of an action itself, whatever the artifacts above it will be."""
         above = {label: previous.get(label, "?") for name in action.upstream for label in [f"upstream:{name}"]}
-        supposed = {"code:step": action.step, **action.ingredients, **above}
+        supposed = {"code:step": action.step, **action.ingredients, **action.moving(), **above}
         found = self.told(action.name, differences(previous, supposed), previous)
         return [cause for cause in found if cause.kind != "upstream"]
 
