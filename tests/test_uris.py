@@ -206,7 +206,7 @@ def test_a_map_that_is_harmed_is_taken_from_its_copy(remote, harm):
     remote.store.put(key, b"x" * len(numbers)) if harm == "damaged" else remote.store.delete([key])
     shutil.rmtree(remote.root / "cache")
     report = remote.run(f"{DAYS[0]}..{DAYS[3]}")
-    assert not report.failures
+    assert not report.failures, report.failures[0].error
     assert pq.read_table(io.BytesIO(remote.published()["qid_map.parquet"]))[
         : pq.read_table(io.BytesIO(numbers)).num_rows
     ] == (pq.read_table(io.BytesIO(numbers)))
@@ -374,7 +374,8 @@ def test_faults_on_the_way_leave_the_bytes_as_they_are(remote, s3_endpoint, s3_o
         report = remote.run()
     finally:
         proxy.close()
-    assert not report.failures and len(proxy.requests) > sum(seen.values()) // 2
+    assert not report.failures, report.failures[0].error
+    assert len(proxy.requests) > sum(seen.values()) // 2
     assert remote.published() == remote.bytes(warm_template / "data/training_output")
     assert not [
         one for one in remote.store.list("out/qid_map/") if one.uri != f"{remote.output_uri}/{remote.state()['key']}"
