@@ -158,7 +158,7 @@ def lines(found: dict) -> list[str]:
         fetched, made = (f"{step[part] / GIB:.2f} G" for part in ("fetched", "made"))
         told.append(f"{step['step'][:45]:<46}{step['a_day']:>6.1f}{step['seconds']:>9.1f}{fetched:>9}{made:>9}")
     told += ["", f"moved in all {found['moved'] / GIB:,.0f} GiB in {found['requests']:,.0f} requests", ""]
-    told += [f"{name:<28}{seconds / 3600:>10.2f} h" for name, seconds in found["bounds"].items()]
+    told += [f"{name:<28}{seconds:>14,.1f} s{seconds / 3600:>9.2f} h" for name, seconds in found["bounds"].items()]
     return [*told, "", f"what saturates first: {found['first']}"]
 
 
