@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError, Interrupted
+from daedalus.pipelines.codestamp import code_stamp, code_version
 from daedalus.pipelines.report import RunReport, day_summary, no_feed_note, report_run, spared_note, spared_steps
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, code_stamp, code_version, opened
+from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
 from daedalus.skeleton.inputs import Listing
 from daedalus.stagecache.outcome import HIT, Outcome
 from daedalus.stagecache.progress import Progress

@@ -8,16 +8,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import daedalus
 from daedalus import digest
 from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
+from daedalus.pipelines.codestamp import code_stamp, remembered_fingerprint
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.input_files import InputFiles
 from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from daedalus.skeleton.graph import Sources
     from daedalus.skeleton.remote_files import RemoteFiles
     from daedalus.skeleton.remote_partitions import RemotePartitions
-    from daedalus.stagecache.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -336,44 +335,6 @@ def _pool(inputs: Inputs, listing: Listing) -> str | None:
     if listing.pool is None:
         return None
     return digest.of_json([os.path.basename(listing.pool), inputs.digest(listing.pool)])
-
-
-def code_version(traces: Traces) -> str:
-    """Digest of all code that renders statements or computes; parsed once an edit of the package."""
-    key = f"code version:{code_stamp()}"
-    known = traces.fact(key)
-    if not isinstance(known, str):
-        from daedalus.stagecache.fingerprint import of_packages
-
-        known = of_packages("daedalus.skeleton", "daedalus.config")
-        traces.remember_fact(key, known)
-    return known
-
-
-def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
-    """The fingerprint of a function; parsed once an edit of the package."""
-    from daedalus.stagecache.fingerprint import Fingerprint, of_python
-
-    key = f"fingerprint:{code_stamp()}:{function.__module__}.{function.__qualname__}"
-    known = traces.fact(key)
-    if not isinstance(known, list):
-        found = of_python(function)
-        known = [found.digest, found.text]
-        traces.remember_fact(key, known)
-    return Fingerprint(*known)
-
-
-@cache
-def code_stamp() -> str:
-    """Changes with any edit of the package, even of a comment: cheap, for who must only know that nothing changed."""
-    root = Path(daedalus.__file__).parent
-    files = sorted(root.rglob("*.py"))
-    return digest.of_json([[str(file.relative_to(root)), *_size_and_time(file)] for file in files])
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 @contextmanager

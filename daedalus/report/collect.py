@@ -17,8 +17,9 @@ from typing import Any
 import daedalus
 from daedalus.config.columns import makers
 from daedalus.errors import DaedalusError
+from daedalus.pipelines.codestamp import remembered_fingerprint
 from daedalus.pipelines.explain import FUNNEL
-from daedalus.pipelines.workspace import Settings, Workspace, opened, remembered_fingerprint
+from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.report.cells import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, look_at_cells
 from daedalus.report.drift import columns_by_day, most_departing
 from daedalus.report.history import last_runs
