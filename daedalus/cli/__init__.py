@@ -1,0 +1,37 @@
+"""The `daeda` command line. The only place that prints results and errors, and sets exit codes."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+from daedalus.errors import EXIT_INTERRUPTED, DaedalusError, Interrupted
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.errors)."""
+    if arguments is not None:
+        sys.exit(_run(arguments))
+    gc.set_threshold(50_000)  # starting up makes many objects and no garbage
+    code = _run(sys.argv[1:])
+    gc.freeze()  # nor does the interpreter's end have to look for any
+    sys.exit(code)
+
+
+def _run(given: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from daedalus.cli.printing import refuse
+    from daedalus.cli.tree import app
+
+    try:
+        return app(given, exit_on_error=False, print_error=False, result_action="return_value") or 0
+    except CycloptsError as error:
+        from daedalus.usage import refusal
+
+        return refuse(refusal(error, given), given)
+    except DaedalusError as error:
+        return refuse(error, given)
+    except (Interrupted, KeyboardInterrupt):
+        print("interrupted; finished steps are kept. Go on with: daeda skeleton --resume", file=sys.stderr)
+        return EXIT_INTERRUPTED

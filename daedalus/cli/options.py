@@ -1,0 +1,23 @@
+"""Options that several commands have, and what is made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from daedalus.pipelines.workspace import Settings
+
+ProgressKind = Literal["auto", "tui", "plain", "none"]
+Config = Annotated[str, Parameter(help="Folder of catalog.yaml and training/*.yaml.")]
+CacheRoot = Annotated[str | None, Parameter(help="Where artifacts are kept; the config's cache_root.")]
+OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; the config's output_root.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object on stdout, nothing else.")]
+
+
+def settings_of(config: str, cache_root: str | None, output_root: str | None, *more: int | None) -> Settings:
+    """The options as the Python API takes them."""
+    from daedalus.pipelines.workspace import Settings
+
+    return Settings(config, cache_root, output_root, *more)

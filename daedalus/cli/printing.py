@@ -1,0 +1,55 @@
+"""What goes to stdout and what to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from daedalus.errors import DaedalusError
+
+
+def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
+    """Prints what a command found, as JSON or as its lines."""
+    print_out(json.dumps(found) if as_json else "\n".join(lines(found)))
+    return 0
+
+
+def print_out(text: str) -> None:
+    """To stdout, which may be closed already."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `daeda … | head` is no error
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What a person should know before the result."""
+    for note in notes:
+        to_stderr(f"note: {note}")
+
+
+def to_stderr(line: str) -> None:
+    """A line for a person, at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def saying() -> Iterator[Callable[[str], None]]:
+    """How far something is: one line on a terminal, lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield to_stderr
+        return
+    from daedalus.tui import one_line
+
+    with one_line(sys.stderr) as say:
+        yield say
+
+
+def refuse(error: DaedalusError, given: Sequence[str]) -> int:
+    """Says on stderr what is wrong, and on stdout too for who asked for JSON."""
+    print(error.text(), file=sys.stderr)
+    if "--json" in given:
+        print_out(json.dumps({"error": error.as_json()}))
+    return error.exit_code
