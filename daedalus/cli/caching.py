@@ -10,7 +10,7 @@ from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_o
 from daedalus.cli.printing import show
 from daedalus.errors import DaedalusError
 
-app = App(name="cache")
+app = App(name="cache", help_format="markdown")
 
 
 @app.command

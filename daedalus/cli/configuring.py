@@ -11,7 +11,7 @@ from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_o
 from daedalus.cli.printing import print_notes, print_out, show
 from daedalus.errors import EXIT_DAY_FAILED
 
-app = App(name="config")
+app = App(name="config", help_format="markdown")
 
 
 @app.command

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
 from daedalus.cli.printing import show
 
-app = App(name="explain")
+app = App(name="explain", help_format="markdown")
 
 
 @app.command

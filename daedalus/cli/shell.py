@@ -16,7 +16,7 @@ def version() -> str:
     from daedalus import __version__
 
     engines = ("duckdb", "pyarrow", "numba", "lancedb")
-    return "\n".join([f"daeda {__version__}", *(f"  {name} {metadata.version(name)}" for name in engines)])
+    return " ".join([f"daeda {__version__}", *(f"{name} {metadata.version(name)}" for name in engines)])
 
 
 def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which shell.")]) -> int:

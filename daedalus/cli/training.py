@@ -10,7 +10,7 @@ from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKi
 from daedalus.cli.running import OpenLineage, Trace, finish, note_doubts, watcher
 from daedalus.errors import DaedalusError
 
-app = App(name="pipeline")
+app = App(name="pipeline", help_format="markdown")
 
 
 @app.command
