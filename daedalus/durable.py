@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -43,7 +42,14 @@ def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
             os.rename(final, aside)
             os.rename(written, final)
     sync(final.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    remove_folder(aside)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder with what is in it, as far as that goes."""
+    import shutil  # only for who leaves something behind
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -11,8 +11,8 @@ import yaml
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
-from daedalus.pipelines.cache import cache_verify
 from daedalus.pipelines.explain_row import explain_row
+from daedalus.pipelines.verifying import cache_verify
 from daedalus.pipelines.workspace import Settings
 from daedalus.stagecache.plan import MAYBE, RUN
 

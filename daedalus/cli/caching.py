@@ -21,9 +21,9 @@ def status(
 
     Example: daeda cache status
     """
-    from daedalus.pipelines import cache
+    from daedalus.pipelines.cache import cache_status, status_lines
 
-    return show(cache.cache_status(settings_of(config, cache_root, output_root)), cache.status_lines, json)
+    return show(cache_status(settings_of(config, cache_root, output_root)), status_lines, json)
 
 
 @app.command
@@ -39,10 +39,9 @@ def verify(
 
     Example: daeda cache verify --recompute 20
     """
-    from daedalus.pipelines import cache
+    from daedalus.pipelines.verifying import cache_verify, verify_lines
 
-    settings = settings_of(config, cache_root, output_root)
-    return show(cache.cache_verify(settings, recompute), cache.verify_lines, json)
+    return show(cache_verify(settings_of(config, cache_root, output_root), recompute), verify_lines, json)
 
 
 @app.command
@@ -68,8 +67,6 @@ def gc(
 
     Example: daeda cache gc --dry-run
     """
-    from daedalus.pipelines import cache
-
     settings = settings_of(config, cache_root, output_root)
     if remote and max_bytes is None:
         from daedalus.pipelines.shared_gc import shared_gc, shared_gc_lines
@@ -80,5 +77,7 @@ def gc(
         raise DaedalusError("options that do not go together", where="daeda cache gc",
                             found="--remote and --max-bytes" if remote else "--also-config",
                             expected="--remote, with --older-than or --also-config")  # fmt: skip
-    found = cache.cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
-    return show(found, cache.gc_lines, json)
+    from daedalus.pipelines.tidying import cache_gc, gc_lines
+
+    found = cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
+    return show(found, gc_lines, json)

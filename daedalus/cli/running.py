@@ -95,8 +95,13 @@ def _shown_progress(kind: ProgressKind) -> Progress:
 
 def finish(report: RunReport, as_json: bool) -> int:
     """Prints what a run did; returns its exit code."""
+    print_out(dumps(report.as_json()) if as_json else "\n".join(_lines(report)))
+    return report.exit_code
+
+
+def _lines(report: RunReport) -> list[str]:
+    if report.plan is None:
+        return report.lines()
     from daedalus.pipelines.planning import plan_lines
 
-    lines = report.lines() if report.plan is None else plan_lines(report)
-    print_out(dumps(report.as_json()) if as_json else "\n".join(lines))
-    return report.exit_code
+    return plan_lines(report)

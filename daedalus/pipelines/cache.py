@@ -1,22 +1,20 @@
-"""`daeda cache status | verify | gc`: what the cache holds, whether it is whole, and what can go."""
+"""`daeda cache status`: which days of the range are fresh, and what the cache holds."""
 
 from __future__ import annotations
 
-import contextlib
-import random
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from daedalus.days import Day
-from daedalus.pipelines.compare import how_they_differ
 from daedalus.pipelines.unchanged import QID_MAP, Stands, days_that_stand
 from daedalus.pipelines.workspace import Settings, Workspace, opened
-from daedalus.stagecache.action import Cause
-from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
+from daedalus.stagecache.outcome import HIT, MAYBE, RUN
 from daedalus.stagecache.standing import KeptFile
-from daedalus.words import counted
+
+if TYPE_CHECKING:
+    from daedalus.stagecache.action import Cause
+    from daedalus.stagecache.plan import Verdict
 
 _SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
 
@@ -31,13 +29,15 @@ def cache_status(settings: Settings) -> dict:
         standing = [file for file in files if file.day in stands.days or file.day in stands.read]
         verdicts: list[Verdict] = []
         if len(stands.days) < len(present):
+            from daedalus.stagecache.plan import make_plan
+
             skip = frozenset(Day.fromisoformat(day) for day in stands.days)
             graph = workspace.graph(span, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
         # By digest, if it is on this machine; of partitions it means nothing.
         known = {file.path[-40:-8]: file.size for file in standing if file.size >= 0}
         sizes = workspace.store.sizes(known)
-        needed = _needed(verdicts) | _last_complete(workspace) | known.keys()
+        in_use = needed(verdicts) | last_complete(workspace) | known.keys()
         walked = [str(day) for day in present if str(day) not in stands.days]
         days = [*_day_states(verdicts, walked), *_standing_days(stands, standing)]
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
@@ -46,7 +46,7 @@ def cache_status(settings: Settings) -> dict:
             "artifacts": len(sizes),
             "bytes": sum(sizes.values()),
             "days": sorted(days, key=lambda row: row["day"]),
-            "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in needed),
+            "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in in_use),
             "steps": _by_step(verdicts, standing),
             **_shared_status(workspace),
         }
@@ -125,12 +125,12 @@ def _root_kinds(why: Iterable[Cause]) -> list[str]:
     return sorted(kinds - {"code"} if kinds & {"config", "input"} else kinds)
 
 
-def _needed(verdicts: Iterable[Verdict]) -> set[str]:
+def needed(verdicts: Iterable[Verdict]) -> set[str]:
     """Artifacts that answer the plan, and the last ones of what would run again."""
     return {v.trace.artifact for v in verdicts if v.trace and v.action.step != "chunk"}
 
 
-def _last_complete(workspace: Workspace) -> set[str]:
+def last_complete(workspace: Workspace) -> set[str]:
     """Artifacts of the last run that finished whole."""
     known = workspace.traces.fact("last complete run")
     return set(known) if isinstance(known, list) else set()
@@ -178,132 +178,3 @@ def grid_lines(found: dict) -> list[str]:
             if set(cells) - {"#", " "}:
                 lines.append(f"  {step[:34]:<36}{''.join(cells)}")
     return [*lines, ""]
-
-
-# verify
-
-
-def cache_verify(settings: Settings, recompute: int = 0) -> dict:
-    """Reads every artifact; damaged ones are set aside, and the next run makes them again.
-
-    With `recompute`, that many hits are executed again and their bytes compared: what differs is not
-    deterministic, or reads something that its manifest does not name.
-    """
-    with opened(settings) as workspace:
-        corrupt, checked = [], 0
-        for artifact, path in workspace.store.artifacts():
-            checked += 1
-            if workspace.store.reread(path) != artifact:
-                workspace.store.set_aside(artifact)
-                corrupt.append(str(path))
-        found: dict = {"checked": checked, "corrupt": corrupt, "repaired": len(corrupt)}
-        if recompute:
-            found["recomputed"], found["differing"] = _recompute(workspace, recompute)
-    return found
-
-
-def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
-    """Executes a sample of the config's hits again: (how many, what differs)."""
-    graph = workspace.graph(list(workspace.range(None)), reconcile=False)
-    verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
-    hits = [
-        v for v in verdicts.values() if v.state == HIT and v.action.shelf is workspace.shelf and v.action.step != "qids"
-    ]
-    chosen = random.Random(0).sample(hits, min(count, len(hits)))
-    differing = []
-    for verdict in chosen:
-        action, trace = verdict.action, verdict.trace
-        assert trace is not None
-        paths = {}
-        for name in action.upstream:
-            above = verdicts[name]
-            assert above.trace is not None
-            paths[name] = above.action.shelf.path(name, above.trace.artifact)
-        made = workspace.store.stage(action.name)
-        action.run(paths, made)
-        kept = workspace.shelf.path(action.name, trace.artifact)
-        if workspace.store.reread(made) != trace.artifact:
-            differing += [{"step": action.name, **difference} for difference in how_they_differ(kept, made)]
-    return len(chosen), differing
-
-
-def verify_lines(found: dict) -> list[str]:
-    lines = [f"{found['checked']:,} artifacts read, {len(found['corrupt'])} damaged"]
-    lines += [f"  set aside: {path}" for path in found["corrupt"]]
-    if found["corrupt"]:
-        lines.append("the next run makes them again: daeda skeleton")
-    if "recomputed" in found:
-        lines.append(f"{found['recomputed']} executed again, {len(found['differing'])} columns differ")
-        lines += [f"  {row['step']}: {row['column']} ({row['how']})" for row in found["differing"]]
-    return lines
-
-
-# gc
-
-
-def cache_gc(
-    settings: Settings, *, max_bytes: int | None = None, older_than_days: float | None = None, dry_run: bool = False
-) -> dict:
-    """Removes artifacts, and their traces, that neither the config's range nor the last complete run needs.
-
-    With `max_bytes` only until the cache is that small, the cheapest to rebuild per byte first. Waits
-    for running processes: nothing that they use is removed.
-    """
-    with opened(settings) as workspace, workspace.alone():
-        graph = workspace.graph(list(workspace.range(None)), reconcile=False)
-        keep = _needed(make_plan(graph.actions, workspace.traces)) | _last_complete(workspace)
-        sizes = workspace.store.sizes()
-        candidates = _candidates(workspace, sizes, keep, older_than_days)
-        total, removed, freed = sum(sizes.values()), [], 0
-        for artifact in candidates:
-            if max_bytes is not None and total - freed <= max_bytes:
-                break
-            removed.append(artifact)
-            freed += sizes[artifact]
-        if not dry_run:
-            _remove(workspace, removed)
-    return {"freed_bytes": freed, "kept": len(sizes) - len(removed), "removed": len(removed), "dry_run": dry_run,
-            "left_bytes": total - freed, "max_bytes": max_bytes}  # fmt: skip
-
-
-def _candidates(
-    workspace: Workspace, sizes: Mapping[str, int], keep: set[str], older_than_days: float | None
-) -> list[str]:
-    """What may go, the cheapest to rebuild per byte first."""
-    seconds: dict[str, float] = {}
-    for trace in workspace.traces.all():
-        seconds[trace.artifact] = max(trace.seconds, seconds.get(trace.artifact, 0))
-    oldest = time.time() - older_than_days * 86400 if older_than_days is not None else None
-    found = []
-    for artifact, path in workspace.store.artifacts():
-        if artifact not in keep and (oldest is None or path.stat().st_mtime < oldest):
-            found.append(artifact)
-    return sorted(found, key=lambda artifact: (seconds.get(artifact, 0) / max(sizes[artifact], 1), artifact))
-
-
-def _remove(workspace: Workspace, artifacts: list[str]) -> None:
-    gone = set(artifacts)
-    for artifact in artifacts:
-        workspace.store.path("", artifact).unlink()
-    workspace.traces.drop(t.key for t in workspace.traces.all() if t.artifact in gone)
-    for left in _litter(workspace):
-        with contextlib.suppress(OSError):
-            left.unlink()
-
-
-def _litter(workspace: Workspace) -> Iterator[Path]:
-    """Damaged artifacts that were set aside: looked at or not, they are of no more use."""
-    yield from (workspace.cache_root / "damaged").glob("*.parquet")
-
-
-def gc_lines(found: dict) -> list[str]:
-    size, removed, kept = f"{found['freed_bytes'] / 2**20:,.1f} MiB", found["removed"], found["kept"]
-    lines = [f"{size} freed: {counted(removed, 'artifact')} removed, {kept:,} kept"]
-    if found["dry_run"]:
-        lines = [f"{size} would be freed: {counted(removed, 'artifact')} would go, {kept:,} stay"]
-    if found["max_bytes"] is not None and found["left_bytes"] > found["max_bytes"]:
-        left = f"{found['left_bytes'] / 2**20:,.1f} MiB"
-        lines.append(
-            f"{left} stay, more than --max-bytes: the config or the last complete run needs them, or they are young"
-        )
-    return lines

@@ -15,7 +15,7 @@ from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import ONE_DAY, Day
 from daedalus.pipelines.codestamp import code_version
-from daedalus.pipelines.workspace import Graph
+from daedalus.pipelines.graphs import Graph
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict
 from daedalus.stagecache.trace import Traces

@@ -12,7 +12,8 @@ from daedalus.cluster.carry import CarriedStore, Carrier
 from daedalus.cluster.connect import OVERHEAD, connected
 from daedalus.cluster.executor import DaskExecutor
 from daedalus.cluster.job import Job, absolute, settled_config, settled_sources
-from daedalus.pipelines.workspace import Graph, Workspace
+from daedalus.pipelines.graphs import Graph
+from daedalus.pipelines.workspace import Workspace
 from daedalus.sharing.record import Part, Signer
 from daedalus.sharing.remote import RemoteCache
 from daedalus.stagecache.executor import Threads

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import daedalus
@@ -43,11 +43,14 @@ def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
 @cache
 def code_stamp() -> str:
     """Changes with any edit of the package, even of a comment: cheap, for who must only know that nothing changed."""
-    root = Path(daedalus.__file__).parent
-    files = sorted(root.rglob("*.py"))
-    return digest.of_json([[str(file.relative_to(root)), *_size_and_time(file)] for file in files])
+    return digest.of_json(sorted(_sizes_and_times(os.path.dirname(daedalus.__file__), "")))
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+def _sizes_and_times(folder: str, label: str) -> Iterator[tuple[str, int, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                stat = entry.stat()
+                yield f"{label}{entry.name}", stat.st_size, stat.st_mtime_ns
+            elif entry.is_dir():
+                yield from _sizes_and_times(entry.path, f"{label}{entry.name}/")

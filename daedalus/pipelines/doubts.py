@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from daedalus.config import Config
 
@@ -32,6 +31,9 @@ def _odd_events(config: Config) -> Iterator[str]:
     coverage = config.runtime.embedding_coverage_filter
     named += [("embedding_coverage_filter", event) for event in coverage.events]
     for place, event in dict.fromkeys(named):
-        close = get_close_matches(event, KNOWN_EVENTS, n=1, cutoff=_CLOSE)
-        if event not in KNOWN_EVENTS and close:
+        if event in KNOWN_EVENTS:
+            continue
+        from difflib import get_close_matches
+
+        if close := get_close_matches(event, KNOWN_EVENTS, n=1, cutoff=_CLOSE):
             yield f"{place}: no known event is called {event!r}; did you mean {close[0]!r}?"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
-from daedalus.pipelines.causes import Causes
 from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
-from daedalus.skeleton.inputs import Listing
+from daedalus.pipelines.workspace import Settings, Workspace, opened
+from daedalus.skeleton.listing import Listing
 from daedalus.skeleton.steps import STEPS
-from daedalus.stagecache.outcome import rows_out
-from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
-from daedalus.stagecache.trace import Trace
+from daedalus.stagecache.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.words import column, counted, cut, fitted
+
+if TYPE_CHECKING:
+    from daedalus.pipelines.causes import Causes
+    from daedalus.pipelines.graphs import Graph
+    from daedalus.stagecache.plan import Verdict
+    from daedalus.stagecache.trace import Trace
 
 FUNNEL = {
     "spine": ("spine", "spine"),
@@ -50,6 +54,8 @@ def explain_day(settings: Settings, text: str) -> dict:
             return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if days_that_stand(workspace, listing, [target]).days:
             return _standing_day(workspace, day)
+        from daedalus.pipelines.causes import Causes
+
         graph, verdicts = planned(workspace, target, listing)
         causes = Causes(verdicts, workspace.traces, graph, workspace.config)
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
@@ -79,6 +85,8 @@ def _standing_day(workspace: Workspace, day: str) -> dict:
 
 def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
     """The graph of one day, and what a run now would do with each of its actions."""
+    from daedalus.stagecache.plan import make_plan
+
     graph = workspace.graph([day], reconcile=False, listing=listing)
     return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
 

@@ -17,7 +17,8 @@ from daedalus.config.schema import Aggregation
 from daedalus.days import Day, parse_duration
 from daedalus.errors import DaedalusError, did_you_mean
 from daedalus.pipelines.explain import one_day, planned
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
+from daedalus.pipelines.graphs import Graph
+from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.skeleton.countries import country_codes
 from daedalus.skeleton.engine import Bindings
 from daedalus.skeleton.features import preload_filtered_features

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from daedalus.pipelines.bad_files import bad_files, days_that_fail
 from daedalus.pipelines.causes import Causes
+from daedalus.pipelines.graphs import Graph
 from daedalus.pipelines.report import RunReport, no_feed_note, spared_steps
 from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import Stands
-from daedalus.pipelines.workspace import Graph, Workspace
+from daedalus.pipelines.workspace import Workspace
 from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces

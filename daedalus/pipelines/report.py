@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from html import escape
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
-from daedalus.skeleton.steps import TILE_STEPS
-from daedalus.stagecache.outcome import BLOCKED, FAILED, HIT, STATES, Outcome
+from daedalus.stagecache.outcome import FAILED, HIT, STATES, Outcome
 from daedalus.words import counted, cut, wrapped
 
 
@@ -53,6 +51,8 @@ class RunReport:
         return f"<RunReport {self.range}: {counts}; {ran} steps ran, {self.seconds:.1f} s>"
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         return f"<pre>{escape(str(self))}</pre>"
 
     def as_json(self) -> dict:
@@ -177,29 +177,6 @@ def _rows(
     return {key: rows[key] for key in ("read", "null_keys", "duplicates", "strays", "written")}
 
 
-def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
-    """What `--resume` needs to know of a finished day; None when the day is not done."""
-    found = list(outcomes)
-    chunk = next((outcome for outcome in found if outcome.step == "chunk"), None)
-    if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
-        return None
-    own = [outcome for outcome in found if outcome.step not in TILE_STEPS]
-    return {
-        "own": len(own),
-        "seconds": sum(outcome.seconds for outcome in own),
-        "tiles": tile_costs(outcome for outcome in found if outcome.step in TILE_STEPS),
-        "written": chunk.counts.get("written", 0),
-        "empty": bool(chunk.counts.get("empty")),
-        "chunk": chunk.key,
-        "rows": spine_rows(found),
-    }
-
-
-def tile_costs(outcomes: Iterable[Outcome]) -> dict[str, float]:
-    """Seconds of each tile by its name, without the day that it belongs to."""
-    return {outcome.name.removesuffix(f"@{outcome.day}"): outcome.seconds for outcome in outcomes}
-
-
 def spared_steps(
     trusted: Mapping[str, dict], read: Mapping[str, dict], walked: Container[str] = ()
 ) -> tuple[int, float]:
@@ -215,12 +192,6 @@ def spared_steps(
             if (f"{tile}@{day}" if day and "@" not in tile else tile) not in walked:
                 count, seconds = count + 1, seconds + cost
     return count, seconds
-
-
-def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Rows of a feed day's own partition, by what became of them."""
-    counts = next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {})
-    return {key: counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")}
 
 
 def spared_note(outcomes: Mapping[str, Outcome], hits: int, seconds: float) -> list[str]:

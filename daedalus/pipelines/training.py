@@ -15,14 +15,15 @@ from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError, Interrupted
 from daedalus.pipelines.codestamp import code_stamp, code_version
-from daedalus.pipelines.report import RunReport, day_summary, no_feed_note, report_run, spared_note, spared_steps
-from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, remember_days
-from daedalus.pipelines.workspace import Graph, Settings, Workspace, opened
-from daedalus.skeleton.inputs import Listing
+from daedalus.pipelines.report import RunReport, no_feed_note, report_run, spared_note, spared_steps
+from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand
+from daedalus.pipelines.workspace import Settings, Workspace, opened
+from daedalus.skeleton.listing import Listing
 from daedalus.stagecache.outcome import HIT, Outcome
 from daedalus.stagecache.progress import Progress
 
 if TYPE_CHECKING:
+    from daedalus.pipelines.graphs import Graph
     from daedalus.stagecache.executor import Executor
 
 
@@ -144,6 +145,7 @@ class _Run:
         from daedalus.pipelines.causes import Teller
         from daedalus.pipelines.diff import ChangeNotes
         from daedalus.pipelines.notes import run_notes, shared_notes, traffic_note
+        from daedalus.pipelines.remembering import remember_days
 
         graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
@@ -203,6 +205,7 @@ class _Run:
         self._workspace.traces.finish_days(run, trusted)
 
     def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
+        from daedalus.pipelines.summaries import day_summary
         from daedalus.stagecache.execute import Walk
         from daedalus.stagecache.executor import RunStopped
 

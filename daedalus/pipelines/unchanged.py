@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING
 from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import ONE_DAY, Day
-from daedalus.pipelines.report import day_summary, spine_rows, tile_costs
-from daedalus.skeleton.inputs import Listing
-from daedalus.stagecache.outcome import Outcome
-from daedalus.stagecache.standing import KeptFile, Stat, stat_of
+from daedalus.skeleton.listing import Listing
+from daedalus.stagecache.standing import Stat, stat_of
 
 if TYPE_CHECKING:
-    from daedalus.pipelines.workspace import Graph, Workspace
+    from daedalus.pipelines.workspace import Workspace
 
 QID_MAP = "qid_map"  # kept as if an action had left it
 _Look = Callable[[str], Stat | None]  # None: it may have changed unseen
@@ -143,7 +141,7 @@ def days_that_stand(workspace: Workspace, listing: Listing, days: Sequence[Day])
     stands = {}
     for day in days:
         name = str(day)
-        if not asked.get(name) or _near(day, touched, lookback):
+        if not asked.get(name) or near(day, touched, lookback):
             continue
         if asking.cumulative and first_touched and first_touched <= day:
             continue
@@ -172,62 +170,6 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], lookback
     return read
 
 
-def _near(day: Day, touched: frozenset[str], lookback: int) -> bool:
+def near(day: Day, touched: frozenset[str], lookback: int) -> bool:
+    """Whether a day reads one of those that somebody touched, as far as its window goes."""
     return bool(touched) and any(str(day - i * ONE_DAY) in touched for i in range(lookback + 1))
-
-
-def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: Stands) -> None:
-    """Takes down how a walk left its days, for the next question."""
-    workspace.digests.settle()
-    workspace.partitions.refresh()
-    of_day: dict[str, list[Outcome]] = {}
-    for outcome in outcomes.values():
-        of_day.setdefault(outcome.day or "", []).append(outcome)
-    targets = {str(day) for day in graph.days}
-    known, before = workspace.standing.asked(), workspace.standing.summaries()
-    forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
-    asking = Asking(workspace.config, graph.listing, workspace.code, workspace.settled, graph.session_range)
-    records: dict[str, tuple[str, dict]] = {}
-    files: list[KeptFile] = []
-    for day, found in of_day.items():
-        summary = day_summary(found) if day in targets else _read_summary(found)
-        if summary is None or not all(outcome.good for outcome in found):
-            continue
-        left = [file for outcome in found for file in workspace.kept_files(outcome)]
-        kept = [file for file in left if file is not None]
-        if len(kept) < len(left):
-            continue
-        asks = asking.of(Day.fromisoformat(day), graph.sessions) if day in targets else known.get(day, "")
-        if asks is None or asking.context is None:
-            continue
-        summary = _joined(before.get(day, {}), {**summary, "context": asking.context})
-        if day == "":
-            summary["witness"] = asking.witness(graph.witness)
-            kept.append(KeptFile(QID_MAP, "", workspace.qids.where, *workspace.stat(workspace.qids.where)))
-        if day not in targets and ("own" not in summary or day in forget):
-            asks = ""
-        records[day] = (asks, summary)
-        files += kept
-    workspace.standing.record(targets, records, files, forget=forget)
-
-
-def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:
-    """Whether a day reads any that somebody touched: whoever asks for it next has it looked up again."""
-    if not day or not touched:
-        return False
-    if "" in touched or any(aggregation.cumulative for aggregation in workspace.config.aggregations):
-        return min(touched) <= day
-    return _near(Day.fromisoformat(day), touched, workspace.config.runtime.spine.lookback_days)
-
-
-def _read_summary(outcomes: Sequence[Outcome]) -> dict:
-    """Of a day that is no target, or of what belongs to no day."""
-    return {"tiles": tile_costs(outcomes), "rows": spine_rows(outcomes)}
-
-
-def _joined(before: dict, now: dict) -> dict:
-    """A day's summary with the tiles that walks before made of it: a walk of few days looks at few of them."""
-    if before.get("context") != now["context"]:
-        return now
-    rows = now["rows"] if "spine" in now["tiles"] else before["rows"]
-    return {**before, **now, "tiles": {**before["tiles"], **now["tiles"]}, "rows": rows}

@@ -8,37 +8,35 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from daedalus import digest
 from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
-from daedalus.pipelines.codestamp import code_stamp, remembered_fingerprint
-from daedalus.skeleton.engine import Ducks
+from daedalus.pipelines.codestamp import code_stamp
 from daedalus.skeleton.input_files import InputFiles
-from daedalus.skeleton.inputs import Feed, FeedFolder, Inputs, Listing, list_inputs, look_at_view
+from daedalus.skeleton.listing import Listing, list_inputs
 from daedalus.skeleton.local_files import LocalFiles
-from daedalus.skeleton.map_home import LocalMap
-from daedalus.skeleton.publish import Partitions
-from daedalus.skeleton.qids import QidMap
-from daedalus.stagecache.action import Action, Shelf
+from daedalus.skeleton.partitions import Partitions
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.locks import KeyLocks
-from daedalus.stagecache.outcome import Outcome
 from daedalus.stagecache.standing import GONE, KeptFile, Standing, Stat, stat_of
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
 if TYPE_CHECKING:
+    from daedalus.pipelines.graphs import Graph
     from daedalus.pipelines.shared import InputNotes
     from daedalus.sharing.cache import SharedCache
-    from daedalus.skeleton.graph import Sources
+    from daedalus.skeleton.engine import Ducks
+    from daedalus.skeleton.qids import QidMap
     from daedalus.skeleton.remote_files import RemoteFiles
     from daedalus.skeleton.remote_partitions import RemotePartitions
+    from daedalus.stagecache.action import Shelf
+    from daedalus.stagecache.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -64,25 +62,6 @@ class Settings:
         return dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
 
 
-@dataclass
-class Graph:
-    """The actions of some days, and those days of the range that have none."""
-
-    actions: list[Action]
-    days: list[Day]
-    empty: list[Day]
-    feed: Feed
-    texts: dict[str, str]  # what code digests are digests of
-    listing: Listing
-    session_range: set[Day]  # the days whose partitions decide whether there are qids
-    witness: Day | None  # the first of them that has sessions
-    sources: Sources
-
-    @property
-    def sessions(self) -> bool:
-        return self.witness is not None
-
-
 class Workspace:
     """An opened cache and output root for one config."""
 
@@ -95,40 +74,62 @@ class Workspace:
         self.digests = FileDigests(self.traces)
         self.locks = KeyLocks(self.cache_root / "locks")
         self.store = Store(self.cache_root, self.scratch, self.digests)
-        duckdb_config: dict[str, Any] = dict(config.runtime.compute.duckdb_config)
-        spill = duckdb_config.pop("temp_directory", None)
-        spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
-        self._scratches = [self.scratch, spilling]
-        self.ducks = Ducks(duckdb_config, spilling)
+        spill = config.runtime.compute.duckdb_config.get("temp_directory")
+        self._spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
+        self._scratches = [self.scratch, self._spilling]
         self._in_use = -1
         self.files = InputFiles(LocalFiles(self.digests), self._remote_files)
         self.partitions: Partitions | RemotePartitions
         self.shared: SharedCache | None
         if is_uri(self.output_root):
-            self.partitions, self.shared, self.qids = self._remote_output()
+            self.partitions, self.shared, self._open_qids = self._remote_output()
         else:
-            self.partitions, self.shared, self.qids = self._local_output(Path(self.output_root))
+            self.partitions, self.shared, self._open_qids = self._local_output(Path(self.output_root))
         self.shelf: Shelf = self.shared.shelf if self.shared else self.store
         self.input_notes = self._input_notes()
 
-    def _local_output(self, root: Path) -> tuple[Partitions, SharedCache | None, QidMap]:
+    def _local_output(self, root: Path) -> tuple[Partitions, SharedCache | None, Callable[[], QidMap]]:
         staging = Scratch(root, ".daeda-")
         self._scratches.append(staging)
         partitions = Partitions(root, staging, self.digests)
         shared = self._open_shared([partitions])
-        record = shared.qid_map(str(root), self.config.catalog.feed.path) if shared else None
-        qids = QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks, record)
-        return partitions, shared, qids
 
-    def _remote_output(self) -> tuple[RemotePartitions, SharedCache | None, QidMap]:
+        def open_qids() -> QidMap:
+            from daedalus.skeleton.map_home import LocalMap
+            from daedalus.skeleton.qids import QidMap
+
+            record = shared.qid_map(str(root), self.config.catalog.feed.path) if shared else None
+            return QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks, record)
+
+        return partitions, shared, open_qids
+
+    def _remote_output(self) -> tuple[RemotePartitions, SharedCache | None, Callable[[], QidMap]]:
         """Partitions and the qid map of an output on an object store are shared as they are."""
-        from daedalus.skeleton.remote_map import RemoteMap
         from daedalus.skeleton.remote_output import RemoteOutput
         from daedalus.skeleton.remote_partitions import RemotePartitions
 
         output = RemoteOutput(self.output_root, self.files.remote, self.traces)
-        qids = QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
-        return RemotePartitions(output, self.scratch), self._open_shared([]), qids
+
+        def open_qids() -> QidMap:
+            from daedalus.skeleton.qids import QidMap
+            from daedalus.skeleton.remote_map import RemoteMap
+
+            return QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
+
+        return RemotePartitions(output, self.scratch), self._open_shared([]), open_qids
+
+    # Opened for who computes: a run that has nothing to do needs neither, nor their modules.
+
+    @cached_property
+    def qids(self) -> QidMap:
+        return self._open_qids()
+
+    @cached_property
+    def ducks(self) -> Ducks:
+        from daedalus.skeleton.engine import Ducks
+
+        options = {k: v for k, v in self.config.runtime.compute.duckdb_config.items() if k != "temp_directory"}
+        return Ducks(options, self._spilling)
 
     def _open_shared(self, folders: Sequence[Partitions]) -> SharedCache | None:
         if not self.config.runtime.cache_remote:
@@ -207,50 +208,11 @@ class Workspace:
         With `reconcile` a qid map that is not ours is brought in line with the partitions.
         Raises DaedalusError (exit 2) for inputs that no day can do without.
         """
-        # Not for who finds that all days stand.
-        from daedalus.skeleton.columns import check_types
-        from daedalus.skeleton.defaults import check_defaults, check_engine
-        from daedalus.skeleton.graph import Sources
-        from daedalus.skeleton.pipeline import Pipeline
-        from daedalus.skeleton.pool import check_pool
-        from daedalus.skeleton.untouched import Untouched
+        from daedalus.pipelines.graphs import build_graph  # not for who finds that all days stand
 
         listing = listing or self.listing()
         self._take_notes()
-        folder, inputs = listing.feed, Inputs(self.files, self.traces)
-        views = {name: look_at_view(inputs, self.config, name, paths) for name, paths in listing.views.items()}
-        check_types(self.config, views)
-        check_engine(self.config, self.ducks, self.traces)
-        check_defaults(self.config, self.ducks, self.traces)
-        wanted = [day for day in days if day not in skip]
-        feed = folder.look(inputs, self._feed_days(folder, wanted))
-        _refuse_all_bad(feed)
-        pool = _pool(inputs, listing)
-        check_pool(self.config, pool, self.traces)
-        sources = Sources(feed, sorted(folder.days), views, pool)
-        present = self.with_rows(listing, wanted)
-        if reconcile:
-            self.prepare()
-        witness = self._with_sessions(folder, feed, inputs, days)
-        if witness:
-            self.qids.lineage(reconcile=reconcile)
-        pipeline = Pipeline(
-            self.config, sources, self.shelf, self.ducks, self.files,
-            partitions=self.partitions, qids=self.qids, numbered=witness is not None,
-            untouched=Untouched(self.ducks, self._last_artifact, self._whole),
-            fingerprint=partial(remembered_fingerprint, self.traces),
-        )  # fmt: skip
-        actions = pipeline.build(present)
-        empty = [day for day in wanted if day not in set(present)]
-        return Graph(actions, present, empty, feed, pipeline.texts, listing, self.session_range(days), witness,
-                     sources)  # fmt: skip
-
-    def _last_artifact(self, action: str) -> str | None:
-        trace = self.traces.latest(action)
-        return trace.artifact if trace else None
-
-    def _whole(self, artifact: str) -> Path | None:
-        return None if self.store.problem("", artifact) else self.store.path("", artifact)
+        return build_graph(self, days, listing, reconcile=reconcile, skip=skip)
 
     def with_rows(self, listing: Listing, days: Iterable[Day]) -> list[Day]:
         """Those days for which there is a partition that may hold rows of theirs."""
@@ -300,41 +262,16 @@ class Workspace:
             found.append(KeptFile(outcome.name, day, folder, *stat_of(folder)))
         return found
 
-    def _feed_days(self, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:
-        """Partitions that the days read: their windows, what may come late, and all of the past for history."""
-        if not days:
-            return []
-        spine = self.config.runtime.spine
-        first = days[0] - spine.lookback_days * ONE_DAY
-        if any(aggregation.cumulative for aggregation in self.config.aggregations):
-            first = min(first, min(folder.days))
-        last = days[-1] + spine.lateness_days * ONE_DAY
-        return [day for day in sorted(folder.days) if first <= day <= last]
-
-    def _with_sessions(self, folder: FeedFolder, feed: Feed, inputs: Inputs, days: Sequence[Day]) -> Day | None:
-        """The first feed partition looked at of the range, the run's or the config's, that has feed_session."""
-        configured = self.session_range(days)
-        found = feed.with_sessions([day for day in feed.partitions if day in configured])
-        if found is None:
-            rest = [day for day in folder.days if day in configured and day not in feed.partitions]
-            found = folder.look(inputs, rest).with_sessions(rest)
-        return found
-
     def close(self) -> None:
         if self.shared:
             self.shared.close()
-        self.ducks.close()
+        if "ducks" in self.__dict__:
+            self.ducks.close()
         if self._in_use >= 0:
             os.close(self._in_use)
         for scratch in self._scratches:
             scratch.close()
         self.traces.close()
-
-
-def _pool(inputs: Inputs, listing: Listing) -> str | None:
-    if listing.pool is None:
-        return None
-    return digest.of_json([os.path.basename(listing.pool), inputs.digest(listing.pool)])
 
 
 @contextmanager
@@ -354,13 +291,3 @@ def _make_folder(folder: Path, option: str) -> None:
         raise DaedalusError("a folder cannot be made", where=f"{option}: {folder}", found=error.strerror) from None
     if not os.access(folder, os.W_OK):
         raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", expected="write permission")
-
-
-def _refuse_all_bad(feed: Feed) -> None:
-    """One bad file fails its day; a feed in which no file is good is refused."""
-    files = [file for files in feed.partitions.values() for file in files]
-    if len(feed.partitions) > 1 and files and all(file.error for file in files):
-        error = files[0].error
-        assert error is not None
-        raise DaedalusError(f"no feed file can be used; the first: {error.what}", where=error.where,
-                            found=error.found, expected=error.expected, hint=error.hint)  # fmt: skip

@@ -13,7 +13,7 @@ from daedalus.days import Day
 from daedalus.pipelines.explain import Causes
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Workspace
-from daedalus.skeleton.inputs import Listing
+from daedalus.skeleton.listing import Listing
 from daedalus.skeleton.steps import STEPS
 from daedalus.stagecache.outcome import rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, make_plan

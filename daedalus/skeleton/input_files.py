@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.objects import Traffic, is_uri
 from daedalus.skeleton.local_files import LocalFiles
-from daedalus.skeleton.ports import Files, Looked
 
 if TYPE_CHECKING:
+    from daedalus.skeleton.ports import Files, Looked
     from daedalus.skeleton.remote_files import RemoteFiles
 
 

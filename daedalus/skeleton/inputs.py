@@ -1,10 +1,9 @@
-"""What there is to read: feed partitions, view files and their columns, by digest and schema."""
+"""What the files to read hold: feed partitions, view files and their columns, by digest and schema."""
 
 from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,19 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daedalus.config import CATALOG, RUNTIME, Config
-from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS, referenced_views
+from daedalus.config import CATALOG, Config
+from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import View
 from daedalus.days import ONE_DAY, Day
-from daedalus.errors import DaedalusError, DayError, did_you_mean, seen_from
+from daedalus.errors import DaedalusError, DayError, did_you_mean
 from daedalus.objects import is_uri
-from daedalus.skeleton.pool import newest_manifest
+from daedalus.skeleton.listing import FeedFolder, pattern_of
 from daedalus.skeleton.ports import Facts, Files
 from daedalus.skeleton.spine import CODES
 from daedalus.skeleton.types import canonical, fits, is_integer, is_time, type_name, widen
-
-_PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
-
 
 Check = Callable[[str, Mapping[str, str]], None]  # (path, schema); raises DayError
 
@@ -155,55 +151,15 @@ class Feed:
         return next((d for d in days for file in self.partitions.get(d, ()) if "feed_session" in file.schema), None)
 
 
-class FeedFolder:
-    """The hive tree at `feed.path`, listed once; its files are looked at when a day asks for them."""
-
-    def __init__(self, config: Config, files: Files) -> None:
-        path = config.catalog.feed.path
-        self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
-        where, folders = config.where(CATALOG, "feed.path"), files.partitions(self.root)
-        if folders is None:
-            raise DaedalusError(
-                "the feed folder is not there", where=where, found=seen_from(self.root), expected="a folder"
-            )
-        self.days: dict[Day, list[str]] = {}
-        self.ignored: list[str] = []
-        for name, members in sorted(folders.items()):
-            match = _PARTITION.fullmatch(name)
-            day = _date(match[1]) if match else None
-            if day is not None and members:
-                self.days[day] = [f"{name}/{member}" for member in sorted(members)]
-            elif day is None and name.startswith("dt="):
-                self.ignored.append(name)
-        if not self.days:
-            expected = "partitions named dt=YYYY-MM-DD with *.parquet files"
-            raise DaedalusError("the feed has no partitions", where=where, found=self.root, expected=expected)
-
-    @property
-    def span(self) -> list[str]:
-        """The first and the last day."""
-        return [str(min(self.days)), str(max(self.days))]
-
-    def paths(self, day: Day) -> list[str]:
-        """The files of a day's partition."""
-        return [f"{self.root}/{label}" for label in self.days.get(day, [])]
-
-    def look(self, inputs: Inputs, days: Sequence[Day]) -> Feed:
-        """Digests and schemas of the partitions of `days`."""
-        inputs.prepare([path for day in days for path in self.paths(day)])
-        partitions = {
-            day: tuple(inputs.look(f"{self.root}/{label}", label, check_feed_schema) for label in self.days[day])
-            for day in days
-            if day in self.days
-        }
-        return Feed(partitions, tuple(self.ignored))
-
-
-def _date(text: str) -> Day | None:
-    try:
-        return Day.fromisoformat(text)
-    except ValueError:
-        return None
+def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Feed:
+    """Digests and schemas of the partitions of `days`."""
+    inputs.prepare([path for day in days for path in folder.paths(day)])
+    partitions = {
+        day: tuple(inputs.look(f"{folder.root}/{label}", label, check_feed_schema) for label in folder.days[day])
+        for day in days
+        if day in folder.days
+    }
+    return Feed(partitions, tuple(folder.ignored))
 
 
 def refuse_case_variants(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
@@ -238,26 +194,6 @@ def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What files there are to read, by name alone."""
-
-    feed: FeedFolder
-    views: Mapping[str, list[str]]
-    pool: str | None  # the newest Lance manifest
-
-
-def list_inputs(config: Config, files: Files) -> Listing:
-    """Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
-    feed = FeedFolder(config, files)
-    views = {name: list_view(config, files, name) for name in referenced_views(config)}
-    coverage, pool = config.runtime.embedding_coverage_filter, None
-    if coverage.enabled:
-        where = config.where(RUNTIME, "embedding_coverage_filter")
-        pool = newest_manifest(files, coverage.uri, coverage.table, where)
-    return Listing(feed, views, pool)
-
-
 # Views
 
 
@@ -285,25 +221,11 @@ def group_by_schema(
     return [(dict(schema), files) for schema, files in groups.items()]
 
 
-def list_view(config: Config, files: Files, name: str) -> list[str]:
-    """The view's files, in path order. Raises DaedalusError (exit 2) when there are none."""
-    view = config.catalog.views[name]
-    paths = files.matching(_pattern(view, files))
-    if not paths:
-        where, found = config.where(CATALOG, f"views.{name}.source"), f"no file at {seen_from(view.source)}"
-        raise DaedalusError(f"the view {name} has no files", where=where, found=found, expected="parquet files")
-    return paths
-
-
-def _pattern(view: View, files: Files) -> str:
-    return f"{view.source.rstrip('/')}/*.parquet" if files.is_folder(view.source) else view.source
-
-
 def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]) -> ViewInput:
     """Raises DaedalusError (exit 2) when the view's files are unreadable or of the wrong types."""
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
-    root = _fixed_prefix(_pattern(view, inputs.files))
+    root = _fixed_prefix(pattern_of(view, inputs.files))
     inputs.prepare(paths)
     wanted = [view.entity, view.timestamp_field, *view.features]
     files = [inputs.look(p, os.path.relpath(p, root), partial(_check_view_file, wanted)) for p in paths]

@@ -6,9 +6,10 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daedalus.skeleton.ports import Digests, Looked
+if TYPE_CHECKING:
+    from daedalus.skeleton.ports import Digests, Looked
 
 
 class LocalFiles:

@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daedalus import digest
 from daedalus.durable import move_file
-from daedalus.skeleton.ports import Digests, Facts, MapState
+
+if TYPE_CHECKING:
+    from daedalus.skeleton.ports import Digests, Facts, MapState
 
 NO_STATE: MapState = {"lineage": "", "digest": None, "next": None, "partitions": ""}
 

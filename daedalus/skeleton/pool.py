@@ -5,13 +5,15 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daedalus.config import RUNTIME, Config
 from daedalus.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.objects import is_uri, library_options
-from daedalus.skeleton.ports import Facts, Files
 from daedalus.skeleton.sql import Sql
+
+if TYPE_CHECKING:
+    from daedalus.skeleton.ports import Facts, Files
 
 # Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
 POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")

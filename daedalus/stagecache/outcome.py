@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from daedalus.stagecache.action import Cause, Counts
+if TYPE_CHECKING:
+    from daedalus.stagecache.action import Cause, Counts
+
 
 HIT, COMPUTED, UNCHANGED, FAILED, BLOCKED = "hit", "computed", "unchanged", "failed", "blocked"
+RUN, MAYBE = "run", "maybe"  # what a plan says of an action that is no hit
 STATES = (HIT, COMPUTED, UNCHANGED, FAILED, BLOCKED)
 
 

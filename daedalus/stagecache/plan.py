@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from daedalus.stagecache.action import Action, Cause, Manifest, action_key, differences
 from daedalus.stagecache.level import Level
+from daedalus.stagecache.outcome import HIT, MAYBE, RUN
 from daedalus.stagecache.trace import Trace, Traces
-
-HIT, RUN, MAYBE = "hit", "run", "maybe"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import threading
 import time
 import uuid
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daedalus import digest
-from daedalus.durable import move_file
+from daedalus.durable import move_file, remove_folder
 from daedalus.errors import DaedalusError
 from daedalus.stagecache.files import FileDigests
 
@@ -67,7 +66,7 @@ class Scratch:
 
     def close(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_folder(self._folder)
             os.close(self._lock)
             self._folder = None
 
@@ -83,11 +82,11 @@ def _sweep(parent: Path, prefix: str) -> None:
         except OSError:
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > _BEING_MADE:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove_folder(folder)
             continue
         with contextlib.suppress(BlockingIOError):  # then its process lives
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
         os.close(lock)
 
 

@@ -15,10 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daedalus.errors import DaedalusError
-from daedalus.stagecache.action import Counts, Manifest
+
+if TYPE_CHECKING:
+    from daedalus.stagecache.action import Counts, Manifest
 
 _SCHEMA = """
 create table if not exists traces(key text primary key, name text, artifact text, counts text, seconds real,

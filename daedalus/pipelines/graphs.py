@@ -1,0 +1,126 @@
+"""The graph of actions over a range of days, built from a look at all their inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from daedalus import digest
+from daedalus.config import Config
+from daedalus.days import ONE_DAY, Day
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.codestamp import remembered_fingerprint
+from daedalus.pipelines.workspace import Workspace
+from daedalus.skeleton.columns import check_types
+from daedalus.skeleton.defaults import check_defaults, check_engine
+from daedalus.skeleton.graph import Sources
+from daedalus.skeleton.inputs import Feed, Inputs, look_at_feed, look_at_view
+from daedalus.skeleton.listing import FeedFolder, Listing
+from daedalus.skeleton.pipeline import Pipeline
+from daedalus.skeleton.pool import check_pool
+from daedalus.skeleton.untouched import Untouched
+from daedalus.stagecache.action import Action
+from daedalus.stagecache.store import Store
+from daedalus.stagecache.trace import Traces
+
+
+@dataclass
+class Graph:
+    """The actions of some days, and those days of the range that have none."""
+
+    actions: list[Action]
+    days: list[Day]
+    empty: list[Day]
+    feed: Feed
+    texts: dict[str, str]  # what code digests are digests of
+    listing: Listing
+    session_range: set[Day]  # the days whose partitions decide whether there are qids
+    witness: Day | None  # the first of them that has sessions
+    sources: Sources
+
+    @property
+    def sessions(self) -> bool:
+        return self.witness is not None
+
+
+def build_graph(
+    workspace: Workspace, days: Sequence[Day], listing: Listing, *, reconcile: bool, skip: frozenset[Day]
+) -> Graph:
+    """See `Workspace.graph`."""
+    config, traces = workspace.config, workspace.traces
+    folder, inputs = listing.feed, Inputs(workspace.files, traces)
+    views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
+    check_types(config, views)
+    check_engine(config, workspace.ducks, traces)
+    check_defaults(config, workspace.ducks, traces)
+    wanted = [day for day in days if day not in skip]
+    feed = look_at_feed(inputs, folder, _feed_days(config, folder, wanted))
+    _refuse_all_bad(feed)
+    pool = _pool(inputs, listing)
+    check_pool(config, pool, traces)
+    sources = Sources(feed, sorted(folder.days), views, pool)
+    present = workspace.with_rows(listing, wanted)
+    if reconcile:
+        workspace.prepare()
+    session_range = workspace.session_range(days)
+    witness = _with_sessions(session_range, folder, feed, inputs)
+    if witness:
+        workspace.qids.lineage(reconcile=reconcile)
+    pipeline = Pipeline(
+        config, sources, workspace.shelf, workspace.ducks, workspace.files,
+        partitions=workspace.partitions, qids=workspace.qids, numbered=witness is not None,
+        untouched=Untouched(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store)),
+        fingerprint=partial(remembered_fingerprint, traces),
+    )  # fmt: skip
+    actions = pipeline.build(present)
+    empty = [day for day in wanted if day not in set(present)]
+    return Graph(actions, present, empty, feed, pipeline.texts, listing, session_range, witness, sources)
+
+
+def _last_artifact(traces: Traces, action: str) -> str | None:
+    trace = traces.latest(action)
+    return trace.artifact if trace else None
+
+
+def _whole(store: Store, artifact: str) -> Path | None:
+    return None if store.problem("", artifact) else store.path("", artifact)
+
+
+def _feed_days(config: Config, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:
+    """Partitions that the days read: their windows, what may come late, and all of the past for history."""
+    if not days:
+        return []
+    spine = config.runtime.spine
+    first = days[0] - spine.lookback_days * ONE_DAY
+    if any(aggregation.cumulative for aggregation in config.aggregations):
+        first = min(first, min(folder.days))
+    last = days[-1] + spine.lateness_days * ONE_DAY
+    return [day for day in sorted(folder.days) if first <= day <= last]
+
+
+def _with_sessions(configured: set[Day], folder: FeedFolder, feed: Feed, inputs: Inputs) -> Day | None:
+    """The first feed partition looked at of the range, the run's or the config's, that has feed_session."""
+    found = feed.with_sessions([day for day in feed.partitions if day in configured])
+    if found is None:
+        rest = [day for day in folder.days if day in configured and day not in feed.partitions]
+        found = look_at_feed(inputs, folder, rest).with_sessions(rest)
+    return found
+
+
+def _pool(inputs: Inputs, listing: Listing) -> str | None:
+    if listing.pool is None:
+        return None
+    return digest.of_json([os.path.basename(listing.pool), inputs.digest(listing.pool)])
+
+
+def _refuse_all_bad(feed: Feed) -> None:
+    """One bad file fails its day; a feed in which no file is good is refused."""
+    files = [file for files in feed.partitions.values() for file in files]
+    if len(feed.partitions) > 1 and files and all(file.error for file in files):
+        error = files[0].error
+        assert error is not None
+        raise DaedalusError(f"no feed file can be used; the first: {error.what}", where=error.where,
+                            found=error.found, expected=error.expected, hint=error.hint)  # fmt: skip
