@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,16 +52,32 @@ def load_config(folder: Path | str) -> Config:
             expected="a folder with catalog.yaml",
             hint="`daeda init` writes a first one; --config DIR names another",
         )
-    catalog = _catalog(folder / CATALOG)
-    runtime = _convert(read_yaml(folder / RUNTIME), Runtime, folder / RUNTIME)
-    aggregations = _aggregations(folder / AGGREGATIONS)
-    config = Config(folder, catalog, runtime, aggregations)
+    catalog, runtime, aggregations = folder / CATALOG, folder / RUNTIME, folder / AGGREGATIONS
+    config = Config(
+        folder,
+        _catalog(catalog, _text(catalog)),
+        _runtime(runtime, _text(runtime)),
+        _aggregations(aggregations, _text(aggregations)),
+    )
     check(config)
     return config
 
 
-def _catalog(path: Path) -> Catalog:
-    raw = read_yaml(path)
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DaedalusError("a config file is missing", where=str(path), expected="a YAML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DaedalusError("a config file cannot be read", where=str(path), found=error) from None
+
+
+# What a file says follows from its text, so a process that asks twice parses once.
+
+
+@lru_cache(maxsize=4)
+def _catalog(path: Path, text: str) -> Catalog:
+    raw = _mapping(path, text)
     views = raw.pop("views", {})
     if not isinstance(views, dict):
         raise DaedalusError("wrong type", where=f"{path}: views", found=type(views).__name__, expected="a mapping")
@@ -69,8 +86,14 @@ def _catalog(path: Path) -> Catalog:
     return msgspec.structs.replace(catalog, views=typed)
 
 
-def _aggregations(path: Path) -> tuple[Aggregation, ...]:
-    raw = read_yaml(path)
+@lru_cache(maxsize=4)
+def _runtime(path: Path, text: str) -> Runtime:
+    return _convert(_mapping(path, text), Runtime, path)
+
+
+@lru_cache(maxsize=4)
+def _aggregations(path: Path, text: str) -> tuple[Aggregation, ...]:
+    raw = _mapping(path, text)
     items = [] if raw.get("aggregations") is None else raw["aggregations"]
     if set(raw) - {"aggregations"} or not isinstance(items, list):
         _convert(raw, Aggregations, path)
@@ -92,12 +115,12 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A config file's mapping. Raises DaedalusError for what is no YAML mapping, or has a key twice."""
+    return _mapping(path, _text(path))
+
+
+def _mapping(path: Path, text: str) -> dict[str, Any]:
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError:
-        raise DaedalusError("a config file is missing", where=str(path), expected="a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DaedalusError("a config file cannot be read", where=str(path), found=error) from None
+        raw = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f": line {mark.line + 1}" if mark else ""

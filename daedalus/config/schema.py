@@ -1,7 +1,6 @@
 """The shape of the three configuration files. These definitions are what validates them."""
 
-from __future__ import annotations
-
+# Without annotations as text, which msgspec would compile one by one at every start.
 from typing import Annotated, Any, Literal
 
 import msgspec
