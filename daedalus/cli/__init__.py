@@ -10,12 +10,20 @@ from daedalus.errors import EXIT_INTERRUPTED, DaedalusError, Interrupted
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.errors)."""
-    if arguments is not None:
-        sys.exit(_run(arguments))
-    gc.set_threshold(50_000)  # starting up makes many objects and no garbage
-    code = _run(sys.argv[1:])
-    gc.freeze()  # nor does the interpreter's end have to look for any
-    sys.exit(code)
+    if arguments is None:
+        _start()
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _start() -> None:
+    """Makes the parser, in a process of our own: what is there then stays, so nobody need look for garbage in it.
+
+    Only what is there then. Of DuckDB frozen the interpreter's end reports leaks, on stderr.
+    """
+    gc.set_threshold(50_000)
+    import daedalus.cli.tree  # noqa: F401
+
+    gc.freeze()
 
 
 def _run(given: list[str]) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from daedalus.days import Day
-from daedalus.pipelines.explain import Causes
+from daedalus.pipelines.causes import Causes
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Workspace
 from daedalus.skeleton.listing import Listing
