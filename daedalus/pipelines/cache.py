@@ -107,11 +107,12 @@ def _by_step(verdicts: Iterable[Verdict], standing: Iterable[KeptFile]) -> dict[
             causes[verdict.action.step]["upstream"] += 0
     seen = {verdict.action.name for verdict in verdicts}
     for file in standing:
-        if file.name in seen and not file.path.endswith(".parquet"):
+        is_file = file.path.endswith(".parquet")
+        if not is_file and file.name in seen:
             continue  # a partition's folder
         step = file.name.partition("@")[0].partition(":")[0]
-        row = found.setdefault(step, {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""})
-        row["bytes"] += max(file.size, 0) if file.path.endswith(".parquet") else 0
+        row = found.get(step) or found.setdefault(step, {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""})
+        row["bytes"] += max(file.size, 0) if is_file else 0
         row[HIT] += file.name not in seen
         seen.add(file.name)
     for step, kinds in causes.items():

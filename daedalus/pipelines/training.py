@@ -268,12 +268,12 @@ class _Run:
         """Ends a run, and with it unfinished ones that it has covered: there is nothing left to take up."""
         traces = self._workspace.traces
         traces.finish_run(run, "failed" if failed else "done")
-        done = traces.finished_days(run)
         for older, request in traces.unfinished_runs():
             asked = parse_range(request["range"])
             if asked.first in span and asked.last in span and not failed:
                 traces.finish_run(older, "superseded")
             elif request["meaning"] == self._meaning() and self._forced >= request["force"]:  # no second time
+                done = traces.finished_days(run)
                 traces.finish_days(older, {d: s for d, s in done.items() if Day.fromisoformat(d) in asked})
 
     def _request(self, span: DayRange, force: bool) -> dict:
