@@ -15,7 +15,7 @@ from daedalus.errors import DaedalusError
 from daedalus.sharing.cache import SharedCache
 from daedalus.sharing.record import Signer
 from daedalus.sharing.remote import RemoteCache
-from daedalus.skeleton.partitions import Partitions
+from daedalus.skeleton.publish import Partitions
 from daedalus.stagecache.store import Store
 from daedalus.stagecache.trace import Traces
 

@@ -20,7 +20,7 @@ from daedalus.pipelines.codestamp import code_stamp
 from daedalus.skeleton.input_files import InputFiles
 from daedalus.skeleton.listing import Listing, list_inputs
 from daedalus.skeleton.local_files import LocalFiles
-from daedalus.skeleton.partitions import Partitions
+from daedalus.skeleton.publish import Partitions
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.standing import GONE, KeptFile, Standing, Stat, stat_of

@@ -1,11 +1,126 @@
-"""A partition's files, assembled from narrow artifacts that align by position."""
+"""The stateful edge: partitions that appear whole, assembled from narrow artifacts that align by position.
+
+A partition is replaced by exchanging two folders in one system call, so that a reader finds the
+old one or the new one under its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from daedalus import digest
+from daedalus.durable import swap_folder
+from daedalus.skeleton.ports import Digests, Scratch
 from daedalus.skeleton.splice import Spliced
+
+NO_PARTITION = "no partition"  # the digest of a day without any row
+
+
+def day_of(name: str) -> str:
+    """The day of an action such as `chunk@2026-05-15`."""
+    return name.rpartition("@")[2]
+
+
+class Partitions:
+    """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
+
+    def __init__(
+        self,
+        root: Path,
+        scratch: Scratch,
+        digests: Digests,
+        replacing: Callable[[str], None] = lambda day: None,
+    ) -> None:
+        """`replacing(day)` is called just before a new partition takes an old one's place."""
+        self.root, self._scratch, self._digests = root, scratch, digests
+        self.replacing = replacing
+        self.written: set[str] = set()
+        self.removed: set[str] = set()  # days without rows, whose partition went
+
+    def stage(self, name: str) -> Path:
+        return self._scratch.path()
+
+    def path(self, name: str, artifact: str = "") -> Path:
+        return self.root / f"dt={day_of(name)}"
+
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        parts = sorted(staged.iterdir()) if staged.is_dir() else []
+        digests = {part.name: digest.of_file(part) for part in parts}
+        size = sum(part.stat().st_size for part in parts)
+        found = self.named(digests)
+        if self.problem(name, found):
+            self._replace(name, staged if parts else None)
+            for part, content in digests.items():
+                self._digests.note(self.path(name) / part, content)
+            self.written.add(day_of(name))
+        elif parts:
+            shutil.rmtree(staged)
+        return found, size
+
+    def named(self, digests: Mapping[str, str]) -> str:
+        """The digest of the partition that parts of these digests, by name, make."""
+        return digest.of_json(digests) if digests else NO_PARTITION
+
+    def parts(self, name: str) -> dict[str, Path]:
+        """The part files of a partition, by name. Raises OSError."""
+        folder = self.path(name)
+        if not folder.is_dir():
+            return {}
+        names = sorted(n for n in os.listdir(folder) if n.endswith(".parquet") and not n.startswith("."))
+        return {name: folder / name for name in names}
+
+    def problem(self, name: str, artifact: str) -> str:
+        folder = self.path(name)
+        if not folder.is_dir():
+            return "" if artifact == NO_PARTITION else "missing"
+        try:
+            found = digest.of_json({part: self._digests.of(path)[0] for part, path in self.parts(name).items()})
+        except OSError as error:
+            return f"unreadable ({error.strerror})"
+        return "" if found == artifact else "altered"
+
+    def look(self, day: str) -> tuple[str, int] | None:
+        """(digest, bytes) of a day's partition; None when there is none."""
+        parts = self._parts(day)
+        if not parts:
+            return None
+        looked = {part.name: self._digests.of(part) for part in parts}
+        size = sum(stamp.size for _, stamp in looked.values())
+        return digest.of_json({name: content for name, (content, _) in looked.items()}), size
+
+    @contextmanager
+    def reading(self, day: str) -> Iterator[list[Path]]:
+        """The part files of a day's partition, in order."""
+        yield self._parts(day)
+
+    def _parts(self, day: str) -> list[Path]:
+        return sorted(self.path(day).glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+
+    def days(self) -> list[str]:
+        """The days that have a partition, in order."""
+        return sorted(path.name[3:] for path in self.root.glob("dt=????-??-??"))
+
+    def refresh(self) -> None:
+        """Makes the next look see what there is now; here it always does."""
+
+    def remove(self, day: str) -> bool:
+        """Takes away the partition of a day that has no rows any more."""
+        name = f"chunk@{day}"
+        if not self.path(name).exists():
+            return False
+        self._replace(name, None)
+        return True
+
+    def _replace(self, name: str, staged: Path | None) -> None:
+        if staged is None:
+            self.removed.add(day_of(name))
+        elif self.path(name).is_dir():
+            self.replacing(day_of(name))
+        swap_folder(staged, self.path(name), self._scratch.path())
 
 
 def write_partition(

@@ -12,8 +12,8 @@ from daedalus import digest
 from daedalus.errors import DaedalusError
 from daedalus.manifests import Manifest, Part, manifest_key
 from daedalus.objects import Conflict
-from daedalus.skeleton.partitions import NO_PARTITION, day_of
 from daedalus.skeleton.ports import Scratch
+from daedalus.skeleton.publish import NO_PARTITION, day_of
 from daedalus.skeleton.remote_output import RemoteOutput, new_generation, taken
 
 _TRIES = 5  # at a manifest that others replace too
