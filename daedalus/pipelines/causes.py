@@ -10,15 +10,18 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import ONE_DAY, Day
 from daedalus.pipelines.codestamp import code_version
-from daedalus.pipelines.graphs import Graph
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict
 from daedalus.stagecache.trace import Traces
+
+if TYPE_CHECKING:
+    from daedalus.pipelines.graphs import Graph
 
 _DIFF_LINES = 12
 # Ingredients that a step has only while another setting asks for them.

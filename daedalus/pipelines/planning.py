@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from daedalus.pipelines.bad_files import bad_files, days_that_fail
 from daedalus.pipelines.causes import Causes
-from daedalus.pipelines.graphs import Graph
 from daedalus.pipelines.report import RunReport, no_feed_note, spared_steps
 from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import Stands
@@ -16,6 +16,9 @@ from daedalus.stagecache.outcome import STATES, rows_out
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.stagecache.trace import Traces
 from daedalus.words import column, counted, cut, fitted, wrapped
+
+if TYPE_CHECKING:
+    from daedalus.pipelines.graphs import Graph
 
 REMOVE = "remove"  # a partition whose day has no feed rows any more
 
