@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from itertools import pairwise
 
 import duckdb
 import numpy as np
@@ -67,6 +68,12 @@ def as_lists(kind, known, rows, rng=None):
     return Lists(np.array(codes, np.int32), begins, np.array([sizes for _, sizes in rows], np.int64), values)
 
 
+def in_pieces(kind, known, rows, rng):
+    """The same in up to three pieces, each with values of its own."""
+    cuts = [0, *sorted(rng.integers(0, len(rows), 2)), len(rows)]
+    return [as_lists(kind, known, rows[begin:end], rng) for begin, end in pairwise(cuts) if begin < end]
+
+
 def read(path):
     """The columns by name, by each reader."""
     with duckdb.connect() as db:
@@ -86,9 +93,9 @@ def test_every_reader_sees_the_lists(tmp_path_factory, table, values_a_page, see
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "_PAGE_VALUES", values_a_page)
-        rows = write_lists(folder / "a", schema, (as_lists(kind, *group) for group in groups))
+        rows = write_lists(folder / "a", schema, ([as_lists(kind, *group)] for group in groups))
         rng = np.random.default_rng(seed)
-        write_lists(folder / "b", schema, (as_lists(kind, *group, rng) for group in groups))
+        write_lists(folder / "b", schema, (in_pieces(kind, *group, rng) for group in groups))
     for reader, found in read(folder / "a"):
         assert found == expected, reader
     assert rows == len(expected["c0"])
@@ -101,7 +108,7 @@ def test_every_reader_sees_the_lists(tmp_path_factory, table, values_a_page, see
 def test_zeros_of_both_signs_are_two_values_in_one_order(tmp_path):
     schema = pa.schema([("a", pa.list_(pa.field("element", pa.float64())))])
     for name, known, codes in (("one", [0.0, -0.0], [0, 1]), ("other", [-0.0, 0.0], [1, 0])):
-        write_lists(tmp_path / name, schema, [as_lists(pa.float64(), known, [(codes, [2])])])
+        write_lists(tmp_path / name, schema, [[as_lists(pa.float64(), known, [(codes, [2])])]])
     assert repr(pq.read_table(tmp_path / "one").to_pydict()) == repr({"a": [[0.0, -0.0]]})
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
@@ -109,8 +116,8 @@ def test_zeros_of_both_signs_are_two_values_in_one_order(tmp_path):
 def test_values_that_no_list_has_are_not_written(tmp_path):
     schema = pa.schema([("a", pa.list_(pa.field("element", pa.int64())))])
     rows = [([1, 1], [2]), ([], [0])]
-    write_lists(tmp_path / "few", schema, [as_lists(pa.int64(), [5, 6], rows)])
-    write_lists(tmp_path / "many", schema, [as_lists(pa.int64(), [5, 6, 7, 1], rows)])
+    write_lists(tmp_path / "few", schema, [[as_lists(pa.int64(), [5, 6], rows)]])
+    write_lists(tmp_path / "many", schema, [[as_lists(pa.int64(), [5, 6, 7, 1], rows)]])
     assert (tmp_path / "few").read_bytes() == (tmp_path / "many").read_bytes()
 
 
@@ -119,7 +126,7 @@ def test_more_values_than_16_bits_tell_apart(tmp_path, count):
     values = pa.array(range(count))
     numbers, sizes = np.arange(count, dtype=np.int32), np.array([[1, count - 1], [0, 1]])
     schema = pa.schema([(name, pa.list_(pa.field("element", pa.int64()))) for name in "ab"])
-    write_lists(tmp_path / "out", schema, [Lists(numbers, np.array([0, count - 1]), sizes, values)])
+    write_lists(tmp_path / "out", schema, [[Lists(numbers, np.array([0, count - 1]), sizes, values)]])
     for reader, found in read(tmp_path / "out"):
         assert found == {"a": [[0], []], "b": [list(range(count - 1)), [count - 1]]}, reader
 
@@ -129,7 +136,7 @@ def test_a_part_of_a_row_group_is_cut_out(tmp_path):
     rows = [([i % 3, i % 5, 6][: i % 4], [i % 4 // 2, i % 4]) for i in range(count)]
     known = [10, 20, 30, 40, 50, 60, 70]
     schema = pa.schema([(name, pa.list_(pa.field("element", pa.int64()))) for name in "ab"])
-    groups = (as_lists(pa.int64(), known, rows[at : at + ROWS_PER_GROUP]) for at in (0, ROWS_PER_GROUP))
+    groups = ([as_lists(pa.int64(), known, rows[at : at + ROWS_PER_GROUP])] for at in (0, ROWS_PER_GROUP))
     write_lists(tmp_path / "whole", schema, groups)
     begin, end = 5, ROWS_PER_GROUP + 900
     with Spliced([("b", "it"), ("a", "it")], {"it": tmp_path / "whole"}) as whole:

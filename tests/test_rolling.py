@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daedalus.errors import DayError
+from daedalus.skeleton import parquet, splice
 from daedalus.skeleton import rolling as kernel_side
 from daedalus.skeleton.engine import Bindings, Duck
 from daedalus.skeleton.history import Rolling, rolling_sql
+from daedalus.skeleton.partition import cut
 from daedalus.skeleton.rolling import roll
+from daedalus.skeleton.windows import ITEMS
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 START = dt.datetime(2026, 5, 1)
@@ -69,8 +73,11 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
     made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, rows), folder / "rows.parquet")
     roll(rolling, folder / "rows.parquet", paths, folder / "out.parquet")
-    expected = duck.table(rolling_sql(rolling), Bindings({"rows": [folder / "rows.parquet"], "events": paths}))
-    found = pq.read_table(folder / "out.parquet")
+    bindings = Bindings({"rows": [folder / "rows.parquet"], "events": paths})
+    expected, kept = (duck.table(rolling_sql(rolling, once=once), bindings) for once in ("", ITEMS))
+    assert pq.read_table(folder / "out.parquet").to_pydict() == kept.to_pydict()
+    cut(folder / "out.parquet", expected.column_names, np.arange(len(rows)), folder / "whole.parquet")
+    found = pq.read_table(folder / "whole.parquet")
     assert found.to_pydict() == expected.to_pydict()
     assert [str(field.type) for field in found.schema] == [
         str(field.type).replace("child 0", "element").replace("list<l:", "list<element:") for field in expected.schema
@@ -84,10 +91,13 @@ def test_a_user_may_span_blocks_of_rows(tmp_path, monkeypatch, rows_per_block):
     pq.write_table(table(event, [(1, t, i) for i, t in enumerate(times)]), tmp_path / "events.parquet")
     made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, [(1, 9, t) for t in reversed(times)]), tmp_path / "rows.parquet")
-    monkeypatch.setattr(kernel_side, "ROWS_PER_GROUP", rows_per_block)
+    for module in (kernel_side, parquet, splice):
+        monkeypatch.setattr(module, "ROWS_PER_GROUP", rows_per_block)
     rolling = Rolling("list", (("w", None),))
     roll(rolling, tmp_path / "rows.parquet", [tmp_path / "events.parquet"], tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet")["w"].to_pylist() == [list(range(i))[::-1] for i in range(7, -1, -1)]
+    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {
+        ITEMS: [list(range(i))[::-1] for i in range(7, -1, -1)], "w": list(range(7, -1, -1)),
+    }  # fmt: skip
 
 
 def test_lists_that_no_column_can_hold_are_refused(tmp_path, monkeypatch):

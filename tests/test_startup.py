@@ -14,7 +14,7 @@ from daedalus.config import load_config
 
 ENGINES = {"duckdb", "lancedb", "numba", "numpy", "obstore", "polars", "pyarrow"}
 SLOW = {"asyncio", "difflib", "html", "http", "logging", "markdown_it", "multiprocessing", "pygments", "subprocess"}
-PRINTING = {"docstring_parser", "random", "rich", "tempfile"}
+PRINTING = {"docstring_parser", "random", "rich", "shutil", "tempfile"}
 CONFIG = {"msgspec", "sqlite3", "yaml", "daedalus.config"}
 COMPUTING = {
     *("daedalus.pipelines.graphs", "daedalus.skeleton.engine", "daedalus.skeleton.inputs", "daedalus.skeleton.qids"),

@@ -18,14 +18,6 @@ def read(paths: Sequence[Path]) -> Any:
     return pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
 
 
-def sample(path: Path) -> Any:
-    """The first row group of a file."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return file.read_row_group(0, use_threads=False) if file.num_row_groups else file.read()
-
-
 def how_they_differ(one: Path, other: Path) -> list[dict]:
     """For each column that differs: `column`, and `how`: order, float noise, value, rows or encoding."""
     left, right = read([one]), read([other])

@@ -10,12 +10,13 @@ import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from daedalus.errors import DaedalusError
-from daedalus.pipelines.compare import changed, compare_partitions, read, sample
+from daedalus.pipelines.compare import changed, compare_partitions, read
 from daedalus.pipelines.explain import one_day
 from daedalus.pipelines.workspace import Settings, Workspace, opened
-from daedalus.skeleton.publish import write_partition
+from daedalus.skeleton.partition import cut_sample, write_partition
 from daedalus.stagecache.trace import Trace
 from daedalus.words import cut, shown_apart
 
@@ -51,7 +52,7 @@ class ChangeNotes:
         rows = [trace.counts.get("written", 0) for trace in (before, after)]
         told = f"{rows[0]:,} rows" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
         old, new = (_sources(trace) for trace in (before, after))
-        if old.get("content") != new.get("content"):
+        if any(old.get(source) != new.get(source) for source in ("sessions", "content")):
             return f"{told}; more: daeda diff {day}"
         shares = self._shares(old, new)
         named = ", ".join(
@@ -66,8 +67,8 @@ class ChangeNotes:
         for source in new:
             if source == "spine" or old.get(source) == new[source]:
                 continue
-            paths = [self._workspace.store.path("", sources[source]) for sources in (old, new) if source in sources]
-            tables = [sample(path) for path in paths if path.exists()]
+            found_in = [{**new, source: sources[source]} for sources in (old, new) if source in sources]
+            tables = [table for one in found_in if (table := self._sample(one, source)) is not None]
             if not tables:
                 continue
             was = tables[0] if len(tables) == 2 else tables[0].select([])
@@ -75,6 +76,16 @@ class ChangeNotes:
                 if share := changed(was, tables[-1], name)["share"]:
                     found[name] = share
         return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def _sample(self, artifacts: Mapping[str, str], source: str) -> Any:
+        """What ships of an artifact's first row group; None when an artifact is gone."""
+        names = {source, "sessions", "content"}
+        paths = {name: self._workspace.store.path("", artifacts[name]) for name in names}
+        if not all(path.exists() for path in paths.values()):
+            return None
+        out = self._workspace.scratch.path(".parquet")
+        cut_sample(paths, source, out)
+        return read([out])
 
 
 def _chosen(before: Trace, after: Trace) -> str:

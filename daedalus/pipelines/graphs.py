@@ -16,6 +16,7 @@ from daedalus.pipelines.codestamp import remembered_fingerprint
 from daedalus.pipelines.workspace import Workspace
 from daedalus.skeleton.columns import check_types
 from daedalus.skeleton.defaults import check_defaults, check_engine
+from daedalus.skeleton.earlier import Earlier
 from daedalus.skeleton.graph import Sources
 from daedalus.skeleton.inputs import Feed, Inputs, look_at_feed, look_at_view
 from daedalus.skeleton.listing import FeedFolder, Listing
@@ -73,6 +74,7 @@ def build_graph(
         config, sources, workspace.shelf, workspace.ducks, workspace.files,
         partitions=workspace.partitions, qids=workspace.qids, numbered=witness is not None,
         untouched=Untouched(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store)),
+        earlier=partial(_earlier, workspace),
         fingerprint=partial(remembered_fingerprint, traces),
     )  # fmt: skip
     actions = pipeline.build(present)
@@ -83,6 +85,11 @@ def build_graph(
 def _last_artifact(traces: Traces, action: str) -> str | None:
     trace = traces.latest(action)
     return trace.artifact if trace else None
+
+
+def _earlier(workspace: Workspace, action: str) -> Earlier | None:
+    trace = workspace.traces.latest(action)
+    return Earlier(trace.manifest, trace.artifact, workspace.partitions.parts(action)) if trace else None
 
 
 def _whole(store: Store, artifact: str) -> Path | None:

@@ -109,14 +109,12 @@ CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (
 )
 
 
-def rows_that_ship(chunk: Chunk, kept: Sequence[str]) -> Sql:
-    """The rows that ship, by position in `spine`, with the feed columns `kept`; `target` are those of the sessions."""
-    read = dict.fromkeys([*kept, *chunk.needs])
-    rows = f"""SELECT t.{ROW} AS {ROW}, {columns(read, "s.")} FROM {parquet("target")} t
-        JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = t.{ROW}"""
+def rows_that_ship(chunk: Chunk) -> Sql:
+    """The rows that ship: their positions among those of the sessions, which are `rows`."""
+    rows = f"SELECT {POSITION} AS {ROW}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
     for step in CHUNK_STEPS:
         rows = step(rows, chunk)
-    return Sql(f"SELECT {ROW}, {columns(kept)} FROM ({rows}) ORDER BY {ROW}")
+    return Sql(f"SELECT {ROW} FROM ({rows}) ORDER BY {ROW}")
 
 
 def chunk_attributes(chunk: Chunk, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:

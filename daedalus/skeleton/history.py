@@ -45,8 +45,10 @@ class Rolling:
 ROWS = parquet("rows", positions=True)
 
 
-def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("events")) -> Sql:
+def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("events"), *, once: str = "") -> Sql:
     """One column per window, in the order of `rows` (user_id, artwork_id, event_timestamp), from `events`.
+
+    With `once`, the longest window's lists are a column of that name, and other windows tell how much of it is theirs.
 
     `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the
     longest window is listed: newest first, a shorter window's list is a prefix of it, so it is sliced.
@@ -59,8 +61,11 @@ def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("event
     else:
         sizes = f"list(value ORDER BY ts DESC, value) AS items, {sizes}"
         limit = "" if rolling.max_items is None else f", {rolling.max_items}"
-        items = "coalesce(g.items[1:least(g.n{}{})], []) AS {}"
-        found = [items.format(i, limit, name(out)) for i, (out, _) in enumerate(rolling.windows)]
+        ends = {out: f"least(coalesce(g.n{i}, 0){limit})" for i, (out, _) in enumerate(rolling.windows)}
+        listed = {once: list(ends.values())[-1]} if once else ends
+        found = [f"coalesce(g.items[1:{end}], []) AS {name(out)}" for out, end in listed.items()]
+        if once:
+            found += [f"CAST({end} AS INTEGER) AS {name(out)}" for out, end in ends.items()]
     return Sql(f"""
         SELECT {", ".join(found)} FROM {rows} r
         LEFT JOIN (SELECT target, {sizes} FROM ({seen}) GROUP BY target) g ON g.target = r.{POSITION}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from daedalus.skeleton import footer
 from daedalus.skeleton.footer import Source
-from daedalus.skeleton.parquet import LEVEL, write_parquet
+from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_struct, write_varint
 
 if TYPE_CHECKING:
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 _PLAIN, _RLE, _RLE_DICTIONARY, _ZSTD = 0, 3, 8, 6  # Encoding, CompressionCodec
 _DATA, _DICTIONARY = (0, 5), (2, 7)  # (PageType, the PageHeader's field)
+_LEVEL = 2  # of Zstd: numbers of 16 bits are alike at any length, which higher levels only look for in vain
 _PAGE_VALUES = 1 << 22  # a page ends with the row that reaches it; sizes of pages have 31 bits
 
 
 @dataclass(frozen=True)
 class Lists:
-    """A row group of list columns, of which a row's list in one column begins its list in the next.
+    """Rows of list columns, of which a row's list in one column begins its list in the next.
 
-    `codes` are positions in `values`, which are distinct and need not all occur; they are the last column's
-    lists and nothing else, rows in any order: each one's list begins at `begins`. `sizes` are by row and column.
+    `codes` are positions in `values`, which are distinct and need not all occur; a row's list in the last column
+    begins at `begins`. `sizes` are by row and column.
     """
 
     codes: np.ndarray
@@ -44,16 +45,16 @@ class Lists:
     values: pa.Array
 
 
-def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
-    """Writes columns of lists, all of one type, a row group for each of `groups`; returns the rows."""
+def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Sequence[Lists]]) -> int:
+    """Writes columns of lists, all of one type; returns the rows. Each of `groups` is a row group in pieces."""
     import pyarrow as pa
 
-    if not _has_plain(schema.field(0).type.value_type):
-        return write_parquet(path, schema, (_table(lists, schema) for lists in groups))
-    codec, form = pa.Codec("zstd", compression_level=LEVEL), _form(schema)
+    if not has_plain(schema.field(0).type.value_type):
+        return write_parquet(path, schema, (_table(piece, schema) for pieces in groups for piece in pieces))
+    codec, form = pa.Codec("zstd", compression_level=_LEVEL), _form(schema)
     with path.open("wb") as out:
         out.write(footer.MAGIC)
-        written = [_write_group(out, codec, form, lists, ordinal) for ordinal, lists in enumerate(groups)]
+        written = [_write_group(out, codec, form, pieces, ordinal) for ordinal, pieces in enumerate(groups)]
         footer.finish(out, footer.with_groups(form.footer, written))
     return sum(group[footer.GROUP_ROWS][1] for group in written)
 
@@ -83,36 +84,61 @@ def _table(lists: Lists, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, lists: Lists, ordinal: int) -> Struct:
+def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, pieces: Sequence[Lists], ordinal: int) -> Struct:
     start = out.tell()
-    lists, counts = _numbered(lists)
+    lists, counts = _numbered(pieces)
     chunks = []
     for column, (count, elements) in enumerate(zip(counts, form.schema.values(), strict=True)):
         chunk = _Chunk(out, codec)
         chunk.write_values(lists.values[:count])
-        for rows in _pages(lists.sizes[:, column]):
+        for rows in pages(lists.sizes[:, column]):
             chunk.write_lists(lists.codes, lists.begins[rows], lists.sizes[rows, column])
         chunks.append(footer.column_chunk(chunk.meta(elements)))
     return footer.row_group(chunks, len(lists.begins), start, ordinal)
 
 
-def _numbered(lists: Lists) -> tuple[Lists, list[int]]:
-    """The same with the values that occur, by first column and then ascending, and how many each column has of them."""
+def _numbered(pieces: Sequence[Lists]) -> tuple[Lists, list[int]]:
+    """The rows of all pieces with one set of values: those that occur, by first column and then ascending.
+
+    Its codes are the lists of the last column and nothing else, row by row. Also how many values each column has.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from daedalus.skeleton import packing
+
+    sizes = np.concatenate([piece.sizes for piece in pieces])
+    values, places = _ascending([piece.values for piece in pieces])
+    first = np.full(len(values), sizes.shape[1], np.int16)
+    for piece, place in zip(pieces, places, strict=True):
+        found = packing.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
+        first[place] = np.minimum(first[place], found)
+    counts = np.cumsum(np.bincount(first, minlength=sizes.shape[1])[: sizes.shape[1]]).tolist()
+    order = np.argsort(first, kind="stable")[: counts[-1]]
+    numbers = np.zeros(len(values), np.uint16 if len(order) <= 1 << 16 else np.uint32)
+    numbers[order] = np.arange(len(order))
+    ends = np.cumsum(sizes[:, -1])
+    codes, filled = np.empty(ends[-1], numbers.dtype), 0
+    for piece, place in zip(pieces, places, strict=True):
+        filled = packing.put_numbers(piece.codes, piece.begins, piece.sizes[:, -1], numbers[place], codes, filled)
+    return Lists(codes, ends - sizes[:, -1], sizes, values.take(pa.array(order))), counts
+
+
+def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
+    """The values of several arrays ascending, each once, and for each array where its values stand among them."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from daedalus.skeleton import packing
-
-    columns = lists.sizes.shape[1]
-    first = packing.first_columns(lists.codes, lists.begins, lists.sizes, len(lists.values))
-    counts = np.cumsum(np.bincount(first, minlength=columns)[:columns]).tolist()
-    ascending = pc.sort_indices(_ordered(lists.values)).to_numpy()
-    order = ascending[np.argsort(first[ascending], kind="stable")][: counts[-1]]
-    numbers = np.zeros(len(lists.values), np.uint16 if len(order) <= 1 << 16 else np.uint32)
-    numbers[order] = np.arange(len(order))
-    codes = packing.looked_up(lists.codes, numbers)
-    return Lists(codes, lists.begins, lists.sizes, lists.values.take(pa.array(order))), counts
+    whole = pa.concat_arrays(several)
+    order = pc.sort_indices(_ordered(whole))
+    values = whole.take(order)
+    keys = _ordered(values)
+    new = np.ones(len(values), np.bool_)
+    new[1:] = pc.not_equal(keys[1:], keys[:-1]).to_numpy(zero_copy_only=False)
+    places = np.empty(len(values), np.int64)
+    places[order.to_numpy()] = np.cumsum(new) - 1
+    return values.filter(pa.array(new)), np.split(places, np.cumsum([len(values) for values in several])[:-1])
 
 
 def _ordered(values: pa.Array) -> pa.Array:
@@ -124,8 +150,8 @@ def _ordered(values: pa.Array) -> pa.Array:
     return values
 
 
-def _pages(sizes: np.ndarray) -> Iterator[slice]:
-    """The rows of each page."""
+def pages(sizes: np.ndarray) -> Iterator[slice]:
+    """The rows of each page of a column, whose lists have these sizes."""
     import numpy as np
 
     page = (np.cumsum(sizes) - sizes) // _PAGE_VALUES
@@ -193,8 +219,8 @@ class _Chunk:
         }
 
 
-def _has_plain(kind: pa.DataType) -> bool:
-    """Whether `_plain` encodes values of a type: those whose bytes in Arrow are parquet's, and strings."""
+def has_plain(kind: pa.DataType) -> bool:
+    """Whether values of a type are encoded here: those whose bytes in Arrow are parquet's, and strings."""
     import pyarrow as pa
 
     alike = (pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.date32(), pa.timestamp("us"))

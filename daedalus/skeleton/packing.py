@@ -15,24 +15,24 @@ from daedalus.skeleton.kernel import compiled
 def first_columns(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
     """By code (there are `kinds`), the first column whose lists have it, or how many columns there are; see `Lists`."""
     columns = sizes.shape[1]
-    first = np.full(kinds, columns, np.int64)
-    for row in range(len(begins)):
-        begin = 0
-        for column in range(columns):
-            for code in codes[begins[row] + begin : begins[row] + sizes[row, column]]:
-                if column < first[code]:
-                    first[code] = column
-            begin = sizes[row, column]
+    first = np.full(kinds, columns, np.int16)
+    for column in range(columns - 1, -1, -1):  # shorter columns last: what they write stays, and nothing is compared
+        for row in range(len(begins)):
+            begin = begins[row] + (sizes[row, column - 1] if column else 0)
+            for code in codes[begin : begins[row] + sizes[row, column]]:
+                first[code] = column
     return first
 
 
 @compiled
-def looked_up(codes, numbers):  # type: ignore[no-untyped-def]
-    """The number of each code."""
-    out = np.empty(len(codes), numbers.dtype)
-    for i in range(len(codes)):
-        out[i] = numbers[codes[i]]
-    return out
+def put_numbers(codes, begins, sizes, numbers, out, filled):  # type: ignore[no-untyped-def]
+    """Writes each row's list, as the numbers of its codes, to `out` from `filled` on; returns where it ends."""
+    for row in range(len(sizes)):
+        taken, room = codes[begins[row] : begins[row] + sizes[row]], out[filled : filled + sizes[row]]
+        for i in range(len(taken)):
+            room[i] = numbers[taken[i]]
+        filled += sizes[row]
+    return filled
 
 
 @compiled

@@ -2,9 +2,10 @@
 
     of no day           pool, view (one a view), published
     of a feed day       spine, coverage, enrich (one an event set and column), history
-    of a target day     sessions, content, attributes, rolling (one an aggregation), recent_published, qids, chunk
+    of a target day     sessions, attributes, rolling (one an aggregation), recent_published, content, qids, chunk
 
-Overlapping windows share the tiles of a feed day; only what depends on the target day is made for it.
+Overlapping windows share the tiles of a feed day; only what depends on the target day is made for it. What it is
+made for are the rows of the sessions: the content filter, and with it which rows ship, comes last.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from pathlib import Path
 
 from daedalus import digest
 from daedalus.config import Config
-from daedalus.config.columns import SPINE_COLUMNS, makers
+from daedalus.config.columns import makers
 from daedalus.config.schema import Aggregation
 from daedalus.days import ONE_DAY, Day, parse_duration
-from daedalus.skeleton import publish
 from daedalus.skeleton.chunk import Chunk, attribute_definition, chunk_attributes, filter_definition, rows_that_ship
+from daedalus.skeleton.earlier import Earlier
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.graph import Place, Reading, Sources, describe_sql, once, version
 from daedalus.skeleton.history import Rolling, compute_user_recent_published_artworks, rolling_sql, self_rule
+from daedalus.skeleton.partition import write_partition
 from daedalus.skeleton.ports import Files
 from daedalus.skeleton.qids import DAY_QIDS, DAY_SESSIONS, QidMap
 from daedalus.skeleton.rolling import roll
@@ -31,12 +33,16 @@ from daedalus.skeleton.spine import apply_session_filter
 from daedalus.skeleton.sql import Sql
 from daedalus.skeleton.tiles import Tiles, day_start
 from daedalus.skeleton.untouched import Keyed, Untouched
-from daedalus.stagecache.action import Action, Counts, Shelf
+from daedalus.skeleton.windows import ITEMS
+from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, of_sql
 
 
 class Pipeline(Tiles):
-    """The graph of actions for target days; `numbered` says whether qids are to be added."""
+    """The graph of actions for target days.
+
+    `numbered` says whether qids are to be added; `earlier(action)` is what it made last, if that lies here.
+    """
 
     def __init__(
         self,
@@ -50,10 +56,12 @@ class Pipeline(Tiles):
         qids: QidMap,
         numbered: bool,
         untouched: Untouched,
+        earlier: Callable[[str], Earlier | None] = lambda name: None,
         fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
         super().__init__(config, sources, store, ducks, files, untouched, fingerprint)
         self._partitions, self._qids, self._numbered = partitions, qids, numbered
+        self._earlier = earlier
         self._qids_before: str | None = None
 
     def build(self, days: Iterable[Day]) -> list[Action]:
@@ -83,7 +91,7 @@ class Pipeline(Tiles):
     def _rolling(self, day: Day, aggregation: Aggregation) -> str:
         windows = _windows(aggregation)
         rolling = Rolling(aggregation.agg, windows, self_rule(aggregation), aggregation.max_items)
-        sql = self._once(("rolling", aggregation.name), lambda: rolling_sql(rolling))
+        sql = self._once(("rolling", aggregation.name), lambda: rolling_sql(rolling, once=ITEMS))
         back = self._runtime.spine.lookback_days
         if not aggregation.cumulative:
             back = -(-max(seconds for _, seconds in windows if seconds) // 86400)
@@ -120,7 +128,7 @@ class Pipeline(Tiles):
     ) -> str:
         """An action that the compiled kernel runs; `sql` says the same, for people."""
         assert place.day is not None
-        rows = self._content(place.day)
+        rows = self._sessions(place.day)
         reading = Reading({"rows": [rows], "events": events})
         ingredients = {
             **self._python(roll),
@@ -134,12 +142,10 @@ class Pipeline(Tiles):
 
     @once
     def _content(self, day: Day) -> str:
-        chunk, kept = self._filter, self._feed_outputs
-        sql = self._once("content", lambda: rows_that_ship(chunk, kept))
-        reads = {"target": [self._sessions(day)], "spine": self._covered(day, False)["spine"]}
-        config: dict[str, object] = {f"content_filter.drop.{c}": values for c, values in chunk.drop.items()}
-        config["output_columns.feed_session"] = "feed_session" in kept
-        return self._add_joined(Place("content", day=day), sql, reads, chunk, config)
+        chunk = self._filter
+        sql = self._once("content", lambda: rows_that_ship(chunk))
+        config = {f"content_filter.drop.{c}": values for c, values in chunk.drop.items()}
+        return self._add_joined(Place("content", day=day), sql, chunk, config)
 
     @once
     def _attributes(self, day: Day) -> str:
@@ -147,12 +153,10 @@ class Pipeline(Tiles):
         sql = self._once("attributes", lambda: chunk_attributes(chunk, outputs, defaults))
         config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
         config["output_columns"] = outputs
-        return self._add_joined(Place("attributes", day=day), sql, {"rows": [self._content(day)]}, chunk, config)
+        return self._add_joined(Place("attributes", day=day), sql, chunk, config)
 
-    def _add_joined(
-        self, place: Place, sql: Sql, reads: Mapping[str, list[str]], chunk: Chunk, config: Mapping[str, object]
-    ) -> str:
-        """An action that joins the views of `chunk`."""
+    def _add_joined(self, place: Place, sql: Sql, chunk: Chunk, config: Mapping[str, object]) -> str:
+        """An action that joins the views of `chunk` to the rows of the sessions."""
         assert place.day is not None
         settings = {**config, **{f"ages.{age}": self._runtime.ages[age] for age in chunk.ages}}
         if rule := chunk.animated:
@@ -160,7 +164,8 @@ class Pipeline(Tiles):
                              (("artwork_type", "artwork_type"), ("from", "source"), ("to", "target"))})  # fmt: skip
         by_day = any(view.as_of_day for view in chunk.views)
         views = {view.bound: [self._view(view.name)] for view in chunk.views}
-        reading = Reading({**reads, **views}, variables=day_start(place.day) if by_day else {})
+        reads = {"rows": [self._sessions(place.day)], **views}
+        reading = Reading(reads, variables=day_start(place.day) if by_day else {})
         return self._add_sql(place, sql, reading, settings, keyed=self._keyed(view.name for view in chunk.views))
 
     @cached_property
@@ -171,25 +176,16 @@ class Pipeline(Tiles):
     def _attribute_definition(self) -> tuple[Chunk, list[str], dict[str, str]]:
         return attribute_definition(self._config)
 
-    @cached_property
-    def _feed_outputs(self) -> list[str]:
-        """Feed columns kept with the rows that ship, whether the output has them or not: choosing others is cheap.
-
-        Only sessions, which are large and seldom shipped, are kept on demand.
-        """
-        shipped = {column.name for column in self._config.output_columns}
-        return [column for column in SPINE_COLUMNS if column != "feed_session" or column in shipped]
-
     @once
     def _assign_qids(self, day: Day) -> str:
-        content, spine = self._content(day), self._covered(day, False)["spine"][0]
+        sessions, content = self._sessions(day), self._content(day)
         ingredients = {
             "code:sql": self._code(of_sql(*DAY_SESSIONS.statements, *DAY_QIDS.statements)),
             **self._writer(),
         }
-        run = partial(_run_qids, self._qids, content, spine)
+        run = partial(_run_qids, self._qids, sessions, content)
         after = (self._qids_before,) if self._qids_before else ()
-        name = self._add(Place("qids", day=day), run, ingredients, [content, spine], after=after)
+        name = self._add(Place("qids", day=day), run, ingredients, [sessions, content], after=after)
         receive = self._qids.shared.receive if self._qids.shared else None
         self.actions[name] = replace(self.actions[name], moving=self._qid_map, receive=receive)
         self._qids_before = name
@@ -204,18 +200,19 @@ class Pipeline(Tiles):
         if spine is None:
             return
         columns, sources = self._output_columns(day)
-        sources["content"] = self._content(day)
+        sources |= {"sessions": self._sessions(day), "content": self._content(day)}
         if self._numbered:
             columns.append(("qid", "qids"))
             sources["qids"] = self._assign_qids(day)
         ingredients = {
             "config:output_columns": digest.canonical_json(columns),
             "config:entity_spine_chunk_rows": str(self._runtime.entity_spine_chunk_rows),
-            **self._python(publish.write_partition),
+            **self._python(write_partition),
         }
         window = [self._spine(day - i * ONE_DAY) for i in range(self._runtime.spine.lookback_days, 0, -1)]
         guards = tuple(spine for spine in window if spine)  # step 1 reads the whole window, needed or not
-        run = partial(_run_chunk, spine, sources, columns, self._runtime.entity_spine_chunk_rows)
+        rows = self._runtime.entity_spine_chunk_rows
+        run = partial(_run_chunk, spine, sources, columns, rows, ingredients, partial(self._earlier, f"chunk@{day}"))
         upstream = [spine, *sources.values()]
         self._add(Place("chunk", day=day), run, ingredients, upstream, shelf=self._partitions, guards=guards)
 
@@ -236,7 +233,7 @@ class Pipeline(Tiles):
                 source = "recent_published"
                 sources[source] = self._recent(day)
             else:
-                source = "content"
+                source = "sessions"
             columns.append((output.name, source))
         return columns, sources
 
@@ -255,17 +252,24 @@ def _run_roll(
     return roll(rolling, upstream[rows], [upstream[name] for name in events], out)
 
 
-def _run_qids(qids: QidMap, content: str, spine: str, upstream: Mapping[str, Path], out: Path) -> Counts:
-    return qids.assign({"rows": upstream[content], "spine": upstream[spine]}, out)
+def _run_qids(qids: QidMap, sessions: str, content: str, upstream: Mapping[str, Path], out: Path) -> Counts:
+    return qids.assign({"sessions": upstream[sessions], "content": upstream[content]}, out)
 
 
 def _run_chunk(
     spine: str, sources: Mapping[str, str], columns: Sequence[tuple[str, str]], chunk_rows: int,
-    upstream: Mapping[str, Path], out: Path,
+    ingredients: Manifest, earlier: Callable[[], Earlier | None], upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
     import pyarrow.parquet as pq
 
     if not pq.read_metadata(upstream[spine]).num_rows:
         return {"written": 0, "empty": 1}
     paths = {source: upstream[name] for source, name in sources.items()}
-    return {"written": publish.write_partition(out, columns, paths, chunk_rows), "empty": 0}
+
+    def standing(free: Path) -> dict[str, Path]:
+        before = earlier()
+        now = {**ingredients, **{f"upstream:{name}": path.stem for name, path in upstream.items()}}  # named by digest
+        same = before.sources(columns, now, sources) if before else set()
+        return dict.fromkeys(same, free) if before and same and before.linked(free) else {}
+
+    return {"written": write_partition(out, columns, paths, chunk_rows, standing), "empty": 0}

@@ -1,4 +1,4 @@
-"""The stateful edge: partitions that appear whole, assembled from narrow artifacts that align by position.
+"""The stateful edge: partitions that appear whole.
 
 A partition is replaced by exchanging two folders in one system call, so that a reader finds the
 old one or the new one under its name.
@@ -7,15 +7,16 @@ old one or the new one under its name.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daedalus import digest
 from daedalus.durable import swap_folder
-from daedalus.skeleton.ports import Digests, Scratch
-from daedalus.skeleton.splice import Spliced
+
+if TYPE_CHECKING:
+    from daedalus.skeleton.ports import Digests, Scratch
 
 NO_PARTITION = "no partition"  # the digest of a day without any row
 
@@ -58,6 +59,8 @@ class Partitions:
                 self._digests.note(self.path(name) / part, content)
             self.written.add(day_of(name))
         elif parts:
+            import shutil
+
             shutil.rmtree(staged)
         return found, size
 
@@ -121,17 +124,3 @@ class Partitions:
         elif self.path(name).is_dir():
             self.replacing(day_of(name))
         swap_folder(staged, self.path(name), self._scratch.path())
-
-
-def write_partition(
-    folder: Path, columns: Sequence[tuple[str, str]], artifacts: Mapping[str, Path], chunk_rows: int
-) -> int:
-    """Writes `part-N-0.parquet` files of `chunk_rows` rows each but the last; returns the rows written.
-
-    `columns` are (name, artifact that holds it), `artifacts` the files by name, aligned row by row.
-    """
-    folder.mkdir()
-    with Spliced(columns, artifacts) as whole:
-        for part, begin in enumerate(range(0, max(whole.rows, 1), chunk_rows)):
-            whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + chunk_rows, whole.rows))
-        return whole.rows

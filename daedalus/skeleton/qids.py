@@ -21,9 +21,10 @@ from daedalus.skeleton.splice import stack
 from daedalus.skeleton.sql import POSITION, ROW, Sql, parquet
 from daedalus.stagecache.action import Again
 
+_SHIPPED = f"{parquet('content')} r JOIN {parquet('sessions', positions=True)} s ON s.{POSITION} = r.{ROW}"
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
-    FROM {parquet("rows")} r JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = r.{ROW}
+    FROM {_SHIPPED}
     WHERE s.feed_session IS NOT NULL GROUP BY 1"""
 # New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
 DAY_SESSIONS = Sql(
@@ -35,7 +36,7 @@ DAY_SESSIONS = Sql(
             qid IS NULL AS is_new FROM known ORDER BY qid""",
 )  # fmt: skip
 DAY_QIDS = Sql(f"""
-    SELECT n.qid AS qid FROM {parquet("rows")} r JOIN {parquet("spine", positions=True)} s ON s.{POSITION} = r.{ROW}
+    SELECT n.qid AS qid FROM {_SHIPPED}
     LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 _PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
@@ -133,7 +134,7 @@ class QidMap:
     def assign(self, artifacts: Mapping[str, Path], out: Path) -> dict[str, int]:
         """Gives every session of a day's output a qid, and writes the column `qid`, aligned with the rows, to `out`.
 
-        `artifacts` are `rows` (those that ship, by position in the spine) and `spine`. Raises Again when
+        `artifacts` are `sessions`, and `content`, which of their rows ship. Raises Again when
         `current` is another lineage than before, or the map has other rows.
         """
         files = {name: [path] for name, path in artifacts.items()}

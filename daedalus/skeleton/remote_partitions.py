@@ -45,6 +45,10 @@ class RemotePartitions:
                 part.rename(folder / part.name)
         return folder
 
+    def parts(self, name: str) -> dict[str, Path]:
+        """Part files on this machine: none."""
+        return {}
+
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         parts = sorted(staged.iterdir()) if staged.is_dir() else []
         digests = {part.name: digest.of_file(part) for part in parts}

@@ -1,4 +1,4 @@
-"""Rolling by the compiled kernel: events of feed days in, one column per window out, aligned with the rows.
+"""Rolling by the compiled kernel: events of feed days in, windows out, aligned with the rows.
 
 What it computes is `history.rolling_sql`, which tests hold it to. It reads events as they come, sorted by
 user, and holds those of the users of one row group of rows: memory follows neither the days nor the feed.
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.errors import DayError
 from daedalus.skeleton.history import Rolling
-from daedalus.skeleton.lists import Lists, write_lists
+from daedalus.skeleton.lists import Lists
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
+from daedalus.skeleton.windows import write_windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,8 @@ _READ_ROWS = 65_536
 
 
 def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dict[str, int]:
-    """Writes the columns of an aggregation for `rows` (user_id, artwork_id, event_timestamp; sorted by user).
+    """Writes an aggregation's windows for `rows` (user_id, artwork_id, event_timestamp; sorted by user): lists
+    as windows.py keeps them, counts as a column each.
 
     `events` are files of (user_id, ts, value, and artwork_id when a row's own events are excluded), each
     sorted by all of these, the times of one file before those of the next. Raises DayError when lists
@@ -45,7 +47,7 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     blocks = (_block(rolling, batch, pieces) for batch in batches)
     if rolling.agg == "count":
         return {"rows": write_parquet(out, schema, _counts(blocks, schema))}
-    return {"rows": write_lists(out, schema, _lists(rolling, blocks))}
+    return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
 
 
 class _Block(NamedTuple):

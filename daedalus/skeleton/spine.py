@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
-from daedalus.skeleton.sql import POSITION, ROW, Sql, columns, in_list, literal, name, parquet
+from daedalus.skeleton.sql import POSITION, Sql, columns, in_list, literal, name, parquet
 from daedalus.skeleton.types import is_integer, read_as
 
 Schema = Mapping[str, str]
@@ -126,30 +126,28 @@ def covered_spine(filtered: bool) -> str:
 
 
 def filter_to_target_day(filtered: bool) -> str:
-    """SELECT of the target day's rows. A spine tile holds one day, so coverage is all there is to filter."""
-    kept = columns(["event", "feed_session"], "s.")
-    return f"SELECT s.{POSITION} AS {ROW}, {kept} FROM {covered_spine(filtered)}"
+    """FROM clause of the target day's rows. A spine tile holds one day, so coverage is all there is to filter."""
+    return covered_spine(filtered)
 
 
 def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_only: bool, drop_single_like: bool) -> Sql:
-    """The target day's rows without view-only and single-like sessions, by position in the spine.
+    """The target day's rows without view-only and single-like sessions.
 
     Rows without a session stay. `events` are the coverage filter's: what counts as a mere view.
     """
-    view = in_list("event", events) if events else "FALSE"
+    view = in_list("s.event", events) if events else "FALSE"
     acts = f"count(*) FILTER (NOT ({view}))"
     dropped = []
     if drop_view_only:
         dropped.append(f"{acts} = 0")
     if drop_single_like:
-        dropped.append(f"({acts} = 1 AND count(*) FILTER (event = 'like' AND NOT ({view})) = 1)")
+        dropped.append(f"({acts} = 1 AND count(*) FILTER (s.event = 'like' AND NOT ({view})) = 1)")
     rows = filter_to_target_day(filtered)
     keep = "TRUE"
-    if dropped:
-        sessions = "SELECT feed_session FROM target WHERE feed_session IS NOT NULL GROUP BY feed_session"
-        keep = f"feed_session IS NULL OR feed_session NOT IN ({sessions} HAVING {' OR '.join(dropped)})"
+    if dropped:  # the spine is read twice: to keep its rows meanwhile takes three times as long
+        sessions = f"SELECT s.feed_session FROM {rows} WHERE s.feed_session IS NOT NULL GROUP BY s.feed_session"
+        keep = f"s.feed_session IS NULL OR s.feed_session NOT IN ({sessions} HAVING {' OR '.join(dropped)})"
     return Sql(
-        tables=(("target", rows),),
-        counts="SELECT count(*) AS target FROM target",
-        select=f"SELECT {ROW} FROM target WHERE {keep} ORDER BY {ROW}",
+        counts=f"SELECT count(*) AS target FROM {rows}",
+        select=f"SELECT {columns(SPINE_COLUMNS, 's.')} FROM {rows} WHERE {keep} ORDER BY s.{POSITION}",
     )

@@ -23,10 +23,11 @@ class Spliced:
 
     def __init__(self, columns: Sequence[tuple[str, str]], sources: Mapping[str, Path]) -> None:
         self._stack = ExitStack()
-        self._paths = {source: sources[source] for _, source in columns}
-        self._used = {s: Source(self._stack.enter_context(path.open("rb"))) for s, path in self._paths.items()}
-        self._columns = [(name, self._used[source]) for name, source in columns]
-        lengths = {source: file.rows for source, file in self._used.items()}
+        self._paths = [(name, sources[source]) for name, source in columns]
+        opened = {path: self._stack.enter_context(path.open("rb")) for path in {path for _, path in self._paths}}
+        files = {path: Source(file) for path, file in opened.items()}
+        self._columns = [(name, files[path]) for name, path in self._paths]
+        lengths = {source: files[sources[source]].rows for _, source in columns}
         self.rows = max(lengths.values())
         if len(set(lengths.values())) > 1:
             raise ValueError(f"files that do not align: {lengths}")
@@ -55,14 +56,14 @@ class Spliced:
         import pyarrow.parquet as pq
 
         cut = {}
-        for source, path in self._paths.items():
-            names = [name for name, file in self._columns if file is self._used[source]]
+        for path in dict.fromkeys(path for _, path in self._paths):
+            names = [name for name, of in self._paths if of == path]
             with pq.ParquetFile(path) as file:
                 table = file.read_row_group(group, columns=names, use_threads=False).slice(first, last - first)
             written = pa.BufferOutputStream()
             write_parquet(written, table.schema, [table])
-            cut[id(self._used[source])] = Source(pieces.enter_context(pa.BufferReader(written.getvalue())))
-        return [(name, cut[id(file)]) for name, file in self._columns]
+            cut[path] = Source(pieces.enter_context(pa.BufferReader(written.getvalue())))
+        return [(name, cut[path]) for name, path in self._paths]
 
     def _footer(self) -> Struct:
         elements = [element for name, file in self._columns for element in file.schema[name]]

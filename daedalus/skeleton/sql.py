@@ -8,7 +8,7 @@ from dataclasses import dataclass
 # Position of a row in the artifact it is read from; every artifact is bound with it.
 POSITION = '"file_row_number"'
 # Our own columns in artifacts that also hold columns named by the user.
-ROW = '"daeda:row"'  # position in the spine of the day
+ROW = '"daeda:row"'  # position among the rows of the day's sessions
 PLACE = '"daeda:place"'  # a view file's place in path order
 LINE = '"daeda:line"'  # a view row's number in its file
 FILE = '"daeda:file"'

@@ -2,6 +2,6 @@
 
 TILE_STEPS = ("spine", "coverage", "enrich", "history")  # of a feed day, read by the days whose window it is in
 STEPS = (
-    "pool", "view", "published", *TILE_STEPS, "sessions", "content", "attributes", "rolling", "recent_published",
+    "pool", "view", "published", *TILE_STEPS, "sessions", "attributes", "rolling", "recent_published", "content",
     "qids", "chunk",
 )  # fmt: skip

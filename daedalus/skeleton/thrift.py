@@ -20,6 +20,12 @@ def read_struct(data: bytes) -> Struct:
     return _Reader(data).struct()
 
 
+def read_head(data: bytes, at: int) -> tuple[Struct, int]:
+    """The struct that begins at a place in `data`, and where it ends. Errors as for `read_struct`."""
+    reader = _Reader(data, at)
+    return reader.struct(), reader.at
+
+
 def write_struct(value: Struct) -> bytes:
     out = bytearray()
     _write_struct(out, value)
@@ -27,11 +33,11 @@ def write_struct(value: Struct) -> bytes:
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self._data, self.at = data, at
 
     def _varint(self) -> int:
-        data, at = self._data, self._at
+        data, at = self._data, self.at
         byte = data[at]
         at += 1
         value, shift = byte & 0x7F, 7
@@ -40,7 +46,7 @@ class _Reader:
             at += 1
             value |= (byte & 0x7F) << shift
             shift += 7
-        self._at = at
+        self.at = at
         return value
 
     def _integer(self) -> int:
@@ -48,18 +54,18 @@ class _Reader:
         return (value >> 1) ^ -(value & 1)
 
     def _bytes(self, count: int) -> bytes:
-        self._at += count
-        return self._data[self._at - count : self._at]
+        self.at += count
+        return self._data[self.at - count : self.at]
 
     def struct(self) -> Struct:
         found: Struct = {}
         field = 0
-        while head := self._data[self._at]:
-            self._at += 1
+        while head := self._data[self.at]:
+            self.at += 1
             kind, step = head & 0x0F, head >> 4
             field = field + step if step else self._integer()
             found[field] = (kind, kind == TRUE if kind <= FALSE else self._value(kind))
-        self._at += 1
+        self.at += 1
         return found
 
     def _value(self, kind: int) -> Any:

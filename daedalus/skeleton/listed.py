@@ -1,0 +1,74 @@
+"""The reader of list columns that lists.py wrote: numbers and their values, as they lie there.
+
+Any reader of parquet gives the lists themselves; numbers cost a twentieth of that, and are what is written again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daedalus.skeleton.lists import pages
+from daedalus.skeleton.thrift import Struct, read_head
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_UNPACKED, _PACKED, _DICTIONARY_HEAD, _COUNT = 2, 3, 7, 1  # of PageHeader; of DictionaryPageHeader
+
+
+def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array]:
+    """A column chunk whose lists of `kind` have these sizes: (numbers, one list after the other; values by number)."""
+    import numpy as np
+
+    chunk = _Pages(data)
+    head, page = chunk.next()
+    values = _values(page, head[_DICTIONARY_HEAD][1][_COUNT][1], kind)
+    codes = [_numbers(chunk.next()[1], int(sizes[rows].sum())) for rows in pages(sizes)]
+    return codes[0] if len(codes) == 1 else np.concatenate(codes), values
+
+
+class _Pages:
+    """A column chunk, page by page."""
+
+    def __init__(self, data: bytes) -> None:
+        import pyarrow as pa
+
+        self._data, self._at, self._codec = data, 0, pa.Codec("zstd")
+
+    def next(self) -> tuple[Struct, pa.Buffer]:
+        """The next page's header, and its bytes."""
+        import pyarrow as pa
+
+        head, begin = read_head(self._data, self._at)
+        self._at = begin + head[_PACKED][1]
+        packed = pa.py_buffer(self._data).slice(begin, head[_PACKED][1])
+        return head, self._codec.decompress(packed, head[_UNPACKED][1])
+
+
+def _values(page: pa.Buffer, count: int, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if kind != pa.string():
+        return pa.Array.from_buffers(kind, count, [None, page])
+    data, at, texts = page.to_pybytes(), 0, []
+    for _ in range(count):
+        begin = at + 4
+        at = begin + int.from_bytes(data[at:begin], "little")
+        texts.append(data[begin:at].decode())
+    return pa.array(texts, kind)
+
+
+def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
+    """The numbers of a page of lists: behind two runs of levels, each behind its length, their width and a varint."""
+    import numpy as np
+
+    data: Any = np.frombuffer(page, np.uint8)
+    at = 0
+    for _ in range(2):
+        at += 4 + int.from_bytes(data[at : at + 4].tobytes(), "little")
+    wide = np.dtype(np.uint16 if data[at] == 16 else np.uint32)
+    at += 1
+    while data[at] & 0x80:
+        at += 1
+    return data[at + 1 : at + 1 + count * wide.itemsize].view(wide)

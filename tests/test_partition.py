@@ -1,0 +1,169 @@
+"""Partitions out of artifacts that have more rows than ship, and out of the partition that lies there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import DAYS, edit
+from test_incremental import check_against_reference, outputs
+from test_lists import EXAMPLES, as_lists, tables
+
+from daedalus import digest
+from daedalus.skeleton import parquet, partition, splice
+from daedalus.skeleton.earlier import Earlier
+from daedalus.skeleton.lists import write_lists
+from daedalus.skeleton.parquet import write_parquet
+from daedalus.skeleton.partition import cut, write_partition
+from daedalus.skeleton.windows import write_windows
+
+
+def four_rows_a_group(patch):
+    for module in (parquet, partition, splice):
+        patch.setattr(module, "ROWS_PER_GROUP", 4)
+
+
+def as_one(groups):
+    """(distinct values, rows) of several groups, with codes that fit them."""
+    values = {repr(value): value for known, _ in groups for value in known}
+    places = {text: place for place, text in enumerate(values)}
+    rows = [([places[repr(known[code])] for code in codes], sizes) for known, rows in groups for codes, sizes in rows]
+    return list(values.values()), rows
+
+
+def in_fours(kind, known, rows):
+    return [as_lists(kind, known, rows[at : at + 4]) for at in range(0, len(rows), 4)]
+
+
+@given(table=tables(), kept=st.sets(st.integers(0, 59)))
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_windows_cut_are_as_if_only_those_rows_were_listed(tmp_path_factory, table, kept):
+    schema, groups = table
+    kind, folder = schema.field(0).type.value_type, tmp_path_factory.mktemp("windows")
+    known, rows = as_one(groups)
+    ships = [place for place in sorted(kept) if place < len(rows)]
+    with pytest.MonkeyPatch.context() as patch:
+        four_rows_a_group(patch)
+        assert write_windows(folder / "all", schema, in_fours(kind, known, rows)) == len(rows)
+        cut(folder / "all", schema.names, np.array(ships, np.int64), folder / "cut")
+        some = in_fours(kind, known, [rows[place] for place in ships])
+        write_lists(folder / "some", schema, ([four] for four in some))
+    assert (folder / "cut").read_bytes() == (folder / "some").read_bytes()
+
+
+def artifacts(folder, kept, count=11):
+    """Sessions of `count` rows of which `kept` ship, attributes, and qids."""
+    at = [dt.datetime(2026, 5, 1) + dt.timedelta(hours=i) for i in range(count)]
+    made = {
+        "sessions": {"event_timestamp": pa.array(at)},
+        "content": {"daeda:row": pa.array(kept, pa.int64())},
+        "attributes": {"kind": [f"k{i % 3}" for i in range(count)], "of": [[i] * (i % 3) for i in range(count)]},
+        "qids": {"qid": pa.array([100 + i for i in kept], pa.int64())},
+    }  # fmt: skip
+    for name, columns in made.items():
+        table = pa.table(columns)
+        write_parquet(folder / name, table.schema, [table])
+    columns = [("kind", "attributes"), ("event_timestamp", "sessions"), ("of", "attributes"), ("qid", "qids")]
+    return columns, {name: folder / name for name in made}
+
+
+@pytest.mark.parametrize("kept", [[], [0], [10], [0, 3, 4, 8, 9, 10], list(range(11))])
+def test_a_partition_has_the_rows_that_ship(tmp_path, monkeypatch, kept):
+    four_rows_a_group(monkeypatch)
+    columns, files = artifacts(tmp_path, kept)
+    assert write_partition(tmp_path / "out", columns, files, 1000) == len(kept)
+    found = pq.read_table(tmp_path / "out/part-0-0.parquet").to_pydict()
+    assert list(found) == ["kind", "event_timestamp", "of", "qid"]
+    assert found["kind"] == [f"k{i % 3}" for i in kept] and found["of"] == [[i] * (i % 3) for i in kept]
+    assert [t.hour for t in found["event_timestamp"]] == kept and found["qid"] == [100 + i for i in kept]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["out"]  # no cuts are left
+
+
+def test_what_an_older_version_kept_aligned_is_put_together_as_it_lies(tmp_path):
+    table = pa.table({"a": [1, 2, 3]})
+    write_parquet(tmp_path / "content", table.schema, [table])
+    assert write_partition(tmp_path / "out", [("a", "content")], {"content": tmp_path / "content"}, 2) == 3
+    assert pq.read_table(tmp_path / "out/part-1-0.parquet").to_pydict() == {"a": [3]}
+
+
+MANIFEST = {
+    "code:write_partition": "c", "engine:pyarrow": "26",
+    "config:output_columns": '[["kind","attributes"],["qid","qids"]]',
+    "upstream:sessions@d": "s", "upstream:content@d": "f", "upstream:attributes@d": "a", "upstream:qids@d": "q",
+}  # fmt: skip
+NAMES = {source: f"{source}@d" for source in ("sessions", "content", "attributes", "qids")}
+
+
+@pytest.mark.parametrize(
+    ("change", "columns", "taken"),
+    [
+        ({}, ["kind"], {"attributes", "qids"}),
+        ({"upstream:attributes@d": "b"}, ["kind"], {"qids"}),
+        ({"upstream:content@d": "g"}, ["kind"], set()),
+        ({"upstream:sessions@d": "t"}, ["kind"], set()),
+        ({"code:write_partition": "d"}, ["kind"], set()),
+        ({"engine:pyarrow": "27"}, ["kind"], set()),
+        ({}, ["kind", "width"], {"qids"}),  # a column that the partition lacks
+    ],
+)
+def test_only_what_would_come_out_the_same_is_taken_over(change, columns, taken):
+    now = {**MANIFEST, **change}
+    wanted = [*((column, "attributes") for column in columns), ("qid", "qids")]
+    found = Earlier(MANIFEST, "", {}).sources(wanted, now, NAMES)
+    assert found & {"attributes", "qids"} == taken
+
+
+def test_a_partition_that_is_not_what_was_made_is_not_taken_from(tmp_path):
+    part = tmp_path / "part-0-0.parquet"
+    part.write_bytes(b"whole")
+    made = digest.of_json({part.name: digest.of_file(part)})
+    assert Earlier({}, made, {part.name: part}).linked(tmp_path / "a")
+    assert not Earlier({}, made, {part.name: part, "part-1-0.parquet": part}).linked(tmp_path / "b")
+    part.unlink()
+    assert not Earlier({}, made, {part.name: part}).linked(tmp_path / "c")
+    part.write_bytes(b"wHole")
+    assert not Earlier({}, made, {part.name: part}).linked(tmp_path / "d")
+
+
+def cut_sources(monkeypatch):
+    """The artifacts' columns that are cut from now on."""
+    found = []
+
+    def noted(path, names, kept, out):
+        found.append(tuple(names))
+        cut(path, names, kept, out)
+
+    monkeypatch.setattr(partition, "cut", noted)
+    return found
+
+
+def test_an_added_aggregation_cuts_its_own_columns_alone(warm, monkeypatch, tmp_path):
+    found = cut_sources(monkeypatch)
+    spec = {"name": "share_cnts", "events": ["like"], "column": "artwork_id", "agg": "count", "windows": ["1d"]}
+    warm.edit_aggregations(lambda specs: specs.append(spec))
+    edit(warm.runtime, output_columns=[*outputs(warm), "share_cnts_1d"])
+    warm.run()
+    assert set(found) == {("share_cnts_1d",)}
+    check_against_reference(warm)
+    incremental = {path: path.read_bytes() for path in warm.output.glob("dt=*/*.parquet")}
+    shutil.rmtree("cache")
+    for day in warm.output.glob("dt=*"):
+        shutil.rmtree(day)
+    warm.run()
+    assert len(found) > 5 * len(DAYS)
+    assert {path: path.read_bytes() for path in warm.output.glob("dt=*/*.parquet")} == incremental
+
+
+def test_a_partition_somebody_altered_is_cut_whole(warm, monkeypatch):
+    part = next(warm.output.glob(f"dt={DAYS[3]}/*.parquet"))
+    before = part.read_bytes()
+    part.write_bytes(before[:50] + bytes([before[50] ^ 1]) + before[51:])
+    found = cut_sources(monkeypatch)
+    warm.run()
+    assert len(found) > 5 and part.read_bytes() == before
