@@ -20,8 +20,8 @@ expected. `daeda config check` shows the value of every key and whether the file
 config schema runtime` prints the JSON Schema that the first line of each file names, for editors.
 
 *Runs again* says which steps a change of the key makes run, at most: a step that gives the bytes it gave before
-stops there, and `daeda skeleton --plan` tells of your very change. "What follows" of coverage, sessions or content
-is every later step of the day: attributes, rolling, recent_published, qids and chunk.
+stops there, and `daeda skeleton --plan` tells of your very change. "What follows" of coverage or sessions
+is every later step of the day: attributes, rolling, recent_published, content, qids and chunk; of content the last two.
 """
 
 

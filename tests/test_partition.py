@@ -123,12 +123,15 @@ def test_a_partition_that_is_not_what_was_made_is_not_taken_from(tmp_path):
     part = tmp_path / "part-0-0.parquet"
     part.write_bytes(b"whole")
     made = digest.of_json({part.name: digest.of_file(part)})
-    assert Earlier({}, made, {part.name: part}).linked(tmp_path / "a")
-    assert not Earlier({}, made, {part.name: part, "part-1-0.parquet": part}).linked(tmp_path / "b")
+    assert Earlier({}, made, {part.name: part}).copied(tmp_path / "a")
+    assert not Earlier({}, made, {part.name: part, "part-1-0.parquet": part}).copied(tmp_path / "b")
     part.unlink()
-    assert not Earlier({}, made, {part.name: part}).linked(tmp_path / "c")
+    assert not Earlier({}, made, {part.name: part}).copied(tmp_path / "c")
+    part.mkdir()
+    assert not Earlier({}, made, {part.name: part}).copied(tmp_path / "e")
+    part.rmdir()
     part.write_bytes(b"wHole")
-    assert not Earlier({}, made, {part.name: part}).linked(tmp_path / "d")
+    assert not Earlier({}, made, {part.name: part}).copied(tmp_path / "d")
 
 
 def cut_sources(monkeypatch):
@@ -167,3 +170,9 @@ def test_a_partition_somebody_altered_is_cut_whole(warm, monkeypatch):
     found = cut_sources(monkeypatch)
     warm.run()
     assert len(found) > 5 and part.read_bytes() == before
+
+
+def test_a_forced_run_takes_nothing_from_partitions(warm, monkeypatch):
+    found = cut_sources(monkeypatch)
+    warm.run(force=True)
+    assert len(found) > 5 * len(DAYS)

@@ -278,7 +278,8 @@ def _outputs(config: Config) -> None:
     _unique(config, _RUNTIME, "output_columns", [column.name for column in columns])
     for i, column in enumerate(columns):
         key = f"output_columns[{i}]"
-        if reason := _RESERVED.get(column.name.casefold()):
+        own = "names that begin with daeda: are this program's" if column.name.startswith("daeda:") else None
+        if reason := _RESERVED.get(column.name.casefold(), own):
             _refuse(config, _RUNTIME, key, "a reserved name", column.name, reason)
         if column.default is not UNSET and column.default_sql is not UNSET:
             _refuse(config, _RUNTIME, key, "two defaults", column.name, "default or default_sql")

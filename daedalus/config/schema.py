@@ -175,15 +175,15 @@ class RecentPublished(_Strict, frozen=True, kw_only=True):
 class AnimatedModelType(_Strict, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
     artwork_type: Annotated[
         str,
-        _says("Rows whose artwork_type is this ...", "content and what follows"),
+        _says("Rows whose artwork_type is this ...", "attributes, content and what follows"),
     ]
     source: Annotated[
         str,
-        _says("... and whose model_type is this ...", "content and what follows"),
+        _says("... and whose model_type is this ...", "attributes, content and what follows"),
     ]
     target: Annotated[
         str,
-        _says("... get this model_type, before the content filter looks.", "content and what follows"),
+        _says("... get this model_type, before the content filter looks.", "attributes, content and what follows"),
     ]
 
 

@@ -48,7 +48,7 @@ class Graph:
 
 
 def build_graph(
-    workspace: Workspace, days: Sequence[Day], listing: Listing, *, reconcile: bool, skip: frozenset[Day]
+    workspace: Workspace, days: Sequence[Day], listing: Listing, *, reconcile: bool, anew: bool, skip: frozenset[Day]
 ) -> Graph:
     """See `Workspace.graph`."""
     config, traces = workspace.config, workspace.traces
@@ -74,7 +74,7 @@ def build_graph(
         config, sources, workspace.shelf, workspace.ducks, workspace.files,
         partitions=workspace.partitions, qids=workspace.qids, numbered=witness is not None,
         untouched=Untouched(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store)),
-        earlier=partial(_earlier, workspace),
+        earlier=(lambda name: None) if anew else partial(_earlier, workspace),
         fingerprint=partial(remembered_fingerprint, traces),
     )  # fmt: skip
     actions = pipeline.build(present)
@@ -89,7 +89,10 @@ def _last_artifact(traces: Traces, action: str) -> str | None:
 
 def _earlier(workspace: Workspace, action: str) -> Earlier | None:
     trace = workspace.traces.latest(action)
-    return Earlier(trace.manifest, trace.artifact, workspace.partitions.parts(action)) if trace else None
+    try:
+        return Earlier(trace.manifest, trace.artifact, workspace.partitions.parts(action)) if trace else None
+    except OSError:  # a folder that cannot be listed
+        return None
 
 
 def _whole(store: Store, artifact: str) -> Path | None:

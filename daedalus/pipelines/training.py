@@ -147,7 +147,7 @@ class _Run:
         from daedalus.pipelines.notes import run_notes, shared_notes, traffic_note
         from daedalus.pipelines.remembering import remember_days
 
-        graph = workspace.graph(list(span), reconcile=True, skip=_days(trusted), listing=listing)
+        graph = workspace.graph(list(span), reconcile=True, anew=force, skip=_days(trusted), listing=listing)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
         self._begin(run, span, force, trusted)
         outcomes = self._walk(run, graph, force)

@@ -200,19 +200,21 @@ class Workspace:
         days: Sequence[Day],
         *,
         reconcile: bool,
+        anew: bool = False,
         skip: frozenset[Day] = frozenset(),
         listing: Listing | None = None,
     ) -> Graph:
         """Looks at all inputs of `days` and builds their actions, but for the target days in `skip`.
 
-        With `reconcile` a qid map that is not ours is brought in line with the partitions.
+        With `reconcile` a qid map that is not ours is brought in line with the partitions; with `anew` nothing is
+        taken out of partitions that lie there.
         Raises DaedalusError (exit 2) for inputs that no day can do without.
         """
         from daedalus.pipelines.graphs import build_graph  # not for who finds that all days stand
 
         listing = listing or self.listing()
         self._take_notes()
-        return build_graph(self, days, listing, reconcile=reconcile, skip=skip)
+        return build_graph(self, days, listing, reconcile=reconcile, anew=anew, skip=skip)
 
     def with_rows(self, listing: Listing, days: Iterable[Day]) -> list[Day]:
         """Those days for which there is a partition that may hold rows of theirs."""

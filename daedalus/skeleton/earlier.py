@@ -7,7 +7,7 @@ bytes. Only a partition of one part is taken from, for its row groups are those 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,13 @@ class Earlier:
         had = {tuple(column) for column in json.loads(self.manifest["config:output_columns"])}
         return same - {source for name, source in columns if (name, source) not in had}
 
-    def linked(self, path: Path) -> bool:
-        """Makes `path` the one part, which nobody can take away then; False when it is not what was made."""
+    def copied(self, path: Path) -> bool:
+        """Makes `path` a copy of the one part, which nobody can change then; False when it is not what was made."""
         if len(self.parts) != 1:
             return False
         ((name, part),) = self.parts.items()
         try:
-            os.link(part, path)
-        except OSError:  # gone, or on another file system
+            shutil.copyfile(part, path)
+            return digest.of_json({name: digest.of_file(path)}) == self.artifact
+        except OSError:  # gone, or unreadable
             return False
-        return digest.of_json({name: digest.of_file(path)}) == self.artifact

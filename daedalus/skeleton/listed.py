@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daedalus.skeleton.lists import pages
 from daedalus.skeleton.thrift import Struct, read_head
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-_UNPACKED, _PACKED, _DICTIONARY_HEAD, _COUNT = 2, 3, 7, 1  # of PageHeader; of DictionaryPageHeader
+_UNPACKED, _PACKED, _DATA_HEAD, _DICTIONARY_HEAD, _COUNT = 2, 3, 5, 7, 1  # of PageHeader; of the headers in it
 
 
 def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array]:
@@ -24,7 +23,13 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
     chunk = _Pages(data)
     head, page = chunk.next()
     values = _values(page, head[_DICTIONARY_HEAD][1][_COUNT][1], kind)
-    codes = [_numbers(chunk.next()[1], int(sizes[rows].sum())) for rows in pages(sizes)]
+    ends, entries, row, codes = np.cumsum(np.maximum(sizes, 1)), 0, 0, []
+    while row < len(sizes):
+        head, page = chunk.next()
+        entries += head[_DATA_HEAD][1][_COUNT][1]
+        end = int(ends.searchsorted(entries)) + 1
+        codes.append(_numbers(page, int(sizes[row:end].sum())))
+        row = end
     return codes[0] if len(codes) == 1 else np.concatenate(codes), values
 
 
@@ -71,4 +76,5 @@ def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
     at += 1
     while data[at] & 0x80:
         at += 1
-    return data[at + 1 : at + 1 + count * wide.itemsize].view(wide)
+    numbers = data[at + 1 : at + 1 + count * wide.itemsize].view(wide)
+    return np.require(numbers, requirements="A")  # else what is compiled for it is compiled anew

@@ -91,7 +91,7 @@ def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, pieces: Sequence[
     for column, (count, elements) in enumerate(zip(counts, form.schema.values(), strict=True)):
         chunk = _Chunk(out, codec)
         chunk.write_values(lists.values[:count])
-        for rows in pages(lists.sizes[:, column]):
+        for rows in _pages(lists.sizes[:, column]):
             chunk.write_lists(lists.codes, lists.begins[rows], lists.sizes[rows, column])
         chunks.append(footer.column_chunk(chunk.meta(elements)))
     return footer.row_group(chunks, len(lists.begins), start, ordinal)
@@ -150,7 +150,7 @@ def _ordered(values: pa.Array) -> pa.Array:
     return values
 
 
-def pages(sizes: np.ndarray) -> Iterator[slice]:
+def _pages(sizes: np.ndarray) -> Iterator[slice]:
     """The rows of each page of a column, whose lists have these sizes."""
     import numpy as np
 

@@ -6,11 +6,11 @@ or listed anew. Each artifact is cut to a file of its own, a row group at a time
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daedalus.durable import remove_folder
 from daedalus.skeleton.lists import Lists, write_lists
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.splice import Spliced
@@ -50,7 +50,7 @@ def write_partition(
                 whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + chunk_rows, whole.rows))
             return whole.rows
     finally:
-        shutil.rmtree(cuts)
+        remove_folder(cuts)
 
 
 def _aligned(
@@ -71,7 +71,8 @@ def _rows_that_ship(content: Path) -> np.ndarray:
     """Their places among the rows of the sessions, ascending."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(content, use_threads=False)[ROW.strip('"')].to_numpy()
+    with pq.ParquetFile(content) as file:
+        return file.read(use_threads=False)[ROW.strip('"')].to_numpy()
 
 
 def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
@@ -99,11 +100,8 @@ def cut(path: Path, names: Sequence[str], kept: np.ndarray, out: Path) -> None:
         if ITEMS not in schema.names:
             write_parquet(out, pa.schema([schema.field(name) for name in names]), _rows(file, names, kept))
             return
-    windows = WindowsFile(path)
-    try:
+    with WindowsFile(path) as windows:
         write_lists(out, windows.schema, _lists(windows, kept))
-    finally:
-        windows.close()
 
 
 def _rows(file: pq.ParquetFile, names: Sequence[str], kept: np.ndarray) -> Iterator[pa.Table]:
@@ -114,14 +112,29 @@ def _rows(file: pq.ParquetFile, names: Sequence[str], kept: np.ndarray) -> Itera
 
 def _lists(windows: WindowsFile, kept: np.ndarray) -> Iterator[list[Lists]]:
     """Row groups of the rows `kept`, in pieces: a row group that its rows lie in makes one."""
-    held: dict[int, Lists] = {}  # the row group that was read last: the next rows may lie in it too
+    read, lists = -1, None  # the row group that was read last: the next rows may lie in it too
     for begin in range(0, len(kept), ROWS_PER_GROUP):
         pieces = []
         for group, rows in _by_group(kept[begin : begin + ROWS_PER_GROUP]):
-            held = {group: held.get(group) or windows.group(group)}
-            lists = held[group]
-            pieces.append(Lists(lists.codes, lists.begins[rows], lists.sizes[rows], lists.values))
+            if group != read:
+                lists = None  # one at a time
+                read, lists = group, windows.group(group)
+            assert lists is not None
+            pieces.append(_some(lists, rows))
         yield pieces
+
+
+def _some(lists: Lists, rows: np.ndarray) -> Lists:
+    """Some rows, and no more numbers than they have."""
+    import numpy as np
+
+    from daedalus.skeleton import packing
+
+    sizes = lists.sizes[rows]
+    ends = np.cumsum(sizes[:, -1])
+    codes = np.empty(ends[-1], lists.codes.dtype)
+    packing.prefixes(lists.codes, lists.begins[rows], sizes[:, -1], codes)
+    return Lists(codes, ends - sizes[:, -1], sizes, lists.values)
 
 
 def _by_group(kept: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

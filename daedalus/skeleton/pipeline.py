@@ -112,7 +112,7 @@ class Pipeline(Tiles):
         assert recent is not None
         seconds = parse_duration(recent.window, "recent_published.window")
         rolling = compute_user_recent_published_artworks(recent.column, seconds, recent.max_items)
-        sql = self._once("recent", lambda: rolling_sql(rolling))
+        sql = self._once("recent", lambda: rolling_sql(rolling, once=ITEMS))
         config = {f"recent_published.{k}": getattr(recent, k) for k in ("column", "window", "max_items")}
         keyed = [Keyed(self._published(), "user_id", "user_id")]
         return self._roll(Place("recent_published", day=day), rolling, sql, [self._published()], config, keyed)
@@ -270,6 +270,6 @@ def _run_chunk(
         before = earlier()
         now = {**ingredients, **{f"upstream:{name}": path.stem for name, path in upstream.items()}}  # named by digest
         same = before.sources(columns, now, sources) if before else set()
-        return dict.fromkeys(same, free) if before and same and before.linked(free) else {}
+        return dict.fromkeys(same, free) if before and same and before.copied(free) else {}
 
     return {"written": write_partition(out, columns, paths, chunk_rows, standing), "empty": 0}

@@ -125,13 +125,8 @@ def covered_spine(filtered: bool) -> str:
     )
 
 
-def filter_to_target_day(filtered: bool) -> str:
-    """FROM clause of the target day's rows. A spine tile holds one day, so coverage is all there is to filter."""
-    return covered_spine(filtered)
-
-
 def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_only: bool, drop_single_like: bool) -> Sql:
-    """The target day's rows without view-only and single-like sessions.
+    """The target day's rows, which are those of its spine, without view-only and single-like sessions.
 
     Rows without a session stay. `events` are the coverage filter's: what counts as a mere view.
     """
@@ -142,7 +137,7 @@ def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_onl
         dropped.append(f"{acts} = 0")
     if drop_single_like:
         dropped.append(f"({acts} = 1 AND count(*) FILTER (s.event = 'like' AND NOT ({view})) = 1)")
-    rows = filter_to_target_day(filtered)
+    rows = covered_spine(filtered)
     keep = "TRUE"
     if dropped:  # the spine is read twice: to keep its rows meanwhile takes three times as long
         sessions = f"SELECT s.feed_session FROM {rows} WHERE s.feed_session IS NOT NULL GROUP BY s.feed_session"

@@ -2,7 +2,7 @@
 
 The files are aligned: the same rows, cut into the same row groups (parquet.py and lists.py write nothing else). A
 row group that goes over whole is copied as it lies there, compressed; one of which only a part is wanted
-is written anew. Encoding long lists is most of what a partition costs, so it is done once, where they are made.
+is written anew.
 """
 
 from __future__ import annotations

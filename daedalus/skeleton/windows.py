@@ -55,7 +55,8 @@ class WindowsFile:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._file, self._parquet = path.open("rb"), pq.ParquetFile(path)
+        self._parquet = pq.ParquetFile(path)
+        self._file = path.open("rb")
         self._names = [name for name in self._parquet.schema_arrow.names if name != ITEMS]
         self._kind = self._parquet.schema_arrow.field(ITEMS).type
         self.schema = pa.schema([(name, self._kind) for name in self._names])
@@ -78,6 +79,9 @@ class WindowsFile:
         coded = table[ITEMS].combine_chunks().flatten().dictionary_encode()
         return coded.indices.to_numpy(), coded.dictionary
 
-    def close(self) -> None:
+    def __enter__(self) -> WindowsFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._parquet.close()
         self._file.close()
