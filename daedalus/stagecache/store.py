@@ -154,13 +154,14 @@ class Store:
     def sizes(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
         """Bytes of all that is stored, by digest; of those in `known` without another look."""
         found: dict[str, int] = {}
-        known = known or {}
-        for shelf in (self.root / "artifacts").glob("??"):
-            with os.scandir(shelf) as entries:
-                for entry in entries:
-                    artifact, suffix = entry.name[:-8], entry.name[-8:]
-                    if suffix == ".parquet":
-                        found[artifact] = known[artifact] if artifact in known else entry.stat().st_size
+        known, root = known or {}, self._artifacts
+        shelves = os.listdir(root) if os.path.isdir(root) else []
+        for shelf in (shelf for shelf in shelves if len(shelf) == 2):
+            for name in os.listdir(f"{root}/{shelf}"):
+                artifact, suffix = name[:-8], name[-8:]
+                if suffix == ".parquet":
+                    size = known.get(artifact)
+                    found[artifact] = os.stat(f"{root}/{shelf}/{name}").st_size if size is None else size
         return found
 
     def reread(self, path: Path) -> str:
