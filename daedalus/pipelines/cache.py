@@ -10,7 +10,6 @@ from daedalus.days import Day
 from daedalus.pipelines.unchanged import QID_MAP, Stands, days_that_stand
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.stagecache.outcome import HIT, MAYBE, RUN
-from daedalus.stagecache.standing import KeptFile
 
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Cause
@@ -25,8 +24,8 @@ def cache_status(settings: Settings) -> dict:
         span, listing = list(workspace.range(None)), workspace.listing()
         present = workspace.with_rows(listing, span)
         stands = days_that_stand(workspace, listing, present)
-        files = [file for file in workspace.standing.files() if file.name != QID_MAP]
-        standing = [file for file in files if file.day in stands.days or file.day in stands.read]
+        known_days = stands.days.keys() | stands.read.keys()
+        standing = [row for row in workspace.standing.rows if row[1] in known_days and row[0] != QID_MAP]
         verdicts: list[Verdict] = []
         if len(stands.days) < len(present):
             from daedalus.stagecache.plan import make_plan
@@ -35,7 +34,7 @@ def cache_status(settings: Settings) -> dict:
             graph = workspace.graph(span, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
         # By digest, if it is on this machine; of partitions it means nothing.
-        known = {file.path[-40:-8]: file.size for file in standing if file.size >= 0}
+        known = {path[-40:-8]: size for _, _, path, size, *_ in standing if size >= 0}
         sizes = workspace.store.sizes(known)
         in_use = needed(verdicts) | last_complete(workspace) | known.keys()
         walked = [str(day) for day in present if str(day) not in stands.days]
@@ -61,12 +60,12 @@ def _shared_status(workspace: Workspace) -> dict:
     return {"shared": {"uri": workspace.shared.remote.uri, "reachable": reachable(workspace.shared)}}
 
 
-def _standing_days(stands: Stands, files: Iterable[KeptFile]) -> list[dict]:
-    """The rows of days that nobody touched."""
+def _standing_days(stands: Stands, files: Iterable[tuple]) -> list[dict]:
+    """The rows of days that nobody touched; `files` as `Standing.rows` has them."""
     steps: dict[str, dict[str, str]] = {day: {} for day in stands.days}
-    for file in files:
-        if file.day in steps:
-            steps[file.day][file.name.partition("@")[0]] = HIT
+    for name, day, *_ in files:
+        if day in steps:
+            steps[day][name.partition("@")[0]] = HIT
     state = {day: "empty" if summary["empty"] else "fresh" for day, summary in stands.days.items()}
     return [{"day": day, "state": state[day], "steps": steps[day]} for day in stands.days]
 
@@ -93,7 +92,7 @@ def _kind(verdict: Verdict) -> str:
     return verdict.action.name.partition("@")[0]
 
 
-def _by_step(verdicts: Iterable[Verdict], standing: Iterable[KeptFile]) -> dict[str, dict]:
+def _by_step(verdicts: Iterable[Verdict], standing: Iterable[tuple]) -> dict[str, dict]:
     """For each step: bytes, how many would run or may, and the commonest cause in one word."""
     found: dict[str, dict] = {}
     causes: dict[str, Counter[str]] = defaultdict(Counter)
@@ -106,15 +105,21 @@ def _by_step(verdicts: Iterable[Verdict], standing: Iterable[KeptFile]) -> dict[
         elif verdict.state == MAYBE:
             causes[verdict.action.step]["upstream"] += 0
     seen = {verdict.action.name for verdict in verdicts}
-    for file in standing:
-        is_file = file.path.endswith(".parquet")
-        if not is_file and file.name in seen:
+    by_part: dict[str, dict] = {}  # the row of `rolling` for each aggregation, and so on
+    for name, _, path, size, *_ in standing:
+        is_file = path.endswith(".parquet")
+        if not is_file and name in seen:
             continue  # a partition's folder
-        step = file.name.partition("@")[0].partition(":")[0]
-        row = found.get(step) or found.setdefault(step, {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""})
-        row["bytes"] += max(file.size, 0) if is_file else 0
-        row[HIT] += file.name not in seen
-        seen.add(file.name)
+        part = name.partition("@")[0]
+        if part not in by_part:
+            empty = {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""}
+            by_part[part] = found.setdefault(part.partition(":")[0], empty)
+        row = by_part[part]
+        if is_file and size > 0:
+            row["bytes"] += size
+        if name not in seen:
+            row[HIT] += 1
+            seen.add(name)
     for step, kinds in causes.items():
         found[step]["why"] = kinds.most_common(1)[0][0]
     return found

@@ -79,8 +79,7 @@ class ChangeNotes:
 
     def _sample(self, artifacts: Mapping[str, str], source: str) -> Any:
         """What ships of an artifact's first row group; None when an artifact is gone."""
-        names = {source, "sessions", "content"}
-        paths = {name: self._workspace.store.path("", artifacts[name]) for name in names}
+        paths = {name: self._workspace.store.path("", artifacts[name]) for name in (source, "content")}
         if not all(path.exists() for path in paths.values()):
             return None
         out = self._workspace.scratch.path(".parquet")

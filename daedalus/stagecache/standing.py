@@ -58,20 +58,20 @@ class Standing:
         return dict(zip((day for day, _ in rows), values, strict=True))
 
     @cached_property
-    def _rows(self) -> list[tuple]:
-        """All files, raw: there are 25 a day, and most who ask only want to know which are touched."""
+    def rows(self) -> list[tuple]:
+        """All files, as `KeptFile` has them but raw: there are 25 a day, and whoever asks goes through them all."""
         return self._traces.rows(f"{_FILES} where root = ?", [self._root])
 
     def files(self, days: Iterable[str] | None = None) -> list[KeptFile]:
         """The files of some days, or of all."""
         if days is None:
-            return list(map(KeptFile._make, self._rows))
+            return list(map(KeptFile._make, self.rows))
         sql = f"{_FILES} where root = ? and day = ?"
         return [KeptFile._make(row) for day in days for row in self._traces.rows(sql, [self._root, day])]
 
     def touched(self, stat: Callable[[str], Stat] = stat_of) -> set[str]:
         """Days with a file that is not as it was left, by what `stat` says of it."""
-        return {row[1] for row in self._rows if stat(row[2]) != row[3:]}
+        return {row[1] for row in self.rows if stat(row[2]) != row[3:]}
 
     def record(
         self, walked: Iterable[str], days: Mapping[str, tuple[str, dict]], files: Iterable[KeptFile],
@@ -94,4 +94,4 @@ class Standing:
             db.executemany("delete from standing_files where root = ? and day = ? and name = ?", sorted(names))
             db.executemany("insert or replace into standing_days values (?, ?, ?, ?)", rows)
             db.executemany("insert or replace into standing_files values (?, ?, ?, ?, ?, ?, ?, ?)", kept)
-        self.__dict__.pop("_rows", None)
+        self.__dict__.pop("rows", None)
