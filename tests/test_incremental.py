@@ -70,8 +70,8 @@ def test_a_changed_writer_option_rewrites_every_partition(warm, tmp_path):
     shutil.copytree(PROJECT / "daedalus", package / "daedalus")
     path = package / "daedalus/skeleton/parquet.py"
     text = path.read_text()
-    assert "ROWS_PER_GROUP = 16_384" in text
-    path.write_text(text.replace("ROWS_PER_GROUP = 16_384", "ROWS_PER_GROUP = 17"))
+    assert "ROWS_PER_GROUP = 24_576" in text
+    path.write_text(text.replace("ROWS_PER_GROUP = 24_576", "ROWS_PER_GROUP = 17"))
     found = warm.json("skeleton", "--range", RANGE, package=package)
     assert found["partitions"]["written"] == len(DAYS)
     assert found["steps"]["hit"] == 0

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daedalus.skeleton import lists as writer
-from daedalus.skeleton.lists import Lists, write_lists
+from daedalus.skeleton.lists import Lists, numbered, write_lists
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.splice import Spliced
 
@@ -93,9 +93,9 @@ def test_every_reader_sees_the_lists(tmp_path_factory, table, values_a_page, see
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "_PAGE_VALUES", values_a_page)
-        rows = write_lists(folder / "a", schema, ([as_lists(kind, *group)] for group in groups))
+        rows = write_lists(folder / "a", schema, (numbered([as_lists(kind, *group)]) for group in groups))
         rng = np.random.default_rng(seed)
-        write_lists(folder / "b", schema, (in_pieces(kind, *group, rng) for group in groups))
+        write_lists(folder / "b", schema, (numbered(in_pieces(kind, *group, rng)) for group in groups))
     for reader, found in read(folder / "a"):
         assert found == expected, reader
     assert rows == len(expected["c0"])
@@ -108,7 +108,7 @@ def test_every_reader_sees_the_lists(tmp_path_factory, table, values_a_page, see
 def test_zeros_of_both_signs_are_two_values_in_one_order(tmp_path):
     schema = pa.schema([("a", pa.list_(pa.field("element", pa.float64())))])
     for name, known, codes in (("one", [0.0, -0.0], [0, 1]), ("other", [-0.0, 0.0], [1, 0])):
-        write_lists(tmp_path / name, schema, [[as_lists(pa.float64(), known, [(codes, [2])])]])
+        write_lists(tmp_path / name, schema, [numbered([as_lists(pa.float64(), known, [(codes, [2])])])])
     assert repr(pq.read_table(tmp_path / "one").to_pydict()) == repr({"a": [[0.0, -0.0]]})
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
@@ -116,8 +116,8 @@ def test_zeros_of_both_signs_are_two_values_in_one_order(tmp_path):
 def test_values_that_no_list_has_are_not_written(tmp_path):
     schema = pa.schema([("a", pa.list_(pa.field("element", pa.int64())))])
     rows = [([1, 1], [2]), ([], [0])]
-    write_lists(tmp_path / "few", schema, [[as_lists(pa.int64(), [5, 6], rows)]])
-    write_lists(tmp_path / "many", schema, [[as_lists(pa.int64(), [5, 6, 7, 1], rows)]])
+    write_lists(tmp_path / "few", schema, [numbered([as_lists(pa.int64(), [5, 6], rows)])])
+    write_lists(tmp_path / "many", schema, [numbered([as_lists(pa.int64(), [5, 6, 7, 1], rows)])])
     assert (tmp_path / "few").read_bytes() == (tmp_path / "many").read_bytes()
 
 
@@ -126,7 +126,7 @@ def test_more_values_than_16_bits_tell_apart(tmp_path, count):
     values = pa.array(range(count))
     numbers, sizes = np.arange(count, dtype=np.int32), np.array([[1, count - 1], [0, 1]])
     schema = pa.schema([(name, pa.list_(pa.field("element", pa.int64()))) for name in "ab"])
-    write_lists(tmp_path / "out", schema, [[Lists(numbers, np.array([0, count - 1]), sizes, values)]])
+    write_lists(tmp_path / "out", schema, [numbered([Lists(numbers, np.array([0, count - 1]), sizes, values)])])
     for reader, found in read(tmp_path / "out"):
         assert found == {"a": [[0], []], "b": [list(range(count - 1)), [count - 1]]}, reader
 
@@ -136,7 +136,7 @@ def test_a_part_of_a_row_group_is_cut_out(tmp_path):
     rows = [([i % 3, i % 5, 6][: i % 4], [i % 4 // 2, i % 4]) for i in range(count)]
     known = [10, 20, 30, 40, 50, 60, 70]
     schema = pa.schema([(name, pa.list_(pa.field("element", pa.int64()))) for name in "ab"])
-    groups = ([as_lists(pa.int64(), known, rows[at : at + ROWS_PER_GROUP])] for at in (0, ROWS_PER_GROUP))
+    groups = (as_lists(pa.int64(), known, rows[at : at + ROWS_PER_GROUP]) for at in (0, ROWS_PER_GROUP))
     write_lists(tmp_path / "whole", schema, groups)
     begin, end = 5, ROWS_PER_GROUP + 900
     with Spliced([("b", "it"), ("a", "it")], {"it": tmp_path / "whole"}) as whole:

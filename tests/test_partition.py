@@ -13,19 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import DAYS, edit
 from test_incremental import check_against_reference, outputs
-from test_lists import EXAMPLES, as_lists, tables
+from test_lists import EXAMPLES, as_lists, read, tables
 
 from daedalus import digest
-from daedalus.skeleton import parquet, partition, splice
+from daedalus.skeleton import parquet, partition
 from daedalus.skeleton.earlier import Earlier
-from daedalus.skeleton.lists import write_lists
+from daedalus.skeleton.lists import Lists
 from daedalus.skeleton.parquet import write_parquet
-from daedalus.skeleton.partition import cut, write_partition
+from daedalus.skeleton.partition import cut, row_groups, write_partition
 from daedalus.skeleton.windows import write_windows
 
 
 def four_rows_a_group(patch):
-    for module in (parquet, partition, splice):
+    for module in (parquet, partition):
         patch.setattr(module, "ROWS_PER_GROUP", 4)
 
 
@@ -43,7 +43,7 @@ def in_fours(kind, known, rows):
 
 @given(table=tables(), kept=st.sets(st.integers(0, 59)))
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_windows_cut_are_as_if_only_those_rows_were_listed(tmp_path_factory, table, kept):
+def test_windows_that_are_cut_are_lists_of_those_rows(tmp_path_factory, table, kept):
     schema, groups = table
     kind, folder = schema.field(0).type.value_type, tmp_path_factory.mktemp("windows")
     known, rows = as_one(groups)
@@ -51,10 +51,42 @@ def test_windows_cut_are_as_if_only_those_rows_were_listed(tmp_path_factory, tab
     with pytest.MonkeyPatch.context() as patch:
         four_rows_a_group(patch)
         assert write_windows(folder / "all", schema, in_fours(kind, known, rows)) == len(rows)
-        cut(folder / "all", schema.names, np.array(ships, np.int64), folder / "cut")
-        some = in_fours(kind, known, [rows[place] for place in ships])
-        write_lists(folder / "some", schema, ([four] for four in some))
-    assert (folder / "cut").read_bytes() == (folder / "some").read_bytes()
+        cut(folder / "all", schema.names, row_groups(np.array(ships, np.int64)), folder / "cut")
+    expected = {
+        name: [[known[code] for code in rows[place][0][: rows[place][1][column]]] for place in ships]
+        for column, name in enumerate(schema.names)
+    }
+    for reader, found in read(folder / "cut"):
+        assert found == expected, reader
+
+
+@pytest.mark.parametrize("count", [1 << 16, (1 << 16) + 1])
+def test_more_values_than_16_bits_tell_apart_are_cut(tmp_path, count):
+    schema = pa.schema([(name, pa.list_(pa.field("element", pa.int64()))) for name in "ab"])
+    sizes = np.array([[1, count - 1], [0, 1], [0, 0]])
+    lists = Lists(np.arange(count, dtype=np.int32), np.array([0, count - 1, 0]), sizes, pa.array(range(count)))
+    write_windows(tmp_path / "all", schema, [lists])
+    for kept, expected in (([0, 1], [list(range(count - 1)), [count - 1]]), ([1], [[count - 1]])):
+        cut(tmp_path / "all", schema.names, row_groups(np.array(kept)), tmp_path / "cut")
+        for reader, found in read(tmp_path / "cut"):
+            assert found["b"] == expected, reader
+
+
+@given(kept=st.sets(st.integers(0, 59)))
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_row_groups_are_filled_by_whole_row_groups(kept):
+    with pytest.MonkeyPatch.context() as patch:
+        four_rows_a_group(patch)
+        groups = row_groups(np.array(sorted(kept), np.int64))
+    assert [4 * of + place for pieces in groups for of, rows in pieces for place in rows.tolist()] == sorted(kept)
+    sizes = [sum(len(rows) for _, rows in pieces) for pieces in groups]
+    assert all(0 < size <= 4 for size in sizes)
+    assert all(size + len(after[0][1]) > 4 for size, after in zip(sizes, groups[1:], strict=False))
+
+
+def kinds(places):
+    """Few enough that they are kept as numbers."""
+    return [None if i % 5 == 4 else f"k{i // 4 + i % 2}" for i in places]
 
 
 def artifacts(folder, kept, count=11):
@@ -63,7 +95,7 @@ def artifacts(folder, kept, count=11):
     made = {
         "sessions": {"event_timestamp": pa.array(at)},
         "content": {"daeda:row": pa.array(kept, pa.int64())},
-        "attributes": {"kind": [f"k{i % 3}" for i in range(count)], "of": [[i] * (i % 3) for i in range(count)]},
+        "attributes": {"kind": kinds(range(count)), "of": [[i] * (i % 3) for i in range(count)]},
         "qids": {"qid": pa.array([100 + i for i in kept], pa.int64())},
     }  # fmt: skip
     for name, columns in made.items():
@@ -78,10 +110,12 @@ def test_a_partition_has_the_rows_that_ship(tmp_path, monkeypatch, kept):
     four_rows_a_group(monkeypatch)
     columns, files = artifacts(tmp_path, kept)
     assert write_partition(tmp_path / "out", columns, files, 1000) == len(kept)
-    found = pq.read_table(tmp_path / "out/part-0-0.parquet").to_pydict()
-    assert list(found) == ["kind", "event_timestamp", "of", "qid"]
-    assert found["kind"] == [f"k{i % 3}" for i in kept] and found["of"] == [[i] * (i % 3) for i in kept]
-    assert [t.hour for t in found["event_timestamp"]] == kept and found["qid"] == [100 + i for i in kept]
+    for reader, found in read(tmp_path / "out/part-0-0.parquet"):
+        assert list(found) == ["kind", "event_timestamp", "of", "qid"], reader
+        assert found["kind"] == kinds(kept) and found["of"] == [[i] * (i % 3) for i in kept], reader
+        assert [t.hour for t in found["event_timestamp"]] == kept and found["qid"] == [100 + i for i in kept], reader
+    assert pq.read_schema(tmp_path / "out/part-0-0.parquet").field("kind").type == pa.string()
+    assert "RLE_DICTIONARY" in pq.read_metadata(files["attributes"]).row_group(0).column(0).encodings
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["out"]  # no cuts are left
 
 
@@ -138,9 +172,9 @@ def cut_sources(monkeypatch):
     """The artifacts' columns that are cut from now on."""
     found = []
 
-    def noted(path, names, kept, out):
+    def noted(path, names, groups, out):
         found.append(tuple(names))
-        cut(path, names, kept, out)
+        cut(path, names, groups, out)
 
     monkeypatch.setattr(partition, "cut", noted)
     return found

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daedalus.errors import DayError
-from daedalus.skeleton import parquet, splice
+from daedalus.skeleton import parquet
 from daedalus.skeleton import rolling as kernel_side
 from daedalus.skeleton.engine import Bindings, Duck
 from daedalus.skeleton.history import Rolling, rolling_sql
-from daedalus.skeleton.partition import cut
+from daedalus.skeleton.partition import cut, row_groups
 from daedalus.skeleton.rolling import roll
 from daedalus.skeleton.windows import ITEMS
 
@@ -76,7 +76,7 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
     bindings = Bindings({"rows": [folder / "rows.parquet"], "events": paths})
     expected, kept = (duck.table(rolling_sql(rolling, once=once), bindings) for once in ("", ITEMS))
     assert pq.read_table(folder / "out.parquet").to_pydict() == kept.to_pydict()
-    cut(folder / "out.parquet", expected.column_names, np.arange(len(rows)), folder / "whole.parquet")
+    cut(folder / "out.parquet", expected.column_names, row_groups(np.arange(len(rows))), folder / "whole.parquet")
     found = pq.read_table(folder / "whole.parquet")
     assert found.to_pydict() == expected.to_pydict()
     assert [str(field.type) for field in found.schema] == [
@@ -91,7 +91,7 @@ def test_a_user_may_span_blocks_of_rows(tmp_path, monkeypatch, rows_per_block):
     pq.write_table(table(event, [(1, t, i) for i, t in enumerate(times)]), tmp_path / "events.parquet")
     made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, [(1, 9, t) for t in reversed(times)]), tmp_path / "rows.parquet")
-    for module in (kernel_side, parquet, splice):
+    for module in (kernel_side, parquet):
         monkeypatch.setattr(module, "ROWS_PER_GROUP", rows_per_block)
     rolling = Rolling("list", (("w", None),))
     roll(rolling, tmp_path / "rows.parquet", [tmp_path / "events.parquet"], tmp_path / "out.parquet")

@@ -31,8 +31,8 @@ class Source:
         length = int.from_bytes(file.read(4), "little")
         file.seek(size - 8 - length)
         self.footer = read_struct(file.read(length))
-        self.rows: int = self.footer[ROWS][1]
         self.groups: list[Struct] = self.footer[GROUPS][1][1]
+        self.group_rows: list[int] = [group[GROUP_ROWS][1] for group in self.groups]
         self.schema: dict[str, list[Struct]] = {}
         self.leaves: dict[str, range] = {}
         self._take_apart(self.footer[SCHEMA][1][1])

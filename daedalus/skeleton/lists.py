@@ -1,9 +1,10 @@
-"""The writer of list columns: each row group has its values once, and lists of their numbers.
+"""The writer of list columns: each row group has its values, and lists of their numbers.
 
 Neighbours' lists are alike. A number takes 16 bits (32 where a row group has more than 65,536 values) though fewer
 would do: Zstd sees whole bytes, so it finds alike lists at any length, which numbers of 13 or 15 bits hide from
 it, and over a quarter of the bytes of plain 64-bit values: three quarters of their file, in a third of the time.
-Numbers go by the first column that has the value, then by the value, so bytes follow from the lists alone.
+Numbers go by the first column that has the value, then by the value: so bytes follow from the lists alone, and a
+shorter column needs the first values only.
 
 Source: parquet-format's Encodings.md (PLAIN, RLE_DICTIONARY, the hybrid of runs and packed bits) and parquet.thrift.
 """
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from daedalus.skeleton import footer
 from daedalus.skeleton.footer import Source
-from daedalus.skeleton.parquet import write_parquet
+from daedalus.skeleton.parquet import write_groups, write_parquet
 from daedalus.skeleton.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_struct, write_varint
 
 if TYPE_CHECKING:
@@ -45,16 +46,16 @@ class Lists:
     values: pa.Array
 
 
-def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Sequence[Lists]]) -> int:
-    """Writes columns of lists, all of one type; returns the rows. Each of `groups` is a row group in pieces."""
+def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
+    """Writes columns of lists, all of one type, by row groups; returns the rows. Codes are written as they are."""
     import pyarrow as pa
 
     if not has_plain(schema.field(0).type.value_type):
-        return write_parquet(path, schema, (_table(piece, schema) for pieces in groups for piece in pieces))
+        return write_groups(path, schema, (_table(lists, schema) for lists in groups))
     codec, form = pa.Codec("zstd", compression_level=_LEVEL), _form(schema)
     with path.open("wb") as out:
         out.write(footer.MAGIC)
-        written = [_write_group(out, codec, form, pieces, ordinal) for ordinal, pieces in enumerate(groups)]
+        written = [_write_group(out, codec, form, lists, ordinal) for ordinal, lists in enumerate(groups)]
         footer.finish(out, footer.with_groups(form.footer, written))
     return sum(group[footer.GROUP_ROWS][1] for group in written)
 
@@ -84,23 +85,21 @@ def _table(lists: Lists, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, pieces: Sequence[Lists], ordinal: int) -> Struct:
+def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, lists: Lists, ordinal: int) -> Struct:
     start = out.tell()
-    lists, counts = _numbered(pieces)
     chunks = []
-    for column, (count, elements) in enumerate(zip(counts, form.schema.values(), strict=True)):
-        chunk = _Chunk(out, codec)
-        chunk.write_values(lists.values[:count])
+    for column, elements in enumerate(form.schema.values()):
+        chunk = _Chunk(codec)
         for rows in _pages(lists.sizes[:, column]):
-            chunk.write_lists(lists.codes, lists.begins[rows], lists.sizes[rows, column])
-        chunks.append(footer.column_chunk(chunk.meta(elements)))
+            chunk.add_lists(lists.codes, lists.begins[rows], lists.sizes[rows, column])
+        chunks.append(footer.column_chunk(chunk.write(out, lists.values, elements)))
     return footer.row_group(chunks, len(lists.begins), start, ordinal)
 
 
-def _numbered(pieces: Sequence[Lists]) -> tuple[Lists, list[int]]:
+def numbered(pieces: Sequence[Lists]) -> Lists:
     """The rows of all pieces with one set of values: those that occur, by first column and then ascending.
 
-    Its codes are the lists of the last column and nothing else, row by row. Also how many values each column has.
+    Its codes, of 16 bits if they fit, are the lists of the last column and nothing else, row by row.
     """
     import numpy as np
     import pyarrow as pa
@@ -113,15 +112,14 @@ def _numbered(pieces: Sequence[Lists]) -> tuple[Lists, list[int]]:
     for piece, place in zip(pieces, places, strict=True):
         found = packing.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
         first[place] = np.minimum(first[place], found)
-    counts = np.cumsum(np.bincount(first, minlength=sizes.shape[1])[: sizes.shape[1]]).tolist()
-    order = np.argsort(first, kind="stable")[: counts[-1]]
+    order = np.argsort(first, kind="stable")[: np.count_nonzero(first < sizes.shape[1])]
     numbers = np.zeros(len(values), np.uint16 if len(order) <= 1 << 16 else np.uint32)
     numbers[order] = np.arange(len(order))
     ends = np.cumsum(sizes[:, -1])
     codes, filled = np.empty(ends[-1], numbers.dtype), 0
     for piece, place in zip(pieces, places, strict=True):
         filled = packing.put_numbers(piece.codes, piece.begins, piece.sizes[:, -1], numbers[place], codes, filled)
-    return Lists(codes, ends - sizes[:, -1], sizes, values.take(pa.array(order))), counts
+    return Lists(codes, ends - sizes[:, -1], sizes, values.take(pa.array(order)))
 
 
 def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
@@ -160,17 +158,14 @@ def _pages(sizes: np.ndarray) -> Iterator[slice]:
 
 
 class _Chunk:
-    """A column chunk being written: a page of values, then pages of lists."""
+    """A column chunk: pages of lists, and the values that they have numbers of."""
 
-    def __init__(self, out: BinaryIO, codec: pa.Codec) -> None:
-        self._out, self._codec, self._start = out, codec, out.tell()
-        self._entries = self._unpacked = 0
+    def __init__(self, codec: pa.Codec) -> None:
+        self._codec = codec
+        self._pages: list[Any] = []  # headers and what follows them, compressed
+        self._entries = self._unpacked = self._values = 0
 
-    def write_values(self, values: pa.Array) -> None:
-        self._write_page(_DICTIONARY, {1: (I32, len(values)), 2: (I32, _PLAIN)}, _plain(values))
-        self._lists_start = self._out.tell()
-
-    def write_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray) -> None:
+    def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray) -> None:
         """Levels, each behind its length, then the numbers' width, and the numbers in one run of packed bits."""
         import numpy as np
         import pyarrow as pa
@@ -191,21 +186,18 @@ class _Chunk:
         numbers = page[len(head) :].view(codes.dtype)
         packing.prefixes(codes, begins, sizes, numbers)
         numbers[values:] = 0
+        if values:
+            self._values = max(self._values, int(numbers[:values].max()) + 1)
         header: Struct = {1: (I32, entries), 2: (I32, _RLE_DICTIONARY), 3: (I32, _RLE), 4: (I32, _RLE)}
-        self._write_page(_DATA, header, page)
+        self._pages += self._page(_DATA, header, page)
         self._entries += entries
 
-    def _write_page(self, kind: tuple[int, int], header: Struct, data: Any) -> None:
-        packed = self._codec.compress(data)
-        number, field = kind
-        of_both: Struct = {1: (I32, number), 2: (I32, len(data)), 3: (I32, packed.size)}
-        head = write_struct({**of_both, field: (STRUCT, header)})
-        self._out.write(head)
-        self._out.write(packed)
-        self._unpacked += len(head) + len(data)
-
-    def meta(self, elements: Sequence[Struct]) -> Struct:
-        """What the footer says of the chunk, whose column is described by `elements`."""
+    def write(self, out: BinaryIO, values: pa.Array, elements: Sequence[Struct]) -> Struct:
+        """Writes it; returns what the footer says of it, whose column is described by `elements`."""
+        start, plain = out.tell(), _plain(values[: self._values])
+        out.writelines(self._page(_DICTIONARY, {1: (I32, self._values), 2: (I32, _PLAIN)}, plain))
+        lists_start = out.tell()
+        out.writelines(self._pages)
         return {
             footer.TYPE: elements[-1][footer.TYPE],
             footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE, _RLE_DICTIONARY])),
@@ -213,10 +205,19 @@ class _Chunk:
             footer.CODEC: (I32, _ZSTD),
             footer.VALUES: (I64, self._entries),
             footer.UNPACKED: (I64, self._unpacked),
-            footer.PACKED: (I64, self._out.tell() - self._start),
-            footer.DATA_PAGE: (I64, self._lists_start),
-            footer.DICTIONARY_PAGE: (I64, self._start),
+            footer.PACKED: (I64, out.tell() - start),
+            footer.DATA_PAGE: (I64, lists_start),
+            footer.DICTIONARY_PAGE: (I64, start),
         }
+
+    def _page(self, kind: tuple[int, int], header: Struct, data: Any) -> tuple[bytes, pa.Buffer]:
+        """A page's header, and what follows it."""
+        packed = self._codec.compress(data)
+        number, field = kind
+        of_both: Struct = {1: (I32, number), 2: (I32, len(data)), 3: (I32, packed.size)}
+        head = write_struct({**of_both, field: (STRUCT, header)})
+        self._unpacked += len(head) + len(data)
+        return bytes(head), packed
 
 
 def has_plain(kind: pa.DataType) -> bool:

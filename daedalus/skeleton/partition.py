@@ -2,17 +2,19 @@
 
 Which rows ship is decided last, so another content filter costs this much and no more: nothing is joined
 or listed anew. Each artifact is cut to a file of its own, a row group at a time; the files align, and are spliced.
+A row group of the partition is what ships of a row group of the artifacts, whose numbers of values serve again, or of
+several that together do not fill one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.durable import remove_folder
-from daedalus.skeleton.lists import Lists, write_lists
-from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
+from daedalus.skeleton.lists import Lists, numbered, write_lists
+from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_groups
 from daedalus.skeleton.splice import Spliced
 from daedalus.skeleton.sql import ROW
 from daedalus.skeleton.windows import ITEMS, WindowsFile
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_ALIGNED = ("content", "qids")  # artifacts that have the rows that ship and no other
+_SHIPPED = "qids"  # the artifact that has the rows that ship and no other
+_Pieces = list[tuple[int, "np.ndarray"]]  # a row group of a partition: (row group of the artifacts, places in it)
 Standing = Callable[[Path], Mapping[str, Path]]
 
 
@@ -57,13 +60,13 @@ def _aligned(
     columns: Sequence[tuple[str, str]], artifacts: Mapping[str, Path], cuts: Path, standing: Standing
 ) -> dict[str, Path]:
     """Files with the columns of the rows that ship, by artifact: cut to `cuts` where there is none."""
-    aligned = {source: artifacts[source] for source in _ALIGNED if source in artifacts}
-    aligned |= standing(cuts / "standing")
-    kept = _rows_that_ship(artifacts["content"])
+    aligned = dict(standing(cuts / "standing"))
+    groups = row_groups(_rows_that_ship(artifacts["content"]))
     for number, source in enumerate(dict.fromkeys(source for _, source in columns)):
         if source not in aligned:
             aligned[source] = cuts / str(number)
-            cut(artifacts[source], [name for name, of in columns if of == source], kept, aligned[source])
+            names = [name for name, of in columns if of == source]
+            (regroup if source == _SHIPPED else cut)(artifacts[source], names, groups, aligned[source])
     return aligned
 
 
@@ -75,53 +78,85 @@ def _rows_that_ship(content: Path) -> np.ndarray:
         return file.read(use_threads=False)[ROW.strip('"')].to_numpy()
 
 
-def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
-    """Writes what ships of the first row group of `source`, which is not `content`, all its columns."""
+def row_groups(kept: np.ndarray) -> list[_Pieces]:
+    """The row groups of a partition of the rows `kept`, which ascend."""
     import numpy as np
+
+    found: list[_Pieces] = []
+    filled = ROWS_PER_GROUP
+    of = kept // ROWS_PER_GROUP
+    for rows in np.split(kept, np.flatnonzero(np.diff(of)) + 1) if len(kept) else ():
+        group = int(rows[0]) // ROWS_PER_GROUP
+        if filled + len(rows) > ROWS_PER_GROUP:
+            found.append([])
+            filled = 0
+        found[-1].append((group, rows - group * ROWS_PER_GROUP))
+        filled += len(rows)
+    return found
+
+
+def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
+    """Writes the first row group of a partition, all columns that `source`, which is not `content`, has of it."""
     import pyarrow.parquet as pq
 
-    kept = _rows_that_ship(artifacts["content"])
-    if source in _ALIGNED:
-        kept = np.arange(len(kept))
-    kept = kept[: kept.searchsorted(ROWS_PER_GROUP)]
-    cut(artifacts[source], pq.read_schema(artifacts[source]).names, kept, out)
+    groups = row_groups(_rows_that_ship(artifacts["content"]))[:1]
+    names = [name for name in pq.read_schema(artifacts[source]).names if name != ITEMS]
+    (regroup if source == _SHIPPED else cut)(artifacts[source], names, groups, out)
 
 
-def cut(path: Path, names: Sequence[str], kept: np.ndarray, out: Path) -> None:
-    """Writes columns of an artifact with the rows `kept`, which ascend.
+def regroup(path: Path, names: Sequence[str], groups: Sequence[_Pieces], out: Path) -> None:
+    """Writes columns of an artifact that has the rows that ship and no other, in the row groups of the partition."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=list(names), use_threads=False, partitioning=None)
+    begin, tables = 0, []
+    for pieces in groups:
+        rows = sum(len(rows) for _, rows in pieces)
+        tables.append(table.slice(begin, rows))
+        begin += rows
+    write_groups(out, table.schema, tables)
+
+
+def cut(path: Path, names: Sequence[str], groups: Sequence[_Pieces], out: Path) -> None:
+    """Writes columns of an artifact with the rows in `groups`, the row groups that are written.
 
     Windows become lists, all of them: how one is numbered follows from all, and must not from those that are chosen.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        if ITEMS not in schema.names:
-            write_parquet(out, pa.schema([schema.field(name) for name in names]), _rows(file, names, kept))
-            return
-    with WindowsFile(path) as windows:
-        write_lists(out, windows.schema, _lists(windows, kept))
+    metadata = pq.read_metadata(path)
+    if ITEMS in metadata.schema.to_arrow_schema().names:
+        with WindowsFile(path) as windows:
+            write_lists(out, windows.schema, (_lists(windows, pieces) for pieces in groups))
+    else:
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=_coded(metadata)) as file:
+            schema = pa.schema([file.schema_arrow.field(name) for name in names])
+            write_groups(out, schema, (_rows(file, schema.names, pieces) for pieces in groups))
 
 
-def _rows(file: pq.ParquetFile, names: Sequence[str], kept: np.ndarray) -> Iterator[pa.Table]:
-    for group, rows in _by_group(kept):
-        table = file.read_row_group(group, columns=list(names), use_threads=False)
-        yield (table if len(rows) == table.num_rows else table.take(rows)).select(list(names))
+def _coded(metadata: pq.FileMetaData) -> list[str]:
+    """The columns of strings that are numbers of values there: taken over as they are, not as strings."""
+    chunks = [metadata.row_group(0).column(i) for i in range(metadata.num_columns)] if metadata.num_row_groups else []
+    return [c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and "RLE_DICTIONARY" in c.encodings]
 
 
-def _lists(windows: WindowsFile, kept: np.ndarray) -> Iterator[list[Lists]]:
-    """Row groups of the rows `kept`, in pieces: a row group that its rows lie in makes one."""
-    read, lists = -1, None  # the row group that was read last: the next rows may lie in it too
-    for begin in range(0, len(kept), ROWS_PER_GROUP):
-        pieces = []
-        for group, rows in _by_group(kept[begin : begin + ROWS_PER_GROUP]):
-            if group != read:
-                lists = None  # one at a time
-                read, lists = group, windows.group(group)
-            assert lists is not None
-            pieces.append(_some(lists, rows))
-        yield pieces
+def _rows(file: pq.ParquetFile, names: Sequence[str], pieces: _Pieces) -> pa.Table:
+    import pyarrow as pa
+
+    found = [file.read_row_group(group, columns=names, use_threads=False).take(rows) for group, rows in pieces]
+    return pa.concat_tables(found).select(names).combine_chunks()
+
+
+def _lists(windows: WindowsFile, pieces: _Pieces) -> Lists:
+    """A row group. Where most rows of one ship, with the values as they lie there, of which some may not occur now."""
+    if len(pieces) == 1:
+        ((group, rows),) = pieces
+        lists = windows.group(group)
+        if 2 * len(rows) > len(lists.begins):
+            return Lists(lists.codes, lists.begins[rows], lists.sizes[rows], lists.values)
+        return numbered([_some(lists, rows)])
+    return numbered([_some(windows.group(group), rows) for group, rows in pieces])
 
 
 def _some(lists: Lists, rows: np.ndarray) -> Lists:
@@ -135,13 +170,3 @@ def _some(lists: Lists, rows: np.ndarray) -> Lists:
     codes = np.empty(ends[-1], lists.codes.dtype)
     packing.prefixes(lists.codes, lists.begins[rows], sizes[:, -1], codes)
     return Lists(codes, ends - sizes[:, -1], sizes, lists.values)
-
-
-def _by_group(kept: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(row group, places in it) of rows, ascending."""
-    import numpy as np
-
-    groups = kept // ROWS_PER_GROUP
-    for rows in np.split(kept, np.flatnonzero(np.diff(groups)) + 1) if len(kept) else ():
-        group = int(rows[0]) // ROWS_PER_GROUP
-        yield group, rows - group * ROWS_PER_GROUP

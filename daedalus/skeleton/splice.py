@@ -1,8 +1,7 @@
 """Puts a parquet file together from columns of others, without decoding them.
 
-The files are aligned: the same rows, cut into the same row groups (parquet.py and lists.py write nothing else). A
-row group that goes over whole is copied as it lies there, compressed; one of which only a part is wanted
-is written anew.
+The files are aligned: the same rows, cut into the same row groups. A row group that goes over whole is copied as it
+lies there, compressed; one of which only a part is wanted is written anew.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import BinaryIO
 
 from daedalus.skeleton import footer
 from daedalus.skeleton.footer import META, PAGES, Source
-from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
+from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.thrift import BINARY, I32, LIST, STRUCT, Struct
 
 
@@ -27,9 +26,10 @@ class Spliced:
         opened = {path: self._stack.enter_context(path.open("rb")) for path in {path for _, path in self._paths}}
         files = {path: Source(file) for path, file in opened.items()}
         self._columns = [(name, files[path]) for name, path in self._paths]
-        lengths = {source: files[sources[source]].rows for _, source in columns}
-        self.rows = max(lengths.values())
-        if len(set(lengths.values())) > 1:
+        lengths = {source: files[sources[source]].group_rows for _, source in columns}
+        self._group_rows = next(iter(lengths.values()))
+        self.rows = sum(self._group_rows)
+        if any(rows != self._group_rows for rows in lengths.values()):
             raise ValueError(f"files that do not align: {lengths}")
 
     def __enter__(self) -> Spliced:
@@ -43,9 +43,9 @@ class Spliced:
         with open(path, "wb") as out, ExitStack() as pieces:
             out.write(footer.MAGIC)
             groups: list[Struct] = []
-            for group, first, last in _spans(begin, end):
+            for group, first, last in _spans(self._group_rows, begin, end):
                 columns = self._columns
-                if last - first < min(ROWS_PER_GROUP, self.rows - group * ROWS_PER_GROUP):
+                if last - first < self._group_rows[group]:
                     columns, group = self._cut(pieces, group, first, last), 0
                 groups.append(_copy_group(out, columns, group, len(groups)))
             footer.finish(out, footer.with_groups(self._footer(), groups))
@@ -95,11 +95,14 @@ def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
         footer.finish(written, footer.with_groups(second.footer, groups))
 
 
-def _spans(begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(row group, its first row wanted, its last, exclusive) for rows of a file."""
-    for group in range(begin // ROWS_PER_GROUP, -(-end // ROWS_PER_GROUP)):
-        start = group * ROWS_PER_GROUP
-        yield group, max(begin - start, 0), min(end - start, ROWS_PER_GROUP)
+def _spans(group_rows: Sequence[int], begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(row group, its first row wanted, its last, exclusive) for rows of a file whose row groups have `group_rows`."""
+    start = 0
+    for group, rows in enumerate(group_rows):
+        first, last = max(begin - start, 0), min(end - start, rows)
+        if first < last:
+            yield group, first, last
+        start += rows
 
 
 def _copy_group(out: BinaryIO, columns: Sequence[tuple[str, Source]], group: int, ordinal: int) -> Struct:

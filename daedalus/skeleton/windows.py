@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.skeleton.listed import read_chunk
-from daedalus.skeleton.lists import Lists, has_plain, write_lists
-from daedalus.skeleton.parquet import write_parquet
+from daedalus.skeleton.lists import Lists, has_plain, numbered, write_lists
+from daedalus.skeleton.parquet import write_groups
 from daedalus.skeleton.splice import Spliced
 
 if TYPE_CHECKING:
@@ -30,16 +30,17 @@ def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int
     sizes: list[pa.Table] = []
     lengths = pa.schema([(name, pa.int32()) for name in schema.names])
 
-    def longest() -> Iterator[list[Lists]]:
+    def longest() -> Iterator[Lists]:
         for group in groups:
             columns = [pa.array(column, pa.int32()) for column in group.sizes.T]
             sizes.append(pa.Table.from_arrays(columns, schema=lengths))
-            yield [Lists(group.codes, group.begins, group.sizes[:, -1:], group.values)]
+            lists = numbered([group])  # as the windows will be, of which each gets a prefix of the values
+            yield Lists(lists.codes, lists.begins, lists.sizes[:, -1:], lists.values)
 
     parts = {"items": path.with_suffix(".items"), "sizes": path.with_suffix(".sizes")}
     try:
         write_lists(parts["items"], pa.schema([(ITEMS, schema.field(-1).type)]), longest())
-        write_parquet(parts["sizes"], lengths, sizes)
+        write_groups(parts["sizes"], lengths, sizes)
         with Spliced([(ITEMS, "items"), *((name, "sizes") for name in schema.names)], parts) as whole:
             whole.write(path, 0, whole.rows)
             return whole.rows
