@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from daedalus.errors import DaedalusError, DayError
 from daedalus.pipelines import clustered
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.pipelines.workspace import Settings, opened
+from daedalus.skeleton import pipeline
 from daedalus.stagecache.execute import OutOfSpace
 from daedalus.stagecache.progress import Progress
 
@@ -86,11 +88,24 @@ def refused(capture) -> str:
     return capture.value.text()
 
 
+@contextmanager
+def partitions_put_together_elsewhere():
+    """The coordinator cannot."""
+
+    def refuse(*of, **more):
+        raise AssertionError("the coordinator put a partition together")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_run_chunk", refuse)
+        yield
+
+
 # The same bytes
 
 
 def test_two_workers_give_the_bytes_of_one_process(cold, warm_template, cluster):
-    report = on_dask(scheduler=cluster.scheduler_address)
+    with partitions_put_together_elsewhere():
+        report = on_dask(scheduler=cluster.scheduler_address)
     assert report.steps["computed"] > 400 and not report.failures
     assert cold.bytes() == cold.bytes(warm_template / "data/training_output")
     assert artifacts(cold.root) == artifacts(warm_template)
@@ -124,7 +139,8 @@ def test_workers_that_share_no_folder_get_and_give_artifacts_by_a_carrier(warm, 
     processes = Processes(tmp_path)
     try:
         processes.worker(), processes.worker()
-        report = on_dask(SHORT, processes.address)
+        with partitions_put_together_elsewhere():
+            report = on_dask(SHORT, processes.address)
     finally:
         processes.close()
     assert report.exit_code == 0 and report.steps["computed"] == 6

@@ -7,13 +7,9 @@ scratch folder, so they go when the coordinator does; SQLite and locks stay off 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
-import time
-import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from distributed import WorkerPlugin, get_worker
 
 from daedalus.cluster.carry import CarriedStore
+from daedalus.cluster.folder import Staging, wait_for
 from daedalus.cluster.job import Job, Refusal, versions
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.input_files import InputFiles
@@ -31,7 +28,7 @@ from daedalus.skeleton.untouched import Untouched
 from daedalus.stagecache.action import Action, action_key
 from daedalus.stagecache.executor import Made, Task, perform
 from daedalus.stagecache.files import FileDigests
-from daedalus.stagecache.store import Scratch, Store
+from daedalus.stagecache.store import FreePaths, Scratch, Store
 from daedalus.stagecache.trace import Traces
 
 if TYPE_CHECKING:
@@ -45,7 +42,6 @@ class _NoQids:
 
 
 _IN_MEMORY = Path(":memory:")  # SQLite's name for no file
-_SEEN_SECONDS = 5.0  # in which a shared folder shows everyone what someone renamed there
 
 
 def bench_name(run: str) -> str:
@@ -104,9 +100,13 @@ class Bench(WorkerPlugin):
         if isinstance(store, CarriedStore):
             store.tickets.update(tickets)
         for artifact in digests.values():
-            _wait_for(store.path("", artifact))
+            wait_for(store.path("", artifact))
         made = perform(Task(graph[name], digests, graph, key, manifest))
-        return made, store.send(made.artifact) if isinstance(store, CarriedStore) else None
+        if not isinstance(store, CarriedStore):
+            return made, None
+        if isinstance(graph[name].shelf, _Unpublished):
+            return made, store.send_folder(Path(made.artifact))
+        return made, store.send(made.artifact)
 
     def _opened(self) -> tuple[dict[str, Action], Store]:
         with self._opening:
@@ -119,9 +119,9 @@ class Bench(WorkerPlugin):
         spilling = Scratch(self._local, "spill-")
         ducks = Ducks(job.duckdb, spilling)
         self._closing = [ducks.interrupt, spilling.close]
-        store = self._store()
+        staging, store = self._store()
         unasked = Untouched(ducks, lambda action: None, lambda artifact: None)
-        pipeline = Pipeline(job.config, job.sources, store, ducks, self._files(), partitions=store,
+        pipeline = Pipeline(job.config, job.sources, store, ducks, self._files(), partitions=_Unpublished(staging),
                             qids=cast(QidMap, _NoQids()), numbered=job.numbered, untouched=unasked)  # fmt: skip
         return {action.name: action for action in pipeline.build(job.days)}, store
 
@@ -139,31 +139,33 @@ class Bench(WorkerPlugin):
 
         return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY))), remote)
 
-    def _store(self) -> Store:
-        """The cache that all share; with a carrier, one of this worker's own."""
+    def _store(self) -> tuple[FreePaths, Store]:
+        """Where unfinished files lie, and the cache that all share; with a carrier, those of this worker's own."""
         job, digests = self._job, FileDigests(Traces(_IN_MEMORY))
         if not job.carrier:
-            return Store(job.cache_root, Staging(job.staging), digests)
+            staging = Staging(job.staging)
+            return staging, Store(job.cache_root, staging, digests)
         own = self._local / f"artifacts-{job.run[:8]}"
         scratch = Scratch(own / "tmp")
         self._closing += [scratch.close, partial(shutil.rmtree, own, ignore_errors=True)]
-        return CarriedStore(own, scratch, digests, job.carrier)
+        return scratch, CarriedStore(own, scratch, digests, job.carrier)
 
 
-class Staging:
-    """Free paths in a folder that someone else holds; a worker that dies leaves them to its holder."""
+class _Unpublished:
+    """A `Shelf` of partitions, which stay unfinished: the coordinator is to publish them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, staging: FreePaths) -> None:
+        self._staging = staging
 
-    def path(self, suffix: str = "") -> Path:
-        return self._folder / f"{uuid.uuid4().hex}{suffix}"
+    def stage(self, name: str) -> Path:
+        return self._staging.path()
 
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        """Returns the path in place of a digest: bytes are looked at by who publishes them."""
+        return str(staged), 0
 
-def _wait_for(path: Path) -> None:
-    """Network file systems show what others renamed a little later; listing the folder makes them look."""
-    until = time.monotonic() + _SEEN_SECONDS
-    while not path.exists() and time.monotonic() < until:
-        with suppress(OSError):
-            os.listdir(path.parent)
-        time.sleep(0.1)
+    def problem(self, name: str, artifact: str) -> str:
+        return "not published"
+
+    def path(self, name: str, artifact: str) -> Path:
+        return Path(artifact)

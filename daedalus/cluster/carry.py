@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daedalus import digest
-from daedalus.durable import move_file
+from daedalus.durable import move_file, remove_folder
 from daedalus.errors import DayError
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.store import FreePaths, Store
@@ -48,13 +48,16 @@ class CarriedStore(Store):
 
     def _fetch(self, name: str, artifact: str, ticket: Any) -> None:
         staged, final = self.stage(name), super().path(name, artifact)
-        fetched = self._carrier.fetch(artifact, ticket, staged)
-        if not fetched or digest.of_file(staged) != artifact:
-            raise DayError("an artifact cannot be fetched", where=name, found=artifact,
-                           hint="run again: what is lost is made anew")  # fmt: skip
+        self._bring(name, artifact, ticket, staged)
         final.parent.mkdir(parents=True, exist_ok=True)
         move_file(staged, final)
         self.adopt(artifact)
+
+    def _bring(self, name: str, artifact: str, ticket: Any, path: Path) -> None:
+        fetched = self._carrier.fetch(artifact, ticket, path)
+        if not fetched or digest.of_file(path) != artifact:
+            raise DayError("an artifact cannot be fetched", where=name, found=artifact,
+                           hint="run again: what is lost is made anew")  # fmt: skip
 
     def send(self, artifact: str) -> Any:
         """The artifact's ticket; what has none yet is sent first."""
@@ -62,6 +65,20 @@ class CarriedStore(Store):
             sent = self._there(artifact) or self._carrier.send(artifact, super().path("", artifact))
             self.tickets[artifact] = sent
         return self.tickets[artifact]
+
+    def send_folder(self, folder: Path) -> Mapping[str, tuple[str, Any]]:
+        """(digest, ticket) of a folder's files by name, sent; the folder goes. One that is not there has none."""
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        contents = {path: digest.of_file(path) for path in files}
+        sent = {path.name: (content, self._carrier.send(content, path)) for path, content in contents.items()}
+        remove_folder(folder)
+        return sent
+
+    def fetch_folder(self, name: str, files: Mapping[str, tuple[str, Any]], folder: Path) -> None:
+        """Makes the folder that was sent, if it has files. Raises DayError when one cannot be fetched."""
+        for file, (content, ticket) in files.items():
+            folder.mkdir(exist_ok=True)
+            self._bring(name, content, ticket, folder / file)
 
     def tickets_of(self, artifacts: Iterable[str]) -> Mapping[str, Any]:
         return {artifact: self.send(artifact) for artifact in artifacts}

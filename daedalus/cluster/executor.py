@@ -1,4 +1,4 @@
-"""Actions sent to Dask workers; those that publish or hand out numbers stay with the coordinator.
+"""Actions sent to Dask workers; handing out numbers and publishing stay with the coordinator.
 
 Delivery is at least once. When workers die under a task, Dask blames all tasks that they had: whoever is
 blamed is tried once more with the cluster to itself, and only who is alone with the deaths fails for them.
@@ -7,25 +7,29 @@ blamed is tried once more with the cluster to itself, and only who is alone with
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.cluster import connect
 from daedalus.cluster.carry import CarriedStore
+from daedalus.cluster.folder import wait_for
 from daedalus.cluster.job import Job, Refusal
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
+from daedalus.stagecache.action import Counts
 from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, nobody
 from daedalus.stagecache.trace import Trace
 
 if TYPE_CHECKING:
     from distributed import Client
 
-HERE = ("qids", "chunk")  # steps that only the coordinator runs
+_NUMBERED, _PUBLISHED = "qids", "chunk"  # the step that hands out numbers, and the one whose output is published
 _DEPTH = 2  # tasks sent for each that a worker can run, so that none waits for the next
 _BACKLOG = 64  # tasks of the coordinator's own that may wait, and questions to the shared cache
 _ASKING = 16  # threads that ask
@@ -91,7 +95,7 @@ class DaskExecutor:
         return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
 
     def submit(self, task: Task) -> Future[Made | Trace]:
-        if task.action.step in HERE:
+        if task.action.step == _NUMBERED:
             future = self._here.submit(self._fetching(task))
             self._waiting_here.add(future)
             future.add_done_callback(self._waiting_here.discard)
@@ -209,10 +213,35 @@ class DaskExecutor:
 
     def _take(self, sent: Sent, made: Made, ticket: Any) -> None:
         self._made = True
+        if sent.task.action.step == _PUBLISHED:
+            self._publish(sent, made, ticket)
+            return
         if self._carried:
             self._carried.tickets[made.artifact] = ticket
         self._adopt(made.artifact, ticket)
         sent.future.set_result(made)
+
+    def _publish(self, sent: Sent, made: Made, tickets: Any) -> None:
+        """Puts a partition that a worker made into its place: what is left to run of the action is to bring it here."""
+        name, fetch = sent.task.action.name, self._carried.fetch_folder if self._carried else None
+
+        def bring(upstream: Mapping[str, Path], out: Path) -> Counts:
+            if fetch:
+                fetch(name, tickets, out)
+            elif not made.counts["empty"]:
+                wait_for(Path(made.artifact))
+                shutil.move(made.artifact, out)  # to another file system, maybe
+            return made.counts
+
+        def published(inner: Future) -> None:
+            with suppress(InvalidStateError):  # the walk is over
+                if error := inner.exception():
+                    sent.future.set_exception(error)
+                else:
+                    sent.future.set_result(replace(inner.result(), seconds=made.seconds + inner.result().seconds))
+
+        task = replace(sent.task, action=replace(sent.task.action, run=bring), digests={}, ask=nobody)
+        self._here.submit(task).add_done_callback(published)
 
     def _refused(self, sent: Sent, refusal: Refusal) -> None:
         """Sends a task to others than the worker that must not run it."""
