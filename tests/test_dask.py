@@ -21,6 +21,7 @@ from small import DAYS, PROJECT, RANGE, edit, nothing_ran
 pytest.importorskip("distributed")
 from clusters import Deadly, FolderCarrier, Processes, local_cluster
 from distributed import Client
+from test_incremental import outputs
 
 from daedalus.cluster import connect, executor
 from daedalus.errors import DaedalusError, DayError
@@ -174,6 +175,22 @@ def test_workers_that_share_no_folder_work_through_the_shared_cache(cold, tmp_pa
     shutil.rmtree(cold.output)
     cold.run(SHORT)
     assert partitions(cold.root, DAYS[:3]) == last != made
+
+
+def test_a_cluster_of_this_machine_works_with_what_the_shared_cache_alone_has(cold, bucket, s3_options):
+    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    cold.run(SHORT)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    edit(cold.runtime, output_columns=outputs(cold)[1:])
+    report = on_dask(SHORT)
+    assert report.exit_code == 0 and report.steps["computed"] == 3  # partitions
+    made = partitions(cold.root, DAYS[:3])
+    edit(cold.runtime, cache_remote=None)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    cold.run(SHORT)
+    assert partitions(cold.root, DAYS[:3]) == made
 
 
 # What dies

@@ -29,6 +29,10 @@ def four_rows_a_group(patch):
         patch.setattr(module, "ROWS_PER_GROUP", 4)
 
 
+def in_groups_of_four(count):
+    return [min(4, count - at) for at in range(0, count, 4)]
+
+
 def as_one(groups):
     """(distinct values, rows) of several groups, with codes that fit them."""
     values = {repr(value): value for known, _ in groups for value in known}
@@ -51,7 +55,12 @@ def test_windows_that_are_cut_are_lists_of_those_rows(tmp_path_factory, table, k
     with pytest.MonkeyPatch.context() as patch:
         four_rows_a_group(patch)
         assert write_windows(folder / "all", schema, in_fours(kind, known, rows)) == len(rows)
-        cut(folder / "all", schema.names, row_groups(np.array(ships, np.int64)), folder / "cut")
+        cut(
+            folder / "all",
+            schema.names,
+            row_groups(np.array(ships, np.int64), in_groups_of_four(len(rows))),
+            folder / "cut",
+        )
     expected = {
         name: [[known[code] for code in rows[place][0][: rows[place][1][column]]] for place in ships]
         for column, name in enumerate(schema.names)
@@ -67,18 +76,21 @@ def test_more_values_than_16_bits_tell_apart_are_cut(tmp_path, count):
     lists = Lists(np.arange(count, dtype=np.int32), np.array([0, count - 1, 0]), sizes, pa.array(range(count)))
     write_windows(tmp_path / "all", schema, [lists])
     for kept, expected in (([0, 1], [list(range(count - 1)), [count - 1]]), ([1], [[count - 1]])):
-        cut(tmp_path / "all", schema.names, row_groups(np.array(kept)), tmp_path / "cut")
+        cut(tmp_path / "all", schema.names, row_groups(np.array(kept), [3]), tmp_path / "cut")
         for reader, found in read(tmp_path / "cut"):
             assert found["b"] == expected, reader
 
 
-@given(kept=st.sets(st.integers(0, 59)))
+@given(group_rows=st.lists(st.integers(1, 4), max_size=20), data=st.data())
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_row_groups_are_filled_by_whole_row_groups(kept):
+def test_row_groups_are_filled_by_whole_row_groups(group_rows, data):
+    total = sum(group_rows)
+    kept = sorted(data.draw(st.sets(st.integers(0, total - 1)))) if total else []
     with pytest.MonkeyPatch.context() as patch:
         four_rows_a_group(patch)
-        groups = row_groups(np.array(sorted(kept), np.int64))
-    assert [4 * of + place for pieces in groups for of, rows in pieces for place in rows.tolist()] == sorted(kept)
+        groups = row_groups(np.array(kept, np.int64), group_rows)
+    places = [sum(group_rows[:of]) + place for pieces in groups for of, rows in pieces for place in rows.tolist()]
+    assert places == kept
     sizes = [sum(len(rows) for _, rows in pieces) for pieces in groups]
     assert all(0 < size <= 4 for size in sizes)
     assert all(size + len(after[0][1]) > 4 for size, after in zip(sizes, groups[1:], strict=False))
@@ -117,6 +129,28 @@ def test_a_partition_has_the_rows_that_ship(tmp_path, monkeypatch, kept):
     assert pq.read_schema(tmp_path / "out/part-0-0.parquet").field("kind").type == pa.string()
     assert "RLE_DICTIONARY" in pq.read_metadata(files["attributes"]).row_group(0).column(0).encodings
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["out"]  # no cuts are left
+
+
+@given(texts=st.lists(st.sampled_from([None, "a", "b", "c"]), min_size=1, max_size=12), data=st.data())
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_statistics_are_those_of_the_rows_that_ship(tmp_path_factory, texts, data):
+    """A reader answers min and max from them; a value that the filter drops must not be there."""
+    kept = sorted(data.draw(st.sets(st.integers(0, len(texts) - 1))))
+    table, folder = pa.table({"text": pa.array(texts, pa.string())}), tmp_path_factory.mktemp("statistics")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "_mostly_distinct", lambda table, column: False)
+        four_rows_a_group(patch)
+        write_parquet(folder / "all", table.schema, [table])
+        groups = row_groups(np.array(kept, np.int64), in_groups_of_four(len(texts)))
+        cut(folder / "all", ["text"], groups, folder / "cut")
+    with pq.ParquetFile(folder / "cut") as file:
+        for group in range(file.num_row_groups):
+            found = file.metadata.row_group(group).column(0).statistics
+            there = file.read_row_group(group)["text"].to_pylist()
+            known = [text for text in there if text is not None]
+            assert found.null_count == len(there) - len(known)
+            assert (found.min, found.max) == ((min(known), max(known)) if known else (None, None))
+        assert file.read()["text"].to_pylist() == [texts[place] for place in kept]
 
 
 def test_what_an_older_version_kept_aligned_is_put_together_as_it_lies(tmp_path):

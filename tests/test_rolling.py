@@ -76,7 +76,12 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
     bindings = Bindings({"rows": [folder / "rows.parquet"], "events": paths})
     expected, kept = (duck.table(rolling_sql(rolling, once=once), bindings) for once in ("", ITEMS))
     assert pq.read_table(folder / "out.parquet").to_pydict() == kept.to_pydict()
-    cut(folder / "out.parquet", expected.column_names, row_groups(np.arange(len(rows))), folder / "whole.parquet")
+    cut(
+        folder / "out.parquet",
+        expected.column_names,
+        row_groups(np.arange(len(rows)), [len(rows)]),
+        folder / "whole.parquet",
+    )
     found = pq.read_table(folder / "whole.parquet")
     assert found.to_pydict() == expected.to_pydict()
     assert [str(field.type) for field in found.schema] == [

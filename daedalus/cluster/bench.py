@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from distributed import WorkerPlugin, get_worker
 
 from daedalus.cluster.carry import CarriedStore
-from daedalus.cluster.folder import Staging, wait_for
+from daedalus.cluster.folder import Staging, left_in, wait_for
 from daedalus.cluster.job import Job, Refusal, versions
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.input_files import InputFiles
@@ -54,6 +54,7 @@ def run_action(
     """Runs an action of a run on the worker that this is called on, or says why it must not.
 
     `tickets` are those of upstream artifacts, and what comes with the result is its ticket, where no folder is shared.
+    A partition's digest is the folder that it lies in, and what comes with it are its files (see `_handed_over`).
     """
     bench = cast(Bench, get_worker().plugins[bench_name(run)])
     return bench.run(name, digests, key, tickets)
@@ -102,11 +103,9 @@ class Bench(WorkerPlugin):
         for artifact in digests.values():
             wait_for(store.path("", artifact))
         made = perform(Task(graph[name], digests, graph, key, manifest))
-        if not isinstance(store, CarriedStore):
-            return made, None
         if isinstance(graph[name].shelf, _Unpublished):
-            return made, store.send_folder(Path(made.artifact))
-        return made, store.send(made.artifact)
+            return made, _handed_over(Path(made.artifact), store)
+        return made, store.send(made.artifact) if isinstance(store, CarriedStore) else None
 
     def _opened(self) -> tuple[dict[str, Action], Store]:
         with self._opening:
@@ -169,3 +168,11 @@ class _Unpublished:
 
     def path(self, name: str, artifact: str) -> Path:
         return Path(artifact)
+
+
+def _handed_over(folder: Path, store: Store) -> dict[str, tuple[str, Any]]:
+    """(digest, ticket, if no folder is shared) of a partition's files by name."""
+    files = left_in(folder)
+    if isinstance(store, CarriedStore):
+        return store.send_folder(folder, files)
+    return {name: (content, None) for name, content in files.items()}

@@ -66,13 +66,12 @@ class CarriedStore(Store):
             self.tickets[artifact] = sent
         return self.tickets[artifact]
 
-    def send_folder(self, folder: Path) -> Mapping[str, tuple[str, Any]]:
-        """(digest, ticket) of a folder's files by name, sent; the folder goes. One that is not there has none."""
-        files = sorted(folder.iterdir()) if folder.is_dir() else []
-        contents = {path: digest.of_file(path) for path in files}
-        sent = {path.name: (content, self._carrier.send(content, path)) for path, content in contents.items()}
-        remove_folder(folder)
-        return sent
+    def send_folder(self, folder: Path, files: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
+        """(digest, ticket) of a folder's `files` by name, sent; the folder goes."""
+        try:
+            return {name: (content, self._carrier.send(content, folder / name)) for name, content in files.items()}
+        finally:
+            remove_folder(folder)
 
     def fetch_folder(self, name: str, files: Mapping[str, tuple[str, Any]], folder: Path) -> None:
         """Makes the folder that was sent, if it has files. Raises DayError when one cannot be fetched."""

@@ -7,19 +7,18 @@ blamed is tried once more with the cluster to itself, and only who is alone with
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.cluster import connect
 from daedalus.cluster.carry import CarriedStore
-from daedalus.cluster.folder import wait_for
+from daedalus.cluster.folder import take
 from daedalus.cluster.job import Job, Refusal
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
 from daedalus.stagecache.action import Counts
@@ -39,10 +38,11 @@ WAIT_SECONDS = 60.0  # for a first worker, and for another when none is left
 
 @dataclass(frozen=True)
 class Sent:
-    """A task on its way, and the future that the walk waits for."""
+    """A task on its way, the tickets of what it reads, and the future that the walk waits for."""
 
     task: Task
     future: Future[Made | Trace]
+    tickets: Mapping[str, Any] = field(default_factory=dict)
     alone: bool = False
     attempt: int = 0
 
@@ -75,7 +75,7 @@ class DaskExecutor:
         self._stack = ExitStack()
         self._waiting_here: set[Future] = set()
         self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="daeda-ask")
-        self._asked: list[tuple[Sent, Future[Trace | None]]] = []
+        self._asked: list[tuple[Sent, Future[Trace | Mapping[str, Any]]]] = []
         self._out: dict[Future, Sent] = {}  # on their way, by Dask's future
         self._again: deque[tuple[Sent, Any]] = deque()  # came back, with a refusal or a death
         self._suspects: deque[Sent] = deque()
@@ -101,11 +101,21 @@ class DaskExecutor:
             future.add_done_callback(self._waiting_here.discard)
             return future
         sent = Sent(task, Future())
-        if task.ask is nobody:
+        if task.ask is nobody and not self._carried:
             self._send(sent)
         else:
-            self._asked.append((sent, self._asking.submit(task.ask)))
+            self._asked.append((sent, self._asking.submit(self._answer, task)))
         return sent.future
+
+    def _answer(self, task: Task) -> Trace | Mapping[str, Any]:
+        """What somebody knows; else the tickets of what the task reads, which workers can have then."""
+        if found := task.ask():
+            return found
+        if self._carried:
+            return self._carried.tickets_of(task.digests.values())
+        for name, artifact in task.digests.items():
+            task.above[name].shelf.path(name, artifact)  # fetched, where the shared cache alone has it
+        return {}
 
     def tend(self) -> None:
         self._heed_answers()
@@ -127,17 +137,17 @@ class DaskExecutor:
             self._send(replace(self._suspects.popleft(), alone=True))
 
     def _heed_answers(self) -> None:
-        """Sends the tasks whose answers nobody knows."""
+        """Sends the tasks that nobody knows the answer of."""
         asked, self._asked = self._asked, []
         for sent, answer in asked:
             if not answer.done():
                 self._asked.append((sent, answer))
             elif error := answer.exception():
                 sent.future.set_exception(error)
-            elif found := answer.result():
+            elif isinstance(found := answer.result(), Trace):
                 sent.future.set_result(found)
             else:
-                self._send(sent)
+                self._send(replace(sent, tickets=found))
 
     def shutdown(self) -> None:
         self._asking.shutdown(wait=False, cancel_futures=True)
@@ -186,8 +196,9 @@ class DaskExecutor:
         if self._unfit:
             options |= {"workers": sorted(self._fit), "allow_other_workers": True}
         task = sent.task
-        tickets = self._carried.tickets_of(task.digests.values()) if self._carried else {}
-        inner = self._pool.submit(run_action, self._run, task.action.name, task.digests, task.key, tickets, **options)
+        inner = self._pool.submit(
+            run_action, self._run, task.action.name, task.digests, task.key, sent.tickets, **options
+        )
         self._out[inner] = replace(sent, attempt=sent.attempt + 1)
         inner.add_done_callback(self._returned)
 
@@ -221,27 +232,37 @@ class DaskExecutor:
         self._adopt(made.artifact, ticket)
         sent.future.set_result(made)
 
-    def _publish(self, sent: Sent, made: Made, tickets: Any) -> None:
-        """Puts a partition that a worker made into its place: what is left to run of the action is to bring it here."""
-        name, fetch = sent.task.action.name, self._carried.fetch_folder if self._carried else None
+    def _publish(self, sent: Sent, made: Made, files: Mapping[str, tuple[str, Any]]) -> None:
+        """Puts a partition that a worker made into its place: what is left to run of the action is to bring it here.
+
+        Called by Dask's own thread.
+        """
+        name, carried, lies = sent.task.action.name, self._carried, Path(made.artifact)
 
         def bring(upstream: Mapping[str, Path], out: Path) -> Counts:
-            if fetch:
-                fetch(name, tickets, out)
-            elif not made.counts["empty"]:
-                wait_for(Path(made.artifact))
-                shutil.move(made.artifact, out)  # to another file system, maybe
+            nonlocal lies
+            if carried:
+                carried.fetch_folder(name, files, out)
+            else:
+                take(name, lies, {file: content for file, (content, _) in files.items()}, out)
+                lies = out  # for another try
             return made.counts
 
         def published(inner: Future) -> None:
-            with suppress(InvalidStateError):  # the walk is over
+            self._waiting_here.discard(inner)
+            with suppress(InvalidStateError, CancelledError):  # the walk is over
                 if error := inner.exception():
                     sent.future.set_exception(error)
                 else:
                     sent.future.set_result(replace(inner.result(), seconds=made.seconds + inner.result().seconds))
 
+        for content, ticket in files.values():
+            if ticket is not None:
+                self._adopt(content, ticket)
         task = replace(sent.task, action=replace(sent.task.action, run=bring), digests={}, ask=nobody)
-        self._here.submit(task).add_done_callback(published)
+        future = self._here.submit(task)
+        self._waiting_here.add(future)
+        future.add_done_callback(published)
 
     def _refused(self, sent: Sent, refusal: Refusal) -> None:
         """Sends a task to others than the worker that must not run it."""

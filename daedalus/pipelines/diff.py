@@ -78,8 +78,8 @@ class ChangeNotes:
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def _sample(self, artifacts: Mapping[str, str], source: str) -> Any:
-        """What ships of an artifact's first row group; None when an artifact is gone."""
-        paths = {name: self._workspace.store.path("", artifacts[name]) for name in (source, "content")}
+        """An artifact's columns in the partition's first row group; None when an artifact is gone."""
+        paths = {name: self._workspace.store.path("", artifacts[name]) for name in (source, "sessions", "content")}
         if not all(path.exists() for path in paths.values()):
             return None
         out = self._workspace.scratch.path(".parquet")
@@ -92,7 +92,7 @@ def _chosen(before: Trace, after: Trace) -> str:
     old, new = ([name for name, _ in _columns(trace)] for trace in (before, after))
     gone, came = [name for name in old if name not in new], [name for name in new if name not in old]
     told = [f"{', '.join(names)} {word}" for names, word in ((came, "added"), (gone, "removed")) if names]
-    return "; ".join(told) or "columns ordered anew, or other part files"
+    return "; ".join(told) or "the same values, encoded or ordered anew"
 
 
 def _sources(trace: Trace) -> dict[str, str]:

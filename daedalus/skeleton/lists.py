@@ -3,8 +3,8 @@
 Neighbours' lists are alike. A number takes 16 bits (32 where a row group has more than 65,536 values) though fewer
 would do: Zstd sees whole bytes, so it finds alike lists at any length, which numbers of 13 or 15 bits hide from
 it, and over a quarter of the bytes of plain 64-bit values: three quarters of their file, in a third of the time.
-Numbers go by the first column that has the value, then by the value: so bytes follow from the lists alone, and a
-shorter column needs the first values only.
+Numbers go by the first column that has the value, then by the value, so a shorter column needs the first values only,
+and the bytes follow from the lists (where a part of the lists is written again, from those that it is a part of).
 
 Source: parquet-format's Encodings.md (PLAIN, RLE_DICTIONARY, the hybrid of runs and packed bits) and parquet.thrift.
 """

@@ -9,6 +9,7 @@ several that together do not fill one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,9 @@ def write_partition(
     """Writes `part-N-0.parquet` files of `chunk_rows` rows each but the last; returns the rows written.
 
     `columns` are (name, artifact that holds it), `artifacts` the files by name. Those of `sessions` and of the
-    rest are aligned row by row; `content` says which of these rows ship. Without `sessions`, all are aligned and
-    ship: so daedalus 0.2 kept them. `standing(free path)` gives files, by artifact, that have the columns of the rows
-    that ship as they would be cut.
+    rest are aligned row by row, in the same row groups; `content` says which of these rows ship. Without `sessions`,
+    all are aligned and ship: so daedalus 0.2 kept them. `standing(free path)` gives files, by artifact, that have the
+    columns of the rows that ship as they would be cut.
     """
     cuts = folder.with_name(f"{folder.name}.columns")
     folder.mkdir()
@@ -61,7 +62,7 @@ def _aligned(
 ) -> dict[str, Path]:
     """Files with the columns of the rows that ship, by artifact: cut to `cuts` where there is none."""
     aligned = dict(standing(cuts / "standing"))
-    groups = row_groups(_rows_that_ship(artifacts["content"]))
+    groups = _row_groups(artifacts)
     for number, source in enumerate(dict.fromkeys(source for _, source in columns)):
         if source not in aligned:
             aligned[source] = cuts / str(number)
@@ -70,36 +71,40 @@ def _aligned(
     return aligned
 
 
-def _rows_that_ship(content: Path) -> np.ndarray:
-    """Their places among the rows of the sessions, ascending."""
+def _row_groups(artifacts: Mapping[str, Path]) -> list[_Pieces]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(content) as file:
-        return file.read(use_threads=False)[ROW.strip('"')].to_numpy()
+    there = pq.read_metadata(artifacts["sessions"])
+    with pq.ParquetFile(artifacts["content"]) as file:
+        kept = file.read(use_threads=False)[ROW.strip('"')].to_numpy()
+    return row_groups(kept, [there.row_group(i).num_rows for i in range(there.num_row_groups)])
 
 
-def row_groups(kept: np.ndarray) -> list[_Pieces]:
-    """The row groups of a partition of the rows `kept`, which ascend."""
+def row_groups(kept: np.ndarray, group_rows: Sequence[int]) -> list[_Pieces]:
+    """The row groups of a partition that has the rows `kept`, which ascend, of artifacts with row groups of so many."""
     import numpy as np
 
     found: list[_Pieces] = []
-    filled = ROWS_PER_GROUP
-    of = kept // ROWS_PER_GROUP
-    for rows in np.split(kept, np.flatnonzero(np.diff(of)) + 1) if len(kept) else ():
-        group = int(rows[0]) // ROWS_PER_GROUP
+    filled, ends = ROWS_PER_GROUP, np.cumsum(group_rows)
+    for group, rows in enumerate(np.split(kept, kept.searchsorted(ends))[: len(ends)]):
+        if not len(rows):
+            continue
         if filled + len(rows) > ROWS_PER_GROUP:
             found.append([])
             filled = 0
-        found[-1].append((group, rows - group * ROWS_PER_GROUP))
+        found[-1].append((group, rows - (ends[group] - group_rows[group])))
         filled += len(rows)
     return found
 
 
 def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
-    """Writes the first row group of a partition, all columns that `source`, which is not `content`, has of it."""
+    """Writes the first row group of a partition, all columns that `source`, which is not `content`, has of it.
+
+    `artifacts` are `source`, `sessions` and `content`.
+    """
     import pyarrow.parquet as pq
 
-    groups = row_groups(_rows_that_ship(artifacts["content"]))[:1]
+    groups = _row_groups(artifacts)[:1]
     names = [name for name in pq.read_schema(artifacts[source]).names if name != ITEMS]
     (regroup if source == _SHIPPED else cut)(artifacts[source], names, groups, out)
 
@@ -109,11 +114,10 @@ def regroup(path: Path, names: Sequence[str], groups: Sequence[_Pieces], out: Pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=list(names), use_threads=False, partitioning=None)
-    begin, tables = 0, []
-    for pieces in groups:
-        rows = sum(len(rows) for _, rows in pieces)
-        tables.append(table.slice(begin, rows))
-        begin += rows
+    sizes = [sum(len(rows) for _, rows in pieces) for pieces in groups]
+    if sum(sizes) != table.num_rows:
+        raise ValueError(f"{table.num_rows} rows where {sum(sizes)} ship")
+    tables = [table.slice(end - size, size) for end, size in zip(accumulate(sizes), sizes, strict=True)]
     write_groups(out, table.schema, tables)
 
 
@@ -136,7 +140,7 @@ def cut(path: Path, names: Sequence[str], groups: Sequence[_Pieces], out: Path) 
 
 
 def _coded(metadata: pq.FileMetaData) -> list[str]:
-    """The columns of strings that are numbers of values there: taken over as they are, not as strings."""
+    """The columns of strings that are numbers of values there, and need not become strings in between."""
     chunks = [metadata.row_group(0).column(i) for i in range(metadata.num_columns)] if metadata.num_row_groups else []
     return [c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and "RLE_DICTIONARY" in c.encodings]
 
@@ -145,7 +149,18 @@ def _rows(file: pq.ParquetFile, names: Sequence[str], pieces: _Pieces) -> pa.Tab
     import pyarrow as pa
 
     found = [file.read_row_group(group, columns=names, use_threads=False).take(rows) for group, rows in pieces]
-    return pa.concat_tables(found).select(names).combine_chunks()
+    table = pa.concat_tables(found).select(names).combine_chunks()
+    columns = [_used(c.chunk(0)) if pa.types.is_dictionary(c.type) else c for c in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _used(coded: pa.DictionaryArray) -> pa.DictionaryArray:
+    """With the values that rows have and no other: a reader takes the least and the greatest from all of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    used = coded.indices.unique().drop_null()
+    return pa.DictionaryArray.from_arrays(pc.index_in(coded.indices, value_set=used), coded.dictionary.take(used))
 
 
 def _lists(windows: WindowsFile, pieces: _Pieces) -> Lists:

@@ -58,7 +58,7 @@ class Made:
 
 
 class Executor(Protocol):
-    """Runs tasks. Every method is called by the walking thread."""
+    """Runs tasks. Methods are called by the walking thread; `submit` of one that another uses, by that one's too."""
 
     @property
     def free(self) -> bool:
