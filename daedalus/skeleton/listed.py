@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 _UNPACKED, _PACKED, _DATA_HEAD, _DICTIONARY_HEAD, _COUNT = 2, 3, 5, 7, 1  # of PageHeader; of the headers in it
 
 
-def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array]:
-    """A column chunk whose lists of `kind` have these sizes: (numbers, one list after the other; values by number)."""
+def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
+    """A column chunk whose lists of `kind` have these sizes.
+
+    Returns (numbers, one list after the other; values by number; the page of values as it lies there).
+    """
     import numpy as np
 
     chunk = _Pages(data)
     head, page = chunk.next()
-    values = _values(page, head[_DICTIONARY_HEAD][1][_COUNT][1], kind)
+    values, lies = _values(page, head[_DICTIONARY_HEAD][1][_COUNT][1], kind), data[: chunk.at]
     ends, entries, row, codes = np.cumsum(np.maximum(sizes, 1)), 0, 0, []
     while row < len(sizes):
         head, page = chunk.next()
@@ -30,23 +33,23 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
         end = int(ends.searchsorted(entries)) + 1
         codes.append(_numbers(page, int(sizes[row:end].sum())))
         row = end
-    return codes[0] if len(codes) == 1 else np.concatenate(codes), values
+    return codes[0] if len(codes) == 1 else np.concatenate(codes), values, lies
 
 
 class _Pages:
-    """A column chunk, page by page."""
+    """A column chunk, page by page; the next begins `at`."""
 
     def __init__(self, data: bytes) -> None:
         import pyarrow as pa
 
-        self._data, self._at, self._codec = data, 0, pa.Codec("zstd")
+        self._data, self.at, self._codec = data, 0, pa.Codec("zstd")
 
     def next(self) -> tuple[Struct, pa.Buffer]:
         """The next page's header, and its bytes."""
         import pyarrow as pa
 
-        head, begin = read_head(self._data, self._at)
-        self._at = begin + head[_PACKED][1]
+        head, begin = read_head(self._data, self.at)
+        self.at = begin + head[_PACKED][1]
         packed = pa.py_buffer(self._data).slice(begin, head[_PACKED][1])
         return head, self._codec.decompress(packed, head[_UNPACKED][1])
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from daedalus.skeleton import footer
 from daedalus.skeleton.footer import Source
 from daedalus.skeleton.parquet import write_groups, write_parquet
-from daedalus.skeleton.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_struct, write_varint
+from daedalus.skeleton.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, read_head, write_struct, write_varint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +37,14 @@ class Lists:
     """Rows of list columns, of which a row's list in one column begins its list in the next.
 
     `codes` are positions in `values`, which are distinct and need not all occur; a row's list in the last column
-    begins at `begins`. `sizes` are by row and column.
+    begins at `begins`. `sizes` are by row and column. `page` is the page of `values`, where it was written before.
     """
 
     codes: np.ndarray
     begins: np.ndarray
     sizes: np.ndarray
     values: pa.Array
+    page: bytes = b""
 
 
 def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
@@ -89,10 +90,11 @@ def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, lists: Lists, ord
     start = out.tell()
     chunks = []
     for column, elements in enumerate(form.schema.values()):
-        chunk = _Chunk(codec)
+        chunk, whole = _Chunk(codec), column == lists.sizes.shape[1] - 1
         for rows in _pages(lists.sizes[:, column]):
             chunk.add_lists(lists.codes, lists.begins[rows], lists.sizes[rows, column])
-        chunks.append(footer.column_chunk(chunk.write(out, lists.values, elements)))
+        chunk.add_values(lists.values, whole, lists.page)
+        chunks.append(footer.column_chunk(chunk.write(out, elements)))
     return footer.row_group(chunks, len(lists.begins), start, ordinal)
 
 
@@ -158,11 +160,12 @@ def _pages(sizes: np.ndarray) -> Iterator[slice]:
 
 
 class _Chunk:
-    """A column chunk: pages of lists, and the values that they have numbers of."""
+    """A column chunk: pages of lists, and behind them in time, before them in the file, a page of values."""
 
     def __init__(self, codec: pa.Codec) -> None:
         self._codec = codec
-        self._pages: list[Any] = []  # headers and what follows them, compressed
+        self._values_page: Sequence[Any] = ()  # a header and what follows it, compressed
+        self._pages: list[Any] = []
         self._entries = self._unpacked = self._values = 0
 
     def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray) -> None:
@@ -192,10 +195,21 @@ class _Chunk:
         self._pages += self._page(_DATA, header, page)
         self._entries += entries
 
-    def write(self, out: BinaryIO, values: pa.Array, elements: Sequence[Struct]) -> Struct:
+    def add_values(self, values: pa.Array, whole: bool, page: bytes) -> None:
+        """The values that lists have numbers of, up to the last that occurs; the `whole` may lie there as a `page`."""
+        if whole and page:
+            head, begin = read_head(page, 0)
+            self._unpacked += begin + head[2][1]
+            self._values_page = (page,)
+        else:
+            values = values if whole else values[: self._values]
+            header: Struct = {1: (I32, len(values)), 2: (I32, _PLAIN)}
+            self._values_page = self._page(_DICTIONARY, header, _plain(values))
+
+    def write(self, out: BinaryIO, elements: Sequence[Struct]) -> Struct:
         """Writes it; returns what the footer says of it, whose column is described by `elements`."""
-        start, plain = out.tell(), _plain(values[: self._values])
-        out.writelines(self._page(_DICTIONARY, {1: (I32, self._values), 2: (I32, _PLAIN)}, plain))
+        start = out.tell()
+        out.writelines(self._values_page)
         lists_start = out.tell()
         out.writelines(self._pages)
         return {

@@ -9,6 +9,7 @@ several that together do not fill one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,7 +170,7 @@ def _lists(windows: WindowsFile, pieces: _Pieces) -> Lists:
         ((group, rows),) = pieces
         lists = windows.group(group)
         if 2 * len(rows) > len(lists.begins):
-            return Lists(lists.codes, lists.begins[rows], lists.sizes[rows], lists.values)
+            return replace(lists, begins=lists.begins[rows], sizes=lists.sizes[rows])
         return numbered([_some(lists, rows)])
     return numbered([_some(windows.group(group), rows) for group, rows in pieces])
 

@@ -68,17 +68,17 @@ class WindowsFile:
 
         table = self._parquet.read_row_group(group, columns=self._names, use_threads=False)
         sizes = np.stack([column.to_numpy().astype(np.int64) for column in table.columns], axis=1)
-        codes, values = self._items(group, sizes[:, -1])
-        return Lists(codes, np.cumsum(sizes[:, -1]) - sizes[:, -1], sizes, values)
+        codes, values, page = self._items(group, sizes[:, -1])
+        return Lists(codes, np.cumsum(sizes[:, -1]) - sizes[:, -1], sizes, values, page)
 
-    def _items(self, group: int, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array]:
+    def _items(self, group: int, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
         if has_plain(self._kind.value_type):
             chunk = self._parquet.metadata.row_group(group).column(0)
             self._file.seek(chunk.dictionary_page_offset)
             return read_chunk(self._file.read(chunk.total_compressed_size), self._kind.value_type, sizes)
         table = self._parquet.read_row_group(group, columns=[ITEMS], use_threads=False)
         coded = table[ITEMS].combine_chunks().flatten().dictionary_encode()
-        return coded.indices.to_numpy(), coded.dictionary
+        return coded.indices.to_numpy(), coded.dictionary, b""
 
     def __enter__(self) -> WindowsFile:
         return self

@@ -7,6 +7,7 @@ second time changes nothing.
 from __future__ import annotations
 
 import errno
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,8 +78,9 @@ class Executor(Protocol):
 class Threads:
     """So many threads of this process; an `Executor`."""
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
+    def __init__(self, workers: int, ahead: Callable[[], None] | None = None) -> None:
+        """`ahead` is called beside the first task, for what later ones would wait for."""
+        self._workers, self._ahead = workers, ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="daeda")
         self._busy: set[Future] = set()
 
@@ -87,6 +89,9 @@ class Threads:
         return len(self._busy) < self._workers
 
     def submit(self, task: Task) -> Future[Made | Trace]:
+        if self._ahead:
+            threading.Thread(target=self._ahead, name="daeda-ahead").start()
+            self._ahead = None
         future = self._pool.submit(answer, task)
         self._busy.add(future)
         future.add_done_callback(self._busy.discard)
