@@ -119,6 +119,18 @@ def test_gc_frees_what_the_config_does_not_need(warm):
     assert nothing_ran(warm.run())
 
 
+def test_a_stdout_that_takes_nothing(warm):
+    command = [sys.executable, "-m", "daedalus", "cache", "status"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
+    assert done.returncode == 2 and "the result cannot be written" in done.stderr and "Traceback" not in done.stderr
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment())
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")  # `daeda … | head` is no error
+
+
 def test_resume_trusts_finished_days_and_goes_on(warm):
     expected = warm.bytes()
     shutil.rmtree(warm.root / "cache")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from daedalus.errors import EXIT_INTERRUPTED, DaedalusError, Interrupted
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.errors)."""
-    if arguments is None:
-        _start()
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    if arguments is not None:
+        sys.exit(_run(arguments))
+    _start()
+    _end(_run(sys.argv[1:]))
 
 
 def _start() -> None:
@@ -24,6 +28,16 @@ def _start() -> None:
     import daedalus.cli.tree  # noqa: F401
 
     gc.freeze()
+
+
+def _end(code: int) -> NoReturn:
+    """Ends a process of our own; one that computed nothing at once: to take the interpreter apart takes 5 of 150 ms."""
+    if "numpy" not in sys.modules:
+        with suppress(OSError, ValueError, AttributeError):  # closed, or none: the interpreter's own end says so
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)
 
 
 def _run(given: list[str]) -> int:

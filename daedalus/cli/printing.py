@@ -17,11 +17,19 @@ def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
 
 
 def print_out(text: str) -> None:
-    """To stdout, which may be closed already."""
+    """To stdout, which may be closed already. Raises DaedalusError when it takes nothing."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # `daeda … | head` is no error
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+        _discard()
+    except OSError as error:  # a full disk
+        _discard()
+        raise DaedalusError("the result cannot be written", where="standard output", found=error.strerror) from None
+
+
+def _discard() -> None:
+    """Drops what is still to go to stdout: the interpreter's end would try once more, and complain."""
+    sys.stdout = open("/dev/null", "w")  # noqa: SIM115
 
 
 def print_notes(notes: Sequence[str]) -> None:
