@@ -84,7 +84,7 @@ class Tui(Progress):
             self.say(f"x {outcome.name} failed: {outcome.error.partition('; ')[0]}")
         if outcome.ran:
             self._worked += outcome.seconds
-            self._rows += outcome.counts.get("rows_in", 0)
+            self._rows += rows_out(outcome.counts)
             self._just_done.appendleft(outcome)
         if outcome.day in self._days:
             self._told.setdefault(outcome.day, Counter())[outcome.state] += 1
@@ -118,9 +118,9 @@ class Tui(Progress):
         lines = [Text(f"{'█' * filled}{'░' * (bar - filled)} {done:>7,} of {self._total:,} steps", style="bold")]
         left = self._time_left(seconds, done)
         ran = self._steps[COMPUTED] + self._steps[UNCHANGED]
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        facts = [f"{_clock(seconds)} gone", f"about {_clock(left)} left", f"{self._rows / max(seconds, 1):,.0f} rows/s",
-                 f"peak {memory:.1f} GiB", *self._spilled()]  # fmt: skip
+        pace = f"{self._rows / max(seconds, 1):,.0f} rows/s written"
+        memory = f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
+        facts = [f"{_clock(seconds)} gone", f"about {_clock(left)} left", pace, memory, *self._spilled()]
         lines.append(Text(" · ".join(facts)))
         lines.append(Text(f"{ran:,} ran, {self._steps[HIT]:,} from the cache, which spared {_clock(self._spared)}"))
         return [_cut(line, width) for line in lines]
