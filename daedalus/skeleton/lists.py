@@ -160,7 +160,7 @@ def _pages(sizes: np.ndarray) -> Iterator[slice]:
 
 
 class _Chunk:
-    """A column chunk: pages of lists, and behind them in time, before them in the file, a page of values."""
+    """A column chunk in the making: pages of lists, and the page of values, which goes before them in the file."""
 
     def __init__(self, codec: pa.Codec) -> None:
         self._codec = codec

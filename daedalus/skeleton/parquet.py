@@ -6,8 +6,8 @@ early cutoff was lost. Here rows are cut into groups of a fixed size first.
 
 How a column is encoded follows from its type, measured on real partitions: lists plain, because where
 neighbours' lists are alike Zstd finds whole runs that pyarrow's dictionary indices, of 13 or 15 bits, would
-hide; times and ids as differences; mostly distinct strings behind their lengths, in
-half the time of common beginnings and, where they are sorted, 1.03 times the bytes.
+hide; times and ids as differences; mostly distinct strings behind their lengths, in half the time of common
+beginnings and, where they are sorted, 1.03 times the bytes.
 """
 
 from __future__ import annotations
