@@ -24,6 +24,7 @@ from distributed import Client
 from test_incremental import outputs
 
 from daedalus.cluster import connect, executor
+from daedalus.cluster.folder import left_in, take
 from daedalus.errors import DaedalusError, DayError
 from daedalus.pipelines import clustered
 from daedalus.pipelines.training import run_skeleton_stage
@@ -191,6 +192,22 @@ def test_a_cluster_of_this_machine_works_with_what_the_shared_cache_alone_has(co
     shutil.rmtree(cold.output)
     cold.run(SHORT)
     assert partitions(cold.root, DAYS[:3]) == made
+
+
+def test_a_partition_is_taken_as_its_worker_left_it_or_not_at_all(tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    for name in ("part-0-0.parquet", "part-1-0.parquet"):
+        (there / name).write_text(name)
+    left = left_in(there)
+    take("chunk@day", there, left, tmp_path / "out")
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {name: name for name in left}
+    (tmp_path / "out/part-1-0.parquet").write_text("other")
+    with pytest.raises(DayError, match="not what a worker wrote"):
+        take("chunk@day", tmp_path / "out", left, tmp_path / "again")
+    assert left_in(tmp_path / "nowhere") == {}
+    take("chunk@day", tmp_path / "nowhere", {}, tmp_path / "empty")  # a day without rows
+    assert not (tmp_path / "empty").exists()
 
 
 # What dies

@@ -12,6 +12,7 @@ from daedalus import digest
 from daedalus.errors import DayError
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.execute import Walk
+from daedalus.stagecache.executor import Threads
 from daedalus.stagecache.files import FileDigests
 from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.plan import make_plan
@@ -64,7 +65,9 @@ class Simulation:
         try:
             self.plan = {v.action.name: v.state for v in make_plan(self.actions, traces)}
             workers = self.random.choice([1, 2])
-            outcomes = Walk(self.actions, traces, workers=workers, locks=KeyLocks(self.folder / "locks")).execute({})
+            outcomes = Walk(
+                self.actions, traces, executor=Threads(workers), locks=KeyLocks(self.folder / "locks")
+            ).execute({})
             contents = {n: store.path(n, o.artifact).read_text() for n, o in outcomes.items() if o.good}
             return {"states": {n: o.state for n, o in outcomes.items()}, "contents": contents}
         finally:

@@ -12,6 +12,7 @@ from daedalus import digest
 from daedalus.errors import DaedalusError, DayError
 from daedalus.stagecache.action import Action, Again, Cause, differences
 from daedalus.stagecache.execute import Walk
+from daedalus.stagecache.executor import Threads
 from daedalus.stagecache.files import FileDigests, Stamp
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
@@ -59,7 +60,7 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else(cache):
         raise DayError("no good", where="here")
 
     graph = [action(store, "a", fail), action(store, "b", writes("b"), ["a"]), action(store, "c", writes("c"))]
-    assert walk(graph, traces, workers=2) == {"a": "failed", "b": "blocked", "c": "computed"}
+    assert walk(graph, traces, executor=Threads(2)) == {"a": "failed", "b": "blocked", "c": "computed"}
     assert walk(graph, traces) == {"a": "failed", "b": "blocked", "c": "hit"}
 
 
@@ -86,7 +87,7 @@ def test_after_orders_but_does_not_block(cache):
         return writes("s")(upstream, out)
 
     late = Action("b", "b", "2026-01-02", {}, (), second, store, after=("a",))
-    assert walk([action(store, "a", fail), late], traces, workers=2) == {"a": "failed", "b": "computed"}
+    assert walk([action(store, "a", fail), late], traces, executor=Threads(2)) == {"a": "failed", "b": "computed"}
     assert seen == ["first", "second"]
 
 
@@ -182,7 +183,9 @@ def test_a_walk_makes_again_what_is_gone_when_it_is_needed(cache, workers, same)
     walk(graph("1"), traces)
     shelf.gone.add(traces.latest("a").artifact)
     days = []
-    found = Walk(graph("2"), traces, workers=workers, day_done=lambda day, outcomes: days.append(len(outcomes)))
+    found = Walk(
+        graph("2"), traces, executor=Threads(workers), day_done=lambda day, outcomes: days.append(len(outcomes))
+    )
     outcomes = found.execute({"2026-01-01": "d"})
     assert runs == ["a", "a"] and all(outcome.good for outcome in outcomes.values())
     states = ("unchanged", "hit", "hit", "unchanged") if same else ("computed",) * 4

@@ -96,16 +96,19 @@ class DaskExecutor:
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         if task.action.step == _NUMBERED:
-            future = self._here.submit(self._fetching(task))
-            self._waiting_here.add(future)
-            future.add_done_callback(self._waiting_here.discard)
-            return future
+            return self._run_here(self._fetching(task))
         sent = Sent(task, Future())
         if task.ask is nobody and not self._carried:
             self._send(sent)
         else:
             self._asked.append((sent, self._asking.submit(self._answer, task)))
         return sent.future
+
+    def _run_here(self, task: Task) -> Future[Made | Trace]:
+        future = self._here.submit(task)
+        self._waiting_here.add(future)
+        future.add_done_callback(self._waiting_here.discard)
+        return future
 
     def _answer(self, task: Task) -> Trace | Mapping[str, Any]:
         """What somebody knows; else the tickets of what the task reads, which workers can have then."""
@@ -249,7 +252,6 @@ class DaskExecutor:
             return made.counts
 
         def published(inner: Future) -> None:
-            self._waiting_here.discard(inner)
             with suppress(InvalidStateError, CancelledError):  # the walk is over
                 if error := inner.exception():
                     sent.future.set_exception(error)
@@ -260,9 +262,7 @@ class DaskExecutor:
             if ticket is not None:
                 self._adopt(content, ticket)
         task = replace(sent.task, action=replace(sent.task.action, run=bring), digests={}, ask=nobody)
-        future = self._here.submit(task)
-        self._waiting_here.add(future)
-        future.add_done_callback(published)
+        self._run_here(task).add_done_callback(published)
 
     def _refused(self, sent: Sent, refusal: Refusal) -> None:
         """Sends a task to others than the worker that must not run it."""

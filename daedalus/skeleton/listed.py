@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daedalus.skeleton.lists import DATA_HEAD, DICTIONARY_HEAD, PAGE_PACKED, PAGE_UNPACKED, PAGE_VALUES
 from daedalus.skeleton.thrift import Struct, read_head
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-_UNPACKED, _PACKED, _DATA_HEAD, _DICTIONARY_HEAD, _COUNT = 2, 3, 5, 7, 1  # of PageHeader; of the headers in it
 
 
 def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
@@ -25,11 +24,11 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
 
     chunk = _Pages(data)
     head, page = chunk.next()
-    values, lies = _values(page, head[_DICTIONARY_HEAD][1][_COUNT][1], kind), data[: chunk.at]
+    values, lies = _values(page, head[DICTIONARY_HEAD][1][PAGE_VALUES][1], kind), data[: chunk.at]
     ends, entries, row, codes = np.cumsum(np.maximum(sizes, 1)), 0, 0, []
     while row < len(sizes):
         head, page = chunk.next()
-        entries += head[_DATA_HEAD][1][_COUNT][1]
+        entries += head[DATA_HEAD][1][PAGE_VALUES][1]
         end = int(ends.searchsorted(entries)) + 1
         codes.append(_numbers(page, int(sizes[row:end].sum())))
         row = end
@@ -49,9 +48,9 @@ class _Pages:
         import pyarrow as pa
 
         head, begin = read_head(self._data, self.at)
-        self.at = begin + head[_PACKED][1]
-        packed = pa.py_buffer(self._data).slice(begin, head[_PACKED][1])
-        return head, self._codec.decompress(packed, head[_UNPACKED][1])
+        self.at = begin + head[PAGE_PACKED][1]
+        packed = pa.py_buffer(self._data).slice(begin, head[PAGE_PACKED][1])
+        return head, self._codec.decompress(packed, head[PAGE_UNPACKED][1])
 
 
 def _values(page: pa.Buffer, count: int, kind: pa.DataType) -> pa.Array:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PLAIN, _RLE, _RLE_DICTIONARY, _ZSTD = 0, 3, 8, 6  # Encoding, CompressionCodec
-_DATA, _DICTIONARY = (0, 5), (2, 7)  # (PageType, the PageHeader's field)
+PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED = 1, 2, 3  # PageHeader
+DATA_HEAD, DICTIONARY_HEAD = 5, 7  # in it, of pages of these types
+PAGE_VALUES = 1  # DataPageHeader, DictionaryPageHeader
+_DATA, _DICTIONARY = (0, DATA_HEAD), (2, DICTIONARY_HEAD)
 _LEVEL = 2  # of Zstd: numbers of 16 bits are alike at any length, which higher levels only look for in vain
 _PAGE_VALUES = 1 << 22  # a page ends with the row that reaches it; sizes of pages have 31 bits
 
@@ -191,7 +194,7 @@ class _Chunk:
         numbers[values:] = 0
         if values:
             self._values = max(self._values, int(numbers[:values].max()) + 1)
-        header: Struct = {1: (I32, entries), 2: (I32, _RLE_DICTIONARY), 3: (I32, _RLE), 4: (I32, _RLE)}
+        header: Struct = {PAGE_VALUES: (I32, entries), 2: (I32, _RLE_DICTIONARY), 3: (I32, _RLE), 4: (I32, _RLE)}
         self._pages += self._page(_DATA, header, page)
         self._entries += entries
 
@@ -199,11 +202,11 @@ class _Chunk:
         """The values that lists have numbers of, up to the last that occurs; the `whole` may lie there as a `page`."""
         if whole and page:
             head, begin = read_head(page, 0)
-            self._unpacked += begin + head[2][1]
+            self._unpacked += begin + head[PAGE_UNPACKED][1]
             self._values_page = (page,)
         else:
             values = values if whole else values[: self._values]
-            header: Struct = {1: (I32, len(values)), 2: (I32, _PLAIN)}
+            header: Struct = {PAGE_VALUES: (I32, len(values)), 2: (I32, _PLAIN)}
             self._values_page = self._page(_DICTIONARY, header, _plain(values))
 
     def write(self, out: BinaryIO, elements: Sequence[Struct]) -> Struct:
@@ -228,7 +231,7 @@ class _Chunk:
         """A page's header, and what follows it."""
         packed = self._codec.compress(data)
         number, field = kind
-        of_both: Struct = {1: (I32, number), 2: (I32, len(data)), 3: (I32, packed.size)}
+        of_both: Struct = {PAGE_TYPE: (I32, number), PAGE_UNPACKED: (I32, len(data)), PAGE_PACKED: (I32, packed.size)}
         head = write_struct({**of_both, field: (STRUCT, header)})
         self._unpacked += len(head) + len(data)
         return bytes(head), packed

@@ -68,7 +68,7 @@ def _aligned(
         if source not in aligned:
             aligned[source] = cuts / str(number)
             names = [name for name, of in columns if of == source]
-            (regroup if source == _SHIPPED else cut)(artifacts[source], names, groups, aligned[source])
+            _put_into(groups, source, artifacts[source], names, aligned[source])
     return aligned
 
 
@@ -107,7 +107,11 @@ def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
 
     groups = _row_groups(artifacts)[:1]
     names = [name for name in pq.read_schema(artifacts[source]).names if name != ITEMS]
-    (regroup if source == _SHIPPED else cut)(artifacts[source], names, groups, out)
+    _put_into(groups, source, artifacts[source], names, out)
+
+
+def _put_into(groups: Sequence[_Pieces], source: str, path: Path, names: Sequence[str], out: Path) -> None:
+    (regroup if source == _SHIPPED else cut)(path, names, groups, out)
 
 
 def regroup(path: Path, names: Sequence[str], groups: Sequence[_Pieces], out: Path) -> None:

@@ -54,7 +54,6 @@ class Walk:
         locks: KeyLocks | None = None,
         level: Level | None = None,
         code: Callable[[], str] = lambda: "",
-        workers: int = 1,
         executor: Executor | None = None,
         force: bool = False,
         progress: Progress | None = None,
@@ -67,7 +66,7 @@ class Walk:
         costs = traces.costs()
         kinds = {action.name: action.name.partition("@")[0] for action in actions}
         self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
-        self._executor, self._progress = executor or Threads(workers), progress or Progress()
+        self._executor, self._progress = executor or Threads(1), progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}

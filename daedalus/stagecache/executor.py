@@ -59,7 +59,7 @@ class Made:
 
 
 class Executor(Protocol):
-    """Runs tasks. Methods are called by the walking thread; `submit` of one that another uses, by that one's too."""
+    """Runs tasks. The walking thread calls it; another executor may call `submit` from a thread of its own."""
 
     @property
     def free(self) -> bool:
