@@ -28,7 +28,10 @@ def test_the_docs_show_commands():
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_a_shown_command_runs(warm, command):
+def test_a_shown_command_runs(warm, command, request):
+    if "--remote" in command:
+        bucket, options = request.getfixturevalue("bucket"), request.getfixturevalue("s3_options")
+        edit(warm.runtime, cache_remote=f"{bucket}/cache", object_store=options)
     edit(warm.runtime, feed_end="202605")
     edit(warm.runtime, session_filter__drop_single_like=True)  # so that there is something to run, and to diff
     row = pq.ParquetFile(warm.output / "dt=2026-02-14/part-0-0.parquet").read().to_pylist()[0]
