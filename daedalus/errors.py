@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 EXIT_DONE = 0
@@ -67,6 +68,11 @@ class DayError(DaedalusError):
 
 class Interrupted(Exception):
     """A run was told to stop; what had finished is kept."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error of this machine says that a disk or a quota is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def seen_from(path: object) -> str:

@@ -121,9 +121,11 @@ def test_gc_frees_what_the_config_does_not_need(warm):
 
 def test_a_stdout_that_takes_nothing(warm):
     command = [sys.executable, "-m", "daedalus", "cache", "status"]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
-    assert done.returncode == 2 and "the result cannot be written" in done.stderr and "Traceback" not in done.stderr
+    for words in [command, [*command, "--json"], [*command[:3], "--help"]]:
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
+        assert done.returncode == 2 and "the result cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 3
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment())

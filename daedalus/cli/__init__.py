@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from daedalus.errors import EXIT_INTERRUPTED, DaedalusError, Interrupted
+from daedalus.errors import EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,6 +41,19 @@ def _end(code: int) -> NoReturn:
 
 
 def _run(given: list[str]) -> int:
+    from daedalus.cli.printing import discard, refuse
+
+    try:
+        return _answer(given)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        discard()
+        where = error.filename or "standard output, or a file on a full disk"
+        return refuse(DaedalusError("the result cannot be written", where=where, found=error.strerror), given)
+
+
+def _answer(given: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from daedalus.cli.printing import refuse

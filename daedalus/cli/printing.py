@@ -17,17 +17,14 @@ def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
 
 
 def print_out(text: str) -> None:
-    """To stdout, which may be closed already. Raises DaedalusError when it takes nothing."""
+    """To stdout, which may be closed already. Raises OSError when it takes nothing."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # `daeda … | head` is no error
-        _discard()
-    except OSError as error:  # a full disk
-        _discard()
-        raise DaedalusError("the result cannot be written", where="standard output", found=error.strerror) from None
+        discard()
 
 
-def _discard() -> None:
+def discard() -> None:
     """Drops what is still to go to stdout: the interpreter's end would try once more, and complain."""
     sys.stdout = open("/dev/null", "w")  # noqa: SIM115
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from daedalus.errors import is_full
 from daedalus.objects import Conflict
 
 _FAILURES = 3  # in a row
@@ -20,11 +21,6 @@ class Off(OSError):
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.EHOSTDOWN, why)
-
-
-def is_local(error: OSError) -> bool:
-    """Whether it is this machine that failed: its disk is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class Breaker:
@@ -47,7 +43,7 @@ class Breaker:
             self._answered(began, transfer)
             raise
         except OSError as error:
-            if not is_local(error):
+            if not is_full(error):
                 self._failed(error)
             raise
         else:

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daedalus.errors import is_full
 from daedalus.objects import Object, ObjectStore
-from daedalus.sharing.breaker import Breaker, is_local
+from daedalus.sharing.breaker import Breaker
 from daedalus.sharing.record import Part, Signer, parse
 
 _PATIENCE = 5.0  # seconds for a look-up and its retries
@@ -135,7 +136,7 @@ class RemoteCache:
         except FileNotFoundError:
             self.reject(key, "missing")
         except OSError as error:
-            if is_local(error):
+            if is_full(error):
                 raise
             with self._lock:
                 self._unreached.add(key)

@@ -15,7 +15,6 @@ cannot make it private again.
 
 from __future__ import annotations
 
-import errno
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from daedalus.errors import is_full
 from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.ports import Scratch, SharedMap
 from daedalus.stagecache.action import Again, CannotUse
@@ -166,5 +166,5 @@ class SharedNumbers:
 
 def _raise_if_full(error: Exception) -> None:
     """A full disk here is no fault of the store's."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         raise error

@@ -23,7 +23,7 @@ from typing import Any
 from daedalus import digest
 from daedalus.config import RUNTIME, Config
 from daedalus.config.sizes import parse_size
-from daedalus.errors import DaedalusError, DayError
+from daedalus.errors import DaedalusError, DayError, is_full
 from daedalus.objects import Object, ObjectStore, Traffic, split_uri
 from daedalus.skeleton.copies import Copies
 from daedalus.skeleton.globs import matches
@@ -163,7 +163,7 @@ class RemoteFiles:
 
     def _note_failure(self, uri: str, error: BaseException | None) -> None:
         """Keeps what `of` is to raise; raises what concerns more than one object."""
-        if isinstance(error, OSError | DaedalusError) and not _is_full(error):
+        if isinstance(error, OSError | DaedalusError) and not is_full(error):
             self._failed[uri] = error
         elif error:
             raise error
@@ -234,7 +234,7 @@ class RemoteFiles:
             else:
                 raise OSError(errno.EIO, "no two reads agree", uri)
         except OSError as error:
-            if _is_full(error):
+            if is_full(error):
                 raise
             raise DayError("an object cannot be read", where=uri, found=error.strerror or error,
                            expected="a whole object", hint="run again when the store answers") from None  # fmt: skip
@@ -296,10 +296,6 @@ def unreachable(uri: str, error: OSError) -> DaedalusError:
 
 def _is_parquet(name: str) -> bool:
     return "/" not in name and name.endswith(".parquet") and not name.startswith(".")
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _confirmed(name: Path, etag: str) -> bool:

@@ -6,14 +6,13 @@ One action's failure blocks what needs it and nothing else.
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import partial
 
-from daedalus.errors import DaedalusError, Interrupted
+from daedalus.errors import DaedalusError, Interrupted, is_full
 from daedalus.stagecache.action import Action, Again, Cause
 from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, Threads, nobody
 from daedalus.stagecache.level import Level
@@ -39,8 +38,7 @@ class OutOfSpace(RunStopped):
 def is_out_of_space(error: BaseException) -> bool:
     """Whether an error means that a disk or a quota is full, whoever says so."""
     text = str(error)
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    return full or "No space left on device" in text or "disk is full" in text
+    return is_full(error) or "No space left on device" in text or "disk is full" in text
 
 
 class Walk:
