@@ -55,7 +55,7 @@ def _bound(part: str, text: str, where: str) -> tuple[Day, Day]:
             return day, day
     except ValueError as error:
         raise DaedalusError(f"not a date: {error}", where=where, found=text, expected=_SPELLINGS) from None
-    raise DaedalusError("a range that cannot be read", where=where, found=text, expected=_SPELLINGS)
+    raise DaedalusError("a range that cannot be read", where=where, found=text or "''", expected=_SPELLINGS)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

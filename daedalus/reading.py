@@ -38,7 +38,7 @@ def load(
         raise DaedalusError("load() does not make that", where="load(to)", found=to,
                             expected=" or ".join(_KINDS), hint=did_you_mean(to, _KINDS))  # fmt: skip
     root, options = _home(config, output_root, object_store)
-    span = parse_range(range, "load(range)") if range else None
+    span = parse_range(range, "load(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
         raise DaedalusError("no partition lies in the range", where=root, found=found, hint="daeda skeleton")

@@ -41,14 +41,16 @@ def check(root: Path, world: World, *, fresh: bool) -> Reference:
     assert report.days == {
         "total": len(world.days), "done": len(expected), "empty": len(world.days) - len(expected), "failed": 0
     }  # fmt: skip
-    window = read_partitions(reference, world)
-    for name in ("read", "null_keys", "strays", "duplicates"):
-        assert report.rows[name] == sum(reference.counts[day][name] for day in window), name
+    window = read_days(reference, world)
+    partitions = {day + dt.timedelta(days=late) for day in window for late in range(reference.lateness + 1)}
+    for name in ("read", "null_keys", "strays"):
+        assert report.rows[name] == sum(reference.counts[day][name] for day in partitions), name
+    assert report.rows["duplicates"] == sum(reference.counts[day]["duplicates"] for day in window)
     assert report.rows["written"] == sum(map(len, expected.values()))
     return reference
 
 
-def read_partitions(reference: Reference, world: World) -> set:
+def read_days(reference: Reference, world: World) -> set:
     """Days in the window of a target day that has any feed file it may take rows from."""
     days = lambda first, last: [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]  # noqa: E731
     late, back = dt.timedelta(days=reference.lateness), dt.timedelta(days=reference.lookback)

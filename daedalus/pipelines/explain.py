@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.days import Day, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.pipelines.summaries import FEED_ROWS, feed_rows
 from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Settings, Workspace, opened
@@ -28,9 +29,6 @@ FUNNEL = {
     "content": ("content", "rows"),
     "chunk": ("chunk", "written"),
 }  # label -> (step, count)
-
-
-_FEED_ROWS = ("read", "null_keys", "duplicates", "strays")
 
 
 def one_day(text: str, command: str) -> Day:
@@ -115,9 +113,9 @@ def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: 
 
 
 def _rows_of(traces: Mapping[str, Trace | None], day: str) -> dict:
-    """`feed_rows`, what became of those of the day's own partition; and the `funnel`."""
+    """`feed_rows`, what became of those of the partitions that may hold rows of the day; and the `funnel`."""
     spine = traces.get(f"spine@{day}")
-    counts = {key: spine.counts.get(key, 0) for key in _FEED_ROWS} if spine else None
+    counts = feed_rows({day: spine.counts}) if spine else None
     return {"feed_rows": counts, "funnel": _funnel(traces, day)}
 
 
@@ -203,7 +201,7 @@ def day_lines(found: dict) -> list[str]:
     if not funnel:
         return [*lines, f"never computed: daeda skeleton --range {found['day']}"]
     rows = found["feed_rows"]
-    left_out = ", ".join(f"{rows[key]:,} {key.replace('_', ' ')}" for key in _FEED_ROWS[1:])
+    left_out = ", ".join(f"{rows[key]:,} {key.replace('_', ' ')}" for key in FEED_ROWS[1:])
     return [*lines, f"feed rows: {rows['read']:,} read; left out: {left_out}", f"rows left: {funnel}"]
 
 

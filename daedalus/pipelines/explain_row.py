@@ -98,11 +98,11 @@ class _Looker:
     def events(self, user: int) -> list[dict]:
         """Every feed row of the user in the files that the day reads, newest first, as it stands there."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
-        groups: list[tuple[Mapping[str, str], bool]] = []
+        groups: list[tuple[Mapping[str, str], int]] = []
         named: dict[str, list[str]] = {}
         for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
             named[f"feed_{len(groups)}"] = [file.path for file in members]
-            groups.append((schema, True))
+            groups.append((schema, 0))
         spine = self._runtime.spine
         raw = FeedDay(groups, spine.lateness_days, spine.deduplicate, self._runtime.platforms).raw(
             f", {FILE} AS file", files=True

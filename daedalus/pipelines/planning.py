@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from daedalus.pipelines.bad_files import bad_files, days_that_fail
 from daedalus.pipelines.causes import Causes
 from daedalus.pipelines.report import RunReport, no_feed_note, spared_steps
+from daedalus.pipelines.summaries import FEED_ROWS
 from daedalus.pipelines.telling import cause_lines
 from daedalus.pipelines.unchanged import Stands
 from daedalus.pipelines.workspace import Workspace
@@ -51,7 +52,7 @@ def plan_report(
     report.steps[HIT] += spared_steps(stands.days, stands.read, verdicts)[0]
     done = len(stands.days) + sum(str(day) not in waiting for day in graph.days)
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
-    report.rows = dict.fromkeys(("read", "null_keys", "duplicates", "strays", "written"), 0)
+    report.rows = dict.fromkeys((*FEED_ROWS, "written"), 0)
     return report
 
 

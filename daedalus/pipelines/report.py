@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
+from daedalus.pipelines.summaries import feed_rows
 from daedalus.stagecache.outcome import FAILED, HIT, STATES, Outcome
 from daedalus.words import counted, cut, wrapped
 
@@ -164,17 +165,11 @@ def _rows(
     chunks: Iterable[Outcome],
 ) -> dict[str, int]:
     """Feed rows of every partition in the range's windows, each counted once, and the rows of the output."""
-    rows: Counter[str] = Counter()
-    seen = {outcome.day for outcome in outcomes.values() if outcome.step == "spine"}
-    for outcome in outcomes.values():
-        if outcome.step == "spine":
-            rows.update({key: outcome.counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")})
-    for day, summary in known.items():
-        if day not in seen:
-            rows.update(summary["rows"])
-    rows["written"] += sum(summary["written"] for summary in trusted.values())
-    rows["written"] += sum(chunk.counts.get("written", 0) for chunk in chunks if chunk.good)
-    return {key: rows[key] for key in ("read", "null_keys", "duplicates", "strays", "written")}
+    spines = {day: summary["rows"] for day, summary in known.items()}
+    spines |= {outcome.day or "": outcome.counts for outcome in outcomes.values() if outcome.step == "spine"}
+    written = sum(summary["written"] for summary in trusted.values())
+    written += sum(chunk.counts.get("written", 0) for chunk in chunks if chunk.good)
+    return {**feed_rows(spines), "written": written}
 
 
 def spared_steps(

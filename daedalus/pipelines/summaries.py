@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from daedalus.days import ONE_DAY, Day
 from daedalus.skeleton.steps import TILE_STEPS
 from daedalus.stagecache.outcome import BLOCKED, FAILED, Outcome
+
+FEED_ROWS = ("read", "null_keys", "duplicates", "strays")  # of a feed's rows: all, and those left out
 
 
 def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
@@ -32,6 +35,23 @@ def tile_costs(outcomes: Iterable[Outcome]) -> dict[str, float]:
 
 
 def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Rows of a feed day's own partition, by what became of them."""
+    """What a feed day's spine counted of the rows in its partitions."""
     counts = next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {})
-    return {key: counts.get(key, 0) for key in ("read", "null_keys", "duplicates", "strays")}
+    return {key: count for key, count in counts.items() if key.partition("+")[0] in FEED_ROWS}
+
+
+def feed_rows(spines: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """FEED_ROWS over what the spines of feed days counted, each partition once, whichever of them read it.
+
+    A spine's `read` is of its day's partition, `read+1` of the next day's, where late rows may lie.
+    """
+    partitions: dict[tuple[str, str], int] = {}
+    for day, counts in spines.items():
+        for key, count in counts.items():
+            kind, _, late = key.partition("+")
+            if kind in FEED_ROWS:
+                partitions[kind, str(Day.fromisoformat(day) + int(late) * ONE_DAY) if late else day] = count
+    rows = dict.fromkeys(FEED_ROWS, 0)
+    for (kind, _), count in partitions.items():
+        rows[kind] += count
+    return rows

@@ -53,12 +53,12 @@ def run_skeleton_stage(
     settings, progress = settings or Settings(), progress or _default_progress()
     _check_executor(executor, scheduler)
     began = time.perf_counter()
-    if range:
+    if range is not None:
         parse_range(range)
     if resume and (last := _last_unfinished(settings)):
         options = {key: value for key, value in last["settings"].items() if getattr(settings, key) is None}
         settings = dataclasses.replace(settings, **options)
-        range, model = range or last["range"], model or last["model"]
+        range, model = last["range"] if range is None else range, model or last["model"]
     with opened(settings) as workspace:
         run = _Run(workspace, settings, progress, model, on_dask=executor == "dask", scheduler=scheduler)
         force = force or (resume and run.takes_up_force())

@@ -17,6 +17,7 @@ from daedalus.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
 from daedalus.pipelines.codestamp import code_stamp
+from daedalus.pipelines.roots import check_roots
 from daedalus.skeleton.input_files import InputFiles
 from daedalus.skeleton.listing import Listing, list_inputs
 from daedalus.skeleton.local_files import LocalFiles
@@ -59,7 +60,9 @@ class Settings:
             if key in given and given[key] < 1:
                 option = "--" + key.replace("_", "-")
                 raise DaedalusError("a number that is too small", where=option, found=given[key], expected="at least 1")
-        return dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
+        config = dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
+        check_roots(config, given)
+        return config
 
 
 class Workspace:
@@ -190,7 +193,7 @@ class Workspace:
 
     def range(self, text: str | None) -> DayRange:
         """The days asked for, or the config's."""
-        if text:
+        if text is not None:
             return parse_range(text)
         runtime = self.config.runtime
         return DayRange(parse_range(str(runtime.feed_start)).first, parse_range(str(runtime.feed_end)).last)

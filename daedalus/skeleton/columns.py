@@ -8,12 +8,12 @@ from daedalus.config import AGGREGATIONS, RUNTIME, Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.inputs import ViewInput
-from daedalus.skeleton.types import is_integer, is_time
+from daedalus.skeleton.types import is_integer, is_nested, is_time
 
 
 def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
     """Raises DaedalusError (exit 2) naming file and key path."""
-    _flattened(config, views)
+    _aggregated(config, views)
     _times(config, views)
     _filters(config, views)
 
@@ -28,22 +28,20 @@ def _refuse(config: Config, file: str, key: str, what: str, found: str, expected
     raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected)
 
 
-def _flattened(config: Config, views: Mapping[str, ViewInput]) -> None:
+def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
     enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
     for i, aggregation in enumerate(config.aggregations):
         if aggregation.column not in enriched:
             continue
         kind = _type_of(enriched[aggregation.column], views)
-        if aggregation.agg == "flatten_distinct" and not kind.endswith("[]"):
-            key = f"aggregations[{i}].column"
-            _refuse(
-                config,
-                AGGREGATIONS,
-                key,
-                "flatten_distinct needs a list column",
-                f"{aggregation.column}: {kind}",
-                "a list",
-            )
+        key, found = f"aggregations[{i}].column", f"{aggregation.column}: {kind}"
+        if aggregation.agg == "flatten_distinct":
+            if not kind.endswith("[]"):
+                _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", found, "a list")
+            kind = kind.removesuffix("[]")
+        if aggregation.agg != "count" and is_nested(kind):
+            expected = "a plain column, or a list of plain values with agg: flatten_distinct; agg: count takes any"
+            _refuse(config, AGGREGATIONS, key, "nested values cannot be listed", found, expected)
 
 
 def _times(config: Config, views: Mapping[str, ViewInput]) -> None:

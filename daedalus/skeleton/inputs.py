@@ -141,10 +141,9 @@ class Feed:
     partitions: Mapping[Day, tuple[InputFile, ...]]
     ignored: tuple[str, ...]
 
-    def files(self, day: Day, lateness_days: int) -> list[tuple[InputFile, bool]]:
-        """Files that may hold rows of `day`, and whether each lies in the day's own partition."""
-        late = [day + i * ONE_DAY for i in range(lateness_days + 1)]
-        return [(file, partition == day) for partition in late for file in self.partitions.get(partition, ())]
+    def files(self, day: Day, lateness_days: int) -> list[list[InputFile]]:
+        """Files that may hold rows of `day`: those of its own partition, of the next day's, and so on."""
+        return [list(self.partitions.get(day + late * ONE_DAY, ())) for late in range(lateness_days + 1)]
 
     def with_sessions(self, days: Sequence[Day]) -> Day | None:
         """The first of these partitions that has feed_session."""

@@ -37,8 +37,8 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pieces = [_Piece(path, ["user_id", "ts", "value", *(["artwork_id"] * (rolling.without_self == "event"))])
-              for path in events]  # fmt: skip
+    columns = ["value"] * _reads_values(rolling) + ["artwork_id"] * (rolling.without_self == "event")
+    pieces = [_Piece(path, ["user_id", "ts", *columns]) for path in events]
     kind = pieces[0].schema.field("value").type
     result = pa.int64() if rolling.agg == "count" else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
@@ -48,6 +48,11 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     if rolling.agg == "count":
         return {"rows": write_parquet(out, schema, _counts(blocks, schema))}
     return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
+
+
+def _reads_values(rolling: Rolling) -> bool:
+    """Whether it matters which value an event has: not to who only counts them."""
+    return rolling.agg != "count" or rolling.without_self == "value"
 
 
 class _Block(NamedTuple):
@@ -66,7 +71,9 @@ def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece]) -> 
     found = [piece.of_users(users[0], users[-1]) for piece in pieces]
     ends = np.cumsum([0, *(table.num_rows for table in found)])
     events = pa.concat_tables(found).combine_chunks()
-    codes, values = _coded(events["value"])
+    codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
+    if _reads_values(rolling):
+        codes, values = _coded(events["value"])
     own, row_own, kinds = codes, np.full(len(users), -1, np.int32), len(values)
     if rolling.without_self:
         owners = values

@@ -24,21 +24,21 @@ def order_by(names: Sequence[str]) -> str:
 class FeedDay:
     """A feed day's files by schema, and how the spine is cleaned.
 
-    `groups` are (schema, whether the files lie in the day's own partition); group i is bound as `feed_i`.
+    `groups` are (schema, by how many days the partition of the files is late); group i is bound as `feed_i`.
     The variable `day_start` is the day.
     """
 
-    groups: Sequence[tuple[Schema, bool]]
+    groups: Sequence[tuple[Schema, int]]
     lateness_days: int
     deduplicate: bool
     platforms: Mapping[str, int]
 
     def raw(self, also: str = "", *, files: bool = False) -> str:
-        """SELECT of every row, its columns as the spine has them, `own`, and `also`."""
+        """SELECT of every row, its columns as the spine has them, whether it is `own`, how `late` it is, and `also`."""
         return " UNION ALL ".join(
-            f"SELECT {_columns_of(schema, self.platforms)}, {literal(own)} AS own{also}"
-            f" FROM {parquet(f'feed_{i}', files=files)}"
-            for i, (schema, own) in enumerate(self.groups)
+            f"SELECT {_columns_of(schema, self.platforms)}, {literal(not late)} AS own"
+            f"{f', {late} AS late' if self.lateness_days else ''}{also} FROM {parquet(f'feed_{i}', files=files)}"
+            for i, (schema, late) in enumerate(self.groups)
         )
 
     def clean(self, raw: str, also: str = "TRUE") -> str:
@@ -56,21 +56,33 @@ _IN_DAY = f"event_timestamp >= {_DAY} AND event_timestamp < {_DAY} + INTERVAL 1 
 def build_time_window_entity_spine(feed: FeedDay) -> Sql:
     """The clean rows of one feed day: those of partitions `d .. d + lateness` whose time is in day `d`.
 
-    Counts: read, null_keys and strays of the day's own partition; duplicates and spine of the day.
+    Counts: read, null_keys and strays of the day's own partition, with `+1` of the next day's, and so on
+    (see `feed_rows`); duplicates and spine of the day.
     """
     early = f"event_timestamp < {_DAY} - INTERVAL {feed.lateness_days} DAY"
     stray = f"{early} OR event_timestamp >= {_DAY} + INTERVAL 1 DAY"
+    late = "".join(_late_counts(i, feed.lateness_days) for i in range(1, feed.lateness_days + 1))
     return Sql(
         tables=(("raw", feed.raw()), ("clean", feed.clean("raw"))),
         counts=f"""
             SELECT count(*) FILTER (own) AS read,
                 count(*) FILTER (own AND NOT ({_KEYED})) AS null_keys,
-                count(*) FILTER (own AND {_KEYED} AND ({stray})) AS strays,
+                count(*) FILTER (own AND {_KEYED} AND ({stray})) AS strays,{late}
                 count(*) FILTER ({_KEYED} AND {_IN_DAY}) - (SELECT count(*) FROM clean) AS duplicates,
                 (SELECT count(*) FROM clean) AS spine
             FROM raw""",
         select=f"SELECT {columns(SPINE_COLUMNS)} FROM clean {order_by(ROW_ORDER)}",
     )
+
+
+def _late_counts(late: int, lateness_days: int) -> str:
+    """The counts of a partition that is `late` days after the spine's."""
+    first, end = late - lateness_days, late + 1  # the days, from the spine's on, whose rows are no strays there
+    allowed = f"event_timestamp >= {_DAY} + INTERVAL ({first}) DAY AND event_timestamp < {_DAY} + INTERVAL {end} DAY"
+    return f"""
+                count(*) FILTER (late = {late}) AS "read+{late}",
+                count(*) FILTER (late = {late} AND NOT ({_KEYED})) AS "null_keys+{late}",
+                count(*) FILTER (late = {late} AND {_KEYED} AND NOT ({allowed})) AS "strays+{late}","""
 
 
 def _columns_of(schema: Schema, platforms: Mapping[str, int]) -> str:

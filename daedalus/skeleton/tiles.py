@@ -73,18 +73,17 @@ class Tiles(ActionMaker):
 
     # Of a feed day
 
-    def _files(self, day: Day) -> list[tuple[InputFile, bool]]:
+    def _files(self, day: Day) -> list[list[InputFile]]:
         return self._sources.feed.files(day, self._runtime.spine.lateness_days)
 
-    def _feed_groups(self, day: Day) -> tuple[list[tuple[Mapping[str, str], bool]], dict[str, list[InputFile]]]:
-        """Schemas with whether they lie in the day's own partition, and the files of each as `feed_i`."""
-        groups: list[tuple[Mapping[str, str], bool]] = []
+    def _feed_groups(self, day: Day) -> tuple[list[tuple[Mapping[str, str], int]], dict[str, list[InputFile]]]:
+        """Schemas with how many days late their partition is, and the files of each as `feed_i`."""
+        groups: list[tuple[Mapping[str, str], int]] = []
         bound: dict[str, list[InputFile]] = {}
-        for own in (True, False):
-            files = [file for file, is_own in self._files(day) if is_own == own]
+        for late, files in enumerate(self._files(day)):
             for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
                 bound[f"feed_{len(groups)}"] = members
-                groups.append((schema, own))
+                groups.append((schema, late))
         return groups, bound
 
     def _from_feed(self, place: Place, render: Callable[[FeedDay], Sql], config: Mapping[str, object]) -> str | None:
@@ -92,12 +91,12 @@ class Tiles(ActionMaker):
         assert place.day is not None
         if place.name in self.actions:
             return place.name
-        if not self._files(place.day):
+        if not any(self._files(place.day)):
             return None
         groups, bound = self._feed_groups(place.day)
         spine, platforms = self._runtime.spine, self._runtime.platforms
         sql = self._once(
-            (place.step, place.part, tuple((tuple(schema.items()), own) for schema, own in groups)),
+            (place.step, place.part, tuple((tuple(schema.items()), late) for schema, late in groups)),
             lambda: render(FeedDay(groups, spine.lateness_days, spine.deduplicate, platforms)),
         )
         settings = {f"spine.{key}": getattr(spine, key) for key in ("lateness_days", "deduplicate")}

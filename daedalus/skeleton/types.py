@@ -46,6 +46,11 @@ def is_time(kind: str) -> bool:
     return kind in _TIMES or kind == "DATE"
 
 
+def is_nested(kind: str) -> bool:
+    """Whether a type is a list, a struct or a map."""
+    return kind.endswith("[]") or "<" in kind
+
+
 def widen(one: str, other: str) -> str | None:
     """The narrowest type that holds both, or None. Times become TIMESTAMP, in UTC."""
     if one == other:
