@@ -35,6 +35,14 @@ class DayRange:
         return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
 
 
+def parse_day(text: str) -> Day:
+    """A day as YYYY-MM-DD. Raises ValueError for what is none, or has no room for a window before and after it."""
+    day = Day.fromisoformat(text)
+    if not 1000 <= day.year <= 9000:
+        raise ValueError("year is out of range")
+    return day
+
+
 def parse_range(text: str, where: str = "--range") -> DayRange:
     """Reads `202602..202605`, `2026-05-01..2026-05-15`, `2026-05-15` or `202605`."""
     first, dots, last = text.strip().partition("..")
@@ -48,10 +56,10 @@ def _bound(part: str, text: str, where: str) -> tuple[Day, Day]:
     """First and last day of the month or day that `part` spells."""
     try:
         if month := _MONTH.fullmatch(part.strip()):
-            first = Day(int(month[1]), int(month[2]), 1)
+            first = parse_day(f"{month[1]}-{month[2]}-01")
             return first, (first + dt.timedelta(days=31)).replace(day=1) - ONE_DAY
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", part.strip()):
-            day = Day.fromisoformat(part.strip())
+            day = parse_day(part.strip())
             return day, day
     except ValueError as error:
         raise DaedalusError(f"not a date: {error}", where=where, found=text, expected=_SPELLINGS) from None

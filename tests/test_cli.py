@@ -160,8 +160,10 @@ def environment() -> dict[str, str]:
 
 
 def test_interrupt_keeps_what_is_done(cold):
-    command = [sys.executable, "-m", "daedalus", "skeleton", "--range", RANGE, "--progress", "plain"]
-    process = subprocess.Popen(command, cwd=cold.root, stderr=subprocess.PIPE, text=True, env=environment())
+    command = [sys.executable, "-m", "daedalus", "skeleton", "--range", RANGE, "--progress", "plain", "--json"]
+    process = subprocess.Popen(
+        command, cwd=cold.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
     shown = ""
     for line in process.stderr:
         shown += line
@@ -171,6 +173,7 @@ def test_interrupt_keeps_what_is_done(cold):
     assert process.wait() == 130
     assert time.monotonic() - began < 10
     assert "daeda skeleton --resume" in shown and "Traceback" not in shown
+    assert json.loads(process.stdout.read())["error"]["hint"] == "daeda skeleton --resume"
     assert len(list(cold.output.glob("dt=*"))) >= 2
     assert not list(cold.root.rglob(".daeda-*"))
     found = cold.json("skeleton", "--resume")

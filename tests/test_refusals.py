@@ -45,6 +45,12 @@ def text_column(name):
     )  # fmt: skip
 
 
+def far_times(name):
+    """Nanoseconds that somebody put into a column of milliseconds."""
+    far = lambda table: pa.array([1_772_400_000_000_000_000] * table.num_rows, pa.int64()).cast(pa.timestamp("ms"))  # noqa: E731
+    return lambda table: table.set_column(table.column_names.index(name), name, far(table))
+
+
 CASES = {
     "no config folder": (lambda w: shutil.rmtree(w.root / "config"), ["config"]),
     "a missing file": (lambda w: w.aggregations.unlink(), ["aggregations.yaml"]),
@@ -61,6 +67,25 @@ CASES = {
     "no workers": (set_runtime(day_workers=0), ["day_workers", "at least 1"]),
     "a bad duration": (set_aggregation(windows=["1d", "soon"]), ["aggregations[0].windows[1]", "soon"]),
     "a window beyond lookback": (set_aggregation(windows=["8d"]), ["aggregations[0].windows[0]", "8d", "lookback_days"]),
+    "output in the place of the feed": (set_runtime(output_root="./data/feed/"), ["runtime.yaml: output_root", "feed.path"]),
+    "output in a partition of the feed": (set_runtime(output_root="data/feed/dt=2026-02-03"), ["output_root", "feed.path"]),
+    "output in the place of a view": (set_runtime(output_root="data/catalog/artwork_tack"), ["output_root", "views.artwork_tack"]),
+    "output behind a link to the feed": (
+        lambda w: ((w.root / "link").symlink_to("data/feed"), edit(w.runtime, output_root="link")), ["output_root", "feed.path"]),
+    "output that a view would read": (
+        lambda w: (edit(w.catalog, views__artwork_tack__source="data/**/*.parquet"), edit(w.runtime, output_root="data/out")),
+        ["output_root", "views.artwork_tack"]),
+    "a cache in the pool": (set_runtime(cache_root="data/embeddings/artwork_embedding.lance/cache"), ["cache_root", "embedding_coverage_filter.uri"]),
+    "an output that is nowhere": (set_runtime(output_root=""), ["runtime.yaml: output_root", "empty"]),
+    "a lookback of ages": (set_runtime(spine__lookback_days=800_000), ["spine.lookback_days", "36,500"]),
+    "a lateness of ages": (set_runtime(spine__lateness_days=3_000_000), ["spine.lateness_days", "36,500"]),
+    "more items than can be counted": (set_aggregation(max_items=2**63), ["aggregations[0].max_items", "at most"]),
+    "a recent column without a name": (set_runtime(recent_published__column=""), ["recent_published.column", "empty"]),
+    "lists of lists": (set_aggregation(column="tack_ids", agg="list"), ["aggregations[0].column", "BIGINT[]", "count"]),
+    "times that nothing can hold": (
+        lambda w: (edit(w.runtime, ages__user_age="user_profile:created_at"),
+                   rewrite(next(w.root.glob("data/catalog/user_profile/*.parquet")), far_times("created_at"))),
+        ["user_profile", "parquet: created_at", "milliseconds"]),
     "a bad recent window": (set_runtime(recent_published__window="0d"), ["recent_published.window", "0d"]),
     "an unknown agg": (set_aggregation(agg="sum"), ["aggregations[0].agg", "sum"]),
     "an unknown column": (set_aggregation(column="artwrk_id"), ["aggregations[0].column", "artwork_id"]),
@@ -136,6 +161,11 @@ ARGUMENTS = {
     "a day that is none": ["explain", "day", "yesterday"],
     "two days": ["explain", "day", "2026-02-01..2026-02-02"],
     "no config there": ["cache", "status", "--config", "nowhere"],
+    "no range": ["skeleton", "--range", ""],
+    "a year before all": ["skeleton", "--range", "0001-01-01"],
+    "no output": ["skeleton", "--output-root", ""],
+    "no cache": ["skeleton", "--cache-root", ""],
+    "an output that is the feed": ["skeleton", "--output-root", "data/feed"],
     "an output that is a file": ["skeleton", "--output-root", "config/catalog.yaml"],
     "a cache that is a file": ["skeleton", "--cache-root", "config/catalog.yaml"],
 }
@@ -159,6 +189,10 @@ BAD_FILES = {
     "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-9]), "part-1.parquet"),
     "a text for a number": (lambda path: rewrite(path, text_column("user_id")), "part-1.parquet: user_id"),
     "a required column gone": (lambda path: rewrite(path, lambda t: t.drop(["event"])), "part-1.parquet: event"),
+    "times that nothing can hold": (
+        lambda path: rewrite(path, far_times("event_timestamp")),
+        "part-1.parquet: event_timestamp",
+    ),
     "bytes damaged inside": (lambda path: damage(path), "Error"),
 }
 

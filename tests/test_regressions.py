@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+from reference import Reference, differences, read_output
 from small import DAYS, RANGE, edit, nothing_ran, rewrite
 
 
@@ -228,6 +230,58 @@ def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
     assert len(list((warm.root / "elsewhere").glob("dt=*"))) == 4
     assert len(list((warm.root / f"elsewhere/dt={DAYS[4]}").glob("part-*"))) > 1
     assert str(run_skeleton_stage(resume=True).range) == "2026-02-01..2026-02-28"
+
+
+def test_counts_of_a_resumed_run_are_those_of_the_whole(warm):
+    """What the finished days had read of days before them was left out."""
+    whole = warm.run(None)
+    stopped_after(warm, 5, force=True)
+    assert warm.run(None, resume=True, plan=True).steps["hit"] > 0
+    resumed = warm.run(None, resume=True)
+    assert resumed.rows == whole.rows and sum(resumed.steps.values()) == sum(whole.steps.values())
+
+
+def test_a_negative_zero_keeps_its_sign(cold):
+    """DuckDB takes a group's latest row out of a struct, in which -0.0 is 0.0, where two features are read."""
+
+    def zeros(table: pa.Table) -> pa.Table:
+        for name in ("media_safety_score", "text_safety_score"):
+            zero = pa.array([-0.0] * table.num_rows, table[name].type)
+            table = table.set_column(table.column_names.index(name), name, zero)
+        return table
+
+    for path in cold.root.glob("data/catalog/artwork_vector/*.parquet"):
+        rewrite(path, zeros)
+    edit(cold.catalog, views__artwork_vector__as_of="day")
+    edit(cold.runtime, enrich=["artwork_vector:text_safety_score"])
+    edit(cold.runtime, output_columns=["user_id", "media_safety_score", "text_safety_score", "zeros_1d"])
+    zeros_seen = {"name": "zeros", "events": ["like"], "column": "text_safety_score", "agg": "list", "windows": ["1d"]}
+    cold.edit_aggregations(lambda specs: specs.__setitem__(slice(None), [zeros_seen]))
+    assert not cold.run(str(DAYS[6])).failures
+    found = pq.read_table(cold.output / f"dt={DAYS[6]}/part-0-0.parquet")
+    for name in ("media_safety_score", "text_safety_score"):
+        assert {repr(value) for value in found[name].to_pylist()} <= {"-0.0", "None"}
+    assert {repr(value) for row in found["zeros_1d"].to_pylist() for value in row} == {"-0.0"}
+
+
+def test_a_list_column_can_be_counted(cold):
+    """Values were numbered even to be counted, which lists cannot be; now nothing numbers them."""
+    cold.edit_aggregations(lambda specs: specs[0].update(column="tack_ids", agg="count"))
+    cold.edit_aggregations(lambda specs: specs[0].pop("max_items", None))
+    assert not cold.run().failures
+    assert differences(Reference("config", DAYS).run(), read_output(cold.output)) == []
+
+
+def test_a_disk_that_does_not_take_the_traces_is_no_traceback(cold):
+    import resource
+    import subprocess
+    import sys
+
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # noqa: E731
+    done = subprocess.run([sys.executable, "-m", "daedalus", "skeleton", "--json"], preexec_fn=small, text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert "traces.db" in json.loads(done.stdout)["error"]["where"]
 
 
 def test_status_is_fresh_when_no_session_ever_reached_the_output(cold):

@@ -56,7 +56,7 @@ def _run(given: list[str]) -> int:
 def _answer(given: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    from daedalus.cli.printing import refuse
+    from daedalus.cli.printing import refuse, tell_json, to_stderr
     from daedalus.cli.tree import app
 
     try:
@@ -68,5 +68,6 @@ def _answer(given: list[str]) -> int:
     except DaedalusError as error:
         return refuse(error, given)
     except (Interrupted, KeyboardInterrupt):
-        print("interrupted; finished steps are kept. Go on with: daeda skeleton --resume", file=sys.stderr)
+        to_stderr("interrupted; finished steps are kept. Go on with: daeda skeleton --resume")
+        tell_json(DaedalusError("interrupted; finished steps are kept", hint="daeda skeleton --resume"), given)
         return EXIT_INTERRUPTED

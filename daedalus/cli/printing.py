@@ -55,6 +55,11 @@ def saying() -> Iterator[Callable[[str], None]]:
 def refuse(error: DaedalusError, given: Sequence[str]) -> int:
     """Says on stderr what is wrong, and on stdout too for who asked for JSON."""
     print(error.text(), file=sys.stderr)
+    tell_json(error, given)
+    return error.exit_code
+
+
+def tell_json(error: DaedalusError, given: Sequence[str]) -> None:
+    """Says on stdout what is wrong, for who asked for JSON."""
     if "--json" in given:
         print_out(json.dumps({"error": error.as_json()}))
-    return error.exit_code

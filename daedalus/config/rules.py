@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from daedalus.config.schema import Aggregation, View
 
 _CATALOG, _RUNTIME, _AGGREGATIONS = "catalog.yaml", "training/runtime.yaml", "training/aggregations.yaml"
+_MOST, _MOST_DAYS = 2**63 - 1, 36_500  # what a 64-bit number holds; a hundred years
 _RESERVED = {"qid": "qid is added last, by itself", "dt": "dt is the partition's own column"}
 
 
@@ -59,18 +60,24 @@ def _range(config: Config) -> None:
 def _numbers(config: Config) -> None:
     runtime = config.runtime
     limits = {
-        "day_workers": (runtime.day_workers, 1),
-        "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1),
-        "spine.lookback_days": (runtime.spine.lookback_days, 0),
-        "spine.lateness_days": (runtime.spine.lateness_days, 0),
+        "day_workers": (runtime.day_workers, 1, _MOST),
+        "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1, _MOST),
+        "spine.lookback_days": (runtime.spine.lookback_days, 0, _MOST_DAYS),
+        "spine.lateness_days": (runtime.spine.lateness_days, 0, _MOST_DAYS),
     }
     parse_size(runtime.fetch_limit, config.where(_RUNTIME, "fetch_limit"))
     for name, code in runtime.platforms.items():
         if not -(2**31) <= code < 2**31:
             _refuse(config, _RUNTIME, f"platforms.{name}", "a code that is no INTEGER", code, "a 32-bit number")
-    for key, (value, least) in limits.items():
-        if value < least:
-            _refuse(config, _RUNTIME, key, "a number that is too small", value, f"at least {least}")
+    for key, (value, least, most) in limits.items():
+        _between(config, _RUNTIME, key, value, least, most)
+
+
+def _between(config: Config, file: str, key: str, value: int, least: int, most: int = _MOST) -> None:
+    if value < least:
+        _refuse(config, file, key, "a number that is too small", value, f"at least {least}")
+    if value > most:
+        _refuse(config, file, key, "a number that is too large", value, f"at most {most:,}")
 
 
 def _views(config: Config) -> None:
@@ -150,15 +157,8 @@ def _aggregations(config: Config) -> None:
             _refuse(config, _AGGREGATIONS, f"{at}.name", "an empty name", "''", "a column name")
         if not aggregation.events:
             _refuse(config, _AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
-        if aggregation.max_items is not None and aggregation.max_items < 1:
-            _refuse(
-                config,
-                _AGGREGATIONS,
-                f"{at}.max_items",
-                "a limit that is too small",
-                aggregation.max_items,
-                "at least 1",
-            )
+        if aggregation.max_items is not None:
+            _between(config, _AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
     outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
@@ -215,10 +215,10 @@ def _recent(config: Config) -> None:
     if recent is None:
         return
     parse_duration(recent.window, config.where(_RUNTIME, "recent_published.window"))
-    if recent.max_items is not None and recent.max_items < 1:
-        _refuse(
-            config, _RUNTIME, "recent_published.max_items", "a limit that is too small", recent.max_items, "at least 1"
-        )
+    if not recent.column:
+        _refuse(config, _RUNTIME, "recent_published.column", "an empty name", "''", "a column name")
+    if recent.max_items is not None:
+        _between(config, _RUNTIME, "recent_published.max_items", recent.max_items, 1)
     published, view = _view_of(config, "recent_published.published_at", recent.published_at)
     author, _ = _view_of(config, "recent_published.author", recent.author)
     if published.view != author.view:

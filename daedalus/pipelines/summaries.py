@@ -36,7 +36,11 @@ def tile_costs(outcomes: Iterable[Outcome]) -> dict[str, float]:
 
 def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """What a feed day's spine counted of the rows in its partitions."""
-    counts = next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {})
+    return of_feed(next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {}))
+
+
+def of_feed(counts: Mapping[str, int]) -> dict[str, int]:
+    """Of a spine's counts those that `feed_rows` adds up."""
     return {key: count for key, count in counts.items() if key.partition("+")[0] in FEED_ROWS}
 
 

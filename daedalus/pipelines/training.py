@@ -16,7 +16,7 @@ from daedalus.days import Day, DayRange, parse_range
 from daedalus.errors import DaedalusError, Interrupted
 from daedalus.pipelines.codestamp import code_stamp, code_version
 from daedalus.pipelines.report import RunReport, no_feed_note, report_run, spared_note, spared_steps
-from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand
+from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, read_by_finished
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.skeleton.listing import Listing
 from daedalus.stagecache.outcome import HIT, Outcome
@@ -125,7 +125,7 @@ class _Run:
         graph = workspace.graph(list(span), reconcile=False, skip=_days({**stands.days, **taken}), listing=listing)
         if workspace.shared:
             workspace.shared.prepare(action.day for action in graph.actions)
-        stands = dataclasses.replace(stands, days={**stands.days, **taken})
+        stands = self._with_finished(stands, taken)
         published = set(workspace.partitions.days())
         gone = [str(day) for day in graph.empty if str(day) in published]
         return plan_report(RunReport(span), graph, workspace, stands, force, gone)
@@ -160,12 +160,13 @@ class _Run:
         for gone in graph.empty:
             workspace.partitions.remove(str(gone))
         workspace.qids.settle()
+        read = self._with_finished(stands, taken).read
         report = report_run(
-            span, outcomes, trusted, stands.read, days=[str(d) for d in graph.days],
+            span, outcomes, trusted, read, days=[str(d) for d in graph.days],
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
             removed=workspace.partitions.removed,
         )  # fmt: skip
-        stood = spared_steps(trusted, stands.read, outcomes)[1]
+        stood = spared_steps(trusted, read, outcomes)[1]
         report.shared = workspace.shared.summary() if workspace.shared else None
         teller = Teller(workspace.traces, workspace.config, listing.feed.days)
         report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood, teller),
@@ -182,6 +183,11 @@ class _Run:
         present = self._workspace.with_rows(listing, span)
         force = force or bool(self._workspace.shared and self._workspace.shared.owes())
         return NOTHING if force else days_that_stand(self._workspace, listing, present)
+
+    def _with_finished(self, stands: Stands, taken: Mapping[str, dict]) -> Stands:
+        """What stands and the days of the run that is taken up, with what either read of other days."""
+        read = read_by_finished(self._workspace, taken) if taken else {}
+        return dataclasses.replace(stands, days={**stands.days, **taken}, read={**read, **stands.read})
 
     def _nothing_to_do(self, listing: Listing, span: DayRange, stands: Stands) -> bool:
         """Whether every day with feed rows stands, and no other has a partition."""

@@ -151,6 +151,26 @@ def days_that_stand(workspace: Workspace, listing: Listing, days: Sequence[Day])
     return Stands(stands, read, touched)
 
 
+def read_by_finished(workspace: Workspace, finished: Mapping[str, dict]) -> dict[str, dict]:
+    """What days that an unfinished run finished read of days before them, by the traces that stand for those."""
+    from daedalus.pipelines.summaries import of_feed
+    from daedalus.skeleton.steps import TILE_STEPS
+
+    known = {tile for summary in finished.values() for tile in summary["tiles"]}
+    summaries: dict[str, dict] = {}
+    for name, cost in workspace.traces.latest_costs().items():
+        tile, _, when = name.rpartition("@")
+        step = tile.partition(":")[0]
+        if step not in TILE_STEPS or (tile not in known and step != "history"):
+            continue
+        first, _, span = when.partition("+")  # of history gathered from several days; it is the last one's
+        day = str(Day.fromisoformat(first) + (int(span[:-1]) - 1) * ONE_DAY) if span else first
+        summary = summaries.setdefault(day, {"tiles": {}, "rows": {}})
+        summary["tiles"][name if span else tile] = cost.seconds
+        summary["rows"] |= of_feed(cost.counts) if step == "spine" else {}
+    return _read_by(finished, summaries, workspace.config.runtime.spine.lookback_days)
+
+
 def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], lookback: int) -> dict[str, dict]:
     """What the days that stand read, of what is known: tiles of the days in their windows, history of those before.
 

@@ -48,10 +48,13 @@ def preload_filtered_features(
     kept = columns([entity, *(feature for feature in features if feature != entity)])
     if not as_of_day:
         return f"SELECT {kept} FROM {parquet(bound)}"
-    return f"""
-        SELECT {kept} FROM {parquet(bound)}
-        WHERE {name(entity)} IN ({ids}) AND ({TIME} IS NULL OR {TIME} < getvariable('day_start') + INTERVAL 1 DAY)
-        QUALIFY row_number() OVER (PARTITION BY {name(entity)} ORDER BY {TIME} DESC NULLS LAST) = 1"""
+    # By position, as the artifact is in order of entity and time. Of a window's first row DuckDB would make arg_max of
+    # a struct of the features, in which -0.0 becomes 0.0.
+    versions = parquet(bound, positions=True)
+    latest = f"""
+        SELECT max({POSITION}) FROM {versions} WHERE {name(entity)} IN ({ids})
+        AND ({TIME} IS NULL OR {TIME} < getvariable('day_start') + INTERVAL 1 DAY) GROUP BY {name(entity)}"""
+    return f"SELECT {kept} FROM {versions} WHERE {POSITION} IN ({latest})"
 
 
 def enrich_spine_for_rolling(

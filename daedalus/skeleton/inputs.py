@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daedalus.config import CATALOG, Config
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
@@ -22,6 +22,11 @@ from daedalus.skeleton.ports import Facts, Files
 from daedalus.skeleton.spine import CODES
 from daedalus.skeleton.types import canonical, fits, is_integer, is_time, type_name, widen
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_MOST_MILLIS = (2**63 - 1) // 1000
+TOO_FAR = "TIMESTAMP in milliseconds, with times that no microseconds can hold"  # in the place of a type
 Check = Callable[[str, Mapping[str, str]], None]  # (path, schema); raises DayError
 
 
@@ -126,9 +131,20 @@ def _read_footer(path: str, local: str) -> dict:
     try:
         with pq.ParquetFile(local) as file:
             columns = {field.name: type_name(field.type) for field in file.schema_arrow}
+            columns |= dict.fromkeys(_beyond_micros(file), TOO_FAR)
             return {"columns": columns, "rows": file.metadata.num_rows, "bytes": os.path.getsize(local)}
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
+
+
+def _beyond_micros(file: pq.ParquetFile) -> Iterator[str]:
+    """Columns in milliseconds with times that DuckDB, which reads microseconds, fails on; so the statistics say."""
+    coarse = {field.name for field in file.schema_arrow if getattr(field.type, "unit", "") in ("s", "ms")}
+    groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups if coarse else 0)]
+    for chunk in (group.column(column) for group in groups for column in range(group.num_columns)):
+        known = chunk.statistics if chunk.path_in_schema in coarse else None
+        if known and known.has_min_max and max(-known.min_raw, known.max_raw) > _MOST_MILLIS:
+            yield chunk.path_in_schema
 
 
 # The feed
@@ -241,6 +257,10 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
 
 def _check_view_file(wanted: Sequence[str], path: str, schema: Mapping[str, str]) -> None:
     refuse_case_variants(path, schema, wanted)
+    for column in wanted:
+        if schema.get(column) == TOO_FAR:
+            raise DayError("a time that cannot be read", where=f"{path}: {column}", found=TOO_FAR,
+                           expected="TIMESTAMP")  # fmt: skip
     if "file_row_number" in schema:  # what DuckDB calls the row number that ties are settled by
         raise DayError("a column name that cannot be read", where=f"{path}: file_row_number", found="file_row_number",
                        expected="another name")  # fmt: skip

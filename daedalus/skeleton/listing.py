@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import referenced_views
 from daedalus.config.schema import View
-from daedalus.days import Day
+from daedalus.days import Day, parse_day
 from daedalus.errors import DaedalusError, seen_from
 from daedalus.objects import is_uri
 from daedalus.skeleton.pool import newest_manifest
@@ -58,7 +58,7 @@ class FeedFolder:
 
 def _date(text: str) -> Day | None:
     try:
-        return Day.fromisoformat(text)
+        return parse_day(text)
     except ValueError:
         return None
 

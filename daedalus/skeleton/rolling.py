@@ -103,7 +103,7 @@ def _lists(rolling: Rolling, blocks: Iterable[_Block]) -> Iterator[Lists]:
 
     from daedalus.skeleton import kernel
 
-    limit = _NO_LIMIT if rolling.max_items is None else rolling.max_items
+    limit = min(rolling.max_items or _NO_LIMIT, _NO_LIMIT)
     many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.distinct)
     room = np.empty(1 << 16, np.int32)  # kept from block to block
     for block in blocks:

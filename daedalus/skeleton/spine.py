@@ -61,7 +61,8 @@ def build_time_window_entity_spine(feed: FeedDay) -> Sql:
     """
     early = f"event_timestamp < {_DAY} - INTERVAL {feed.lateness_days} DAY"
     stray = f"{early} OR event_timestamp >= {_DAY} + INTERVAL 1 DAY"
-    late = "".join(_late_counts(i, feed.lateness_days) for i in range(1, feed.lateness_days + 1))
+    lates = sorted({late for _, late in feed.groups if late})
+    late = "".join(_late_counts(i, feed.lateness_days) for i in lates)
     return Sql(
         tables=(("raw", feed.raw()), ("clean", feed.clean("raw"))),
         counts=f"""

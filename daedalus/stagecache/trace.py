@@ -76,7 +76,7 @@ class Traces:
     """The trace database of one cache root. Safe to use from several threads and processes."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._path = threading.RLock(), path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = self._open(path)
@@ -101,15 +101,29 @@ class Traces:
             self._db.close()
 
     def rows(self, sql: str, values: Iterable[object] = ()) -> list[tuple]:
-        with self._lock:
-            return self._db.execute(sql, tuple(values)).fetchall()
+        with self._held() as db:
+            return db.execute(sql, tuple(values)).fetchall()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
-        with self._lock, self._db:
-            self._db.execute("begin immediate")
-            yield self._db
+        with self._held() as db, db:
+            db.execute("begin immediate")
+            yield db
+
+    @contextmanager
+    def _held(self) -> Iterator[sqlite3.Connection]:
+        """The database, for one thread at a time. Raises DaedalusError for what its disk does not give or take."""
+        try:
+            with self._lock:
+                yield self._db
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.ProgrammingError):
+                raise
+            hint = "look at the disk, then run again; without this file all is computed anew, to the same bytes"
+            raise DaedalusError(
+                "the cache's records cannot be read or written", where=str(self._path), found=error, hint=hint
+            ) from None
 
     # Traces
 
