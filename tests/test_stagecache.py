@@ -14,6 +14,7 @@ from daedalus.stagecache.action import Action, Again, Cause, differences
 from daedalus.stagecache.execute import Walk
 from daedalus.stagecache.executor import Threads
 from daedalus.stagecache.files import FileDigests, Stamp
+from daedalus.stagecache.locks import KeyLocks
 from daedalus.stagecache.store import Scratch, Store
 from daedalus.stagecache.trace import Traces
 
@@ -209,3 +210,14 @@ def test_an_action_whose_question_changes_is_asked_anew(cache):
     moving = replace(action(store, "a", run), moving=lambda: {"input:name": name[0]})
     assert walk([moving], traces) == {"a": "computed"}
     assert traces.latest("a").manifest["input:name"] == "new" and walk([moving], traces) == {"a": "hit"}
+
+
+def test_locks_that_nobody_holds_are_swept_with_ones_own(tmp_path):
+    """An interrupt between making a lock's file and taking it left the file; so does a killed process."""
+    mine, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
+    assert mine.acquire("a") and other.acquire("b") and not mine.acquire("b")
+    (tmp_path / "locks/c").touch()
+    mine.release_all()
+    assert [path.name for path in (tmp_path / "locks").iterdir()] == ["b"]
+    other.release_all()
+    assert mine.acquire("b")

@@ -37,8 +37,12 @@ class KeyLocks:
             os.close(handle)
 
     def release_all(self) -> None:
+        """Releases what is held, and removes what an interrupt while one was taken, or a dead process, left."""
         for key in list(self._held):
             self.release(key)
+        for path in self._folder.glob("*"):
+            if self.acquire(path.name):
+                self.release(path.name)
 
 
 def _is(path: Path, handle: int) -> bool:
