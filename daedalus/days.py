@@ -11,6 +11,7 @@ from daedalus.errors import DaedalusError
 
 Day = dt.date
 ONE_DAY = dt.timedelta(days=1)
+FIRST_YEAR, LAST_YEAR = 1000, 9000  # of days that a run may be asked for
 _MONTH = re.compile(r"(\d{4})-?(\d{2})")
 _SPELLINGS = "YYYYMM..YYYYMM, YYYY-MM-DD..YYYY-MM-DD, or one month or day"
 
@@ -38,7 +39,7 @@ class DayRange:
 def parse_day(text: str) -> Day:
     """A day as YYYY-MM-DD. Raises ValueError for what is none, or has no room for a window before and after it."""
     day = Day.fromisoformat(text)
-    if not 1000 <= day.year <= 9000:
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
         raise ValueError("year is out of range")
     return day
 

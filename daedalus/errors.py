@@ -70,6 +70,12 @@ class Interrupted(Exception):
     """A run was told to stop; what had finished is kept."""
 
 
+def at_least(least: float, given: float | None, where: str) -> None:
+    """Raises DaedalusError for a number below the least, or NaN."""
+    if given is not None and not given >= least:
+        raise DaedalusError("a number that is too small", where=where, found=given, expected=f"at least {least}")
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error of this machine says that a disk or a quota is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from daedalus.days import DayRange, parse_range
-from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.manifests import Manifest, manifest_days, read_json
 from daedalus.objects import ObjectStore, arrow_filesystem, is_uri, library_options
 
@@ -73,6 +73,9 @@ def _home(
 ) -> tuple[str, Mapping[str, Any]]:
     """Where the output is, and how to reach it: as given, else as the config says, if there is one."""
     if (output_root is not None and (object_store is not None or not is_uri(output_root))) or not Path(config).is_dir():
+        if str(config) != "config" and not Path(config).is_dir():
+            raise DaedalusError("there is no config folder", where="load(config)", found=seen_from(config),
+                                expected="a folder with catalog.yaml")  # fmt: skip
         return str(output_root or "data/training_output"), object_store or {}
     from daedalus.config import load_config
 

@@ -28,6 +28,7 @@ _SIGNS = {
     BLOCKED: ("!", "yellow"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
 }  # fmt: skip
 _WIDEST = 110  # columns of such a line: numbers far from their names are hard to read
+_NARROW = 60  # columns below which a step's rows are left out
 _MOST_STEPS = 20  # lines of steps, at work and just done
 _WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day is what the first of these of its steps is
 
@@ -181,8 +182,8 @@ class Tui(Progress):
 def _step(state: str, name: str, rows: str, seconds: float, width: int) -> Text:
     """A line that says where, how many rows, how fast and how long; what is too long loses its middle."""
     sign, style = _SIGNS[state]
-    facts = f"{rows:>25}{seconds:>8.1f} s"
-    room = min(width, _WIDEST) - len(facts) - 2
+    facts = f"{rows:>25}{seconds:>8.1f} s" if width >= _NARROW else f"{seconds:>8.1f} s"
+    room = max(min(width, _WIDEST) - len(facts) - 2, 0)
     if len(name) > room:
         kind, _, day = name.rpartition("@")
         name = f"{kind[: max(room - len(day) - 2, 0)]}…@{day}"

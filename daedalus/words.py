@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import textwrap
@@ -21,6 +22,15 @@ def room() -> int | None:
         return max(os.get_terminal_size(sys.stdout.fileno()).columns, _NARROW) if sys.stdout.isatty() else None
     except (OSError, ValueError, AttributeError):  # stdout may be anything, or closed
         return None
+
+
+def plain(value: object) -> object:
+    """A value as JSON can say it; NaN, times, bytes and the like as text."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, int | str) else str(value)
 
 
 def cut(line: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,51 @@ def test_nothing_differs_on_the_small_world(warm):
     assert found["values"] == found["rows"] * found["columns"] and len(found["days"]) == 14
     assert found["not_compared"] == ["image_embedding", "like_artwork_avg_embeds"]
     assert max(map(len, audit_lines(found))) <= 80
+
+
+def test_a_range_of_days_is_as_good_as_one_of_months(warm):
+    edit(warm.runtime, feed_start="2026-02-03", feed_end="2026-02-28")
+    warm.run()
+    assert not differs(audit(Settings(), None, 200, 1))
+
+
+def test_nan_is_one_value_and_what_json_can_say(cold):
+    """The reference listed every NaN; `explain row` too, and as no JSON."""
+
+    def odd(table: pa.Table) -> pa.Table:
+        values = pa.array([(float("nan"), 0.5, float("inf"))[i % 3] for i in range(table.num_rows)], pa.float64())
+        return table.set_column(table.column_names.index("media_safety_score"), "media_safety_score", values)
+
+    for path in cold.root.glob("data/catalog/artwork_vector/*.parquet"):
+        rewrite(path, odd)
+    refs = ["artwork_vector:media_safety_score", "artwork_properties:author_id"]
+    edit(
+        cold.runtime,
+        enrich=refs,
+        output_columns=["user_id", "event_timestamp", "artwork_id", "event", "odd_7d", "each_7d"],
+    )
+    odd_seen = {"name": "odd", "events": ["reco_artwork_view"], "column": "media_safety_score", "windows": ["7d"]}
+    specs = [{**odd_seen, "agg": "distinct"}, {**odd_seen, "name": "each", "agg": "list"}]
+    cold.edit_aggregations(lambda known: known.__setitem__(slice(None), specs))
+    cold.run()
+    found = audit(Settings(), None, EVERYTHING, 1)
+    assert not differs(found) and found["rows"] > 1000
+    row = pq.read_table(next(cold.output.glob("dt=2026-02-1*/part-0-0.parquet"))).to_pylist()[-1]
+    told = cold.cli("explain", "row", str(row["event_timestamp"])[:10], "--user", str(row["user_id"]),
+                    "--artwork", str(row["artwork_id"]), "--json")  # fmt: skip
+    assert told.returncode == 0 and "NaN" not in told.stdout and "Infinity" not in told.stdout
+    listed = [one["columns"]["odd_7d"]["counted"] for one in json.loads(told.stdout)["rows"]]
+    assert [str(value) for value in row["odd_7d"]] in [[str(one["value"]) for one in counted] for counted in listed]
+
+
+@pytest.mark.parametrize("command", [["audit"], ["diff", "2026-02-05"]])
+def test_a_damaged_partition_is_refused_and_named(warm, command):
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    warm.run()
+    (warm.output / "dt=2026-02-05/part-0-0.parquet").write_bytes(b"PAR1 no more")
+    options = ["--range", "2026-02-05"] if command == ["audit"] else ["--against", warm.json("runs")["runs"][-1]["id"]]
+    done = warm.cli(*command, *options, "--json")
+    assert done.returncode == 2 and "dt=2026-02-05" in json.loads(done.stdout)["error"]["where"]
 
 
 def test_a_sample_is_drawn_by_its_seed(warm):

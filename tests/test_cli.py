@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from small import DAYS, FIRST, LAST, PROJECT, RANGE, edit, nothing_ran, rewrite
 
 
@@ -159,7 +160,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PROJECT)}
 
 
-def test_interrupt_keeps_what_is_done(cold):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_keeps_what_is_done(cold, sent):
     command = [sys.executable, "-m", "daedalus", "skeleton", "--range", RANGE, "--progress", "plain", "--json"]
     process = subprocess.Popen(
         command, cwd=cold.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
@@ -168,7 +170,7 @@ def test_interrupt_keeps_what_is_done(cold):
     for line in process.stderr:
         shown += line
         if "[2/14]" in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             began = time.monotonic()
     assert process.wait() == 130
     assert time.monotonic() - began < 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,6 +38,16 @@ def test_the_small_world_runs_as_it_is_found(cold):
     assert report.exit_code == 0 and report.rows["written"] > 0
     lines = "\n".join(init_lines(found))
     assert "daeda config check --config mine" in lines and "--range 2026-02-14" in lines
+
+
+def test_a_file_may_be_a_view(cold):
+    """Its source was written as if it were a folder."""
+    folder = cold.root / "data/catalog/user_profile"
+    table = pa.concat_tables(pq.read_table(file) for file in sorted(folder.glob("*.parquet")))
+    shutil.rmtree(folder)
+    pq.write_table(table, cold.root / "data/catalog/user_profile.parquet")
+    assert init("mine", *DATA)["problem"] is None
+    assert run_skeleton_stage(Settings("mine"), "2026-02-10").rows["written"] > 0
 
 
 def test_what_was_guessed_is_named_where_it_stands(cold):

@@ -23,7 +23,7 @@ from daedalus.pipelines.explain import explain_day
 from daedalus.pipelines.workspace import Settings
 from daedalus.report import collect as collecting
 from daedalus.report.cells import Cell, Grid, _add
-from daedalus.report.charts import band_path, line_path
+from daedalus.report.charts import band_path, charts_of, line_path
 from daedalus.report.collect import collect
 from daedalus.report.drift import departure
 from daedalus.report.page import _costs, render
@@ -94,7 +94,7 @@ def test_statistics_of_odd_columns(tmp_path):
         "v": pa.array(["b", "a", "b", None, "a", "x" * 100]),
         "gone": pa.array([[1], [], None, [1, 2, 3], [], [None]], pa.list_(pa.int64())),
         "struct": pa.array([{"a": 1}] * 5 + [None]),
-        "big": pa.array([2**62, 2**62, 2**62, 2**62, None, 2**62]),
+        "big": pa.array([2**62, 2**62 + 1, 2**62 + 2, 2**62, None, 2**62]),
         "total": pa.array([True, False, None, True, True, False]),
     })  # fmt: skip
     for part in range(2):
@@ -112,7 +112,7 @@ def test_statistics_of_odd_columns(tmp_path):
     lists = by_name["gone"]
     assert (lists["nulls"], lists["empty"], lists["mean"], lists["p95"]) == (1, 2, 1.0, 3.0)
     assert by_name["struct"] == {"name": "struct", "type": by_name["struct"]["type"], "kind": "other", "nulls": 1}
-    assert by_name["big"]["mean"] == float(2**62) and by_name["big"]["distinct"] == 1
+    assert by_name["big"]["mean"] == float(2**62) and by_name["big"]["distinct"] == 3
     assert by_name["total"]["mean"] == 0.6
     json.dumps(found, allow_nan=False)
 
@@ -277,6 +277,16 @@ def test_the_day_that_departs_most():
     assert departure(days, {"mean": [2.0] * 10}) is None
     assert departure(days, {"mean": [None] * 8 + [1.0, 2.0]}) is None  # too few to know what is usual
     assert not departure(days, {"distinct": [2] * 9 + [1]})["marked"]
+
+
+def test_a_chart_says_the_least_and_the_most_of_its_values():
+    """A share's axis begins at 0, which was said to be its least."""
+    measures = {"top": [0.3, 0.5, None], "nulls": [0.0, 0.0, 0.0], "distinct": [4, 4, 4]}
+    column = {"kind": "text", "measures": measures, "departs": None}
+    chart = next(
+        chart for chart in charts_of(column, ["a", "b", "c"]) if chart.label.startswith("share of the commonest")
+    )
+    assert (chart.low, chart.high, chart.last) == (0.3, 0.5, 0.5)
 
 
 def test_charts_break_where_a_day_has_no_value():

@@ -45,6 +45,14 @@ def test_the_picture_fits(width, height):
     assert at_work.startswith(f"* chunk@{DAYS[3]}") or width < 80
 
 
+def test_no_terminal_is_too_narrow():
+    """Below 39 columns a name had less than no room, and the run failed for its picture."""
+    tui = walked(Tui(io.StringIO()))
+    for width in range(4, 120):
+        assert max(map(len, drawn(tui, width, 24))) <= width
+    tui.end()
+
+
 def test_what_is_left_on_the_screen_has_every_day_and_no_cursor_games(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     out = io.StringIO()

@@ -16,9 +16,10 @@ from daedalus.audit.mirror import Place, local_place
 from daedalus.audit.reference import DAY, Reference, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.days import Day, parse_range
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, at_least
+from daedalus.pipelines.compare import readable
 from daedalus.pipelines.workspace import Settings
-from daedalus.words import counted, cut
+from daedalus.words import counted, cut, plain
 
 _SHOWN = 20  # differences that are kept
 _KEY = ("user_id", "event_timestamp", "artwork_id", "event")
@@ -30,8 +31,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
 
     Raises DaedalusError (exit 2) when there is no output to look at.
     """
-    if rows < 1:
-        raise DaedalusError("a number that is too small", where="--rows", found=rows, expected="at least 1")
+    at_least(1, rows, "--rows")
     config, chance = settings.applied(), random.Random(seed)
     with local_place(settings) as place:
         days = choose_days(_published(place, range, config.runtime.output_root), rows, chance)
@@ -65,11 +65,16 @@ def _parts(root: Path, day: Day) -> list[Path]:
     return sorted((root / f"dt={day}").glob("part-*.parquet"), key=lambda path: int(path.name.split("-")[1]))
 
 
+def _rows(part: Path, columns: list[str] | None = None) -> list[dict]:
+    with readable([part]):
+        return read_rows(part, columns)
+
+
 def _shipped(root: Path, day: Day) -> Counter[int]:
     """Output rows of a day by user."""
     found: Counter[int] = Counter()
     for part in _parts(root, day):
-        rows = read_rows(part, list(_KEY))
+        rows = _rows(part, list(_KEY))
         if rows and not set(_KEY) <= set(rows[0]):
             raise DaedalusError("the output lacks a column that tells rows apart", where=str(part),
                                 found=", ".join(rows[0]), expected=", ".join(_KEY),
@@ -130,7 +135,7 @@ class _Comparison:
 
     def _found(self, day: Day, users: set[int]) -> Iterator[dict]:
         for part in _parts(self._root, day):
-            yield from (row for row in read_rows(part) if row["user_id"] in users)
+            yield from (row for row in _rows(part) if row["user_id"] in users)
 
     def _by_key(self, rows: Iterator[dict]) -> Mapping[tuple, list[dict]]:
         grouped = defaultdict(list)
@@ -157,7 +162,7 @@ class _Comparison:
         if len(self._shown) < _SHOWN:
             key = {name: row[name] for name in _KEY}
             self._shown.append(
-                {"day": str(day), **key, "column": column, "expected": _plain(expected), "found": _plain(found)}
+                {"day": str(day), **key, "column": column, "expected": plain(expected), "found": plain(found)}
             )
 
     def _look_at_ages(self, row: dict) -> None:
@@ -184,11 +189,6 @@ def _compared_columns(reference: Reference) -> tuple[list[str], list[str]]:
 
 def _same(want: object, got: object) -> bool:
     return want == got or repr(want) == repr(got)  # NaN, also in lists
-
-
-def _plain(value: object) -> object:
-    """The value as JSON can say it."""
-    return value if value is None or isinstance(value, int | float | str | list) else str(value)
 
 
 def differs(found: Mapping) -> bool:

@@ -37,10 +37,11 @@ def day_start(day: dt.date) -> int:
     return (day - dt.date(1970, 1, 1)).days * DAY
 
 
-def months(first: str, last: str) -> list[dt.date]:
-    day = dt.date(int(first[:4]), int(first[4:6]), 1)
-    days = []
-    while day.strftime("%Y%m") <= last:
+def days_from(first: str, last: str) -> list[dt.date]:
+    """The days of months such as 202602 or 2026-02, or from one day to another, such as 2026-02-01."""
+    begin, end = (text.replace("-", "") for text in (first, last))
+    day, days = dt.date(int(begin[:4]), int(begin[4:6]), int(begin[6:] or 1)), []
+    while day.strftime("%Y%m%d")[: len(end)] <= end:
         days.append(day)
         day += dt.timedelta(days=1)
     return days
@@ -91,7 +92,7 @@ class Reference:
         self.catalog = yaml.safe_load((config / "catalog.yaml").read_text())
         self.runtime = yaml.safe_load((config / "training/runtime.yaml").read_text())
         self.aggs = yaml.safe_load((config / "training/aggregations.yaml").read_text())["aggregations"]
-        self.configured = months(str(self.runtime["feed_start"]), str(self.runtime["feed_end"]))
+        self.configured = days_from(str(self.runtime["feed_start"]), str(self.runtime["feed_end"]))
         self.range = days or self.configured
         spine = self.runtime.get("spine", {})
         self.lookback = spine.get("lookback_days", 7)
@@ -152,7 +153,11 @@ class Reference:
         if any(value is None for value in row[:4]):
             count["null_keys"] += 1
             return
-        day = dt.date(1970, 1, 1) + dt.timedelta(days=row[2] // DAY)
+        try:
+            day = dt.date(1970, 1, 1) + dt.timedelta(days=row[2] // DAY)
+        except OverflowError:  # of no day that has a partition
+            count["strays"] += 1
+            return
         if 0 <= (partition - day).days <= self.lateness:
             raw[day].append(row)
         else:
@@ -400,7 +405,10 @@ def _order(row: dict) -> list:
 def _aggregated(agg: dict, seen: list[tuple]) -> object:
     if agg["agg"] == "count":
         return len(seen)
-    ordered = [value for _, value in sorted(seen, key=lambda pair: (-pair[0], pair[1]))]
+    ordered = [value for _, value in sorted(seen, key=lambda pair: (-pair[0], pair[1] != pair[1], pair[1]))]
     if agg["agg"] != "list":
-        ordered = list(dict.fromkeys(ordered))
+        first: dict[str, Any] = {}
+        for value in ordered:  # by its text: NaN is one value, -0.0 and 0.0 are two
+            first.setdefault(repr(value), value)
+        ordered = list(first.values())
     return ordered[: agg.get("max_items")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -25,6 +26,7 @@ def _start() -> None:
     Only what is there then. Of DuckDB frozen the interpreter's end reports leaks, on stderr.
     """
     gc.set_threshold(50_000)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is done is kept, the terminal as it was
     import daedalus.cli.tree  # noqa: F401
 
     gc.freeze()

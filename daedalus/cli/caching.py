@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
 from daedalus.cli.printing import show
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, at_least
 
 app = App(name="cache", help_format="markdown")
 
@@ -41,6 +41,8 @@ def verify(
     """
     from daedalus.pipelines.verifying import cache_verify, verify_lines
 
+    at_least(0, recompute, "--recompute")
+
     return show(cache_verify(settings_of(config, cache_root, output_root), recompute), verify_lines, json)
 
 
@@ -68,6 +70,8 @@ def gc(
     Example: daeda cache gc --dry-run
     """
     settings = settings_of(config, cache_root, output_root)
+    at_least(0, max_bytes, "--max-bytes")
+    at_least(0, older_than, "--older-than")
     if remote and max_bytes is None:
         from daedalus.pipelines.shared_gc import shared_gc, shared_gc_lines
 

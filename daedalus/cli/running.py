@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
 from daedalus.cli.printing import print_notes, print_out, to_stderr
+from daedalus.errors import DaedalusError
 
 if TYPE_CHECKING:
     from daedalus.pipelines.report import RunReport
@@ -65,6 +66,8 @@ def watcher(kind: ProgressKind, trace: str | None, openlineage: str | None, sett
     shown = _shown_progress(kind)
     watchers = [shown]
     if trace is not None:
+        if not trace:
+            raise DaedalusError("an empty path", where="--trace", found="''", expected="a file")
         from pathlib import Path
 
         from daedalus.watching import TraceFile

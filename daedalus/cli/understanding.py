@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
 from daedalus.cli.printing import saying, show
-from daedalus.errors import EXIT_DAY_FAILED
+from daedalus.errors import EXIT_DAY_FAILED, at_least
 
 
 def diff(
@@ -44,6 +44,7 @@ def runs(
     """
     from daedalus.report.runs import list_runs, runs_lines
 
+    at_least(1, last, "--last")
     return show(list_runs(settings_of(config, cache_root, output_root), last), runs_lines, json)
 
 

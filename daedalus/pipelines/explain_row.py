@@ -14,7 +14,7 @@ from typing import Any
 
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Aggregation
-from daedalus.days import Day, parse_duration
+from daedalus.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.errors import DaedalusError, did_you_mean
 from daedalus.pipelines.explain import one_day, planned
 from daedalus.pipelines.graphs import Graph
@@ -27,6 +27,7 @@ from daedalus.skeleton.spine import CODES, FeedDay
 from daedalus.skeleton.sql import FILE, Sql, literal, parquet
 from daedalus.skeleton.sql import name as quoted
 from daedalus.stagecache.plan import Verdict
+from daedalus.words import plain
 
 _COMMAND = "daeda explain row"
 
@@ -108,7 +109,8 @@ class _Looker:
             f", {FILE} AS file", files=True
         )
         order = "event_timestamp DESC, artwork_id, file"
-        sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} ORDER BY {order}")
+        told = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
+        sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} AND ({told}) ORDER BY {order}")
         if not groups:
             return []
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
@@ -137,11 +139,12 @@ class _Looker:
 
     def _choose(self, aggregation: Aggregation, pairs: list[tuple[dict, Any]], found: Listed) -> None:
         """Newest first, equal times by value; then distinct, then the first max_items."""
-        pairs.sort(key=lambda pair: pair[1])
+        if aggregation.agg != "count":
+            pairs.sort(key=lambda pair: (pair[1] != pair[1], pair[1]))  # NaN last
         pairs.sort(key=lambda pair: pair[0]["event_timestamp"], reverse=True)
-        listed: set = set()
+        listed: set[str] = set()  # as text: NaN is one value, -0.0 and 0.0 are two
         for event, value in pairs:
-            if aggregation.agg in ("distinct", "flatten_distinct") and value in listed:
+            if aggregation.agg in ("distinct", "flatten_distinct") and repr(value) in listed:
                 found.left_out.append(_shown(event, value, "its value came again later"))
             elif (
                 aggregation.agg != "count"
@@ -151,7 +154,7 @@ class _Looker:
                 found.left_out.append(_shown(event, value, f"beyond max_items ({aggregation.max_items})"))
             else:
                 found.counted.append(_shown(event, value, ""))
-            listed.add(value)
+            listed.add(repr(value))
 
     def _left_out(self, aggregation: Aggregation, window: int | None, row: dict, event: dict) -> str:
         time = event["event_timestamp"]
@@ -232,7 +235,7 @@ def _shown(event: Mapping, value: Any, why: str) -> dict:
         "event_timestamp": time.isoformat() if time else None,
         "event": event["event"],
         "artwork_id": event["artwork_id"],
-        "value": value,
+        "value": plain(value),
         "file": "/".join(Path(event["file"]).parts[-2:]),
     }
     return {**row, "why": why} if why else row

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, at_least
 from daedalus.objects import is_uri
 from daedalus.pipelines.codestamp import code_stamp
 from daedalus.pipelines.roots import check_roots
@@ -57,9 +57,7 @@ class Settings:
 
         given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k != "config"}
         for key in ("day_workers", "entity_spine_chunk_rows"):
-            if key in given and given[key] < 1:
-                option = "--" + key.replace("_", "-")
-                raise DaedalusError("a number that is too small", where=option, found=given[key], expected="at least 1")
+            at_least(1, given.get(key), "--" + key.replace("_", "-"))
         config = dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
         check_roots(config, given)
         return config

@@ -23,7 +23,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """What one small chart shows: `low` and `high` are the ends of its axis; one without lines never changes."""
+    """What one small chart shows: `low` and `high` are the least and most of its values; one without lines never
+    changes."""
 
     label: str
     unit: str  # share, count, hours or value
@@ -86,7 +87,7 @@ def _chart(
     mark = ""
     if departs and departs["measure"] in shown:
         mark = dot(days.index(departs["day"]), departs["value"], low, high)
-    return Chart(label, unit, low, high, tuple(lines), mark, last)
+    return Chart(label, unit, *bounds(series, False), tuple(lines), mark, last)
 
 
 def bounds(series: Iterable[Series], shares: bool) -> tuple[float, float]:

@@ -83,8 +83,9 @@ def _summary(place: int, field: pa.Field) -> str:
     """A SELECT of one row about a column."""
     column = name(field.name)
     numeric = kind_of(field.type) not in ("text", "other")
-    counted = f"SELECT {column} IS NULL AS gone, {_value(field)} AS v, count(*) AS n FROM {parquet('partition')}"
-    counted = f"{counted} GROUP BY ALL"
+    counted = f"SELECT {column} IS NULL AS gone, {_value(field)} AS v, count(*) AS n FROM {parquet('partition')} p"
+    # By the number itself: as DOUBLE, ids above 2^53 are one. Lists are grouped by their length.
+    counted = f"{counted} GROUP BY {f'p.{column}' if kind_of(field.type) == 'number' else 'ALL'}"
     totals = "coalesce(sum(n) FILTER (gone), 0) AS nulls, count(*) FILTER (NOT gone) AS distinct_values"
     if not numeric:
         nothing = ", ".join(f"CAST(NULL AS DOUBLE) AS {p}" for p in ("mean", *_PERCENTILES))

@@ -69,7 +69,7 @@ def look_at_views(path: str) -> list[ViewLook]:
         if not files:
             continue
         deep = any(file.parent != entry for file in files)
-        source = f"{entry}/**/*.parquet" if deep else f"{entry}/*.parquet" if entry.is_dir() else str(entry)
+        source = str(entry) if entry.is_file() else f"{entry}/**/*.parquet" if deep else f"{entry}/*.parquet"
         found.append(ViewLook(entry.stem if entry.is_file() else entry.name, source, _columns([files[0], files[-1]])))
     if not found:
         raise DaedalusError("there is no catalog view", where=f"--catalog {path}",
