@@ -101,6 +101,12 @@ def test_what_is_refused():
         ((spine, history, [{**spec, "agg": "sum"}]), "duckdb", "specs[0]"),
         ((spine, history, [{**spec, "windows": ["soon"]}]), "duckdb", "soon"),
         ((spine, history, [spec]), "sqlite", "engine"),
+        ((spine, history, [{**spec, "windows": []}]), "duckdb", "specs[0].windows"),
+        ((spine, history, [{**spec, "windows": ["1d", "1d"]}]), "polars", "stands twice"),
+        ((spine, history, [spec, spec]), "duckdb", "stands twice"),
+        ((spine, history, [{**spec, "max_items": 0}]), "polars", "specs[0].max_items"),
+        ((spine, history, [{**spec, "column": "artwork_id", "agg": "flatten_distinct"}]), "duckdb", "specs[0].column"),
+        ((spine.set_column(2, "event_timestamp", spine["user_id"]), history, [spec]), "duckdb", "no times in spine"),
     ]
     for arguments, engine, named in cases:
         with pytest.raises(DaedalusError, match=named.replace("[", r"\[")):

@@ -12,7 +12,7 @@ import msgspec
 
 from daedalus.config.schema import Aggregation
 from daedalus.days import parse_duration
-from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.errors import DaedalusError, at_least, did_you_mean
 from daedalus.skeleton.engine import Bindings, Duck
 from daedalus.skeleton.history import Rolling, rolling_sql, self_rule
 from daedalus.skeleton.sql import in_list, name
@@ -42,8 +42,11 @@ def aggregate_pit_table(
     """
     aggregations = [_spec(spec, i) for i, spec in enumerate(specs)]
     rows, history = _checked(spine, _KEYS, "spine"), _checked(events, (*_KEYS, "event"), "events")
-    for aggregation in aggregations:
+    taken = set(spine.column_names)
+    for i, aggregation in enumerate(aggregations):
         _checked(events, (aggregation.column,), "events")
+        _check(aggregation, f"specs[{i}]", events, taken)
+        taken |= set(aggregation.outputs)
     engines: dict[str, Callable[..., list]] = {"duckdb": _with_duckdb, "polars": _with_polars}
     if engine not in engines:
         raise DaedalusError("an unknown engine", where="engine", found=engine, expected=" or ".join(engines))
@@ -66,6 +69,23 @@ def _spec(spec: Aggregation | Mapping[str, Any], i: int) -> Aggregation:
         ) from None
 
 
+def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[str]) -> None:
+    """Raises DaedalusError for what no type of a field forbids; `taken` are names that its outputs cannot have."""
+    import pyarrow.types as t
+
+    outputs, kind = aggregation.outputs, events.schema.field(aggregation.column).type
+    if not outputs:
+        raise DaedalusError("an aggregation without windows", where=f"{where}.windows", found="[]", expected="[1d, 7d]")
+    twice = taken.intersection(outputs) or {name for name in outputs if outputs.count(name) > 1}
+    if twice:
+        raise DaedalusError("a name that stands twice", where=where, found=min(twice), expected="a name of its own")
+    if aggregation.agg == "flatten_distinct" and not (
+        t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)
+    ):
+        raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
+    at_least(1, aggregation.max_items, f"{where}.max_items")
+
+
 def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
     """The table with its times in whole microseconds of UTC."""
     import pyarrow as pa
@@ -80,6 +100,8 @@ def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
     if at is None:
         return table
     times = table.column(at)
+    if not pa.types.is_timestamp(times.type):
+        raise DaedalusError(f"no times in {what}", where="event_timestamp", found=times.type, expected="a timestamp")
     if times.type.unit == "ns":
         times = pc.floor_temporal(times, unit="microsecond")
     return table.set_column(
