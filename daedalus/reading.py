@@ -31,7 +31,8 @@ def load(
     lazily; `columns` are then for you to choose when you scan it), a `polars.LazyFrame` or a DuckDB
     relation. `output_root` is the config's, where there is one. An output on an object store is read by its
     manifests, lazily too; `object_store` says how to reach it, as in the config. A partition that is replaced
-    meanwhile fails the reading: load again. Raises DaedalusError when no partition lies in the range, and for
+    meanwhile fails the reading: load again. Columns are those of the last partition, NULL where an older one
+    lacks them. Raises DaedalusError when no partition lies in the range, and for
     columns that the output does not have.
     """
     if to not in _KINDS:
@@ -42,17 +43,20 @@ def load(
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
         raise DaedalusError("no partition lies in the range", where=root, found=found, hint="daeda skeleton")
+    last = _dataset(root, paths[-1:], options, None).schema
     if columns:
-        _check_columns(columns, _dataset(root, paths[-1:], options, None), paths[-1])
+        _check_columns(columns, last, paths[-1])
     if to == "polars":
         import polars as pl
 
-        storage = library_options(options) if is_uri(root) else None
-        frame = pl.scan_parquet(paths, hive_partitioning=True, storage_options=storage)
+        frame = pl.scan_parquet(
+            paths, hive_partitioning=True, storage_options=library_options(options) if is_uri(root) else None,
+            schema=pl.DataFrame(last.empty_table()).schema, missing_columns="insert", extra_columns="ignore",
+        )  # fmt: skip
         return frame.select(columns) if columns else frame
     if to == "duckdb":
-        relation = _relation(root, paths, options)
-        return relation.project(", ".join('"' + c.replace('"', '""') + '"' for c in columns)) if columns else relation
+        quoted = ('"' + c.replace('"', '""') + '"' for c in columns or [*last.names, "dt"])
+        return _relation(root, paths, options).project(", ".join(quoted))
     return _dataset(root, paths, options, "hive")
 
 
@@ -60,7 +64,7 @@ def _relation(root: str, paths: list[str], options: Mapping[str, Any]) -> Any:
     import duckdb
 
     if not is_uri(root):
-        return duckdb.read_parquet(paths, hive_partitioning=True)
+        return duckdb.read_parquet(paths, hive_partitioning=True, union_by_name=True)
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -85,7 +89,7 @@ def _home(
 
 def _check_columns(columns: Sequence[str], last: Any, path: str) -> None:
     """The last partition has every column that there is, but for those that an edit took away."""
-    known = [*last.schema.names, "dt"]
+    known = [*last.names, "dt"]
     for name in columns:
         if name not in known:
             raise DaedalusError("a column that the output does not have", where="load(columns)", found=name,
@@ -93,13 +97,13 @@ def _check_columns(columns: Sequence[str], last: Any, path: str) -> None:
 
 
 def _dataset(root: str, paths: list[str], options: Mapping[str, Any], partitioning: Any) -> Any:
+    """With the columns of the last part: by itself a dataset has those of the first, and drops newer ones."""
     import pyarrow.dataset as ds
 
-    if not is_uri(root):
-        return ds.dataset(paths, format="parquet", partitioning=partitioning)
-    bare = [path.partition("://")[2] for path in paths]
-    system = arrow_filesystem(root, options)
-    return ds.dataset(bare, filesystem=system, format="parquet", partitioning=partitioning)
+    system = arrow_filesystem(root, options) if is_uri(root) else None
+    there = [path.partition("://")[2] for path in paths] if system else paths
+    last = ds.dataset(there[-1:], filesystem=system, format="parquet", partitioning=partitioning)
+    return ds.dataset(there, last.schema, filesystem=system, format="parquet", partitioning=partitioning)
 
 
 def _local_parts(root: Path, span: DayRange | None) -> tuple[list[str], str]:

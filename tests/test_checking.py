@@ -109,3 +109,21 @@ def test_load_refuses_what_is_not_there_and_knows_the_configs_output(warm):
     warm.output.rename(warm.root / "elsewhere")
     edit(warm.runtime, output_root="elsewhere")
     assert daedalus.load(RANGE).count_rows() > 1000
+
+
+def test_partitions_of_two_schemas_load_with_the_columns_of_the_last(warm):
+    """pyarrow took those of the first, and dropped what was new; the other two failed."""
+    edit(warm.runtime, output_columns=["user_id", {"name": "added", "default": 1.5}])
+    warm.run(f"{DAYS[10]}..{DAYS[13]}")
+    old = sum(daedalus.load(str(day)).count_rows() for day in DAYS[:10])
+    tables = [
+        daedalus.load(RANGE).to_table(),
+        daedalus.load(RANGE, to="polars").collect().to_arrow(),
+        daedalus.load(RANGE, to="duckdb").to_arrow_table(),
+    ]
+    for table in tables:
+        assert table.column_names == ["user_id", "added", "qid", "dt"]
+        assert table["added"].null_count == old > 100 and table.num_rows > old + 100
+        assert table["user_id"].null_count == 0
+    with pytest.raises(DaedalusError, match="no config folder"):
+        daedalus.load(RANGE, config="nowhere")
