@@ -221,3 +221,17 @@ def test_locks_that_nobody_holds_are_swept_with_ones_own(tmp_path):
     assert [path.name for path in (tmp_path / "locks").iterdir()] == ["b"]
     other.release_all()
     assert mine.acquire("b")
+
+
+def test_an_interrupt_while_a_lock_is_taken_leaves_nothing(tmp_path, monkeypatch):
+    """The handle stayed open, and held the lock against its own process."""
+    locks, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
+
+    def interrupted(path, handle):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("daedalus.stagecache.locks._is", interrupted)
+        locks.acquire("a")
+    locks.release_all()
+    assert not list((tmp_path / "locks").iterdir()) and other.acquire("a")

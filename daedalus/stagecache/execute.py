@@ -89,12 +89,14 @@ class Walk:
         except KeyboardInterrupt:
             raise Interrupted from None
         finally:
-            if self._running:
-                self._interrupt()
-            self._executor.shutdown()
-            if self._locks:
-                self._locks.release_all()
-            self._progress.end()
+            try:
+                if self._running:
+                    self._interrupt()
+                self._executor.shutdown()
+            finally:
+                if self._locks:
+                    self._locks.release_all()
+                self._progress.end()
         return self.outcomes
 
     def _advance(self) -> None:

@@ -22,19 +22,21 @@ class KeyLocks:
             handle = os.open(path, os.O_CREAT | os.O_RDWR)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                if _is(path, handle):
+                    self._held[key] = handle
+                    return True
+            except BaseException as error:  # Ctrl-C too: an open handle would hold the lock unknown to us
+                self._held.pop(key, None)
                 os.close(handle)
-                return False
-            if _is(path, handle):
-                self._held[key] = handle
-                return True
+                if isinstance(error, BlockingIOError):
+                    return False
+                raise
             os.close(handle)  # its holder removed it before we had the lock: it is no one's name any more
 
     def release(self, key: str) -> None:
-        handle = self._held.pop(key, None)
-        if handle is not None:
+        if key in self._held:
             (self._folder / key).unlink(missing_ok=True)
-            os.close(handle)
+            os.close(self._held.pop(key))
 
     def release_all(self) -> None:
         """Releases what is held, and removes what an interrupt while one was taken, or a dead process, left."""
