@@ -19,15 +19,17 @@ _WRITTEN = {  # a file of each kind, below its root
 
 def check_roots(config: Config, options: Collection[str] = ()) -> None:
     """Raises DaedalusError (exit 2) for a root that is empty, or among the inputs. `options`: keys given as such."""
+    read = [(at, _segments(folder), pattern) for at, folder, pattern in _inputs(config)]
     for key, files in _WRITTEN.items():
         root = getattr(config.runtime, key)
         where = "--" + key.replace("_", "-") if key in options else config.where(RUNTIME, key)
         if not root.strip():
             hint = "is a variable of the shell not set?" if key in options else ""
             raise DaedalusError("an empty path", where=where, found=repr(root), expected="a folder", hint=hint)
-        for at, folder, pattern in _inputs(config):
-            read = [*map(glob.escape, _segments(folder)), *pattern]
-            if any(matches([*_segments(root), *file.split("/")], read) for file in files):
+        written = [[*_segments(root), *file.split("/")] for file in files]
+        for at, folder, pattern in read:
+            below = [names[len(folder) :] for names in written if names[: len(folder)] == folder]
+            if any(matches(names, pattern) for names in below):
                 raise DaedalusError(
                     "what is written would be read as input, or take its place",
                     where=where,
