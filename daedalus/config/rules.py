@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 _CATALOG, _RUNTIME, _AGGREGATIONS = "catalog.yaml", "training/runtime.yaml", "training/aggregations.yaml"
 _MOST, _MOST_DAYS = 2**63 - 1, 36_500  # what a 64-bit number holds; a hundred years
-_RESERVED = {"qid": "qid is added last, by itself", "dt": "dt is the partition's own column"}
+_OWN = "daeda:"
+_RESERVED = {
+    "qid": "qid is added last, by itself",
+    "dt": "dt is the partition's own column",
+    _OWN: "names that begin with daeda: are this program's",
+}
 
 
 def check(config: Config) -> None:
@@ -32,6 +37,7 @@ def check(config: Config) -> None:
         _coverage,
         _aggregations,
         _recent,
+        _names,
         _animated,
         _filter,
         _outputs,
@@ -161,6 +167,7 @@ def _aggregations(config: Config) -> None:
             _between(config, _AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
+    _unique(config, _AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])
     outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
     _unique(config, _AGGREGATIONS, "aggregations: output columns", outputs)
 
@@ -231,6 +238,19 @@ def _recent(config: Config) -> None:
         )
 
 
+def _names(config: Config) -> None:
+    """Columns that stand beside our own in artifacts; DuckDB compares names without case."""
+    views = {f"views.{name}.features": view.features for name, view in config.catalog.views.items()}
+    named = [(_CATALOG, key, name) for key, names in views.items() for name in names]
+    named += [(_RUNTIME, f"ages.{age}", age) for age in config.runtime.ages]
+    named += [(_AGGREGATIONS, f"aggregations[{i}].name", a.name) for i, a in enumerate(config.aggregations)]
+    if recent := config.runtime.recent_published:
+        named.append((_RUNTIME, "recent_published.column", recent.column))
+    for file, key, name in named:
+        if name.casefold().startswith(_OWN):
+            _refuse(config, file, key, "a reserved name", name, _RESERVED[_OWN])
+
+
 def _one_maker(config: Config, file: str, key: str, name: str, known: Mapping[str, list[Maker]] | None = None) -> Maker:
     """The single maker of a column used by its bare name; refuses none and several. `known` spares finding all."""
     known = known or makers(config)
@@ -254,6 +274,7 @@ def _animated(config: Config) -> None:
 
 
 def _filter(config: Config) -> None:
+    _unique(config, _RUNTIME, "content_filter.drop", config.runtime.content_filter.drop)
     for column in config.runtime.content_filter.drop:
         key = f"content_filter.drop.{column}"
         maker = _one_maker(config, _RUNTIME, key, column)
@@ -278,7 +299,7 @@ def _outputs(config: Config) -> None:
     _unique(config, _RUNTIME, "output_columns", [column.name for column in columns])
     for i, column in enumerate(columns):
         key = f"output_columns[{i}]"
-        own = "names that begin with daeda: are this program's" if column.name.startswith("daeda:") else None
+        own = _RESERVED[_OWN] if column.name.casefold().startswith(_OWN) else None
         if reason := _RESERVED.get(column.name.casefold(), own):
             _refuse(config, _RUNTIME, key, "a reserved name", column.name, reason)
         if column.default is not UNSET and column.default_sql is not UNSET:

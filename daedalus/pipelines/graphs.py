@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from daedalus import digest
-from daedalus.config import Config
+from daedalus.config import RUNTIME, Config
 from daedalus.days import ONE_DAY, Day
 from daedalus.errors import DaedalusError
 from daedalus.pipelines.codestamp import remembered_fingerprint
@@ -21,7 +19,7 @@ from daedalus.skeleton.graph import Sources
 from daedalus.skeleton.inputs import Feed, Inputs, look_at_feed, look_at_view
 from daedalus.skeleton.listing import FeedFolder, Listing
 from daedalus.skeleton.pipeline import Pipeline
-from daedalus.skeleton.pool import check_pool
+from daedalus.skeleton.pool import PoolInput, check_pool
 from daedalus.skeleton.untouched import Untouched
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.store import Store
@@ -60,7 +58,7 @@ def build_graph(
     wanted = [day for day in days if day not in skip]
     feed = look_at_feed(inputs, folder, _feed_days(config, folder, wanted))
     _refuse_all_bad(feed)
-    pool = _pool(inputs, listing)
+    pool = _pool(inputs, config, listing)
     check_pool(config, pool, traces)
     sources = Sources(feed, sorted(folder.days), views, pool)
     present = workspace.with_rows(listing, wanted)
@@ -120,10 +118,16 @@ def _with_sessions(configured: set[Day], folder: FeedFolder, feed: Feed, inputs:
     return found
 
 
-def _pool(inputs: Inputs, listing: Listing) -> str | None:
+def _pool(inputs: Inputs, config: Config, listing: Listing) -> PoolInput | None:
+    """Raises DaedalusError (exit 2) for a pool that cannot be looked at."""
     if listing.pool is None:
         return None
-    return digest.of_json([os.path.basename(listing.pool), inputs.digest(listing.pool)])
+    try:
+        return PoolInput(inputs.look_whole(listing.pool, "newest Lance manifest"))
+    except OSError as error:
+        where = config.where(RUNTIME, "embedding_coverage_filter")
+        raise DaedalusError("the embedding pool cannot be read", where=where, found=f"{listing.pool}: {error.strerror}",
+                            hint="if it was being written, run again") from None  # fmt: skip
 
 
 def _refuse_all_bad(feed: Feed) -> None:

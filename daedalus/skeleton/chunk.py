@@ -31,7 +31,9 @@ class FeatureView:
 
     @property
     def bound(self) -> str:
-        return f"view {self.name}"
+        """The variable of its files; DuckDB takes two that differ in case for one."""
+        cased = self.name != self.name.lower()
+        return f"cased view {self.name.encode().hex()} {self.name}" if cased else f"view {self.name}"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def compute_age_columns(rows: str, chunk: Chunk) -> str:
 
 
 def _source(age: str) -> str:
-    return f"daeda:{age}"
+    return f"daeda:age {age}"
 
 
 def curate_animated_model_type(rows: str, chunk: Chunk) -> str:

@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import Day
+from daedalus.objects import is_uri
 from daedalus.skeleton.engine import Bindings, Ducks
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
 from daedalus.skeleton.parquet import write_parquet
+from daedalus.skeleton.pool import PoolInput
 from daedalus.skeleton.ports import Files
 from daedalus.skeleton.sql import Sql, literal, path_literal
 from daedalus.skeleton.sql import name as quoted
@@ -47,7 +49,7 @@ class Sources:
     feed: Feed
     feed_days: Sequence[Day]  # every partition there is, looked at or not
     views: Mapping[str, ViewInput]
-    pool: str | None  # digest of the Lance table's newest manifest
+    pool: PoolInput | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,13 @@ class Place:
     def name(self) -> str:
         """Such as `rolling:like_artwork_ids@2026-05-15`."""
         at = self.span or (str(self.day) if self.day else "")
-        return f"{self.step}{':' if self.part else ''}{self.part}{'@' if at else ''}{at}"
+        part = escaped(self.part, "@")
+        return f"{self.step}{':' if part else ''}{part}{'@' if at else ''}{at}"
+
+
+def escaped(text: str, separators: str) -> str:
+    """A part of a name in which none of the `separators` occurs: parts that differ make names that differ."""
+    return "".join(f"%{ord(c):02X}" if c in separators or c == "%" else c for c in text)
 
 
 @dataclass(frozen=True)
@@ -148,8 +156,12 @@ class ActionMaker:
         config: Mapping[str, object],
         extra: Mapping[str, str] | None = None,
         keyed: Sequence[Keyed] = (),
+        watched: Sequence[InputFile] = (),
     ) -> str:
-        """An action that is one `Sql`. `config` are the values that it depends on, by key path; `keyed` its joins."""
+        """An action that is one `Sql`. `config` are the values that it depends on, by key path; `keyed` its joins.
+
+        `watched` are files that tell whether what is read stays as it was looked at.
+        """
         ingredients = {
             "code:sql": self._code(sql_fingerprint(sql)),
             "code:reads": digest.canonical_json(reading.kinds()),
@@ -162,7 +174,9 @@ class ActionMaker:
         upstream = [name for names in reading.upstream.values() for name in names]
         run = partial(_run_sql, self._ducks, self._input_files, sql, reading)
         describe = partial(describe_sql, sql, reading)
-        return self._add(place, run, ingredients, upstream, files=inputs, describe=describe, keyed=keyed)
+        return self._add(
+            place, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed
+        )
 
     def _add(
         self,
@@ -172,6 +186,7 @@ class ActionMaker:
         upstream: Iterable[str],
         *,
         files: Sequence[InputFile] = (),
+        watched: Sequence[InputFile] = (),
         shelf: Shelf | None = None,
         after: tuple[str, ...] = (),
         guards: tuple[str, ...] = (),
@@ -193,7 +208,8 @@ class ActionMaker:
                 after=after,
                 guards=guards,
                 spared=partial(self._untouched.spares, str(place.day), keyed) if keyed else _never,
-                verify=partial(_verify, files),
+                # Of an object what is read is a copy, which is held to the digest.
+                verify=partial(_verify, self._input_files, [*watched, *(f for f in files if not is_uri(f.path))]),
             )
         return place.name
 
@@ -243,6 +259,6 @@ def _never(old: Manifest, new: Manifest) -> bool:
     return False
 
 
-def _verify(files: Sequence[InputFile]) -> None:
-    for file in files:
-        file.unchanged()
+def _verify(files: Files, looked_at: Sequence[InputFile]) -> None:
+    for file in looked_at:
+        file.check_unchanged(files)

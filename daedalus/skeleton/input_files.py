@@ -53,6 +53,9 @@ class InputFiles:
     def of(self, path: str | os.PathLike[str]) -> tuple[str, Any]:
         return self._at(str(path)).of(str(path))
 
+    def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
+        return self._at(path).is_still(path, content, stamp, looked)
+
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         uris = {path: content for path, content in wanted.items() if is_uri(path)}

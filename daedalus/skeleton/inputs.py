@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import View
 from daedalus.days import ONE_DAY, Day
 from daedalus.errors import DaedalusError, DayError, did_you_mean
-from daedalus.objects import is_uri
 from daedalus.skeleton.listing import FeedFolder, pattern_of
 from daedalus.skeleton.ports import Facts, Files
 from daedalus.skeleton.spine import CODES
@@ -40,16 +40,11 @@ class InputFile:
     stamp: Any
     schema: Mapping[str, str]
     error: DaedalusError | None = None
+    looked: int = 0  # when, in nanoseconds since 1970
 
-    def unchanged(self) -> None:
-        """Raises DayError when the file is no longer what was looked at."""
-        if is_uri(self.path):  # what was read was a copy, held to the digest
-            return
-        try:
-            same = type(self.stamp).of(self.path) == self.stamp
-        except OSError:
-            same = False
-        if not same:
+    def check_unchanged(self, files: Files) -> None:
+        """Raises DayError when a new look does not find what was looked at."""
+        if not files.is_still(self.path, self.digest, self.stamp, self.looked):
             raise DayError("an input file changed while it was being read", where=self.path, hint="run again")
 
 
@@ -60,9 +55,6 @@ class Inputs:
         self.files, self._facts = files, facts
         self._footers: dict[str, Any] | None = None
         self._checked: set[tuple] = set()
-
-    def digest(self, path: str) -> str:
-        return self.files.of(path)[0]
 
     def prepare(self, paths: Sequence[str]) -> None:
         """Looks at many files at once, for `look`."""
@@ -75,6 +67,7 @@ class Inputs:
 
     def look(self, path: str, label: str, check: Check) -> InputFile:
         """Digest and schema of a file; what `check` raises, or an unreadable footer, becomes its `error`."""
+        looked = time.time_ns()
         try:
             content, stamp = self.files.of(path)
         except OSError as error:
@@ -89,7 +82,13 @@ class Inputs:
                 self._checked.add(checked)
         except DaedalusError as error:
             return InputFile(path, label, content, stamp, {}, error)
-        return InputFile(path, label, content, stamp, schema)
+        return InputFile(path, label, content, stamp, schema, looked=looked)
+
+    def look_whole(self, path: str, label: str) -> InputFile:
+        """Digest alone, of a file that is no parquet. Raises OSError or DaedalusError."""
+        looked = time.time_ns()
+        content, stamp = self.files.of(path)
+        return InputFile(path, label, content, stamp, {}, looked=looked)
 
     def _schema(self, path: str, content: str) -> dict[str, str]:
         key = f"file:{content}"

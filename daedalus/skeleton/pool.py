@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from daedalus import digest
 from daedalus.config import RUNTIME, Config
-from daedalus.errors import DaedalusError, did_you_mean, seen_from
+from daedalus.errors import DaedalusError, DayError, did_you_mean, seen_from
 from daedalus.objects import is_uri, library_options
 from daedalus.skeleton.sql import Sql
 
 if TYPE_CHECKING:
+    from daedalus.skeleton.inputs import InputFile
     from daedalus.skeleton.ports import Facts, Files
 
 # Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
 POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+
+
+@dataclass(frozen=True)
+class PoolInput:
+    """The pool as it was looked at: the manifest of the table's newest version, which names all that is in it."""
+
+    manifest: InputFile
+
+    @property
+    def version(self) -> int:
+        return _version(_stem(self.manifest.path))
+
+    @property
+    def digest(self) -> str:
+        """Changes with the version, also where a table was dropped and made anew."""
+        return digest.of_json([PurePosixPath(self.manifest.path).name, self.manifest.digest])
 
 
 def newest_manifest(files: Files, uri: str, table: str, where: str) -> str:
@@ -45,14 +64,14 @@ def _version(stem: str) -> int:
     return (1 << 64) - 1 - int(stem) if len(stem) == 20 else int(stem)
 
 
-def check_pool(config: Config, pool: str | None, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) for an id column that the pool, told by its digest, lacks. A pass is remembered."""
+def check_pool(config: Config, pool: PoolInput | None, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for an id column that the pool lacks. A pass is remembered."""
     coverage = config.runtime.embedding_coverage_filter
-    key = f"pool id:{pool}:{coverage.id_column}"
+    key = f"pool id:{pool.digest if pool else ''}:{coverage.id_column}"
     if pool is None or facts.fact(key):
         return
     where = config.where(RUNTIME, "embedding_coverage_filter")
-    opened = _open(coverage.uri, coverage.table, pool_options(config))
+    opened = _open(coverage.uri, coverage.table, pool.version, where, pool_options(config))
     _id_type(opened, coverage.table, coverage.id_column, where)
     facts.remember_fact(key, True)
 
@@ -63,10 +82,18 @@ def pool_options(config: Config) -> dict[str, str]:
     return library_options(config.runtime.object_store) if is_uri(uri) else {}
 
 
-def _open(uri: str, table: str, options: Mapping[str, str] | None) -> Any:
+def _open(uri: str, table: str, version: int | None, where: str, options: Mapping[str, str] | None) -> Any:
+    """A version of the table, or with None its newest. Raises DayError."""
     import lancedb
 
-    return lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
+    try:
+        opened = lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
+        if version is not None:
+            opened.checkout(version)
+    except (OSError, RuntimeError, ValueError) as error:  # whatever Lance makes of a table that is not there any more
+        raise DayError("the embedding pool cannot be read", where=where, found=str(error).splitlines()[0][:200],
+                       hint="if it was being written, run again") from None  # fmt: skip
+    return opened
 
 
 def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
@@ -84,11 +111,17 @@ def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
     return kinds[id_column]
 
 
-def read_pool_ids(uri: str, table: str, id_column: str, where: str, options: Mapping[str, str] | None = None) -> Any:
-    """A stream of record batches with one column, `id`. `options` are for a database on an object store."""
+def read_pool_ids(
+    uri: str, table: str, id_column: str, where: str, options: Mapping[str, str] | None = None,
+    version: int | None = None,
+) -> Any:  # fmt: skip
+    """A stream of record batches with one column, `id`. `options` are for a database on an object store.
+
+    `version` is that of the table; None is the newest.
+    """
     import pyarrow as pa
 
-    pool = _open(uri, table, options)
+    pool = _open(uri, table, version, where, options)
     schema = pa.schema([pa.field("id", _id_type(pool, table, id_column, where))])
     count = pool.count_rows()
     stream = pool.search().select([id_column]).limit(count).to_batches() if count else ()  # no limit of 0

@@ -51,6 +51,9 @@ class Files(Protocol):
     def of(self, path: str) -> tuple[str, Any]:
         """(digest, stamp of the file as it was digested). Raises OSError or DaedalusError."""
 
+    def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
+        """Whether a new look finds what `of` found: (content, stamp), at a time in nanoseconds since 1970."""
+
     def fetch(self, wanted: Mapping[str, str]) -> AbstractContextManager[Mapping[str, str]]:
         """Local files, while the context lasts, with the bytes of these paths, whose digests are the values."""
 

@@ -176,6 +176,13 @@ class RemoteFiles:
         assert record is not None
         return record["digest"], record["stamp"]
 
+    def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
+        store, key = self.store(path)
+        try:
+            return store.head(key).stamp == stamp
+        except OSError:
+            return False
+
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         folder = self._scratch.path()

@@ -11,7 +11,7 @@ from daedalus.config.schema import Aggregation
 from daedalus.days import Day
 from daedalus.skeleton.countries import country_codes
 from daedalus.skeleton.features import enrich_spine_for_rolling, read_view
-from daedalus.skeleton.graph import ActionMaker, Place, Reading, once, version
+from daedalus.skeleton.graph import ActionMaker, Place, Reading, escaped, once, version
 from daedalus.skeleton.history import gather_history, inject_dislike_history, list_published, self_rule
 from daedalus.skeleton.inputs import InputFile, group_by_schema
 from daedalus.skeleton.pool import POOL_IDS, pool_options, read_pool_ids
@@ -29,19 +29,21 @@ class Tiles(ActionMaker):
 
     @once
     def _pool(self) -> str:
-        coverage = self._coverage
-        assert self._sources.pool is not None
+        coverage, pool = self._coverage, self._sources.pool
+        assert pool is not None
         where = self._config.where("training/runtime.yaml", "embedding_coverage_filter")
         read = partial(
-            read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where, pool_options(self._config)
-        )
+            read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where, pool_options(self._config),
+            pool.version,
+        )  # fmt: skip
         extra = {
-            "input:newest Lance manifest": self._sources.pool,
+            "input:newest Lance manifest": pool.digest,
             "code:read_pool_ids": self._code(self._fingerprint(read_pool_ids)),
             "engine:lancedb": version("lancedb"),
         }
         config = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
-        return self._add_sql(Place("pool"), POOL_IDS, Reading(tables={"pool_ids": read}), config, extra)
+        reading = Reading(tables={"pool_ids": read})
+        return self._add_sql(Place("pool"), POOL_IDS, reading, config, extra, watched=[pool.manifest])
 
     @once
     def _view(self, name: str) -> str:
@@ -55,9 +57,9 @@ class Tiles(ActionMaker):
         )  # fmt: skip
         files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
         reading = Reading(files=files, lists={"view_files": found.files})
-        order = digest.of_json([file.label for file in found.files])
+        order = digest.of_json([file.label for file in found.files])  # no label of a file begins with a slash
         config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
-        extra = {f"input:{name} file order": order}
+        extra = {"input:/order of files": order}
         return self._add_sql(Place("view", name), sql, reading, config, extra)
 
     @once
@@ -147,7 +149,7 @@ class Tiles(ActionMaker):
         as_of_day = bool(view) and self._config.catalog.views[view].as_of == "day"
         filtered = self._filtered(events)
         flatten, contributor = aggregation.agg == "flatten_distinct", self_rule(aggregation) == "event"
-        part = f"{'+'.join(events)}.{aggregation.column}" + ("[]" * flatten) + ("-self" * contributor)
+        part = events_part(events, aggregation.column, flatten=flatten, contributor=contributor)
         entity = self._config.catalog.views[view].entity if view else ""
         sql = self._once(
             ("enrich", part),
@@ -185,7 +187,7 @@ class Tiles(ActionMaker):
     def _history(self, aggregation: Aggregation, first: int, size: int) -> str | None:
         events = sorted(set(aggregation.events))
         contributor = self_rule(aggregation) == "event"
-        part = f"{'+'.join(events)}.{aggregation.column}" + ("-self" * contributor)
+        part = events_part(events, aggregation.column, contributor=contributor)
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
         if size == 1:
             column = aggregation.column
@@ -199,6 +201,14 @@ class Tiles(ActionMaker):
         last_day = Day.fromordinal(first + size - 1)
         place = Place("history", part, last_day, span=f"{Day.fromordinal(first)}+{size}d")
         return self._add_sql(place, sql, Reading({"events": present}), {})
+
+
+def events_part(events: Sequence[str], column: str, *, flatten: bool = False, contributor: bool = False) -> str:
+    """Such as `click+like.artwork_id`: another name for whatever differs."""
+    named = "+".join(escaped(event, "+.") for event in events)
+    plain = escaped(column, ".[")
+    plain = plain.removesuffix("-self") + "%2Dself" if plain.endswith("-self") else plain
+    return f"{named}.{plain}{'[]' * flatten}{'-self' * contributor}"
 
 
 def day_start(day: Day) -> dict[str, str]:

@@ -63,6 +63,8 @@ class Untouched:
         paths = {spine: path for spine in set(spines.values()) if (path := self._whole(spine))}
         if before is None or after is None or not paths:
             return _Answer({}, set())
+        if not _same_columns(before, after):  # equal values of another type are other bytes
+            return _Answer({}, set())
         try:
             with self._ducks.lease() as duck:
                 changed = duck.table(changed_keys(table.key), Bindings({"old": [before], "new": [after]}))
@@ -82,11 +84,23 @@ class _Answer:
     touched: Set[str]
 
 
+def _same_columns(one: Path, other: Path) -> bool:
+    """Whether two files have the same columns, by name and type and in this order."""
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(one).schema.equals(pq.read_metadata(other).schema)
+
+
 def changed_keys(key: str) -> Sql:
-    """Keys whose rows differ between `old` and `new`; told by their text too, for GROUP BY takes -0.0 for 0.0."""
-    rows = "SELECT t.*, CAST(t AS VARCHAR) AS {}, {} AS sign FROM {} t"
-    old, new = (rows.format(name("daeda:text"), sign, parquet(side)) for side, sign in (("old", 1), ("new", -1)))
-    differing = f"SELECT * EXCLUDE (sign) FROM ({old} UNION ALL {new}) GROUP BY ALL HAVING sum(sign) <> 0"
+    """Keys whose rows differ between `old` and `new`, which have the same columns.
+
+    They are told by their text too, for GROUP BY takes -0.0 for 0.0, and NaN for NaN of another sign. Names of our own
+    keep apart from columns, which may have any.
+    """
+    row, text, sign = map(name, ("daeda:row", "daeda:text", "daeda:sign"))
+    rows = f"SELECT {row}.*, CAST({row} AS VARCHAR) AS {text}, {{}} AS {sign} FROM {{}} {row}"
+    old, new = (rows.format(number, parquet(side)) for side, number in (("old", 1), ("new", -1)))
+    differing = f"SELECT * EXCLUDE ({sign}) FROM ({old} UNION ALL {new}) GROUP BY ALL HAVING sum({sign}) <> 0"
     return Sql(f"SELECT DISTINCT {name(key)} AS key FROM ({differing})")
 
 
