@@ -16,6 +16,7 @@ from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import ONE_DAY, Day
 from daedalus.pipelines.codestamp import code_version
+from daedalus.skeleton.graph import Place
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
 from daedalus.stagecache.plan import HIT, MAYBE, RUN, Verdict
 from daedalus.stagecache.trace import Traces
@@ -96,11 +97,12 @@ class Teller:
             came = any(c.old is None and _step(c.what) == "coverage" for c in moved)
             return [Cause("config", "embedding_coverage_filter", *(on if came else reversed(on)))]
         kind, _, at = name.partition("@")
-        step, _, part = kind.partition(":")
+        step = _step(name)
         tiles = [c for c in moved if _step(c.what) in ("enrich", "history")]
-        if step != "rolling" or not tiles or part not in {a.name for a in self._config.aggregations}:
+        aggregation = next((a.name for a in self._config.aggregations if Place(step, a.name).name == kind), None)
+        if step != "rolling" or not tiles or aggregation is None:
             return []
-        return self._events(part, tiles) or self._lookback(part, tiles, previous, Day.fromisoformat(at))
+        return self._events(aggregation, tiles) or self._lookback(aggregation, tiles, previous, Day.fromisoformat(at))
 
     def _events(self, aggregation: str, tiles: Iterable[Cause]) -> list[Cause]:
         """Other events, or another column, than before."""

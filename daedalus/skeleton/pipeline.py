@@ -227,7 +227,7 @@ class Pipeline(Tiles):
                 source = "attributes"
                 sources[source] = self._attributes(day)
             elif maker.kind == "aggregation":
-                source = f"rolling:{maker.source}"
+                source = Place("rolling", maker.source).name
                 sources[source] = self._rolling(day, by_name[maker.source])
             elif maker.kind == "recent":
                 source = "recent_published"

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, DayError
 from daedalus.skeleton.engine import Bindings, Duck, Ducks
 from daedalus.skeleton.lineage import SharedNumbers
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
@@ -141,6 +141,7 @@ class QidMap:
         with self.exclusive(), self._ducks.lease() as duck:
             if not self.is_current():
                 raise Again
+            self._check_ours()
             numbered = duck.table(DAY_SESSIONS, self._with_map(files))
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
             if added.num_rows:
@@ -149,6 +150,13 @@ class QidMap:
                 self.put_below(added)
             counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
             return {**counts, "new_sessions": added.num_rows, "map_rows": self.rows()}
+
+    def _check_ours(self) -> None:
+        """Raises DayError when the map is not what this program left: numbers might be handed out twice."""
+        state = self.state()
+        if self.content() not in (state["digest"], state["next"]):
+            raise DayError("the qid map was replaced while the run went on", where=self.where,
+                           hint="run again: it is brought in line with the partitions first")  # fmt: skip
 
     def put_below(self, added: Any) -> None:
         """Puts rows below those of the map, whose full row groups are copied as they lie."""
