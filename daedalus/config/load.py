@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from daedalus.config.duckdb_settings import allowed_settings
 from daedalus.config.rules import check
 from daedalus.config.schema import Aggregation, Aggregations, Catalog, OutputColumn, Runtime, View
 from daedalus.errors import DaedalusError, did_you_mean, seen_from
@@ -32,6 +33,11 @@ class Config:
 
     def where(self, file: str, key: str) -> str:
         return f"{self.folder / file}: {key}"
+
+    @property
+    def duckdb_settings(self) -> dict[str, Any]:
+        """`compute.duckdb_config`, by one name a setting. Raises DaedalusError."""
+        return allowed_settings(self.runtime.compute.duckdb_config, self.where(RUNTIME, "compute.duckdb_config"))
 
     @property
     def output_columns(self) -> tuple[OutputColumn, ...]:

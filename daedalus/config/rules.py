@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from msgspec import UNSET
 
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.sizes import parse_size
 from daedalus.days import parse_duration, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
@@ -65,8 +66,9 @@ def _range(config: Config) -> None:
 
 def _numbers(config: Config) -> None:
     runtime = config.runtime
+    _ = config.duckdb_settings  # refuses what a config may not set
     limits = {
-        "day_workers": (runtime.day_workers, 1, _MOST),
+        "day_workers": (runtime.day_workers, 1, MOST_THREADS),
         "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1, _MOST),
         "spine.lookback_days": (runtime.spine.lookback_days, 0, _MOST_DAYS),
         "spine.lateness_days": (runtime.spine.lateness_days, 0, _MOST_DAYS),

@@ -102,7 +102,7 @@ class _Share:
 
     @property
     def duckdb(self) -> Mapping[str, Any]:
-        given = dict(self._workspace.config.runtime.compute.duckdb_config)
+        given = self._workspace.config.duckdb_settings
         given.pop("temp_directory", None)  # a worker spills to a folder of its own
         return {**given, "threads": 1, "memory_limit": f"{self.mib}MiB"}
 

@@ -54,7 +54,7 @@ def build_graph(
     views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
     check_types(config, views)
     check_engine(config, workspace.ducks, traces)
-    check_defaults(config, workspace.ducks, traces)
+    check_defaults(config, traces)
     wanted = [day for day in days if day not in skip]
     feed = look_at_feed(inputs, folder, _feed_days(config, folder, wanted))
     _refuse_all_bad(feed)

@@ -92,7 +92,7 @@ class RunReport:
         if blocked := days["failed"] - len({failure.day for failure in self.failures}):
             lines.append(f"blocked     {counted(blocked, 'more day')}, which need what failed")
         if self.failures:
-            lines.append(f"next        mend the input, then run again; daeda explain day {self.failures[0].day}")
+            lines.append(f"next        mend what failed, then run again; daeda explain day {self.failures[0].day}")
         return lines
 
     def _by_error(self) -> dict[str, list[Failure]]:

@@ -75,7 +75,7 @@ class Workspace:
         self.digests = FileDigests(self.traces)
         self.locks = KeyLocks(self.cache_root / "locks")
         self.store = Store(self.cache_root, self.scratch, self.digests)
-        spill = config.runtime.compute.duckdb_config.get("temp_directory")
+        spill = config.duckdb_settings.get("temp_directory")
         self._spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
         self._scratches = [self.scratch, self._spilling]
         self._in_use = -1
@@ -129,7 +129,7 @@ class Workspace:
     def ducks(self) -> Ducks:
         from daedalus.skeleton.engine import Ducks
 
-        options = {k: v for k, v in self.config.runtime.compute.duckdb_config.items() if k != "temp_directory"}
+        options = {k: v for k, v in self.config.duckdb_settings.items() if k != "temp_directory"}
         return Ducks(options, self._spilling)
 
     def _open_shared(self, folders: Sequence[Partitions]) -> SharedCache | None:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.errors import DaedalusError
+from daedalus.config.duckdb_settings import FIXED
+from daedalus.errors import DaedalusError, DayError
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.ports import Scratch
-from daedalus.skeleton.sql import Sql, name, path_literal
+from daedalus.skeleton.sql import Sql, literal, name, path_literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 
 _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+# Last the lock: nothing that runs afterwards, of ours or out of a config, sets anything.
+_SETTINGS = "".join(
+    f"SET {setting} = {literal(value)};"
+    for setting, value in {"threads": 1, **FIXED, "lock_configuration": True}.items()
+)
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,7 @@ class Duck:
         import duckdb
 
         try:
-            self._db: duckdb.DuckDBPyConnection = duckdb.connect(
-                config={"autoinstall_known_extensions": False, **config}
-            )
+            self._db: duckdb.DuckDBPyConnection = duckdb.connect(config=dict(config))
         except duckdb.Error as error:
             raise DaedalusError(
                 "DuckDB refuses its configuration",
@@ -54,13 +60,9 @@ class Duck:
                 found=str(error).splitlines()[0],
                 expected="settings that duckdb.connect(config=…) takes",
             ) from None
-        self._db.execute("SET threads = 1")
         if "memory_limit" in config and threads > 1:
             self._db.execute(f"SET memory_limit = '{self.memory_mib() // threads}MiB'")
-        self._db.execute("SET TimeZone = 'UTC'")
-        self._db.execute("SET default_order = 'ASC'")
-        self._db.execute("SET default_null_order = 'NULLS LAST'")
-        self._db.execute("SET enable_external_file_cache = false")  # a file may change under its name
+        self._db.execute(_SETTINGS)
 
     def copy(self, sql: Sql, bindings: Bindings, out: Path) -> dict[str, int]:
         """Writes the rows of `sql` to `out` and returns its counts, with `rows` for those written."""
@@ -81,6 +83,10 @@ class Duck:
         """The single value of a statement."""
         return self._db.execute(statement, parameters).fetchall()[0][0]
 
+    def constant(self, select: str) -> pa.Table:
+        """The rows of a SELECT that reads nothing, as an Arrow table."""
+        return self._db.sql(select).to_arrow_table()
+
     def memory_mib(self) -> int:
         """The limit, in MiB, as DuckDB understood it."""
         number, unit = str(self.value("SELECT current_setting('memory_limit')")).split()
@@ -100,6 +106,8 @@ class Duck:
 
     @contextmanager
     def _bound(self, sql: Sql, bindings: Bindings) -> Iterator[None]:
+        import duckdb
+
         try:
             for variable, value in bindings.variables.items():
                 self._db.execute(f"SET VARIABLE {name(variable)} = {value}")
@@ -111,11 +119,24 @@ class Duck:
             for table, select in sql.tables:
                 self._db.execute(f"CREATE TEMP TABLE {name(table)} AS {select}")
             yield
+        except duckdb.OutOfMemoryException as error:
+            raise _short_of_memory(self.memory_mib(), error) from None
         finally:
             for table, _ in sql.tables:
                 self._db.execute(f"DROP TABLE IF EXISTS {name(table)}")
             for table in bindings.tables:
                 self._db.unregister(table)
+
+
+def _short_of_memory(mib: int, error: Exception) -> DayError:
+    """No fault of the input: what there was to have, and where to give more."""
+    return DayError(
+        "a step needs more memory than it may have",
+        where="training/runtime.yaml: compute.duckdb_config.memory_limit",
+        found=f"{mib:,} MiB for this step: {str(error).splitlines()[0][:160]}",
+        expected="more: memory_limit is shared by as many steps as there are threads",
+        hint="raise memory_limit, or lower threads",
+    )
 
 
 class Ducks:
