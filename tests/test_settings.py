@@ -126,7 +126,8 @@ NO_CONSTANTS = {
     "long text": "repeat('x', 10000000000)", "a long list": "range(1000000000)",
     "long padding": "lpad('x', 1000000000, 'y')",
     "deep lists": "[" * 400 + "]" * 400, "deep brackets": "(" * 500 + "1" + ")" * 500,
-    "a deep type": f"CAST(NULL AS INTEGER{'[]' * 400})", "many NOTs": "NOT " * 3000 + "true", "a long expression": "1" * 100_000,
+    "a deep type": f"CAST(NULL AS INTEGER{'[]' * 400})", "many NOTs": "NOT " * 3000 + "true",
+    "a long expression": "1" * 100_000,
     "no type of parquet": "INTERVAL 1 DAY", "a group": "1) GROUP BY (1",
 }  # fmt: skip
 

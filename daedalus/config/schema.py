@@ -79,7 +79,7 @@ class Compute(_Strict, frozen=True, kw_only=True):
     duckdb_config: Annotated[
         dict[str, str | int | float | bool],
         _says(
-            "Settings that DuckDB is opened with. threads x day_workers actions run at once, each with one thread and its share of memory_limit; temp_directory takes what does not fit.",
+            "How much of the machine DuckDB may use: threads, memory_limit, temp_directory, max_temp_directory_size, preserve_insertion_order and the allocator's settings; any other is refused, since it could change a byte or reach further. threads x day_workers actions run at once, each with one thread and its share of memory_limit; temp_directory takes what does not fit.",
             "nothing",
         ),
     ] = {}
@@ -207,7 +207,10 @@ class OutputColumn(_Strict, frozen=True, kw_only=True):
     ] = UNSET
     default_sql: Annotated[
         str | UnsetType,
-        _says("The same as an SQL expression without columns.", "chunk"),
+        _says(
+            "The same as one constant SQL expression: no columns, no clock, no files, and only functions whose value is always the same.",
+            "chunk",
+        ),
     ] = UNSET
 
     @property
