@@ -40,7 +40,7 @@ def run(range: str, cache: str, out: str):
 
 
 def left(out: str) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(Path(out).glob("dt=*/*"))}
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(Path(out).glob("dt=*/*.parquet"))}
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from daedalus.digest import is_digest
 from daedalus.pipelines.cache import last_complete, needed
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.stagecache.plan import make_plan
@@ -65,7 +66,8 @@ def _remove(workspace: Workspace, artifacts: list[str]) -> None:
 
 def _litter(workspace: Workspace) -> Iterator[Path]:
     """Damaged artifacts that were set aside: looked at or not, they are of no more use."""
-    yield from (workspace.cache_root / "damaged").glob("*.parquet")
+    damaged = (workspace.cache_root / "damaged").glob("*.parquet")
+    yield from (path for path in damaged if is_digest(path.stem))
 
 
 def gc_lines(found: dict) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus import digest
-from daedalus.durable import move_file
+from daedalus.durable import move_file, open_lock
 
 if TYPE_CHECKING:
     from daedalus.skeleton.ports import Digests, Facts, MapState
@@ -35,7 +35,7 @@ class LocalMap:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
+        handle = open_lock(self._root / ".qid_map.lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)  # it goes with its process
             yield

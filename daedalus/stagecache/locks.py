@@ -6,6 +6,9 @@ import fcntl
 import os
 from pathlib import Path
 
+from daedalus.digest import is_digest
+from daedalus.durable import open_lock
+
 
 class KeyLocks:
     """A lock file a key, under one folder; it is there only while it is held."""
@@ -19,7 +22,7 @@ class KeyLocks:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / key
         while True:
-            handle = os.open(path, os.O_CREAT | os.O_RDWR)
+            handle = open_lock(path)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is(path, handle):
@@ -43,7 +46,7 @@ class KeyLocks:
         for key in list(self._held):
             self.release(key)
         for path in self._folder.glob("*"):
-            if self.acquire(path.name):
+            if is_digest(path.name) and not path.is_symlink() and self.acquire(path.name):
                 self.release(path.name)
 
 
