@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daedalus.skeleton import lists as writer
+from daedalus.skeleton.listed import read_chunk
 from daedalus.skeleton.lists import Lists, numbered, write_lists
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.splice import Spliced
+from daedalus.skeleton.windows import WindowsFile, write_windows
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 NOON = dt.datetime(2026, 5, 1, 12)
@@ -82,9 +84,12 @@ def read(path):
     yield "pyarrow", pq.read_table(path).to_pydict()
 
 
-@given(table=tables(), values_a_page=st.sampled_from([1, 7, 1 << 22]), seed=st.integers(0, 9))
+@given(
+    table=tables(), values_a_page=st.sampled_from([1, 7, 1 << 22]), numbered_at_most=st.sampled_from([3, 1 << 24]),
+    seed=st.integers(0, 9),
+)  # fmt: skip
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_every_reader_sees_the_lists(tmp_path_factory, table, values_a_page, seed):
+def test_every_reader_sees_the_lists(tmp_path_factory, table, values_a_page, numbered_at_most, seed):
     schema, groups = table
     kind, folder = schema.field(0).type.value_type, tmp_path_factory.mktemp("lists")
     expected = {
@@ -93,6 +98,7 @@ def test_every_reader_sees_the_lists(tmp_path_factory, table, values_a_page, see
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "_PAGE_VALUES", values_a_page)
+        patch.setattr(writer, "_MOST_NUMBERED", numbered_at_most)
         rows = write_lists(folder / "a", schema, (numbered([as_lists(kind, *group)]) for group in groups))
         rng = np.random.default_rng(seed)
         write_lists(folder / "b", schema, (numbered(in_pieces(kind, *group, rng)) for group in groups))
@@ -129,6 +135,31 @@ def test_more_values_than_16_bits_tell_apart(tmp_path, count):
     write_lists(tmp_path / "out", schema, [numbered([Lists(numbers, np.array([0, count - 1]), sizes, values)])])
     for reader, found in read(tmp_path / "out"):
         assert found == {"a": [[0], []], "b": [list(range(count - 1)), [count - 1]]}, reader
+
+
+@pytest.mark.parametrize("count", [5, (1 << 16) + 1])
+@pytest.mark.parametrize("most", [4, 1 << 24])
+def test_lists_are_read_back_as_numbers(tmp_path, monkeypatch, count, most):
+    """Of 16 and 24 bits; and plain values, where more than 24 bits would be needed."""
+    monkeypatch.setattr(writer, "_MOST_NUMBERED", most)
+    schema = pa.schema([(name, pa.list_(pa.field("element", pa.float64()))) for name in "ab"])
+    values = pa.array([-0.0, 0.0, float("nan"), *range(3, count)], pa.float64())
+    codes, begins, sizes = np.arange(count, dtype=np.int32), np.array([0, count - 1]), np.array([[1, count - 1], [0, 1]])
+    write_windows(tmp_path / "out", schema, [Lists(codes, begins, sizes, values)])
+    with WindowsFile(tmp_path / "out") as file:
+        found = file.group(0)
+    assert found.sizes.tolist() == sizes.tolist() and found.begins.tolist() == begins.tolist()
+    assert repr(found.values.take(pa.array(found.codes)).to_pylist()) == repr(values.to_pylist())
+
+
+def test_numbers_of_32_bits_are_read_though_none_are_written():
+    """A column chunk as daedalus 0.2 wrote it: caches hold such."""
+    data = bytes.fromhex(
+        "15041530153a4c15061500000028b52ffd2018a5000060070008000900000000000000020060e00160011500157015622c150c1510150615"
+        "06000028b52ffd2038450100e80800000002000201040004010600000004030201060320030000000001030039042b03fa6b3a01"
+    )
+    codes, values, page = read_chunk(data, pa.int64(), np.array([2, 0, 3]))
+    assert (codes.tolist(), values.to_pylist()) == ([0, 1, 2, 1, 0], [7, 8, 9]) and data.startswith(page)
 
 
 def test_a_part_of_a_row_group_is_cut_out(tmp_path):

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from daedalus.skeleton.thrift import I16, I64, LIST, STRUCT, Struct, read_struct, write_struct
+from daedalus.skeleton.thrift import BINARY, I16, I64, LIST, STRUCT, Struct, read_struct, write_struct
 
 MAGIC = b"PAR1"
 VERSION, SCHEMA, ROWS, GROUPS, CREATED_BY, ORDERS = 1, 2, 3, 4, 6, 7  # FileMetaData
@@ -18,6 +18,8 @@ COLUMNS, BYTES, GROUP_ROWS, GROUP_START, COMPRESSED, ORDINAL = 1, 2, 3, 5, 6, 7 
 FILE_OFFSET, META = 2, 3  # ColumnChunk
 # ColumnMetaData; its type is as in SchemaElement
 ENCODINGS, PATH, CODEC, VALUES, UNPACKED, PACKED, DATA_PAGE, INDEX_PAGE, DICTIONARY_PAGE = 2, 3, 4, 5, 6, 7, 9, 10, 11
+# Who put a file together, in the form that readers parse. The version is of what is written here, not the package's.
+MADE_BY = b"daedalus version 1.0.0 (build 1)"
 PAGES = (DATA_PAGE, INDEX_PAGE, DICTIONARY_PAGE)  # where the first page of each kind begins in the file
 
 
@@ -72,9 +74,9 @@ def column_chunk(meta: Struct) -> Struct:
 
 
 def with_groups(footer: Struct, groups: Sequence[Struct]) -> Struct:
-    """A footer of the same columns over other row groups."""
+    """A footer of the same columns over other row groups, put together here."""
     rows = sum(group[GROUP_ROWS][1] for group in groups)
-    return {**footer, ROWS: (I64, rows), GROUPS: (LIST, (STRUCT, list(groups)))}
+    return {**footer, ROWS: (I64, rows), GROUPS: (LIST, (STRUCT, list(groups))), CREATED_BY: (BINARY, MADE_BY)}
 
 
 def finish(out: BinaryIO, footer: Struct) -> None:

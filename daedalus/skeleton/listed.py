@@ -70,13 +70,20 @@ def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
     """The numbers of a page of lists: behind two runs of levels, each behind its length, their width and a varint."""
     import numpy as np
 
+    from daedalus.skeleton import packing
+
     data: Any = np.frombuffer(page, np.uint8)
     at = 0
     for _ in range(2):
         at += 4 + int.from_bytes(data[at : at + 4].tobytes(), "little")
-    wide = np.dtype(np.uint16 if data[at] == 16 else np.uint32)
+    bits = int(data[at])  # 32 in files of daedalus 0.2
     at += 1
     while data[at] & 0x80:
         at += 1
-    numbers = data[at + 1 : at + 1 + count * wide.itemsize].view(wide)
-    return np.require(numbers, requirements="A")  # else what is compiled for it is compiled anew
+    packed = data[at + 1 : at + 1 + -(-count // 8) * bits]
+    kind = np.uint16 if bits == 16 else np.uint32
+    numbers = np.require(packed.view(kind), requirements="A")  # else what is compiled for it is compiled anew
+    if bits == 24:
+        words, numbers = numbers, np.empty(-(-count // 8) * 8, np.uint32)
+        packing.widened(words, numbers)
+    return numbers[:count]

@@ -1,8 +1,9 @@
 """The writer of list columns: each row group has its values, and lists of their numbers.
 
-Neighbours' lists are alike. A number takes 16 bits (32 where a row group has more than 65,536 values) though fewer
+Neighbours' lists are alike. A number takes 16 bits (24 where a row group has more than 65,536 values) though fewer
 would do: Zstd sees whole bytes, so it finds alike lists at any length, which numbers of 13 or 15 bits hide from
 it, and over a quarter of the bytes of plain 64-bit values: three quarters of their file, in a third of the time.
+Not 32 bits: there are readers whose mask for the low `width` bits is 0 then. Where 24 are too few, values lie plain.
 Numbers go by the first column that has the value, then by the value, so a shorter column needs the first values only,
 and the bytes follow from the lists (where a part of the lists is written again, from those that it is a part of).
 
@@ -32,6 +33,8 @@ DATA_HEAD, DICTIONARY_HEAD = 5, 7  # in it, of pages of these types
 PAGE_VALUES = 1  # DataPageHeader, DictionaryPageHeader
 _DATA, _DICTIONARY = (0, DATA_HEAD), (2, DICTIONARY_HEAD)
 _LEVEL = 2  # of Zstd: numbers of 16 bits are alike at any length, which higher levels only look for in vain
+_WIDTHS = {2: 16, 4: 24}  # bits of a number in the file, by its bytes in memory
+_MOST_NUMBERED = 1 << 24  # values of a row group
 _PAGE_VALUES = 1 << 22  # a page ends with the row that reaches it; sizes of pages have 31 bits
 
 
@@ -94,9 +97,12 @@ def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, lists: Lists, ord
     chunks = []
     for column, elements in enumerate(form.schema.values()):
         chunk, whole = _Chunk(codec), column == lists.sizes.shape[1] - 1
+        numbered = len(lists.values) <= _MOST_NUMBERED
         for rows in _pages(lists.sizes[:, column]):
-            chunk.add_lists(lists.codes, lists.begins[rows], lists.sizes[rows, column])
-        chunk.add_values(lists.values, whole, lists.page)
+            taken = (lists.codes, lists.begins[rows], lists.sizes[rows, column])
+            chunk.add_lists(*taken) if numbered else chunk.add_plain(*taken, lists.values)
+        if numbered:
+            chunk.add_values(lists.values, whole, lists.page)
         chunks.append(footer.column_chunk(chunk.write(out, elements)))
     return footer.row_group(chunks, len(lists.begins), start, ordinal)
 
@@ -172,29 +178,47 @@ class _Chunk:
         self._entries = self._unpacked = self._values = 0
 
     def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray) -> None:
-        """Levels, each behind its length, then the numbers' width, and the numbers in one run of packed bits."""
+        """Levels, then the numbers' width, and the numbers in one run of packed bits."""
         import numpy as np
         import pyarrow as pa
 
         from daedalus.skeleton import packing
 
-        entries, values = int(np.maximum(sizes, 1).sum()), int(sizes.sum())
-        head, eights = bytearray(), -(-values // 8)  # numbers are packed by eight
-        for level in packing.levels(sizes):
-            head += len(level).to_bytes(4, "little") + level.tobytes()
-        head.append(8 * codes.itemsize)
+        values, head, bits = int(sizes.sum()), _levels(sizes), _WIDTHS[codes.itemsize]
+        eights = -(-values // 8)  # numbers are packed by eight
+        head.append(bits)
         write_varint(head, eights << 1 | 1)
         begin = -len(head) % codes.itemsize
         # Arrow's own memory, which it keeps for the next page: fresh memory costs as much as filling it.
-        room = pa.allocate_buffer(begin + len(head) + eights * 8 * codes.itemsize)
+        room = pa.allocate_buffer(begin + len(head) + eights * bits)
         page = np.frombuffer(room, np.uint8)[begin:]
         page[: len(head)] = head
-        numbers = page[len(head) :].view(codes.dtype)
+        packed = page[len(head) :]
+        numbers = packed.view(np.uint16) if bits == 16 else np.empty(8 * eights, np.uint32)
         packing.prefixes(codes, begins, sizes, numbers)
         numbers[values:] = 0
+        if bits == 24:
+            packing.narrowed(numbers, packed.view(np.uint32))
         if values:
             self._values = max(self._values, int(numbers[:values].max()) + 1)
-        header: Struct = {PAGE_VALUES: (I32, entries), 2: (I32, _RLE_DICTIONARY), 3: (I32, _RLE), 4: (I32, _RLE)}
+        self._add_page(sizes, _RLE_DICTIONARY, page)
+
+    def add_plain(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray, values: pa.Array) -> None:
+        """Levels, then the values themselves."""
+        import numpy as np
+        import pyarrow as pa
+
+        from daedalus.skeleton import packing
+
+        taken = np.empty(sizes.sum(), codes.dtype)
+        packing.prefixes(codes, begins, sizes, taken)
+        self._add_page(sizes, _PLAIN, bytes(_levels(sizes)) + memoryview(_plain(values.take(pa.array(taken)))))
+
+    def _add_page(self, sizes: np.ndarray, encoding: int, page: Any) -> None:
+        import numpy as np
+
+        entries = int(np.maximum(sizes, 1).sum())
+        header: Struct = {PAGE_VALUES: (I32, entries), 2: (I32, encoding), 3: (I32, _RLE), 4: (I32, _RLE)}
         self._pages += self._page(_DATA, header, page)
         self._entries += entries
 
@@ -215,17 +239,18 @@ class _Chunk:
         out.writelines(self._values_page)
         lists_start = out.tell()
         out.writelines(self._pages)
-        return {
+        numbered = lists_start > start
+        said: Struct = {
             footer.TYPE: elements[-1][footer.TYPE],
-            footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE, _RLE_DICTIONARY])),
+            footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE] + [_RLE_DICTIONARY] * numbered)),
             footer.PATH: (LIST, (BINARY, [element[footer.NAME][1] for element in elements])),
             footer.CODEC: (I32, _ZSTD),
             footer.VALUES: (I64, self._entries),
             footer.UNPACKED: (I64, self._unpacked),
             footer.PACKED: (I64, out.tell() - start),
             footer.DATA_PAGE: (I64, lists_start),
-            footer.DICTIONARY_PAGE: (I64, start),
         }
+        return {**said, footer.DICTIONARY_PAGE: (I64, start)} if numbered else said
 
     def _page(self, kind: tuple[int, int], header: Struct, data: Any) -> tuple[bytes, pa.Buffer]:
         """A page's header, and what follows it."""
@@ -235,6 +260,16 @@ class _Chunk:
         head = write_struct({**of_both, field: (STRUCT, header)})
         self._unpacked += len(head) + len(data)
         return bytes(head), packed
+
+
+def _levels(sizes: np.ndarray) -> bytearray:
+    """Repetition and definition levels of lists of these sizes, each behind its length."""
+    from daedalus.skeleton import packing
+
+    head = bytearray()
+    for level in packing.levels(sizes):
+        head += len(level).to_bytes(4, "little") + level.tobytes()
+    return head
 
 
 def has_plain(kind: pa.DataType) -> bool:

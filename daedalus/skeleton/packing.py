@@ -48,6 +48,27 @@ def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def narrowed(numbers, words):  # type: ignore[no-untyped-def]
+    """Writes numbers of 24 bits, of which there are a multiple of four, to `words` of 32, low bits first."""
+    for i in range(len(numbers) // 4):
+        four, room = numbers[4 * i : 4 * i + 4], words[3 * i : 3 * i + 3]
+        room[0] = four[0] | four[1] << np.uint32(24)
+        room[1] = four[1] >> np.uint32(8) | four[2] << np.uint32(16)
+        room[2] = four[2] >> np.uint32(16) | four[3] << np.uint32(8)
+
+
+@compiled
+def widened(words, numbers):  # type: ignore[no-untyped-def]
+    """Writes what `narrowed` wrote to `words` to `numbers`."""
+    for i in range(len(numbers) // 4):
+        three, room = words[3 * i : 3 * i + 3], numbers[4 * i : 4 * i + 4]
+        room[0] = three[0] & np.uint32(0xFFFFFF)
+        room[1] = three[0] >> np.uint32(24) | (three[1] & np.uint32(0xFFFF)) << np.uint32(8)
+        room[2] = three[1] >> np.uint32(16) | (three[2] & np.uint32(0xFF)) << np.uint32(16)
+        room[3] = three[2] >> np.uint32(8)
+
+
+@compiled
 def put_run(out, at, count, level):  # type: ignore[no-untyped-def]
     """Writes `count` equal levels as a run to `out`, if there are any; returns where it ends."""
     if count == 0:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from daedalus.skeleton import footer
 from daedalus.skeleton.footer import META, PAGES, Source
 from daedalus.skeleton.parquet import write_parquet
-from daedalus.skeleton.thrift import BINARY, I32, LIST, STRUCT, Struct
+from daedalus.skeleton.thrift import I32, LIST, STRUCT, Struct
 
 
 class Spliced:
@@ -73,7 +73,6 @@ class Spliced:
         return {
             footer.VERSION: some[footer.VERSION],
             footer.SCHEMA: (LIST, (STRUCT, [root, *elements])),
-            footer.CREATED_BY: some.get(footer.CREATED_BY, (BINARY, b"")),
             footer.ORDERS: (LIST, (STRUCT, [{1: (STRUCT, {})}] * leaves)),  # each by its type's own order
         }
 

@@ -72,8 +72,8 @@ class WindowsFile:
         return Lists(codes, np.cumsum(sizes[:, -1]) - sizes[:, -1], sizes, values, page)
 
     def _items(self, group: int, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
-        if has_plain(self._kind.value_type):
-            chunk = self._parquet.metadata.row_group(group).column(0)
+        chunk = self._parquet.metadata.row_group(group).column(0)
+        if has_plain(self._kind.value_type) and chunk.has_dictionary_page:
             self._file.seek(chunk.dictionary_page_offset)
             return read_chunk(self._file.read(chunk.total_compressed_size), self._kind.value_type, sizes)
         table = self._parquet.read_row_group(group, columns=[ITEMS], use_threads=False)
