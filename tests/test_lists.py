@@ -144,7 +144,8 @@ def test_lists_are_read_back_as_numbers(tmp_path, monkeypatch, count, most):
     monkeypatch.setattr(writer, "_MOST_NUMBERED", most)
     schema = pa.schema([(name, pa.list_(pa.field("element", pa.float64()))) for name in "ab"])
     values = pa.array([-0.0, 0.0, float("nan"), *range(3, count)], pa.float64())
-    codes, begins, sizes = np.arange(count, dtype=np.int32), np.array([0, count - 1]), np.array([[1, count - 1], [0, 1]])
+    codes, begins = np.arange(count, dtype=np.int32), np.array([0, count - 1])
+    sizes = np.array([[1, count - 1], [0, 1]])
     write_windows(tmp_path / "out", schema, [Lists(codes, begins, sizes, values)])
     with WindowsFile(tmp_path / "out") as file:
         found = file.group(0)
