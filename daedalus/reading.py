@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +15,8 @@ from daedalus.manifests import Manifest, manifest_days, read_json
 from daedalus.objects import ObjectStore, arrow_filesystem, is_uri, library_options
 
 _KINDS = ("pyarrow", "polars", "duckdb")
+_PATH = "daeda:path"
+_DAY = r"^(?:.*/)?dt=(\d{4}-\d\d-\d\d)/"  # in a part's path; of several the last, for a folder above may have one
 _AT_ONCE = 16  # manifests read
 
 
@@ -27,13 +31,13 @@ def load(
 ) -> Any:
     """The output of some days, with the day in the column `dt`; rows keep their order, days ascend.
 
-    `range` is as on the command line; None is all there is. `to` is a `pyarrow.dataset.Dataset` (read
-    lazily; `columns` are then for you to choose when you scan it), a `polars.LazyFrame` or a DuckDB
-    relation. `output_root` is the config's, where there is one. An output on an object store is read by its
-    manifests, lazily too; `object_store` says how to reach it, as in the config. A partition that is replaced
-    meanwhile fails the reading: load again. Columns are those of the last partition, NULL where an older one
-    lacks them. Raises DaedalusError when no partition lies in the range, and for
-    columns that the output does not have.
+    `range` is as on the command line; None is all there is. `to` is a `pyarrow.dataset.Dataset`, a
+    `polars.LazyFrame` or a DuckDB relation, each read lazily and with `columns` only, in that order; `dt` is a
+    date in all three. `output_root` is the config's, where there is one. An output on an object store is read by
+    its manifests, lazily too; `object_store` says how to reach it, as in the config. A partition that is replaced
+    meanwhile fails the reading: load again. Columns and their types are those of the last partition, NULL where an
+    older one lacks them; Polars reads narrower numbers as these, and no other types. Raises DaedalusError when no
+    partition lies in the range, and for columns that the output does not have.
     """
     if to not in _KINDS:
         raise DaedalusError("load() does not make that", where="load(to)", found=to,
@@ -43,33 +47,85 @@ def load(
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
         raise DaedalusError("no partition lies in the range", where=root, found=found, hint="daeda skeleton")
-    last = _dataset(root, paths[-1:], options, None).schema
+    import pyarrow as pa
+    from pyarrow.fs import LocalFileSystem
+
+    system = arrow_filesystem(root, options) if is_uri(root) else LocalFileSystem()
+    last = _schema(paths[-1], system)
     if columns:
         _check_columns(columns, last, paths[-1])
+    chosen = list(columns or last.names)
     if to == "polars":
-        import polars as pl
-
-        frame = pl.scan_parquet(
-            paths, hive_partitioning=True, storage_options=library_options(options) if is_uri(root) else None,
-            schema=pl.DataFrame(last.empty_table()).schema, missing_columns="insert", extra_columns="ignore",
-        )  # fmt: skip
-        return frame.select(columns) if columns else frame
-    if to == "duckdb":
-        quoted = ('"' + c.replace('"', '""') + '"' for c in columns or [*last.names, "dt"])
-        return _relation(root, paths, options).project(", ".join(quoted))
-    return _dataset(root, paths, options, "hive")
-
-
-def _relation(root: str, paths: list[str], options: Mapping[str, Any]) -> Any:
+        return _frame(paths, last, library_options(options) if is_uri(root) else None).select(chosen)
+    if to == "duckdb" and not is_uri(root):
+        return _relation(paths).project(", ".join(map(_quoted, chosen)))
+    dataset = _dataset(paths, pa.schema([last.field(name) for name in chosen]), system)
+    if to == "pyarrow":
+        return dataset
     import duckdb
 
-    if not is_uri(root):
-        return duckdb.read_parquet(paths, hive_partitioning=True, union_by_name=True)
+    return duckdb.from_arrow(dataset)  # DuckDB itself reads local files alone
+
+
+def _schema(path: str, system: Any) -> Any:
+    """The columns of a part, and `dt`."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    days = ds.partitioning(pa.schema([("dt", pa.date32())]), flavor="hive")
-    return duckdb.from_arrow(_dataset(root, paths, options, days))  # DuckDB itself reads local files alone
+    return ds.ParquetFileFormat().inspect(_key(path), system).append(pa.field("dt", pa.date32()))
+
+
+def _key(path: str) -> str:
+    """A path as Arrow's file systems have it, without a scheme."""
+    return path.partition("://")[2] or path
+
+
+def _dataset(paths: Sequence[str], schema: Any, system: Any) -> Any:
+    """Parts with columns of `schema`. The day is that of the path's last folder with one, whatever stands before."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    format, fragments = ds.ParquetFileFormat(), []
+    for path in paths:
+        day = pa.scalar(date.fromisoformat(re.match(_DAY, path)[1]), pa.date32())  # type: ignore[index]
+        fragments.append(format.make_fragment(_key(path), system, partition_expression=ds.field("dt") == day))
+    return ds.FileSystemDataset(fragments, schema, format, system)
+
+
+def _frame(paths: Sequence[str], schema: Any, options: Mapping[str, Any] | None) -> Any:
+    import polars as pl
+
+    kinds = pl.DataFrame(schema.remove(schema.get_field_index("dt")).empty_table()).schema
+    casts = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast",
+                               missing_struct_fields="insert", extra_struct_fields="ignore")  # fmt: skip
+    frame = pl.scan_parquet(
+        list(paths), schema=kinds, missing_columns="insert", extra_columns="ignore", cast_options=casts, glob=False,
+        hive_partitioning=False, include_file_paths=_PATH, storage_options=dict(options) if options else None,
+    )  # fmt: skip
+    return frame.with_columns(pl.col(_PATH).str.extract(_DAY).str.to_date().alias("dt"))
+
+
+def _relation(paths: Sequence[str]) -> Any:
+    import duckdb
+
+    def read(some: Sequence[str], more: str = "") -> str:
+        listed = ", ".join(_text("".join(f"[{c}]" if c in "*?[" else c for c in path)) for path in some)
+        return f"read_parquet([{listed}], hive_partitioning = false{more})"
+
+    last: Any = duckdb.sql(f"FROM {read(paths[-1:])}")
+    casts = [f"CAST({_quoted(name)} AS {kind}) AS {_quoted(name)}"
+             for name, kind in zip(last.columns, last.types, strict=True)]  # fmt: skip
+    casts.append(f"CAST(regexp_extract({_quoted(_PATH)}, {_text(_DAY)}, 1) AS DATE) AS dt")
+    found = read(paths, f", union_by_name = true, filename = {_text(_PATH)}")
+    return duckdb.sql(f"SELECT {', '.join(casts)} FROM {found}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _home(
@@ -89,26 +145,16 @@ def _home(
 
 def _check_columns(columns: Sequence[str], last: Any, path: str) -> None:
     """The last partition has every column that there is, but for those that an edit took away."""
-    known = [*last.names, "dt"]
     for name in columns:
-        if name not in known:
+        if name not in last.names:
             raise DaedalusError("a column that the output does not have", where="load(columns)", found=name,
-                                expected=f"a column of {path}", hint=did_you_mean(name, known))  # fmt: skip
-
-
-def _dataset(root: str, paths: list[str], options: Mapping[str, Any], partitioning: Any) -> Any:
-    """With the columns of the last part: by itself a dataset has those of the first, and drops newer ones."""
-    import pyarrow.dataset as ds
-
-    system = arrow_filesystem(root, options) if is_uri(root) else None
-    there = [path.partition("://")[2] for path in paths] if system else paths
-    last = ds.dataset(there[-1:], filesystem=system, format="parquet", partitioning=partitioning)
-    return ds.dataset(there, last.schema, filesystem=system, format="parquet", partitioning=partitioning)
+                                expected=f"a column of {path}", hint=did_you_mean(name, last.names))  # fmt: skip
 
 
 def _local_parts(root: Path, span: DayRange | None) -> tuple[list[str], str]:
     """Part files in order, and in words what there is."""
-    parts = sorted(root.glob("dt=*/part-*.parquet"), key=lambda path: (path.parent.name, _number(path.name)))
+    found = (path for path in root.glob("dt=*/part-*.parquet") if re.match(_DAY, path.as_posix()))
+    parts = sorted(found, key=lambda path: (path.parent.name, _number(path.name)))
     days = {str(day) for day in span} if span else None
     return [
         str(path) for path in parts if days is None or path.parent.name[3:] in days
