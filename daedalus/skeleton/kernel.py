@@ -2,7 +2,11 @@
 
 One pass over a user's events in time order keeps the newest, latest first; of distinct values an event takes
 the place of its value's earlier one. A row's list is what lies on top, copied as it stands, and what no later row
-can list is dropped below, so a row costs what it lists, however long the user's past is.
+can list is dropped below, so a row costs what it lists, however long the user's past is. The events between two rows
+come in together: those that they take the place of go in one pass over what the row before listed.
+
+Where a row's own events may be several in a list, so that what lies on top differs from row to row, the events are
+linked instead, each to the next older one that still stands for its value.
 
 This file imports nothing of the project: numba keeps what it compiled by this file's time stamp.
 """
@@ -15,10 +19,11 @@ import numpy as np
 from numba import njit
 
 # Rows of `past`, a user's events; of `recent`, those that a list may have, newest first, and their values; and of
-# `others`, for each event its value's newest before it with another own code, and those whose turn comes later.
+# `linked`, for each event the next older and newer one that stands for its value, -1 where there is none, its
+# value's newest before it with another own code, and a heap of those whose turn comes later.
 TIME, CODE, OWN = 0, 1, 2
 EVENT = 0
-OTHER, HELD = 0, 1
+OLDER, NEWER, OTHER, HELD = 0, 1, 2, 3
 
 
 def compiled(function: Callable) -> Callable:
@@ -75,23 +80,77 @@ def place(newest, top, end, event):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def enter(event, past, others, recent, top, end, last, distinct, many_own):  # type: ignore[no-untyped-def]
-    """Puts an event on top of `recent`, where its value's earlier one goes if it is there. Returns the new top."""
-    code, newest, codes = past[CODE, event], recent[EVENT], recent[CODE]
-    before = last[code] if distinct else -1
-    at = end if before < 0 else place(newest, top, end, before)
-    if at == end:
+def enter(first, seen, past, recent, top, end, last, distinct):  # type: ignore[no-untyped-def]
+    """Puts events `first` to `seen` on top of `recent`, and takes out what they take the place of.
+
+    Returns the new top.
+    """
+    newest, codes = recent[EVENT], recent[CODE]
+    gone, oldest = 0, seen  # of those taken out, how many there are and the oldest
+    for event in range(first, seen):
+        code = past[CODE, event]
         top -= 1
-        at = top
-    for i in range(at, top, -1):
-        newest[i], codes[i] = newest[i - 1], codes[i - 1]
-    newest[top], codes[top] = event, code
-    last[code] = event
-    if many_own:
-        others[OTHER, event] = before
-        if before >= 0 and past[OWN, before] == past[OWN, event]:
-            others[OTHER, event] = others[OTHER, before]
-    return top
+        newest[top], codes[top] = event, code
+        before = last[code]
+        if distinct and top + 1 < end and before >= newest[end - 1]:
+            gone += 1
+            oldest = min(oldest, before)
+        last[code] = event
+    if gone == 0:
+        return top
+    at = place(newest, top, end, oldest)
+    if gone == 1:
+        for i in range(at, top, -1):
+            newest[i], codes[i] = newest[i - 1], codes[i - 1]
+        return top + 1
+    kept = at + 1
+    for i in range(at, top - 1, -1):
+        if newest[i] == last[codes[i]]:
+            kept -= 1
+            newest[kept], codes[kept] = newest[i], codes[i]
+    return kept
+
+
+@compiled
+def link(event, past, linked, last, distinct):  # type: ignore[no-untyped-def]
+    """Puts an event at the head of those that stand for their values, and takes out its value's earlier one."""
+    before = last[past[CODE, event]] if distinct else -1
+    linked[OLDER, event], linked[NEWER, event], linked[OTHER, event] = event - 1, -1, before
+    if event > 0:
+        linked[NEWER, event - 1] = event
+    if before >= 0:
+        older, newer = linked[OLDER, before], linked[NEWER, before]
+        linked[OLDER, newer] = older
+        if older >= 0:
+            linked[NEWER, older] = newer
+        if past[OWN, before] == past[OWN, event]:
+            linked[OTHER, event] = linked[OTHER, before]
+    last[past[CODE, event]] = event
+
+
+@compiled
+def hold(held, waiting, event):  # type: ignore[no-untyped-def]
+    """Puts an event into a heap of `waiting` ones, the newest first."""
+    at = waiting
+    while at > 0 and held[(at - 1) >> 1] < event:
+        held[at] = held[(at - 1) >> 1]
+        at = (at - 1) >> 1
+    held[at] = event
+
+
+@compiled
+def let_go(held, waiting):  # type: ignore[no-untyped-def]
+    """Takes the newest out of a heap of `waiting` events."""
+    event, at = held[waiting - 1], 0
+    while 2 * at + 1 < waiting - 1:
+        child = 2 * at + 1
+        if child + 1 < waiting - 1 and held[child + 1] > held[child]:
+            child += 1
+        if held[child] <= event:
+            break
+        held[at] = held[child]
+        at = child
+    held[at] = event
 
 
 @compiled
@@ -121,35 +180,34 @@ def list_values(edges, limit, own, recent, top, end, out, sizes):  # type: ignor
 
 
 @compiled
-def list_others(edges, limit, own, past, others, recent, top, end, out, sizes):  # type: ignore[no-untyped-def]
-    """As `list_values`, but every event whose own code is `own` is not there for the row.
+def list_others(edges, limit, own, past, linked, newest, out, sizes):  # type: ignore[no-untyped-def]
+    """As `list_values`, of what is linked from the event `newest` on, but events whose own code is `own` do not count.
 
     A value whose newest event is such a one has its turn where its newest event of another comes.
     """
-    count, at, waiting = 0, top, 0
-    while count < limit and (at < end or waiting > 0):
-        if waiting > 0 and (at == end or others[HELD, waiting - 1] > recent[EVENT, at]):
+    held = linked[HELD]
+    count = waiting = window = 0
+    while count < limit:
+        if waiting > 0 and held[0] > newest:
+            event = held[0]
+            let_go(held, waiting)
             waiting -= 1
-            event = others[HELD, waiting]
         else:
-            event = recent[EVENT, at]
-            at += 1
+            event = newest
+            newest = linked[OLDER, event] if event >= 0 else -1
         if event < edges[-1]:
             break
         if past[OWN, event] == own:
-            other, turn = others[OTHER, event], waiting
-            if other >= 0:
-                while turn > 0 and others[HELD, turn - 1] > other:
-                    others[HELD, turn] = others[HELD, turn - 1]
-                    turn -= 1
-                others[HELD, turn] = other
+            if linked[OTHER, event] >= edges[-1]:
+                hold(held, waiting, linked[OTHER, event])
                 waiting += 1
             continue
+        while event < edges[window]:
+            sizes[window] = count
+            window += 1
         out[count] = past[CODE, event]
         count += 1
-        for window in range(len(edges)):
-            if event >= edges[window]:
-                sizes[window] = count
+    sizes[window:] = count
 
 
 @compiled
@@ -166,29 +224,32 @@ def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, k
     begins, sizes = np.zeros(len(row_user), np.int64), np.zeros((len(row_user), len(spans)), np.int64)
     edges, filled = np.zeros(len(spans), np.int64), 0
     last = np.full(kinds, -1, np.int64)  # the latest event of each value, of this user
-    past, others, recent = np.empty((3, 1024), np.int64), np.empty((2, 1024), np.int64), np.empty((2, 1024), np.int32)
+    past, linked, recent = np.empty((3, 1024), np.int64), np.empty((4, 1024), np.int64), np.empty((2, 1024), np.int32)
     for user in range(len(users) - 1):
         first, rows_end = users[user], users[user + 1]
         count, past = gather(row_user[first], events, ends, past)
-        if recent.shape[1] < past.shape[1]:
-            others, recent = np.empty((2, past.shape[1]), np.int64), np.empty((2, past.shape[1]), np.int32)
+        if not many_own and recent.shape[1] < past.shape[1]:
+            recent = np.empty((2, past.shape[1]), np.int32)
+        if many_own and linked.shape[1] < past.shape[1]:
+            linked = np.empty((4, past.shape[1]), np.int64)
         top = end = recent.shape[1]
         edges[:] = 0
         seen = 0
         for row in first + np.argsort(row_time[first:rows_end]):
+            entered, own = seen, row_own[row]
             while seen < count and past[TIME, seen] < row_time[row]:
-                top = enter(seen, past, others, recent, top, end, last, distinct, many_own)
+                if many_own:
+                    link(seen, past, linked, last, distinct)
                 seen += 1
-                if not many_own and end - top > limit + 1:  # no later row comes down to it
-                    end -= 1
             move_edges(edges, past[TIME], seen, row_time[row], spans)
-            end = place(recent[EVENT], top, end, edges[-1] - 1)
             if len(out) < filled + min(limit, seen):
                 out = np.concatenate((out, np.empty(max(len(out), seen), out.dtype)))
-            begins[row], own = filled, row_own[row]
-            if many_own and own >= 0:
-                list_others(edges, limit, own, past, others, recent, top, end, out[filled:], sizes[row])
+            begins[row] = filled
+            if many_own:
+                list_others(edges, limit, own, past, linked, seen - 1, out[filled:], sizes[row])
             else:
+                top = enter(entered, seen, past, recent, top, end, last, distinct)
+                end = place(recent[EVENT], top, min(end, top + limit + 1), edges[-1] - 1)
                 left_out = end if own < 0 or last[own] < 0 else place(recent[EVENT], top, end, last[own])
                 list_values(edges, limit, left_out, recent, top, end, out[filled:], sizes[row])
             filled += sizes[row, -1]
@@ -203,32 +264,39 @@ def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-un
     row_user, row_time, row_own = rows
     sizes = np.zeros((len(row_user), len(spans)), np.int64)
     last = np.full(kinds, -1, np.int64)  # the latest event of each own code, of this user
+    oldest = np.empty((len(spans), kinds), np.int64)  # and, by window, the first one that a row has looked from
     past = np.empty((3, 1024), np.int64)
-    before = np.empty(1024, np.int64)
+    place_of, after = np.empty(1024, np.int64), np.empty(1024, np.int64)  # among events of its own code; the next one
     edges = np.empty(len(spans), np.int64)  # the first event that lies in each window
     for user in range(len(users) - 1):
         first, end = users[user], users[user + 1]
         count, past = gather(row_user[first], events, ends, past)
-        if len(before) < past.shape[1]:
-            before = np.empty(past.shape[1], np.int64)
+        if len(after) < past.shape[1]:
+            place_of, after = np.empty(past.shape[1], np.int64), np.empty(past.shape[1], np.int64)
         times, _, owns = past
         edges[:] = 0
         seen = 0
         for row in first + np.argsort(row_time[first:end]):
-            now = row_time[row]
+            now, own = row_time[row], row_own[row]
             while seen < count and times[seen] < now:
-                before[seen] = last[owns[seen]]
+                before = last[owns[seen]]
+                if before < 0:
+                    place_of[seen] = 0
+                    oldest[:, owns[seen]] = seen
+                else:
+                    place_of[seen] = place_of[before] + 1
+                    after[before] = seen
                 last[owns[seen]] = seen
                 seen += 1
             move_edges(edges, times, seen, now, spans)
             for window in range(len(spans)):
                 sizes[row, window] = seen - edges[window]
-            own = last[row_own[row]] if row_own[row] >= 0 else -1
-            while own >= edges[-1]:
-                for window in range(len(spans)):
-                    if own >= edges[window]:
-                        sizes[row, window] -= 1
-                own = before[own]
+                if own >= 0 and last[own] >= edges[window]:
+                    at = oldest[window, own]
+                    while at < edges[window]:
+                        at = after[at]
+                    oldest[window, own] = at
+                    sizes[row, window] -= place_of[last[own]] - place_of[at] + 1
         for event in range(seen):
             last[owns[event]] = -1
     return sizes
