@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -118,3 +120,49 @@ def test_an_empty_spine_gives_empty_columns():
     spec = {"name": "x", "events": ["like"], "column": "tags", "agg": "flatten_distinct", "windows": ["1d"]}
     for engine in ("duckdb", "polars"):
         assert daedalus.aggregate_pit_table(spine, history, [spec], engine=engine)["x_1d"].to_pylist() == []
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize("agg", ["list", "distinct", "count"])
+@pytest.mark.parametrize("column", ["v", "d", "artwork_id"])
+def test_keys_and_values_that_are_null_or_nested(engine, agg, column):
+    day = pa.array([dt.datetime(2026, 5, 2)] * 4, pa.timestamp("us"))
+    spine = pa.table({"user_id": pa.array([1, 1, None, 2**40]), "artwork_id": pa.array([5, None, 5, 5]),
+                      "event_timestamp": pa.concat_arrays([day[:3], pa.nulls(1, day.type)])})  # fmt: skip
+    events = pa.table({
+        "user_id": pa.array([1, 1, 1, None], pa.int32()), "artwork_id": pa.array([5, 6, None, 6], pa.int16()),
+        "event_timestamp": pa.array([dt.datetime(2026, 5, 1, h) for h in range(4)], pa.timestamp("us")),
+        "event": ["like"] * 4, "v": pa.array([[1], [2], [1], None]), "d": [0.5, 2.0, 0.5, 0.5],
+    })  # fmt: skip
+    spec = {"name": "x", "events": ["like"], "column": column, "agg": agg, "windows": "cumulative"}
+    all_of = {"v": [[1], [2], [1]], "d": [0.5, 2.0, 0.5], "artwork_id": [6, 5]}[column]
+    seen = all_of[:2] if agg == "distinct" else all_of
+    others = [all_of[-2 if column != "artwork_id" else 0]]
+    for exclude, expected in ((False, [seen, seen, [], []]), (True, [others, [], [], []])):
+        found = daedalus.aggregate_pit_table(spine, events, [{**spec, "exclude_self": exclude}], engine=engine)
+        assert found["x"].to_pylist() == ([len(x) for x in expected] if agg == "count" else expected)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize(
+    ("agg", "column", "own"), [("flatten_distinct", "tags", False), ("flatten_distinct", "tags", True),
+                               ("distinct", "author_id", False), ("count", "artwork_id", True)],
+)  # fmt: skip
+def test_a_row_costs_what_it_lists(engine, agg, column, own):
+    """Pairs of rows and events, or of events and values, would be 4 · 10^8 here: minutes, and all of the memory."""
+    many = 20_000
+    rows = many if agg != "flatten_distinct" else 2
+    spine = pa.table({"user_id": pa.array([1] * rows), "artwork_id": pa.array([1] * rows),
+                      "event_timestamp": pa.array(range(1, rows + 1)).cast(pa.timestamp("s"))})  # fmt: skip
+    ids = pa.array([2, 1] if rows == 2 else [1] * rows)
+    events = pa.table({
+        "user_id": pa.array([1] * rows), "artwork_id": ids, "event": ["like"] * rows,
+        "event_timestamp": pa.array(range(rows)).cast(pa.timestamp("s")), "author_id": pa.array([7] * rows),
+        "tags": pa.array([list(range(many))] * rows) if rows == 2 else pa.nulls(rows, pa.list_(pa.int64())),
+    })  # fmt: skip
+    spec = {"name": "x", "events": ["like"], "column": column, "agg": agg, "windows": ["1d"], "exclude_self": own}
+    found = daedalus.aggregate_pit_table(spine, events, [spec], engine=engine)["x_1d"]
+    if agg == "count":
+        assert set(found.to_pylist()) == {0}
+    else:
+        assert found.to_pylist() == ([list(range(many))] * 2 if agg == "flatten_distinct" else [[7]] * rows)

@@ -58,7 +58,7 @@ def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
     import pyarrow as pa
 
     if not has_plain(schema.field(0).type.value_type):
-        return write_groups(path, schema, (_table(lists, schema) for lists in groups))
+        return write_groups(path, schema, (decoded(lists, schema) for lists in groups))
     codec, form = pa.Codec("zstd", compression_level=_LEVEL), _form(schema)
     with path.open("wb") as out:
         out.write(footer.MAGIC)
@@ -76,8 +76,8 @@ def _form(schema: pa.Schema) -> Source:
     return Source(pa.BufferReader(empty.getvalue()))
 
 
-def _table(lists: Lists, schema: pa.Schema) -> pa.Table:
-    """The same, decoded."""
+def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
+    """Lists as columns of Arrow."""
     import numpy as np
     import pyarrow as pa
 

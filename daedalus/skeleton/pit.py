@@ -1,6 +1,7 @@
 """`aggregate_pit_table`: the rolling step on Arrow tables, for notebooks and catalog work.
 
-The stage runs the DuckDB form of the same statement on files; Polars is an independent second form.
+DuckDB or Polars select the events and put them in order; the compiled kernel, which the stage runs on files, lists
+them, so a row costs what it lists. Values that are nested, which the kernel does not number, are listed by the SQL.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from daedalus.days import parse_duration
 from daedalus.errors import DaedalusError, at_least, did_you_mean
 from daedalus.skeleton.engine import Bindings, Duck
 from daedalus.skeleton.history import Rolling, rolling_sql, self_rule
-from daedalus.skeleton.sql import in_list, name
+from daedalus.skeleton.rolling import roll_table
+from daedalus.skeleton.sql import Sql, in_list, name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,15 +49,31 @@ def aggregate_pit_table(
         _checked(events, (aggregation.column,), "events")
         _check(aggregation, f"specs[{i}]", events, taken)
         taken |= set(aggregation.outputs)
-    engines: dict[str, Callable[..., list]] = {"duckdb": _with_duckdb, "polars": _with_polars}
+    engines: dict[str, Callable[..., pa.Table]] = {"duckdb": _with_duckdb, "polars": _with_polars}
     if engine not in engines:
         raise DaedalusError("an unknown engine", where="engine", found=engine, expected=" or ".join(engines))
     result = spine
-    columns = engines[engine](rows, history, aggregations)
-    outputs = [(output, agg) for agg in aggregations for output in agg.outputs]
-    for (output, aggregation), column in zip(outputs, columns, strict=True):
-        result = result.append_column(output, column.cast(_result_type(events, aggregation)))
+    for aggregation in aggregations:
+        found = _rolled(rows, engines[engine](history, aggregation), aggregation)
+        for output, column in zip(aggregation.outputs, found.columns, strict=True):
+            result = result.append_column(output, column.cast(_result_type(events, aggregation)))
     return result
+
+
+def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Table:
+    """One column per window, of `events` as `roll_table` wants them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rolling = Rolling(aggregation.agg, _windows(aggregation), self_rule(aggregation), aggregation.max_items)
+    if rolling.agg != "count" and pa.types.is_nested(events.schema.field("value").type):
+        placed = rows.select(_KEYS).append_column("file_row_number", pa.array(range(rows.num_rows), pa.int64()))
+        return _query(rolling_sql(rolling, "pit_rows", "pit_events"), {"pit_rows": placed, "pit_events": events})
+    if rolling.without_self:  # another artwork than NULL is none that is known
+        events = events.filter(pc.is_valid(events["artwork_id"]))
+        times = pc.if_else(pc.is_valid(rows["artwork_id"]), rows["event_timestamp"], None)
+        rows = rows.set_column(rows.column_names.index("event_timestamp"), "event_timestamp", times)
+    return roll_table(rolling, rows, events)
 
 
 def _spec(spec: Aggregation | Mapping[str, Any], i: int) -> Aggregation:
@@ -125,82 +143,33 @@ def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
     return tuple(zip(aggregation.outputs, seconds, strict=True))
 
 
-def _with_duckdb(rows: pa.Table, events: pa.Table, aggregations: Sequence[Aggregation]) -> list[pa.ChunkedArray]:
-    import pyarrow as pa
+def _with_duckdb(events: pa.Table, aggregation: Aggregation) -> pa.Table:
+    """What an aggregation lists: (user_id, ts, value, artwork_id) in order of time and value, without NULLs."""
+    column = name(aggregation.column)
+    value = f"unnest({column})" if aggregation.agg == "flatten_distinct" else column
+    kept = f"SELECT user_id, event_timestamp AS ts, {value} AS value, artwork_id FROM pit_events"
+    return _query(Sql(f"""
+        SELECT * FROM ({kept} WHERE {in_list("event", aggregation.events)})
+        WHERE user_id IS NOT NULL AND ts IS NOT NULL AND value IS NOT NULL ORDER BY ts, value"""),
+        {"pit_events": events})  # fmt: skip
 
-    placed = rows.select(_KEYS).append_column("file_row_number", pa.array(range(rows.num_rows), pa.int64()))
-    bindings = Bindings(tables={"pit_rows": placed, "pit_events": events})
+
+def _query(sql: Sql, tables: Mapping[str, pa.Table]) -> pa.Table:
     duck = Duck({})
     try:
-        columns = []
-        for aggregation in aggregations:
-            rolling = Rolling(aggregation.agg, _windows(aggregation), self_rule(aggregation), aggregation.max_items)
-            columns += duck.table(rolling_sql(rolling, "pit_rows", f"({_events_sql(aggregation)})"), bindings).columns
-        return columns
+        return duck.table(sql, Bindings(tables=tables))
     finally:
         duck.close()
 
 
-def _events_sql(aggregation: Aggregation) -> str:
-    column = name(aggregation.column)
-    value = f"unnest({column})" if aggregation.agg == "flatten_distinct" else column
-    kept = f"SELECT user_id, artwork_id, event_timestamp AS ts, {value} AS value FROM pit_events"
-    return f"SELECT * FROM ({kept} WHERE {in_list('event', aggregation.events)}) WHERE value IS NOT NULL"
-
-
-def _with_polars(rows: pa.Table, events: pa.Table, aggregations: Sequence[Aggregation]) -> list[Any]:
+def _with_polars(events: pa.Table, aggregation: Aggregation) -> pa.Table:
+    """The same by Polars."""
     import polars as pl
 
-    targets = pl.DataFrame(pl.from_arrow(rows.select(_KEYS))).rename({"event_timestamp": "t", "artwork_id": "own"})
-    targets = targets.with_row_index("target")
-    history = pl.DataFrame(pl.from_arrow(events))
-    columns: list[Any] = []
-    for aggregation in aggregations:
-        found = _polars_aggregation(targets, history, aggregation)
-        columns += [found.get_column(output).to_arrow() for output in aggregation.outputs]
-    return columns
-
-
-def _polars_aggregation(targets: Any, history: Any, aggregation: Aggregation) -> Any:
-    """One column per window, in the order of `targets` (target, user_id, own, t)."""
-    import polars as pl
-
-    windows = _windows(aggregation)
-    seen = _polars_seen(targets, history, aggregation, Rolling(aggregation.agg, windows).longest)
-    sizes = [
-        (pl.len() if seconds is None else (pl.col("ts") >= pl.col("t") - pl.duration(seconds=seconds)).sum()).alias(
-            f"n{i}"
-        )
-        for i, (_, seconds) in enumerate(windows)
-    ]
-    groups = seen.sort("target", "ts", "value", descending=[False, True, False]).group_by("target", maintain_order=True)
-    grouped = groups.agg(pl.col("value").alias("items"), *sizes)
-    found = targets.select("target").join(grouped, on="target", how="left").sort("target")
-    limit = aggregation.max_items
-    for i, (output, _) in enumerate(windows):
-        size = pl.col(f"n{i}").fill_null(0).cast(pl.Int64)
-        if aggregation.agg != "count":
-            kept = size if limit is None else pl.min_horizontal(size, pl.lit(limit))
-            size = pl.col("items").list.head(kept).fill_null([])
-        found = found.with_columns(size.alias(output))
-    return found
-
-
-def _polars_seen(targets: Any, history: Any, aggregation: Aggregation, longest: int | None) -> Any:
-    """(target, t, ts, value) of what each row sees; of a distinct value only the latest."""
-    import polars as pl
-
-    events = history.filter(pl.col("event").is_in(list(aggregation.events))).select(
-        "user_id", "artwork_id", pl.col("event_timestamp").alias("ts"), pl.col(aggregation.column).alias("value")
-    )
+    found = pl.DataFrame(pl.from_arrow(events)).lazy().filter(pl.col("event").is_in(list(aggregation.events))).select(
+        "user_id", pl.col("event_timestamp").alias("ts"), pl.col(aggregation.column).alias("value"), "artwork_id"
+    )  # fmt: skip
     if aggregation.agg == "flatten_distinct":
-        events = events.explode("value")
-    seen = targets.join(events.filter(pl.col("value").is_not_null()), on="user_id", how="inner")
-    seen = seen.filter(pl.col("ts") < pl.col("t"))
-    if longest is not None:
-        seen = seen.filter(pl.col("ts") >= pl.col("t") - pl.duration(seconds=longest))
-    if aggregation.exclude_self:
-        seen = seen.filter(pl.col("artwork_id") != pl.col("own"))
-    if aggregation.agg in ("distinct", "flatten_distinct"):
-        seen = seen.group_by("target", "value").agg(pl.col("ts").max(), pl.col("t").first())
-    return seen
+        found = found.explode("value")
+    found = found.drop_nulls(["user_id", "ts", "value"]).sort("ts", "value")
+    return found.collect().to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -7,12 +7,13 @@ user, and holds those of the users of one row group of rows: memory follows neit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.errors import DayError
 from daedalus.skeleton.history import Rolling
-from daedalus.skeleton.lists import Lists
+from daedalus.skeleton.lists import Lists, decoded
 from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
 from daedalus.skeleton.windows import write_windows
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _FOREVER = 1 << 60  # microseconds: the length of a window without an edge
 _NO_LIMIT = 1 << 60
+_NEVER = -(1 << 62)  # a time before all others, from which a window can still be taken off
 _LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
 _READ_ROWS = 65_536
 
@@ -50,6 +52,61 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
 
 
+def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
+    """The same of tables, in memory: the windows in the order of `rows`, which may be any.
+
+    `events` are (user_id, ts, value, artwork_id) in order of time and value, without NULLs but in the artworks.
+    A row whose time is NULL sees none of them.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pc.unique(events["user_id"])
+    users = _positions(_as(rows["user_id"], known.type), known).astype(np.int64)
+    order = np.argsort(users, kind="stable")
+    times = pc.fill_null(rows["event_timestamp"].cast(pa.int64()), _NEVER).cast(pa.timestamp("us"))
+    columns = [pa.array(users), _as(rows["artwork_id"], events.schema.field("artwork_id").type), times]
+    sorted_rows = pa.table(columns, ["user_id", "artwork_id", "event_timestamp"]).take(order).combine_chunks()
+    owners = _positions(events["user_id"], known).astype(np.int64)
+    events = events.set_column(0, "user_id", pa.array(owners)).take(np.argsort(owners, kind="stable"))
+    names, places = [name for name, _ in rolling.windows], np.argsort(order)
+    rolling = replace(rolling, windows=tuple(sorted(rolling.windows, key=lambda window: window[1] or 0)))
+    if not rows.num_rows:
+        kind = pa.int64() if rolling.agg == "count" else pa.list_(events.schema.field("value").type)
+        return pa.schema([(name, kind) for name in names]).empty_table()
+    block = _block(rolling, sorted_rows.to_batches()[0], [_Whole(events)])
+    if rolling.agg == "count":
+        (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
+        return counts.take(places).select(names)
+    (lists,) = _lists(rolling, [block])
+    schema = pa.schema([(name, pa.list_(lists.values.type)) for name, _ in rolling.windows])
+    pieces = [places[at : at + ROWS_PER_GROUP] for at in range(0, len(places), ROWS_PER_GROUP)]
+    return pa.concat_tables(
+        decoded(replace(lists, begins=lists.begins[some], sizes=lists.sizes[some]), schema) for some in pieces
+    ).select(names)
+
+
+def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """The column with values of `kind`, if that is another; what does not fit it is NULL for whole numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(column.type) and pa.types.is_integer(kind):
+        cast = column.cast(kind, safe=False)
+        return pc.if_else(pc.equal(cast.cast(column.type, safe=False), column), cast, None)
+    return column.cast(kind)
+
+
+class _Whole(NamedTuple):
+    """A table of events, of all users that rows have."""
+
+    table: pa.Table
+
+    def of_users(self, first: int, last: int) -> pa.Table:
+        return self.table
+
+
 def _reads_values(rolling: Rolling) -> bool:
     """Whether it matters which value an event has: not to who only counts them."""
     return rolling.agg != "count" or rolling.without_self == "value"
@@ -63,7 +120,7 @@ class _Block(NamedTuple):
     kinds: int  # how many own codes there are
 
 
-def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece]) -> _Block:
+def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole]) -> _Block:
     import numpy as np
     import pyarrow as pa
 
