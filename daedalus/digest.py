@@ -26,7 +26,8 @@ def of_bytes(data: bytes) -> str:
 
 
 def of_text(text: str) -> str:
-    return of_bytes(text.encode())
+    """Digest of a text; names in it count as the bytes that they are, in whatever locale they were listed."""
+    return of_bytes(text.encode(errors="surrogateescape"))
 
 
 def canonical_json(value: object) -> str:

@@ -51,7 +51,10 @@ class DaedalusError(Exception):
 
     def text(self) -> str:
         """The message as printed on a terminal."""
-        return "\n".join([f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())])
+        from daedalus.words import printable
+
+        lines = [f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
+        return "\n".join(map(printable, lines))
 
 
 def _restored(kind: type[DaedalusError], args: tuple, state: dict) -> DaedalusError:

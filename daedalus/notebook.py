@@ -14,6 +14,7 @@ from rich.console import Console
 from daedalus.stagecache.outcome import FAILED, Outcome
 from daedalus.stagecache.progress import Progress
 from daedalus.tui import Tui
+from daedalus.words import printable
 
 _SECONDS = 0.5  # between drawings
 _WIDTH, _HEIGHT = 100, 40
@@ -56,7 +57,7 @@ class Notebook(Progress):
         self._picture.day_done(day, outcomes)
 
     def say(self, line: str) -> None:
-        self._said.append(line)
+        self._said.append(printable(line))
 
     def end(self) -> None:
         self._draw()

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from daedalus.stagecache.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.progress import Progress
+from daedalus.words import printable, silence
 
 _FRAMES_A_SECOND = 4
 _WAITING, _RUNNING, _EMPTY = "waiting", "running", "empty"
@@ -36,15 +37,23 @@ _WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day is what the first 
 @contextmanager
 def one_line(out: TextIO) -> Iterator[Callable[[str], None]]:
     """A line that each new one takes the place of."""
-    with Console(file=out, highlight=False).status("") as status:
-        yield lambda line: status.update(Text(line))
+    with _Screen(file=out, highlight=False).status("") as status:
+        yield lambda line: status.update(Text(printable(line)))
+
+
+class _Screen(Console):
+    """A terminal that may go away: the work goes on all the same."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        silence(self.file)  # type: ignore[arg-type]
 
 
 class Tui(Progress):
     """Draws a run on a terminal."""
 
     def __init__(self, out: TextIO) -> None:
-        self._console = Console(file=out, highlight=False)
+        self._console = _Screen(file=out, highlight=False)
         self._live: Live | None = None
         self._days: dict[str, str] = {}
         self._told: dict[str, Counter[str]] = {}
@@ -96,7 +105,7 @@ class Tui(Progress):
         self._days[day] = _EMPTY if empty else next((state for state in _WORST if states[state]), HIT)
 
     def say(self, line: str) -> None:
-        (self._live.console if self._live else self._console).print(line, markup=False)
+        (self._live.console if self._live else self._console).print(Text(printable(line)))
 
     def end(self) -> None:
         if self._live:
@@ -183,7 +192,7 @@ def _step(state: str, name: str, rows: str, seconds: float, width: int) -> Text:
     """A line that says where, how many rows, how fast and how long; what is too long loses its middle."""
     sign, style = _SIGNS[state]
     facts = f"{rows:>25}{seconds:>8.1f} s" if width >= _NARROW else f"{seconds:>8.1f} s"
-    room = max(min(width, _WIDEST) - len(facts) - 2, 0)
+    name, room = printable(name), max(min(width, _WIDEST) - len(facts) - 2, 0)
     if len(name) > room:
         kind, _, day = name.rpartition("@")
         name = f"{kind[: max(room - len(day) - 2, 0)]}…@{day}"

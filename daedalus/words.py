@@ -1,4 +1,4 @@
-"""How lines are put for people: numbers with their nouns, and cuts that show that something is cut."""
+"""How lines are put for people: numbers with their nouns, cuts that show that something is cut, nothing that steers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,47 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable
+from typing import TextIO
 
 _NARROW = 80
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: controls, bidi and zero-width marks, line ends
+
+
+def printable(text: str) -> str:
+    """Text that a terminal only shows: whatever would steer it, or begin a line, is written as an escape.
+
+    Names, values and errors of libraries come from outside. A byte of a file name that is not UTF-8 is `\\xNN`.
+    """
+    if text.isprintable():
+        return text
+    from unicodedata import category
+
+    return "".join(_escape(c) if category(c) in _STEERING else c for c in text)
+
+
+def _escape(character: str) -> str:
+    byte = ord(character) - 0xDC00  # as Python keeps a byte that is not UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode()
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the bytes of a name are UTF-8: Python keeps those that are not, but few libraries take them."""
+    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
+
+
+def tell(line: str, out: TextIO) -> None:
+    """A line for a person, at once. When nobody can be told any more, the work goes on all the same."""
+    try:
+        print(printable(line), file=out, flush=True)
+    except OSError:
+        silence(out)
+
+
+def silence(out: TextIO) -> None:
+    """Whatever is still written to a stream, by whomever, goes nowhere: it takes nothing any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, out.fileno())
+    os.close(nowhere)
 
 
 def counted(number: int, noun: str) -> str:
@@ -35,14 +74,14 @@ def plain(value: object) -> object:
 
 def cut(line: str) -> str:
     """A line that fits the terminal; what is too long ends with an ellipsis."""
-    width = room()
+    width, line = room(), printable(line)
     return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
 
 
 def wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
     """Text in lines of the terminal's width, or of 80 columns where there is none."""
     rest = " " * len(first) if rest is None else rest
-    return textwrap.wrap(text, room() or _NARROW, initial_indent=first, subsequent_indent=rest,
+    return textwrap.wrap(printable(text), room() or _NARROW, initial_indent=first, subsequent_indent=rest,
                          break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 

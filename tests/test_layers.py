@@ -7,8 +7,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "daedalus"
 LAYERS = [
-    "errors",
     "words",
+    "errors",
     "digest",
     "days",
     "durable",

@@ -160,7 +160,7 @@ def test_a_file_that_was_young_is_read_again(tmp_path):
     """Two writes in one tick of the clock leave one stamp."""
     path = tmp_path / "file"
     path.write_bytes(b"second")
-    files, stamp, first = LocalFiles(None), Stamp.of(path), digest.of_bytes(b"first!")
+    files, stamp, first = LocalFiles(None, None), Stamp.of(path), digest.of_bytes(b"first!")
     assert not files.is_still(str(path), first, stamp, stamp.mtime_ns + 1)
     assert files.is_still(str(path), digest.of_bytes(b"second"), stamp, stamp.mtime_ns + 1)
     assert files.is_still(str(path), first, stamp, stamp.mtime_ns + 10**10)  # that old, the stamp would tell

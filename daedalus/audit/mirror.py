@@ -100,7 +100,7 @@ class Mirror(Place):
         pool.create_table(coverage.table, ids.rename_columns([coverage.id_column]))
 
     def _write_config(self, views: Sequence[str]) -> None:
-        files = {file: yaml.safe_load((self._workspace.config.folder / file).read_text()) for file in
+        files = {file: yaml.safe_load((self._workspace.config.folder / file).read_text("utf-8")) for file in
                  (CATALOG, RUNTIME, AGGREGATIONS)}  # fmt: skip
         files[CATALOG]["feed"]["path"] = str(self.feed)
         for name in views:
@@ -109,7 +109,7 @@ class Mirror(Place):
             coverage["uri"] = str(self._root / "pool")
         for file, value in files.items():
             (self.config / file).parent.mkdir(parents=True, exist_ok=True)
-            (self.config / file).write_text(yaml.safe_dump(value, sort_keys=False))
+            (self.config / file).write_text(yaml.safe_dump(value, sort_keys=False), "utf-8")
 
 
 @contextmanager

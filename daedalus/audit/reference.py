@@ -54,13 +54,20 @@ def read_rows(
 
     `columns` are those to read, of which the file may lack some; `keep` tells which rows of a piece are wanted.
     """
-    file = pq.ParquetFile(path)
-    names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
     rows: list[dict] = []
-    for batch in file.iter_batches(columns=names):
-        table = pa.Table.from_batches([batch])
-        rows += _as_dicts(table.filter(keep(table)) if keep else table)
+    with open(path, "rb") as opened:  # by Python, which takes any name
+        file = pq.ParquetFile(opened)
+        names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=names):
+            table = pa.Table.from_batches([batch])
+            rows += _as_dicts(table.filter(keep(table)) if keep else table)
     return rows
+
+
+def column_names(path: str | Path) -> list[str]:
+    """The columns of a parquet file."""
+    with open(path, "rb") as opened:
+        return pq.read_schema(opened).names
 
 
 def _as_dicts(table: pa.Table) -> list[dict]:
@@ -89,9 +96,9 @@ class Reference:
     def __init__(self, config: Path | str, days: list[dt.date] | None = None, root: Path | str = ".") -> None:
         self.root = Path(root)
         config = Path(config)
-        self.catalog = yaml.safe_load((config / "catalog.yaml").read_text())
-        self.runtime = yaml.safe_load((config / "training/runtime.yaml").read_text())
-        self.aggs = yaml.safe_load((config / "training/aggregations.yaml").read_text())["aggregations"]
+        self.catalog = yaml.safe_load((config / "catalog.yaml").read_text("utf-8"))
+        self.runtime = yaml.safe_load((config / "training/runtime.yaml").read_text("utf-8"))
+        self.aggs = yaml.safe_load((config / "training/aggregations.yaml").read_text("utf-8"))["aggregations"]
         self.configured = days_from(str(self.runtime["feed_start"]), str(self.runtime["feed_end"]))
         self.range = days or self.configured
         spine = self.runtime.get("spine", {})
@@ -115,7 +122,7 @@ class Reference:
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
         for partition, file in self.feed_files():
             self.partitions.add(partition)
-            if "feed_session" in pq.read_schema(file).names:
+            if "feed_session" in column_names(file):
                 self.session_days.add(partition)
             for row in self.feed_rows(partition, file):
                 self._place(partition, tuple(row.get(column) for column in SPINE), raw)

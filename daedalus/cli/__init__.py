@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from daedalus.errors import EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
+from daedalus.errors import EXIT_DONE, EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,10 +26,25 @@ def _start() -> None:
     Only what is there then. Of DuckDB frozen the interpreter's end reports leaks, on stderr.
     """
     gc.set_threshold(50_000)
+    _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is done is kept, the terminal as it was
     import daedalus.cli.tree  # noqa: F401
 
     gc.freeze()
+
+
+def _open_streams() -> None:
+    """A standard stream that was closed leads nowhere: no file of ours may take its number, nor print() its place.
+
+    What stdout's encoding cannot say is escaped there, as it is on stderr.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _end(code: int) -> NoReturn:
@@ -43,14 +58,15 @@ def _end(code: int) -> NoReturn:
 
 
 def _run(given: list[str]) -> int:
-    from daedalus.cli.printing import discard, refuse
+    from daedalus.cli.printing import refuse
+    from daedalus.words import silence
 
     try:
         return _answer(given)
     except OSError as error:
         if not is_full(error):
             raise
-        discard()
+        silence(sys.stdout)
         where = error.filename or "standard output, or a file on a full disk"
         return refuse(DaedalusError("the result cannot be written", where=where, found=error.strerror), given)
 
@@ -69,6 +85,8 @@ def _answer(given: list[str]) -> int:
         return refuse(refusal(error, given), given)
     except DaedalusError as error:
         return refuse(error, given)
+    except SystemExit:  # rich's: nobody reads the help any more
+        return EXIT_DONE
     except (Interrupted, KeyboardInterrupt):
         to_stderr("interrupted; finished steps are kept. Go on with: daeda skeleton --resume")
         tell_json(DaedalusError("interrupted; finished steps are kept", hint="daeda skeleton --resume"), given)

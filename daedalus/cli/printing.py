@@ -8,12 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from daedalus.errors import DaedalusError
+from daedalus.words import printable, silence, tell
 
 
 def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
     """Prints what a command found, as JSON or as its lines."""
-    print_out(json.dumps(found) if as_json else "\n".join(lines(found)))
+    print_out(json.dumps(found)) if as_json else print_lines(lines(found))
     return 0
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines for people, to stdout."""
+    print_out("\n".join(map(printable, lines)))
 
 
 def print_out(text: str) -> None:
@@ -21,12 +27,7 @@ def print_out(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:  # `daeda … | head` is no error
-        discard()
-
-
-def discard() -> None:
-    """Drops what is still to go to stdout: the interpreter's end would try once more, and complain."""
-    sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+        silence(sys.stdout)
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -37,7 +38,7 @@ def print_notes(notes: Sequence[str]) -> None:
 
 def to_stderr(line: str) -> None:
     """A line for a person, at once."""
-    print(line, file=sys.stderr, flush=True)
+    tell(line, sys.stderr)
 
 
 @contextmanager
@@ -54,7 +55,8 @@ def saying() -> Iterator[Callable[[str], None]]:
 
 def refuse(error: DaedalusError, given: Sequence[str]) -> int:
     """Says on stderr what is wrong, and on stdout too for who asked for JSON."""
-    print(error.text(), file=sys.stderr)
+    for line in error.text().split("\n"):
+        to_stderr(line)
     tell_json(error, given)
     return error.exit_code
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
-from daedalus.cli.printing import print_notes, print_out, to_stderr
+from daedalus.cli.printing import print_lines, print_notes, print_out, to_stderr
 from daedalus.errors import DaedalusError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _shown_progress(kind: ProgressKind) -> Progress:
 
 def finish(report: RunReport, as_json: bool) -> int:
     """Prints what a run did; returns its exit code."""
-    print_out(dumps(report.as_json()) if as_json else "\n".join(_lines(report)))
+    print_out(dumps(report.as_json())) if as_json else print_lines(_lines(report))
     return report.exit_code
 
 

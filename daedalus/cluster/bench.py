@@ -126,17 +126,16 @@ class Bench(WorkerPlugin):
 
     def _files(self) -> InputFiles:
         """Input files: those of object stores fetched by the digests that the coordinator told, never listed."""
-        job = self._job
+        job, scratch = self._job, Scratch(self._local, "fetching-")
+        self._closing.append(scratch.close)
 
         def remote() -> RemoteFiles:
             from daedalus.skeleton.remote_files import open_remote_files
 
-            scratch = Scratch(self._local, "fetching-")
-            self._closing.append(scratch.close)
             copies = (self._local if job.carrier else job.cache_root) / "fetched"
             return open_remote_files(job.config, Traces(_IN_MEMORY), copies, scratch)
 
-        return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY))), remote)
+        return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY)), scratch), remote)
 
     def _store(self) -> tuple[FreePaths, Store]:
         """Where unfinished files lie, and the cache that all share; with a carrier, those of this worker's own."""

@@ -172,7 +172,7 @@ def _close(step: str, known: Sequence[str]) -> str:
 def step_lines(found: dict) -> list[str]:
     lines = [f"-- {found['step']} of {found['day']}: {found['state']}"]
     lines += [f"-- reads {name}, which a run would make first" for name in found["not_made_yet"][:5]]
-    return [*lines, found["script"]]
+    return [*lines, *found["script"].split("\n")]
 
 
 def day_lines(found: dict) -> list[str]:

@@ -10,7 +10,7 @@ from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.pipelines.summaries import feed_rows
 from daedalus.stagecache.outcome import FAILED, HIT, STATES, Outcome
-from daedalus.words import counted, cut, wrapped
+from daedalus.words import counted, cut, printable, wrapped
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RunReport:
         return EXIT_DAY_FAILED if self.days.get("failed") else EXIT_DONE
 
     def __str__(self) -> str:
-        return "\n".join(self.lines())
+        return "\n".join(map(printable, self.lines()))
 
     def __repr__(self) -> str:
         days, ran = self.days, self.steps.get("computed", 0) + self.steps.get("unchanged", 0)

@@ -10,6 +10,7 @@ from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
 from daedalus.skeleton.globs import matches
+from daedalus.words import is_utf8
 
 _WRITTEN = {  # a file of each kind, below its root
     "output_root": ("dt=2026-05-15/part-0-0.parquet", "qid_map.parquet"),
@@ -26,6 +27,9 @@ def check_roots(config: Config, options: Collection[str] = ()) -> None:
         if not root.strip():
             hint = "is a variable of the shell not set?" if key in options else ""
             raise DaedalusError("an empty path", where=where, found=repr(root), expected="a folder", hint=hint)
+        if not is_utf8(full := root if is_uri(root) else os.path.abspath(root)):
+            raise DaedalusError("a path that is not UTF-8", where=where, found=full,
+                                expected="a folder whose name, and those above it, are UTF-8")  # fmt: skip
         written = [[*_segments(root), *file.split("/")] for file in files]
         for at, folder, pattern in read:
             below = [names[len(folder) :] for names in written if names[: len(folder)] == folder]

@@ -83,7 +83,7 @@ def _key(config: Config) -> bytes | None:
     if text is None and (file := config.runtime.cache_remote_key_file):
         where = config.where(RUNTIME, "cache_remote_key_file")
         try:
-            text = Path(file).read_text()
+            text = Path(file).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             found = getattr(error, "strerror", None) or "no text"
             raise DaedalusError(

@@ -80,7 +80,7 @@ class Workspace:
         self._spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
         self._scratches = [self.scratch, self._spilling]
         self._in_use = -1
-        self.files = InputFiles(LocalFiles(self.digests), self._remote_files)
+        self.files = InputFiles(LocalFiles(self.digests, self.scratch), self._remote_files)
         self.partitions: Partitions | RemotePartitions
         self.shared: SharedCache | None
         if is_uri(self.output_root):

@@ -59,9 +59,9 @@ class InputFiles:
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         uris = {path: content for path, content in wanted.items() if is_uri(path)}
-        local = {path: path for path in wanted if path not in uris}
-        if not uris:
-            yield local
-            return
-        with self.remote.fetch(uris) as fetched:
-            yield {**local, **fetched}
+        with self._local.fetch({path: content for path, content in wanted.items() if path not in uris}) as local:
+            if not uris:
+                yield local
+                return
+            with self.remote.fetch(uris) as fetched:
+                yield {**local, **fetched}

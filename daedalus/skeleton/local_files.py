@@ -9,16 +9,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from daedalus import digest
+from daedalus.words import is_utf8
 
 if TYPE_CHECKING:
-    from daedalus.skeleton.ports import Digests, Looked
+    from daedalus.skeleton.ports import Digests, Looked, Scratch
 
 
 class LocalFiles:
-    """See `Files` in ports.py."""
+    """See `Files` in ports.py. What is read by a name of ours, because libraries do not take its own, is linked."""
 
-    def __init__(self, digests: Digests) -> None:
-        self._digests = digests
+    def __init__(self, digests: Digests, links: Scratch) -> None:
+        self._digests, self._links = digests, links
 
     def partitions(self, root: str) -> dict[str, list[str]] | None:
         if not os.path.isdir(root):
@@ -49,7 +50,14 @@ class LocalFiles:
 
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-        yield {path: path for path in wanted}
+        links = {path: self._links.path() for path in wanted if not is_utf8(path)}
+        try:
+            for path, link in links.items():
+                link.symlink_to(os.path.abspath(path))
+            yield {path: str(links.get(path, path)) for path in wanted}
+        finally:
+            for link in links.values():
+                link.unlink(missing_ok=True)
 
 
 def _parquet(folder: str) -> list[str]:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from daedalus.words import tell
+
 if TYPE_CHECKING:
     from daedalus.stagecache.outcome import Outcome
 
@@ -48,7 +50,7 @@ class PlainProgress(Progress):
         self._began = time.monotonic()
 
     def say(self, line: str) -> None:
-        print(line, file=self._out, flush=True)
+        tell(line, self._out)
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
         self._days, self._began = len(days), time.monotonic()

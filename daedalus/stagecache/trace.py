@@ -8,6 +8,7 @@ so a damaged database is set aside and begun anew.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -174,12 +175,14 @@ class Traces:
     # Digests of files, and small facts that hold for good
 
     def files(self) -> list[tuple]:
-        return self.rows("select path, size, mtime, ctime, inode, looked, digest from files")
+        rows = self.rows("select cast(path as blob), size, mtime, ctime, inode, looked, digest from files")
+        return [(os.fsdecode(path), *rest) for path, *rest in rows]
 
     def remember_files(self, rows: Iterable[tuple]) -> None:
-        """Rows as `files` gives them."""
+        """Rows as `files` gives them. A path is text of whatever bytes it is."""
+        encoded = [(os.fsencode(path), *rest) for path, *rest in rows]
         with self.writing() as db:
-            db.executemany("insert or replace into files values (?, ?, ?, ?, ?, ?, ?)", rows)
+            db.executemany("insert or replace into files values (cast(? as text), ?, ?, ?, ?, ?, ?)", encoded)
 
     def fact(self, key: str) -> object | None:
         rows = self.rows("select value from facts where key = ?", [key])
