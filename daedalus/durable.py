@@ -43,6 +43,16 @@ def move_file(written: Path, final: Path) -> None:
     sync(final.parent)
 
 
+def part_files(folder: Path) -> list[Path]:
+    """The part files in a partition's folder, in order; none where there is no folder. Raises OSError.
+
+    What others leave beside them under names that readers of parquet pass over, such as `._NAME`, is none.
+    """
+    names = os.listdir(folder) if folder.is_dir() else []
+    parts = [name for name in names if name.endswith(".parquet") and not name.startswith((".", "_"))]
+    return [folder / name for name in sorted(parts, key=lambda name: (len(name), name))]  # part-10 after part-9
+
+
 def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
     """Puts a folder of finished files under its final name in one step, or with None takes `final` away.
 

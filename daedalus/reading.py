@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from daedalus.days import DayRange, parse_range
+from daedalus.durable import part_files
 from daedalus.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.manifests import Manifest, manifest_days, read_json
 from daedalus.objects import ObjectStore, arrow_filesystem, is_uri, library_options
@@ -153,8 +154,8 @@ def _check_columns(columns: Sequence[str], last: Any, path: str) -> None:
 
 def _local_parts(root: Path, span: DayRange | None) -> tuple[list[str], str]:
     """Part files in order, and in words what there is."""
-    found = (path for path in root.glob("dt=*/part-*.parquet") if re.match(_DAY, path.as_posix()))
-    parts = sorted(found, key=lambda path: (path.parent.name, _number(path.name)))
+    folders = (folder for folder in root.glob("dt=*") if re.match(_DAY, f"{folder.as_posix()}/"))
+    parts = [part for folder in sorted(folders) for part in part_files(folder)]
     days = {str(day) for day in span} if span else None
     return [
         str(path) for path in parts if days is None or path.parent.name[3:] in days

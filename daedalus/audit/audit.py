@@ -9,13 +9,16 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from math import copysign
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from daedalus.audit.mirror import Place, local_place
-from daedalus.audit.reference import DAY, Reference, read_rows
+from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.days import Day, parse_range
+from daedalus.durable import part_files
 from daedalus.errors import DaedalusError, at_least
 from daedalus.pipelines.compare import readable
 from daedalus.pipelines.workspace import Settings
@@ -61,10 +64,6 @@ def _published(place: Place, range: str | None, shown: str) -> list[Day]:
     return days
 
 
-def _parts(root: Path, day: Day) -> list[Path]:
-    return sorted((root / f"dt={day}").glob("part-*.parquet"), key=lambda path: int(path.name.split("-")[1]))
-
-
 def _rows(part: Path, columns: list[str] | None = None) -> list[dict]:
     with readable([part]):
         return read_rows(part, columns)
@@ -73,7 +72,7 @@ def _rows(part: Path, columns: list[str] | None = None) -> list[dict]:
 def _shipped(root: Path, day: Day) -> Counter[int]:
     """Output rows of a day by user."""
     found: Counter[int] = Counter()
-    for part in _parts(root, day):
+    for part in part_files(root / f"dt={day}"):
         rows = _rows(part, list(_KEY))
         if rows and not set(_KEY) <= set(rows[0]):
             raise DaedalusError("the output lacks a column that tells rows apart", where=str(part),
@@ -85,8 +84,7 @@ def _shipped(root: Path, day: Day) -> Counter[int]:
 
 def _seen(feed: Path, day: Day) -> set[int]:
     """Users of a day's own feed partition, whether or not a row of theirs was shipped."""
-    files = sorted((feed / f"dt={day}").glob("*.parquet"))
-    return {row["user_id"] for file in files for row in read_rows(file, ["user_id"])} - {None}
+    return {row["user_id"] for file in files_of(feed / f"dt={day}") for row in read_rows(file, ["user_id"])} - {None}
 
 
 class _Comparison:
@@ -134,7 +132,7 @@ class _Comparison:
             yield output
 
     def _found(self, day: Day, users: set[int]) -> Iterator[dict]:
-        for part in _parts(self._root, day):
+        for part in part_files(self._root / f"dt={day}"):
             yield from (row for row in _rows(part) if row["user_id"] in users)
 
     def _by_key(self, rows: Iterator[dict]) -> Mapping[tuple, list[dict]]:
@@ -169,7 +167,7 @@ class _Comparison:
         """How much younger than the event each view's row is, where it is."""
         for name, ages in self._younger.items():
             feature = self._reference.feature_row(name, row)
-            time = (feature or {}).get(self._reference.catalog["views"][name]["timestamp_field"])
+            time = as_micros((feature or {}).get(self._reference.catalog["views"][name]["timestamp_field"]))
             ages.append(max(time - row["event_timestamp"], 0) if isinstance(time, int) else 0)
 
     def _leakage(self) -> Iterator[dict]:
@@ -187,8 +185,24 @@ def _compared_columns(reference: Reference) -> tuple[list[str], list[str]]:
     return [column["name"] for column in columns if column["name"] not in by_sql], by_sql
 
 
-def _same(want: object, got: object) -> bool:
-    return want == got or repr(want) == repr(got)  # NaN, also in lists
+def _same(want: Any, got: Any) -> bool:
+    """Whether two values are one: NaN is itself, -0.0 and 0.0 are two, as are 1 and true, 1 and 1.0 are one."""
+    if isinstance(want, list | tuple) and isinstance(got, list | tuple):
+        return len(want) == len(got) and all(map(_same, want, got))
+    if isinstance(want, dict) and isinstance(got, dict):
+        return want.keys() == got.keys() and all(_same(value, got[name]) for name, value in want.items())
+    if isinstance(want, float) or isinstance(got, float):
+        return _same_number(want, got)
+    return as_micros(want) == as_micros(got) and isinstance(want, bool) == isinstance(got, bool)
+
+
+def _same_number(want: Any, got: Any) -> bool:
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (want, got)):
+        return False
+    if want != want or got != got:
+        return want != want and got != got
+    signs = {copysign(1, value) for value in (want, got) if isinstance(value, float)}
+    return float(want) == float(got) and (want != 0 or len(signs) == 1)
 
 
 def differs(found: Mapping) -> bool:

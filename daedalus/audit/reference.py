@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 import glob
+import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as is_a
 import yaml
 
 DAY = 86_400_000_000
@@ -64,6 +69,11 @@ def read_rows(
     return rows
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The parquet files in a folder of the feed, without those that others hide there, such as `._NAME`."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
 def column_names(path: str | Path) -> list[str]:
     """The columns of a parquet file."""
     with open(path, "rb") as opened:
@@ -71,16 +81,95 @@ def column_names(path: str | Path) -> list[str]:
 
 
 def _as_dicts(table: pa.Table) -> list[dict]:
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_timestamp(column.type):
-            per_unit = {"s": (1_000_000, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}
-            times, by = per_unit[column.type.unit]
-            whole = column.cast(pa.timestamp(column.type.unit)).cast(pa.int64()).to_pylist()
-            columns[name] = [None if v is None else v * times // by for v in whole]
-        else:
-            columns[name] = column.to_pylist()
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    columns = [_in_whole_micros(column.type, values_of(column)) for column in table.columns]
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def values_of(column: pa.Array | pa.ChunkedArray) -> list:
+    """A column's values in Python, however its file keeps them: times as microseconds, be they in lists or structs."""
+    if isinstance(column, pa.ChunkedArray):
+        return [value for chunk in column.chunks for value in values_of(chunk)]
+    kind = column.type
+    if is_a.is_dictionary(kind):
+        return values_of(column.dictionary_decode())
+    if isinstance(kind, pa.BaseExtensionType):
+        stored = values_of(column.storage)
+        uuids = kind.extension_name == "arrow.uuid"
+        return [value and str(UUID(bytes=value)) for value in stored] if uuids else stored
+    if is_a.is_fixed_size_list(kind):
+        return values_of(column.cast(pa.list_(kind.value_type)))
+    if is_a.is_map(kind):
+        pairs = list(zip(values_of(column.keys), values_of(column.items), strict=True))
+        return _cut(column, pairs)
+    if is_a.is_list(kind) or is_a.is_large_list(kind):
+        return _cut(column, values_of(column.values))
+    if is_a.is_struct(kind):
+        rows = zip(*map(values_of, column.flatten()), strict=True)
+        names = [field.name for field in kind]
+        return [dict(zip(names, row, strict=True)) if there else None
+                for there, row in zip(column.is_valid().to_pylist(), rows, strict=True)]  # fmt: skip
+    if is_a.is_timestamp(kind) or is_a.is_time(kind) or is_a.is_duration(kind):
+        whole = column.cast(pa.int32()).cast(pa.int64()) if is_a.is_time32(kind) else column.cast(pa.int64())
+        return [None if value is None else _micros_of(value, kind.unit) for value in whole.to_pylist()]
+    if is_a.is_date(kind):
+        return [None if days is None else _date(days) for days in column.cast(pa.date32()).cast(pa.int32()).to_pylist()]
+    if is_a.is_float16(kind):
+        return [None if value is None else float(value) for value in column.to_pylist()]
+    return column.to_pylist()
+
+
+def _cut(column: pa.Array, members: list) -> list:
+    """The members of all of a column's lists, list by list."""
+    ends = column.offsets.to_pylist()
+    there = column.is_valid().to_pylist()
+    return [members[begin:end] if full else None for full, begin, end in zip(there, ends[:-1], ends[1:], strict=True)]
+
+
+def _micros_of(value: int, unit: str) -> int | Fraction:
+    if unit == "ns":
+        return Fraction(value, 1000) if value % 1000 else value // 1000
+    return value * {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
+
+
+def _in_whole_micros(kind: pa.DataType, values: list) -> list:
+    """Times of a column of their own are kept in whole microseconds; those within lists or structs as they are."""
+    if not is_a.is_timestamp(kind) or kind.unit != "ns":
+        return values
+    return [None if value is None else math.floor(value) for value in values]
+
+
+def _date(days: int) -> dt.date | str:
+    try:
+        return dt.date(1970, 1, 1) + dt.timedelta(days=days)
+    except OverflowError:  # Python's dates end before parquet's do
+        return f"day {days}"
+
+
+def as_micros(value: Any) -> Any:
+    """A time in microseconds; a date is its midnight."""
+    return day_start(value) if isinstance(value, dt.date) else value
+
+
+def widened(rows: list[dict]) -> list[dict]:
+    """Rows of several files, each column of one type: whole numbers beside others are numbers with a fraction,
+    dates beside times are times."""
+    for name in {name for row in rows for name in row}:
+        kinds = set().union(*(_kinds(row.get(name)) for row in rows))
+        to = float if {int, float} <= kinds else as_micros if {int, dt.date} <= kinds else None
+        if to:
+            for row in rows:
+                row[name] = _each(to, row.get(name))
+    return rows
+
+
+def _kinds(value: Any) -> set[type]:
+    return set().union(*map(_kinds, value)) if isinstance(value, list) else {type(value)}
+
+
+def _each(to: Callable, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_each(to, member) for member in value]
+    return value if value is None else to(value)
 
 
 @cache
@@ -125,6 +214,7 @@ class Reference:
             if "feed_session" in column_names(file):
                 self.session_days.add(partition)
             for row in self.feed_rows(partition, file):
+                row["event_timestamp"] = as_micros(row.get("event_timestamp"))
                 self._place(partition, tuple(row.get(column) for column in SPINE), raw)
         for day, rows in raw.items():
             kept = list(dict.fromkeys(map(_typed, rows))) if self.dedup else list(map(_typed, rows))
@@ -134,7 +224,7 @@ class Reference:
     def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
         """(partition, file) of all files of the feed."""
         for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=*")):
-            for file in sorted(folder.glob("*.parquet")):
+            for file in files_of(folder):
                 yield dt.date.fromisoformat(folder.name[3:]), file
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
@@ -189,7 +279,7 @@ class Reference:
         if recent := self.runtime.get("recent_published"):
             refs += [recent["published_at"], recent["author"]]
         for name in {ref.split(":")[0] for ref in refs}:
-            self.views[name] = self.view_rows(name)
+            self.views[name] = widened(self.view_rows(name))
 
     def _read_pool(self) -> set[int]:
         import lancedb
@@ -205,7 +295,7 @@ class Reference:
         view = self.catalog["views"][name]
         best: dict = {}
         for position, row in enumerate(self.views[name]):
-            entity, time = row.get(view["entity"]), row.get(view["timestamp_field"])
+            entity, time = as_micros(row.get(view["entity"])), as_micros(row.get(view["timestamp_field"]))
             if entity is None or (before is not None and time is not None and time >= before):
                 continue
             age = (time is not None, time if time is not None else 0, position)
@@ -318,7 +408,7 @@ class Reference:
             self._publications = defaultdict(list)
             for artwork, row in self.latest(name, None).items():
                 if row.get(author) is not None and row.get(published) is not None:
-                    self._publications[row[author]].append((row[published], artwork))
+                    self._publications[row[author]].append((as_micros(row[published]), artwork))
         return self._publications
 
     def recent(self, row: dict) -> list[int]:
@@ -334,13 +424,13 @@ class Reference:
             for feature in self.catalog["views"][name]["features"]:
                 found.setdefault(feature, features.get(feature))
         for age, ref in (self.runtime.get("ages") or {}).items():
-            source = self.feature(ref, row)
+            source = as_micros(self.feature(ref, row))
             found[age] = None if source is None else max(0, (row["event_timestamp"] - source) // DAY)
         rule = self.runtime.get("animated_model_type")
         if rule and found["artwork_type"] == rule["artwork_type"] and found["model_type"] == rule["from"]:
             found["model_type"] = rule["to"]
         for column, values in ((self.runtime.get("content_filter") or {}).get("drop") or {}).items():
-            if found[column] is not None and found[column] in values:
+            if any(_equal(found[column], value) for value in values):
                 return None
         return found
 
@@ -401,6 +491,13 @@ class Reference:
 def _typed(row: tuple) -> tuple:
     """Values with their types, so that 1, True and '1' are three."""
     return tuple((type(value).__name__, value) for value in row)
+
+
+def _equal(found: Any, value: Any) -> bool:
+    """As SQL has it: NaN is itself, and against a number with a fraction others are such numbers too."""
+    if isinstance(value, float) and isinstance(found, int | float | Decimal):
+        return float(found) == value or (found != found and value != value)
+    return found == value
 
 
 def _order(row: dict) -> list:

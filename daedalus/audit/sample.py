@@ -9,14 +9,15 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as is_a
 
-from daedalus.audit.reference import SPINE, Reference, read_rows
+from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, values_of
 
 Users = Mapping[dt.date, set[int]]  # of each sampled day
 _ROWS_A_DAY = 20  # below this, fewer days are looked at
@@ -47,13 +48,13 @@ class SampledReference(Reference):
 
     def __init__(self, config: Path, users: Users, lateness: int, lookback: int, cumulative: bool) -> None:
         self._of_day = users
-        self._users = pa.array(sorted(set().union(*users.values())), pa.int64())
+        self._users: Set = set().union(*users.values())
         late = [dt.timedelta(days=i) for i in range(lateness + 1)]
         self._targets = {day + after for day in users for after in late}
         back = [dt.timedelta(days=i) for i in range(-lateness, lookback + 1)]
         self._windows = {day - before for day in users for before in back}
         self._last = max(self._targets) if cumulative else None
-        self._sessions = pa.array([], pa.string())
+        self._sessions: Set = set()
         super().__init__(config, sorted(users))
 
     def feed_files(self):  # type: ignore[no-untyped-def]
@@ -63,7 +64,7 @@ class SampledReference(Reference):
             if day in self._targets:
                 rows = read_rows(file, ["user_id", "feed_session"], self._of_users)
                 sessions |= {row.get("feed_session") for row in rows}
-        self._sessions = pa.array(sorted(session for session in sessions if session is not None), pa.string())
+        self._sessions = sessions - {None}
         return iter(files)
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
@@ -75,13 +76,13 @@ class SampledReference(Reference):
     def view_rows(self, name: str) -> list[dict]:
         view = self.catalog["views"][name]
         columns = [view["entity"], view["timestamp_field"], *view["features"]]
-        wanted = pa.array(sorted(self._entities(name, view["entity"])), pa.int64())
+        wanted = self._entities(name, view["entity"])
         rows = []
         for path in self.view_files(name):
             rows += read_rows(path, columns, lambda table: _among(table, view["entity"], wanted))
         return rows
 
-    def _entities(self, name: str, entity: str) -> set[int]:
+    def _entities(self, name: str, entity: str) -> set:
         found = {row[entity] for rows in self.by_day.values() for row in rows}
         recent = self.runtime.get("recent_published")
         if recent and recent["author"].split(":")[0] == name:
@@ -103,8 +104,17 @@ class SampledReference(Reference):
         return pc.or_(self._of_users(table), _among(table, "feed_session", self._sessions))
 
 
-def _among(table: pa.Table, column: str, values: pa.Array) -> Any:
+def _among(table: pa.Table, column: str, wanted: Set) -> Any:
     """Which rows have one of some values in a column; none where the file lacks it."""
     if column not in table.column_names:
         return pa.array([False] * len(table))
-    return pc.is_in(table[column].cast(values.type), value_set=values)
+    kind = table.schema.field(column).type
+    kind = kind.value_type if is_a.is_dictionary(kind) else kind
+    quick = pa.int64() if is_a.is_integer(kind) else pa.large_string() if _is_text(kind) else None
+    if quick is None:
+        return pa.array([as_micros(value) in wanted for value in values_of(table[column])], pa.bool_())
+    return pc.is_in(table[column].cast(kind).cast(quick), value_set=pa.array(sorted(wanted), quick))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind)

@@ -42,7 +42,7 @@ def how_they_differ(one: Path, other: Path) -> list[dict]:
         return [{"column": "*", "how": f"rows: {left.num_rows} and {right.num_rows}"}]
     found = []
     for column in left.column_names:
-        a, b = left[column].to_pylist(), right[column].to_pylist()
+        a, b = as_python(left[column]), as_python(right[column])
         if a != b:
             found.append({"column": column, "how": _how(a, b)})
     return found or [{"column": "*", "how": "encoding: the values are the same"}]
@@ -98,7 +98,7 @@ def changed(old: Any, new: Any, name: str, examples: int = 3) -> dict:
     rows_changed = _differing(old[name], new[name])
     keys = [key for key in _KEYS if key in new.column_names]
     shown = [
-        {"row": [str(new[key][i].as_py()) for key in keys], "old": old[name][i].as_py(), "new": new[name][i].as_py()}
+        {"row": [str(_at(new[key], i)) for key in keys], "old": _at(old[name], i), "new": _at(new[name], i)}
         for i in rows_changed[:examples]
     ]
     return {"rows": len(rows_changed), "share": round(len(rows_changed) / max(new.num_rows, 1), 4), "examples": shown}
@@ -118,12 +118,24 @@ def _differing(old: Any, new: Any) -> list[int]:
         row_of = np.repeat(np.flatnonzero(same), np.maximum(lengths[0][same], 0))
         return np.union1d(np.flatnonzero(~same), row_of[members]).tolist()
     if pa.types.is_nested(a.type):
-        return [i for i, (x, y) in enumerate(zip(a.to_pylist(), b.to_pylist(), strict=True)) if x != y]
+        return [i for i, (x, y) in enumerate(zip(as_python(a), as_python(b), strict=True)) if x != y]
     unequal = pc.fill_null(pc.not_equal(a, b), False)
     if pa.types.is_floating(a.type):
         unequal = pc.and_not(unequal, pc.fill_null(pc.and_(pc.is_nan(a), pc.is_nan(b)), False))
     other = pc.or_(unequal, pc.xor(pc.is_null(a), pc.is_null(b)))
     return np.flatnonzero(other.to_numpy(zero_copy_only=False)).tolist()
+
+
+def _at(column: Any, row: int) -> Any:
+    return as_python(column.slice(row, 1))[0]
+
+
+def as_python(column: Any) -> list:
+    """Values in Python; as text where its own types end before: fractions of microseconds, years after 9999."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError):
+        return [" ".join(column.slice(i, 1).to_string().split()) for i in range(len(column))]
 
 
 def _whole(column: Any) -> Any:

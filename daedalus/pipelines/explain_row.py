@@ -16,6 +16,7 @@ from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Aggregation
 from daedalus.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.pipelines.compare import as_python
 from daedalus.pipelines.explain import one_day, planned
 from daedalus.pipelines.graphs import Graph
 from daedalus.pipelines.workspace import Settings, Workspace, opened
@@ -222,7 +223,9 @@ class _Looker:
         variables: Mapping[str, str] | None = None,
     ) -> list[dict]:
         with self._workspace.ducks.lease() as duck:
-            return duck.table(sql, Bindings(files, tables or {}, variables or {})).to_pylist()
+            table = duck.table(sql, Bindings(files, tables or {}, variables or {}))
+            columns = map(as_python, table.columns)
+            return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _midnight(day: Day) -> dt.datetime:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus import digest
-from daedalus.durable import move_file, open_lock
+from daedalus.durable import move_file, open_lock, part_files
 
 if TYPE_CHECKING:
     from daedalus.skeleton.ports import Digests, Facts, MapState
@@ -76,8 +76,7 @@ class LocalMap:
         self._path.unlink(missing_ok=True)
 
     def stamp(self) -> str:
-        files = sorted(self._root.glob("dt=*/*.parquet"))
-        stats = [(str(path.relative_to(self._root)), path.stat()) for path in files]
+        stats = [(str(path.relative_to(self._root)), path.stat()) for path in self._parts()]
         return digest.of_json([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
 
     def settle(self) -> None:
@@ -86,7 +85,10 @@ class LocalMap:
             self._facts.remember_fact(self._state_key, {**state, "partitions": self.stamp()})
 
     def held(self) -> list[tuple[Path, bool]]:
-        return parts_with_qids(sorted(self._root.glob("dt=*/*.parquet")))
+        return parts_with_qids(self._parts())
+
+    def _parts(self) -> list[Path]:
+        return sorted(part for folder in self._root.glob("dt=*") for part in part_files(folder))
 
 
 def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus import digest
-from daedalus.durable import swap_folder
+from daedalus.durable import part_files, swap_folder
 from daedalus.errors import DayError
 
 if TYPE_CHECKING:
@@ -104,11 +104,7 @@ class Partitions:
 
     def parts(self, name: str) -> dict[str, Path]:
         """The part files of a partition, by name. Raises OSError."""
-        folder = self.path(name)
-        if not folder.is_dir():
-            return {}
-        names = sorted(n for n in os.listdir(folder) if n.endswith(".parquet") and not n.startswith("."))
-        return {name: folder / name for name in names}
+        return {path.name: path for path in part_files(self.path(name))}
 
     def problem(self, name: str, artifact: str) -> str:
         folder = self.path(name)
@@ -122,7 +118,7 @@ class Partitions:
 
     def look(self, day: str) -> tuple[str, int] | None:
         """(digest, bytes) of a day's partition; None when there is none."""
-        parts = self._parts(day)
+        parts = part_files(self.path(day))
         if not parts:
             return None
         looked = {part.name: self._digests.of(part) for part in parts}
@@ -132,10 +128,7 @@ class Partitions:
     @contextmanager
     def reading(self, day: str) -> Iterator[list[Path]]:
         """The part files of a day's partition, in order."""
-        yield self._parts(day)
-
-    def _parts(self, day: str) -> list[Path]:
-        return sorted(self.path(day).glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+        yield part_files(self.path(day))
 
     def days(self) -> list[str]:
         """The days that have a partition, in order."""
