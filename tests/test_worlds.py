@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference import Reference, differences, read_output
-from worlds import World, feed_rows, view_rows, worlds
+from worlds import World, feed_rows, lateness, view_rows, worlds
 
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.pipelines.workspace import Settings
@@ -42,7 +42,7 @@ def check(root: Path, world: World, *, fresh: bool) -> Reference:
         "total": len(world.days), "done": len(expected), "empty": len(world.days) - len(expected), "failed": 0
     }  # fmt: skip
     window = read_days(reference, world)
-    partitions = {day + dt.timedelta(days=late) for day in window for late in range(reference.lateness + 1)}
+    partitions = {day + dt.timedelta(days=late) for day in window for late in lates(reference)}
     for name in ("read", "null_keys", "strays"):
         assert report.rows[name] == sum(reference.counts[day][name] for day in partitions), name
     assert report.rows["duplicates"] == sum(reference.counts[day]["duplicates"] for day in window)
@@ -50,11 +50,16 @@ def check(root: Path, world: World, *, fresh: bool) -> Reference:
     return reference
 
 
+def lates(reference: Reference) -> range:
+    """The partitions that rows of a day may lie in, by how many days they are after it."""
+    return range(-reference.before, reference.after + 1)
+
+
 def read_days(reference: Reference, world: World) -> set:
     """Days in the window of a target day that has any feed file it may take rows from."""
     days = lambda first, last: [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]  # noqa: E731
-    late, back = dt.timedelta(days=reference.lateness), dt.timedelta(days=reference.lookback)
-    targets = [day for day in world.days if not reference.partitions.isdisjoint(days(day, day + late))]
+    back, late = dt.timedelta(days=reference.lookback), [dt.timedelta(days=i) for i in lates(reference)]
+    targets = [day for day in world.days if not reference.partitions.isdisjoint(days(day + late[0], day + late[-1]))]
     return {day for target in targets for day in days(target - back, target)}
 
 
@@ -101,4 +106,4 @@ def edit(world: World, data: st.DataObject) -> None:
     elif kind == 5:
         world.aggregations[0]["exclude_self"] = not world.aggregations[0]["exclude_self"]
     else:
-        world.runtime["spine"]["lateness_days"] = (world.runtime["spine"]["lateness_days"] + 1) % 3
+        world.runtime["spine"]["lateness_days"] = data.draw(lateness)

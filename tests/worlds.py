@@ -160,6 +160,8 @@ def write_view(folder: Path, schema: dict[str, pa.DataType], rows: list[dict], k
 # Drawing
 
 ids = st.integers(1, 4)
+two_sided = st.fixed_dictionaries({"before": st.integers(0, 2), "after": st.integers(0, 2)})
+lateness = st.one_of(st.integers(0, 2), two_sided)
 maybe_id = st.one_of(ids, ids, ids, ids, ids, ids, st.none())
 times = st.builds(when, st.integers(-9, 3), st.integers(0, len(SLOTS) - 1))
 
@@ -247,7 +249,7 @@ def worlds(draw: st.DrawFn) -> World:
         "compute": {"duckdb_config": {"threads": 1}},
         "spine": {
             "lookback_days": lookback,
-            "lateness_days": draw(st.integers(0, 2)),
+            "lateness_days": draw(lateness),
             "deduplicate": draw(st.integers(0, 3)) > 0,
         },
         "embedding_coverage_filter": {"enabled": draw(st.integers(0, 3)) > 0, "events": list(VIEWS)},

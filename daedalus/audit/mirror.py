@@ -65,10 +65,10 @@ class Mirror(Place):
     def _read(self, days: Sequence[Day]) -> list[Day]:
         """The feed partitions that days follow from."""
         config, known = self._workspace.config, sorted(self._workspace.listing().feed.days)
-        spine = config.runtime.spine
+        spine, late = config.runtime.spine, config.runtime.spine.lateness
         if any(aggregation.cumulative for aggregation in config.aggregations):
-            return [day for day in known if day <= max(days) + spine.lateness_days * ONE_DAY]
-        reach = range(-spine.lookback_days, spine.lateness_days + 1)
+            return [day for day in known if day <= max(days) + late.after * ONE_DAY]
+        reach = range(-spine.lookback_days - late.before, late.after + 1)
         wanted = {day + i * ONE_DAY for day in days for i in reach}
         return [day for day in known if day in wanted]
 

@@ -7,10 +7,12 @@ to it; `daeda audit` holds a user's own output to it, on a sample (see sample.py
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import glob
 import math
 import os
+import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
@@ -61,7 +63,7 @@ def read_rows(
     """
     rows: list[dict] = []
     with open(path, "rb") as opened:  # by Python, which takes any name
-        file = pq.ParquetFile(opened)
+        file = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us")
         names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
         for batch in file.iter_batches(columns=names):
             table = pa.Table.from_batches([batch])
@@ -71,13 +73,12 @@ def read_rows(
 
 def files_of(folder: Path) -> list[Path]:
     """The parquet files in a folder of the feed, without those that others hide there, such as `._NAME`."""
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".parquet" and path.name[0] not in "_.")
 
 
-def column_names(path: str | Path) -> list[str]:
-    """The columns of a parquet file."""
+def schema_of(path: str | Path) -> pa.Schema:
     with open(path, "rb") as opened:
-        return pq.read_schema(opened).names
+        return pq.read_schema(opened)
 
 
 def _as_dicts(table: pa.Table) -> list[dict]:
@@ -192,7 +193,9 @@ class Reference:
         self.range = days or self.configured
         spine = self.runtime.get("spine", {})
         self.lookback = spine.get("lookback_days", 7)
-        self.lateness = spine.get("lateness_days", 0)
+        late = spine.get("lateness_days", 0)
+        late = late if isinstance(late, dict) else {"after": late}
+        self.before, self.after = late.get("before", 0), late.get("after", 0)
         self.dedup = spine.get("deduplicate", True)
         self.coverage = self.runtime.get("embedding_coverage_filter") or {"enabled": False, "events": []}
         self._read_feed()
@@ -211,7 +214,7 @@ class Reference:
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
         for partition, file in self.feed_files():
             self.partitions.add(partition)
-            if "feed_session" in column_names(file):
+            if "feed_session" in schema_of(file).names:
                 self.session_days.add(partition)
             for row in self.feed_rows(partition, file):
                 row["event_timestamp"] = as_micros(row.get("event_timestamp"))
@@ -223,7 +226,7 @@ class Reference:
 
     def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
         """(partition, file) of all files of the feed."""
-        for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=*")):
+        for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=????-??-??")):
             for file in files_of(folder):
                 yield dt.date.fromisoformat(folder.name[3:]), file
 
@@ -242,7 +245,12 @@ class Reference:
     def view_files(self, name: str) -> list[str]:
         """The files of a view, in path order."""
         source = str(self.root / self.catalog["views"][name]["source"])
-        return sorted(glob.glob(f"{source}/*.parquet" if os.path.isdir(source) else source, recursive=True))
+        if not os.path.isdir(source):
+            start = len(source.partition("*")[0].rpartition("/")[0])
+            found = sorted(glob.glob(source, recursive=True))
+            return [path for path in found if os.path.isfile(path) and "/_" not in path[start:]]
+        names = [name for name in sorted(os.listdir(source)) if name.lower().endswith(".parquet")]
+        return [f"{source}/{name}" for name in names if name[0] not in "_."]
 
     def _place(self, partition: dt.date, row: tuple, raw: dict) -> None:
         count = self.counts[partition]
@@ -255,7 +263,7 @@ class Reference:
         except OverflowError:  # of no day that has a partition
             count["strays"] += 1
             return
-        if 0 <= (partition - day).days <= self.lateness:
+        if -self.before <= (partition - day).days <= self.after:
             raw[day].append(row)
         else:
             count["strays"] += 1
@@ -278,8 +286,12 @@ class Reference:
         ]
         if recent := self.runtime.get("recent_published"):
             refs += [recent["published_at"], recent["author"]]
+        kinds: dict[str, set] = defaultdict(set)
         for name in {ref.split(":")[0] for ref in refs}:
             self.views[name] = widened(self.view_rows(name))
+            for field in (field for path in self.view_files(name) for field in schema_of(path)):
+                kinds[field.name].add(field.type)
+        self.singles = {name for name, types in kinds.items() if types <= {pa.float16(), pa.float32(), pa.null()}}
 
     def _read_pool(self) -> set[int]:
         import lancedb
@@ -430,9 +442,19 @@ class Reference:
         if rule and found["artwork_type"] == rule["artwork_type"] and found["model_type"] == rule["from"]:
             found["model_type"] = rule["to"]
         for column, values in ((self.runtime.get("content_filter") or {}).get("drop") or {}).items():
-            if any(_equal(found[column], value) for value in values):
+            if any(self._is(column, found[column], value) for value in values):
                 return None
         return found
+
+    def _is(self, column: str, found: Any, value: object) -> bool:
+        """Whether a column has a value of the content filter, as the column's type holds it."""
+        if found is None:
+            return False
+        if isinstance(value, float) and column in self.singles:
+            with contextlib.suppress(OverflowError):
+                (value,) = struct.unpack("f", struct.pack("f", value))
+        found = float(found) if isinstance(found, Decimal) else found
+        return bool(found == value or (found != found and value != value))
 
     # Output
 
@@ -491,13 +513,6 @@ class Reference:
 def _typed(row: tuple) -> tuple:
     """Values with their types, so that 1, True and '1' are three."""
     return tuple((type(value).__name__, value) for value in row)
-
-
-def _equal(found: Any, value: Any) -> bool:
-    """As SQL has it: NaN is itself, and against a number with a fraction others are such numbers too."""
-    if isinstance(value, float) and isinstance(found, int | float | Decimal):
-        return float(found) == value or (found != found and value != value)
-    return found == value
 
 
 def _order(row: dict) -> list:

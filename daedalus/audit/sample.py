@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.types as is_a
 
 from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, values_of
+from daedalus.config.schema import Lateness
 
 Users = Mapping[dt.date, set[int]]  # of each sampled day
 _ROWS_A_DAY = 20  # below this, fewer days are looked at
@@ -46,13 +47,12 @@ def choose_users(
 class SampledReference(Reference):
     """The reference over the rows of some users only. Memory grows with those users, not with the feed."""
 
-    def __init__(self, config: Path, users: Users, lateness: int, lookback: int, cumulative: bool) -> None:
+    def __init__(self, config: Path, users: Users, lateness: Lateness, lookback: int, cumulative: bool) -> None:
         self._of_day = users
         self._users: Set = set().union(*users.values())
-        late = [dt.timedelta(days=i) for i in range(lateness + 1)]
-        self._targets = {day + after for day in users for after in late}
-        back = [dt.timedelta(days=i) for i in range(-lateness, lookback + 1)]
-        self._windows = {day - before for day in users for before in back}
+        self._targets = {day + dt.timedelta(days=i) for day in users for i in lateness.partitions}
+        reach = range(-lookback - lateness.before, lateness.after + 1)
+        self._windows = {day + dt.timedelta(days=i) for day in users for i in reach}
         self._last = max(self._targets) if cumulative else None
         self._sessions: Set = set()
         super().__init__(config, sorted(users))

@@ -78,7 +78,7 @@ def absolute(path: str) -> str:
 
 def settled_sources(sources: Sources) -> Sources:
     """The sources with absolute paths; no key holds a path."""
-    feed = Feed({day: _settled(files) for day, files in sources.feed.partitions.items()}, sources.feed.ignored)
+    feed = Feed({day: _settled(files) for day, files in sources.feed.partitions.items()})
     views = {name: replace(view, files=_settled(view.files)) for name, view in sources.views.items()}
     return replace(sources, feed=feed, views=views)
 

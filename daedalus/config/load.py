@@ -19,6 +19,7 @@ from daedalus.errors import DaedalusError, did_you_mean, seen_from
 CATALOG = "catalog.yaml"
 RUNTIME = "training/runtime.yaml"
 AGGREGATIONS = "training/aggregations.yaml"
+_MOST_BYTES = 16 << 20  # of a config file
 _T = TypeVar("_T")
 
 
@@ -71,7 +72,14 @@ def load_config(folder: Path | str) -> Config:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        if not path.is_file() and path.exists():  # to open a pipe is to wait for who writes to it
+            raise DaedalusError("a config file is no file", where=str(path), expected="a YAML file")
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise DaedalusError("a config file is too large", where=str(path), found=f"over {_MOST_BYTES:,} bytes",
+                                expected="a YAML file")  # fmt: skip
+        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise DaedalusError("a config file is missing", where=str(path), expected="a YAML file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -16,7 +16,7 @@ from daedalus.objects import SCHEMES, is_uri
 
 if TYPE_CHECKING:
     from daedalus.config.load import Config
-    from daedalus.config.schema import Aggregation, View
+    from daedalus.config.schema import Aggregation, Lateness, View
 
 _CATALOG, _RUNTIME, _AGGREGATIONS = "catalog.yaml", "training/runtime.yaml", "training/aggregations.yaml"
 _MOST, _MOST_DAYS = 2**63 - 1, 36_500  # what a 64-bit number holds; a hundred years
@@ -71,7 +71,7 @@ def _numbers(config: Config) -> None:
         "day_workers": (runtime.day_workers, 1, MOST_THREADS),
         "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1, _MOST),
         "spine.lookback_days": (runtime.spine.lookback_days, 0, _MOST_DAYS),
-        "spine.lateness_days": (runtime.spine.lateness_days, 0, _MOST_DAYS),
+        **_lateness(runtime.spine.lateness_days),
     }
     parse_size(runtime.fetch_limit, config.where(_RUNTIME, "fetch_limit"))
     for name, code in runtime.platforms.items():
@@ -79,6 +79,12 @@ def _numbers(config: Config) -> None:
             _refuse(config, _RUNTIME, f"platforms.{name}", "a code that is no INTEGER", code, "a 32-bit number")
     for key, (value, least, most) in limits.items():
         _between(config, _RUNTIME, key, value, least, most)
+
+
+def _lateness(given: int | Lateness) -> dict[str, tuple[int, int, int]]:
+    key = "spine.lateness_days"
+    found = {key: given} if isinstance(given, int) else {f"{key}.before": given.before, f"{key}.after": given.after}
+    return {at: (days, 0, _MOST_DAYS) for at, days in found.items()}
 
 
 def _between(config: Config, file: str, key: str, value: int, least: int, most: int = _MOST) -> None:

@@ -85,6 +85,27 @@ class Compute(_Strict, frozen=True, kw_only=True):
     ] = {}
 
 
+class Lateness(_Strict, frozen=True, kw_only=True):
+    before: Annotated[
+        int,
+        _says("Rows of day d may lie in partitions from this many days before d on.", "all steps"),
+    ] = 0
+    after: Annotated[
+        int,
+        _says("Rows of day d may lie in partitions up to this many days after d.", "all steps"),
+    ] = 0
+
+    @property
+    def partitions(self) -> range:
+        """The partitions that rows of a day may lie in, by how many days they are after it."""
+        return range(-self.before, self.after + 1)
+
+    @property
+    def days(self) -> range:
+        """The days whose rows may lie in a partition, by how many days they are after it."""
+        return range(-self.after, self.before + 1)
+
+
 class Spine(_Strict, frozen=True, kw_only=True):
     lookback_days: Annotated[
         int,
@@ -94,9 +115,9 @@ class Spine(_Strict, frozen=True, kw_only=True):
         ),
     ] = 7
     lateness_days: Annotated[
-        int,
+        int | Lateness,
         _says(
-            "Rows of day d may lie in partitions d to d + this many. What lies elsewhere is a stray: counted, not used.",
+            "Rows of day d may lie in partitions d to d + this many, or with {before: B, after: A} in d - B to d + A. What lies elsewhere is a stray: counted, not used.",
             "all steps",
         ),
     ] = 0
@@ -104,6 +125,12 @@ class Spine(_Strict, frozen=True, kw_only=True):
         bool,
         _says("Whether rows equal in every feed column count once.", "all steps"),
     ] = True
+
+    @property
+    def lateness(self) -> Lateness:
+        """`lateness_days` in either of its forms."""
+        given = self.lateness_days
+        return given if isinstance(given, Lateness) else Lateness(after=given)
 
 
 class CoverageFilter(_Strict, frozen=True, kw_only=True):

@@ -18,10 +18,11 @@ def bad_files(feed: Feed) -> list[tuple[Day, DaedalusError]]:
 def days_that_fail(config: Config, feed: Feed, days: Iterable[Day]) -> list[Day]:
     """Those of the days whose window, or whose history of the users' events, needs a bad file."""
     spine, bad = config.runtime.spine, [day for day, _ in bad_files(feed)]
+    late = spine.lateness
     endless = any(aggregation.cumulative for aggregation in config.aggregations)
 
     def needs(day: Day, partition: Day) -> bool:
-        late = partition - spine.lateness_days * ONE_DAY  # the first day that the partition may hold rows of
-        return late <= day and (endless or day <= partition + spine.lookback_days * ONE_DAY)
+        first, last = (partition + i * ONE_DAY for i in (late.days[0], late.days[-1]))  # that it may hold rows of
+        return first <= day and (endless or day <= last + spine.lookback_days * ONE_DAY)
 
     return [day for day in days if any(needs(day, partition) for partition in bad)]

@@ -72,7 +72,7 @@ class Teller:
         return digest.canonical_json(sorted(set(value)) if isinstance(value, list) else value)
 
     def _has_feed(self, day: Day) -> bool:
-        late = range(self._config.runtime.spine.lateness_days + 1)
+        late = self._config.runtime.spine.lateness.partitions
         return any(day + i * ONE_DAY in self._feed_days for i in late)
 
     def _feed_days_gone(self, moved: Iterable[Cause]) -> list[Cause]:

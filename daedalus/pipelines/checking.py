@@ -48,7 +48,7 @@ def check_config(settings: Settings) -> dict:
             "views": {name: len(paths) for name, paths in listing.views.items()},
             "bad_files": [{"day": str(day), "error": error.one_line()} for day, error in bad_files(graph.feed)],
             "failing_days": [str(day) for day in failing],
-            "notes": doubts(config),
+            "notes": [*doubts(config), *graph.notes],
             "steps": len(graph.actions),
             "values": values,
         }  # fmt: skip

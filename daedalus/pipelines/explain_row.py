@@ -106,7 +106,7 @@ class _Looker:
             named[f"feed_{len(groups)}"] = [file.path for file in members]
             groups.append((schema, 0))
         spine = self._runtime.spine
-        raw = FeedDay(groups, spine.lateness_days, spine.deduplicate, self._runtime.platforms).raw(
+        raw = FeedDay(groups, spine.lateness, spine.deduplicate, self._runtime.platforms).raw(
             f", {FILE} AS file", files=True
         )
         order = "event_timestamp DESC, artwork_id, file"
@@ -162,7 +162,7 @@ class _Looker:
         if time is None or event["artwork_id"] is None:
             return "a key is NULL"
         partition = Day.fromisoformat(Path(event["file"]).parent.name.removeprefix("dt="))
-        if not 0 <= (partition - time.date()).days <= self._runtime.spine.lateness_days:
+        if (partition - time.date()).days not in self._runtime.spine.lateness.partitions:
             return f"a stray: it lies in dt={partition}"
         if time >= row["event_timestamp"]:
             return "not before the row"

@@ -11,8 +11,9 @@ from daedalus.config import RUNTIME, Config
 from daedalus.days import ONE_DAY, Day
 from daedalus.errors import DaedalusError
 from daedalus.pipelines.codestamp import remembered_fingerprint
+from daedalus.pipelines.strays import stray_notes
 from daedalus.pipelines.workspace import Workspace
-from daedalus.skeleton.columns import check_types
+from daedalus.skeleton.columns import check_types, idle_filters
 from daedalus.skeleton.defaults import check_defaults, check_engine
 from daedalus.skeleton.earlier import Earlier
 from daedalus.skeleton.graph import Sources
@@ -39,6 +40,7 @@ class Graph:
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
     sources: Sources
+    notes: list[str]  # what of the inputs is surely not what was meant
 
     @property
     def sessions(self) -> bool:
@@ -77,7 +79,8 @@ def build_graph(
     )  # fmt: skip
     actions = pipeline.build(present)
     empty = [day for day in wanted if day not in set(present)]
-    return Graph(actions, present, empty, feed, pipeline.texts, listing, session_range, witness, sources)
+    return Graph(actions, present, empty, feed, pipeline.texts, listing, session_range, witness, sources,
+                 [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
 
 
 def _last_artifact(traces: Traces, action: str) -> str | None:
@@ -102,10 +105,10 @@ def _feed_days(config: Config, folder: FeedFolder, days: Sequence[Day]) -> list[
     if not days:
         return []
     spine = config.runtime.spine
-    first = days[0] - spine.lookback_days * ONE_DAY
+    first = days[0] - (spine.lookback_days + spine.lateness.before) * ONE_DAY
     if any(aggregation.cumulative for aggregation in config.aggregations):
         first = min(first, min(folder.days))
-    last = days[-1] + spine.lateness_days * ONE_DAY
+    last = days[-1] + spine.lateness.after * ONE_DAY
     return [day for day in sorted(folder.days) if first <= day <= last]
 
 

@@ -44,7 +44,9 @@ def plan_report(
     ]
     report.plan += [_removal(day, traces) for day in gone]
     report.causes = causes.roots()
-    report.notes = _bad_file_notes(workspace, graph)
+    report.input_notes = graph.notes
+    report.notes = [line for note in report.input_notes for line in wrapped(note, "  inputs    ")]
+    report.notes += _bad_file_notes(workspace, graph)
     report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or stands.days))
     report.empty_days = [str(day) for day in graph.empty]
     waiting = {v.action.day for v in verdicts.values() if v.state != HIT}

@@ -37,6 +37,7 @@ class RunReport:
     unusable_days: list[str] = field(default_factory=list)  # they have feed rows, but none that can be used
     removed_days: list[str] = field(default_factory=list)  # their partition went, for they have no rows any more
     notes: list[str] = field(default_factory=list)
+    input_notes: list[str] = field(default_factory=list)  # what of the inputs is surely not what was meant
     shared: dict | None = None  # what the shared cache gave and took
 
     @property
@@ -66,6 +67,8 @@ class RunReport:
             "rows": self.rows,
             "failures": [vars(failure) for failure in self.failures],
         }
+        if self.input_notes:
+            found["notes"] = self.input_notes
         if self.shared is not None:
             found["shared"] = self.shared
         return found if self.plan is None else {**found, "plan": self.plan}
@@ -83,7 +86,11 @@ class RunReport:
             f"{rows['null_keys']:,} null keys,",
             f"            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
         ]
+        if rows["strays"] * 2 > rows["read"]:
+            lines += wrapped("most rows are strays: they lie in partitions that spine.lateness_days does not allow for "
+                             "the days of their times", " " * 12)  # fmt: skip
         lines += _unusable_lines(self.unusable_days)
+        lines += [line for note in self.input_notes for line in wrapped(note, "inputs      ")]
         lines += self.notes
         for error, failed in self._by_error().items():
             more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""

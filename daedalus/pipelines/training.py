@@ -151,6 +151,8 @@ class _Run:
         from daedalus.pipelines.remembering import remember_days
 
         graph = workspace.graph(list(span), reconcile=True, anew=force, skip=_days(trusted), listing=listing)
+        for note in graph.notes:
+            self._progress.say(note)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)
         self._begin(run, span, force, trusted)
         outcomes = self._walk(run, graph, force)
@@ -169,6 +171,7 @@ class _Run:
             removed=workspace.partitions.removed,
         )  # fmt: skip
         report.keep(kept)
+        report.input_notes = graph.notes
         stood = spared_steps(trusted, read, outcomes)[1]
         report.shared = workspace.shared.summary() if workspace.shared else None
         teller = Teller(workspace.traces, workspace.config, listing.feed.days)
@@ -212,6 +215,7 @@ class _Run:
         empty = self._empty(listing, span)
         report = report_run(span, {}, stands.days, stands.read, days=[], empty=empty, written=set())
         report.notes = spared_note({}, *spared_steps(stands.days, stands.read))
+        report.input_notes = listing.feed.notes
         return report
 
     def _empty(self, listing: Listing, span: DayRange) -> list[str]:
@@ -240,8 +244,6 @@ class _Run:
             traces.remember_texts(graph.texts)
             return code_version(traces)
 
-        if graph.feed.ignored:
-            self._progress.say(f"ignored, no day in their names: {', '.join(graph.feed.ignored)}")
         self._progress.spilled = self._workspace.ducks.spilled
         shared = self._workspace.shared
         if shared:

@@ -79,12 +79,13 @@ class Asking:
 
     def _window(self, day: Day) -> str | None:
         spine = self._config.runtime.spine
-        days = [day + i * ONE_DAY for i in range(-spine.lookback_days, spine.lateness_days + 1)]
+        late = spine.lateness
+        days = [day + i * ONE_DAY for i in range(-spine.lookback_days - late.before, late.after + 1)]
         found = [self.feed.get(d, "") for d in days]
         return None if None in found else digest.of_text(" ".join(map(str, found)))
 
     def _past(self, day: Day) -> str | None:
-        last = day + self._config.runtime.spine.lateness_days * ONE_DAY
+        last = day + self._config.runtime.spine.lateness.after * ONE_DAY
         while last not in self._pasts:
             last -= ONE_DAY
         return self._pasts[last]

@@ -220,7 +220,7 @@ class Workspace:
 
     def with_rows(self, listing: Listing, days: Iterable[Day]) -> list[Day]:
         """Those days for which there is a partition that may hold rows of theirs."""
-        late = range(self.config.runtime.spine.lateness_days + 1)
+        late = self.config.runtime.spine.lateness.partitions
         return [day for day in days if any(day + i * ONE_DAY in listing.feed.days for i in late)]
 
     def session_range(self, days: Iterable[Day]) -> set[Day]:

@@ -7,7 +7,7 @@ that the content filter drops, so filtering first would lose legitimate animated
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET
 
@@ -15,7 +15,8 @@ from daedalus.config import Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
 from daedalus.skeleton.features import preload_filtered_features
-from daedalus.skeleton.sql import POSITION, ROW, Sql, columns, in_list, literal, name, parquet
+from daedalus.skeleton.sql import POSITION, ROW, Sql, columns, literal, name, parquet
+from daedalus.skeleton.types import holds
 
 _DAY_US = 86_400_000_000
 
@@ -44,6 +45,7 @@ class Chunk:
     ages: Mapping[str, tuple[str, str]]  # age -> (view name, feature)
     animated: AnimatedModelType | None
     drop: Mapping[str, list]  # column -> values
+    types: Mapping[str, str] = field(default_factory=dict)  # of the columns in `drop`
 
     @property
     def needs(self) -> list[str]:
@@ -99,8 +101,20 @@ def curate_animated_model_type(rows: str, chunk: Chunk) -> str:
 
 def apply_content_filter(rows: str, chunk: Chunk) -> str:
     """Drops a row with any of the values; NULL never matches."""
-    matches = [f"coalesce({in_list(name(column), values)}, FALSE)" for column, values in chunk.drop.items() if values]
+    found = [_among(column, chunk.types[column], values) for column, values in chunk.drop.items()]
+    matches = [f"coalesce({match}, FALSE)" for match in found if match]
     return f"SELECT * FROM ({rows}) WHERE NOT ({' OR '.join(matches)})" if matches else rows
+
+
+def _among(column: str, kind: str, values: Sequence) -> str:
+    """SQL of whether a column of a type has one of the values, as that type holds them; "" when it can have none."""
+    held = [value for value in values if holds(kind, value)]
+    told = [literal(value) for value in held if value == value]
+    if kind == "FLOAT" and any(isinstance(value, float) for value in held):
+        told = [f"CAST('{value!r}' AS FLOAT)" for value in held if value == value]
+    matches = [f"{name(column)} IN ({', '.join(told)})"] if told else []
+    matches += [f"isnan({name(column)})"] if len(told) < len(held) else []  # by `=` the statistics of a file hide NaN
+    return " OR ".join(matches)
 
 
 CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (
@@ -135,10 +149,11 @@ def default_literal(value: object) -> str:
     return literal(value)
 
 
-def filter_definition(config: Config) -> Chunk:
-    """What decides which rows ship."""
+def filter_definition(config: Config, types: Mapping[str, str]) -> Chunk:
+    """What decides which rows ship; `types` are those of the columns that rows are dropped by."""
     drop = config.runtime.content_filter.drop
-    return _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
+    chunk = _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
+    return replace(chunk, types=types)
 
 
 def attribute_definition(config: Config) -> tuple[Chunk, list[str], dict[str, str]]:

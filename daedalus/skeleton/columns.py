@@ -8,7 +8,7 @@ from daedalus.config import AGGREGATIONS, RUNTIME, Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.inputs import ViewInput
-from daedalus.skeleton.types import is_integer, is_nested, is_time
+from daedalus.skeleton.types import holds, is_integer, is_nested, is_time
 
 
 def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
@@ -55,11 +55,30 @@ def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
         _refuse(config, RUNTIME, "recent_published.author", "not a user id", f"{recent.author}: {kind}", "BIGINT")
 
 
+def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, str]:
+    """The types of the columns that the content filter drops rows by."""
+    known = {column: makers(config)[column][0] for column in config.runtime.content_filter.drop}
+    return {
+        column: views[maker.source].types[column] if maker.kind == "feature" else SPINE_COLUMNS.get(column, "INTEGER")
+        for column, maker in known.items()
+    }
+
+
+def idle_filters(config: Config, views: Mapping[str, ViewInput]) -> list[str]:
+    """Values of the content filter that surely drop nothing, a line each."""
+    types, drop = filter_types(config, views), config.runtime.content_filter.drop
+    return [
+        f"content_filter.drop.{column}: no {types[column]} is {value!r}, so it drops nothing"
+        for column, values in drop.items()
+        for value in values
+        if not holds(types[column], value)
+    ]
+
+
 def _filters(config: Config, views: Mapping[str, ViewInput]) -> None:
-    known = makers(config)
+    types = filter_types(config, views)
     for column, values in config.runtime.content_filter.drop.items():
-        maker = known[column][0]
-        kind = SPINE_COLUMNS.get(column, "INTEGER") if maker.kind != "feature" else views[maker.source].types[column]
+        kind = types[column]
         for j, value in enumerate(values):
             if not _comparable(kind, value):
                 key = f"content_filter.drop.{column}[{j}]"
@@ -73,4 +92,4 @@ def _comparable(kind: str, value: object) -> bool:
         return kind == "BOOLEAN"
     if isinstance(value, int | float):
         return is_integer(kind) or kind in ("FLOAT", "DOUBLE", "UBIGINT") or kind.startswith("DECIMAL")
-    return kind == "VARCHAR"
+    return kind in ("VARCHAR", "UUID")

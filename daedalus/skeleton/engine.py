@@ -139,6 +139,16 @@ def _short_of_memory(mib: int, error: Exception) -> DayError:
     )
 
 
+def is_of_data(error: Exception) -> bool:
+    """Whether an error is of what was read, not of memory, disks or an interrupt."""
+    import duckdb
+    import pyarrow as pa
+
+    data = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, pa.ArrowInvalid,
+            pa.ArrowNotImplementedError, pa.ArrowTypeError)  # fmt: skip
+    return isinstance(error, data)
+
+
 class Ducks:
     """One Duck a worker thread, opened when first needed."""
 

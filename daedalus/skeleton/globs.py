@@ -1,18 +1,87 @@
-"""Patterns of paths where there is no disk for `glob` to walk."""
+"""Patterns of paths: one meaning for a disk, which is walked, and for an object store, which is listed.
+
+As `glob.glob(…, recursive=True)` has it, and names that begin with `_` are hidden as those with a dot are: a
+wildcard finds neither.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+import os
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+
+HIDDEN = ("_", ".")
+
+
+def is_parquet(name: str) -> bool:
+    """Whether a file's name ends as those of parquet files do, in any case."""
+    return name.lower().endswith(".parquet")
 
 
 def matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether path segments match a pattern's, by the rules of `glob.glob(…, recursive=True)`."""
+    """Whether path segments match a pattern's."""
     if not pattern:
         return not names
     if pattern[0] == "**":
-        visible = bool(names) and not names[0].startswith(".")
+        visible = bool(names) and not names[0].startswith(HIDDEN)
         return matches(names, pattern[1:] or ["*"]) or (visible and matches(names[1:], pattern))
-    if not names or (names[0].startswith(".") and not pattern[0].startswith(".")):
+    return bool(names) and _fits(names[0], pattern[0]) and matches(names[1:], pattern[1:])
+
+
+def _fits(name: str, pattern: str) -> bool:
+    hidden = name.startswith(HIDDEN) and not pattern.startswith(name[0])
+    return not hidden and fnmatchcase(name, pattern)
+
+
+def fixed(segments: Sequence[str]) -> int:
+    """How many segments of a pattern stand before its first wildcard."""
+    return next((i for i, segment in enumerate(segments) if glob.has_magic(segment)), len(segments))
+
+
+def find(pattern: str) -> list[str]:
+    """The paths on the disk that match, in order: of files, broken links and all else that has such a name.
+
+    Raises OSError for a folder that cannot be listed.
+    """
+    segments = pattern.split("/")
+    start = fixed(segments)
+    if start == len(segments):
+        return [pattern] if os.path.lexists(pattern) else []
+    folder, wild = "/".join(segments[:start]), [segment for segment in segments[start:] if segment]
+    return sorted(set(_walk(folder or ("/" if start else ""), wild, (os.path.realpath(folder or "."),))))
+
+
+def _walk(folder: str, pattern: Sequence[str], above: tuple[str, ...]) -> Iterator[str]:
+    """`above` are the folders on the way: a link to one of them leads nowhere new."""
+    head, *rest = pattern
+    if head == "**":
+        yield from _walk(folder, rest or ["*"], above)
+    for entry in _entries(folder):
+        path = os.path.join(folder, entry.name)
+        if head == "**":
+            if not entry.name.startswith(HIDDEN) and is_folder(entry):
+                inner = os.path.realpath(path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
+                if inner not in above:
+                    yield from _walk(path, pattern, (*above, inner))
+        elif _fits(entry.name, head):
+            if not rest:
+                yield path
+            elif is_folder(entry):
+                yield from _walk(path, rest, (*above, os.path.realpath(path)))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or leads to one; a link that leads in a circle does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
         return False
-    return fnmatchcase(names[0], pattern[0]) and matches(names[1:], pattern[1:])
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import Day
+from daedalus.errors import DayError
 from daedalus.objects import is_uri
-from daedalus.skeleton.engine import Bindings, Ducks
+from daedalus.skeleton.engine import Bindings, Duck, Ducks, is_of_data
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
 from daedalus.skeleton.parquet import write_parquet
 from daedalus.skeleton.pool import PoolInput
 from daedalus.skeleton.ports import Files
-from daedalus.skeleton.sql import Sql, literal, path_literal
+from daedalus.skeleton.sql import Sql, literal, parquet, path_literal
 from daedalus.skeleton.sql import name as quoted
+from daedalus.skeleton.types import read_as
 from daedalus.skeleton.untouched import Keyed, Untouched
 from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
 from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql
@@ -78,7 +80,8 @@ def escaped(text: str, separators: str) -> str:
 class Reading:
     """What a `Sql` reads: files of upstream actions and of the feed or a view, tables made when it runs, variables.
 
-    `lists` are variables that list paths in an order that means something.
+    `lists` are variables that list paths in an order that means something. `columns` are those read of `files`, and as
+    what.
     """
 
     upstream: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class Reading:
     tables: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, Sequence[InputFile]] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def kinds(self) -> dict[str, list[str]]:
         """Which steps' outputs stand behind each name: what a digest of each upstream alone would not tell."""
@@ -223,7 +227,29 @@ def _run_sql(
     tables = {table: make() for table, make in reading.tables.items()}
     wanted = {file.path: file.digest for members in reading.files.values() for file in members}
     with files.fetch(wanted) as local, ducks.lease() as duck:
-        return duck.copy(sql, Bindings(_bound(reading, upstream, local), tables, _variables(reading, local)), out)
+        try:
+            return duck.copy(sql, Bindings(_bound(reading, upstream, local), tables, _variables(reading, local)), out)
+        except Exception as error:
+            if is_of_data(error):
+                _blame(duck, reading, local, out.with_name(f"{out.name}.column"))
+            raise
+
+
+def _blame(duck: Duck, reading: Reading, local: Mapping[str, str], out: Path) -> None:
+    """Reads each column of each file by itself. Raises DayError for the first that cannot be read."""
+    columns = [(file, column, kind) for members in reading.files.values() for file in members
+               for column, kind in reading.columns.items() if column in file.schema]  # fmt: skip
+    for file, column, kind in columns:
+        one = Sql(f"SELECT {read_as(column, file.schema[column], kind)} AS value FROM {parquet('file')}")
+        try:
+            duck.copy(one, Bindings({"file": [local[file.path]]}), out)
+        except Exception as error:
+            if not is_of_data(error):
+                raise
+            raise DayError("a column cannot be read", where=f"{file.path}: {column}", expected=kind,
+                           found=f"{file.schema[column]}: {' '.join(str(error).split())[:200]}") from error  # fmt: skip
+        finally:
+            out.unlink(missing_ok=True)
 
 
 def _bound(reading: Reading, upstream: Mapping[str, Path], local: Mapping[str, str]) -> dict[str, list[Path | str]]:

@@ -112,12 +112,16 @@ def gather_history(contributor: bool) -> Sql:
     return Sql(f"SELECT {kept} FROM {parquet('events')} ORDER BY {kept}")
 
 
-def list_published(published_at: str, author: str, *, every_version: bool) -> Sql:
-    """The latest row of every artwork of `view` as an event of its author: user_id, ts, value."""
+def list_published(published_at: str, author: str, *, every_version: bool, is_day: bool = False) -> Sql:
+    """The latest row of every artwork of `view` as an event of its author: user_id, ts, value.
+
+    A day (`is_day`) is its midnight.
+    """
+    time = f"CAST({name(published_at)} AS TIMESTAMP)" if is_day else name(published_at)
     newest = f"row_number() OVER (PARTITION BY artwork_id ORDER BY {TIME} DESC NULLS LAST) = 1"
     rows = f"(SELECT * FROM {parquet('view')} QUALIFY {newest})" if every_version else parquet("view")
     return Sql(f"""
-        SELECT CAST({name(author)} AS BIGINT) AS user_id, {name(published_at)} AS ts,
+        SELECT CAST({name(author)} AS BIGINT) AS user_id, {time} AS ts,
             CAST(artwork_id AS BIGINT) AS value FROM {rows}
         WHERE {name(author)} IS NOT NULL AND {name(published_at)} IS NOT NULL
         ORDER BY user_id, ts, value""")

@@ -12,7 +12,7 @@ from daedalus.objects import Traffic, is_uri
 from daedalus.skeleton.local_files import LocalFiles
 
 if TYPE_CHECKING:
-    from daedalus.skeleton.ports import Files, Looked
+    from daedalus.skeleton.ports import Files, Looked, Tree
     from daedalus.skeleton.remote_files import RemoteFiles
 
 
@@ -37,8 +37,8 @@ class InputFiles:
     def _at(self, path: str) -> Files:
         return self.remote if is_uri(path) else self._local
 
-    def partitions(self, root: str) -> Mapping[str, list[str]] | None:
-        return self._at(root).partitions(root)
+    def tree(self, root: str) -> Tree | None:
+        return self._at(root).tree(root)
 
     def is_folder(self, source: str) -> bool:
         return self._at(source).is_folder(source)

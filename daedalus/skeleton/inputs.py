@@ -5,16 +5,17 @@ from __future__ import annotations
 import glob
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.config import CATALOG, Config
-from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
-from daedalus.config.schema import View
+from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS, Ref
+from daedalus.config.schema import Lateness, View
 from daedalus.days import ONE_DAY, Day
 from daedalus.errors import DaedalusError, DayError, did_you_mean
 from daedalus.skeleton.listing import FeedFolder, pattern_of
@@ -23,16 +24,24 @@ from daedalus.skeleton.spine import CODES
 from daedalus.skeleton.types import canonical, fits, is_integer, is_time, type_name, widen
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-_MOST_MILLIS = (2**63 - 1) // 1000
-TOO_FAR = "TIMESTAMP in milliseconds, with times that no microseconds can hold"  # in the place of a type
+_MOST = {"ms": (2**63 - 1) // 1000, "day": 106_751_990}  # that microseconds hold
+_FORM = 2  # of what is remembered of a footer
+# In the place of a type:
+TOO_FAR = "TIMESTAMP in milliseconds, with times that no microseconds can hold"
+FAR_DATE = "DATE, with days that no TIMESTAMP can hold"
+TWICE = "two columns of that name"
 Check = Callable[[str, Mapping[str, str]], None]  # (path, schema); raises DayError
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A parquet file as it was when looked at. `schema` maps columns to DuckDB types."""
+    """A parquet file as it was when looked at. `schema` maps columns to DuckDB types.
+
+    `times` are (least, most, rows) of event_timestamp in its row groups, in microseconds, as far as it says.
+    """
 
     path: str
     label: str
@@ -41,6 +50,7 @@ class InputFile:
     schema: Mapping[str, str]
     error: DaedalusError | None = None
     looked: int = 0  # when, in nanoseconds since 1970
+    times: Sequence[Sequence[int]] = ()
 
     def check_unchanged(self, files: Files) -> None:
         """Raises DayError when a new look does not find what was looked at."""
@@ -75,14 +85,15 @@ class Inputs:
         except DaedalusError as error:
             return InputFile(path, label, "unreadable", None, {}, error)
         try:
-            schema = self._schema(path, content)
+            footer = self._footer(path, content)
+            schema = footer["columns"]
             checked = (check, *schema.items())
             if checked not in self._checked:
                 check(path, schema)
                 self._checked.add(checked)
         except DaedalusError as error:
             return InputFile(path, label, content, stamp, {}, error)
-        return InputFile(path, label, content, stamp, schema, looked=looked)
+        return InputFile(path, label, content, stamp, schema, looked=looked, times=footer["times"])
 
     def look_whole(self, path: str, label: str) -> InputFile:
         """Digest alone, of a file that is no parquet. Raises OSError or DaedalusError."""
@@ -90,19 +101,19 @@ class Inputs:
         content, stamp = self.files.of(path)
         return InputFile(path, label, content, stamp, {}, looked=looked)
 
-    def _schema(self, path: str, content: str) -> dict[str, str]:
+    def _footer(self, path: str, content: str) -> dict[str, Any]:
         key = f"file:{content}"
-        if key not in self._known and (found := self._facts.fact(key)):  # learned meanwhile
+        if key not in self._known and _is_read(found := self._facts.fact(key)):  # learned meanwhile
             self._known[key] = found
         if key not in self._known:
             with self.files.fetch({path: content}) as local:
                 self._learn(path, local[path], content)
-        return self._known[key]["columns"]
+        return self._known[key]
 
     @property
     def _known(self) -> dict[str, Any]:
         if self._footers is None:
-            self._footers = dict(self._facts.facts("file:"))
+            self._footers = {key: found for key, found in self._facts.facts("file:").items() if _is_read(found)}
         return self._footers
 
     def _learn(self, path: str, local: str, content: str) -> None:
@@ -122,28 +133,53 @@ def _unreadable(path: str, why: object) -> DayError:
     )
 
 
+def _is_read(footer: dict | None) -> bool:
+    """Whether what is remembered of a footer was read as `_read_footer` reads it now."""
+    return footer is not None and footer.get("form") == _FORM
+
+
 def _read_footer(path: str, local: str) -> dict:
     """`columns`, name to type, `rows` and `bytes` of a parquet file, whose bytes are in `local`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(local) as file:
+        with pq.ParquetFile(local, coerce_int96_timestamp_unit="us") as file:  # as DuckDB reads INT96
             columns = {field.name: type_name(field.type) for field in file.schema_arrow}
-            columns |= dict.fromkeys(_beyond_micros(file), TOO_FAR)
-            return {"columns": columns, "rows": file.metadata.num_rows, "bytes": os.path.getsize(local)}
+            columns |= dict(_beyond_micros(file))
+            columns |= {name: TWICE for name, count in Counter(file.schema_arrow.names).items() if count > 1}
+            rows, size = file.metadata.num_rows, os.path.getsize(local)
+            return {"form": _FORM, "columns": columns, "rows": rows, "bytes": size, "times": list(_event_times(file))}
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 
 
-def _beyond_micros(file: pq.ParquetFile) -> Iterator[str]:
-    """Columns in milliseconds with times that DuckDB, which reads microseconds, fails on; so the statistics say."""
-    coarse = {field.name for field in file.schema_arrow if getattr(field.type, "unit", "") in ("s", "ms")}
+def _beyond_micros(file: pq.ParquetFile) -> Iterator[tuple[str, str]]:
+    """Columns with times that DuckDB, which reads microseconds, fails on; so the statistics say."""
+    units = {field.name: _unit(field.type) for field in file.schema_arrow}
+    coarse = {name: unit for name, unit in units.items() if unit in _MOST}
     groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups if coarse else 0)]
     for chunk in (group.column(column) for group in groups for column in range(group.num_columns)):
-        known = chunk.statistics if chunk.path_in_schema in coarse else None
-        if known and known.has_min_max and max(-known.min_raw, known.max_raw) > _MOST_MILLIS:
-            yield chunk.path_in_schema
+        unit = coarse.get(chunk.path_in_schema)
+        known = chunk.statistics if unit else None
+        if unit and known and known.has_min_max and max(-known.min_raw, known.max_raw) > _MOST[unit]:
+            yield chunk.path_in_schema, FAR_DATE if unit == "day" else TOO_FAR
+
+
+def _event_times(file: pq.ParquetFile) -> Iterator[list[int]]:
+    """See `InputFile.times`."""
+    units = {"s": (1000, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}  # seconds are kept as milliseconds
+    kinds = {field.name: field.type for field in file.schema_arrow}
+    times, by = units.get(getattr(kinds.get("event_timestamp"), "unit", ""), (0, 1))
+    for group in map(file.metadata.row_group, range(file.metadata.num_row_groups if times else 0)):
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema == "event_timestamp" and (known := chunk.statistics) and known.has_min_max:
+                yield [known.min_raw * times // by, known.max_raw * times // by, chunk.num_values]
+
+
+def _unit(kind: pa.DataType) -> str:
+    unit = "day" if str(kind) == "date32[day]" else getattr(kind, "unit", "")
+    return "ms" if unit == "s" else unit
 
 
 # The feed
@@ -151,14 +187,13 @@ def _beyond_micros(file: pq.ParquetFile) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Feed:
-    """The feed's partitions, by day; `ignored` are folders whose name is no day."""
+    """The feed's partitions, by day."""
 
     partitions: Mapping[Day, tuple[InputFile, ...]]
-    ignored: tuple[str, ...]
 
-    def files(self, day: Day, lateness_days: int) -> list[list[InputFile]]:
-        """Files that may hold rows of `day`: those of its own partition, of the next day's, and so on."""
-        return [list(self.partitions.get(day + late * ONE_DAY, ())) for late in range(lateness_days + 1)]
+    def files(self, day: Day, lateness: Lateness) -> dict[int, list[InputFile]]:
+        """Files that may hold rows of `day`, by how many days late their partition is; those of its own are 0."""
+        return {late: list(self.partitions.get(day + late * ONE_DAY, ())) for late in lateness.partitions}
 
     def with_sessions(self, days: Sequence[Day]) -> Day | None:
         """The first of these partitions that has feed_session."""
@@ -167,29 +202,49 @@ class Feed:
 
 def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Feed:
     """Digests and schemas of the partitions of `days`."""
-    inputs.prepare([path for day in days for path in folder.paths(day)])
-    partitions = {
-        day: tuple(inputs.look(f"{folder.root}/{label}", label, check_feed_schema) for label in folder.days[day])
-        for day in days
-        if day in folder.days
-    }
-    return Feed(partitions, tuple(folder.ignored))
+    labels = {day: folder.days[day] for day in days if day in folder.days}
+    inputs.prepare(
+        [f"{folder.root}/{name}" for names in labels.values() for name in names if name not in folder.errors]
+    )
+
+    def look(label: str) -> InputFile:
+        path = f"{folder.root}/{label}"
+        if why := folder.errors.get(label):
+            return InputFile(path, label, "unreadable", None, {}, _unreadable(path, why))
+        return inputs.look(path, label, check_feed_schema)
+
+    return Feed({day: tuple(map(look, names)) for day, names in labels.items()})
 
 
-def refuse_case_variants(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
-    """DuckDB finds columns without regard to case, so a second spelling could be read for the first."""
+def refuse_other_names(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
+    """A column is found by its name as it is spelt, once: DuckDB, which knows no case, could read another for it."""
     spelled: dict[str, list[str]] = {}
     for column in schema:
         spelled.setdefault(column.casefold(), []).append(column)
     for column in wanted:
-        if len(found := spelled.get(column.casefold(), [])) > 1:
-            raise DayError("two columns differ only in case", where=f"{path}: {column}", found=", ".join(found),
+        found = spelled.get(column.casefold(), [])
+        where = f"{path}: {column}"
+        if len(found) > 1:
+            raise DayError("two columns differ only in case", where=where, found=", ".join(found),
                            expected=f"only {column}", hint="rename the other")  # fmt: skip
+        if found and found != [column]:
+            raise DayError("a column is spelt in another case", where=where, found=found[0], expected=column,
+                           hint="rename it")  # fmt: skip
+        if schema.get(column) == TWICE:
+            raise DayError("a column stands twice", where=where, found=TWICE, expected="one", hint="rename the other")
+        first, _, number = column.casefold().rpartition("_")  # DuckDB calls a second column x of a file x_1
+        if number.isdigit() and _stands_twice(spelled.get(first, []), schema):
+            raise DayError("a column that another would be read for", where=where, found=f"two columns {first}",
+                           expected="one", hint="rename the other")  # fmt: skip
+
+
+def _stands_twice(names: Sequence[str], schema: Mapping[str, str]) -> bool:
+    return len(names) > 1 or any(schema[name] == TWICE for name in names)
 
 
 def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
     """Raises DayError naming file, column and both types when a column cannot be what the spine needs."""
-    refuse_case_variants(path, schema, SPINE_COLUMNS)
+    refuse_other_names(path, schema, SPINE_COLUMNS)
     for column in REQUIRED_COLUMNS:
         if column not in schema:
             found = ", ".join(schema)
@@ -241,12 +296,15 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
     where = config.where(CATALOG, f"views.{name}")
     root = _fixed_prefix(pattern_of(view, inputs.files))
     inputs.prepare(paths)
-    wanted = [view.entity, view.timestamp_field, *view.features]
-    files = [inputs.look(p, os.path.relpath(p, root), partial(_check_view_file, wanted)) for p in paths]
+    check = partial(_check_view_file, view, _times(config, name))
+    files = [inputs.look(path, os.path.relpath(path, root), check) for path in paths]
     for file in files:
         if file.error:
             raise DaedalusError(f"the view {name} cannot be read", where=file.error.where, found=file.error.found,
                                 expected=file.error.expected, hint=file.error.hint)  # fmt: skip
+    files = [
+        replace(file, schema={c: "DATE" if t == FAR_DATE else t for c, t in file.schema.items()}) for file in files
+    ]
     types = {view.entity: _view_type(f"{where}.entity", view.entity, files)}
     types |= {column: _view_type(f"{where}.features", column, files) for column in view.features}
     types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
@@ -254,11 +312,24 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
 
 
-def _check_view_file(wanted: Sequence[str], path: str, schema: Mapping[str, str]) -> None:
-    refuse_case_variants(path, schema, wanted)
+def _times(config: Config, name: str) -> list[str]:
+    """The columns of a view that are read as TIMESTAMP, even when they are DATE."""
+    runtime = config.runtime
+    recent = [runtime.recent_published.published_at] if runtime.recent_published else []
+    refs = [ref for text in (*runtime.ages.values(), *recent) if (ref := Ref.parse(text))]
+    return [config.catalog.views[name].timestamp_field, *(ref.feature for ref in refs if ref.view == name)]
+
+
+def _check_view_file(view: View, times: Sequence[str], path: str, schema: Mapping[str, str]) -> None:
+    wanted = dict.fromkeys([view.entity, view.timestamp_field, *view.features])
+    refuse_other_names(path, schema, wanted)
+    for column in (view.entity, view.timestamp_field):
+        if column not in schema:
+            raise DayError("a column that every file of a view needs is missing", where=f"{path}: {column}",
+                           found=", ".join(schema), expected=column)  # fmt: skip
     for column in wanted:
-        if schema.get(column) == TOO_FAR:
-            raise DayError("a time that cannot be read", where=f"{path}: {column}", found=TOO_FAR,
+        if schema.get(column) == TOO_FAR or (schema.get(column) == FAR_DATE and column in times):
+            raise DayError("a time that cannot be read", where=f"{path}: {column}", found=schema[column],
                            expected="TIMESTAMP")  # fmt: skip
     if "file_row_number" in schema:  # what DuckDB calls the row number that ties are settled by
         raise DayError("a column name that cannot be read", where=f"{path}: file_row_number", found="file_row_number",

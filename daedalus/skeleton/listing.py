@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,21 @@ from daedalus.config.schema import View
 from daedalus.days import Day, parse_day
 from daedalus.errors import DaedalusError, seen_from
 from daedalus.objects import is_uri
+from daedalus.skeleton.globs import HIDDEN, is_parquet
 from daedalus.skeleton.pool import newest_manifest
+from daedalus.words import counted
 
 if TYPE_CHECKING:
     from daedalus.skeleton.ports import Files
 
-_PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
+_PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_ANY_CASE = "*.[pP][aA][rR][qQ][uU][eE][tT]"
+_NAMED = 3  # of what is passed over, the names that a note has
+_PASSED_OVER = {
+    "folder": ("folder", "of the feed, not named dt=YYYY-MM-DD"),
+    "inner": ("folder", "inside a day's"),
+    "file": ("file", "of the feed, not dt=YYYY-MM-DD/*.parquet"),
+}
 
 
 class FeedFolder:
@@ -28,23 +37,56 @@ class FeedFolder:
     def __init__(self, config: Config, files: Files) -> None:
         path = config.catalog.feed.path
         self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
-        where, folders = config.where(CATALOG, "feed.path"), files.partitions(self.root)
-        if folders is None:
+        where = config.where(CATALOG, "feed.path")
+        try:
+            tree = files.tree(self.root)
+        except OSError as error:
+            found = f"{seen_from(self.root)}: {error.strerror}"
+            raise DaedalusError("the feed folder cannot be listed", where=where, found=found) from None
+        if tree is None:
             raise DaedalusError(
                 "the feed folder is not there", where=where, found=seen_from(self.root), expected="a folder"
             )
         self.days: dict[Day, list[str]] = {}
-        self.ignored: list[str] = []
-        for name, members in sorted(folders.items()):
+        self.errors: dict[str, str] = {}  # of `days`, what is no file, and why
+        self._others: dict[str, list[str]] = {kind: [] for kind in _PASSED_OVER}
+        self._others["file"] += [name for name in tree.files if not _hidden(name)]
+        for name, members in sorted({**tree.folders, **dict.fromkeys(tree.errors, ())}.items()):
             match = _PARTITION.fullmatch(name)
             day = _date(match[1]) if match else None
-            if day is not None and members:
-                self.days[day] = [f"{name}/{member}" for member in sorted(members)]
-            elif day is None and name.startswith("dt="):
-                self.ignored.append(name)
+            if day is None:
+                self._others["folder"] += [] if _hidden(name) else [name]
+            elif name in tree.errors:
+                self.days[day], self.errors[name] = [name], tree.errors[name]
+            elif taken := self._take(name, members):
+                self.days[day] = taken
         if not self.days:
             expected = "partitions named dt=YYYY-MM-DD with *.parquet files"
-            raise DaedalusError("the feed has no partitions", where=where, found=self.root, expected=expected)
+            found = "; ".join([self.root, *self.notes])
+            raise DaedalusError("the feed has no partitions", where=where, found=found, expected=expected)
+
+    def _take(self, folder: str, members: Sequence[str]) -> list[str]:
+        """What is read of a day's folder."""
+        taken = []
+        for member in sorted(members):
+            label = f"{folder}/{member.rstrip('/')}"
+            if is_parquet(label) and not _hidden(member):
+                taken.append(label)
+                if member.endswith("/"):
+                    self.errors[label] = "a folder, not a file"
+            elif not _hidden(member):
+                self._others["inner" if member.endswith("/") else "file"].append(label)
+        return taken
+
+    @property
+    def notes(self) -> list[str]:
+        """What is passed over, a line a kind, though its name is not hidden by `_` or a dot."""
+        found = [(kind, sorted(names)) for kind, names in self._others.items() if names]
+        return [
+            f"passed over {counted(len(names), _PASSED_OVER[kind][0])} {_PASSED_OVER[kind][1]}: "
+            + ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+            for kind, names in found
+        ]  # fmt: skip
 
     @property
     def span(self) -> list[str]:
@@ -54,6 +96,11 @@ class FeedFolder:
     def paths(self, day: Day) -> list[str]:
         """The files of a day's partition."""
         return [f"{self.root}/{label}" for label in self.days.get(day, [])]
+
+
+def _hidden(name: str) -> bool:
+    """Whether a name is one that writers of files give to what is no data."""
+    return name.startswith(HIDDEN) or name.endswith("_$folder$")
 
 
 def _date(text: str) -> Day | None:
@@ -86,7 +133,11 @@ def list_inputs(config: Config, files: Files) -> Listing:
 def list_view(config: Config, files: Files, name: str) -> list[str]:
     """The view's files, in path order. Raises DaedalusError (exit 2) when there are none."""
     view = config.catalog.views[name]
-    paths = files.matching(pattern_of(view, files))
+    try:
+        paths = files.matching(pattern_of(view, files))
+    except OSError as error:
+        raise DaedalusError(f"the view {name} cannot be read", where=str(error.filename or view.source),
+                            found=error.strerror, expected="a folder that can be listed") from None  # fmt: skip
     if not paths:
         where, found = config.where(CATALOG, f"views.{name}.source"), f"no file at {seen_from(view.source)}"
         raise DaedalusError(f"the view {name} has no files", where=where, found=found, expected="parquet files")
@@ -95,4 +146,4 @@ def list_view(config: Config, files: Files, name: str) -> list[str]:
 
 def pattern_of(view: View, files: Files) -> str:
     """What matches a view's files."""
-    return f"{view.source.rstrip('/')}/*.parquet" if files.is_folder(view.source) else view.source
+    return f"{view.source.rstrip('/')}/{_ANY_CASE}" if files.is_folder(view.source) else view.source

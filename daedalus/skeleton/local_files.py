@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from daedalus import digest
+from daedalus.skeleton.globs import find, is_folder, is_parquet
+from daedalus.skeleton.ports import Tree
 from daedalus.words import is_utf8
 
 if TYPE_CHECKING:
@@ -21,17 +22,32 @@ class LocalFiles:
     def __init__(self, digests: Digests, links: Scratch) -> None:
         self._digests, self._links = digests, links
 
-    def partitions(self, root: str) -> dict[str, list[str]] | None:
+    def tree(self, root: str) -> Tree | None:
         if not os.path.isdir(root):
             return None
-        with os.scandir(root) as entries:
-            return {entry.name: _parquet(entry.path) for entry in entries if entry.is_dir()}
+        with os.scandir(root) as found:
+            entries = list(found)
+        folders: dict[str, list[str]] = {}
+        errors: dict[str, str] = {}
+        files = []
+        for entry in entries:
+            if not is_folder(entry) and (not entry.is_symlink() or os.path.exists(entry.path)):
+                files.append(entry.name)
+                continue
+            try:
+                folders[entry.name] = _names(entry.path)
+            except OSError as error:  # a broken link, or no permission
+                errors[entry.name] = error.strerror or str(error)
+        return Tree(folders, files, errors)
 
     def is_folder(self, source: str) -> bool:
         return os.path.isdir(source)
 
     def matching(self, pattern: str) -> list[str]:
-        return [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
+        paths = find(pattern)
+        folders = {path for path in paths if os.path.isdir(path)}
+        holding = {path[:i] for path in paths if path not in folders for i, c in enumerate(path) if c == "/"}
+        return [path for path in paths if path not in folders or (is_parquet(path) and path not in holding)]
 
     def prepare(self, paths: Sequence[str], looked: Looked) -> None:
         pass
@@ -60,5 +76,6 @@ class LocalFiles:
                 link.unlink(missing_ok=True)
 
 
-def _parquet(folder: str) -> list[str]:
-    return [name for name in os.listdir(folder) if name.endswith(".parquet") and not name.startswith(".")]
+def _names(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name + "/" * is_folder(entry) for entry in entries]

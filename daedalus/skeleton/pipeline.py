@@ -21,6 +21,7 @@ from daedalus.config.columns import makers
 from daedalus.config.schema import Aggregation
 from daedalus.days import ONE_DAY, Day, parse_duration
 from daedalus.skeleton.chunk import Chunk, attribute_definition, chunk_attributes, filter_definition, rows_that_ship
+from daedalus.skeleton.columns import filter_types
 from daedalus.skeleton.earlier import Earlier
 from daedalus.skeleton.engine import Ducks
 from daedalus.skeleton.graph import Place, Reading, Sources, describe_sql, once, version
@@ -98,7 +99,7 @@ class Pipeline(Tiles):
         tiles = [self._enrich(day - i * ONE_DAY, aggregation) for i in range(back, -1, -1)]
         events = [tile for tile in tiles if tile]
         if aggregation.cumulative:
-            first = min(self._sources.feed_days).toordinal() - self._runtime.spine.lateness_days
+            first = min(self._sources.feed_days).toordinal() - self._runtime.spine.lateness.after
             start = (day - back * ONE_DAY).toordinal()
             events = self._history_pieces(aggregation, min(first, start), start) + events
         at = f"aggregations.{aggregation.name}"
@@ -170,7 +171,7 @@ class Pipeline(Tiles):
 
     @cached_property
     def _filter(self) -> Chunk:
-        return filter_definition(self._config)
+        return filter_definition(self._config, filter_types(self._config, self._sources.views))
 
     @cached_property
     def _attribute_definition(self) -> tuple[Chunk, list[str], dict[str, str]]:

@@ -120,11 +120,18 @@ def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
     times = table.column(at)
     if not pa.types.is_timestamp(times.type):
         raise DaedalusError(f"no times in {what}", where="event_timestamp", found=times.type, expected="a timestamp")
-    if times.type.unit == "ns":
-        times = pc.floor_temporal(times, unit="microsecond")
-    return table.set_column(
-        at, "event_timestamp", times.cast(pa.timestamp("us", times.type.tz)).cast(pa.timestamp("us"))
-    )
+    if times.type.unit == "ns":  # floor_temporal fails on the last microsecond
+        nanos = times.cast(pa.int64())
+        micros = pc.divide(nanos, 1000)
+        micros = pc.subtract(micros, pc.less(nanos, pc.multiply(micros, 1000)).cast(pa.int64()))
+        times = micros.cast(pa.timestamp("us", times.type.tz))
+    try:
+        times = times.cast(pa.timestamp("us", times.type.tz)).cast(pa.timestamp("us"))
+    except pa.ArrowInvalid as error:
+        raise DaedalusError(
+            f"times of {what} that microseconds cannot hold", where="event_timestamp", found=error
+        ) from None
+    return table.set_column(at, "event_timestamp", times)
 
 
 def _result_type(events: pa.Table, aggregation: Aggregation) -> pa.DataType:

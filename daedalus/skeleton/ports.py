@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,16 +35,28 @@ class Facts(Protocol):
 Looked = Callable[[str, Path, str], None]  # (path, local file with its bytes, digest)
 
 
+@dataclass(frozen=True)
+class Tree:
+    """What lies in a hive tree, two levels deep. Names of folders inside a folder end in a slash."""
+
+    folders: Mapping[str, Sequence[str]]
+    files: Sequence[str] = ()  # beside the folders
+    errors: Mapping[str, str] = field(default_factory=dict)  # folders that cannot be listed, and why
+
+
 class Files(Protocol):
     """Where input files lie, on disk or in an object store. Paths are as the config spells them."""
 
-    def partitions(self, root: str) -> Mapping[str, list[str]] | None:
-        """What lies in a hive tree: folders, each with the names of its parquet files; None: there is no tree."""
+    def tree(self, root: str) -> Tree | None:
+        """What lies in a hive tree; None: there is none. Raises OSError when the root cannot be listed."""
 
     def is_folder(self, source: str) -> bool: ...
 
     def matching(self, pattern: str) -> list[str]:
-        """The files that a pattern of `glob` matches, in path order."""
+        """What a pattern matches (see globs.py), in path order; of a disk also what is no file, as that is an error.
+
+        Raises OSError for a folder that cannot be listed.
+        """
 
     def prepare(self, paths: Sequence[str], looked: Looked) -> None:
         """Looks at many files at once, where that is quicker; tells `looked` of each that had to be read."""

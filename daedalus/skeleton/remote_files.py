@@ -26,14 +26,14 @@ from daedalus.config.sizes import parse_size
 from daedalus.errors import DaedalusError, DayError, is_full
 from daedalus.objects import Object, ObjectStore, Traffic, split_uri
 from daedalus.skeleton.copies import Copies
-from daedalus.skeleton.globs import matches
-from daedalus.skeleton.ports import Facts, Looked, Scratch
+from daedalus.skeleton.globs import fixed, matches
+from daedalus.skeleton.ports import Facts, Looked, Scratch, Tree
 
 _AT_ONCE = 16  # downloads
 _READS = 4  # of one object, until two agree
 _SAY_EVERY = 20  # objects read
 _FACT = "object:"  # + uri -> {"stamp", "digest"}
-_FILE = "file:"  # + digest -> {"columns", "rows", "bytes"}, see inputs.py
+_FILE = "file:"  # + digest -> {"form", "columns", "rows", "bytes", "times"}, see inputs.py
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 Record = dict[str, Any]  # stamp, digest, columns, rows, bytes
 
@@ -113,26 +113,30 @@ class RemoteFiles:
                 raise unreachable(uri, error) from None
         return self._objects[uri]
 
-    def partitions(self, root: str) -> dict[str, list[str]] | None:
+    def tree(self, root: str) -> Tree | None:
         start = len(root.rstrip("/")) + 1
-        found: dict[str, list[str]] = defaultdict(list)
+        found: dict[str, dict[str, None]] = defaultdict(dict)
+        files = []
         for one in self.objects(root):
-            folder, inside, name = one.uri[start:].partition("/")
-            if inside:
-                found[folder] += [name] * _is_parquet(name)
-        return dict(found) or None
+            folder, inside, path = one.uri[start:].partition("/")
+            name, deeper, _ = path.partition("/")
+            if not inside:
+                files += [folder] * bool(folder)
+            elif name:  # else an object in the place of a folder
+                found[folder][name + deeper] = None
+        return Tree({folder: list(names) for folder, names in found.items()}, files) if found or files else None
 
     def is_folder(self, source: str) -> bool:
         return not glob.has_magic(source) and bool(self.objects(source))
 
     def matching(self, pattern: str) -> list[str]:
         segments = pattern.split("/")
-        fixed = next((i for i, segment in enumerate(segments) if glob.has_magic(segment)), None)
-        if fixed is None:
+        wild = fixed(segments)
+        if wild == len(segments):
             return [pattern] if self.object(pattern) else []
-        folder = "/".join(segments[:fixed])
+        folder = "/".join(segments[:wild])
         start = len(folder) + 1
-        return [one.uri for one in self.objects(folder) if matches(one.uri[start:].split("/"), segments[fixed:])]
+        return [one.uri for one in self.objects(folder) if matches(one.uri[start:].split("/"), segments[wild:])]
 
     def stat(self, uri: str) -> tuple[int, int, int, int]:
         """What tells, like `stat` of a file, whether an object is what it was; all but nothing for none."""
@@ -291,7 +295,7 @@ def open_remote_files(config: Config, facts: Facts, copies: Path, scratch: Scrat
     return RemoteFiles(runtime.object_store, facts, Copies(copies, limit), scratch)
 
 
-_FOOTER = ("columns", "rows", "bytes")
+_FOOTER = ("form", "columns", "rows", "bytes", "times")
 
 
 def unreachable(uri: str, error: OSError) -> DaedalusError:
@@ -299,10 +303,6 @@ def unreachable(uri: str, error: OSError) -> DaedalusError:
     hint = "is there such a bucket? see object_store in training/runtime.yaml, or AWS_… in the environment"
     return DaedalusError("the object store cannot be read", where=uri, found=error.strerror or error,
                          expected="a bucket that can be listed and read", hint=hint)  # fmt: skip
-
-
-def _is_parquet(name: str) -> bool:
-    return "/" not in name and name.endswith(".parquet") and not name.startswith(".")
 
 
 def _confirmed(name: Path, etag: str) -> bool:

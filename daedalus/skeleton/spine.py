@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.schema import Lateness
 from daedalus.skeleton.sql import POSITION, Sql, columns, in_list, literal, name, parquet
 from daedalus.skeleton.types import is_integer, read_as
 
@@ -24,20 +25,22 @@ def order_by(names: Sequence[str]) -> str:
 class FeedDay:
     """A feed day's files by schema, and how the spine is cleaned.
 
-    `groups` are (schema, by how many days the partition of the files is late); group i is bound as `feed_i`.
+    `groups` are (schema, by how many days the partition of the files is late, below 0 for an earlier one); group i
+    is bound as `feed_i`.
     The variable `day_start` is the day.
     """
 
     groups: Sequence[tuple[Schema, int]]
-    lateness_days: int
+    lateness: Lateness
     deduplicate: bool
     platforms: Mapping[str, int]
 
     def raw(self, also: str = "", *, files: bool = False) -> str:
         """SELECT of every row, its columns as the spine has them, whether it is `own`, how `late` it is, and `also`."""
+        several = len(self.lateness.partitions) > 1
         return " UNION ALL ".join(
             f"SELECT {_columns_of(schema, self.platforms)}, {literal(not late)} AS own"
-            f"{f', {late} AS late' if self.lateness_days else ''}{also} FROM {parquet(f'feed_{i}', files=files)}"
+            f"{f', {late} AS late' if several else ''}{also} FROM {parquet(f'feed_{i}', files=files)}"
             for i, (schema, late) in enumerate(self.groups)
         )
 
@@ -54,15 +57,15 @@ _IN_DAY = f"event_timestamp >= {_DAY} AND event_timestamp < {_DAY} + INTERVAL 1 
 
 
 def build_time_window_entity_spine(feed: FeedDay) -> Sql:
-    """The clean rows of one feed day: those of partitions `d .. d + lateness` whose time is in day `d`.
+    """The clean rows of one feed day: those of partitions `d - before .. d + after` whose time is in day `d`.
 
-    Counts: read, null_keys and strays of the day's own partition, with `+1` of the next day's, and so on
-    (see `feed_rows`); duplicates and spine of the day.
+    Counts: read, null_keys and strays of the day's own partition, with `+1` of the next day's, `+-1` of the one
+    before, and so on (see `feed_rows`); duplicates and spine of the day.
     """
-    early = f"event_timestamp < {_DAY} - INTERVAL {feed.lateness_days} DAY"
-    stray = f"{early} OR event_timestamp >= {_DAY} + INTERVAL 1 DAY"
+    early = f"event_timestamp < {_DAY} - INTERVAL {feed.lateness.after} DAY"
+    stray = f"{early} OR event_timestamp >= {_DAY} + INTERVAL {feed.lateness.before + 1} DAY"
     lates = sorted({late for _, late in feed.groups if late})
-    late = "".join(_late_counts(i, feed.lateness_days) for i in lates)
+    late = "".join(_late_counts(i, feed.lateness) for i in lates)
     return Sql(
         tables=(("raw", feed.raw()), ("clean", feed.clean("raw"))),
         counts=f"""
@@ -76,10 +79,11 @@ def build_time_window_entity_spine(feed: FeedDay) -> Sql:
     )
 
 
-def _late_counts(late: int, lateness_days: int) -> str:
+def _late_counts(late: int, lateness: Lateness) -> str:
     """The counts of a partition that is `late` days after the spine's."""
-    first, end = late - lateness_days, late + 1  # the days, from the spine's on, whose rows are no strays there
-    allowed = f"event_timestamp >= {_DAY} + INTERVAL ({first}) DAY AND event_timestamp < {_DAY} + INTERVAL {end} DAY"
+    first, end = late - lateness.after, late + lateness.before + 1  # the days whose rows are no strays there
+    until = f"{_DAY} + INTERVAL {end if end >= 0 else f'({end})'} DAY"
+    allowed = f"event_timestamp >= {_DAY} + INTERVAL ({first}) DAY AND event_timestamp < {until}"
     return f"""
                 count(*) FILTER (late = {late}) AS "read+{late}",
                 count(*) FILTER (late = {late} AND NOT ({_KEYED})) AS "null_keys+{late}",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 from daedalus import digest
 from daedalus.config.columns import SPINE_COLUMNS, Ref
@@ -56,7 +57,8 @@ class Tiles(ActionMaker):
                               every_version=view.as_of == "day"),
         )  # fmt: skip
         files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
-        reading = Reading(files=files, lists={"view_files": found.files})
+        columns = {view.timestamp_field: "TIMESTAMP", **found.types}
+        reading = Reading(files=files, lists={"view_files": found.files}, columns=columns)
         order = digest.of_json([file.label for file in found.files])  # no label of a file begins with a slash
         config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
         extra = {"input:/order of files": order}
@@ -69,20 +71,23 @@ class Tiles(ActionMaker):
         published, author = Ref.parse(recent.published_at), Ref.parse(recent.author)
         assert published and author
         versions = self._sources.views[published.view].view.as_of == "day"
-        sql = self._once("published", lambda: list_published(published.feature, author.feature, every_version=versions))
+        day = self._sources.views[published.view].types[published.feature] == "DATE"
+        sql = self._once(
+            "published", lambda: list_published(published.feature, author.feature, every_version=versions, is_day=day)
+        )
         config = {"recent_published.published_at": recent.published_at, "recent_published.author": recent.author}
         return self._add_sql(Place("published"), sql, Reading({"view": [self._view(published.view)]}), config)
 
     # Of a feed day
 
-    def _files(self, day: Day) -> list[list[InputFile]]:
-        return self._sources.feed.files(day, self._runtime.spine.lateness_days)
+    def _files(self, day: Day) -> dict[int, list[InputFile]]:
+        return self._sources.feed.files(day, self._runtime.spine.lateness)
 
     def _feed_groups(self, day: Day) -> tuple[list[tuple[Mapping[str, str], int]], dict[str, list[InputFile]]]:
         """Schemas with how many days late their partition is, and the files of each as `feed_i`."""
         groups: list[tuple[Mapping[str, str], int]] = []
         bound: dict[str, list[InputFile]] = {}
-        for late, files in enumerate(self._files(day)):
+        for late, files in self._files(day).items():
             for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
                 bound[f"feed_{len(groups)}"] = members
                 groups.append((schema, late))
@@ -93,15 +98,17 @@ class Tiles(ActionMaker):
         assert place.day is not None
         if place.name in self.actions:
             return place.name
-        if not any(self._files(place.day)):
+        if not any(self._files(place.day).values()):
             return None
         groups, bound = self._feed_groups(place.day)
         spine, platforms = self._runtime.spine, self._runtime.platforms
         sql = self._once(
             (place.step, place.part, tuple((tuple(schema.items()), late) for schema, late in groups)),
-            lambda: render(FeedDay(groups, spine.lateness_days, spine.deduplicate, platforms)),
+            lambda: render(FeedDay(groups, spine.lateness, spine.deduplicate, platforms)),
         )
-        settings = {f"spine.{key}": getattr(spine, key) for key in ("lateness_days", "deduplicate")}
+        late = spine.lateness
+        one_sided = late.after if not late.before else {"before": late.before, "after": late.after}
+        settings = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
         if any(schema.get("platform_code") == "VARCHAR" for schema, _ in groups):
             settings["platforms"] = platforms
         by_name = any(schema.get("country_code") == "VARCHAR" for schema, _ in groups)
@@ -109,6 +116,7 @@ class Tiles(ActionMaker):
             files=bound,
             tables={"countries": country_codes} if by_name else {},
             variables=day_start(place.day),
+            columns=SPINE_COLUMNS,
         )
         extra = {"engine:pycountry": version("pycountry")} if by_name else {}
         return self._add_sql(place, sql, reading, {**settings, **config}, extra)
@@ -177,14 +185,26 @@ class Tiles(ActionMaker):
     def _history_pieces(self, aggregation: Aggregation, first: int, last: int) -> list[str]:
         """History of the days with ordinals in [first, last), in as few artifacts as there can be."""
         pieces = []
-        while first < last:
+        while (first := max(first, self._next_with_files(first) // _BLOCKS[0] * _BLOCKS[0])) < last:
             size = next((b for b in _BLOCKS if first % b == 0 and first + b <= last), 1)
             pieces.append(self._history(aggregation, first, size))
             first += size
         return [piece for piece in pieces if piece]
 
+    def _next_with_files(self, day: int) -> int:
+        """The ordinal of the first day from `day` on of which there may be rows; a past is mostly without any."""
+        late, known = self._runtime.spine.lateness, self._feed_ordinals
+        place = bisect_left(known, day - late.before)
+        return max(day, known[place] - late.after) if place < len(known) else Day.max.toordinal()
+
+    @cached_property
+    def _feed_ordinals(self) -> list[int]:
+        return [day.toordinal() for day in self._sources.feed_days]
+
     @once
     def _history(self, aggregation: Aggregation, first: int, size: int) -> str | None:
+        if self._next_with_files(first) >= first + size:
+            return None
         events = sorted(set(aggregation.events))
         contributor = self_rule(aggregation) == "event"
         part = events_part(events, aggregation.column, contributor=contributor)

@@ -2,13 +2,16 @@
 
 A remembered digest holds only while path, size, mtime, ctime and inode are what they were, and only
 if the file had not been written within one clock tick of the look: two writes inside one tick leave
-the same stamps, so a file that young is hashed again the next time.
+the same stamps, so a file that young is hashed again the next time. So is one whose stamp lies ahead of
+the clock, for as long as it does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat as modes
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,8 @@ from daedalus.stagecache.trace import Traces
 
 _TICK_NS = 20_000_000  # the coarsest clock of file systems with sub-second stamps
 _COARSE_TICK_NS = 2_000_000_000  # FAT and some network file systems count in seconds or two
+_KINDS = {modes.S_IFDIR: "a folder", modes.S_IFIFO: "a named pipe", modes.S_IFSOCK: "a socket",
+          modes.S_IFCHR: "a device", modes.S_IFBLK: "a device"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Stamp:
     @classmethod
     def of(cls, path: Path | str) -> Stamp:
         stat = os.stat(path)
+        if not modes.S_ISREG(stat.st_mode):  # to open a pipe is to wait for who writes to it; a device has no end
+            raise OSError(errno.EINVAL, f"{_KINDS.get(modes.S_IFMT(stat.st_mode), 'something')}, not a file", str(path))
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
     @property
@@ -42,11 +49,16 @@ class Stamp:
     @property
     def tick(self) -> int:
         """Nanoseconds in which two writes may leave the same stamp."""
-        return _COARSE_TICK_NS if max(self.mtime_ns, self.ctime_ns) % 1_000_000_000 == 0 else _TICK_NS
+        return _COARSE_TICK_NS if self.newest % 1_000_000_000 == 0 else _TICK_NS
+
+    @property
+    def newest(self) -> int:
+        """When the file was written last, in nanoseconds."""
+        return max(self.mtime_ns, self.ctime_ns)
 
     def settled(self, looked_ns: int) -> bool:
         """Whether the last write was at least one clock tick before the look."""
-        return max(self.mtime_ns, self.ctime_ns) + self.tick < looked_ns
+        return self.newest + self.tick < looked_ns
 
 
 class FileDigests:
@@ -78,12 +90,13 @@ class FileDigests:
         """Looks once more, a clock tick later, at files that were young when they were looked at.
 
         Those that others write are read again. Nobody else writes under the names that this process
-        gave: who meddled with those since shows in the stamp.
+        gave: who meddled with those since shows in the stamp. No clock tick settles a stamp that lies ahead.
         """
-        known = self._load()
-        young = [name for name in self._young if name in known and known[name][0].tick == _TICK_NS]
+        known, now = self._load(), time.time_ns()
+        stamps = {name: known[name][0] for name in self._young if name in known}
+        young = [name for name, stamp in stamps.items() if stamp.tick == _TICK_NS and stamp.newest <= now]
         if young:
-            newest = max(max(known[name][0].mtime_ns, known[name][0].ctime_ns) for name in young)
+            newest = max(stamps[name].newest for name in young)
             time.sleep(max(newest + 2 * _TICK_NS - time.time_ns(), 0) / 1e9)
         looked, settled = time.time_ns(), []
         for name in young:
