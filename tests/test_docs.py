@@ -85,4 +85,4 @@ def test_the_cookbooks_python_runs(warm, block):
 
 
 def test_there_are_blocks_of_python():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from daedalus.days import DayRange
 from daedalus.errors import EXIT_DAY_FAILED, EXIT_DONE
+from daedalus.objects import is_uri
 from daedalus.pipelines.summaries import feed_rows
 from daedalus.stagecache.outcome import FAILED, HIT, STATES, Outcome
 from daedalus.words import counted, cut, printable, wrapped
@@ -39,6 +40,7 @@ class RunReport:
     notes: list[str] = field(default_factory=list)
     input_notes: list[str] = field(default_factory=list)  # what of the inputs is surely not what was meant
     shared: dict | None = None  # what the shared cache gave and took
+    output: str = ""  # where the partitions are
 
     @property
     def exit_code(self) -> int:
@@ -100,6 +102,8 @@ class RunReport:
             lines.append(f"blocked     {counted(blocked, 'more day')}, which need what failed")
         if self.failures:
             lines.append(f"next        mend what failed, then run again; daeda explain day {self.failures[0].day}")
+        if self.output and days["done"]:
+            lines.append(_reading_line(self.output))
         return lines
 
     def keep(self, kept: Mapping[str, str]) -> None:
@@ -115,6 +119,12 @@ class RunReport:
         for failure in self.failures:
             found.setdefault(failure.error, []).append(failure)
         return found
+
+
+def _reading_line(output: str) -> str:
+    """How to read the partitions without the qid map, which lies beside them."""
+    pattern = "" if is_uri(output) else f", or {output}/dt=*/*.parquet"
+    return cut(f"read it     daedalus.load{pattern}")
 
 
 def _unusable_lines(days: list[str]) -> list[str]:

@@ -67,6 +67,7 @@ def run_skeleton_stage(
         force = force or (resume and run.takes_up_force())
         do = run.plan if plan else run.execute
         report = do(range, resume=resume, force=force)
+        report.output = str(workspace.output_root)
     report.seconds = time.perf_counter() - began
     return report
 
