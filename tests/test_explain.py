@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -404,3 +407,41 @@ def test_the_plan_names_an_edit_of_a_step_that_only_may_run(warm):
     shown = warm.cli("skeleton", "--range", RANGE, "--plan").stdout
     assert "config output_columns (chunk@" in shown and "    + like_artwork_ids_5d" in shown
     assert "- [1d, 3d, 7d]\n    + [1d, 3d, 5d, 7d]" in shown
+
+
+def test_a_row_has_one_line_an_event_with_its_windows_and_why_it_is_not_in_others(tmp_path):
+    from tiny import at, feed, project
+
+    days = {day: feed(*((1, art, f"{day} {art}:00", "like") for art in (10, 11, 12)), (1, 11, f"{day} 11:00", "like"))
+            for day in ("2026-02-01", "2026-02-02", "2026-02-03")}  # fmt: skip
+    stamps = pa.array([at("2026-01-01")] * 3, pa.timestamp("us"))
+    view = pa.table({"artwork_id": [10, 11, 12], "updated_at": stamps, "tacks": [[1, 2], [2, 3], None]})
+    like = {"events": ["like"], "windows": ["2h", "3d"]}
+    specs = [{"name": "arts", "column": "artwork_id", "agg": "list", **like},
+             {"name": "tacks", "column": "tacks", "agg": "flatten_distinct", **like}]  # fmt: skip
+    root = project(tmp_path, days, view, specs, ["arts_3d", "tacks_3d"], enrich=["art:tacks"])
+    command = [sys.executable, "-m", "daedalus"]
+    where = {"cwd": root, "env": {**os.environ, "PYTHONPATH": str(PROJECT)}, "capture_output": True, "text": True}
+    assert subprocess.run([*command, "skeleton"], **where).returncode == 0
+    asked = [*command, "explain", "row", "2026-02-02", "--user", "1", "--artwork", "12"]
+    assert subprocess.run(asked, **where).stdout.splitlines() == [
+        "user 1, artwork 12, like at 2026-02-02T12:00:00",
+        "  arts: 2h 2, 3d 5 counted, 3 events left out",
+        "    + 2h 3d 2026-02-02T11:00:00 like 11 dt=2026-02-02/p.parquet",
+        "    + 2h 3d 2026-02-02T10:00:00 like 10 dt=2026-02-02/p.parquet",
+        "    + 3d, not 2h (before the window) 2026-02-01T12:00:00 like 12 dt=2026-02-01/p.parquet",
+        "    + 3d, not 2h (before the window) 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
+        "    + 3d, not 2h (before the window) 2026-02-01T10:00:00 like 10 dt=2026-02-01/p.parquet",
+        "    - not before the row: 2026-02-02T12:00:00 like 12 dt=2026-02-02/p.parquet",
+        "    - an exact duplicate: 2026-02-02T11:00:00 like 11 dt=2026-02-02/p.parquet",
+        "    - an exact duplicate: 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
+        "  tacks: 2h 3, 3d 3 counted, 6 events left out",
+        "    + 2h 3d 2026-02-02T11:00:00 like 11 dt=2026-02-02/p.parquet -> 2, 3",
+        "    + 2h 3d 2026-02-02T10:00:00 like 10 dt=2026-02-02/p.parquet -> 1, not 2 (its value came again later)",
+        "    - not before the row: 2026-02-02T12:00:00 like 12 dt=2026-02-02/p.parquet",
+        "    - an exact duplicate: 2026-02-02T11:00:00 like 11 dt=2026-02-02/p.parquet",
+        "    - 2h (before the window), 3d (no value): 2026-02-01T12:00:00 like 12 dt=2026-02-01/p.parquet",
+        "    - 2h (before the window), 3d (its value came again later): 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
+        "    - an exact duplicate: 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
+        "    - 2h (before the window), 3d (its value came again later): 2026-02-01T10:00:00 like 10 dt=2026-02-01/p.parquet",
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 
@@ -51,12 +52,34 @@ def far_times(name):
     return lambda table: table.set_column(table.column_names.index(name), name, far(table))
 
 
+def doubled(first: str, then: str) -> str:
+    """Twelve values, each of nine of the one before."""
+    lines = [then.format(name=chr(98 + i), members=",".join([f"*{chr(97 + i)}"] * 9)) for i in range(12)]
+    return f"{first}\n" + "\n".join(lines) + "\n"
+
+
+BOMB = doubled("a: &a [x,x,x,x,x,x,x,x,x]", "{name}: &{name} [{members}]")
+MERGES = doubled("a: &a {k: 1, l: 2}", "{name}: &{name} {{<<: [{members}]}}")
 CASES = {
     "no config folder": (lambda w: shutil.rmtree(w.root / "config"), ["config"]),
     "a missing file": (lambda w: w.aggregations.unlink(), ["aggregations.yaml"]),
     "broken YAML": (write("config/catalog.yaml", "feed: {path: data\n"), ["catalog.yaml", "line"]),
     "a list for a mapping": (write("config/training/runtime.yaml", "- 1\n"), ["runtime.yaml", "mapping"]),
     "a key that stands twice": (write("config/catalog.yaml", "feed: {path: a}\nfeed: {path: b}\n"), ["catalog.yaml", "twice"]),
+    "aliases that multiply": (write("config/catalog.yaml", BOMB), ["catalog.yaml: line 6", "aliases that stand for more than 100,000"]),
+    "aliases that multiply beside much else": (
+        write("config/catalog.yaml", BOMB + f"z: [{'1,' * 110_000}]\n"), ["catalog.yaml: line", "aliases"]),
+    "merges that multiply": (write("config/catalog.yaml", MERGES), ["catalog.yaml: line 6", "aliases that stand for more than"]),
+    "an alias to what it is in": (write("config/catalog.yaml", "feed: &x\n  path: *x\n"), ["catalog.yaml: line", "aliases"]),
+    "values nested without end": (write("config/catalog.yaml", "feed:\n" + " [" * 10_000), ["catalog.yaml: line 2", "100 deep"]),
+    "mappings nested without end": (write("config/catalog.yaml", "feed: " + "{a: " * 10_000), ["catalog.yaml: line 1", "100 deep"]),
+    "a file of 11 MB": (write("config/catalog.yaml", "#" * (11 << 20)), ["catalog.yaml", "too large", "10,485,760"]),
+    "two documents": (write("config/catalog.yaml", "feed: {path: a}\n---\nviews: {}\n"), ["catalog.yaml: line 2", "another document"]),
+    "a tag that makes objects": (
+        write("config/catalog.yaml", "feed:\n  path: !!python/object/apply:os.getcwd []\n"), ["catalog.yaml: line 2", "python/object"]),
+    "a tag that nobody knows": (write("config/catalog.yaml", "feed:\n  path: !mine data\n"), ["catalog.yaml: line 2", "!mine"]),
+    "a number in base 8": (write("config/training/runtime.yaml", "a: 1\nday_workers: 010\n"), ["runtime.yaml: line 2", "base 8", "as 8"]),
+    "a number in base 60": (write("config/training/runtime.yaml", "day_workers: 1:30\n"), ["runtime.yaml: line 1", "base 60", "as 90"]),
     "an unknown key": (set_runtime(spine__lookbak_days=7), ["spine.lookbak_days", "lookback_days"]),
     "an unknown key of a view": (set_view(as_off="day"), ["views.artwork_tack.as_off", "as_of"]),
     "a missing key": (write("config/training/runtime.yaml", "feed_start: '202602'\nfeed_end: '202602'\n"), ["output_columns"]),
@@ -270,6 +293,15 @@ def test_a_refusal_says_what_was_meant(warm, capsys, case):
 HINTS = {
     "a wrong type": (set_runtime(spine__lookback_days="seven"), ["found:    seven (str)", "expected: int"]),
     "a window without its unit": (set_runtime(recent_published__window=30), ["found:    30 (int)", "such as 30d"]),
+    "a number that YAML takes for text": (
+        set_runtime(spine__lookback_days="1e-3"), ["YAML reads 1e-3 as text; the number is 1.0e-3"]),
+    "a filter by a number that YAML takes for text": (
+        set_runtime(content_filter__drop={"width": ["1.5E3"]}), ["content_filter.drop.width[0]", "the number is 1.5e+3"]),
+    "an answer for an event": (set_aggregation(events=[True]), ["YAML reads yes, no, on and off as true and false"]),
+    "a filter by an answer": (set_runtime(content_filter__drop={"model_type": [False]}), ["YAML reads yes, no, on and off"]),
+    "a date for a month": (set_runtime(feed_start=dt.date(2026, 2, 1)), ["feed_start", "put quotes around it"]),
+    "a date for a default": (set_runtime(output_columns=["user_id", {"name": "x", "default": dt.date(2026, 2, 1)}]), ["put quotes around it"]),
+    "a number without end": (set_runtime(spine__lookback_days=float("inf")), ["found:    inf (float)", "expected: int"]),
     "a misspelt choice": (set_aggregation(agg="cont"), ["found:    'cont'", "did you mean 'count'?"]),
     "misspelt windows": (set_aggregation(windows="cumulativ"), ["did you mean 'cumulative'?"]),
     "a feature that is not enriched": (set_runtime(enrich=[]), ["add artwork_properties:author_id under enrich"]),
@@ -293,3 +325,27 @@ def test_a_refusal_says_how_to_mend_it(warm, capsys, case):
     assert all(name in err for name in named), err
     refused = json.loads(out)["error"]
     assert set(refused) == {"what", "where", "found", "expected", "hint"} and refused["what"] in err
+
+
+def test_merges_and_aliases_that_stay_small_are_taken(warm):
+    """And are what they stand for."""
+    before = warm.bytes()
+    text = warm.aggregations.read_text()
+    aliased = text.replace("events: [like]", "events: &likes [like]", 1).replace("events: [like]", "events: *likes")
+    assert aliased.count("*likes") > 3
+    warm.aggregations.write_text(aliased)
+    runtime = warm.runtime.read_text()
+    merged = runtime.replace("spine:\n", "spine:\n  <<: {deduplicate: false}\n")
+    assert merged != runtime
+    warm.runtime.write_text(merged)
+    assert warm.run().steps["computed"] == 0 and warm.bytes() == before
+
+
+def test_a_default_that_yaml_took_for_text_is_noted(cold, capsys):
+    columns = ["user_id", "artwork_id", "event_timestamp", "event", {"name": "rate", "default": "1e-3"}]
+    edit(cold.runtime, output_columns=columns)
+    assert command("config", "check") == 0
+    assert (
+        "note: output_columns: the default of rate: YAML reads 1e-3 as text; the number is 1.0e-3"
+        in capsys.readouterr().err
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +21,8 @@ from daedalus.errors import DaedalusError, did_you_mean, seen_from
 CATALOG = "catalog.yaml"
 RUNTIME = "training/runtime.yaml"
 AGGREGATIONS = "training/aggregations.yaml"
-_MOST_BYTES = 16 << 20  # of a config file
+_MOST_BYTES, _MOST_DEEP, _MOST_VALUES = 10 << 20, 100, 100_000  # of a file; the values with its aliases written out
+_NUMBER_AS_TEXT = re.compile(r"([-+]?)(\d+)\.?(\d*)[eE]([-+]?)(\d+)")
 _T = TypeVar("_T")
 
 
@@ -77,7 +80,7 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
-            raise DaedalusError("a config file is too large", where=str(path), found=f"over {_MOST_BYTES:,} bytes",
+            raise DaedalusError("a config file that is too large", where=str(path), found=f"more than {_MOST_BYTES:,} bytes",
                                 expected="a YAML file")  # fmt: skip
         return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
@@ -115,7 +118,33 @@ def _aggregations(path: Path, text: str) -> tuple[Aggregation, ...]:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML keeps the last of two equal keys in silence; this loader refuses them."""
+    """Refuses what PyYAML takes in silence: the last of two equal keys, numbers in base 8 or 60, values without end."""
+
+    _deep = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:
+        """Is called for each value before it is read: deeper ones would end in the interpreter's own limits."""
+        self._deep += 1
+        if self._deep > _MOST_DEEP and parent is not None:
+            raise _unfit(f"values nested more than {_MOST_DEEP} deep", parent)
+
+    def ascend_resolver(self) -> None:
+        self._deep -= 1
+
+    def get_single_node(self) -> yaml.Node:
+        node = super().get_single_node()
+        if node is not None:
+            _count_values(node, {})
+        return node
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Of YAML 1.1: 0777 is 511 there, and 1:30 is 90."""
+        octal = re.fullmatch(r"[-+]?0[0-7_]+", node.value)
+        value = self.construct_yaml_float(node) if node.tag.endswith(":float") else self.construct_yaml_int(node)
+        if octal or ":" in node.value:
+            problem = f"{node.value}, which YAML reads in base {8 if octal else 60}, as {value}"
+            raise _unfit(problem, node, "a decimal number, or quotes around text")
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -125,6 +154,28 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
                 raise yaml.constructor.ConstructorError(None, None, f"the key {spelled!r} stands twice", key.start_mark)
             seen.add(spelled)
         return super().construct_mapping(node, deep)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
+
+
+def _unfit(problem: str, node: yaml.Node, expected: str | None = None) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark, expected)
+
+
+def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node is with its aliases written out, found without writing them out."""
+    size = known.get(id(node))
+    if size is None:
+        known[id(node)] = sys.maxsize  # for an alias to what it is in
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        pairs = isinstance(node, yaml.MappingNode)
+        size = 1 + sum(_count_values(child, known) for item in children for child in (item if pairs else [item]))
+        known[id(node)] = size
+        if size > _MOST_VALUES + len(known):  # without aliases it is no more than those seen
+            raise _unfit(f"aliases that stand for more than {_MOST_VALUES:,} values", node)
+    return size
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -138,8 +189,12 @@ def _mapping(path: Path, text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f": line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise DaedalusError("not YAML", where=f"{path}{line}", found=problem, expected="valid YAML") from None
+        told = [getattr(error, part, None) for part in ("context", "problem")]
+        problem = " ".join(filter(None, told)) or str(error).splitlines()[0]
+        what, expected = "not YAML", "valid YAML"
+        if isinstance(error, yaml.constructor.ConstructorError | yaml.composer.ComposerError):
+            what, expected = "YAML that is not taken", error.note or "one document of plain values, each key once"
+        raise DaedalusError(what, where=f"{path}{line}", found=problem, expected=expected) from None
     if not isinstance(raw, dict):
         raise DaedalusError("wrong type", where=str(path), found=type(raw).__name__, expected="a mapping of keys")
     return raw
@@ -199,11 +254,23 @@ def _refusal(message: str, kind: type, path: Path, prefix: str, raw: Any) -> Dae
             "a value that is not allowed", where=f"{path}: {keys}", found=repr(value), expected=allowed, hint=hint
         )
     if wrong := re.match(r"Expected `(.*)`, got `(.*)`", text):
-        hint = "put quotes around it" if wrong[2] in ("date", "datetime") else ""
+        hint = yaml_hint(value)
         hint = "a duration, such as 30d" if re.search(r"windows?(\[\d+\])?$", keys) else hint
         found = f"{value} ({wrong[2]})" if value is not None and not isinstance(value, dict | list) else wrong[2]
         return DaedalusError("wrong type", where=f"{path}: {keys}", found=found, expected=wrong[1], hint=hint)
     return DaedalusError("a value that is not allowed", where=f"{path}: {keys}", found=text, expected=f"a valid {keys}")
+
+
+def yaml_hint(value: object) -> str:
+    """How to write what was probably meant by a value that YAML reads as something else."""
+    if isinstance(value, dt.date):
+        return "put quotes around it"
+    if isinstance(value, bool):
+        return "YAML reads yes, no, on and off as true and false; put quotes around text"
+    if isinstance(value, str) and (number := _NUMBER_AS_TEXT.fullmatch(value)):
+        sign, whole, fraction, raised, power = number.groups()
+        return f"YAML reads {value} as text; the number is {sign}{whole}.{fraction or 0}e{raised or '+'}{power}"
+    return ""
 
 
 def _value_at(raw: Any, keys: str) -> Any:

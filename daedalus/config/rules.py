@@ -314,7 +314,7 @@ def _outputs(config: Config) -> None:
             _refuse(config, _RUNTIME, key, "two defaults", column.name, "default or default_sql")
         if not _plain(column.default):
             expected = "null, a number, a text, true, false, or a list of one kind of them"
-            hint = "for anything else give default_sql"
+            hint = "for anything else put quotes around it, or give default_sql"
             _refuse(config, _RUNTIME, f"{key}.default", "a default that is no literal", column.default, expected, hint)
         if column.name in known or not column.has_default:
             _one_maker(config, _RUNTIME, key, column.name, known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from daedalus.config import Config
+from daedalus.config.load import yaml_hint
 
 KNOWN_EVENTS = ("reco_artwork_view", "reco_artwork_view2", "click", "like", "dislike_click")
 _CLOSE = 0.75
@@ -12,7 +13,7 @@ _CLOSE = 0.75
 
 def doubts(config: Config) -> list[str]:
     """A line each; the configuration is taken as it stands all the same."""
-    return [*_not_shipped(config), *_odd_events(config)]
+    return [*_not_shipped(config), *_odd_events(config), *_odd_defaults(config)]
 
 
 def _not_shipped(config: Config) -> Iterator[str]:
@@ -24,6 +25,12 @@ def _not_shipped(config: Config) -> Iterator[str]:
         missing = [name for name in aggregation.outputs if name not in shipped]
         if missing and aggregation.name not in unused:
             yield f"aggregation {aggregation.name}: output_columns does not name {', '.join(missing)}"
+
+
+def _odd_defaults(config: Config) -> Iterator[str]:
+    for column in config.output_columns:
+        if isinstance(column.default, str) and (hint := yaml_hint(column.default)):
+            yield f"output_columns: the default of {column.name}: {hint}"
 
 
 def _odd_events(config: Config) -> Iterator[str]:

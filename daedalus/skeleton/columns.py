@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from daedalus.config import AGGREGATIONS, RUNTIME, Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
+from daedalus.config.load import yaml_hint
 from daedalus.errors import DaedalusError
 from daedalus.skeleton.inputs import ViewInput
 from daedalus.skeleton.types import holds, is_integer, is_nested, is_time
@@ -24,8 +25,9 @@ def _type_of(ref: str, views: Mapping[str, ViewInput]) -> str:
     return views[parsed.view].types[parsed.feature]
 
 
-def _refuse(config: Config, file: str, key: str, what: str, found: str, expected: str) -> None:
-    raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected)
+def _refuse(config: Config, file: str, key: str, what: str, found: str, expected: str,
+            hint: str = "") -> None:  # fmt: skip
+    raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected, hint=hint)
 
 
 def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
@@ -82,9 +84,8 @@ def _filters(config: Config, views: Mapping[str, ViewInput]) -> None:
         for j, value in enumerate(values):
             if not _comparable(kind, value):
                 key = f"content_filter.drop.{column}[{j}]"
-                _refuse(
-                    config, RUNTIME, key, "a value of another type than its column", repr(value), f"{column}: {kind}"
-                )
+                what = "a value of another type than its column"
+                _refuse(config, RUNTIME, key, what, repr(value), f"{column}: {kind}", yaml_hint(value))
 
 
 def _comparable(kind: str, value: object) -> bool:
