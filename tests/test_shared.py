@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from buckets import new_bucket
 from faults import FAULTS, Proxy
-from small import Small, edit, nothing_ran
+from small import DAYS, Small, edit, nothing_ran
 
 from daedalus.objects import ObjectStore
 from daedalus.sharing import breaker, remote
@@ -114,6 +114,17 @@ def told(world: Small, span: str = SPAN, **settings):
 
     said = Said()
     return run_skeleton_stage(Settings(**settings), span, progress=said), said.lines
+
+
+def test_what_is_made_of_files_whose_names_are_not_utf8_is_shared(shared, tmp_path, monkeypatch):
+    import os
+
+    path = shared.feed_file(DAYS[3])
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.parquet"))
+    first = shared.run(str(DAYS[3]))
+    assert first.shared["shared"] == first.steps["computed"] > 10 and first.shared["not_shared"] == 0
+    report = machine(shared, tmp_path / "second", monkeypatch).run(str(DAYS[3]))
+    assert report.steps["hit"] == report.shared["hits"] == first.steps["computed"]
 
 
 def test_a_second_machine_computes_nothing(shared, expected, tmp_path, monkeypatch):

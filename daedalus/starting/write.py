@@ -42,7 +42,7 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
     try:
         for path, text in texts.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, "utf-8")
+            (folder / path).write_text(text)
         write_schemas(folder)
     except OSError as error:
         raise DaedalusError("the configuration cannot be written", where=str(folder), found=error.strerror) from None
