@@ -80,8 +80,8 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
-            raise DaedalusError("a config file that is too large", where=str(path), found=f"more than {_MOST_BYTES:,} bytes",
-                                expected="a YAML file")  # fmt: skip
+            raise DaedalusError("a config file that is too large", where=str(path),
+                                found=f"more than {_MOST_BYTES:,} bytes", expected="a YAML file")  # fmt: skip
         return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise DaedalusError("a config file is missing", where=str(path), expected="a YAML file") from None

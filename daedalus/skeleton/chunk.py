@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from msgspec import UNSET
 
@@ -108,13 +109,18 @@ def apply_content_filter(rows: str, chunk: Chunk) -> str:
 
 def _among(column: str, kind: str, values: Sequence) -> str:
     """SQL of whether a column of a type has one of the values, as that type holds them; "" when it can have none."""
-    held = [value for value in values if holds(kind, value)]
+    held = [_sized(value) for value in values if holds(kind, value)]
     told = [literal(value) for value in held if value == value]
     if kind == "FLOAT" and any(isinstance(value, float) for value in held):
         told = [f"CAST('{value!r}' AS FLOAT)" for value in held if value == value]
     matches = [f"{name(column)} IN ({', '.join(told)})"] if told else []
     matches += [f"isnan({name(column)})"] if len(told) < len(held) else []  # by `=` the statistics of a file hide NaN
     return " OR ".join(matches)
+
+
+def _sized(value: Any) -> Any:
+    """A value that has a literal: the largest integers have none."""
+    return float(value) if isinstance(value, int) and abs(value) >= 2**127 else value
 
 
 CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (

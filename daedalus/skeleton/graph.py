@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from daedalus import digest
 from daedalus.config import Config
 from daedalus.days import Day
-from daedalus.errors import DayError
+from daedalus.errors import DaedalusError, DayError
 from daedalus.objects import is_uri
 from daedalus.skeleton.engine import Bindings, Duck, Ducks, is_of_data
 from daedalus.skeleton.inputs import Feed, InputFile, ViewInput
@@ -176,7 +176,8 @@ class ActionMaker:
         }
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [name for names in reading.upstream.values() for name in names]
-        run = partial(_run_sql, self._ducks, self._input_files, sql, reading)
+        refusal = DayError if place.day else DaedalusError  # what no day can do without ends the run
+        run = partial(_run_sql, self._ducks, self._input_files, sql, reading, refusal)
         describe = partial(describe_sql, sql, reading)
         return self._add(
             place, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed
@@ -222,7 +223,8 @@ class ActionMaker:
 
 
 def _run_sql(
-    ducks: Ducks, files: Files, sql: Sql, reading: Reading, upstream: Mapping[str, Path], out: Path
+    ducks: Ducks, files: Files, sql: Sql, reading: Reading, refusal: type[DaedalusError],
+    upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
     tables = {table: make() for table, make in reading.tables.items()}
     wanted = {file.path: file.digest for members in reading.files.values() for file in members}
@@ -231,12 +233,14 @@ def _run_sql(
             return duck.copy(sql, Bindings(_bound(reading, upstream, local), tables, _variables(reading, local)), out)
         except Exception as error:
             if is_of_data(error):
-                _blame(duck, reading, local, out.with_name(f"{out.name}.column"))
+                _blame(duck, reading, local, out.with_name(f"{out.name}.column"), refusal)
             raise
 
 
-def _blame(duck: Duck, reading: Reading, local: Mapping[str, str], out: Path) -> None:
-    """Reads each column of each file by itself. Raises DayError for the first that cannot be read."""
+def _blame(
+    duck: Duck, reading: Reading, local: Mapping[str, str], out: Path, refusal: type[DaedalusError]
+) -> None:  # fmt: skip
+    """Reads each column of each file by itself. Raises `refusal` for the first that cannot be read."""
     columns = [(file, column, kind) for members in reading.files.values() for file in members
                for column, kind in reading.columns.items() if column in file.schema]  # fmt: skip
     for file, column, kind in columns:
@@ -246,7 +250,7 @@ def _blame(duck: Duck, reading: Reading, local: Mapping[str, str], out: Path) ->
         except Exception as error:
             if not is_of_data(error):
                 raise
-            raise DayError("a column cannot be read", where=f"{file.path}: {column}", expected=kind,
+            raise refusal("a column cannot be read", where=f"{file.path}: {column}", expected=kind,
                            found=f"{file.schema[column]}: {' '.join(str(error).split())[:200]}") from error  # fmt: skip
         finally:
             out.unlink(missing_ok=True)

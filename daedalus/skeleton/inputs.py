@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MOST = {"ms": (2**63 - 1) // 1000, "day": 106_751_990}  # that microseconds hold
 _FORM = 2  # of what is remembered of a footer
+_INFINITY = 2**31 - 1  # of days, which a TIMESTAMP has too
 # In the place of a type:
 TOO_FAR = "TIMESTAMP in milliseconds, with times that no microseconds can hold"
 FAR_DATE = "DATE, with days that no TIMESTAMP can hold"
@@ -162,7 +163,8 @@ def _beyond_micros(file: pq.ParquetFile) -> Iterator[tuple[str, str]]:
     for chunk in (group.column(column) for group in groups for column in range(group.num_columns)):
         unit = coarse.get(chunk.path_in_schema)
         known = chunk.statistics if unit else None
-        if unit and known and known.has_min_max and max(-known.min_raw, known.max_raw) > _MOST[unit]:
+        ends = {-known.min_raw, known.max_raw} - {_INFINITY} if unit and known and known.has_min_max else ()
+        if unit and any(end > _MOST[unit] for end in ends):
             yield chunk.path_in_schema, FAR_DATE if unit == "day" else TOO_FAR
 
 
@@ -300,15 +302,21 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
     files = [inputs.look(path, os.path.relpath(path, root), check) for path in paths]
     for file in files:
         if file.error:
-            raise DaedalusError(f"the view {name} cannot be read", where=file.error.where, found=file.error.found,
-                                expected=file.error.expected, hint=file.error.hint)  # fmt: skip
+            raise DaedalusError(f"the view {name} cannot be read: {file.error.what}", where=file.error.where,
+                                found=file.error.found, expected=file.error.expected,
+                                hint=file.error.hint)  # fmt: skip
     files = [
         replace(file, schema={c: "DATE" if t == FAR_DATE else t for c, t in file.schema.items()}) for file in files
     ]
     types = {view.entity: _view_type(f"{where}.entity", view.entity, files)}
     types |= {column: _view_type(f"{where}.features", column, files) for column in view.features}
     types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
-    _check_view(where, view, types, _view_type(f"{where}.timestamp_field", view.timestamp_field, files))
+    timestamp = _view_type(f"{where}.timestamp_field", view.timestamp_field, files)
+    for file, column in ((file, column) for file in files for column in (view.entity, view.timestamp_field)):
+        if column not in file.schema:
+            raise DaedalusError(f"a file of the view {name} lacks a column", where=f"{file.path}: {column}",
+                                found=", ".join(file.schema), expected=column)  # fmt: skip
+    _check_view(where, view, types, timestamp)
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
 
 
@@ -323,10 +331,6 @@ def _times(config: Config, name: str) -> list[str]:
 def _check_view_file(view: View, times: Sequence[str], path: str, schema: Mapping[str, str]) -> None:
     wanted = dict.fromkeys([view.entity, view.timestamp_field, *view.features])
     refuse_other_names(path, schema, wanted)
-    for column in (view.entity, view.timestamp_field):
-        if column not in schema:
-            raise DayError("a column that every file of a view needs is missing", where=f"{path}: {column}",
-                           found=", ".join(schema), expected=column)  # fmt: skip
     for column in wanted:
         if schema.get(column) == TOO_FAR or (schema.get(column) == FAR_DATE and column in times):
             raise DayError("a time that cannot be read", where=f"{path}: {column}", found=schema[column],

@@ -113,7 +113,7 @@ def holds(kind: str, value: object) -> bool:
 def _rounds(value: float, size: str) -> bool:
     """Whether a number is one of a float's; neither too large for it nor, but for 0, too small."""
     try:
-        (near,) = struct.unpack(size, struct.pack(size, value))
+        (near,) = struct.unpack(size, struct.pack(size, float(value)))
     except OverflowError:
         return False
     return near != 0 or value == 0
