@@ -6,19 +6,12 @@ xxh3 is no cryptographic hash: it finds accidents and edits, not attackers.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import xxhash
 
 _BLOCK = 1 << 20
-_FORM = re.compile(r"[0-9a-f]{32}")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-
-
-def is_digest(text: str) -> bool:
-    """Whether a text has the form of a digest."""
-    return _FORM.fullmatch(text) is not None
 
 
 def of_bytes(data: bytes) -> str:

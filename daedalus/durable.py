@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-
-
-def open_lock(path: Path | str) -> int:
-    """A handle of a lock file, made if it is not there. Raises OSError, also for what is a link."""
-    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Puts a file in place of what is there, whole: written beside it under a name that nobody can foresee."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def sync(path: Path) -> None:

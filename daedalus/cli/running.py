@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from daedalus.pipelines.workspace import Settings
     from daedalus.stagecache.progress import Progress
 
-Adopt = Annotated[bool, Parameter(negative=(), help="Also replace partitions with files of others; these go.")]
 Trace = Annotated[str | None, Parameter(help="Also write what ran when to this file, for Perfetto or Chrome.")]
 OpenLineage = Annotated[str | None, Parameter(help="Also tell this OpenLineage address, or append to this file.")]
 
@@ -32,7 +31,6 @@ def skeleton(
     entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows of an output part file.")] = None,
     resume: Annotated[bool, Parameter(negative=(), help="Take up the last unfinished run.")] = False,
     force: Annotated[bool, Parameter(negative=(), help="Recompute the range.")] = False,
-    adopt: Adopt = False,
     plan: Annotated[bool, Parameter(negative=(), help="Say what would run and why; run nothing.")] = False,
     json: Json = False,
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
@@ -51,9 +49,8 @@ def skeleton(
     watched = watcher(progress, trace, openlineage, settings)
     note_doubts(settings)
     report = run_skeleton_stage(
-        settings, range, resume=resume, force=force, plan=plan, adopt=adopt, progress=watched, executor=executor,
-        scheduler=scheduler,
-    )  # fmt: skip
+        settings, range, resume=resume, force=force, plan=plan, progress=watched, executor=executor, scheduler=scheduler
+    )
     return finish(report, json)
 
 

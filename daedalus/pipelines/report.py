@@ -106,13 +106,6 @@ class RunReport:
             lines.append(_reading_line(self.output))
         return lines
 
-    def keep(self, kept: Mapping[str, str]) -> None:
-        """Counts empty days whose partition could not be taken away as failed, each with its reason."""
-        self.failures += [Failure(day, "chunk", why) for day, why in kept.items()]
-        self.empty_days = [day for day in self.empty_days if day not in kept]
-        self.days["failed"] += len(kept)
-        self.days["empty"] -= len(kept)
-
     def _by_error(self) -> dict[str, list[Failure]]:
         """Failures that say the same, together: one bad file fails several steps."""
         found: dict[str, list[Failure]] = {}

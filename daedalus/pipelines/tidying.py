@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from daedalus.digest import is_digest
 from daedalus.pipelines.cache import last_complete, needed
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.stagecache.plan import make_plan
@@ -66,8 +65,7 @@ def _remove(workspace: Workspace, artifacts: list[str]) -> None:
 
 def _litter(workspace: Workspace) -> Iterator[Path]:
     """Damaged artifacts that were set aside: looked at or not, they are of no more use."""
-    damaged = (workspace.cache_root / "damaged").glob("*.parquet")
-    yield from (path for path in damaged if is_digest(path.stem))
+    yield from (workspace.cache_root / "damaged").glob("*.parquet")
 
 
 def gc_lines(found: dict) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
-from daedalus.errors import DaedalusError, DayError, Interrupted
+from daedalus.errors import DaedalusError, Interrupted
 from daedalus.pipelines.codestamp import code_stamp, code_version
 from daedalus.pipelines.report import RunReport, no_feed_note, report_run, spared_note, spared_steps
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, read_by_finished
@@ -38,7 +38,6 @@ def run_skeleton_stage(
     progress: Progress | None = None,
     executor: Literal["threads", "dask"] = "threads",
     scheduler: str | None = None,
-    adopt: bool = False,
 ) -> RunReport:
     """Computes what changed and publishes the partitions of a range of days.
 
@@ -47,7 +46,6 @@ def run_skeleton_stage(
     `progress` is what watches; None draws in a notebook, and is silent elsewhere. With `executor="dask"`
     actions run on the workers of the Dask `scheduler` at an address, or without one on those of a cluster on
     this machine, whose processes import the calling script: call this below `if __name__ == "__main__":`.
-    A partition's folder that holds files which are not ours fails its day; with `adopt` they go with it.
 
     Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
     fail do not raise: they are in the report.
@@ -62,7 +60,6 @@ def run_skeleton_stage(
         settings = dataclasses.replace(settings, **options)
         range, model = last["range"] if range is None else range, model or last["model"]
     with opened(settings) as workspace:
-        workspace.partitions.adopt = adopt
         run = _Run(workspace, settings, progress, model, on_dask=executor == "dask", scheduler=scheduler)
         force = force or (resume and run.takes_up_force())
         do = run.plan if plan else run.execute
@@ -163,7 +160,8 @@ class _Run:
             from daedalus.pipelines.shared import offer_inputs
 
             offer_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
-        kept = self._remove(graph.empty)
+        for gone in graph.empty:
+            workspace.partitions.remove(str(gone))
         workspace.qids.settle()
         read = self._with_finished(stands, taken).read
         report = report_run(
@@ -171,7 +169,6 @@ class _Run:
             empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
             removed=workspace.partitions.removed,
         )  # fmt: skip
-        report.keep(kept)
         report.input_notes = graph.notes
         stood = spared_steps(trusted, read, outcomes)[1]
         report.shared = workspace.shared.summary() if workspace.shared else None
@@ -185,16 +182,6 @@ class _Run:
         if not report.failures and not taken:
             self._remember_complete(outcomes)
         return report
-
-    def _remove(self, days: Iterable[Day]) -> dict[str, str]:
-        """Takes away partitions of days without feed rows; why it did not, by day."""
-        kept = {}
-        for day in map(str, days):
-            try:
-                self._workspace.partitions.remove(day)
-            except DayError as error:
-                kept[day] = error.one_line()
-        return kept
 
     def _standing(self, listing: Listing, span: DayRange, force: bool) -> Stands:
         present = self._workspace.with_rows(listing, span)

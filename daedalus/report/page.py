@@ -9,13 +9,13 @@ import base64
 import hashlib
 import os
 import re
+import uuid
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.durable import write_whole
 from daedalus.errors import DaedalusError
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
 from daedalus.words import cut
@@ -52,9 +52,12 @@ def check_out(out: str) -> Path:
 def write_page(found: Mapping[str, Any], out: Path) -> int:
     """Writes the page, whole or not at all; returns its bytes."""
     page = render(found).encode()
+    written = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
-        write_whole(out, page)
+        written.write_bytes(page)
+        os.replace(written, out)
     except OSError as error:
+        written.unlink(missing_ok=True)
         raise DaedalusError("the report cannot be written", where=str(out), found=error.strerror) from None
     return len(page)
 

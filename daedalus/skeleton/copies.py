@@ -60,7 +60,7 @@ class Copies:
         found = []
         for path in self._folder.rglob("*"):
             with suppress(OSError):  # another process evicts too
-                if is_copy(path) and path.is_file():
+                if path.is_file():
                     stat = path.stat()
                     found.append((stat.st_mtime_ns, stat.st_size, path))
         total = sum(size for _, size, _ in found)
@@ -71,11 +71,6 @@ class Copies:
             path.unlink(missing_ok=True)
             total -= size
         self._room = int(self._limit - total) // 2  # others add as well
-
-
-def is_copy(path: Path) -> bool:
-    """Whether a file has a name that is given here."""
-    return digest.is_digest(path.name.removeprefix("new-"))
 
 
 def _link(old: Path, new: Path) -> None:

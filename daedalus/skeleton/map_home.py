@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus import digest
-from daedalus.durable import move_file, open_lock, part_files
+from daedalus.durable import move_file, part_files
 
 if TYPE_CHECKING:
     from daedalus.skeleton.ports import Digests, Facts, MapState
@@ -35,7 +35,7 @@ class LocalMap:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        handle = open_lock(self._root / ".qid_map.lock")
+        handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)  # it goes with its process
             yield

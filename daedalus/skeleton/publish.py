@@ -6,8 +6,6 @@ old one or the new one under its name.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from daedalus import digest
 from daedalus.durable import part_files, swap_folder
-from daedalus.errors import DayError
 
 if TYPE_CHECKING:
     from daedalus.skeleton.ports import Digests, Scratch
@@ -28,30 +25,8 @@ def day_of(name: str) -> str:
     return name.rpartition("@")[2]
 
 
-_PART = re.compile(r"part-\d+-0\.parquet")
-_OF_THE_SYSTEM = re.compile(r"\.DS_Store|\._.*|\.nfs.*")  # what file systems and desktops leave by themselves
-
-
-def strangers(folder: Path) -> list[str]:
-    """What lies in a partition's folder and is not ours: it would go with the folder. Raises OSError."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        return ["what stands there is no folder"]
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(
-            entry.name for entry in entries
-            if not _OF_THE_SYSTEM.fullmatch(entry.name) and not (_PART.fullmatch(entry.name) and entry.is_file())
-        )  # fmt: skip
-
-
 class Partitions:
-    """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions.
-
-    `adopt`: a folder that also holds files of others is replaced all the same, and they go with it.
-    """
-
-    adopt = False
+    """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
 
     def __init__(
         self,
@@ -67,17 +42,7 @@ class Partitions:
         self.removed: set[str] = set()  # days without rows, whose partition went
 
     def stage(self, name: str) -> Path:
-        self.check_own(day_of(name))
         return self._scratch.path()
-
-    def check_own(self, day: str) -> None:
-        """Raises DayError where a day's folder holds what is not ours."""
-        if self.adopt or not (found := strangers(self.path(day))):
-            return
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        raise DayError("a partition's folder holds files that are not ours", where=str(self.path(day)),
-                       found=", ".join(found[:5]) + more, expected="part-N-0.parquet and nothing else",
-                       hint="move them away; or, if they may go with it: daeda skeleton --adopt")  # fmt: skip
 
     def path(self, name: str, artifact: str = "") -> Path:
         return self.root / f"dt={day_of(name)}"
@@ -146,7 +111,6 @@ class Partitions:
         return True
 
     def _replace(self, name: str, staged: Path | None) -> None:
-        self.check_own(day_of(name))
         if staged is None:
             self.removed.add(day_of(name))
         elif self.path(name).is_dir():

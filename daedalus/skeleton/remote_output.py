@@ -135,9 +135,6 @@ class RemoteOutput:
         return self.of(f"dt={day}/{part.key}")
 
 
-GENERATION = "[0-9a-f]{16}-[0-9a-f]{8}"  # the form of such a name
-
-
 def new_generation(content: str) -> str:
     """A name under which nothing lies: who deletes a generation that was replaced can then meet no other."""
     return f"{content[:16]}-{uuid.uuid4().hex[:8]}"

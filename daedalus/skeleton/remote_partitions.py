@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from daedalus.manifests import Manifest, Part, manifest_key
 from daedalus.objects import Conflict
 from daedalus.skeleton.ports import Scratch
 from daedalus.skeleton.publish import NO_PARTITION, day_of
-from daedalus.skeleton.remote_output import GENERATION, RemoteOutput, new_generation, taken
+from daedalus.skeleton.remote_output import RemoteOutput, new_generation, taken
 
 _TRIES = 5  # at a manifest that others replace too
 _ORPHANED = 86_400  # seconds after which parts that no manifest names are from a run that died
@@ -24,8 +23,6 @@ Stat = tuple[int, int, int, int]
 
 class RemotePartitions:
     """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
-
-    adopt = False  # nothing of others ever goes: parts lie under names of their own
 
     def __init__(
         self, output: RemoteOutput, scratch: Scratch, replacing: Callable[[str], None] = lambda day: None
@@ -162,11 +159,10 @@ class RemotePartitions:
     def _orphans(self, day: str, new: Manifest | None) -> list[str]:
         """Parts that runs left which died before their manifest; those of runs that may live are young."""
         named = {f"dt={day}/{part.key}" for part in new.parts} if new else set()
-        own = re.compile(rf"dt={day}/{GENERATION}/part-\d+-0\.parquet")  # any other is somebody's
         oldest = time.time() - _ORPHANED
         return [
             key for key, one in self._output.listed().items()
-            if key not in named and one.modified < oldest and own.fullmatch(key)
+            if key.startswith(f"dt={day}/") and key.endswith(".parquet") and one.modified < oldest and key not in named
         ]  # fmt: skip
 
     @contextmanager

@@ -6,9 +6,6 @@ import fcntl
 import os
 from pathlib import Path
 
-from daedalus.digest import is_digest
-from daedalus.durable import open_lock
-
 
 class KeyLocks:
     """A lock file a key, under one folder; it is there only while it is held."""
@@ -22,7 +19,7 @@ class KeyLocks:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / key
         while True:
-            handle = open_lock(path)
+            handle = os.open(path, os.O_CREAT | os.O_RDWR)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is(path, handle):
@@ -46,7 +43,7 @@ class KeyLocks:
         for key in list(self._held):
             self.release(key)
         for path in self._folder.glob("*"):
-            if is_digest(path.name) and not path.is_symlink() and self.acquire(path.name):
+            if self.acquire(path.name):
                 self.release(path.name)
 
 

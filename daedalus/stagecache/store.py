@@ -2,7 +2,7 @@
 
     artifacts/ab/abcdef….parquet    immutable outputs, named by the digest of their bytes
     damaged/                        artifacts whose bytes were not what their name says
-    tmp/run-PID-…/                  one folder a process, locked while it lives; what dead ones left is swept
+    tmp/run-…/                      one folder a process, locked while it lives; others are swept
     traces.db                       what each action made, and from what (see trace.py)
 
 Order of a commit: bytes, fsync, rename, fsync of the folder, and only then the trace.
@@ -13,15 +13,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from daedalus import digest
-from daedalus.durable import move_file, open_lock, remove_folder
+from daedalus.durable import move_file, remove_folder
 from daedalus.errors import DaedalusError
 from daedalus.stagecache.files import FileDigests
 
@@ -51,13 +51,12 @@ class Scratch:
             folder = self._parent / f"{self._prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
             try:
                 folder.mkdir(parents=True)
-                self._lock = open_lock(folder / "lock")
+                self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
             except FileNotFoundError:
                 continue  # swept between the two
             except OSError as error:
                 raise DaedalusError("a folder cannot be written", where=str(folder), found=error.strerror) from None
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-            os.write(self._lock, _MARK)
             if (folder / "lock").exists():
                 return folder
             os.close(self._lock)
@@ -72,26 +71,22 @@ class Scratch:
             self._folder = None
 
 
-_MARK = b"daeda: unfinished files of a process; they may go when it is dead\n"  # what a lock file of ours says
+_BEING_MADE = 60  # seconds in which a folder without a lock may be one that is just being made
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Removes what dead processes of ours left half-written: folders of our names' full form with our mark in them.
-
-    Whatever else has such a name is somebody's, and stays.
-    """
-    own = re.compile(rf"{re.escape(prefix)}\d+-[0-9a-f]{{8}}")
+    """Removes what dead processes left half-written."""
     for folder in parent.glob(f"{prefix}*"):
-        if not own.fullmatch(folder.name) or folder.is_symlink():
-            continue
         try:
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            lock = os.open(folder / "lock", os.O_RDWR)
         except OSError:
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _BEING_MADE:
+                    remove_folder(folder)
             continue
-        with contextlib.suppress(OSError):  # such as BlockingIOError: its process lives
+        with contextlib.suppress(BlockingIOError):  # then its process lives
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.read(lock, len(_MARK) + 1) == _MARK:
-                remove_folder(folder)
+            remove_folder(folder)
         os.close(lock)
 
 
@@ -154,8 +149,7 @@ class Store:
     def artifacts(self) -> Iterator[tuple[str, Path]]:
         """(digest, path) of all that is stored."""
         for path in sorted((self.root / "artifacts").glob("??/*.parquet")):
-            if digest.is_digest(path.stem):  # any other is somebody's
-                yield path.stem, path
+            yield path.stem, path
 
     def sizes(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
         """Bytes of all that is stored, by digest; of those in `known` without another look."""
@@ -165,7 +159,7 @@ class Store:
         for shelf in (shelf for shelf in shelves if len(shelf) == 2):
             for name in os.listdir(f"{root}/{shelf}"):
                 artifact, suffix = name[:-8], name[-8:]
-                if suffix == ".parquet" and digest.is_digest(artifact):
+                if suffix == ".parquet":
                     size = known.get(artifact)
                     found[artifact] = os.stat(f"{root}/{shelf}/{name}").st_size if size is None else size
         return found
