@@ -6,10 +6,12 @@ xxh3 is no cryptographic hash: it finds accidents and edits, not attackers.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import xxhash
 
+is_digest = re.compile("[0-9a-f]{32}").fullmatch
 _BLOCK = 1 << 20
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import uuid
+from contextlib import suppress
 from pathlib import Path
+
+from daedalus.errors import DaedalusError
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -32,6 +38,40 @@ def part_files(folder: Path) -> list[Path]:
     names = os.listdir(folder) if folder.is_dir() else []
     parts = [name for name in names if name.endswith(".parquet") and not name.startswith((".", "_"))]
     return [folder / name for name in sorted(parts, key=lambda name: (len(name), name))]  # part-10 after part-9
+
+
+def write_file(final: Path, data: bytes) -> None:
+    """Writes a file that the user named, whole or not at all.
+
+    It takes the place of a plain file. Raises OSError, also for a link, a device or a folder of that name.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(final).st_mode):
+            raise FileExistsError(errno.EEXIST, "what lies there is no plain file", str(final))
+    beside = final.with_name(f".daeda-{uuid.uuid4().hex}")  # short: whatever the name's length is, it fits
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+        os.replace(beside, final)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def open_lock(path: Path) -> int:
+    """A handle of a lock file, made if need be: a plain file, never what a link points at. Raises DaedalusError."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        raise DaedalusError("a lock file cannot be opened", where=str(path), found=error.strerror,
+                            expected="a plain file, in a folder that can be written") from None  # fmt: skip
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DaedalusError("a lock file cannot be opened", where=str(path), found="a device or a pipe",
+                            expected="a plain file")  # fmt: skip
+    return handle
 
 
 def swap_folder(written: Path | None, final: Path, aside: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from daedalus.durable import write_file
 from daedalus.errors import DaedalusError
 from daedalus.stagecache.action import Cause
 from daedalus.stagecache.outcome import HIT, Outcome, rows_out
@@ -109,10 +109,9 @@ class TraceFile(Progress):
                  for pid, name in ((_STEPS, "steps"), (_DAYS, "days"))]  # fmt: skip
         names += [{"name": "thread_name", "ph": "M", "pid": _STEPS, "tid": lane, "args": {"name": f"worker {lane + 1}"}}
                   for lane in range(self._most)]  # fmt: skip
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        written = json.dumps({"traceEvents": [*names, *self._events], "displayTimeUnit": "ms"})
         try:
-            beside.write_text(json.dumps({"traceEvents": [*names, *self._events], "displayTimeUnit": "ms"}))
-            os.replace(beside, self._path)
+            write_file(self._path, written.encode())
         except OSError as error:
             raise DaedalusError("the trace cannot be written", where=f"--trace {self._path}", found=error.strerror,
                                 expected="a file in a folder that can be written") from None  # fmt: skip

@@ -123,10 +123,10 @@ def test_the_same_size_and_mtime_do_not_hide_a_change(cache, tmp_path):
 
 
 def test_scratch_sweeps_the_dead_and_leaves_the_living(tmp_path):
-    dead = tmp_path / "run-1-dead"
+    dead = tmp_path / "run-1-0000dead"
     dead.mkdir()
     (dead / "lock").touch()
-    (dead / "half").write_text("written")
+    (dead / f"{digest.of_text('half')}.parquet").write_text("written")
     living = Scratch(tmp_path)
     assert living.path().parent.exists() and not dead.exists()
     other = Scratch(tmp_path)
@@ -215,12 +215,13 @@ def test_an_action_whose_question_changes_is_asked_anew(cache):
 def test_locks_that_nobody_holds_are_swept_with_ones_own(tmp_path):
     """An interrupt between making a lock's file and taking it left the file; so does a killed process."""
     mine, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
-    assert mine.acquire("a") and other.acquire("b") and not mine.acquire("b")
-    (tmp_path / "locks/c").touch()
+    a, b, c = map(digest.of_text, "abc")
+    assert mine.acquire(a) and other.acquire(b) and not mine.acquire(b)
+    (tmp_path / "locks" / c).touch()
     mine.release_all()
-    assert [path.name for path in (tmp_path / "locks").iterdir()] == ["b"]
+    assert [path.name for path in (tmp_path / "locks").iterdir()] == [b]
     other.release_all()
-    assert mine.acquire("b")
+    assert mine.acquire(b)
 
 
 def test_an_interrupt_while_a_lock_is_taken_leaves_nothing(tmp_path, monkeypatch):
@@ -232,6 +233,6 @@ def test_an_interrupt_while_a_lock_is_taken_leaves_nothing(tmp_path, monkeypatch
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("daedalus.stagecache.locks._is", interrupted)
-        locks.acquire("a")
+        locks.acquire(digest.of_text("a"))
     locks.release_all()
-    assert not list((tmp_path / "locks").iterdir()) and other.acquire("a")
+    assert not list((tmp_path / "locks").iterdir()) and other.acquire(digest.of_text("a"))

@@ -15,8 +15,10 @@ from typing import Any
 
 import msgspec
 
+from daedalus import digest
 from daedalus.config import Config
 from daedalus.errors import DaedalusError
+from daedalus.objects import Object
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.sharing.record import read_record
 from daedalus.sharing.remote import RemoteCache, artifact_key, stem, trace_key
@@ -72,14 +74,19 @@ def _check(config: Config) -> None:
                             expected="write or read-write")  # fmt: skip
 
 
+def _named(objects: Iterable[Object], suffix: str) -> dict[str, Object]:
+    """Objects by the digest or key that names them; what has another name is somebody else's."""
+    return {stem(one): one for one in objects if digest.is_digest(stem(one)) and one.uri.endswith(stem(one) + suffix)}
+
+
 class _Content(Level):
     """All that a shared cache holds; as a level it knows every trace, without its manifest."""
 
     def __init__(self, remote: RemoteCache) -> None:
         """Reads every trace once. Raises OSError."""
         self._remote = remote
-        self.artifacts = {stem(found): found for found in remote.objects("artifacts/")}
-        self.traces = {stem(found): found for found in remote.objects("traces/")}
+        self.artifacts = _named(remote.objects("artifacts/"), ".parquet")
+        self.traces = _named(remote.objects("traces/"), ".json")
         self._known: dict[str, tuple[Trace, frozenset[str]]] = {}
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="daeda-gc") as pool:
             for key, value in zip(self.traces, pool.map(self._read, self.traces), strict=True):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 from daedalus.pipelines.cache import last_complete, needed
 from daedalus.pipelines.workspace import Settings, Workspace, opened
@@ -58,14 +57,9 @@ def _remove(workspace: Workspace, artifacts: list[str]) -> None:
     for artifact in artifacts:
         workspace.store.path("", artifact).unlink()
     workspace.traces.drop(t.key for t in workspace.traces.all() if t.artifact in gone)
-    for left in _litter(workspace):
+    for left in workspace.store.damaged():  # looked at or not, they are of no more use
         with contextlib.suppress(OSError):
             left.unlink()
-
-
-def _litter(workspace: Workspace) -> Iterator[Path]:
-    """Damaged artifacts that were set aside: looked at or not, they are of no more use."""
-    yield from (workspace.cache_root / "damaged").glob("*.parquet")
 
 
 def gc_lines(found: dict) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.config import Config, load_config
 from daedalus.days import ONE_DAY, Day, DayRange, parse_range
+from daedalus.durable import open_lock
 from daedalus.errors import DaedalusError, at_least
 from daedalus.objects import is_uri
 from daedalus.pipelines.codestamp import code_stamp
@@ -181,7 +182,7 @@ class Workspace:
 
     def _hold(self, kind: int) -> None:
         """Runs share the cache; who removes from it has it alone. The lock goes with its process."""
-        self._in_use = os.open(self.cache_root / "in-use", os.O_CREAT | os.O_RDWR)
+        self._in_use = open_lock(self.cache_root / "in-use")
         fcntl.flock(self._in_use, kind)
 
     @property

@@ -9,13 +9,13 @@ import base64
 import hashlib
 import os
 import re
-import uuid
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daedalus.durable import write_file
 from daedalus.errors import DaedalusError
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
 from daedalus.words import cut
@@ -42,6 +42,9 @@ def check_out(out: str) -> Path:
     path = Path(out)
     if path.is_dir():
         raise DaedalusError("a folder stands where the report shall go", where=f"--out {out}", expected="a file's name")
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise DaedalusError("the report cannot be written there", where=f"--out {out}", found="no plain file",
+                            expected="a file's name; what lies there is a link, a device or a pipe")  # fmt: skip
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         found = "no such folder" if not path.parent.exists() else "no folder that can be written"
         raise DaedalusError("the report cannot be written there", where=f"--out {out}",
@@ -52,12 +55,9 @@ def check_out(out: str) -> Path:
 def write_page(found: Mapping[str, Any], out: Path) -> int:
     """Writes the page, whole or not at all; returns its bytes."""
     page = render(found).encode()
-    written = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
-        written.write_bytes(page)
-        os.replace(written, out)
+        write_file(out, page)
     except OSError as error:
-        written.unlink(missing_ok=True)
         raise DaedalusError("the report cannot be written", where=str(out), found=error.strerror) from None
     return len(page)
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,9 +57,15 @@ class Copies:
     def _path(self, content: str) -> Path:
         return self._folder / content[:2] / content
 
+    def _ours(self) -> Iterator[Path]:
+        """Files of the names that `keep` gives; whatever else lies in the folder is somebody's."""
+        kept = (path for path in self._folder.glob("??/*") if path.name[:2] == path.parent.name)
+        yield from (path for path in kept if digest.is_digest(path.name))
+        yield from (path for path in self._folder.glob("new-*") if digest.is_digest(path.name[4:]))
+
     def _evict(self) -> None:
         found = []
-        for path in self._folder.rglob("*"):
+        for path in self._ours():
             with suppress(OSError):  # another process evicts too
                 if path.is_file():
                     stat = path.stat()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus import digest
-from daedalus.durable import move_file, part_files
+from daedalus.durable import move_file, open_lock, part_files
 
 if TYPE_CHECKING:
     from daedalus.skeleton.ports import Digests, Facts, MapState
@@ -35,7 +36,7 @@ class LocalMap:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        handle = os.open(self._root / ".qid_map.lock", os.O_CREAT | os.O_RDWR)
+        handle = open_lock(self._root / ".qid_map.lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)  # it goes with its process
             yield
@@ -73,7 +74,8 @@ class LocalMap:
         self.remember(lineage, content)
 
     def drop(self) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._path.exists():
+            self._path.replace(self._path.with_suffix(f".damaged-{time.time_ns()}"))
 
     def stamp(self) -> str:
         stats = [(str(path.relative_to(self._root)), path.stat()) for path in self._parts()]

@@ -113,7 +113,8 @@ class MapHome(Protocol):
     def grow(self, file: Path, lineage: str) -> None:
         """Makes a file that has more rows than our map our map; durable when it returns."""
 
-    def drop(self) -> None: ...
+    def drop(self) -> None:
+        """Takes a file away that cannot be the map; on a disk it is set aside, for it may be somebody else's."""
 
     def stamp(self) -> str:
         """Changes when any partition does, as far as a look from outside tells."""

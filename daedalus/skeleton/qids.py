@@ -254,6 +254,8 @@ class QidMap:
         if whole.num_rows > before or problem:
             written = self._scratch.path(".parquet")
             duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
+            if problem:
+                self._home.drop()
             self._home.lay(written)
 
     def _refuse(self, what: str, part: Path) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from daedalus import digest
+from daedalus.durable import open_lock
+from daedalus.errors import DaedalusError
 
 
 class KeyLocks:
@@ -16,10 +21,10 @@ class KeyLocks:
 
     def acquire(self, key: str) -> bool:
         """Whether this process now holds the key's lock; never waits."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         path = self._folder / key
         while True:
-            handle = os.open(path, os.O_CREAT | os.O_RDWR)
+            handle = open_lock(path)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is(path, handle):
@@ -33,6 +38,12 @@ class KeyLocks:
                 raise
             os.close(handle)  # its holder removed it before we had the lock: it is no one's name any more
 
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DaedalusError("a folder cannot be made", where=str(self._folder), found=error.strerror) from None
+
     def release(self, key: str) -> None:
         if key in self._held:
             (self._folder / key).unlink(missing_ok=True)
@@ -43,8 +54,9 @@ class KeyLocks:
         for key in list(self._held):
             self.release(key)
         for path in self._folder.glob("*"):
-            if self.acquire(path.name):
-                self.release(path.name)
+            with suppress(DaedalusError):  # somebody else's, such as a link
+                if digest.is_digest(path.name) and self.acquire(path.name):
+                    self.release(path.name)
 
 
 def _is(path: Path, handle: int) -> bool:

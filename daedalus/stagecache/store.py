@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import threading
 import time
 import uuid
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daedalus import digest
-from daedalus.durable import move_file, remove_folder
+from daedalus.durable import move_file, open_lock, remove_folder
 from daedalus.errors import DaedalusError
 from daedalus.stagecache.files import FileDigests
 
@@ -47,19 +48,19 @@ class Scratch:
             return self._folder
 
     def _make(self) -> Path:
-        while True:
-            folder = self._parent / f"{self._prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            try:
+        try:
+            for _ in range(_TRIES):
+                folder = self._parent / f"{self._prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
                 folder.mkdir(parents=True)
-                self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
-            except FileNotFoundError:
-                continue  # swept between the two
-            except OSError as error:
-                raise DaedalusError("a folder cannot be written", where=str(folder), found=error.strerror) from None
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            if (folder / "lock").exists():
-                return folder
-            os.close(self._lock)
+                self._lock = open_lock(folder / "lock")
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if (folder / "lock").exists():
+                    os.write(self._lock, _MARK)
+                    return folder
+                os.close(self._lock)  # swept between the two
+        except OSError as error:
+            raise DaedalusError("a folder cannot be written", where=str(self._parent), found=error.strerror) from None
+        raise DaedalusError("a folder cannot be written", where=str(self._parent), found="what is made in it vanishes")
 
     def path(self, suffix: str = "") -> Path:
         return self.folder / f"{uuid.uuid4().hex}{suffix}"
@@ -71,23 +72,40 @@ class Scratch:
             self._folder = None
 
 
+_TRIES = 100
+_MARK = b"daeda: unfinished files of one process, swept by the next\n"
 _BEING_MADE = 60  # seconds in which a folder without a lock may be one that is just being made
+_UNFINISHED = re.compile(r"[0-9a-f]{32}(\.\w+)*")  # what `path` gives, and what is made beside it
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Removes what dead processes left half-written."""
-    for folder in parent.glob(f"{prefix}*"):
-        try:
-            lock = os.open(folder / "lock", os.O_RDWR)
-        except OSError:
-            with contextlib.suppress(OSError):
-                if time.time() - folder.stat().st_mtime > _BEING_MADE:
-                    remove_folder(folder)
-            continue
-        with contextlib.suppress(BlockingIOError):  # then its process lives
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    """Removes what dead processes left half-written, and nothing of anybody else's."""
+    ours = re.compile(re.escape(prefix) + "[0-9]+-[0-9a-f]{8}").fullmatch
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for folder in [entry for entry in entries if ours(entry.name) and entry.is_dir(follow_symlinks=False)]:
+            with contextlib.suppress(OSError, DaedalusError):
+                _sweep_one(Path(folder.path))
+
+
+def _sweep_one(folder: Path) -> None:
+    """Removes a folder of our name if nobody holds its lock, and that says that it is ours."""
+    if not os.path.lexists(folder / "lock"):
+        if time.time() - folder.stat().st_mtime > _BEING_MADE:
+            folder.rmdir()  # an empty one
+        return
+    lock = open_lock(folder / "lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
+        if os.read(lock, len(_MARK) + 1) == _MARK or _is_unmarked(folder, lock):
             remove_folder(folder)
+    finally:
         os.close(lock)
+
+
+def _is_unmarked(folder: Path, lock: int) -> bool:
+    """Whether a folder is one of version 0.2, whose locks were empty, or of who died before the mark was written."""
+    names = set(os.listdir(folder)) - {"lock"}
+    return os.fstat(lock).st_size == 0 and all(map(_UNFINISHED.fullmatch, names))
 
 
 class FreePaths(Protocol):
@@ -149,7 +167,8 @@ class Store:
     def artifacts(self) -> Iterator[tuple[str, Path]]:
         """(digest, path) of all that is stored."""
         for path in sorted((self.root / "artifacts").glob("??/*.parquet")):
-            yield path.stem, path
+            if _is_artifact(path.parent.name, path.name):
+                yield path.stem, path
 
     def sizes(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
         """Bytes of all that is stored, by digest; of those in `known` without another look."""
@@ -158,13 +177,22 @@ class Store:
         shelves = os.listdir(root) if os.path.isdir(root) else []
         for shelf in (shelf for shelf in shelves if len(shelf) == 2):
             for name in os.listdir(f"{root}/{shelf}"):
-                artifact, suffix = name[:-8], name[-8:]
-                if suffix == ".parquet":
+                artifact = name[:-8]
+                if _is_artifact(shelf, name):
                     size = known.get(artifact)
                     found[artifact] = os.stat(f"{root}/{shelf}/{name}").st_size if size is None else size
         return found
+
+    def damaged(self) -> Iterator[Path]:
+        """What `set_aside` has moved."""
+        return (path for path in (self.root / "damaged").glob("*.parquet") if digest.is_digest(path.stem))
 
     def reread(self, path: Path) -> str:
         """The digest of the bytes that are there now, whatever `stat` says."""
         self._digests.forget(path)
         return self._digests.of(path)[0]
+
+
+def _is_artifact(shelf: str, name: str) -> bool:
+    """Whether a file below `artifacts` has a name that we give, and is not somebody else's."""
+    return name[-8:] == ".parquet" and name[:2] == shelf and digest.is_digest(name[:-8]) is not None

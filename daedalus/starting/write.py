@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from daedalus.config import load_config
+from daedalus.durable import write_file
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
 from daedalus.pipelines.checking import check_config, schema
@@ -32,7 +34,7 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
             hint = "copy a few days, run init on them, then put the addresses into catalog.yaml"
             what = "init looks at local files alone"
             raise DaedalusError(what, where=option, found=path, expected="a folder", hint=hint)
-    there = [str(folder / path) for path in _FILES.values() if (folder / path).exists()]
+    there = [str(folder / path) for path in _FILES.values() if os.path.lexists(folder / path)]
     if there and not force:
         raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",
                             hint="--config DIR for another, or --force to replace it")  # fmt: skip
@@ -42,7 +44,7 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
     try:
         for path, text in texts.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text)
+            write_file(folder / path, text.encode())
         write_schemas(folder)
     except OSError as error:
         raise DaedalusError("the configuration cannot be written", where=str(folder), found=error.strerror) from None
@@ -86,7 +88,7 @@ def write_schemas(folder: Path) -> None:
     """The JSON Schemas that the first lines of the YAML files name, for editors."""
     (folder / ".schema").mkdir(exist_ok=True)
     for kind in _FILES:
-        (folder / f".schema/{kind}.json").write_text(json.dumps(schema(kind), indent=2) + "\n")
+        write_file(folder / f".schema/{kind}.json", f"{json.dumps(schema(kind), indent=2)}\n".encode())
 
 
 def _rendered(kind: str, found: Proposal) -> str:
