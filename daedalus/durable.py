@@ -84,7 +84,7 @@ def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
     else:
         for path in (*written.iterdir(), written):
             sync(path)
-        if not final.exists():
+        if not os.path.lexists(final):
             os.rename(written, final)
         elif _exchange(written, final):
             aside = written

@@ -23,6 +23,7 @@ from daedalus.objects import ObjectStore
 _CHECK = "check"  # digest of the rest of the object
 _READS = 3  # of an object that is not whole: it may be the transport
 _PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/manifest\.json")
+_PART = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}/part-\d+-0\.parquet")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class Manifest:
 
 def manifest_key(day: object) -> str:
     return f"dt={day}/manifest.json"
+
+
+def is_part(key: str) -> bool:
+    """Whether a key below a partition's folder is one that we give; what has another is never deleted."""
+    return _PART.fullmatch(key) is not None
 
 
 def manifest_days(keys: Iterable[str]) -> dict[str, str]:

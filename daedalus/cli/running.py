@@ -32,6 +32,7 @@ def skeleton(
     resume: Annotated[bool, Parameter(negative=(), help="Take up the last unfinished run.")] = False,
     force: Annotated[bool, Parameter(negative=(), help="Recompute the range.")] = False,
     plan: Annotated[bool, Parameter(negative=(), help="Say what would run and why; run nothing.")] = False,
+    adopt: Annotated[bool, Parameter(negative=(), help="Delete other files with the partition they lie in.")] = False,
     json: Json = False,
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
     trace: Trace = None,
@@ -49,8 +50,9 @@ def skeleton(
     watched = watcher(progress, trace, openlineage, settings)
     note_doubts(settings)
     report = run_skeleton_stage(
-        settings, range, resume=resume, force=force, plan=plan, progress=watched, executor=executor, scheduler=scheduler
-    )
+        settings, range, resume=resume, force=force, plan=plan, adopt=adopt, progress=watched,
+        executor=executor, scheduler=scheduler,
+    )  # fmt: skip
     return finish(report, json)
 
 

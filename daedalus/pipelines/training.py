@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 
 from daedalus import digest
 from daedalus.days import Day, DayRange, parse_range
-from daedalus.errors import DaedalusError, Interrupted
+from daedalus.errors import DaedalusError, DayError, Interrupted
 from daedalus.pipelines.codestamp import code_stamp, code_version
 from daedalus.pipelines.report import RunReport, no_feed_note, report_run, spared_note, spared_steps
 from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, read_by_finished
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.skeleton.listing import Listing
-from daedalus.stagecache.outcome import HIT, Outcome
+from daedalus.stagecache.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run_skeleton_stage(
     resume: bool = False,
     force: bool = False,
     plan: bool = False,
+    adopt: bool = False,
     model: str | None = None,
     progress: Progress | None = None,
     executor: Literal["threads", "dask"] = "threads",
@@ -42,10 +43,11 @@ def run_skeleton_stage(
     """Computes what changed and publishes the partitions of a range of days.
 
     `range` is as on the command line; None is the config's feed_start..feed_end, or with `resume` the
-    range of the last unfinished run. With `plan` nothing runs. `model` lands in the run's record.
-    `progress` is what watches; None draws in a notebook, and is silent elsewhere. With `executor="dask"`
-    actions run on the workers of the Dask `scheduler` at an address, or without one on those of a cluster on
-    this machine, whose processes import the calling script: call this below `if __name__ == "__main__":`.
+    range of the last unfinished run. With `plan` nothing runs. With `adopt` files that are not ours go with the
+    partition in whose folder they lie; else its day fails. `model` lands in the run's record. `progress` is what
+    watches; None draws in a notebook, and is silent elsewhere. With `executor="dask"` actions run on the workers of
+    the Dask `scheduler` at an address, or without one on those of a cluster on this machine, whose processes import
+    the calling script: call this below `if __name__ == "__main__":`.
 
     Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
     fail do not raise: they are in the report.
@@ -60,6 +62,7 @@ def run_skeleton_stage(
         settings = dataclasses.replace(settings, **options)
         range, model = last["range"] if range is None else range, model or last["model"]
     with opened(settings) as workspace:
+        workspace.partitions.adopt = adopt
         run = _Run(workspace, settings, progress, model, on_dask=executor == "dask", scheduler=scheduler)
         force = force or (resume and run.takes_up_force())
         do = run.plan if plan else run.execute
@@ -127,8 +130,7 @@ class _Run:
         if workspace.shared:
             workspace.shared.prepare(action.day for action in graph.actions)
         stands = self._with_finished(stands, taken)
-        published = set(workspace.partitions.days())
-        gone = [str(day) for day in graph.empty if str(day) in published]
+        gone = [str(day) for day in graph.empty if workspace.partitions.holds(str(day))]
         return plan_report(RunReport(span), graph, workspace, stands, force, gone)
 
     def execute(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
@@ -160,14 +162,13 @@ class _Run:
             from daedalus.pipelines.shared import offer_inputs
 
             offer_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
-        for gone in graph.empty:
-            workspace.partitions.remove(str(gone))
+        stuck = self._remove_partitions(graph.empty)
         workspace.qids.settle()
         read = self._with_finished(stands, taken).read
         report = report_run(
-            span, outcomes, trusted, read, days=[str(d) for d in graph.days],
-            empty=[str(d) for d in graph.empty], written=workspace.partitions.written,
-            removed=workspace.partitions.removed,
+            span, {**outcomes, **{f"chunk@{day}": outcome for day, outcome in stuck.items()}}, trusted, read,
+            days=[*map(str, graph.days), *stuck], empty=[str(d) for d in graph.empty if str(d) not in stuck],
+            written=workspace.partitions.written, removed=workspace.partitions.removed,
         )  # fmt: skip
         report.input_notes = graph.notes
         stood = spared_steps(trusted, read, outcomes)[1]
@@ -197,7 +198,7 @@ class _Run:
         """Whether every day with feed rows stands, and no other has a partition."""
         if len(stands.days) < len(self._workspace.with_rows(listing, span)) or not stands.days:
             return False
-        return set(self._empty(listing, span)).isdisjoint(self._workspace.partitions.days())
+        return not any(map(self._workspace.partitions.holds, self._empty(listing, span)))
 
     def _all_stand(self, listing: Listing, span: DayRange, stands: Stands) -> RunReport:
         empty = self._empty(listing, span)
@@ -255,6 +256,16 @@ class _Run:
         except DaedalusError:
             traces.finish_run(run, "refused")
             raise
+
+    def _remove_partitions(self, days: Iterable[Day]) -> dict[str, Outcome]:
+        """Takes away the partitions of days without rows; those of which that fails, as outcomes by day."""
+        stuck = {}
+        for day in map(str, days):
+            try:
+                self._workspace.partitions.remove(day)
+            except DayError as error:
+                stuck[day] = Outcome(f"chunk@{day}", "chunk", day, FAILED, error=error.one_line())
+        return stuck
 
     def _executor(self, run: str, graph: Graph) -> Executor:
         """What runs the graph's actions."""

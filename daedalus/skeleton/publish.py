@@ -1,11 +1,15 @@
 """The stateful edge: partitions that appear whole.
 
 A partition is replaced by exchanging two folders in one system call, so that a reader finds the
-old one or the new one under its name.
+old one or the new one under its name. What goes are part files of the name that we give, and what systems
+leave in folders; where anything else lies, nothing is replaced.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +17,14 @@ from typing import TYPE_CHECKING
 
 from daedalus import digest
 from daedalus.durable import part_files, swap_folder
+from daedalus.errors import DayError
 
 if TYPE_CHECKING:
     from daedalus.skeleton.ports import Digests, Scratch
 
 NO_PARTITION = "no partition"  # the digest of a day without any row
+PART = re.compile(r"part-\d+-0\.parquet")
+_OF_SYSTEMS = re.compile(r"\._.*|\.DS_Store|\.nfs.*|\..*\.crc|Thumbs\.db|desktop\.ini")  # left in folders unasked
 
 
 def day_of(name: str) -> str:
@@ -37,11 +44,14 @@ class Partitions:
     ) -> None:
         """`replacing(day)` is called just before a new partition takes an old one's place."""
         self.root, self._scratch, self._digests = root, scratch, digests
+        self.adopt = False  # whether what is not ours goes with the partition that it lies in
         self.replacing = replacing
         self.written: set[str] = set()
         self.removed: set[str] = set()  # days without rows, whose partition went
 
     def stage(self, name: str) -> Path:
+        """Raises DayError when what lies in the partition's place is not ours to replace."""
+        self._check(day_of(name))
         return self._scratch.path()
 
     def path(self, name: str, artifact: str = "") -> Path:
@@ -102,17 +112,54 @@ class Partitions:
     def refresh(self) -> None:
         """Makes the next look see what there is now; here it always does."""
 
+    def holds(self, day: str) -> bool:
+        """Whether there is a partition of ours. A folder in which all is somebody else's is none."""
+        folder = self.path(day)
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return folder.is_dir()
+        return not names or any(map(PART.fullmatch, names))
+
     def remove(self, day: str) -> bool:
-        """Takes away the partition of a day that has no rows any more."""
-        name = f"chunk@{day}"
-        if not self.path(name).exists():
+        """Takes away the partition of a day that has no rows any more. Raises DayError."""
+        if not self.holds(day):
             return False
-        self._replace(name, None)
+        try:
+            self._replace(f"chunk@{day}", None)
+        except OSError as error:
+            raise DayError("a partition cannot be removed", where=str(self.path(day)), found=error.strerror,
+                           expected="a folder that may be moved and deleted") from None  # fmt: skip
         return True
 
+    def _check(self, day: str) -> None:
+        found = [] if self.adopt else self._foreign(self.path(day))
+        if found:
+            more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+            raise DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
+                           found=", ".join(found[:4]) + more, expected="a folder of part-N-0.parquet alone",
+                           hint="move it away; --adopt deletes it with the partition")  # fmt: skip
+
+    def _foreign(self, folder: Path) -> list[str]:
+        """What of a partition's place is not ours: files of other names, folders, or the place itself."""
+        try:
+            if not stat.S_ISDIR(os.lstat(folder).st_mode):
+                return ["a link" if folder.is_symlink() else "no folder"]
+            with os.scandir(folder) as entries:
+                return sorted(entry.name for entry in entries if not _is_ours(entry))
+        except FileNotFoundError:
+            return []
+
     def _replace(self, name: str, staged: Path | None) -> None:
+        self._check(day_of(name))
         if staged is None:
             self.removed.add(day_of(name))
         elif self.path(name).is_dir():
             self.replacing(day_of(name))
         swap_folder(staged, self.path(name), self._scratch.path())
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a part file, or a file that no person put there."""
+    known = PART.fullmatch(entry.name) or _OF_SYSTEMS.fullmatch(entry.name)
+    return known is not None and entry.is_file(follow_symlinks=False)

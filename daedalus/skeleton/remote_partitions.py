@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daedalus import digest
 from daedalus.errors import DaedalusError
-from daedalus.manifests import Manifest, Part, manifest_key
+from daedalus.manifests import Manifest, Part, is_part, manifest_key
 from daedalus.objects import Conflict
 from daedalus.skeleton.ports import Scratch
 from daedalus.skeleton.publish import NO_PARTITION, day_of
@@ -29,6 +29,7 @@ class RemotePartitions:
     ) -> None:
         """`replacing(day)` is called just before a new partition takes an old one's place."""
         self._output, self._scratch, self.replacing = output, scratch, replacing
+        self.adopt = False  # nothing to adopt: a manifest says what is ours, and other objects stay in any case
         self._own: dict[str, Manifest | None] = {}  # what this process put, until the next listing
         self.written: set[str] = set()
         self.removed: set[str] = set()
@@ -86,9 +87,13 @@ class RemotePartitions:
         """The days that have a partition, in order."""
         return [day for day in sorted({*self._output.manifests(), *self._own}) if self._manifest(day)]
 
+    def holds(self, day: str) -> bool:
+        """Whether there is a partition."""
+        return self._manifest(day) is not None
+
     def remove(self, day: str) -> bool:
         """Takes away the partition of a day that has no rows any more."""
-        if self._manifest(day) is None:
+        if not self.holds(day):
             return False
         self._publish(day, None)
         self.removed.add(day)
@@ -152,7 +157,8 @@ class RemotePartitions:
         else:
             raise taken(self._output.of(key))
         self._own[day] = new
-        old = {part.key for part in self._output.parsed(day, before[0]).parts} if before else set()
+        parts = self._output.parsed(day, before[0]).parts if before else ()
+        old = {part.key for part in parts if is_part(part.key)}
         old -= {part.key for part in new.parts} if new else set()
         self._output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
 
@@ -162,7 +168,7 @@ class RemotePartitions:
         oldest = time.time() - _ORPHANED
         return [
             key for key, one in self._output.listed().items()
-            if key.startswith(f"dt={day}/") and key.endswith(".parquet") and one.modified < oldest and key not in named
+            if is_part(key.removeprefix(f"dt={day}/")) and one.modified < oldest and key not in named
         ]  # fmt: skip
 
     @contextmanager
