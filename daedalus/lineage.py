@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import daedalus
 from daedalus.config import Config
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, bare
 from daedalus.stagecache.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.progress import Progress
 
@@ -91,7 +91,7 @@ class Lineage(Progress):
             ))  # fmt: skip
         except Exception as problem:  # whatever a backend does, the run goes on
             self._client = None
-            self._warn(f"lineage is not told any more: {str(problem).splitlines()[0][:200]}")
+            self._warn(f"lineage is not told any more: {bare(str(problem).splitlines()[0])[:200]}")
 
 
 def _client(target: str) -> OpenLineageClient | None:
@@ -129,7 +129,7 @@ def _written(name: str, rows: int | None = None, size: int | None = None) -> Any
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
     counted = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size)
-    return OutputDataset("file", name, {} if rows is None else {"outputStatistics": counted})
+    return OutputDataset("file", bare(name), {} if rows is None else {"outputStatistics": counted})
 
 
 def _read(name: str, fields: list[str] | None = None) -> Any:
@@ -138,7 +138,7 @@ def _read(name: str, fields: list[str] | None = None) -> Any:
     from openlineage.client.facet_v2 import schema_dataset
 
     schema = schema_dataset.SchemaDatasetFacet([schema_dataset.SchemaDatasetFacetFields(n) for n in fields or []])
-    return InputDataset("file", name, facets={"schema": schema} if fields else {})
+    return InputDataset("file", bare(name), facets={"schema": schema} if fields else {})
 
 
 def _run_facets(parent: str | None, error: str) -> dict[str, Any]:

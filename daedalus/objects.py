@@ -17,7 +17,32 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from daedalus.errors import bare
+
 SCHEMES = ("s3://", "gs://", "az://")
+_PREFIXES = {"s3://": "aws_", "gs://": "google_", "az://": "azure_"}  # which a key of that store may begin with
+_KEYS = {  # as obstore names them
+    "s3://": """access_key_id bucket bucket_name checksum_algorithm conditional_put container_authorization_token_file
+        container_credentials_full_uri container_credentials_relative_uri copy_if_not_exists default_region
+        disable_bulk_delete disable_tagging endpoint endpoint_url endpoint_url_sts imdsv1_fallback metadata_endpoint
+        region request_payer role_arn role_session_name s3_express secret_access_key server_side_encryption
+        session_token skip_signature sse_bucket_key_enabled sse_customer_key_base64 sse_kms_key_id token
+        unsigned_payload virtual_hosted_style_request web_identity_token_file""",
+    "gs://": """application_credentials base_url bearer_token bucket bucket_name service_account service_account_key
+        service_account_path skip_signature""",
+    "az://": """access_key account_key account_name authority_host authority_id bearer_token client_id client_secret
+        container_name credential_type disable_tagging encryption_key endpoint fabric_cluster_identifier
+        fabric_session_token fabric_token_service_url fabric_workload_host federated_token_file identity_endpoint
+        master_key msi_endpoint msi_resource_id object_id sas_key sas_token skip_signature azure_storage_access_key
+        azure_storage_account_key azure_storage_account_name azure_storage_authority_host azure_storage_authority_id
+        azure_storage_client_id azure_storage_client_secret azure_storage_endpoint azure_storage_master_key
+        azure_storage_sas_key azure_storage_sas_token azure_storage_tenant_id azure_storage_token
+        azure_storage_use_emulator tenant_id token use_azure_cli use_emulator use_fabric_endpoint""",
+}
+_HARMLESS = """bucket bucket_name container_name region default_region account_name azure_storage_account_name endpoint
+    endpoint_url endpoint_url_sts azure_storage_endpoint base_url metadata_endpoint msi_endpoint identity_endpoint
+    authority_host azure_storage_authority_host checksum_algorithm conditional_put copy_if_not_exists request_payer
+    server_side_encryption credential_type"""
 _BLOCK = 4 << 20  # bytes read at a time
 _WHOLE_READS = 3  # tries of a download that is cut in the middle
 
@@ -36,6 +61,34 @@ def split_uri(uri: str) -> tuple[str, str]:
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{scheme}://{bucket}", key
+
+
+def known_keys(path: str) -> set[str]:
+    """The options of the store that an address names; a key may have the store's prefix before one."""
+    return set(_KEYS[path[:5]].split())
+
+
+def is_known(key: str, path: str) -> bool:
+    """Whether the store that an address names has an option of that name."""
+    return not known_keys(path).isdisjoint(_names(key, path))
+
+
+def shown(key: str, value: object) -> object:
+    """An option's value as it may be shown: what is not known to be harmless, as `(set)`."""
+    names = {name for scheme in SCHEMES for name in _names(key, scheme)}
+    harmless = isinstance(value, bool) or not names.isdisjoint(_HARMLESS.split())
+    told = bare(value) if isinstance(value, str) else value
+    return told if harmless and "@" not in str(told) else "(set)"
+
+
+def _names(key: str, path: str) -> tuple[str, str]:
+    """An option as it is spelled, and without the prefix of that store."""
+    return key.lower(), key.lower().removeprefix(_PREFIXES[path[:5]])
+
+
+def _options_of(options: Mapping[str, Any], uri: str) -> dict[str, Any]:
+    """Those options that the store of an address has: one `object_store` may speak of stores of several kinds."""
+    return {key: value for key, value in options.items() if is_known(key, uri)}
 
 
 def library_options(options: Mapping[str, Any]) -> dict[str, str]:
@@ -211,9 +264,13 @@ class ObjectStore:
         except exceptions.PreconditionError:
             raise Conflict(errno.EAGAIN, "changed by somebody else", where) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise PermissionError(errno.EACCES, _first_line(error), where) from None
+            raise PermissionError(errno.EACCES, self._told(error), where) from None
         except exceptions.BaseError as error:
-            raise OSError(errno.EIO, _first_line(error), where) from None
+            raise OSError(errno.EIO, self._told(error), where) from None
+
+    def _told(self, error: Exception) -> str:
+        """An error's first line, without what the options keep secret."""
+        return _first_line(error, self._options)
 
 
 def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
@@ -222,7 +279,7 @@ def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
     client: Any = {"allow_http": _is_http(options)}
-    store = FsspecStore(uri.partition("://")[0], config=dict(options), client_options=client)  # type: ignore[call-overload]
+    store = FsspecStore(uri.partition("://")[0], config=_options_of(options, uri), client_options=client)  # type: ignore[call-overload]
     return PyFileSystem(FSSpecHandler(store))
 
 
@@ -245,9 +302,9 @@ def _open(uri: str, options: dict[str, Any], patience: float, tries: int) -> Any
     backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)}
     retries = {"max_retries": tries, "retry_timeout": timedelta(seconds=patience), "backoff": backoff}
     try:
-        return from_url(uri, config=options, client_options=client, retry_config=retries)  # type: ignore[call-overload]
+        return from_url(uri, config=_options_of(options, uri), client_options=client, retry_config=retries)  # type: ignore[call-overload]
     except (BaseError, ValueError) as error:
-        raise OSError(errno.EINVAL, _first_line(error), uri) from None
+        raise OSError(errno.EINVAL, _first_line(error, options), uri) from None
 
 
 def _folder(prefix: str) -> str | None:
@@ -255,5 +312,9 @@ def _folder(prefix: str) -> str | None:
     return prefix.rpartition("/")[0] or None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+def _first_line(error: Exception, options: Mapping[str, Any]) -> str:
+    text = bare(str(error).strip())
+    for key, value in options.items():
+        if len(str(value)) > 3 and shown(key, value) == "(set)":
+            text = text.replace(str(value), "(set)")
+    return text.splitlines()[0][:300] if text else type(error).__name__

@@ -13,7 +13,7 @@ from daedalus.days import DayRange, parse_range
 from daedalus.durable import part_files
 from daedalus.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.manifests import Manifest, manifest_days, read_json
-from daedalus.objects import ObjectStore, arrow_filesystem, is_uri, library_options
+from daedalus.objects import SCHEMES, ObjectStore, arrow_filesystem, is_known, is_uri, known_keys, library_options
 
 _KINDS = ("pyarrow", "polars", "duckdb")
 _PATH = "daeda:path"
@@ -133,6 +133,11 @@ def _home(
     config: str | Path, output_root: str | Path | None, object_store: Mapping[str, Any] | None
 ) -> tuple[str, Mapping[str, Any]]:
     """Where the output is, and how to reach it: as given, else as the config says, if there is one."""
+    for key in object_store or {}:
+        if not any(is_known(key, store) for store in SCHEMES):
+            known = sorted({name for store in SCHEMES for name in known_keys(store)})
+            raise DaedalusError("an option that no object store has", where="load(object_store)", found=key,
+                                expected="one of obstore's", hint=did_you_mean(key, known))  # fmt: skip
     if (output_root is not None and (object_store is not None or not is_uri(output_root))) or not Path(config).is_dir():
         if str(config) != "config" and not Path(config).is_dir():
             raise DaedalusError("there is no config folder", where="load(config)", found=seen_from(config),

@@ -127,3 +127,51 @@ def test_partitions_of_two_schemas_load_with_the_columns_of_the_last(warm):
         assert table["user_id"].null_count == 0
     with pytest.raises(DaedalusError, match="no config folder"):
         daedalus.load(RANGE, config="nowhere")
+
+
+SECRETS = {
+    "endpoint": ("http://someone:hush1@127.0.0.1:9/path?sig=hush2", "http://127.0.0.1:9/path"),
+    "region": ("eu-west-1", "eu-west-1"),
+    "AWS_Access_Key_Id": ("hush3", "(set)"),
+    "secret_access_key": ("hush4", "(set)"),
+    "token": ("hush5", "(set)"),
+    "sse_customer_key_base64": ("hush6", "(set)"),
+    "skip_signature": (True, True),
+    "metadata_endpoint": ("someone:hush7@host", "(set)"),
+}
+
+
+def test_check_shows_only_what_is_known_to_be_harmless(warm):
+    edit(
+        warm.runtime,
+        object_store={key: value for key, (value, _) in SECRETS.items()},
+        compute__duckdb_config={"threads": 2, "memory_limit": "1GB", "http_proxy_password": "hush8"},
+        embedding_coverage_filter__enabled=False,
+        embedding_coverage_filter__uri="s3://account:hush9@bucket/pool?sv=1&sig=hush10",
+    )
+    for told in (warm.cli("config", "check"), warm.cli("config", "check", "--json")):
+        assert told.returncode == 0 and "hush" not in told.stdout + told.stderr, told.stderr
+    values = {row["key"]: row["value"] for row in json.loads(told.stdout)["values"]}
+    assert {key: values[f"object_store.{key}"] for key in SECRETS} == {key: told for key, (_, told) in SECRETS.items()}
+    assert values["embedding_coverage_filter.uri"] == "s3://bucket/pool"
+
+
+@pytest.mark.parametrize(
+    ("output", "key", "hint"),
+    [
+        (None, "acces_key_id", "'access_key_id'"),
+        ("s3://bucket/out", "regoin", "'region'"),
+        ("gs://bucket/out", "service_acount", "'service_account'"),
+        ("az://bucket/out", "acount_name", "'account_name'"),
+        ("gs://bucket/out", "region", ""),
+        ("s3://bucket/out", "allow_http", "by itself"),
+        ("s3://bucket/out", "timeout", ""),
+    ],
+)
+def test_an_option_that_no_store_of_the_config_has_is_refused_by_its_key(warm, output, key, hint):
+    """obstore answered with a traceback, or with a panic."""
+    edit(warm.runtime, object_store={key: "x"}, **({"output_root": output} if output else {}))
+    for command in (("config", "check"), ("skeleton", "--plan")):
+        refused = warm.cli(*command)
+        assert refused.returncode == 2 and "Traceback" not in refused.stderr
+        assert f"object_store.{key}" in refused.stderr and hint in refused.stderr

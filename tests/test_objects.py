@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from obstore.exceptions import BaseError
 
-from daedalus.objects import Conflict, ObjectStore, is_uri
+from daedalus.errors import DaedalusError, bare
+from daedalus.objects import Conflict, ObjectStore, is_uri, known_keys
 
 
 def test_what_is_put_is_got_listed_and_gone(objects: ObjectStore, tmp_path: Path):
@@ -49,3 +51,43 @@ def test_errors_say_where(objects: ObjectStore, s3_options: dict[str, str], tmp_
 def test_uris():
     assert is_uri("s3://b/x") and is_uri("gs://b") and is_uri("az://c/x")
     assert not is_uri("data/feed") and not is_uri("/s3://x") and not is_uri(Path("s3:/b"))
+
+
+@pytest.mark.parametrize("store", ["s3://", "gs://", "az://"])
+def test_the_options_that_are_known_are_those_of_obstore(store):
+    from obstore.exceptions import UnknownConfigurationKeyError
+    from obstore.store import from_url
+
+    for key in sorted(known_keys(store)):
+        try:
+            from_url(f"{store}bucket", config={key: "x"})
+        except UnknownConfigurationKeyError:
+            pytest.fail(key)
+        except (BaseError, ValueError):  # it knows the option, and not the value
+            continue
+
+
+def test_no_error_tells_what_the_options_keep_secret():
+    options = {"endpoint": "http://someone:hush1@127.0.0.1:9", "region": "us-east-1", "access_key_id": "hush2-key",
+               "secret_access_key": "hush3-key", "skip_signature": False}  # fmt: skip
+    store = ObjectStore("s3://bucket", options, patience=1, tries=0)
+    with pytest.raises(OSError, match="127") as refused:
+        store.list()
+    assert "hush" not in str(refused.value)
+    with pytest.raises(OSError, match="Account must be specified"):
+        ObjectStore("az://bucket", {**options, "account_key": "hush4"}).list()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cannot reach http://u:p@host:9/a?sig=x&se=y now", "cannot reach http://host:9/a now"),
+        ("url (https://a:b@c@host/?token=1)", "url (https://host/)"),
+        ("s3://bucket/views/part-?.parquet", "s3://bucket/views/part-?.parquet"),
+        ("s3://bucket/a@b.parquet, me@here.org", "s3://bucket/a@b.parquet, me@here.org"),
+        ("/local/what?a=b", "/local/what?a=b"),
+    ],
+)
+def test_addresses_are_told_without_user_and_query(text, told):
+    assert bare(text) == told
+    assert f"where:    {told}" in DaedalusError("what", where=text).text()

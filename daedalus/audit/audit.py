@@ -19,7 +19,7 @@ from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_r
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.days import Day, parse_range
 from daedalus.durable import part_files
-from daedalus.errors import DaedalusError, at_least
+from daedalus.errors import DaedalusError, at_least, bare
 from daedalus.pipelines.compare import readable
 from daedalus.pipelines.workspace import Settings
 from daedalus.words import counted, cut, plain
@@ -38,7 +38,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
     config, chance = settings.applied(), random.Random(seed)
     with local_place(settings) as place:
         days = choose_days(_published(place, range, config.runtime.output_root), rows, chance)
-        say(f"{len(days)} days of {config.runtime.output_root}: choosing rows")
+        say(f"{len(days)} days of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)
         root, share = place.output, -(-rows // len(days))
         chosen = {day: choose_users(_shipped(root, day), _seen(place.feed, day), share, chance) for day in days}

@@ -12,7 +12,7 @@ from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.sizes import parse_size
 from daedalus.days import parse_duration, parse_range
 from daedalus.errors import DaedalusError, did_you_mean
-from daedalus.objects import SCHEMES, is_uri
+from daedalus.objects import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
     from daedalus.config.load import Config
@@ -43,6 +43,7 @@ def check(config: Config) -> None:
         _filter,
         _outputs,
         _remote,
+        _object_store,
     ):
         rule(config)
 
@@ -326,3 +327,17 @@ def _remote(config: Config) -> None:
         expected = f"an address that begins with {', '.join(SCHEMES)}"
         hint = "a shared cache needs an object store's conditional writes; a folder has none"
         _refuse(config, _RUNTIME, "cache_remote", "a shared cache that is no object store", uri, expected, hint)
+
+
+def _object_store(config: Config) -> None:
+    """A key that no store of the config's addresses has, or where it has none, no store at all."""
+    runtime, catalog = config.runtime, config.catalog
+    paths = [catalog.feed.path, runtime.output_root, runtime.cache_remote, runtime.embedding_coverage_filter.uri]
+    paths += [view.source for view in catalog.views.values()]
+    stores = sorted({str(path)[:5] for path in paths if is_uri(path)}) or SCHEMES
+    for key in runtime.object_store:
+        if not any(is_known(key, store) for store in stores):
+            known = sorted({name for store in stores for name in known_keys(store)})
+            hint = "an http:// endpoint is allowed by itself" if key == "allow_http" else did_you_mean(key, known)
+            what, expected = "an option that no store here has", f"one of obstore's for {', '.join(stores)}"
+            _refuse(config, _RUNTIME, f"object_store.{key}", what, key, expected, hint)

@@ -11,6 +11,8 @@ import msgspec
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.load import read_yaml
 from daedalus.config.schema import Aggregations, Catalog, Runtime
+from daedalus.errors import bare
+from daedalus.objects import shown
 from daedalus.pipelines.bad_files import bad_files, days_that_fail
 from daedalus.pipelines.doubts import doubts
 from daedalus.pipelines.workspace import Settings, opened
@@ -19,7 +21,7 @@ from daedalus.words import counted, room, wrapped
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
 
 
-_SECRET = re.compile("secret|token|key|password|credential|sas")  # of object_store's names; values are not shown
+_SECRET = re.compile("secret|token|key|password|credential|proxy")  # of duckdb_config's names
 
 
 def schema(file: str) -> dict:
@@ -57,8 +59,17 @@ def check_config(settings: Settings) -> dict:
 def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
     """Each leaf of a file: key path, value, and whether the file or the default says so."""
     for key, value in _leaves(msgspec.to_builtins(part)):
-        shown = "***" if key[0] == "object_store" and _SECRET.search(key[-1].lower()) else value
-        yield {"file": file, "key": ".".join(key), "value": shown, "origin": file if _is_in(raw, key) else "default"}
+        origin = file if _is_in(raw, key) else "default"
+        yield {"file": file, "key": ".".join(key), "value": _harmless(key, value), "origin": origin}
+
+
+def _harmless(key: tuple[str, ...], value: Any) -> Any:
+    """A value as it may be shown: nothing that opens a door."""
+    if key[0] == "object_store" and len(key) > 1:
+        return shown(key[1], value)
+    if key[:2] == ("compute", "duckdb_config") and _SECRET.search(key[-1].lower()):
+        return "(set)"
+    return bare(value) if isinstance(value, str) else value
 
 
 def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

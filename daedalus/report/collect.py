@@ -16,7 +16,7 @@ from typing import Any
 
 import daedalus
 from daedalus.config.columns import makers
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, bare
 from daedalus.pipelines.codestamp import remembered_fingerprint
 from daedalus.pipelines.explain import FUNNEL
 from daedalus.pipelines.workspace import Settings, Workspace, opened
@@ -55,7 +55,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "range": [str(span.first), str(span.last)],
             "cache_root": str(workspace.cache_root),
-            "output_root": workspace.output_root,
+            "output_root": bare(workspace.output_root),
             "last_run": runs[0] if runs else None,
             "totals": _totals(days, grid, statistics, sizes),
             "days": days,

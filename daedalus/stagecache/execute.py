@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import partial
 
-from daedalus.errors import DaedalusError, Interrupted, is_full
+from daedalus.errors import DaedalusError, Interrupted, bare, is_full
 from daedalus.stagecache.action import Action, Again, Cause
 from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, Threads, nobody
 from daedalus.stagecache.level import Level
@@ -236,7 +236,9 @@ class Walk:
                 raise error
             raise DaedalusError(f"the step {action.name} failed", found=_first_lines(error)) from error
         text = (
-            error.one_line() if isinstance(error, DaedalusError) else f"{type(error).__name__}: {_first_lines(error)}"
+            error.one_line()
+            if isinstance(error, DaedalusError)
+            else bare(f"{type(error).__name__}: {_first_lines(error)}")
         )
         self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=text))
 
