@@ -167,8 +167,11 @@ class ObjectStore:
             self.traffic.add()
             return self._object({**obstore.head(self._store, key), "path": key})
 
-    def get(self, key: str) -> tuple[bytes, Object]:
-        """A small object, whole; begun again when it is cut. Raises FileNotFoundError."""
+    def get(self, key: str, *, most: int | None = None) -> tuple[bytes, Object]:
+        """A small object, whole; begun again when it is cut.
+
+        Raises FileNotFoundError, and OSError for one of more than `most` bytes.
+        """
         import obstore
         from obstore.exceptions import BaseError
 
@@ -176,6 +179,8 @@ class ObjectStore:
             for left in range(_WHOLE_READS - 1, -1, -1):
                 try:
                     got = obstore.get(self._store, key)
+                    if most is not None and got.meta["size"] > most:
+                        raise OSError(errno.EFBIG, f"an object of {got.meta['size']:,} bytes", self.of(key))
                     data = bytes(got.bytes())
                 except BaseError as error:  # the client tries again itself, but not once an answer has begun
                     self.traffic.add()

@@ -8,14 +8,20 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from buckets import new_bucket
 from faults import FAULTS, Proxy
 from small import DAYS, Small, edit, nothing_ran
 
 from daedalus.objects import ObjectStore
+from daedalus.pipelines.workspace import Settings, opened
 from daedalus.sharing import breaker, remote
+from daedalus.sharing.record import Part, Record, Signer
+from daedalus.sharing.seen import Seen
 from daedalus.stagecache.progress import Progress
+from daedalus.stagecache.trace import Traces
 
 SPAN = "2026-02-03..2026-02-05"
 ROUNDS = 4
@@ -484,3 +490,83 @@ def test_status_says_whether_the_store_answers(first, s3_options):
     assert first.json("cache", "status")["shared"]["reachable"] is False
     edit(first.runtime, cache_remote=None)
     assert "shared" not in first.json("cache", "status")
+
+
+# What is put back, or under another name
+
+
+def test_a_signature_is_good_under_one_name():
+    signer = Signer(b"a key that the group shares")
+    signed = signer.sign("qid_maps/one.json", {"rows": 1})
+    assert signer.problem("qid_maps/one.json", signed) == ""
+    assert signer.problem("qid_maps/other.json", signed) == "badly signed"
+    assert signer.problem("inputs/one.json", signed) == "badly signed"
+    assert Signer().problem("whatever", {"rows": 1}) == ""
+
+
+def test_a_state_before_the_one_that_was_seen_is_told(tmp_path):
+    traces = Traces(tmp_path / "traces.db")
+    seen = Seen(traces, "s3://bucket/cache")
+    assert seen.problem("map", 0, "a") == ""
+    seen.note("map", 5, "a")
+    assert Seen(traces, "s3://bucket/cache").problem("map", 4, "a") == "older than what was seen"
+    assert [seen.problem("map", rows, "a") for rows in (5, 6)] == ["", ""]
+    seen.note("map", 2, "b")  # a new history may be shorter; the old one is over
+    assert seen.problem("map", 2, "b") == seen.problem("other", 0, "a") == ""
+    assert seen.problem("map", 9, "a") == "older than what was seen"
+    assert Seen(traces, "s3://other/cache").problem("map", 0, "a") == ""
+    traces.close()
+
+
+def test_notes_on_inputs_that_are_put_back_are_not_taken(shared, store, monkeypatch):
+    from daedalus.pipelines.shared import InputNotes, offer_inputs, take_inputs
+
+    monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
+    known, taken = {"s3://b/x": {"stamp": "1", "digest": "d"}}, {}
+    notes = InputNotes(lambda: known, taken.update)
+    with opened(Settings()) as workspace:
+        offer_inputs(workspace.shared, "feed", notes)
+        (key,) = [store.key(one.uri) for one in store.list("inputs/")]
+        older = store.get(key)[0]
+        known["s3://b/x"] = {"stamp": "2", "digest": "e"}
+        offer_inputs(workspace.shared, "feed", notes)
+        store.put(key, older)
+    with opened(Settings()) as workspace:
+        take_inputs(workspace.shared, "feed", notes)
+        assert taken == {} and workspace.shared.remote.rejected == {"older than what was seen": 1}
+        assert any("an older state than was seen" in line for line in workspace.shared.news())
+
+
+def test_a_map_that_is_put_back_is_not_taken(shared, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
+    rows = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"feed_session": ["s"], "qid": [0]}), rows)
+    with opened(Settings()) as workspace:
+        record = workspace.shared.qid_map("out", "feed")
+        state = record.create("lineage", rows, 1)
+        (key,) = [store.key(one.uri) for one in store.list("qid_maps/")]
+        older = store.get(key)[0]
+        record.add(state, rows, 1)
+        store.put(key, older)
+        with pytest.raises(OSError, match="older than what was seen"):
+            record.read()
+        other = workspace.shared.qid_map("another out", "feed")
+        store.put(other._key, store.get(key)[0])
+        with pytest.raises(OSError, match="badly signed"):
+            other.read()
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe", b"null", b'"text"', b""])
+def test_what_is_no_object_of_ours_is_passed_over(shared, store, data):
+    with opened(Settings()) as workspace:
+        store.put("packs/2026-02-01.json", data)
+        assert workspace.shared.remote.get("packs/2026-02-01.json") is None
+        with pytest.raises(OSError, match="an object of"):
+            store.get("packs/2026-02-01.json", most=len(data) - 1)
+
+
+@pytest.mark.parametrize("artifact", ["../../etc/passwd", "a/b", "", "x\0y"])
+def test_a_name_leads_out_of_no_folder(artifact):
+    part = Part("../" * 5 + "x", "0" * 64, 1)
+    record = Record("trace", "k", "spine@2026-02-01", artifact, {"": part}, {}, 0.0, 1, {}, "")
+    assert record.problem("k", "spine@2026-02-01") == "no trace"

@@ -51,21 +51,29 @@ def take_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
     remote, key = shared.remote, _inputs_key(feed)
     with suppress(OSError):
         found = remote.get(key) if remote.reads else None
-        if found and remote.believed(key, found[0]) and isinstance(found[0].get("inputs"), dict):
-            notes.take(found[0]["inputs"])
+        if not found or not remote.believed(key, found[0]) or not isinstance(found[0].get("inputs"), dict):
+            return
+        sequence = found[0].get("sequence")
+        if not isinstance(sequence, int) or shared.seen.problem(key, sequence):
+            remote.reject(key, "older than what was seen")
+            return
+        shared.seen.note(key, sequence)
+        notes.take(found[0]["inputs"])
 
 
 def offer_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
     """After a run: what is known here. The last writer wins; it is only a hint that spares reading."""
-    remote = shared.remote
+    remote, key = shared.remote, _inputs_key(feed)
     if remote.writes:
-        value = remote.signer.sign({"kind": "inputs", "inputs": dict(notes.export())})
+        sequence = shared.seen.last(key) + 1
+        value = remote.signer.sign(key, {"kind": "inputs", "sequence": sequence, "inputs": dict(notes.export())})
         with suppress(OSError):
-            remote.put(_inputs_key(feed), value)
+            remote.put(key, value)
+            shared.seen.note(key, sequence)
 
 
 def _inputs_key(feed: str) -> str:
-    return f"inputs/{digest.of_text(feed)}.json"
+    return f"inputs/{digest.of_text(feed)}.json"  # digest: whatever is in the path
 
 
 def reachable(shared: SharedCache) -> bool:

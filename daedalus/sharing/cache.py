@@ -23,6 +23,7 @@ from daedalus import digest
 from daedalus.sharing.maps import MapRecord
 from daedalus.sharing.record import Part, Record, read_record
 from daedalus.sharing.remote import RemoteCache, artifact_key, pack_key, trace_key
+from daedalus.sharing.seen import Seen
 from daedalus.sharing.shelf import SharedShelf
 from daedalus.sharing.uploads import Uploads
 from daedalus.stagecache.action import Action, CannotUse, Shelf
@@ -49,7 +50,7 @@ class SharedCache(Level):
     """The shared cache of one run. `folders` are the shelves whose artifacts are folders."""
 
     def __init__(self, remote: RemoteCache, store: Store, traces: Traces, folders: Iterable[FolderShelf]) -> None:
-        self.remote, self._traces = remote, traces
+        self.remote, self._traces, self.seen = remote, traces, Seen(traces, remote.uri)
         self.shelf = SharedShelf(store, remote, traces, self._list)
         self._folders = {id(folder): folder for folder in folders}
         self._listing, self._is_listed = threading.Lock(), False
@@ -215,7 +216,7 @@ class SharedCache(Level):
             parts = {} if self._is_elsewhere(shelf) else self._put_parts(folder, trace)
             if parts is None:
                 return
-            value = remote.signer.sign(msgspec.to_builtins(Record.of(trace, parts)))
+            value = remote.signer.sign(trace_key(trace.key), msgspec.to_builtins(Record.of(trace, parts)))
             remote.put_trace(trace.key, value)
         except Exception:  # in whatever way it fails, sharing costs no run
             self._fail()
@@ -291,7 +292,7 @@ class SharedCache(Level):
 
     def qid_map(self, output: str, feed: str) -> MapRecord:
         """The history of an output's qid map, by the output's and the feed's path as configured."""
-        return MapRecord(self.remote, digest.of_json([output, feed]))
+        return MapRecord(self.remote, self.seen, digest.of_json([output, feed]))
 
     def close(self) -> None:
         """Drops what is not shared yet."""
@@ -305,6 +306,10 @@ class SharedCache(Level):
             found.append(f"the shared cache does not answer ({remote.reading.off}); going on without it")
         elif remote.writing.off:
             found.append(f"the shared cache takes nothing ({remote.writing.off}); what is made stays here")
+        if remote.reads and not remote.signer.checks:
+            found.append("the shared cache is not signed: whoever can write to it is trusted (see SECURITY.md)")
+        if remote.rejected["older than what was seen"]:
+            found.append("warning: the shared cache holds an older state than was seen before; it is not used")
         if remote.rejected["unsigned"] or remote.rejected["badly signed"]:
             found.append("warning: the shared cache holds results without the right signature; they are not used")
         new = [line for line in found if line not in self._told]

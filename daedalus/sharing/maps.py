@@ -20,6 +20,7 @@ import msgspec
 
 from daedalus.sharing.record import Part
 from daedalus.sharing.remote import RemoteCache
+from daedalus.sharing.seen import Seen
 
 
 class Piece(Part, frozen=True):
@@ -47,8 +48,8 @@ class State:
 class MapRecord:
     """The record of one output's map. Every method raises OSError when the store is not as it should be."""
 
-    def __init__(self, remote: RemoteCache, name: str) -> None:
-        self._remote, self._key = remote, f"qid_maps/{name}.json"
+    def __init__(self, remote: RemoteCache, seen: Seen, name: str) -> None:
+        self._remote, self._seen, self._key = remote, seen, f"qid_maps/{name}.json"
         self.reads, self.writes = remote.reads, remote.writes
 
     def read(self) -> State | None:
@@ -63,9 +64,14 @@ class MapRecord:
             raise OSError(errno.EIO, self._remote.wrong[self._key], self._key)
         try:
             pieces = msgspec.convert(value["pieces"], tuple[Piece, ...])
-            return State(str(value["lineage"]), pieces, there.etag)
+            state = State(str(value["lineage"]), pieces, there.etag)
         except (KeyError, ValueError):
             raise OSError(errno.EIO, "no record of a map", self._key) from None
+        if problem := self._seen.problem(self._key, state.rows, state.lineage):
+            self._remote.reject(self._key, problem)
+            raise OSError(errno.EIO, problem, self._key)
+        self._seen.note(self._key, state.rows, state.lineage)
+        return state
 
     def fetch(self, state: State, rows: int, folder: Path) -> list[tuple[Path, int]]:
         """Files with what a state has beyond `rows`: (file, rows to leave out)."""
@@ -101,6 +107,8 @@ class MapRecord:
 
     def _put(self, lineage: str, pieces: tuple[Piece, ...], replaces: str | None) -> State:
         record: dict[str, Any] = {"kind": "qid_map", "lineage": lineage, "pieces": msgspec.to_builtins(pieces)}
-        value = self._remote.signer.sign(record)
+        value = self._remote.signer.sign(self._key, record)
         etag = self._remote.put(self._key, value, create=replaces is None, replaces=replaces)
-        return State(lineage, pieces, etag)
+        state = State(lineage, pieces, etag)
+        self._seen.note(self._key, state.rows, lineage)
+        return state

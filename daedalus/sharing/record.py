@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from daedalus.stagecache.action import action_key
 from daedalus.stagecache.trace import Trace
 
 _SIGNATURE = "signature"
+_PLAIN = re.compile(r"[\w ]+")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -63,6 +65,9 @@ class Record(msgspec.Struct, frozen=True):
 
     def problem(self, key: str, name: str) -> str:
         """Why this does not answer an action's key, or ""."""
+        contents = [part.digest for part in self.parts.values()]
+        if not _PLAIN.fullmatch(self.artifact) or not all(map(digest.is_digest, contents)):
+            return "no trace"  # a name that could lead out of a folder
         if self.kind != "trace" or self.key != key or action_key(self.manifest) != key:
             return "another key's trace"
         return "" if self.name == name else "another action's trace"
@@ -74,32 +79,42 @@ def read_record(value: object) -> Record:
 
 
 class Signer:
-    """HMAC-SHA256 over the canonical JSON of an object, with a key that a group shares; or no key, and no check."""
+    """HMAC-SHA256, with a key that a group shares, over the canonical JSON of an object and of the name that it has in
+    the bucket: it is good under that name alone. Without a key nothing is signed and nothing checked."""
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key
 
-    def sign(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        return {**value, _SIGNATURE: self._of(value)} if self._key else dict(value)
+    @property
+    def checks(self) -> bool:
+        """Whether there is a key."""
+        return self._key is not None
 
-    def problem(self, value: Mapping[str, Any]) -> str:
-        """Why an object cannot be believed, or ""."""
+    def sign(self, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {**value, _SIGNATURE: self._of(name, value)} if self._key else dict(value)
+
+    def problem(self, name: str, value: Mapping[str, Any]) -> str:
+        """Why an object that lies under a name cannot be believed, or ""."""
         if self._key is None:
             return ""
         signature = value.get(_SIGNATURE)
         if not isinstance(signature, str):
             return "unsigned"
         plain = {key: inner for key, inner in value.items() if key != _SIGNATURE}
-        return "" if hmac.compare_digest(signature.encode(), self._of(plain).encode()) else "badly signed"
+        return "" if hmac.compare_digest(signature.encode(), self._of(name, plain).encode()) else "badly signed"
 
-    def _of(self, value: Mapping[str, Any]) -> str:
+    def _of(self, name: str, value: Mapping[str, Any]) -> str:
         assert self._key is not None
-        return hmac.new(self._key, digest.canonical_json(value).encode(), hashlib.sha256).hexdigest()
+        text = digest.canonical_json([name, value]).encode(errors="surrogateescape")
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
 
 
 def parse(data: bytes) -> dict[str, Any]:
     """A JSON object. Raises ValueError."""
-    value = json.loads(data)
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested without end") from None
     if not isinstance(value, dict):
         raise ValueError("no JSON object")
     return value

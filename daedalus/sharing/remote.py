@@ -22,6 +22,7 @@ from daedalus.sharing.record import Part, Signer, parse
 _PATIENCE = 5.0  # seconds for a look-up and its retries
 _TRANSFER_PATIENCE = 30.0  # seconds without a byte
 _TRIES = 2
+_LARGEST = 256 << 20  # bytes of a small object: what is larger is none of ours
 
 
 def artifact_key(content: str) -> str:
@@ -85,7 +86,7 @@ class RemoteCache:
         """A JSON object, signed if it must be; None where there is none that can be used. Raises OSError."""
         with self.reading.watch():
             try:
-                data, found = self._lookups.get(key)
+                data, found = self._lookups.get(key, most=_LARGEST)
             except FileNotFoundError:
                 return None
         try:
@@ -97,7 +98,7 @@ class RemoteCache:
 
     def believed(self, key: str, value: Mapping[str, Any]) -> bool:
         """Whether an object bears the signature that it must bear; what does not is counted."""
-        if problem := self.signer.problem(value):
+        if problem := self.signer.problem(key, value):
             self.reject(key, problem)
         return not problem
 
