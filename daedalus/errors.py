@@ -40,21 +40,21 @@ class DaedalusError(Exception):
     def parts(self) -> list[tuple[str, str]]:
         """The labelled lines below the first one."""
         rows = [("where", self.where), ("found", self.found), ("expected", self.expected), ("hint", self.hint)]
-        return [(label, bare(str(value))) for label, value in rows if value not in (None, "")]
+        return [(label, str(value)) for label, value in rows if value not in (None, "")]
 
     def as_json(self) -> dict[str, str | None]:
         """What `--json` prints of a refusal."""
         rows = dict(self.parts())
-        return {"what": bare(self.what)} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
+        return {"what": self.what} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
 
     def one_line(self) -> str:
-        return "; ".join([bare(self.what), *(f"{label}: {value}" for label, value in self.parts())])
+        return "; ".join([self.what, *(f"{label}: {value}" for label, value in self.parts())])
 
     def text(self) -> str:
         """The message as printed on a terminal."""
         from daedalus.words import printable
 
-        lines = [f"error: {bare(self.what)}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
+        lines = [f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
         return "\n".join(map(printable, lines))
 
 
@@ -76,7 +76,11 @@ class Interrupted(Exception):
 
 def bare(text: str) -> str:
     """Text whose addresses have no user, password or query any more: whatever is shown may be read by others."""
-    return re.sub(r"(://[^\s?]*)\?[\w.~%-]+=[^\s)'\"]*", r"\1", re.sub(r"(\w://)[^\s/?]*@", r"\1", text))
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
+
+
+_USER = re.compile(r"(\w://)[^\s/?\"',]*@")
+_QUERY = re.compile(r"(\w://[^\s?\"',]*)\?[\w.~%-]+=[^\s)\"',]*")
 
 
 def at_least(least: float, given: float | None, where: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from obstore.exceptions import BaseError
 
+from daedalus.cli.printing import refuse
 from daedalus.errors import DaedalusError, bare
 from daedalus.objects import Conflict, ObjectStore, is_uri, known_keys
 
@@ -88,6 +90,8 @@ def test_no_error_tells_what_the_options_keep_secret():
         ("/local/what?a=b", "/local/what?a=b"),
     ],
 )
-def test_addresses_are_told_without_user_and_query(text, told):
+def test_addresses_are_told_without_user_and_query(text, told, capsys):
     assert bare(text) == told
-    assert f"where:    {told}" in DaedalusError("what", where=text).text()
+    refuse(DaedalusError("what", where=text), ["--json"])
+    out, err = capsys.readouterr()
+    assert f"where:    {told}" in err and json.loads(out)["error"]["where"] == told

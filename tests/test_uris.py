@@ -136,8 +136,10 @@ def test_a_reader_sees_the_old_partition_until_the_new_one_is_whole(remote, s3_o
 
 def test_parts_of_dead_runs_go_when_they_are_old(remote, monkeypatch):
     remote.run(str(DAYS[3]))
-    orphan = f"out/dt={DAYS[3]}/abandoned/part-0-0.parquet"
-    remote.store.put(orphan, b"half")
+    orphan = f"out/dt={DAYS[3]}/{'0' * 16}-deadbeef/part-0-0.parquet"
+    theirs = [f"out/dt={DAYS[3]}/{key}" for key in ("theirs/part-0-0.parquet", "notes.txt", "part-0-0.parquet")]
+    for key in (orphan, *theirs):
+        remote.store.put(key, b"half")
     edit(remote.runtime, entity_spine_chunk_rows=20)
     remote.run(str(DAYS[3]))
     assert remote.store.head(orphan)  # its run may live

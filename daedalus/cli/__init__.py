@@ -64,11 +64,13 @@ def _run(given: list[str]) -> int:
     try:
         return _answer(given)
     except OSError as error:
-        if not is_full(error):
-            raise
-        silence(sys.stdout)
-        where = error.filename or "standard output, or a file on a full disk"
-        return refuse(DaedalusError("the result cannot be written", where=where, found=error.strerror), given)
+        if is_full(error) or not error.filename:
+            silence(sys.stdout)
+            where = error.filename or "standard output, or a file on a full disk"
+            return refuse(DaedalusError("the result cannot be written", where=where, found=error.strerror), given)
+        hint = "was it changed or taken away meanwhile, and may you write there?"
+        what, found = "a file or a folder cannot be used", error.strerror
+        return refuse(DaedalusError(what, where=str(error.filename), found=found, hint=hint), given)
 
 
 def _answer(given: list[str]) -> int:

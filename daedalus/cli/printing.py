@@ -1,4 +1,4 @@
-"""What goes to stdout and what to stderr."""
+"""What goes to stdout and what to stderr, never with a user or a password in an address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, bare
 from daedalus.words import printable, silence, tell
 
 
@@ -25,7 +25,7 @@ def print_lines(lines: Sequence[str]) -> None:
 def print_out(text: str) -> None:
     """To stdout, which may be closed already. Raises OSError when it takes nothing."""
     try:
-        print(text, flush=True)
+        print(bare(text), flush=True)
     except BrokenPipeError:  # `daeda … | head` is no error
         silence(sys.stdout)
 
@@ -38,7 +38,7 @@ def print_notes(notes: Sequence[str]) -> None:
 
 def to_stderr(line: str) -> None:
     """A line for a person, at once."""
-    tell(line, sys.stderr)
+    tell(bare(line), sys.stderr)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from daedalus.days import Day
-from daedalus.errors import bare
 from daedalus.pipelines.unchanged import QID_MAP, Stands, days_that_stand
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.stagecache.outcome import HIT, MAYBE, RUN
@@ -58,7 +57,7 @@ def _shared_status(workspace: Workspace) -> dict:
         return {}
     from daedalus.pipelines.shared import reachable
 
-    return {"shared": {"uri": bare(workspace.shared.remote.uri), "reachable": reachable(workspace.shared)}}
+    return {"shared": {"uri": workspace.shared.remote.uri, "reachable": reachable(workspace.shared)}}
 
 
 def _standing_days(stands: Stands, files: Iterable[tuple]) -> list[dict]:

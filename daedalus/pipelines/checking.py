@@ -11,7 +11,6 @@ import msgspec
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.load import read_yaml
 from daedalus.config.schema import Aggregations, Catalog, Runtime
-from daedalus.errors import bare
 from daedalus.objects import shown
 from daedalus.pipelines.bad_files import bad_files, days_that_fail
 from daedalus.pipelines.doubts import doubts
@@ -69,7 +68,7 @@ def _harmless(key: tuple[str, ...], value: Any) -> Any:
         return shown(key[1], value)
     if key[:2] == ("compute", "duckdb_config") and _SECRET.search(key[-1].lower()):
         return "(set)"
-    return bare(value) if isinstance(value, str) else value
+    return value
 
 
 def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -17,7 +17,7 @@ import msgspec
 
 from daedalus import digest
 from daedalus.config import Config
-from daedalus.errors import DaedalusError, bare
+from daedalus.errors import DaedalusError
 from daedalus.objects import Object
 from daedalus.pipelines.workspace import Settings, Workspace, opened
 from daedalus.sharing.record import read_record
@@ -144,7 +144,7 @@ def _sweep(remote: RemoteCache, content: _Content, needed: set[str], oldest: flo
         remote.delete([trace_key(key) for key in sorted(old)])
         remote.delete([artifact_key(name) for name in sorted(gone)])
     return {
-        "uri": bare(remote.uri), "freed_bytes": sum(found.size for found in gone.values()),
+        "uri": remote.uri, "freed_bytes": sum(found.size for found in gone.values()),
         "kept": len(content.artifacts) - len(gone), "removed": len(gone),
         "traces_kept": len(content.traces) - len(old), "traces_removed": len(old), "dry_run": dry_run,
     }  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from daedalus.days import Day
+from daedalus.errors import bare
 from daedalus.pipelines.causes import Causes
 from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
 from daedalus.pipelines.workspace import Workspace
@@ -103,7 +104,7 @@ def _plan(
             grid.days[verdict.action.day] = EMPTY if empty else stale
     grid.roots = causes.roots()
     for partition, files in graph.feed.partitions.items():
-        bad = [file.error.one_line() for file in files if file.error]
+        bad = [bare(file.error.one_line()) for file in files if file.error]
         if bad and str(partition) in asked:
             grid.errors[str(partition)] = bad[0]
 

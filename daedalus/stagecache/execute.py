@@ -236,11 +236,9 @@ class Walk:
                 raise error
             raise DaedalusError(f"the step {action.name} failed", found=_first_lines(error)) from error
         text = (
-            error.one_line()
-            if isinstance(error, DaedalusError)
-            else bare(f"{type(error).__name__}: {_first_lines(error)}")
+            error.one_line() if isinstance(error, DaedalusError) else f"{type(error).__name__}: {_first_lines(error)}"
         )
-        self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=text))
+        self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=bare(text)))
 
     def _end(self, outcome: Outcome) -> None:
         before = self.outcomes.get(outcome.name)
