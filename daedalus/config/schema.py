@@ -20,7 +20,7 @@ class Feed(_Strict, frozen=True, kw_only=True):
     path: Annotated[
         str,
         _says(
-            "The feed: a folder of dt=YYYY-MM-DD/*.parquet, local or s3://, gs://, az://. Relative paths resolve against the working directory.",
+            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), local or s3://, gs://, az://. What else lies there is passed over and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
             "what the files differ in",
         ),
     ]
@@ -30,7 +30,7 @@ class View(_Strict, frozen=True, kw_only=True):
     source: Annotated[
         str,
         _says(
-            "Parquet files of the view: a folder, a path or a glob, local or s3://, gs://, az://; ** goes any depth.",
+            "Parquet files of the view: a folder, a path or a glob, local or s3://, gs://, az://; ** goes any depth. A wildcard finds no name that begins with _ or a dot.",
             "what the files differ in",
         ),
     ]
@@ -217,7 +217,10 @@ class AnimatedModelType(_Strict, frozen=True, kw_only=True, rename={"source": "f
 class ContentFilter(_Strict, frozen=True, kw_only=True):
     drop: Annotated[
         dict[str, list[str | int | float | bool]],
-        _says("Column to values: a row with any of them is dropped; NULL never matches.", "content and what follows"),
+        _says(
+            "Column to values: a row with any of them is dropped; NULL never matches. Values are compared as the column's type holds them (0.1 with a FLOAT as a FLOAT, .nan with NaN); one that the type cannot hold never matches, and a note says so.",
+            "content and what follows",
+        ),
     ] = {}
 
 
