@@ -19,9 +19,10 @@ type or a value that cannot be meant is refused before any work, with file, key 
 expected. `daeda config check` shows the value of every key and whether the file or a default says so; `daeda
 config schema runtime` prints the JSON Schema that the first line of each file names, for editors.
 
-A column of the feed or of a view is found by its name as it is spelt. A file in which a column that is read stands twice,
-or in another case only, is refused by file and column (one of the feed fails its day); other columns do not matter. A view
-file may lack a feature, but not the entity or the timestamp field. A DATE is its midnight in UTC wherever a time is wanted.
+A column of the feed or of a view is found by its name as it is spelt. A file in which a column that is read stands
+twice, or in another case, is refused by file and column (one of the feed fails its day); columns that nothing reads do
+not matter. A view's file may lack a feature, but neither entity nor timestamp field. A DATE is its midnight in UTC
+wherever a time is wanted.
 
 *Runs again* says which steps a change of the key makes run, at most: a step that gives the bytes it gave before
 stops there, and `daeda skeleton --plan` tells of your very change. "What follows" of coverage or sessions

@@ -46,7 +46,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
         spine = config.runtime.spine
         cumulative = any(aggregation.cumulative for aggregation in config.aggregations)
-        reference = SampledReference(place.config, users, spine.lateness, spine.lookback_days, cumulative)
+        reference = SampledReference(place.config, users, spine.lateness.partitions, spine.lookback_days, cumulative)
         comparison = _Comparison(reference, root)
         for day in days:
             say(f"comparing {day}")

@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 import pyarrow.types as is_a
 
 from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, values_of
-from daedalus.config.schema import Lateness
 
 Users = Mapping[dt.date, set[int]]  # of each sampled day
 _ROWS_A_DAY = 20  # below this, fewer days are looked at
@@ -45,13 +44,16 @@ def choose_users(
 
 
 class SampledReference(Reference):
-    """The reference over the rows of some users only. Memory grows with those users, not with the feed."""
+    """The reference over the rows of some users only. Memory grows with those users, not with the feed.
 
-    def __init__(self, config: Path, users: Users, lateness: Lateness, lookback: int, cumulative: bool) -> None:
+    `late` are the partitions that rows of a day may lie in, by how many days they are after it.
+    """
+
+    def __init__(self, config: Path, users: Users, late: range, lookback: int, cumulative: bool) -> None:
         self._of_day = users
         self._users: Set = set().union(*users.values())
-        self._targets = {day + dt.timedelta(days=i) for day in users for i in lateness.partitions}
-        reach = range(-lookback - lateness.before, lateness.after + 1)
+        self._targets = {day + dt.timedelta(days=i) for day in users for i in late}
+        reach = range(late[0] - lookback, late[-1] + 1)
         self._windows = {day + dt.timedelta(days=i) for day in users for i in reach}
         self._last = max(self._targets) if cumulative else None
         self._sessions: Set = set()
