@@ -79,7 +79,7 @@ def test_what_was_guessed_is_named_where_it_stands(cold):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("nowhere", "data/catalog", None), "there is no feed"),
+        (("nowhere", "data/catalog", None), "the feed folder is not there"),
         (("data/feed", "nowhere", None), "there is no catalog view"),
         (("data/feed", "data/catalog", "nowhere"), "there is no Lance table"),
     ],
@@ -95,7 +95,7 @@ def test_a_feed_without_a_needed_column_is_refused(warm):
         table = pq.read_table(file, partitioning=None)
         names = ["event_time" if name == "event_timestamp" else name for name in table.column_names]
         pq.write_table(table.rename_columns(names), file)
-    with pytest.raises(DaedalusError, match="lacks a column") as refused:
+    with pytest.raises(DaedalusError, match="a required feed column is missing") as refused:
         init("mine", *DATA)
     assert "event_time" in refused.value.hint
 

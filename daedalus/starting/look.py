@@ -1,30 +1,37 @@
-"""What lies in the user's folders: days, columns, types, events. Reads footers and one column of a few files."""
+"""What lies in the user's folders: days, columns, types, events. Reads footers and two columns of a few files."""
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from daedalus.config import Config
 from daedalus.days import Day
-from daedalus.errors import DaedalusError, did_you_mean
-from daedalus.skeleton.types import type_name
+from daedalus.errors import DaedalusError
+from daedalus.pipelines.bad_files import bad_files
+from daedalus.skeleton.inputs import Inputs
+from daedalus.skeleton.inputs import look_at_feed as inputs_feed
+from daedalus.skeleton.listing import FeedFolder
+from daedalus.skeleton.pool import newest_manifest
+from daedalus.skeleton.types import type_name, widen
 
 Columns = Mapping[str, str]  # name -> type as DuckDB calls it
-REQUIRED = ("user_id", "artwork_id", "event_timestamp", "event")
 _EVENT_FILES = 8  # of the feed, that events are counted in
+_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class FeedLook:
     path: str
     days: tuple[Day, ...]
-    columns: Columns
     events: Mapping[str, float]  # share of the rows looked at, most first
+    sessions: Mapping[frozenset[str], int]  # rows of sessions, by the events of a session, in one file
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class ViewLook:
     name: str
     source: str  # a glob
     columns: Columns
+    passed_over: Mapping[str, str]  # column -> why it cannot be read
 
 
 @dataclass(frozen=True)
@@ -40,78 +48,130 @@ class PoolLook:
     tables: Mapping[str, Columns]
 
 
-def look_at_feed(path: str) -> FeedLook:
+def look_at_feed(config: Config, inputs: Inputs) -> FeedLook:
     """Raises DaedalusError (exit 2) for a folder that holds no usable feed."""
-    days = {}
-    for folder in sorted(Path(path).glob("dt=*")):
-        try:
-            day = Day.fromisoformat(folder.name[3:])
-        except ValueError:
-            continue
-        if files := sorted(folder.glob("*.parquet")):
-            days[day] = files
-    if not days:
-        raise DaedalusError("there is no feed", where=f"--feed {path}", expected="dt=YYYY-MM-DD/*.parquet below it")
-    files = [file for found in days.values() for file in found]
-    columns = _columns([files[0], files[len(files) // 2], files[-1]])
-    for name in REQUIRED:
-        if name not in columns:
-            raise DaedalusError("the feed lacks a column", where=f"--feed {path}", found=", ".join(columns),
-                                expected=name, hint=did_you_mean(name, columns))  # fmt: skip
-    return FeedLook(path, tuple(days), columns, _events(files))
+    path = config.catalog.feed.path
+    try:
+        folder = FeedFolder(config, inputs.files)
+    except DaedalusError as error:
+        lies = _some(sorted(entry.name for entry in Path(path).iterdir())) if Path(path).is_dir() else "no folder"
+        raise DaedalusError(error.what, where=f"--feed {path}", found=lies,
+                            expected="partitions named dt=YYYY-MM-DD with *.parquet files") from None  # fmt: skip
+    days = sorted(folder.days)
+    if bad := bad_files(inputs_feed(inputs, folder, days)):
+        raise _refusal(bad[0][1])
+    files = [file for day in days for file in folder.paths(day)]
+    sample = files[:: max(len(files) // _EVENT_FILES, 1)]
+    return FeedLook(path, tuple(days), _events(sample) or _events(files), _sessions(sample[-1]))
 
 
-def look_at_views(path: str) -> list[ViewLook]:
+def look_at_views(path: str, inputs: Inputs) -> list[ViewLook]:
     """A view is a folder with parquet files, or a single file. Raises DaedalusError when there is none."""
-    root, found = Path(path), []
+    root, found = Path(path), dict[str, ViewLook]()
     for entry in sorted(root.iterdir()) if root.is_dir() else []:
-        files = sorted(entry.rglob("*.parquet")) if entry.is_dir() else [entry] * (entry.suffix == ".parquet")
-        if not files:
+        if entry.name.startswith((".", "_")):
             continue
-        deep = any(file.parent != entry for file in files)
-        source = str(entry) if entry.is_file() else f"{entry}/**/*.parquet" if deep else f"{entry}/*.parquet"
-        found.append(ViewLook(entry.stem if entry.is_file() else entry.name, source, _columns([files[0], files[-1]])))
+        source, files = _files(entry, inputs)
+        name = entry.stem if entry.is_file() else entry.name
+        name = (entry.name if name in found else name).replace(":", "_")  # view:feature is how it is referred to
+        if files and _is_text(name):
+            found[name] = ViewLook(name, source, *_columns(files, inputs))
     if not found:
-        raise DaedalusError("there is no catalog view", where=f"--catalog {path}",
+        lies = _some(sorted(entry.name for entry in root.iterdir())) if root.is_dir() else "no folder"
+        raise DaedalusError("there is no catalog view", where=f"--catalog {path}", found=lies,
                             expected="a folder with parquet files for each view")  # fmt: skip
-    return found
+    return list(found.values())
 
 
-def look_at_pool(path: str) -> PoolLook:
+def _files(entry: Path, inputs: Inputs) -> tuple[str, list[str]]:
+    """The source of a view that is called so, and what it matches."""
+    exact = glob.escape(str(entry))
+    if entry.is_file():
+        return exact, [str(entry)] * (entry.suffix == ".parquet")
+    flat, deep = f"{exact}/*.parquet", f"{exact}/**/*.parquet"
+    files = inputs.files.matching(deep)
+    return (deep if any(Path(file).parent != entry for file in files) else flat), files
+
+
+def look_at_pool(path: str, inputs: Inputs) -> PoolLook:
     """The tables of a Lance database. Raises DaedalusError when there is none."""
     tables = {}
-    if sorted(Path(path).glob("*.lance")):
+    for folder in sorted(Path(path).glob("*.lance")):
+        newest_manifest(inputs.files, path, folder.stem, f"--pool {path}")
         import lancedb
 
-        database = lancedb.connect(path)
-        for folder in sorted(Path(path).glob("*.lance")):
-            schema = database.open_table(folder.stem).schema
-            tables[folder.stem] = {field.name: type_name(field.type) for field in schema}
+        try:
+            schema = lancedb.connect(path).open_table(folder.stem).schema
+        except (OSError, RuntimeError, ValueError) as error:
+            found = " ".join(str(error).split())[:200]
+            raise DaedalusError("a Lance table cannot be read", where=f"--pool {path}: {folder.stem}", found=found,
+                                expected="a whole table", hint="restore or move it") from None  # fmt: skip
+        tables[folder.stem] = {field.name: type_name(field.type) for field in schema}
     if not tables:
         raise DaedalusError("there is no Lance table", where=f"--pool {path}", expected="NAME.lance folders in it")
     return PoolLook(path, tables)
 
 
-def _columns(files: Sequence[Path]) -> Columns:
-    columns: dict[str, str] = {}
-    for file in dict.fromkeys(files):
-        try:
-            schema = pq.read_schema(file)
-        except (pa.ArrowException, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise DaedalusError("not a parquet file", where=str(file), found=first, expected="parquet") from None
-        columns |= {field.name: type_name(field.type) for field in schema if columns.get(field.name, "NULL") == "NULL"}
-    return columns
+def _refusal(error: DaedalusError) -> DaedalusError:
+    """What would fail a day of a run, as what is refused here."""
+    return DaedalusError(error.what, where=error.where, found=error.found, expected=error.expected, hint=error.hint)
 
 
-def _events(files: Sequence[Path]) -> Mapping[str, float]:
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "") or "nothing"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False  # bytes that no configuration can spell
+
+
+def _columns(files: Sequence[str], inputs: Inputs) -> tuple[Columns, Mapping[str, str]]:
+    """Columns of all files of a view by the type that holds them all; and those of which there is none."""
+    columns, passed_over = dict[str, str](), dict[str, str]()
+    inputs.prepare(files)
+    for file in files:
+        look = inputs.look(file, file, lambda path, schema: None)
+        if look.error:
+            raise _refusal(look.error)
+        for name, kind in look.schema.items():
+            if (wider := widen(columns.setdefault(name, kind), kind)) is None:
+                passed_over[name] = f"{columns[name]} in one file, {kind} in another"
+            columns[name] = wider or columns[name]
+    spelled = Counter(name.casefold() for name in columns)
+    passed_over |= {name: "another differs only in case" for name in columns if spelled[name.casefold()] > 1}
+    return {name: kind for name, kind in columns.items() if name not in passed_over}, passed_over
+
+
+def _read(file: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    try:
+        with pq.ParquetFile(file) as opened:
+            yield opened.read(columns=[name for name in columns if name in opened.schema_arrow.names])
+    except (pa.ArrowException, OSError):
+        return  # a run tells of it
+
+
+def _events(files: Sequence[str]) -> Mapping[str, float]:
     count: Counter[str] = Counter()
-    step = max(len(files) // _EVENT_FILES, 1)
-    for file in files[::step]:
-        try:
-            column = pq.ParquetFile(file).read(columns=["event"])["event"]
-        except (pa.ArrowException, OSError, KeyError):
-            continue  # a run tells of it
-        count.update({row["values"]: row["counts"] for row in column.value_counts().to_pylist()})
+    for file in files:
+        for table in _read(file, ["event"]):
+            column = pa.chunked_array(table["event"]).cast(pa.string())
+            count.update({row["values"]: row["counts"] for row in column.value_counts().to_pylist()})
     count.pop(None, None)  # type: ignore[call-overload]
     return {event: rows / count.total() for event, rows in count.most_common()}
+
+
+def _sessions(file: str) -> Mapping[frozenset[str], int]:
+    rows: Counter[frozenset[str]] = Counter()
+    for table in _read(file, ["event", "feed_session"]):
+        if "feed_session" not in table.column_names:
+            continue
+        text = pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
+        made = text.group_by("feed_session").aggregate([("event", "distinct"), ([], "count_all")])
+        for session, events, count in zip(*(made[name].to_pylist() for name in (
+                "feed_session", "event_distinct", "count_all")), strict=True):  # fmt: skip
+            rows[frozenset(events if session is not None else ())] += count
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +11,10 @@ from daedalus.skeleton.types import is_integer, is_time
 from daedalus.starting.look import FeedLook, PoolLook, ViewLook
 
 _TIME_NAMES = ("updated_at", "modified_at", "event_timestamp", "timestamp", "ts", "created_at")  # best first
+_PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "BLOB")
 _WINDOWS = ["1d", "3d", "7d"]
 _MAX_ITEMS = 200
+_MOST_EVENTS = 20  # the most frequent, that lists are proposed of
 OUTPUT_ROOT, CACHE_ROOT = "data/training_output", "cache"
 
 
@@ -46,6 +49,7 @@ class Proposal:
     ages: dict[str, str] = field(default_factory=dict)
     recent: dict[str, str] | None = None
     animated: bool = False
+    view_only: float | None = None  # share of rows in sessions that merely were shown something
     edits: list[Edit] = field(default_factory=list)
     output_root: str = OUTPUT_ROOT
     cache_root: str = CACHE_ROOT
@@ -54,14 +58,23 @@ class Proposal:
     def output_columns(self) -> list[str]:
         """The feed's columns, features whose name only one view has, ages, aggregations, publications."""
         names = [name for name in SPINE_COLUMNS if name != "feed_session"]
-        features = [name for view in self.views for name in view.features]
-        names += [name for name in features if features.count(name) == 1]
-        names += self.ages
-        for aggregation in self.aggregations:
-            windows = aggregation["windows"]
-            name = aggregation["name"]
-            names += [name] if windows == "cumulative" else [f"{name}_{window}" for window in windows]
+        names += [name for view in self.views for name in view.features if self.is_unique(name)]
+        names += [*self.ages, *(name for aggregation in self.aggregations for name in _outputs(aggregation))]
         return names + ([self.recent["column"]] if self.recent else [])
+
+    def is_unique(self, feature: str) -> bool:
+        """Whether one view alone has a feature of that name, in any case: only then its bare name means it."""
+        return self._spelled[feature.casefold()] == 1
+
+    def is_free(self, name: str) -> bool:
+        """Whether no feature, and nothing proposed so far, is called so."""
+        made = {*self.ages, *(output for aggregation in self.aggregations for output in _outputs(aggregation))}
+        taken = {*SPINE_COLUMNS, *made, *([self.recent["column"]] if self.recent else [])}
+        return name.casefold() not in {*self._spelled, *(other.casefold() for other in taken)}
+
+    @property
+    def _spelled(self) -> Counter[str]:
+        return Counter(name.casefold() for view in self.views for name in view.features)
 
     @property
     def feature_refs(self) -> list[str]:
@@ -77,8 +90,16 @@ def propose(feed: FeedLook, views: Sequence[ViewLook], pool: PoolLook | None) ->
     _guess_events(found)
     _guess_pool(found, pool)
     _guess_columns(found)
-    found.aggregations = list(_aggregations(found))
+    for aggregation in _aggregations(found):
+        while not all(map(found.is_free, _outputs(aggregation))):  # a feature has that name, or another event
+            aggregation["name"] += "_"
+        found.aggregations.append(aggregation)
     return found
+
+
+def _outputs(aggregation: Mapping) -> list[str]:
+    windows, name = aggregation["windows"], aggregation["name"]
+    return [name] if windows == "cumulative" else [f"{name}_{window}" for window in windows]
 
 
 def _guess_view(found: Proposal, view: ViewLook) -> None:
@@ -97,16 +118,23 @@ def _guess_view(found: Proposal, view: ViewLook) -> None:
     if not best and len(times) > 1:
         why = "several times, none named like an update"
         found.edits.append(Edit("catalog.yaml", f"{at}.timestamp_field", why, f"one of {', '.join(times)}"))
-    skip = {entity, time, *SPINE_COLUMNS, "file_row_number", "qid", "dt"}
-    features = {name: kind for name, kind in view.columns.items() if name not in skip and _plain(kind)}
+    names = {name: kind for name, kind in view.columns.items() if name not in (entity, time)}
+    unfit = {name: reason for name, kind in names.items() if (reason := _no_feature(name, kind))}
+    features = {name: kind for name, kind in names.items() if name not in unfit}
     if not features:
         found.left_out.append(f"{view.name}: no column beside id and time can be a feature")
         return
+    passed_over = {**view.passed_over, **unfit}
+    found.left_out += [f"{view.name}: its column {name} ({reason})" for name, reason in passed_over.items()]
     found.views.append(ViewGuess(view.name, view.source, entity, time, features))
 
 
-def _plain(kind: str) -> bool:
-    return not kind.startswith(("STRUCT", "MAP", "UNION")) and kind != "NULL"
+def _no_feature(name: str, kind: str) -> str:
+    """Why a column of a view is not proposed as a feature; "" for one that is."""
+    if name.casefold() in {*SPINE_COLUMNS, "file_row_number", "qid", "dt"} or name.startswith("daeda:") or not name:
+        return "its name has a meaning of its own"
+    plain = is_integer(kind) or is_time(kind) or kind.startswith("DECIMAL(") or kind in _PLAIN
+    return "" if plain or (kind.endswith("[]") and not _no_feature("item", kind[:-2])) else f"its type is {kind}"
 
 
 def _guess_events(found: Proposal) -> None:
@@ -117,6 +145,10 @@ def _guess_events(found: Proposal) -> None:
         why = "no event is named like a view; the most frequent was taken"
         put = f"the events that only mean: it was shown (of {', '.join(events)})"
         found.edits.append(Edit("training/runtime.yaml", "embedding_coverage_filter.events", why, put))
+    if rows := sum(found.feed.sessions.values()):
+        seen = set(found.seen_events)
+        shown = sum(count for events, count in found.feed.sessions.items() if events and events <= seen)
+        found.view_only = shown / rows
 
 
 def _guess_pool(found: Proposal, pool: PoolLook | None) -> None:
@@ -137,29 +169,27 @@ def _guess_pool(found: Proposal, pool: PoolLook | None) -> None:
 
 def _guess_columns(found: Proposal) -> None:
     """Ages, publications and what the rolling lists are made of, by the names that such columns have."""
-    enriched: set[str] = set()
     for view in found.views:
         of_users = view.entity == "user_id"
-        kinds = view.features
-        if is_time(kinds.get("created_at", "")):
-            found.ages.setdefault("user_age" if of_users else "artwork_age", f"{view.name}:created_at")
+        kinds, age = view.features, "user_age" if of_users else "artwork_age"
+        if is_time(kinds.get("created_at", "")) and found.is_free(age):
+            found.ages[age] = f"{view.name}:created_at"
         if of_users:
             continue
-        if is_integer(kinds.get("author_id", "")) and is_time(kinds.get("created_at", "")):
+        publishes = is_integer(kinds.get("author_id", "")) and is_time(kinds.get("created_at", ""))
+        if publishes and found.is_free("user_recent_published_artworks"):
             found.recent = {"column": "user_recent_published_artworks", "published_at": f"{view.name}:created_at",
                             "author": f"{view.name}:author_id"}  # fmt: skip
         for name, kind in kinds.items():
             listed = name.endswith("_ids") and kind.endswith("[]") and is_integer(kind[:-2])
-            if (listed or (name.endswith("_id") and is_integer(kind))) and name not in enriched:
-                enriched.add(name)
+            if (listed or (name.endswith("_id") and is_integer(kind))) and found.is_unique(name):
                 found.enrich.append(f"{view.name}:{name}")
-    names = {name for view in found.views for name in view.features}
-    found.animated = {"artwork_type", "model_type"} <= names
+    found.animated = all(found._spelled[name] == 1 for name in ("artwork_type", "model_type"))
 
 
 def _aggregations(found: Proposal) -> Iterator[dict]:
     """Ids by kind of event; what likes were made of; dislikes for good."""
-    acts = [event for event in found.feed.events if event not in found.seen_events]
+    acts = [event for event in found.feed.events if event not in found.seen_events][:_MOST_EVENTS]
     if found.seen_events:
         yield _rolling("view_artwork_ids", found.seen_events, "artwork_id", "distinct", False)
     for event in acts:

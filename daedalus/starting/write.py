@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import structs
 
-from daedalus.config import load_config
+from daedalus.config import Config, load_config
+from daedalus.config.schema import Catalog, Feed, Runtime
 from daedalus.durable import write_file
 from daedalus.errors import DaedalusError
 from daedalus.objects import is_uri
-from daedalus.pipelines.checking import check_config, schema
-from daedalus.pipelines.workspace import Settings
+from daedalus.pipelines.checking import schema
+from daedalus.pipelines.roots import check_roots
+from daedalus.pipelines.workspace import Workspace
+from daedalus.skeleton.inputs import Inputs
 from daedalus.starting.look import look_at_feed, look_at_pool, look_at_views
 from daedalus.starting.propose import CACHE_ROOT, OUTPUT_ROOT, Proposal, propose
 from daedalus.words import wrapped
@@ -38,17 +45,14 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
     if there and not force:
         raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",
                             hint="--config DIR for another, or --force to replace it")  # fmt: skip
-    found = propose(look_at_feed(feed), look_at_views(catalog), look_at_pool(pool) if pool else None)
-    found.output_root, found.cache_root = _roots(folder)
-    texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
-    try:
-        for path, text in texts.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            write_file(folder / path, text.encode())
-        write_schemas(folder)
-    except OSError as error:
-        raise DaedalusError("the configuration cannot be written", where=str(folder), found=error.strerror) from None
-    load_config(folder)
+    with TemporaryDirectory(prefix="daeda-init-") as aside:
+        found = _proposal(folder, Path(aside), feed, catalog, pool)
+        found.output_root, found.cache_root = _roots(folder)
+        texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
+        _write(Path(aside), texts)
+        _check(folder, Path(aside))
+    _write(folder, texts)
+    write_schemas(folder)
     return {
         "config": config,
         "files": [str(folder / path) for path in texts],
@@ -60,8 +64,44 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
         "edits": [vars(edit) for edit in found.edits],
         "output_root": found.output_root,
         "cache_root": found.cache_root,
-        "problem": _problem(config),
+        "problem": None,  # of old, what a run would refuse: that is refused here now
     }
+
+
+def _proposal(folder: Path, aside: Path, feed: str, catalog: str, pool: str | None) -> Proposal:
+    """What a look at the files proposes. The looks are the run's own, with a cache `aside`."""
+    for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool or ""}.items():
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise DaedalusError("a path that no configuration can spell", where=option, found=repr(path),
+                                expected="UTF-8") from None  # fmt: skip
+    runtime = Runtime(
+        feed_start="", feed_end="", output_columns=[], cache_root=str(aside), output_root=str(aside / "output")
+    )
+    with closing(Workspace(Config(folder, Catalog(feed=Feed(path=feed)), runtime, ()))) as workspace:
+        inputs = Inputs(workspace.files, workspace.traces)
+        look = look_at_pool(pool, inputs) if pool else None
+        return propose(look_at_feed(workspace.config, inputs), look_at_views(catalog, inputs), look)
+
+
+def _check(folder: Path, aside: Path) -> None:
+    """Raises DaedalusError (exit 2) for what a run with the files that lie `aside` would refuse, as it would."""
+    config = replace(load_config(aside), folder=folder)
+    check_roots(config)
+    compute = structs.replace(config.runtime.compute, duckdb_config={"threads": 1})
+    runtime = structs.replace(config.runtime, cache_root=str(aside), output_root=str(aside / "out"), compute=compute)
+    with closing(Workspace(replace(config, runtime=runtime))) as workspace:
+        workspace.graph(list(workspace.range(None)), reconcile=False)
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    try:
+        for path, text in texts.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            write_file(folder / path, text.encode())
+    except OSError as error:
+        raise DaedalusError("the configuration cannot be written", where=str(folder), found=error.strerror) from None
 
 
 def _roots(folder: Path) -> tuple[str, str]:
@@ -86,9 +126,7 @@ def _in_use(folder: Path) -> bool:
 
 def write_schemas(folder: Path) -> None:
     """The JSON Schemas that the first lines of the YAML files name, for editors."""
-    (folder / ".schema").mkdir(exist_ok=True)
-    for kind in _FILES:
-        write_file(folder / f".schema/{kind}.json", f"{json.dumps(schema(kind), indent=2)}\n".encode())
+    _write(folder, {f".schema/{kind}.json": json.dumps(schema(kind), indent=2) + "\n" for kind in _FILES})
 
 
 def _rendered(kind: str, found: Proposal) -> str:
@@ -101,9 +139,24 @@ def _rendered(kind: str, found: Proposal) -> str:
     return template.render(p=found, months=[f"{day:%Y%m}" for day in (days[0], days[-1])], todo=_todo(found))
 
 
+class _OneLine(yaml.SafeDumper):
+    """Writes text with line breaks in double quotes, as escapes."""
+
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        style = '"' if len(text.splitlines()) > 1 or text.endswith(tuple("\n\r\x85\u2028\u2029")) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+_OneLine.add_representer(str, _OneLine.represent_str)
+
+
 def _yaml(value: object) -> str:
     """The value on one line of YAML, quoted where a name would mean something else."""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1_000_000)
+    text = yaml.dump(value, Dumper=_OneLine, default_flow_style=True, sort_keys=False, allow_unicode=True,
+                     width=float("inf"))  # fmt: skip
     return text.removesuffix("\n").removesuffix("\n...")
 
 
@@ -119,15 +172,6 @@ def _todo(found: Proposal):  # type: ignore[no-untyped-def]
         return f"# TODO {' '.join(f'{edit.why}: {edit.put}'.split())}\n{indent}"
 
     return comment
-
-
-def _problem(config: str) -> str | None:
-    """What a run would refuse now."""
-    try:
-        check_config(Settings(config))
-    except DaedalusError as error:
-        return error.one_line()
-    return None
 
 
 def _another(found: Mapping) -> str:
@@ -154,7 +198,6 @@ def init_lines(found: Mapping) -> list[str]:
         lines += wrapped(
             "nothing had to be guessed; `as_of`, `windows` and `output_columns` are yours to choose", "look at     "
         )
-    lines += wrapped(found["problem"], "mend        ") if found["problem"] else []
     option = "" if found["config"] == "config" else f" --config {found['config']}"
     day = found["days"][1]
     return [*lines, f"next        daeda config check{option}", f"            daeda skeleton --range {day}{option}"]
