@@ -34,8 +34,8 @@ def here(tmp_path, monkeypatch):
 
 def feed(folder="dt=2026-02-01", file="p.parquet", **columns):
     """Two rows of a user each; None takes a column away."""
-    base = {"user_id": pa.array([1, 2]), "artwork_id": pa.array([10, 11]), "event_timestamp": pa.array([NOON] * 2, MICROS),
-            "event": pa.array(["view", "like"]), "feed_session": pa.array(["a", "a"])}  # fmt: skip
+    base = {"user_id": pa.array([1, 2]), "artwork_id": pa.array([10, 11]), "event": pa.array(["view", "like"]),
+            "event_timestamp": pa.array([NOON] * 2, MICROS), "feed_session": pa.array(["a", "a"])}  # fmt: skip
     made = {name: column for name, column in {**base, **columns}.items() if column is not None}
     write(f"feed/{folder}/{file}", pa.table(made))
 
@@ -72,9 +72,9 @@ REFUSED = {
     "days without dashes": (lambda: feed("dt=20260201"), "the feed has no partitions", "dt=20260201"),
     "files without folders": (lambda: feed("."), "the feed has no partitions", "p.parquet"),
     "an empty folder": (lambda: os.makedirs("feed/dt=2026-02-01"), "the feed has no partitions", "dt=2026-02-01"),
-    "an empty file": (lambda: (os.makedirs("feed/dt=2026-02-01"), Path("feed/dt=2026-02-01/p.parquet").touch()),
-                      "a parquet file cannot be read", "0 bytes"),
-    "no parquet": (lambda: (os.makedirs("feed/dt=2026-02-01"), Path("feed/dt=2026-02-01/p.parquet").write_text("x" * 99)),
+    "an empty file": (lambda: (feed(), Path("feed/dt=2026-02-01/q.parquet").touch()), "a parquet file cannot be read",
+                      "0 bytes"),
+    "no parquet": (lambda: (feed(), Path("feed/dt=2026-02-01/q.parquet").write_text("x" * 99)),
                    "a parquet file cannot be read", "Parquet"),
     "two spellings": (lambda: feed(USER_ID=pa.array([1, 2])), "two columns differ only in case", "USER_ID"),
 }  # fmt: skip
@@ -128,6 +128,16 @@ def test_the_session_filter_is_off_and_said_to_be(here):
     assert "100% of the rows" in Path("mine/training/runtime.yaml").read_text()
 
 
+def test_a_feed_without_rows_is_refused(here):
+    feed(**{name: pa.array([], kind) for name, kind in (
+        ("user_id", pa.int64()), ("artwork_id", pa.int64()), ("event_timestamp", MICROS), ("event", pa.string()),
+        ("feed_session", pa.string()))})  # fmt: skip
+    view(kind=pa.array([1]))
+    with pytest.raises(DaedalusError, match="no rows") as refused:
+        init("mine", "feed", "cat", None)
+    assert refused.value.exit_code == 2 and not Path("mine").exists()
+
+
 def test_views_that_cannot_be_used_are_passed_over_and_named(here):
     feed()
     view("no_entity", artwork_id=None, shop_id=pa.array([1]), kind=pa.array([1]))
@@ -159,35 +169,36 @@ def test_names_that_two_have_stay_apart(here):
     view("one", **{name: pa.array([value]) for name, value in taken.items()})
     view("two", author_id=pa.array([1]), shared=pa.array([1]))
     write("cat/two.parquet", pq.read_table("cat/two/p.parquet"))
-    assert runs()["views"] == ["one", "two", "two.parquet"]
+    assert runs()["views"] == ["one", "two", "two_"]
     shipped = [column.name for column in load_config("mine").output_columns]
     assert "like_artwork_ids_1d" in shipped and {"author_id", "Shared", "shared"}.isdisjoint(shipped)
 
 
-NAMES = ["on", "null", "1e3", "1", "a: b", "*a", "&a", "!a", "- a", "# a", "a #b", "'", '"', "a'b\"c", "Ünï ☃ 😀", " a ", "a\nb",
-         "[x]", "a*b?", "{a}", "%a", "@a", "`a`", "select", "a\tb", "a\u2028b", "~", "2026-02-01", "=", "<<", "a\\b",
-         "{{ a }}"]  # fmt: skip
+NAMES = ["on", "null", "1e3", "1", "a: b", "*a", "&a", "!a", "- a", "# a", "a #b", "'", '"', "a'b\"c", "Ünï ☃ 😀",
+         " a ", "a\nb", "[x]", "a*b?", "{a}", "%a", "@a", "`a`", "select", "a\tb", "a\u2028b", "~", "2026-02-01", "=",
+         "<<", "a\\b", "{{ a }}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_name_is_written_as_what_it_is(here, name):
     feed(event=pa.array([name, "like"]))
     view(name, **{name: pa.array([1])})
-    assert init("mine", "feed", "cat", None)["views"] == [name]
+    view_name = name.replace(":", "_")  # view:feature is a reference to it
+    assert init("mine", "feed", "cat", None)["views"] == [view_name]
     config = load_config("mine")
-    assert config.catalog.views[name].features == [name] and f"{name}:{name}" in config.runtime.feature_refs
+    assert config.catalog.views[view_name].features == [name] and config.runtime.feature_refs == [f"{view_name}:{name}"]
     assert name in config.runtime.embedding_coverage_filter.events + [e for a in config.aggregations for e in a.events]
     text = Path("mine/catalog.yaml").read_text(encoding="utf-8")
-    assert list(yaml.safe_load(text)["views"]) == [name]
+    assert list(yaml.safe_load(text)["views"]) == [view_name]
 
 
-KINDS = [pa.int8(), pa.int64(), pa.uint64(), pa.float16(), pa.float64(), pa.string(), pa.binary(), pa.bool_(), pa.null(),
-         pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns", "UTC"), pa.time64("us"), pa.duration("us"),
-         pa.decimal128(30, 2), pa.list_(pa.int32()), pa.list_(pa.list_(pa.int64())), pa.list_(pa.float32(), 1),
-         pa.struct({"x": pa.int8()}), pa.map_(pa.string(), pa.int8()), pa.dictionary(pa.int8(), pa.string()), pa.binary(3),
-         pa.decimal256(50, 2)]  # fmt: skip
-COLUMNS = ["user_id", "artwork_id", "updated_at", "created_at", "author_id", "tack_ids", "event", "score", "Score", "a b",
-           "like_artwork_ids_1d", "artwork_type", "model_type"]  # fmt: skip
+KINDS = [pa.int8(), pa.int64(), pa.uint64(), pa.float16(), pa.float64(), pa.string(), pa.binary(), pa.bool_(),
+         pa.null(), pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns", "UTC"), pa.time64("us"),
+         pa.duration("us"), pa.decimal128(30, 2), pa.list_(pa.int32()), pa.list_(pa.list_(pa.int64())),
+         pa.list_(pa.float32(), 1), pa.struct({"x": pa.int8()}), pa.map_(pa.string(), pa.int8()), pa.dictionary(pa.int8(), pa.string()),
+         pa.binary(3), pa.decimal256(50, 2)]  # fmt: skip
+COLUMNS = ["user_id", "artwork_id", "updated_at", "created_at", "author_id", "tack_ids", "event", "score", "Score",
+           "a b", "like_artwork_ids_1d", "artwork_type", "model_type"]  # fmt: skip
 FEED = {"user_id": [pa.int32(), pa.int64(), pa.uint32(), pa.float64()], "artwork_id": [pa.int64(), pa.string()],
         "event_timestamp": [pa.timestamp("ms"), pa.timestamp("ns", "UTC"), pa.date32()],
         "event": [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.int64()]}  # fmt: skip

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from daedalus.config import Config
 from daedalus.days import Day
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, did_you_mean
 from daedalus.pipelines.bad_files import bad_files
 from daedalus.skeleton.inputs import Inputs
 from daedalus.skeleton.inputs import look_at_feed as inputs_feed
@@ -62,7 +62,11 @@ def look_at_feed(config: Config, inputs: Inputs) -> FeedLook:
         raise _refusal(bad[0][1])
     files = [file for day in days for file in folder.paths(day)]
     sample = files[:: max(len(files) // _EVENT_FILES, 1)]
-    return FeedLook(path, tuple(days), _events(sample) or _events(files), _sessions(sample[-1]))
+    events = _events(sample) or _events(files)
+    if not events:
+        raise DaedalusError("the feed has no rows", where=f"--feed {path}", found=f"{len(files)} files without an event",
+                            expected="rows to propose windows for")  # fmt: skip
+    return FeedLook(path, tuple(days), events, _sessions(sample[-1]))
 
 
 def look_at_views(path: str, inputs: Inputs) -> list[ViewLook]:
@@ -72,8 +76,9 @@ def look_at_views(path: str, inputs: Inputs) -> list[ViewLook]:
         if entry.name.startswith((".", "_")):
             continue
         source, files = _files(entry, inputs)
-        name = entry.stem if entry.is_file() else entry.name
-        name = (entry.name if name in found else name).replace(":", "_")  # view:feature is how it is referred to
+        name = (entry.stem if entry.is_file() else entry.name).replace(":", "_")  # view:feature is a reference to it
+        while name in found:
+            name += "_"
         if files and _is_text(name):
             found[name] = ViewLook(name, source, *_columns(files, inputs))
     if not found:
@@ -114,7 +119,8 @@ def look_at_pool(path: str, inputs: Inputs) -> PoolLook:
 
 def _refusal(error: DaedalusError) -> DaedalusError:
     """What would fail a day of a run, as what is refused here."""
-    return DaedalusError(error.what, where=error.where, found=error.found, expected=error.expected, hint=error.hint)
+    hint = error.hint or did_you_mean(str(error.expected), str(error.found).split(", "))
+    return DaedalusError(error.what, where=error.where, found=error.found, expected=error.expected, hint=hint)
 
 
 def _some(names: Sequence[str]) -> str:
