@@ -194,9 +194,9 @@ def test_any_name_is_written_as_what_it_is(here, name):
 
 KINDS = [pa.int8(), pa.int64(), pa.uint64(), pa.float16(), pa.float64(), pa.string(), pa.binary(), pa.bool_(),
          pa.null(), pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns", "UTC"), pa.time64("us"),
-         pa.duration("us"), pa.decimal128(30, 2), pa.list_(pa.int32()), pa.list_(pa.list_(pa.int64())),
-         pa.list_(pa.float32(), 1), pa.struct({"x": pa.int8()}), pa.map_(pa.string(), pa.int8()), pa.dictionary(pa.int8(), pa.string()),
-         pa.binary(3), pa.decimal256(50, 2)]  # fmt: skip
+         pa.duration("us"), pa.decimal128(30, 2), pa.decimal256(50, 2), pa.list_(pa.int32()), pa.list_(pa.float32(), 1),
+         pa.list_(pa.list_(pa.int64())), pa.struct({"x": pa.int8()}), pa.map_(pa.string(), pa.int8()),
+         pa.dictionary(pa.int8(), pa.string()), pa.binary(3)]  # fmt: skip
 COLUMNS = ["user_id", "artwork_id", "updated_at", "created_at", "author_id", "tack_ids", "event", "score", "Score",
            "a b", "like_artwork_ids_1d", "artwork_type", "model_type"]  # fmt: skip
 FEED = {"user_id": [pa.int32(), pa.int64(), pa.uint32(), pa.float64()], "artwork_id": [pa.int64(), pa.string()],

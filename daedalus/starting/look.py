@@ -64,8 +64,8 @@ def look_at_feed(config: Config, inputs: Inputs) -> FeedLook:
     sample = files[:: max(len(files) // _EVENT_FILES, 1)]
     events = _events(sample) or _events(files)
     if not events:
-        raise DaedalusError("the feed has no rows", where=f"--feed {path}", found=f"{len(files)} files without an event",
-                            expected="rows to propose windows for")  # fmt: skip
+        raise DaedalusError("the feed has no rows", where=f"--feed {path}", found=f"no event in {len(files)} files",
+                            expected="rows to propose windows of")  # fmt: skip
     return FeedLook(path, tuple(days), events, _sessions(sample[-1]))
 
 
