@@ -9,7 +9,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from daedalus.errors import DaedalusError
+from daedalus.errors import DaedalusError, is_full
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -61,10 +61,15 @@ def write_file(final: Path, data: bytes) -> None:
 
 
 def open_lock(path: Path) -> int:
-    """A handle of a lock file, made if need be: a plain file, never what a link points at. Raises DaedalusError."""
+    """A handle of a lock file, made if need be: a plain file, never what a link points at.
+
+    Raises DaedalusError, and OSError when the disk is full.
+    """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
+        if is_full(error):
+            raise
         raise DaedalusError("a lock file cannot be opened", where=str(path), found=error.strerror,
                             expected="a plain file, in a folder that can be written") from None  # fmt: skip
     if not stat.S_ISREG(os.fstat(handle).st_mode):
