@@ -60,15 +60,15 @@ def write_file(final: Path, data: bytes) -> None:
         raise
 
 
-def open_lock(path: Path) -> int:
+def open_lock(path: Path, flags: int = os.O_CREAT) -> int:
     """A handle of a lock file, made if need be: a plain file, never what a link points at.
 
-    Raises DaedalusError, and OSError when the disk is full.
+    Raises DaedalusError, and OSError when the disk is full or its folder is gone.
     """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | flags, 0o666)
     except OSError as error:
-        if is_full(error):
+        if is_full(error) or isinstance(error, FileNotFoundError):
             raise
         raise DaedalusError("a lock file cannot be opened", where=str(path), found=error.strerror,
                             expected="a plain file, in a folder that can be written") from None  # fmt: skip

@@ -64,24 +64,14 @@ def _run(given: list[str]) -> int:
     try:
         return _answer(given)
     except OSError as error:
-<<<<<<< HEAD
-        if is_full(error) or not error.filename:
-            silence(sys.stdout)
-            where = error.filename or "standard output, or a file on a full disk"
-            return refuse(DaedalusError("the result cannot be written", where=where, found=error.strerror), given)
-        hint = "was it changed or taken away meanwhile, and may you write there?"
-        what, found = "a file or a folder cannot be used", error.strerror
-        return refuse(DaedalusError(what, where=str(error.filename), found=found, hint=hint), given)
-=======
         found = error.strerror or error
         if error.filename and not is_full(error):
             hint = "was it taken away meanwhile, or may it not be read or written?"
             what = "a file or a folder cannot be used"
             return refuse(DaedalusError(what, where=str(error.filename), found=found, hint=hint), given)
-        discard()
+        silence(sys.stdout)
         where = error.filename or "standard output, or a file on a full disk"
         return refuse(DaedalusError("the result cannot be written", where=where, found=found), given)
->>>>>>> 4da71cd (A folder that vanishes or cannot be used ends in a message; what may be deleted is written down)
 
 
 def _answer(given: list[str]) -> int:

@@ -138,7 +138,7 @@ class Partitions:
             more = f" and {len(found) - 4} more" if len(found) > 4 else ""
             raise DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
                            found=", ".join(found[:4]) + more, expected="a folder of part-N-0.parquet alone",
-                           hint="move it away; --adopt deletes it with the partition")  # fmt: skip
+                           hint="move it away; daeda skeleton --adopt deletes it with the partition")  # fmt: skip
 
     def _foreign(self, folder: Path) -> list[str]:
         """What of a partition's place is not ours: files of other names, folders, or the place itself."""

@@ -51,8 +51,11 @@ class Scratch:
         try:
             for _ in range(_TRIES):
                 folder = self._parent / f"{self._prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-                folder.mkdir(parents=True)
-                self._lock = open_lock(folder / "lock")
+                try:
+                    folder.mkdir(parents=True)
+                    self._lock = open_lock(folder / "lock")
+                except FileNotFoundError:  # swept between the two
+                    continue
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
                 if (folder / "lock").exists():
                     os.write(self._lock, _MARK)
@@ -89,11 +92,12 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 def _sweep_one(folder: Path) -> None:
     """Removes a folder of our name if nobody holds its lock, and that says that it is ours."""
-    if not os.path.lexists(folder / "lock"):
+    try:
+        lock = open_lock(folder / "lock", 0)
+    except FileNotFoundError:
         if time.time() - folder.stat().st_mtime > _BEING_MADE:
             folder.rmdir()  # an empty one
         return
-    lock = open_lock(folder / "lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
         if os.read(lock, len(_MARK) + 1) == _MARK or _is_unmarked(folder, lock):

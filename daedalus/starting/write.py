@@ -45,7 +45,6 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
     if there and not force:
         raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",
                             hint="--config DIR for another, or --force to replace it")  # fmt: skip
-<<<<<<< HEAD
     with TemporaryDirectory(prefix="daeda-init-") as aside:
         found = _proposal(folder, Path(aside), feed, catalog, pool)
         found.output_root, found.cache_root = _roots(folder)
@@ -54,20 +53,6 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
         _check(folder, Path(aside))
     _write(folder, texts)
     write_schemas(folder)
-=======
-    found = propose(look_at_feed(feed), look_at_views(catalog), look_at_pool(pool) if pool else None)
-    found.output_root, found.cache_root = _roots(folder)
-    texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
-    try:
-        for path, text in texts.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            write_file(folder / path, text.encode())
-        write_schemas(folder)
-    except OSError as error:
-        where = str(error.filename or folder)
-        raise DaedalusError("the configuration cannot be written", where=where, found=error.strerror) from None
-    load_config(folder)
->>>>>>> 4da71cd (A folder that vanishes or cannot be used ends in a message; what may be deleted is written down)
     return {
         "config": config,
         "files": [str(folder / path) for path in texts],
