@@ -1,12 +1,15 @@
 # daeda, and a Dask scheduler and workers of the very same code. Build at the root of a clone:
 #   docker build -t daeda .
+# SECURITY.md says how to hold the base image to its digest too.
 # Run what docs/cluster.md shows: daeda …, dask scheduler …, dask worker …
-FROM python:3.11-slim
+ARG PYTHON=python:3.11.14-slim-bookworm
+FROM ${PYTHON}
 
-COPY constraints.txt pyproject.toml README.md LICENSE /src/
+COPY requirements-image.lock pyproject.toml README.md LICENSE /src/
 COPY daedalus /src/daedalus
-# bokeh draws the scheduler's own pages; the rest is pinned, so that all hosts make the same keys.
-RUN pip install --no-cache-dir -c /src/constraints.txt '/src[dask]' bokeh \
+# All is pinned, so that all hosts make the same keys, and held to its hash (scripts/lock).
+RUN pip install --no-cache-dir --no-deps --require-hashes -r /src/requirements-image.lock \
+ && pip install --no-cache-dir --no-deps --no-build-isolation /src \
  && rm -r /src
 
 # The compiled kernel is kept here from one container to the next, if the folder is a volume.
