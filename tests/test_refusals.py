@@ -138,6 +138,8 @@ CASES = {
     "a name in two views": (lambda w: (edit(w.catalog, views__artwork_generation__features=["author_id", "model_id", "model_type"]), edit(w.runtime, output_columns=["user_id"])), ["aggregations[1].column", "more than one maker"]),
     "a filter on nothing": (set_runtime(content_filter__drop={"model_typ": ["X"]}), ["content_filter.drop.model_typ", "model_type"]),
     "a filter of another type": (set_runtime(content_filter__drop={"width": ["wide"]}), ["content_filter.drop.width[0]", "INTEGER"]),
+    "a NUL in a path": (set_runtime(output_root="a\0b"), ["output_root", "NUL"]),
+    "a NUL in the pool's path": (set_runtime(embedding_coverage_filter__uri="a\0b"), ["embedding_coverage_filter.uri", "NUL"]),
     "a bad DuckDB setting": (set_runtime(compute__duckdb_config={"thread": 2}), ["compute.duckdb_config", "thread"]),
     "no feed": (lambda w: shutil.rmtree(w.root / "data/feed"), ["feed.path", "data/feed"]),
     "a feed without partitions": (lambda w: [shutil.rmtree(p) for p in w.root.glob("data/feed/*")], ["feed.path", "dt=YYYY-MM-DD"]),

@@ -31,6 +31,7 @@ _RESERVED = {
 def check(config: Config) -> None:
     """Raises DaedalusError for the first rule that does not hold."""
     for rule in (
+        _paths,
         _range,
         _numbers,
         _views,
@@ -52,6 +53,21 @@ def _refuse(
     config: Config, file: str, key: str, what: str, found: object, expected: object, hint: str = ""
 ) -> NoReturn:
     raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected, hint=hint)
+
+
+def _paths(config: Config) -> None:
+    """No path of any system has a NUL in it."""
+    runtime, catalog = config.runtime, config.catalog
+    paths = {(_CATALOG, "feed.path"): catalog.feed.path}
+    paths |= {(_CATALOG, f"views.{name}.source"): view.source for name, view in catalog.views.items()}
+    for key in ("output_root", "cache_root", "cache_remote", "cache_remote_key_file"):
+        paths[_RUNTIME, key] = getattr(runtime, key) or ""
+    for key in ("uri", "table"):
+        paths[_RUNTIME, f"embedding_coverage_filter.{key}"] = getattr(runtime.embedding_coverage_filter, key)
+    paths[_RUNTIME, "compute.duckdb_config.temp_directory"] = str(config.duckdb_settings.get("temp_directory", ""))
+    for (file, key), path in paths.items():
+        if "\0" in path:
+            _refuse(config, file, key, "a path that cannot be", repr(path), "a path without NUL characters")
 
 
 def _range(config: Config) -> None:
