@@ -148,6 +148,7 @@ def test_parts_of_dead_runs_go_when_they_are_old(remote, monkeypatch):
     remote.run(str(DAYS[3]))
     with pytest.raises(FileNotFoundError):
         remote.store.head(orphan)
+    assert all(remote.store.get(key)[0] == b"half" for key in theirs)  # somebody else's
 
 
 @pytest.mark.parametrize("harm", ["part gone", "part altered", "manifest gone", "manifest damaged"])
