@@ -686,3 +686,15 @@ def test_a_look_at_a_view_tells_a_day_error_from_a_refusal(make):
         (project.views / "b.parquet").write_bytes(b"no parquet")
         workspace.graph(list(workspace.range(None)), reconcile=False)
     assert not isinstance(refused.value, DayError)
+
+
+@pytest.mark.parametrize("as_of", ["latest", "day"])
+@pytest.mark.parametrize("times", [[2, 1], [-1, -2], [1999, 1001], [1000, 999]], ids=str)
+def test_the_latest_row_of_a_view_is_so_by_nanoseconds(tmp_path, monkeypatch, times, as_of):
+    monkeypatch.chdir(tmp_path)
+    view = pa.table({"artwork_id": [10, 10], "updated_at": pa.array(times, pa.timestamp("ns")), "score": [2, 1]})
+    project = Project(tmp_path, view)
+    project.catalog["views"]["q"]["as_of"] = as_of
+    project.configure()
+    assert not project.run().failures
+    assert {row for rows in project.rows("score").values() for row in rows} == {2, None}

@@ -82,8 +82,16 @@ def schema_of(path: str | Path) -> pa.Schema:
 
 
 def _as_dicts(table: pa.Table) -> list[dict]:
-    columns = [_in_whole_micros(column.type, values_of(column)) for column in table.columns]
-    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+    columns = {name: values_of(table[name]) for name in table.column_names}
+    fine = [field.name for field in table.schema if is_a.is_timestamp(field.type) and field.type.unit == "ns"]
+    columns |= {in_full(name): columns[name] for name in fine}
+    columns |= {name: [None if value is None else math.floor(value) for value in columns[name]] for name in fine}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def in_full(name: str) -> str:
+    """Under which a row also has a time that is finer than the microseconds that it has under the column's name."""
+    return f"{name}\0"
 
 
 def values_of(column: pa.Array | pa.ChunkedArray) -> list:
@@ -130,13 +138,6 @@ def _micros_of(value: int, unit: str) -> int | Fraction:
     if unit == "ns":
         return Fraction(value, 1000) if value % 1000 else value // 1000
     return value * {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
-
-
-def _in_whole_micros(kind: pa.DataType, values: list) -> list:
-    """Times of a column of their own are kept in whole microseconds; those within lists or structs as they are."""
-    if not is_a.is_timestamp(kind) or kind.unit != "ns":
-        return values
-    return [None if value is None else math.floor(value) for value in values]
 
 
 def _date(days: int) -> dt.date | str:
@@ -310,7 +311,8 @@ class Reference:
             entity, time = as_micros(row.get(view["entity"])), as_micros(row.get(view["timestamp_field"]))
             if entity is None or (before is not None and time is not None and time >= before):
                 continue
-            age = (time is not None, time if time is not None else 0, position)
+            full = row.get(in_full(view["timestamp_field"]), time)
+            age = (time is not None, full if full is not None else 0, position)
             if entity not in best or age > best[entity][0]:
                 best[entity] = (age, row)
         return {entity: row for entity, (_, row) in best.items()}
@@ -347,13 +349,13 @@ class Reference:
 
     @property
     def history(self) -> dict[int, list[dict]]:
-        """All clean rows of cumulative events, by user, uncovered ones included."""
+        """All clean rows of cumulative events that the coverage filter leaves, by user."""
         if not hasattr(self, "_history"):
             events = {e for agg in self.aggs if agg["windows"] == "cumulative" for e in agg["events"]}
             self._history = defaultdict(list)
             for rows in self.by_day.values():
                 for row in rows:
-                    if row["event"] in events:
+                    if row["event"] in events and self.covered(row):
                         self._history[row["user_id"]].append(row)
         return self._history
 

@@ -170,7 +170,7 @@ class _Looker:
             return "before the window"
         if aggregation.exclude_self and event["artwork_id"] == row["artwork_id"]:
             return "the row's own artwork"
-        if (time >= self._start or window is not None) and not self._covered(event):
+        if not self._covered(event):
             return "no embedding (coverage filter)"
         return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from daedalus.skeleton.spine import Schema, covered_spine
-from daedalus.skeleton.sql import FILE, LINE, PLACE, POSITION, TIME, Sql, columns, in_list, name, parquet
+from daedalus.skeleton.sql import FILE, LINE, NANOS, PLACE, POSITION, TIME, Sql, columns, in_list, name, parquet
 from daedalus.skeleton.types import read_as
 
 
@@ -19,22 +19,32 @@ def read_view(
     the last in (path, row number) order wins; a NULL entity is ignored.
     """
     wanted = [column for column in types if column != entity]
+    fine = any(schema.get(timestamp_field, "").endswith("_NS") for schema in groups)
 
     def group(i: int, schema: Schema) -> str:
         read = [f"{read_as(column, schema.get(column), types[column])} AS {name(column)}" for column in wanted]
         time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
         key = read_as(entity, schema.get(entity), types[entity])
         place = f"list_position(getvariable('view_files'), {FILE}) AS {PLACE}, {POSITION} AS {LINE}"
+        place += f", {_nanoseconds(timestamp_field, schema)} AS {NANOS}" if fine else ""
         source = parquet(f"view_{i}", positions=True, files=True)
         return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {source}"
 
     rows = " UNION ALL ".join(group(i, schema) for i, schema in enumerate(groups))
+    order = f"{f'{NANOS} DESC, ' if fine else ''}{PLACE} DESC, {LINE} DESC"
     version = f"{name(entity)}, {TIME}" if every_version else name(entity)
     return Sql(f"""
         SELECT {name(entity)}, {TIME}, {columns(wanted)} FROM ({rows}) WHERE {name(entity)} IS NOT NULL
         QUALIFY row_number() OVER (
-            PARTITION BY {version} ORDER BY {TIME} DESC NULLS LAST, {PLACE} DESC, {LINE} DESC) = 1
+            PARTITION BY {version} ORDER BY {TIME} DESC NULLS LAST, {order}) = 1
         ORDER BY {name(entity)}, {TIME} NULLS FIRST""")
+
+
+def _nanoseconds(column: str, schema: Schema) -> str:
+    """SQL of what a time has beyond its whole microseconds, for rows that are apart by less."""
+    if not schema.get(column, "").endswith("_NS"):
+        return "0"
+    return f"coalesce((epoch_ns({name(column)}) % 1000 + 1000) % 1000, 0)"
 
 
 def preload_filtered_features(

@@ -99,7 +99,7 @@ def _within(seconds: int | None) -> str:
 
 
 def inject_dislike_history(feed: FeedDay, events: Sequence[str], column: str, *, contributor: bool) -> Sql:
-    """A feed day's events for a cumulative aggregation, from the feed itself: no coverage filter applies."""
+    """A feed day's events for a cumulative aggregation, from the feed itself: of events that no filter can drop."""
     own = ", artwork_id" if contributor else ""
     clean = feed.clean(f"({feed.raw()})", in_list("event", events))
     kept = f"SELECT user_id, event_timestamp AS ts, {name(column)} AS value{own} FROM ({clean})"

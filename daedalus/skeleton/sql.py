@@ -11,6 +11,7 @@ POSITION = '"file_row_number"'
 ROW = '"daeda:row"'  # position among the rows of the day's sessions
 PLACE = '"daeda:place"'  # a view file's place in path order
 LINE = '"daeda:line"'  # a view row's number in its file
+NANOS = '"daeda:nanos"'  # what a view row's timestamp has beyond whole microseconds
 FILE = '"daeda:file"'
 TIME = '"daeda:time"'  # a view row's own timestamp, in UTC
 

@@ -209,6 +209,8 @@ class Tiles(ActionMaker):
         contributor = self_rule(aggregation) == "event"
         part = events_part(events, aggregation.column, contributor=contributor)
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
+        if size == 1 and self._filtered(events):  # coverage is told of a spine
+            return self._enrich(Day.fromordinal(first), aggregation)
         if size == 1:
             column = aggregation.column
             render = partial(inject_dislike_history, events=events, column=column, contributor=contributor)
