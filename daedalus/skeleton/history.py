@@ -98,10 +98,18 @@ def _within(seconds: int | None) -> str:
     return "count(*)" if seconds is None else f"count(*) FILTER (ts >= t - INTERVAL {seconds} SECOND)"
 
 
-def inject_dislike_history(feed: FeedDay, events: Sequence[str], column: str, *, contributor: bool) -> Sql:
-    """A feed day's events for a cumulative aggregation, from the feed itself: of events that no filter can drop."""
+def inject_dislike_history(
+    feed: FeedDay, events: Sequence[str], column: str, *, contributor: bool, filtered: Sequence[str] = ()
+) -> Sql:
+    """A feed day's events for a cumulative aggregation, from the feed itself.
+
+    Those of `filtered`, which the coverage filter names, need an artwork that is in `pool`.
+    """
     own = ", artwork_id" if contributor else ""
     clean = feed.clean(f"({feed.raw()})", in_list("event", events))
+    if filtered:
+        uncovered = f"{in_list('event', filtered)} AND artwork_id NOT IN (SELECT id FROM {parquet('pool')})"
+        clean = f"SELECT * FROM ({clean}) WHERE NOT ({uncovered})"
     kept = f"SELECT user_id, event_timestamp AS ts, {name(column)} AS value{own} FROM ({clean})"
     return Sql(f"SELECT * FROM ({kept}) WHERE value IS NOT NULL ORDER BY user_id, ts, value{own}")
 

@@ -93,8 +93,14 @@ class Tiles(ActionMaker):
                 groups.append((schema, late))
         return groups, bound
 
-    def _from_feed(self, place: Place, render: Callable[[FeedDay], Sql], config: Mapping[str, object]) -> str | None:
-        """An action that reads a day's feed files themselves; None when there are none."""
+    def _from_feed(
+        self,
+        place: Place,
+        render: Callable[[FeedDay], Sql],
+        config: Mapping[str, object],
+        reads: Mapping[str, Sequence[str]] | None = None,
+    ) -> str | None:
+        """An action that reads a day's feed files themselves, and what else it `reads`; None when there are none."""
         assert place.day is not None
         if place.name in self.actions:
             return place.name
@@ -113,6 +119,7 @@ class Tiles(ActionMaker):
             settings["platforms"] = platforms
         by_name = any(schema.get("country_code") == "VARCHAR" for schema, _ in groups)
         reading = Reading(
+            reads or {},
             files=bound,
             tables={"countries": country_codes} if by_name else {},
             variables=day_start(place.day),
@@ -209,12 +216,13 @@ class Tiles(ActionMaker):
         contributor = self_rule(aggregation) == "event"
         part = events_part(events, aggregation.column, contributor=contributor)
         config = {"aggregation.events": events, "aggregation.column": aggregation.column}
-        if size == 1 and self._filtered(events):  # coverage is told of a spine
-            return self._enrich(Day.fromordinal(first), aggregation)
         if size == 1:
-            column = aggregation.column
-            render = partial(inject_dislike_history, events=events, column=column, contributor=contributor)
-            return self._from_feed(Place("history", part, Day.fromordinal(first)), render, config)
+            filtered = sorted({*events} & {*self._coverage.events}) if self._filtered(events) else []
+            render = partial(inject_dislike_history, events=events, column=aggregation.column,
+                             contributor=contributor, filtered=filtered)  # fmt: skip
+            reads = {"pool": [self._pool()]} if filtered else {}
+            config |= {"embedding_coverage_filter.events": filtered} if filtered else {}
+            return self._from_feed(Place("history", part, Day.fromordinal(first)), render, config, reads)
         children = [self._history(aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
         present = [child for child in children if child]
         if not present:
