@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distributed import LocalCluster, WorkerPlugin
+from distributed.core import Status
 from small import PROJECT
+
+from daedalus.cluster.connect import PATIENT, replace_lost
 
 PLENTY = 1 << 40  # bytes of MEMORY: more than any config of the tests asks for
 _HOST = ["--host", "127.0.0.1"]
@@ -22,10 +26,14 @@ _HOST = ["--host", "127.0.0.1"]
 
 @contextmanager
 def local_cluster(workers: int, **options) -> Iterator[LocalCluster]:
+    import dask.config
+
     anywhere = "127.0.0.1:0"
     options = {"resources": {"MEMORY": PLENTY}, "processes": True, **options}
-    with LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=anywhere,
-                      worker_dashboard_address=anywhere, memory_limit=None, **options) as cluster:  # fmt: skip
+    with dask.config.set(PATIENT), LocalCluster(
+        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=anywhere,
+        worker_dashboard_address=anywhere, memory_limit=None, **options,
+    ) as cluster:  # fmt: skip
         yield cluster
 
 
@@ -68,18 +76,46 @@ class Processes:
 class Deadly(WorkerPlugin):
     """Kills the worker's process, as a segmentation fault would, when it comes to an action of this name.
 
-    Not at once: a nanny gives up a worker that dies before it has reported, and no action runs that early.
+    Not at once: a nanny gives up a worker that dies before it has reported, so `let_die` has the say.
     """
 
     name = "deadly"
 
-    def __init__(self, action: str) -> None:
-        self._action = action
+    def __init__(self, action: str, folder: Path) -> None:
+        self._action, self._folder = action, folder
 
     def transition(self, key, start, finish, **more) -> None:
         if finish == "executing" and f"{key[0]}@{key[1]}" == self._action:
-            time.sleep(0.5)
+            mark = self._folder / str(os.getpid())
+            mark.touch()
+            while mark.exists():
+                time.sleep(0.02)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def let_die(cluster: LocalCluster, folder: Path) -> Iterator[None]:
+    """Meanwhile lets workers that want to die do so once their nannies know them, and has others in their place."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            replace_lost(cluster)
+            known = {str(nanny.pid) for nanny in list(cluster.workers.values()) if is_up(nanny)}
+            for mark in folder.iterdir():
+                if mark.name in known:
+                    mark.unlink()
+
+    def is_up(nanny) -> bool:
+        return nanny.status == Status.running and nanny.process is not None and nanny.process.status == Status.running
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
 
 
 @dataclass(frozen=True)

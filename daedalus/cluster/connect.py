@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from daedalus.errors import DaedalusError
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, SpecCluster
 
 MEMORY = "MEMORY"  # the resource, in bytes, that a worker declares and an action takes
 OVERHEAD = 512 << 20  # bytes beside DuckDB's limit: Python, Arrow, the compiled kernel (docs/performance.md)
@@ -27,6 +27,8 @@ _CONNECT_SECONDS = 10
 _STARTS = 5
 _SILENT = logging.CRITICAL + 1
 _LOOPBACK = "127.0.0.1"
+# Dask gives up a nanny that takes longer to start a worker anew, as on a busy machine; who gave up itself is replaced.
+PATIENT = {"distributed.deploy.lost-worker-timeout": "1 hour"}
 Workers = Mapping[str, Mapping[str, Any]]  # address -> what the scheduler knows of it
 
 
@@ -59,9 +61,14 @@ def connected(address: str | None, count: int, need: int, folder: Path) -> Itera
 
 @contextmanager
 def _local(count: int, need: int, folder: Path) -> Iterator[Client]:
+    import dask.config
     from distributed import Client
 
-    with _started(count, need, folder) as cluster, Client(cluster, set_as_default=False) as client:
+    with (
+        dask.config.set(PATIENT),
+        _started(count, need, folder) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         yield client
 
 
@@ -123,9 +130,32 @@ def _spared_from_ctrl_c() -> Iterator[None]:
 def workers(client: Client) -> dict[str, Any]:
     """The workers that take tasks now; asks for those that a local cluster has lost for good."""
     if client.cluster is not None:
-        client.cluster.scale(len(client.cluster.worker_spec))
+        replace_lost(client.cluster)
     found = client.scheduler_info(n_workers=-1)["workers"]
     return {address: worker for address, worker in found.items() if worker.get("status", "running") == "running"}
+
+
+def replace_lost(cluster: SpecCluster) -> None:
+    """Starts others for workers whose nannies gave up, which Dask itself goes on counting."""
+    from distributed.core import Status
+
+    def forget() -> None:
+        gone = [name for name, nanny in cluster.workers.items() if nanny.status in (Status.closed, Status.failed)]
+        for name in gone:
+            del cluster.workers[name]
+
+    assert cluster.loop is not None
+    cluster.loop.add_callback(forget)
+    cluster.scale(len(cluster.worker_spec))
+
+
+def is_starting(client: Client) -> bool:
+    """Whether a worker of this machine's cluster is being started, so that there is one to wait for."""
+    from distributed.core import Status
+
+    nannies = list(client.cluster.workers.values()) if client.cluster is not None else []
+    processes = [getattr(nanny, "process", None) for nanny in nannies]
+    return any(process is not None and process.status == Status.starting for process in processes)
 
 
 def dashboard(client: Client) -> str:

@@ -33,7 +33,8 @@ _DEPTH = 2  # tasks sent for each that a worker can run, so that none waits for 
 _BACKLOG = 64  # tasks of the coordinator's own that may wait, and questions to the shared cache
 _ASKING = 16  # threads that ask
 _LOOK_SECONDS = 1.0  # between looks at what workers there are
-WAIT_SECONDS = 60.0  # for a first worker, and for another when none is left
+WAIT_SECONDS = 60.0  # for a first worker, and for another when none is left and none is being started
+_START_SECONDS = 600.0  # for one that is being started
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class DaskExecutor:
         self._fit: dict[str, Any] = {}
         self._lost, self._made, self._looked = False, False, 0.0
         self._none_since: float | None = None
+        self._stirred = 0.0  # when a worker was last seen being started
 
     @property
     def free(self) -> bool:
@@ -291,10 +293,13 @@ class DaskExecutor:
         if connect.slots(self._fit, self._bytes):
             self._none_since = None
         elif self._none_since is None:
-            self._none_since = self._looked
+            self._none_since = self._stirred = self._looked
             self._say(f"no Dask worker is left; waiting up to {WAIT_SECONDS:.0f} s for one")
-        elif self._looked - self._none_since > WAIT_SECONDS:
-            raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {WAIT_SECONDS:.0f} s",
+        elif connect.is_starting(self._client) and self._looked - self._none_since < _START_SECONDS:
+            self._stirred = self._looked
+        elif self._looked - self._stirred > WAIT_SECONDS:
+            seconds = self._looked - self._none_since
+            raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {seconds:.0f} s",
                              hint="what is finished is kept; with workers again: daeda skeleton --resume")  # fmt: skip
 
 
