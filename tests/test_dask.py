@@ -21,6 +21,7 @@ from small import DAYS, PROJECT, RANGE, edit, nothing_ran
 pytest.importorskip("distributed")
 from clusters import Deadly, FolderCarrier, Processes, let_die, local_cluster
 from distributed import Client
+from distributed.core import Status
 from test_incremental import outputs
 
 from daedalus.cluster import connect, executor
@@ -253,6 +254,39 @@ def test_a_step_that_kills_every_worker_fails_its_day_alone(cold, warm_template,
     assert partitions(cold.root) == partitions(warm_template, [DAYS[0], DAYS[2]])
     assert on_dask(SHORT, cluster.scheduler_address).exit_code == 0
     assert partitions(cold.root) == partitions(warm_template, DAYS[:3])
+
+
+def test_a_worker_whose_nanny_gave_up_is_replaced(client, cluster):
+    for nanny in list(cluster.workers.values()):
+        cluster.sync(nanny.close)
+    connect.replace_lost(cluster)
+    cluster.wait_for_workers(2)
+    assert all(nanny.status == Status.running for nanny in cluster.workers.values())
+
+
+def test_a_worker_that_is_being_started_is_waited_for(monkeypatch):
+    now, starting = [0.0], [True]
+    monkeypatch.setattr(executor, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(executor.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(connect, "workers", lambda client: {})
+    monkeypatch.setattr(connect, "is_starting", lambda client: starting[0])
+    walk = executor.DaskExecutor(None, None, None, where="here", local=True, here=None, adopt=None, say=print)
+    walk._client, walk._bytes = object(), 1
+
+    def look_for(seconds: int) -> None:
+        for _ in range(seconds):
+            now[0] += 1
+            walk._look()
+
+    look_for(300)
+    starting[0] = False
+    look_for(60)
+    with pytest.raises(DaedalusError, match="no Dask worker is left"):
+        look_for(2)
+    now[0], walk._none_since, starting[0] = 0.0, None, True
+    with pytest.raises(DaedalusError, match="no Dask worker is left"):
+        look_for(700)  # it hangs
+    assert now[0] > 600
 
 
 def test_a_scheduler_that_is_lost_stops_the_run_and_keeps_what_is_finished(cold, warm_template, tmp_path):

@@ -153,9 +153,12 @@ def is_starting(client: Client) -> bool:
     """Whether a worker of this machine's cluster is being started, so that there is one to wait for."""
     from distributed.core import Status
 
-    nannies = list(client.cluster.workers.values()) if client.cluster is not None else []
-    processes = [getattr(nanny, "process", None) for nanny in nannies]
-    return any(process is not None and process.status == Status.starting for process in processes)
+    cluster = client.cluster
+    if cluster is None:
+        return False
+    processes = [getattr(nanny, "process", None) for nanny in list(cluster.workers.values())]
+    starting = any(process is not None and process.status == Status.starting for process in processes)
+    return starting or len(cluster.workers) < len(cluster.worker_spec)  # a nanny is listed once its worker is up
 
 
 def dashboard(client: Client) -> str:
