@@ -145,7 +145,7 @@ def test_check_shows_only_what_is_known_to_be_harmless(warm):
     edit(
         warm.runtime,
         object_store={key: value for key, (value, _) in SECRETS.items()},
-        compute__duckdb_config={"threads": 2, "memory_limit": "1GB", "http_proxy_password": "hush8"},
+        compute__duckdb_config={"threads": 2, "memory_limit": "1GB"},
         embedding_coverage_filter__enabled=False,
         embedding_coverage_filter__uri="s3://account:hush9@bucket/pool?sv=1&sig=hush10",
     )

@@ -534,7 +534,7 @@ def test_trees_are_listed_alike_on_a_disk_and_in_a_store(objects, tmp_path, s3_o
         objects.put(f"feed/{name}", b"")
         (tmp_path / "feed" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "feed" / name).touch()
-    local = LocalFiles(None).tree(str(tmp_path / "feed"))
+    local = LocalFiles(None, None).tree(str(tmp_path / "feed"))
     remote = RemoteFiles(s3_options, None, None, None).tree(f"{objects.uri}/feed")
     shown = [({name: sorted(members) for name, members in tree.folders.items()}, sorted(tree.files))
              for tree in (local, remote)]  # fmt: skip

@@ -73,7 +73,8 @@ def read_rows(
 
 def files_of(folder: Path) -> list[Path]:
     """The parquet files in a folder of the feed, without those that others hide there, such as `._NAME`."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".parquet" and path.name[0] not in "_.")
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in there if path.suffix.lower() == ".parquet" and path.name[0] not in "_.")
 
 
 def schema_of(path: str | Path) -> pa.Schema:

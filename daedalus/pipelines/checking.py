@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +17,6 @@ from daedalus.pipelines.workspace import Settings, opened
 from daedalus.words import counted, room, wrapped
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
-
-
-_SECRET = re.compile("secret|token|key|password|credential|proxy")  # of duckdb_config's names
 
 
 def schema(file: str) -> dict:
@@ -64,11 +60,7 @@ def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
 
 def _harmless(key: tuple[str, ...], value: Any) -> Any:
     """A value as it may be shown: nothing that opens a door."""
-    if key[0] == "object_store" and len(key) > 1:
-        return shown(key[1], value)
-    if key[:2] == ("compute", "duckdb_config") and _SECRET.search(key[-1].lower()):
-        return "(set)"
-    return value
+    return shown(key[1], value) if key[0] == "object_store" and len(key) > 1 else value
 
 
 def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -177,7 +177,7 @@ class ActionMaker:
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [name for names in reading.upstream.values() for name in names]
         refusal = DayError if place.day else DaedalusError  # what no day can do without ends the run
-        run = partial(_run_sql, self._ducks, self._input_files, sql, reading, refusal)
+        run = partial(_run_sql, self._ducks, self._input_files, refusal, sql, reading)
         describe = partial(describe_sql, sql, reading)
         return self._add(
             place, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed
@@ -223,7 +223,7 @@ class ActionMaker:
 
 
 def _run_sql(
-    ducks: Ducks, files: Files, sql: Sql, reading: Reading, refusal: type[DaedalusError],
+    ducks: Ducks, files: Files, refusal: type[DaedalusError], sql: Sql, reading: Reading,
     upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
     tables = {table: make() for table, make in reading.tables.items()}
