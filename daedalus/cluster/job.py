@@ -21,6 +21,7 @@ from daedalus.config import Config
 from daedalus.days import Day
 from daedalus.skeleton.graph import Sources
 from daedalus.skeleton.inputs import Feed, InputFile
+from daedalus.skeleton.pool import PoolInput
 from daedalus.stagecache.action import Manifest, differences
 
 _SHOWN = 3  # differences that a refusal names
@@ -80,7 +81,8 @@ def settled_sources(sources: Sources) -> Sources:
     """The sources with absolute paths; no key holds a path."""
     feed = Feed({day: _settled(files) for day, files in sources.feed.partitions.items()})
     views = {name: replace(view, files=_settled(view.files)) for name, view in sources.views.items()}
-    return replace(sources, feed=feed, views=views)
+    pool = sources.pool and PoolInput(*_settled([sources.pool.manifest]))
+    return replace(sources, feed=feed, views=views, pool=pool)
 
 
 def _settled(files: Iterable[InputFile]) -> tuple[InputFile, ...]:
