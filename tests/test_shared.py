@@ -361,7 +361,7 @@ def test_a_signed_trace_under_another_key_and_other_bytes_are_not_taken(shared, 
     store.delete([store.key(found.uri) for found in store.list("packs/")])
     second = machine(shared, tmp_path / "second", monkeypatch, cache_remote_mode="read")
     report = second.run(SPAN)
-    assert report.shared["hits"] == 0 and report.shared["not_used"]["another key's trace"] > 0
+    assert report.shared["hits"] == 0 and report.shared["not_used"]["badly signed"] > 0
     assert partitions(second) == partitions(shared)
 
 
