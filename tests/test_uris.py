@@ -98,7 +98,7 @@ def test_known_objects_spare_another_machine_the_look(remote, requests):
     with opened(Settings()) as workspace:
         known = workspace.files.remote.known_objects()
     feed = f"{remote.bucket}/data/feed/dt={DAYS[0]}/part-1.parquet"
-    assert known[feed].keys() == {"stamp", "digest", "columns", "rows", "bytes"}
+    assert known[feed].keys() == {"stamp", "digest", "form", "columns", "rows", "bytes", "times"}
     requests.clear()
     with opened(Settings(cache_root="elsewhere")) as workspace:
         workspace.files.remote.learn_objects(known)
