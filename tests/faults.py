@@ -46,6 +46,8 @@ class Proxy:
                 data = got.read()
                 there.close()
                 kept = {k: v for k, v in got.getheaders() if k.lower() not in _HOP}
+                if self.command == "HEAD":  # no body, and yet the length of one
+                    kept["content-length"] = got.getheader("content-length") or "0"
                 if fault == "lost":  # it was done, and nobody hears of it
                     self.close_connection = True
                     return
@@ -59,7 +61,8 @@ class Proxy:
                 self.send_response(status)
                 for key, value in headers.items():
                     self.send_header(key, value)
-                self.send_header("content-length", str(len(data)))
+                if self.command != "HEAD":
+                    self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(data[: len(data) // 2] if cut else data)

@@ -350,7 +350,7 @@ def test_globs_match_as_on_a_disk(objects, tmp_path, pattern, names, s3_options)
         objects.put(name, b"")
         (tmp_path / "disk" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "disk" / name).touch()
-    local = LocalFiles(None).matching(f"{tmp_path}/disk/{pattern}")
+    local = LocalFiles(None, None).matching(f"{tmp_path}/disk/{pattern}")
     remote = RemoteFiles(s3_options, None, None, None).matching(f"{objects.uri}/{pattern}")
     assert [path[len(f"{tmp_path}/disk/") :] for path in local] == names
     assert [uri[len(objects.uri) + 1 :] for uri in remote] == names

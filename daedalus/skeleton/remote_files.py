@@ -184,8 +184,10 @@ class RemoteFiles:
         store, key = self.store(path)
         try:
             return store.head(key).stamp == stamp
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError as error:
+            raise unreachable(path, error) from None
 
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:

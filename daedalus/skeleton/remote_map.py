@@ -33,6 +33,7 @@ class RemoteMap:
         self._now: tuple[MapState, str | None] | None = None  # the state as we read or put it, and its ETag
         self._local: tuple[str, Path] | None = None  # digest, working copy
         self._laid: dict[str, Any] | None = None  # a map that no state names yet
+        self._lost = False  # another run swapped the state first
 
     @property
     def where(self) -> str:
@@ -50,6 +51,8 @@ class RemoteMap:
         return self._read()[0]
 
     def _read(self) -> tuple[MapState, str | None]:
+        if self._lost:
+            raise taken(self.where)
         if self._now is None:
             listed = self._output.get(STATE)
             value = self._output.json(STATE) if listed else None
@@ -126,6 +129,7 @@ class RemoteMap:
         try:
             etag = self._output.swap_json(STATE, state, self._read()[1])
         except Conflict:
+            self._lost = True
             raise taken(self.where) from None
         self._now = state, etag
 
@@ -135,6 +139,8 @@ class RemoteMap:
 
     def settle(self) -> None:
         """Also brings `qid_map.parquet` up to date. If another run was first, that one has the say."""
+        if self._lost:
+            return
         self._output.refresh()
         state, etag = self._read()
         if etag is None:
