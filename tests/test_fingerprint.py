@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+import daedalus
 from daedalus.stagecache.fingerprint import of_python, of_sql
 
 
@@ -29,23 +37,36 @@ def test_sql(one, other, same):
 
 MAIN = """
     '''A module.'''
+    from math import floor
     from fpkg import helpers
     from fpkg.helpers import scale as by
+
+    if True:
+        LEAST = 0
 
     LIMIT = 3
 
     def work(rows, most=10):
         '''Works.'''
-        return [by(row) for row in rows[:LIMIT]][:most] + helpers.extra()
+        if not rows:
+            raise helpers.Refused(f"no rows, expected {most}")
+        return [by(floor(row)) for row in rows[LEAST:LIMIT]][:most] + helpers.extra()
 
     def unused():
         return 0
 """
 HELPERS = """
+    class Refused(ValueError):
+        def line(self):
+            return "refused: " + str(self)
+
     FACTOR = 2
 
     def scale(row):
         return row * FACTOR
+
+    def shrink(row):
+        return row / FACTOR
 
     def extra():
         return inner()
@@ -57,7 +78,16 @@ EDITS = {
     "a comment": ("main", "LIMIT = 3", "LIMIT = 3  # three", True),
     "a docstring": ("main", "'''Works.'''", "'''Works hard.'''", True),
     "a function that is not reached": ("main", "return 0", "return 1", True),
-    "white space": ("main", "rows[:LIMIT]", "rows[ : LIMIT ]", True),
+    "white space": ("main", "rows[LEAST:LIMIT]", "rows[ LEAST : LIMIT ]", True),
+    "an error's text": ("main", "no rows, expected", "there are none; expected", True),
+    "how an error is shown": ("helpers", "refused: ", "not taken: ", True),
+    "another way to import": ("main", "import scale as by", "import scale as by, scale as also", True),
+    "an import inside": ("main", "    if not", "    from fpkg.helpers import scale as by\n    if not", True),
+    "which error is raised": ("main", "raise helpers.Refused", "raise ValueError", False),
+    "when an error is raised": ("main", "if not rows", "if len(rows) < 2", False),
+    "what a name is imported from": ("main", "import floor", "import ceil as floor", False),
+    "a constant that depends": ("main", "LEAST = 0", "LEAST = 1", False),
+    "another helper under the name": ("main", "import scale as by", "import shrink as by", False),
     "a constant": ("main", "LIMIT = 3", "LIMIT = 4", False),
     "a default": ("main", "most=10", "most=11", False),
     "the function": ("main", "[:most]", "[1:most]", False),
@@ -78,8 +108,85 @@ def test_python(tmp_path, monkeypatch, kind):
     assert (before == after) is same
 
 
-def fingerprint(folder, sources) -> str:
+MOVES = {
+    "a renamed helper": {"scale": "times", "inner": "within", "FACTOR": "RATIO"},
+    "a renamed module": {"helpers": "tools"},
+    "another name for what is imported": {"as by": "as scaled", "by(": "scaled("},
+    "by the module's attribute": {"from fpkg.helpers import scale as by": "", "by(": "helpers.scale("},
+    "a module under another name": {
+        "from fpkg import helpers": "from fpkg import helpers as h", "helpers.extra": "h.extra", "helpers.R": "h.R",
+    },
+}  # fmt: skip
 
+
+@pytest.mark.parametrize("move", MOVES)
+def test_where_code_is_and_by_which_name_does_not_matter(tmp_path, monkeypatch, move):
+    sources = {"main": textwrap.dedent(MAIN), "helpers": textwrap.dedent(HELPERS)}
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = fingerprint(tmp_path, sources)
+    moved = {
+        "tools" if move == "a renamed module" and name == "helpers" else name: text for name, text in sources.items()
+    }
+    for name, text in moved.items():
+        for old, new in MOVES[move].items():
+            text = text.replace(old, new)
+        moved[name] = text
+    assert moved != sources
+    for file in (tmp_path / "fpkg").glob("*.py"):
+        file.unlink()
+    assert fingerprint(tmp_path, moved) == before
+
+
+ROOTS = ("rolling:roll", "partition:write_partition", "parquet:write_parquet", "pool:read_pool_ids")
+
+
+def test_no_key_changes_when_the_files_of_the_package_move_and_errors_are_reworded(tmp_path):
+    """Every file of every room moves into a folder of its own, under another name; each error says something else."""
+    package = Path(daedalus.__file__).parent
+    shutil.copytree(package, tmp_path / "daedalus", ignore=shutil.ignore_patterns("__pycache__"))
+    moved = {}
+    for file in [*(tmp_path / "daedalus").glob("*/*.py")]:
+        if file.name != "__init__.py":
+            folder = file.parent / f"in_{file.stem}"
+            folder.mkdir()
+            (folder / "__init__.py").touch()
+            file.rename(folder / f"the_{file.name}")
+            moved[f"daedalus.{file.parent.name}.{file.stem}"] = (
+                f"daedalus.{file.parent.name}.{folder.name}.the_{file.stem}"
+            )
+    for file in (tmp_path / "daedalus").rglob("*.py"):
+        text = _imports_moved(file.read_text(), moved)
+        file.write_text(re.sub(r'(raise (?:DayError|DaedalusError|ValueError)\(f?")', r"\1reworded: ", text))
+    assert _fingerprints(tmp_path, moved) == _fingerprints(package.parent, {})
+
+
+def _imports_moved(text: str, moved: dict[str, str]) -> str:
+    lines = text.splitlines(keepends=True)
+    for node in reversed([node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]):
+        said = []
+        for alias in node.names:
+            home = moved.get(f"{node.module}.{alias.name}")
+            source, name = home.rsplit(".", 1) if home else (moved.get(node.module, node.module), alias.name)
+            said.append(f"{' ' * node.col_offset}from {source} import {name} as {alias.asname or alias.name}\n")
+        lines[node.lineno - 1 : node.end_lineno] = ["".join(said), *[""] * (node.end_lineno - node.lineno)]
+    return "".join(lines)
+
+
+def _fingerprints(folder: Path, moved: dict[str, str]) -> dict[str, str]:
+    """Of each function whose code is in keys, in a process of its own that imports the package from a folder."""
+    homes = {name: (f"daedalus.skeleton.{name.split(':')[0]}", name.split(":")[1]) for name in ROOTS}
+    asked = {name: (moved.get(module, module), function) for name, (module, function) in homes.items()}
+    fingerprint = moved.get("daedalus.stagecache.fingerprint", "daedalus.stagecache.fingerprint")
+    code = (
+        f"import json, importlib; from {fingerprint} import of_python; asked = {asked!r}; print(json.dumps({{"
+        "name: of_python(getattr(importlib.import_module(m), f)).digest for name, (m, f) in asked.items()}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def fingerprint(folder, sources) -> str:
     package = folder / "fpkg"
     package.mkdir(exist_ok=True)
     (package / "__init__.py").write_text("")
