@@ -6,11 +6,11 @@ __version__ = "0.2.0"
 __all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "load", "run_skeleton_stage"]
 
 _HOMES = {
-    "load": "daedalus.reading",
-    "aggregate_pit_table": "daedalus.skeleton.pit",
+    "load": "daedalus.output.load",
+    "aggregate_pit_table": "daedalus.windows.tables",
     "run_skeleton_stage": "daedalus.pipelines.training",
-    "RunReport": "daedalus.pipelines.report",
-    "Settings": "daedalus.pipelines.workspace",
+    "RunReport": "daedalus.pipelines.run_report",
+    "Settings": "daedalus.workspace.workspace",
 }
 
 

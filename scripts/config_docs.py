@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from daedalus.pipelines.checking import schema
-from daedalus.starting.write import write_schemas
+from daedalus.init.write import write_schemas
+from daedalus.upkeep.check_config import schema
 
 PROJECT = Path(__file__).parent.parent
 FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggregations": "training/aggregations.yaml"}

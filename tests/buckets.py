@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daedalus.objects import ObjectStore
+from daedalus.objectstore.store import ObjectStore
 
 
 @pytest.fixture(scope="session")

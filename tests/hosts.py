@@ -87,7 +87,7 @@ def main(what: str) -> None:
     """`store` serves objects until killed, `upload` puts this folder's world there, `published` tells its digests."""
     from remote import Remote
 
-    from daedalus import digest
+    from daedalus.base import digest
 
     if what == "store":
         import urllib.request

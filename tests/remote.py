@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 from small import RANGE, Small, edit
 
-from daedalus.objects import ObjectStore
+from daedalus.objectstore.store import ObjectStore
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
+from daedalus.workspace.workspace import Settings
 
 
 class Remote(Small):

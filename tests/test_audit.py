@@ -15,9 +15,9 @@ from small import edit, rewrite
 from worlds import worlds
 
 from daedalus.audit.audit import audit, audit_lines, differs
-from daedalus.errors import DaedalusError
+from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
+from daedalus.workspace.workspace import Settings
 
 EVERYTHING = 100_000
 
@@ -131,7 +131,7 @@ def test_what_was_broken_is_named(warm, change, by_column, missing, extra):
 
 def test_a_step_that_is_broken_names_its_columns(cold, monkeypatch):
     """Rows that see what comes up to six hours after them: a leak."""
-    from daedalus.skeleton import rolling
+    from daedalus.windows import roll as rolling
 
     honest = rolling._micros
 

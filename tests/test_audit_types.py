@@ -14,9 +14,9 @@ import yaml
 from tiny import KEYS, at, feed, project
 
 from daedalus.audit.audit import audit, audit_lines, differs
-from daedalus.durable import part_files
+from daedalus.base.durable import part_files
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
+from daedalus.workspace.workspace import Settings
 
 DAYS = ["2026-02-01", "2026-02-02", "2026-02-03"]
 ARTWORKS = [10, 11, 12, 13]

@@ -11,8 +11,8 @@ import yaml
 from small import DAYS, RANGE, edit
 
 import daedalus
-from daedalus.errors import DaedalusError
-from daedalus.pipelines.checking import schema
+from daedalus.base.errors import DaedalusError
+from daedalus.upkeep.check_config import schema
 
 
 def test_check_tells_each_value_and_where_it_comes_from(warm):

@@ -6,7 +6,7 @@ from reference import Reference, differences, read_output
 from small import nothing_ran
 
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
+from daedalus.workspace.workspace import Settings
 
 
 def test_real_input_equals_the_reference(cofacts, tmp_path):

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from small import DAYS, PROJECT, RANGE, Small, edit, make, nothing_ran
 
-from daedalus import durable
-from daedalus.stagecache.trace import Traces
+from daedalus.base import durable
+from daedalus.stagecache.records.traces import Traces
 
 KILLS = int(os.environ.get("DAEDA_KILLS", "6"))
 STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "5"))  # 1 tries every boundary

@@ -24,15 +24,15 @@ from distributed import Client
 from distributed.core import Status
 from test_incremental import outputs
 
+from daedalus.base.errors import DaedalusError, DayError
 from daedalus.cluster import connect, executor
-from daedalus.cluster.folder import left_in, take
-from daedalus.errors import DaedalusError, DayError
-from daedalus.pipelines import clustered
+from daedalus.cluster.shared_folder import left_in, take
+from daedalus.pipelines import on_dask as clustered
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings, opened
-from daedalus.skeleton import pipeline
-from daedalus.stagecache.execute import OutOfSpace
-from daedalus.stagecache.progress import Progress
+from daedalus.skeleton import stage as pipeline
+from daedalus.stagecache.walk.progress import Progress
+from daedalus.stagecache.walk.walk import OutOfSpace
+from daedalus.workspace.workspace import Settings, opened
 
 KILLED_RUNS = int(os.environ.get("DAEDA_DASK_KILLS", "3"))
 SHORT = f"{DAYS[0]}..{DAYS[2]}"
@@ -386,7 +386,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_the_terminal_alone(cold, warm_temp
 def test_a_worker_with_other_code_is_refused_and_others_do_its_work(cold, warm_template, tmp_path):
     copy = tmp_path / "other"
     shutil.copytree(PROJECT / "daedalus", copy / "daedalus")
-    writer = copy / "daedalus/skeleton/parquet.py"
+    writer = copy / "daedalus/parquet/writer.py"
     writer.write_text(re.sub(r"ROWS_PER_GROUP = \d+", "ROWS_PER_GROUP = 77", writer.read_text()))
     processes = Processes(tmp_path)
     try:

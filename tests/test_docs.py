@@ -10,7 +10,7 @@ import pytest
 from conftest import PROJECT
 from small import edit
 
-from daedalus.cli.tree import app
+from daedalus.cli.app import app
 
 DOCS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "cache/README.md"]
 SHOWN = sorted(

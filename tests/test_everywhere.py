@@ -9,9 +9,9 @@ import pytest
 from remote import Remote
 from small import DAYS, RANGE, edit, nothing_ran
 
+from daedalus.inputs.remote import RemoteFiles
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
-from daedalus.skeleton.remote_files import RemoteFiles
+from daedalus.workspace.workspace import Settings
 
 SHORT = f"{DAYS[0]}..{DAYS[2]}"
 

@@ -14,10 +14,10 @@ import yaml
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
-from daedalus.pipelines.explain_row import explain_row
-from daedalus.pipelines.verifying import cache_verify
-from daedalus.pipelines.workspace import Settings
-from daedalus.stagecache.plan import MAYBE, RUN
+from daedalus.explain.row import explain_row
+from daedalus.stagecache.walk.plan import MAYBE, RUN
+from daedalus.upkeep.verify import cache_verify
+from daedalus.workspace.workspace import Settings
 
 
 def edited_package(tmp_path, file: str, old: str, new: str):
@@ -168,7 +168,7 @@ def record_runs(world: Small, package) -> dict[tuple, str]:
 
     script = (
         "import json, sys\nfrom daedalus.pipelines.training import run_skeleton_stage\n"
-        "from daedalus.stagecache.progress import Progress\n"
+        "from daedalus.stagecache.walk.progress import Progress\n"
         "class Record(Progress):\n    ran = []\n"
         "    def finished(self, o):\n        if o.state != 'hit': self.ran.append([o.day, o.name.partition('@')[0], o.state])\n"
         f"run_skeleton_stage(range={RANGE!r}, progress=Record())\nprint(json.dumps(Record.ran))"
@@ -286,7 +286,7 @@ def test_sixty_damaged_artifacts_are_all_named_and_none_is_used(warm):
 
 
 def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, monkeypatch):
-    from daedalus.skeleton import chunk
+    from daedalus.skeleton.steps import joins as chunk
 
     assert cache_verify(Settings(), 30)["differing"] == []
     original = chunk.compute_age_columns
@@ -334,7 +334,7 @@ def test_diff_says_what_a_run_changed(warm):
 
 
 def run_id(world) -> str:
-    from daedalus.stagecache.trace import Traces
+    from daedalus.stagecache.records.traces import Traces
 
     traces = Traces(world.root / "cache/traces.db")
     try:

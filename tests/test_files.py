@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from reference import Reference, differences, read_output
 from small import PROJECT, nothing_ran
 
-from daedalus.errors import DaedalusError, DayError
-from daedalus.pipelines.checking import check_config
+from daedalus.base.errors import DaedalusError, DayError
+from daedalus.objectstore.globs import find, matches
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings, opened
-from daedalus.skeleton.globs import find, matches
-from daedalus.skeleton.types import holds, read_as
+from daedalus.sql.types import holds, read_as
+from daedalus.upkeep.check_config import check_config
+from daedalus.workspace.workspace import Settings, opened
 
 ONE, TWO, THREE = "2026-02-01", "2026-02-02", "2026-02-03"
 LAST, FIRST = 2**63 - 1, -(2**63) + 1
@@ -525,8 +525,8 @@ def test_a_partition_that_is_a_broken_link_fails_its_day(make):
 
 
 def test_trees_are_listed_alike_on_a_disk_and_in_a_store(objects, tmp_path, s3_options):
-    from daedalus.skeleton.local_files import LocalFiles
-    from daedalus.skeleton.remote_files import RemoteFiles
+    from daedalus.inputs.local import LocalFiles
+    from daedalus.inputs.remote import RemoteFiles
 
     names = ["dt=2026-02-01/a.parquet", "dt=2026-02-01/B.PARQUET", "dt=2026-02-01/hour=1/c.parquet", "x.txt",
              "dt=2026-02-01/_SUCCESS", "other/a"]  # fmt: skip
@@ -566,7 +566,7 @@ def test_a_folder_of_a_view_that_cannot_be_listed_is_named(make):
 
 
 def test_a_partition_of_long_ago_costs_what_it_holds(make, monkeypatch):
-    from daedalus.skeleton.tiles import Tiles
+    from daedalus.skeleton.steps.tiles import Tiles
 
     project = make()
     project.aggregations = [

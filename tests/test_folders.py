@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from small import DAYS
 
-from daedalus import digest, durable
-from daedalus.errors import DaedalusError, DayError
-from daedalus.pipelines.tidying import cache_gc
-from daedalus.pipelines.workspace import Settings
+from daedalus.base import digest, durable
+from daedalus.base.errors import DaedalusError, DayError
+from daedalus.objectstore.copies import Copies
+from daedalus.output.partitions import Partitions
+from daedalus.output.qid_map_local import LocalMap
 from daedalus.report.page import check_out
-from daedalus.skeleton.copies import Copies
-from daedalus.skeleton.map_home import LocalMap
-from daedalus.skeleton.publish import Partitions
-from daedalus.stagecache.files import FileDigests
-from daedalus.stagecache.locks import KeyLocks
-from daedalus.stagecache.store import Scratch, Store
-from daedalus.stagecache.trace import Traces
-from daedalus.watching import TraceFile
+from daedalus.stagecache.records.artifacts import Scratch, Store
+from daedalus.stagecache.records.file_digests import FileDigests
+from daedalus.stagecache.records.locks import KeyLocks
+from daedalus.stagecache.records.traces import Traces
+from daedalus.upkeep.gc import cache_gc
+from daedalus.watch.perfetto import TraceFile
+from daedalus.workspace.workspace import Settings
 
 
 def everything(folder: Path) -> set[str]:

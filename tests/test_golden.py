@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from small import DAYS
 
-from daedalus import digest
-from daedalus.pipelines.workspace import Settings, opened
-from daedalus.skeleton.engine import Bindings
-from daedalus.skeleton.sql import Sql
+from daedalus.base import digest
+from daedalus.sql.duck import Bindings
+from daedalus.sql.text import Sql
 from daedalus.stagecache.fingerprint import normalise_sql
-from daedalus.stagecache.plan import make_plan
+from daedalus.stagecache.walk.plan import make_plan
+from daedalus.workspace.workspace import Settings, opened
 
 GOLDEN = Path(__file__).parent / "golden"
 STEPS = [

@@ -68,7 +68,7 @@ def test_a_comment_in_every_file_of_the_package_runs_nothing(warm, tmp_path):
 def test_a_changed_writer_option_rewrites_every_partition(warm, tmp_path):
     package = tmp_path / "edited"
     shutil.copytree(PROJECT / "daedalus", package / "daedalus")
-    path = package / "daedalus/skeleton/parquet.py"
+    path = package / "daedalus/parquet/writer.py"
     text = path.read_text()
     assert "ROWS_PER_GROUP = 24_576" in text
     path.write_text(text.replace("ROWS_PER_GROUP = 24_576", "ROWS_PER_GROUP = 17"))

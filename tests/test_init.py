@@ -12,11 +12,11 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from daedalus.errors import DaedalusError
-from daedalus.pipelines.checking import schema
+from daedalus.base.errors import DaedalusError
+from daedalus.init.write import init, init_lines
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
-from daedalus.starting.write import init, init_lines
+from daedalus.upkeep.check_config import schema
+from daedalus.workspace.workspace import Settings
 
 DATA = ("data/feed", "data/catalog", "data/embeddings")
 

@@ -15,12 +15,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daedalus.base.errors import DaedalusError
 from daedalus.config import load_config
-from daedalus.errors import DaedalusError
-from daedalus.pipelines.checking import check_config
+from daedalus.init.write import init, init_lines
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
-from daedalus.starting.write import init, init_lines
+from daedalus.upkeep.check_config import check_config
+from daedalus.workspace.workspace import Settings
 
 NOON = dt.datetime(2026, 2, 1, 12)
 MICROS = pa.timestamp("us")

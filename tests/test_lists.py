@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daedalus.skeleton import lists as writer
-from daedalus.skeleton.listed import read_chunk
-from daedalus.skeleton.lists import Lists, numbered, write_lists
-from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
-from daedalus.skeleton.splice import Spliced
-from daedalus.skeleton.windows import WindowsFile, write_windows
+from daedalus.parquet import list_writer as writer
+from daedalus.parquet.list_reader import read_chunk
+from daedalus.parquet.list_writer import Lists, numbered, write_lists
+from daedalus.parquet.splice import Spliced
+from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
+from daedalus.windows.stored import WindowsFile, write_windows
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 NOON = dt.datetime(2026, 5, 1, 12)

@@ -11,13 +11,13 @@ from anything import anything, day, name_outputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daedalus.errors import DaedalusError
+from daedalus.actions.actions import Place
+from daedalus.actions.unaffected import changed_keys
+from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
-from daedalus.skeleton.engine import Bindings, Duck
-from daedalus.skeleton.graph import Place
-from daedalus.skeleton.tiles import events_part
-from daedalus.skeleton.untouched import changed_keys
+from daedalus.skeleton.steps.tiles import events_part
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.workspace.workspace import Settings
 
 text = st.text(st.sampled_from("ab+.@:%[]-self"), max_size=8)
 parts = st.tuples(st.lists(text, min_size=1, max_size=3, unique=True).map(sorted), text, st.booleans(), st.booleans())

@@ -8,7 +8,7 @@ import types
 from small import RANGE
 
 import daedalus
-from daedalus.notebook import notebook_progress
+from daedalus.watch.notebook import notebook_progress
 
 
 class Handle:

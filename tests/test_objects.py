@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import BaseError
 
-from daedalus.cli.printing import refuse
-from daedalus.errors import DaedalusError, bare
-from daedalus.objects import Conflict, ObjectStore, is_uri, known_keys
+from daedalus.base.errors import DaedalusError, bare
+from daedalus.cli.output import refuse
+from daedalus.objectstore.store import Conflict, ObjectStore, is_uri, known_keys
 
 
 def test_what_is_put_is_got_listed_and_gone(objects: ObjectStore, tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 from small import DAYS, RANGE
 
-from daedalus.skeleton import chunk
+from daedalus.skeleton.steps import joins as chunk
 
 
 def animated_rows(world, root: str) -> int:

@@ -15,13 +15,14 @@ from small import DAYS, edit
 from test_incremental import check_against_reference, outputs
 from test_lists import EXAMPLES, as_lists, read, tables
 
-from daedalus import digest
-from daedalus.skeleton import parquet, partition
-from daedalus.skeleton.earlier import Earlier
-from daedalus.skeleton.lists import Lists, numbered, write_lists
-from daedalus.skeleton.parquet import write_parquet
-from daedalus.skeleton.partition import cut, row_groups, write_partition
-from daedalus.skeleton.windows import write_windows
+from daedalus.base import digest
+from daedalus.output import cut as partition
+from daedalus.output.cut import cut, row_groups, write_partition
+from daedalus.output.reuse import Earlier
+from daedalus.parquet import writer as parquet
+from daedalus.parquet.list_writer import Lists, numbered, write_lists
+from daedalus.parquet.writer import write_parquet
+from daedalus.windows.stored import write_windows
 
 
 def four_rows_a_group(patch):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import _aggregated, micros
 
 import daedalus
-from daedalus.errors import DaedalusError
+from daedalus.base.errors import DaedalusError
 
 HOUR = 3_600_000_000
 EVENTS = ["like", "click"]

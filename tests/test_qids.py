@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from small import DAYS, RANGE, edit, nothing_ran
 
-from daedalus.errors import DaedalusError
+from daedalus.base.errors import DaedalusError
 
 
 def read_map(world) -> dict[str, int]:

@@ -8,16 +8,16 @@ import random
 
 import pytest
 
-from daedalus import digest
-from daedalus.errors import DayError
+from daedalus.base import digest
+from daedalus.base.errors import DayError
 from daedalus.stagecache.action import Action
-from daedalus.stagecache.execute import Walk
-from daedalus.stagecache.executor import Threads
-from daedalus.stagecache.files import FileDigests
-from daedalus.stagecache.locks import KeyLocks
-from daedalus.stagecache.plan import make_plan
-from daedalus.stagecache.store import Scratch, Store
-from daedalus.stagecache.trace import Traces
+from daedalus.stagecache.records.artifacts import Scratch, Store
+from daedalus.stagecache.records.file_digests import FileDigests
+from daedalus.stagecache.records.locks import KeyLocks
+from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.executor import Threads
+from daedalus.stagecache.walk.plan import make_plan
+from daedalus.stagecache.walk.walk import Walk
 
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "150"))
 

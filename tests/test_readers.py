@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 
-from daedalus.skeleton import lists as lists_writer
-from daedalus.skeleton import parquet
-from daedalus.skeleton.lists import Lists, numbered, write_lists
-from daedalus.skeleton.parquet import write_parquet
-from daedalus.skeleton.splice import Spliced
+from daedalus.parquet import list_writer as lists_writer
+from daedalus.parquet import writer as parquet
+from daedalus.parquet.list_writer import Lists, numbered, write_lists
+from daedalus.parquet.splice import Spliced
+from daedalus.parquet.writer import write_parquet
 
 ROWS = 300
 NOON = dt.datetime(2026, 5, 1, 12, 0, 0, 123457)

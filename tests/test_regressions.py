@@ -147,7 +147,7 @@ def test_a_map_put_back_to_an_older_version_is_noticed(warm):
 
     import pytest
 
-    from daedalus.errors import DaedalusError
+    from daedalus.base.errors import DaedalusError
 
     shutil.rmtree(warm.output)
     shutil.rmtree(warm.root / "cache")
@@ -209,8 +209,8 @@ def test_a_bad_file_in_a_window_that_no_list_needs_fails_the_day_too(cold):
 
 
 def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
-    from daedalus.errors import Interrupted
-    from daedalus.stagecache.progress import Progress
+    from daedalus.base.errors import Interrupted
+    from daedalus.stagecache.walk.progress import Progress
 
     class Stop(Progress):
         def day_done(self, day, outcomes):
@@ -219,7 +219,7 @@ def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
     import pytest
 
     from daedalus.pipelines.training import run_skeleton_stage
-    from daedalus.pipelines.workspace import Settings
+    from daedalus.workspace.workspace import Settings
 
     settings = Settings(output_root="elsewhere", entity_spine_chunk_rows=30)
     with pytest.raises(Interrupted):
@@ -295,10 +295,10 @@ def test_status_is_fresh_when_no_session_ever_reached_the_output(cold):
 def stopped_after(world, count, **options):
     import pytest
 
-    from daedalus.errors import Interrupted
+    from daedalus.base.errors import Interrupted
     from daedalus.pipelines.training import run_skeleton_stage
-    from daedalus.pipelines.workspace import Settings
-    from daedalus.stagecache.progress import Progress
+    from daedalus.stagecache.walk.progress import Progress
+    from daedalus.workspace.workspace import Settings
 
     class Stop(Progress):
         done = 0

@@ -17,10 +17,8 @@ import pytest
 import yaml
 from small import DAYS, RANGE, edit, rewrite
 
-from daedalus.errors import DaedalusError
-from daedalus.pipelines.cache import cache_status
-from daedalus.pipelines.explain import explain_day
-from daedalus.pipelines.workspace import Settings
+from daedalus.base.errors import DaedalusError
+from daedalus.explain.day import explain_day
 from daedalus.report import collect as collecting
 from daedalus.report.cells import Cell, Grid, _add
 from daedalus.report.charts import band_path, charts_of, line_path
@@ -28,8 +26,10 @@ from daedalus.report.collect import collect
 from daedalus.report.drift import departure
 from daedalus.report.page import _costs, render
 from daedalus.report.statistics import partition_statistics
-from daedalus.skeleton.engine import Duck
-from daedalus.stagecache.trace import Cost
+from daedalus.sql.duck import Duck
+from daedalus.stagecache.records.traces import Cost
+from daedalus.upkeep.status import cache_status
+from daedalus.workspace.workspace import Settings
 
 
 def rows_of(folder: Path) -> list[dict]:

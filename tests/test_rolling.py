@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daedalus.errors import DayError
-from daedalus.skeleton import parquet
-from daedalus.skeleton import rolling as kernel_side
-from daedalus.skeleton.engine import Bindings, Duck
-from daedalus.skeleton.history import Rolling, rolling_sql
-from daedalus.skeleton.partition import cut, row_groups
-from daedalus.skeleton.rolling import roll
-from daedalus.skeleton.windows import ITEMS
+from daedalus.base.errors import DayError
+from daedalus.output.cut import cut, row_groups
+from daedalus.parquet import writer as parquet
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.windows import roll as kernel_side
+from daedalus.windows.history import Rolling, rolling_sql
+from daedalus.windows.roll import roll
+from daedalus.windows.stored import ITEMS
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 START = dt.datetime(2026, 5, 1)

@@ -9,11 +9,11 @@ import pytest
 from anything import anything
 from test_stale import run
 
+from daedalus.base.errors import DaedalusError, DayError
 from daedalus.config.duckdb_settings import ALIASES, ALLOWED, FIXED, UNUSED, allowed_settings
-from daedalus.errors import DaedalusError, DayError
-from daedalus.skeleton.defaults import problem_of
-from daedalus.skeleton.engine import Bindings, Duck
-from daedalus.skeleton.sql import Sql
+from daedalus.inputs.constants import problem_of
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.sql.text import Sql
 
 
 @pytest.fixture

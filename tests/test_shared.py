@@ -15,13 +15,14 @@ from buckets import new_bucket
 from faults import FAULTS, Proxy
 from small import DAYS, Small, edit, nothing_ran
 
-from daedalus.objects import ObjectStore
-from daedalus.pipelines.workspace import Settings, opened
-from daedalus.sharing import breaker, remote
+from daedalus.objectstore.store import ObjectStore
+from daedalus.sharing import breaker
+from daedalus.sharing import bucket as remote
 from daedalus.sharing.record import Part, Record, Signer
 from daedalus.sharing.seen import Seen
-from daedalus.stagecache.progress import Progress
-from daedalus.stagecache.trace import Traces
+from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.progress import Progress
+from daedalus.workspace.workspace import Settings, opened
 
 SPAN = "2026-02-03..2026-02-05"
 ROUNDS = 4
@@ -116,7 +117,7 @@ def machine(world: Small, path: Path, monkeypatch, **values: object) -> Small:
 def told(world: Small, span: str = SPAN, **settings):
     """(report, what was said)"""
     from daedalus.pipelines.training import run_skeleton_stage
-    from daedalus.pipelines.workspace import Settings
+    from daedalus.workspace.workspace import Settings
 
     said = Said()
     return run_skeleton_stage(Settings(**settings), span, progress=said), said.lines
@@ -386,7 +387,7 @@ def test_a_planted_artifact_needs_the_key(shared, store, tmp_path, monkeypatch):
 
 
 def test_a_key_that_cannot_be_read_is_refused(shared):
-    from daedalus.errors import DaedalusError
+    from daedalus.base.errors import DaedalusError
 
     edit(shared.runtime, cache_remote_key_file="nowhere")
     with pytest.raises(DaedalusError, match="key cannot be read"):
@@ -465,8 +466,8 @@ def test_gc_is_refused_where_it_cannot_be(first, s3_options):
 
 
 def test_what_is_known_of_inputs_is_carried(shared, monkeypatch):
-    from daedalus.pipelines.shared import InputNotes, offer_inputs, take_inputs
-    from daedalus.pipelines.workspace import Settings, opened
+    from daedalus.sharing.open import InputNotes, offer_inputs, take_inputs
+    from daedalus.workspace.workspace import Settings, opened
 
     monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
     taken: dict = {}
@@ -519,7 +520,7 @@ def test_a_state_before_the_one_that_was_seen_is_told(tmp_path):
 
 
 def test_notes_on_inputs_that_are_put_back_are_not_taken(shared, store, monkeypatch):
-    from daedalus.pipelines.shared import InputNotes, offer_inputs, take_inputs
+    from daedalus.sharing.open import InputNotes, offer_inputs, take_inputs
 
     monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
     known, taken = {"s3://b/x": {"stamp": "1", "digest": "d"}}, {}

@@ -12,9 +12,9 @@ import pytest
 from faults import Proxy
 from small import Small, edit, make
 
-from daedalus.objects import ObjectStore
-from daedalus.sharing import remote
-from daedalus.sharing.maps import MapRecord
+from daedalus.objectstore.store import ObjectStore
+from daedalus.sharing import bucket as remote
+from daedalus.sharing.qid_history import MapRecord
 
 DAYS = [f"2026-02-{day:02}" for day in range(1, 7)]
 ROUNDS = 3

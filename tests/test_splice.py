@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daedalus.skeleton.parquet import ROWS_PER_GROUP, write_parquet
-from daedalus.skeleton.splice import Spliced
-from daedalus.skeleton.thrift import read_struct, write_struct
+from daedalus.parquet.splice import Spliced
+from daedalus.parquet.thrift import read_struct, write_struct
+from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 
 ROWS = 2 * ROWS_PER_GROUP + 1000
 COLUMNS = {

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from daedalus import digest
-from daedalus.errors import DaedalusError, DayError
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError, DayError
 from daedalus.stagecache.action import Action, Again, Cause, differences
-from daedalus.stagecache.execute import Walk
-from daedalus.stagecache.executor import Threads
-from daedalus.stagecache.files import FileDigests, Stamp
-from daedalus.stagecache.locks import KeyLocks
-from daedalus.stagecache.store import Scratch, Store
-from daedalus.stagecache.trace import Traces
+from daedalus.stagecache.records.artifacts import Scratch, Store
+from daedalus.stagecache.records.file_digests import FileDigests, Stamp
+from daedalus.stagecache.records.locks import KeyLocks
+from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.executor import Threads
+from daedalus.stagecache.walk.walk import Walk
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_an_interrupt_while_a_lock_is_taken_leaves_nothing(tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("daedalus.stagecache.locks._is", interrupted)
+        patch.setattr("daedalus.stagecache.records.locks._is", interrupted)
         locks.acquire(digest.of_text("a"))
     locks.release_all()
     assert not list((tmp_path / "locks").iterdir()) and other.acquire(digest.of_text("a"))

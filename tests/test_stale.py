@@ -18,13 +18,13 @@ import pytest
 from anything import TYPES, Anything, anything, change, day, feed_table, retype
 from small import PROJECT
 
-from daedalus import digest
-from daedalus.errors import DaedalusError
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError
+from daedalus.inputs.local import LocalFiles
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.pipelines.workspace import Settings
-from daedalus.skeleton.local_files import LocalFiles
-from daedalus.stagecache.files import Stamp
-from daedalus.stagecache.progress import Progress
+from daedalus.stagecache.records.file_digests import Stamp
+from daedalus.stagecache.walk.progress import Progress
+from daedalus.workspace.workspace import Settings
 
 REFUSED = []
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "8"))  # changes of each world

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from daedalus.stagecache.outcome import COMPUTED, FAILED, HIT, Outcome
-from daedalus.tui import Tui
+from daedalus.stagecache.walk.outcome import COMPUTED, FAILED, HIT, Outcome
+from daedalus.watch.terminal import Tui
 
 DAYS = [f"2026-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
 

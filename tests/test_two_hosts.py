@@ -10,7 +10,7 @@ import hosts
 import pytest
 from small import DAYS, RANGE, Small
 
-from daedalus import digest
+from daedalus.base import digest
 
 pytest.importorskip("distributed")
 TESTS = Path(__file__).parent

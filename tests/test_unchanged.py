@@ -9,11 +9,13 @@ import shutil
 import pyarrow.parquet as pq
 from small import DAYS, edit, nothing_ran
 
-from daedalus.pipelines import cache, explain, training
-from daedalus.pipelines.cache import cache_status
-from daedalus.pipelines.explain import explain_day
-from daedalus.pipelines.unchanged import NOTHING
-from daedalus.pipelines.workspace import Settings, Workspace
+from daedalus.explain import day as explain
+from daedalus.explain.day import explain_day
+from daedalus.pipelines import training
+from daedalus.upkeep import status as cache
+from daedalus.upkeep.status import cache_status
+from daedalus.workspace.unchanged_days import NOTHING
+from daedalus.workspace.workspace import Settings, Workspace
 
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "30"))
 

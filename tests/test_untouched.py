@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daedalus.skeleton.engine import Bindings, Duck
-from daedalus.skeleton.untouched import changed_keys
+from daedalus.actions.unaffected import changed_keys
+from daedalus.sql.duck import Bindings, Duck
 
 KINDS = {
     "number": pa.float64(), "text": pa.string(), "list": pa.list_(pa.float64()),

@@ -15,10 +15,10 @@ from remote import Remote
 from small import DAYS, RANGE, edit, nothing_ran, rewrite
 
 from daedalus import load
-from daedalus.errors import DaedalusError, Interrupted
-from daedalus.objects import ObjectStore
-from daedalus.skeleton.local_files import LocalFiles
-from daedalus.skeleton.remote_files import RemoteFiles
+from daedalus.base.errors import DaedalusError, Interrupted
+from daedalus.inputs.local import LocalFiles
+from daedalus.inputs.remote import RemoteFiles
+from daedalus.objectstore.store import ObjectStore
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_an_object_with_the_same_bytes_runs_nothing_one_with_others_only_what_re
 
 
 def test_known_objects_spare_another_machine_the_look(remote, requests):
-    from daedalus.pipelines.workspace import Settings, opened
+    from daedalus.workspace.workspace import Settings, opened
 
     remote.run()
     with opened(Settings()) as workspace:
@@ -120,7 +120,7 @@ def test_a_reader_sees_the_old_partition_until_the_new_one_is_whole(remote, s3_o
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("daedalus.skeleton.remote_output.RemoteOutput.swap_json", killed)
+        patched.setattr("daedalus.output.remote_root.RemoteOutput.swap_json", killed)
         with pytest.raises((Interrupted, KeyboardInterrupt)):
             remote.run(str(day))
     assert remote.manifest(day) == before  # new parts lie there, and nobody sees them
@@ -143,7 +143,7 @@ def test_parts_of_dead_runs_go_when_they_are_old(remote, monkeypatch):
     edit(remote.runtime, entity_spine_chunk_rows=20)
     remote.run(str(DAYS[3]))
     assert remote.store.head(orphan)  # its run may live
-    monkeypatch.setattr("daedalus.skeleton.remote_partitions._ORPHANED", -10)
+    monkeypatch.setattr("daedalus.output.remote_partitions._ORPHANED", -10)
     edit(remote.runtime, entity_spine_chunk_rows=30)
     remote.run(str(DAYS[3]))
     with pytest.raises(FileNotFoundError):
@@ -181,7 +181,7 @@ def test_a_day_without_rows_loses_its_manifest(remote):
 def test_two_writers_never_hand_out_a_number_twice(remote, monkeypatch):
     """While one run is at work another grows the map: the first fails, and what it did not hand out is not used."""
     remote.run(f"{DAYS[0]}..{DAYS[2]}")
-    from daedalus.skeleton.remote_map import RemoteMap
+    from daedalus.output.qid_map_remote import RemoteMap
 
     plain, raced = RemoteMap.grow, []
 

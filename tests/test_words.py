@@ -14,7 +14,7 @@ import pytest
 from small import DAYS, PROJECT
 from tiny import at, feed, project
 
-from daedalus import words
+from daedalus.base import text as words
 
 
 def test_numbers_go_with_their_nouns():
@@ -72,12 +72,12 @@ def test_what_steers_a_terminal_is_written_as_an_escape():
 
 def test_every_way_to_a_person_escapes(monkeypatch, capsys):
     """A refusal, a line, the log of a run, the picture and what is said above it, a notebook, a report."""
-    from daedalus.cli import printing
-    from daedalus.errors import DaedalusError
-    from daedalus.notebook import Notebook
-    from daedalus.stagecache.outcome import FAILED, Outcome
-    from daedalus.stagecache.progress import PlainProgress
-    from daedalus.tui import Tui, one_line
+    from daedalus.base.errors import DaedalusError
+    from daedalus.cli import output as printing
+    from daedalus.stagecache.walk.outcome import FAILED, Outcome
+    from daedalus.stagecache.walk.progress import PlainProgress
+    from daedalus.watch.notebook import Notebook
+    from daedalus.watch.terminal import Tui, one_line
 
     failed = Outcome(f"view:{EVIL}@2026-02-01", "view", "2026-02-01", FAILED, error=f"broken {EVIL}; where: there")
     log, picture, notebook, line = PlainProgress(io.StringIO()), Tui(io.StringIO()), Notebook(), io.StringIO()

@@ -17,12 +17,12 @@ from typing import Any
 from daedalus.audit.mirror import Place, local_place
 from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
-from daedalus.days import Day, parse_range
-from daedalus.durable import part_files
-from daedalus.errors import DaedalusError, at_least, bare
-from daedalus.pipelines.compare import readable
-from daedalus.pipelines.workspace import Settings
-from daedalus.words import counted, cut, plain
+from daedalus.base.days import Day, parse_range
+from daedalus.base.durable import part_files
+from daedalus.base.errors import DaedalusError, at_least, bare
+from daedalus.base.text import counted, cut, plain
+from daedalus.explain.compare import readable
+from daedalus.workspace.workspace import Settings
 
 _SHOWN = 20  # differences that are kept
 _KEY = ("user_id", "event_timestamp", "artwork_id", "event")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import yaml
 
+from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
-from daedalus.days import ONE_DAY, Day
-from daedalus.objects import is_uri
-from daedalus.pipelines.workspace import Settings, Workspace, opened
-from daedalus.skeleton.pool import pool_options, read_pool_ids
+from daedalus.inputs.pool import pool_options, read_pool_ids
+from daedalus.objectstore.store import is_uri
+from daedalus.workspace.workspace import Settings, Workspace, opened
 
 
 class Place:

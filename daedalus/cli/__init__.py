@@ -9,11 +9,11 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from daedalus.errors import EXIT_DONE, EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
+from daedalus.base.errors import EXIT_DONE, EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.errors)."""
+    """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.base.errors)."""
     if arguments is not None:
         sys.exit(_run(arguments))
     _start()
@@ -28,7 +28,7 @@ def _start() -> None:
     gc.set_threshold(50_000)
     _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is done is kept, the terminal as it was
-    import daedalus.cli.tree  # noqa: F401
+    import daedalus.cli.app  # noqa: F401
 
     gc.freeze()
 
@@ -58,8 +58,8 @@ def _end(code: int) -> NoReturn:
 
 
 def _run(given: list[str]) -> int:
-    from daedalus.cli.printing import refuse
-    from daedalus.words import silence
+    from daedalus.base.text import silence
+    from daedalus.cli.output import refuse
 
     try:
         return _answer(given)
@@ -77,13 +77,13 @@ def _run(given: list[str]) -> int:
 def _answer(given: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    from daedalus.cli.printing import refuse, tell_json, to_stderr
-    from daedalus.cli.tree import app
+    from daedalus.cli.app import app
+    from daedalus.cli.output import refuse, tell_json, to_stderr
 
     try:
         return app(given, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except CycloptsError as error:
-        from daedalus.usage import refusal
+        from daedalus.cli.usage import refusal
 
         return refuse(refusal(error, given), given)
     except DaedalusError as error:

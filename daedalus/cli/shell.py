@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from daedalus.cli.printing import print_out
+from daedalus.cli.output import print_out
 
 
 def version() -> str:
@@ -24,7 +24,7 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="
 
     Example: daeda completion bash
     """
-    from daedalus.cli.tree import app
+    from daedalus.cli.app import app
 
     where = {"bash": "~/.local/share/bash-completion/completions/daeda", "zsh": "a folder of $fpath, as _daeda",
              "fish": "~/.config/fish/completions/daeda.fish"}  # fmt: skip

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.errors import DaedalusError
+from daedalus.base.errors import DaedalusError
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster, SpecCluster

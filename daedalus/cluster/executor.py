@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
 from daedalus.cluster import connect
-from daedalus.cluster.carry import CarriedStore
-from daedalus.cluster.folder import take
 from daedalus.cluster.job import Job, Refusal
-from daedalus.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
+from daedalus.cluster.shared_folder import take
+from daedalus.cluster.transfer import CarriedStore
 from daedalus.stagecache.action import Counts
-from daedalus.stagecache.executor import Executor, Made, RunStopped, Task, nobody
-from daedalus.stagecache.trace import Trace
+from daedalus.stagecache.records.traces import Trace
+from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, nobody
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -174,7 +174,7 @@ class DaskExecutor:
         return replace(task, above=above)
 
     def _open(self) -> None:
-        from daedalus.cluster.bench import Bench, bench_name
+        from daedalus.cluster.worker import Bench, bench_name
 
         self._bytes, job = self._need(), self._job()
         client = self._stack.enter_context(self._cluster(self._bytes))
@@ -192,7 +192,7 @@ class DaskExecutor:
         self._look()
 
     def _send(self, sent: Sent) -> None:
-        from daedalus.cluster.bench import run_action
+        from daedalus.cluster.worker import run_action
 
         if self._client is None:
             self._open()

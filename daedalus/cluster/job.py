@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from daedalus import __version__
-from daedalus.cluster.carry import Carrier
+from daedalus.actions.actions import Sources
+from daedalus.base.days import Day
+from daedalus.cluster.transfer import Carrier
 from daedalus.config import Config
-from daedalus.days import Day
-from daedalus.skeleton.graph import Sources
-from daedalus.skeleton.inputs import Feed, InputFile
-from daedalus.skeleton.pool import PoolInput
+from daedalus.inputs.inputs import Feed, InputFile
+from daedalus.inputs.pool import PoolInput
 from daedalus.stagecache.action import Manifest, differences
 
 _SHOWN = 3  # differences that a refusal names

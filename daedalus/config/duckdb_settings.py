@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daedalus.errors import DaedalusError, did_you_mean
+from daedalus.base.errors import DaedalusError, did_you_mean
 
 MOST_THREADS = 1024
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:%|[KMGT]?i?B?|bytes?)", re.IGNORECASE)

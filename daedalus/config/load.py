@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.config.duckdb_settings import allowed_settings
 from daedalus.config.rules import check
 from daedalus.config.schema import Aggregation, Aggregations, Catalog, OutputColumn, Runtime, View
-from daedalus.errors import DaedalusError, did_you_mean, seen_from
 
 CATALOG = "catalog.yaml"
 RUNTIME = "training/runtime.yaml"

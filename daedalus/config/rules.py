@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from msgspec import UNSET
 
+from daedalus.base.days import parse_duration, parse_range
+from daedalus.base.errors import DaedalusError, did_you_mean
+from daedalus.base.sizes import parse_size
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.duckdb_settings import MOST_THREADS
-from daedalus.config.sizes import parse_size
-from daedalus.days import parse_duration, parse_range
-from daedalus.errors import DaedalusError, did_you_mean
-from daedalus.objects import SCHEMES, is_known, is_uri, known_keys
+from daedalus.objectstore.store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
     from daedalus.config.load import Config

@@ -11,20 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from daedalus import digest
-from daedalus.days import Day, DayRange, parse_range
-from daedalus.errors import DaedalusError, DayError, Interrupted
-from daedalus.pipelines.codestamp import code_stamp, code_version
-from daedalus.pipelines.report import RunReport, no_feed_note, report_run, spared_note, spared_steps
-from daedalus.pipelines.unchanged import NOTHING, QID_MAP, Stands, days_that_stand, read_by_finished
-from daedalus.pipelines.workspace import Settings, Workspace, opened
-from daedalus.skeleton.listing import Listing
-from daedalus.stagecache.outcome import FAILED, HIT, Outcome
-from daedalus.stagecache.progress import Progress
+from daedalus.base import digest
+from daedalus.base.days import Day, DayRange, parse_range
+from daedalus.base.errors import DaedalusError, DayError, Interrupted
+from daedalus.inputs.listing import Listing
+from daedalus.pipelines.run_report import RunReport, no_feed_note, report_run, spared_note, spared_steps
+from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
+from daedalus.stagecache.walk.progress import Progress
+from daedalus.workspace.code_stamp import code_stamp, code_version
+from daedalus.workspace.unchanged_days import NOTHING, QID_MAP, Stands, days_that_stand, read_by_finished
+from daedalus.workspace.workspace import Settings, Workspace, opened
 
 if TYPE_CHECKING:
-    from daedalus.pipelines.graphs import Graph
-    from daedalus.stagecache.executor import Executor
+    from daedalus.stagecache.walk.executor import Executor
+    from daedalus.workspace.graph import Graph
 
 
 def run_skeleton_stage(
@@ -74,7 +74,7 @@ def run_skeleton_stage(
 
 def _default_progress() -> Progress:
     if "IPython" in sys.modules:
-        from daedalus.notebook import notebook_progress
+        from daedalus.watch.notebook import notebook_progress
 
         return notebook_progress() or Progress()
     return Progress()
@@ -118,7 +118,7 @@ class _Run:
         return True
 
     def plan(self, range: str | None, *, resume: bool, force: bool) -> RunReport:
-        from daedalus.pipelines.planning import plan_report
+        from daedalus.pipelines.plan import plan_report
 
         workspace, span = self._workspace, self._workspace.range(range)
         taken = self._take_up(span) if resume else {}
@@ -145,10 +145,10 @@ class _Run:
             self._begin(run, span, force, trusted)
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
-        from daedalus.pipelines.causes import Teller
-        from daedalus.pipelines.diff import ChangeNotes
-        from daedalus.pipelines.notes import run_notes, shared_notes, traffic_note
-        from daedalus.pipelines.remembering import remember_days
+        from daedalus.explain.causes import Teller
+        from daedalus.explain.diff import ChangeNotes
+        from daedalus.pipelines.run_notes import run_notes, shared_notes, traffic_note
+        from daedalus.workspace.remembering import remember_days
 
         graph = workspace.graph(list(span), reconcile=True, anew=force, skip=_days(trusted), listing=listing)
         for note in graph.notes:
@@ -159,7 +159,7 @@ class _Run:
         if workspace.shared:
             workspace.shared.finish(outcomes, self._progress.say)
         if workspace.shared and workspace.input_notes:
-            from daedalus.pipelines.shared import offer_inputs
+            from daedalus.sharing.open import offer_inputs
 
             offer_inputs(workspace.shared, workspace.config.catalog.feed.path, workspace.input_notes)
         stuck = self._remove_partitions(graph.empty)
@@ -217,9 +217,9 @@ class _Run:
         self._workspace.traces.finish_days(run, trusted)
 
     def _walk(self, run: str, graph: Graph, force: bool) -> dict[str, Outcome]:
-        from daedalus.pipelines.summaries import day_summary
-        from daedalus.stagecache.execute import Walk
-        from daedalus.stagecache.executor import RunStopped
+        from daedalus.stagecache.walk.executor import RunStopped
+        from daedalus.stagecache.walk.walk import Walk
+        from daedalus.workspace.day_summary import day_summary
 
         traces = self._workspace.traces
 
@@ -270,10 +270,10 @@ class _Run:
     def _executor(self, run: str, graph: Graph) -> Executor:
         """What runs the graph's actions."""
         if not self._on_dask:
-            from daedalus.stagecache.executor import Threads
+            from daedalus.stagecache.walk.executor import Threads
 
             return Threads(self._workspace.workers, ahead=_load_compiled)
-        from daedalus.pipelines.clustered import dask_executor
+        from daedalus.pipelines.on_dask import dask_executor
 
         return dask_executor(self._workspace, graph, run, self._scheduler, self._progress.say)
 
@@ -330,7 +330,7 @@ class _Run:
 
 def _load_compiled() -> None:
     """Makes the compiler ready: 0.4 s in which the first actions that need it would wait for each other."""
-    from daedalus.skeleton import packing
+    from daedalus.parquet import packing
 
     packing.load()
 

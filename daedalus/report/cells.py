@@ -9,16 +9,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from daedalus.days import Day
-from daedalus.errors import bare
-from daedalus.pipelines.causes import Causes
-from daedalus.pipelines.unchanged import QID_MAP, days_that_stand
-from daedalus.pipelines.workspace import Workspace
-from daedalus.skeleton.listing import Listing
-from daedalus.skeleton.steps import STEPS
-from daedalus.stagecache.outcome import rows_out
-from daedalus.stagecache.plan import HIT, MAYBE, RUN, make_plan
-from daedalus.stagecache.trace import Cost
+from daedalus.base.days import Day
+from daedalus.base.errors import bare
+from daedalus.explain.causes import Causes
+from daedalus.inputs.listing import Listing
+from daedalus.skeleton.names import STEPS
+from daedalus.stagecache.records.traces import Cost
+from daedalus.stagecache.walk.outcome import rows_out
+from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
+from daedalus.workspace.unchanged_days import QID_MAP, days_that_stand
+from daedalus.workspace.workspace import Workspace
 
 FRESH, MISSING, EMPTY, FAILED = "fresh", "missing", "empty", "failed"  # beside RUN and MAYBE, which are stale
 _NAMED = 6  # actions that one is told to follow from, at most

@@ -15,15 +15,15 @@ from threading import Lock
 from typing import Any
 
 import daedalus
+from daedalus.base.errors import DaedalusError, bare
 from daedalus.config.columns import makers
-from daedalus.errors import DaedalusError, bare
-from daedalus.pipelines.codestamp import remembered_fingerprint
-from daedalus.pipelines.explain import FUNNEL
-from daedalus.pipelines.workspace import Settings, Workspace, opened
+from daedalus.explain.day import FUNNEL
+from daedalus.explain.run_history import last_runs
 from daedalus.report.cells import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, look_at_cells
 from daedalus.report.drift import columns_by_day, most_departing
-from daedalus.report.history import last_runs
 from daedalus.report.statistics import partition_statistics
+from daedalus.workspace.code_stamp import remembered_fingerprint
+from daedalus.workspace.workspace import Settings, Workspace, opened
 
 Say = Callable[[str], None]
 _TRIES = 3  # at a partition that another process replaces meanwhile

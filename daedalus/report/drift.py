@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from daedalus.days import Day
+from daedalus.base.days import Day
 
 Series = list[float | int | None]
 _MEASURES = {

@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.durable import write_file
-from daedalus.errors import DaedalusError
+from daedalus.base.durable import write_file
+from daedalus.base.errors import DaedalusError
+from daedalus.base.text import cut
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
-from daedalus.words import cut
 
 if TYPE_CHECKING:
     import jinja2

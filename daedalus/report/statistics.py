@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from daedalus.skeleton.engine import Bindings, Duck
-from daedalus.skeleton.sql import Sql, name, parquet
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.sql.text import Sql, name, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from daedalus import digest
+from daedalus.base import digest
 from daedalus.stagecache.action import action_key
-from daedalus.stagecache.trace import Trace
+from daedalus.stagecache.records.traces import Trace
 
 _SIGNATURE = "signature"
 _PLAIN = re.compile(r"[\w ]+")

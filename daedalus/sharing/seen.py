@@ -6,7 +6,7 @@ the local cache, so whoever has seen a state takes no state before it.
 
 from __future__ import annotations
 
-from daedalus.stagecache.trace import Traces
+from daedalus.stagecache.records.traces import Traces
 
 
 class Seen:

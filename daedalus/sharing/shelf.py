@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from daedalus.sharing.bucket import RemoteCache
 from daedalus.sharing.record import Part
-from daedalus.sharing.remote import RemoteCache
 from daedalus.stagecache.action import Again
-from daedalus.stagecache.store import Store
-from daedalus.stagecache.trace import Traces
+from daedalus.stagecache.records.artifacts import Store
+from daedalus.stagecache.records.traces import Traces
 
 _FACT = "shared:"
 

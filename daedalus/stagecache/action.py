@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from daedalus import digest
-from daedalus.errors import DaedalusError
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError
 
 Manifest = dict[str, str]  # label, such as "config:spine.deduplicate" or "upstream:spine@2026-05-12" -> value
 Counts = dict[str, int]

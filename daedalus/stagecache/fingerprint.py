@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from daedalus import digest
+from daedalus.base import digest
 from daedalus.stagecache.definitions import Definition, Reached, source_of, without_docstrings
 
 _SQL_TOKEN = re.compile(r"""('(?:[^']|'')*')|("(?:[^"]|"")*")|((?:--[^\n]*|/\*.*?\*/|\s)+)""", re.DOTALL)

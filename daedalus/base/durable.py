@@ -1,0 +1,118 @@
+"""Files that are whole or not there: forced to disk, then renamed or exchanged into place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from daedalus.base.errors import DaedalusError, is_full
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def sync(path: Path) -> None:
+    """Forces a file's content, or a folder's entries, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def move_file(written: Path, final: Path) -> None:
+    """Puts a finished file under its final name, durably."""
+    sync(written)
+    os.replace(written, final)
+    sync(final.parent)
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The part files in a partition's folder, in order; none where there is no folder. Raises OSError.
+
+    What others leave beside them under names that readers of parquet pass over, such as `._NAME`, is none.
+    """
+    names = os.listdir(folder) if folder.is_dir() else []
+    parts = [name for name in names if name.endswith(".parquet") and not name.startswith((".", "_"))]
+    return [folder / name for name in sorted(parts, key=lambda name: (len(name), name))]  # part-10 after part-9
+
+
+def write_file(final: Path, data: bytes) -> None:
+    """Writes a file that the user named, whole or not at all.
+
+    It takes the place of a plain file. Raises OSError, also for a link, a device or a folder of that name.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(final).st_mode):
+            raise FileExistsError(errno.EEXIST, "what lies there is no plain file", str(final))
+    beside = final.with_name(f".daeda-{uuid.uuid4().hex}")  # short: whatever the name's length is, it fits
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+        os.replace(beside, final)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def open_lock(path: Path, flags: int = os.O_CREAT) -> int:
+    """A handle of a lock file, made if need be: a plain file, never what a link points at.
+
+    Raises DaedalusError, and OSError when the disk is full or its folder is gone.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | flags, 0o666)
+    except OSError as error:
+        if is_full(error) or isinstance(error, FileNotFoundError):
+            raise
+        raise DaedalusError("a lock file cannot be opened", where=str(path), found=error.strerror,
+                            expected="a plain file, in a folder that can be written") from None  # fmt: skip
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DaedalusError("a lock file cannot be opened", where=str(path), found="a device or a pipe",
+                            expected="a plain file")  # fmt: skip
+    return handle
+
+
+def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
+    """Puts a folder of finished files under its final name in one step, or with None takes `final` away.
+
+    `aside` is a free path on the same file system; what `final` was goes there and is deleted.
+    """
+    if written is None:
+        os.rename(final, aside)
+    else:
+        for path in (*written.iterdir(), written):
+            sync(path)
+        if not os.path.lexists(final):
+            os.rename(written, final)
+        elif _exchange(written, final):
+            aside = written
+        else:  # no such call here: for an instant there is no folder, but never a mix of both
+            os.rename(final, aside)
+            os.rename(written, final)
+    sync(final.parent)
+    remove_folder(aside)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder with what is in it, as far as that goes."""
+    import shutil  # only for who leaves something behind
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swaps two folders atomically; False where the system cannot."""
+    import ctypes  # only for who publishes
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0

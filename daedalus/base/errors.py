@@ -1,0 +1,107 @@
+"""The one error that people are meant to read: what, where, found, expected, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+EXIT_DONE = 0
+EXIT_DAY_FAILED = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+
+class DaedalusError(Exception):
+    """A refusal or a failure that carries its own explanation and exit code.
+
+    `what` is one sentence; `where` names a file, a key path or a column; `found` and
+    `expected` are shown only when given; `hint` says what to do next.
+    """
+
+    exit_code = EXIT_REFUSED
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        found: object = None,
+        expected: object = None,
+        hint: str = "",
+    ) -> None:
+        self.what, self.where, self.found, self.expected, self.hint = what, where, found, expected, hint
+        super().__init__(self.one_line())
+
+    def __reduce__(self) -> tuple:
+        """An error may cross a process: it is what it was, however its class is made."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+    def parts(self) -> list[tuple[str, str]]:
+        """The labelled lines below the first one."""
+        rows = [("where", self.where), ("found", self.found), ("expected", self.expected), ("hint", self.hint)]
+        return [(label, str(value)) for label, value in rows if value not in (None, "")]
+
+    def as_json(self) -> dict[str, str | None]:
+        """What `--json` prints of a refusal."""
+        rows = dict(self.parts())
+        return {"what": self.what} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
+
+    def one_line(self) -> str:
+        return "; ".join([self.what, *(f"{label}: {value}" for label, value in self.parts())])
+
+    def text(self) -> str:
+        """The message as printed on a terminal."""
+        from daedalus.base.text import printable
+
+        lines = [f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
+        return "\n".join(map(printable, lines))
+
+
+def _restored(kind: type[DaedalusError], args: tuple, state: dict) -> DaedalusError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class DayError(DaedalusError):
+    """Something wrong with one day's input: that day fails, the others go on."""
+
+    exit_code = EXIT_DAY_FAILED
+
+
+class Interrupted(Exception):
+    """A run was told to stop; what had finished is kept."""
+
+
+def bare(text: str) -> str:
+    """Text whose addresses have no user, password or query any more: whatever is shown may be read by others."""
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
+
+
+_USER = re.compile(r"(\w://)[^\s/?\"',]*@")
+_QUERY = re.compile(r"(\w://[^\s?\"',]*)\?[\w.~%-]+=[^\s)\"',]*")
+
+
+def at_least(least: float, given: float | None, where: str) -> None:
+    """Raises DaedalusError for a number below the least, or NaN."""
+    if given is not None and not given >= least:
+        raise DaedalusError("a number that is too small", where=where, found=given, expected=f"at least {least}")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error of this machine says that a disk or a quota is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def seen_from(path: object) -> str:
+    """A path, and for a relative one the folder that it was looked for in."""
+    return str(path) if os.path.isabs(str(path)) else f"{path}, in {os.getcwd()}"
+
+
+def did_you_mean(name: str, known: object) -> str:
+    """A hint naming the closest of `known`, or an empty string."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(str(name), [str(k) for k in known], n=1)  # type: ignore[attr-defined]
+    return f"did you mean {close[0]!r}?" if close else ""

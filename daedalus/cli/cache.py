@@ -1,0 +1,87 @@
+"""`daeda cache …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from daedalus.base.errors import DaedalusError, at_least
+from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
+from daedalus.cli.output import show
+
+app = App(name="cache", help_format="markdown")
+
+
+@app.command
+def status(
+    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+) -> int:
+    """Show which days of the config's range are fresh, stale, missing or empty.
+
+    Example: daeda cache status
+    """
+    from daedalus.upkeep.status import cache_status, status_lines
+
+    return show(cache_status(settings_of(config, cache_root, output_root)), status_lines, json)
+
+
+@app.command
+def verify(
+    *,
+    recompute: Annotated[int, Parameter(help="Also execute that many hits again and compare bytes.")] = 0,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Read every artifact again and set aside those whose bytes are not what their name says.
+
+    Example: daeda cache verify --recompute 20
+    """
+    from daedalus.upkeep.verify import cache_verify, verify_lines
+
+    at_least(0, recompute, "--recompute")
+
+    return show(cache_verify(settings_of(config, cache_root, output_root), recompute), verify_lines, json)
+
+
+@app.command
+def gc(
+    *,
+    max_bytes: Annotated[int | None, Parameter(help="Only until the cache is that small.")] = None,
+    older_than: Annotated[float | None, Parameter(help="Only what is older than that many days.")] = None,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would go; remove nothing.")] = False,
+    remote: Annotated[
+        bool, Parameter(negative=(), help="In the shared cache (cache_remote), not the local one.")
+    ] = False,
+    also_config: Annotated[
+        list[str] | None, Parameter(help="With --remote: other configs' folders to keep for.")
+    ] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Free what neither the config nor the last complete run needs, the cheapest to rebuild first.
+
+    With --remote: what none of the given configs needs and is older than --older-than days, or else than one day.
+
+    Example: daeda cache gc --dry-run
+    """
+    settings = settings_of(config, cache_root, output_root)
+    at_least(0, max_bytes, "--max-bytes")
+    at_least(0, older_than, "--older-than")
+    if remote and max_bytes is None:
+        from daedalus.upkeep.shared_gc import shared_gc, shared_gc_lines
+
+        gone = shared_gc(settings, also_config or [], older_than_days=older_than, dry_run=dry_run)
+        return show(gone, shared_gc_lines, json)
+    if remote or also_config:
+        raise DaedalusError("options that do not go together", where="daeda cache gc",
+                            found="--remote and --max-bytes" if remote else "--also-config",
+                            expected="--remote, with --older-than or --also-config")  # fmt: skip
+    from daedalus.upkeep.gc import cache_gc, gc_lines
+
+    found = cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
+    return show(found, gc_lines, json)

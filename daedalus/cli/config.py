@@ -1,0 +1,44 @@
+"""`daeda config …`."""
+
+from __future__ import annotations
+
+from json import dumps
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from daedalus.base.errors import EXIT_DAY_FAILED
+from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
+from daedalus.cli.output import print_notes, print_out, show
+
+app = App(name="config", help_format="markdown")
+
+
+@app.command
+def check(
+    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+) -> int:
+    """Validate config and inputs without running anything; print every value and where it comes from.
+
+    Exits with 1 when days would fail for feed files that cannot be used.
+
+    Example: daeda config check
+    """
+    from daedalus.upkeep import check_config as checking
+
+    found = checking.check_config(settings_of(config, cache_root, output_root))
+    print_notes(found["notes"])
+    show(found, checking.check_lines, json)
+    return EXIT_DAY_FAILED if found["failing_days"] else 0
+
+
+@app.command
+def schema(file: Annotated[Literal["catalog", "runtime", "aggregations"], Parameter(help="Which file.")]) -> int:
+    """Print the JSON Schema of a config file, for editors that complete and check YAML.
+
+    Example: daeda config schema runtime
+    """
+    from daedalus.upkeep import check_config as checking
+
+    print_out(dumps(checking.schema(file), indent=2))
+    return 0

@@ -1,0 +1,74 @@
+"""`daeda explain …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
+from daedalus.cli.output import show
+
+app = App(name="explain", help_format="markdown")
+
+
+@app.command
+def day(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    *,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Show each step of a day: hit or to run, why, its rows and cost, and where the day's rows went.
+
+    Example: daeda explain day 2026-05-15
+    """
+    from daedalus.explain import day as explain
+
+    found = explain.explain_day(settings_of(config, cache_root, output_root), day)
+    return show(found, explain.day_lines, json)
+
+
+@app.command
+def step(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    step: Annotated[str, Parameter(help="A step, as `explain day` names it.")],
+    *,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Print what a step of a day runs: SQL ready for DuckDB, with the files it reads, or the Python.
+
+    Example: daeda explain step 2026-05-15 rolling:like_artwork_ids
+    """
+    from daedalus.explain import day as explain
+
+    found = explain.explain_step(settings_of(config, cache_root, output_root), day, step)
+    return show(found, explain.step_lines, json)
+
+
+@app.command
+def row(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    *,
+    user: Annotated[int, Parameter(help="user_id of the row.")],
+    artwork: Annotated[int, Parameter(help="artwork_id of the row.")],
+    column: Annotated[str | None, Parameter(help="One output column of an aggregation.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Show which source events, in which files, make up a row's lists, and which were left out and why.
+
+    Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
+    """
+    from daedalus.explain import row as explain_row
+    from daedalus.explain.row_lines import row_lines
+
+    settings = settings_of(config, cache_root, output_root)
+    return show(explain_row.explain_row(settings, day, user, artwork, column), row_lines, json)

@@ -1,0 +1,28 @@
+"""`daeda init`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from daedalus.cli.options import Config, Json
+from daedalus.cli.output import show
+
+
+def init(
+    *,
+    feed: Annotated[str, Parameter(help="Folder of dt=YYYY-MM-DD/*.parquet.")],
+    catalog: Annotated[str, Parameter(help="Folder with a folder of parquet files for each view.")],
+    pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
+    config: Config = "config",
+    force: Annotated[bool, Parameter(negative=(), help="Replace a configuration that is there.")] = False,
+    json: Json = False,
+) -> int:
+    """Write a commented first configuration from a look at your parquet files, and say what to look at.
+
+    Example: daeda init --feed data/feed --catalog data/catalog --pool data/embeddings
+    """
+    from daedalus.init import write
+
+    return show(write.init(config, feed, catalog, pool, force=force), write.init_lines, json)

@@ -1,0 +1,97 @@
+"""`daeda diff`, `runs`, `report` and `audit`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from daedalus.base.errors import EXIT_DAY_FAILED, at_least
+from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
+from daedalus.cli.output import saying, show
+
+
+def diff(
+    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    *,
+    against: Annotated[str | None, Parameter(help="A run's id, or its beginning; else the last replacement.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Show what a run changed in a day's partition: rows, columns, shares and examples.
+
+    Example: daeda diff 2026-05-15
+    """
+    from daedalus.explain import diff as diffing
+
+    found = diffing.diff_day(settings_of(config, cache_root, output_root), day, against)
+    return show(found, diffing.diff_lines, json)
+
+
+def runs(
+    *,
+    last: Annotated[int, Parameter(help="How many.")] = 12,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """List the last runs: id, when, range, state, days, and what each changed and why.
+
+    Example: daeda runs
+    """
+    from daedalus.explain.runs import list_runs, runs_lines
+
+    at_least(1, last, "--last")
+    return show(list_runs(settings_of(config, cache_root, output_root), last), runs_lines, json)
+
+
+def report(
+    *,
+    range: Annotated[str | None, Parameter(help="Days, as of `daeda skeleton`; else the config's.")] = None,
+    out: Annotated[str, Parameter(help="The HTML file to write.")] = "daeda-report.html",
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Write one HTML page about a range of days: states, causes, funnel, columns by day, cost and runs.
+
+    Example: daeda report --range 202602..202605
+    """
+    from daedalus.report.collect import collect
+    from daedalus.report.page import check_out, page_lines, write_page
+
+    path, settings = check_out(out), settings_of(config, cache_root, output_root)
+    with saying() as say:
+        found = collect(settings, range, say)
+    found["file"] = str(path)
+    write_page(found, path)
+    return show(found, page_lines, json)
+
+
+def audit(
+    *,
+    range: Annotated[str | None, Parameter(help="Days to draw from; else all that are published.")] = None,
+    rows: Annotated[int, Parameter(help="About how many output rows to compare.")] = 200,
+    seed: Annotated[int, Parameter(help="Another seed, another sample.")] = 0,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+) -> int:
+    """Make sampled output rows again from the raw feed, by plain Python that knows no SQL and no cache.
+
+    Says how many rows and columns were compared and what differs (exit 1), and, for each view, the share of
+    rows whose features are younger than the event.
+
+    Example: daeda audit --rows 500
+    """
+    from daedalus.audit import audit as auditing
+
+    with saying() as say:
+        found = auditing.audit(settings_of(config, cache_root, output_root), range, rows, seed, say)
+    show(found, auditing.audit_lines, json)
+    return EXIT_DAY_FAILED if auditing.differs(found) else 0

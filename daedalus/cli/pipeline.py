@@ -1,0 +1,49 @@
+"""`daeda pipeline …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from daedalus.base.errors import DaedalusError
+from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
+from daedalus.cli.skeleton import OpenLineage, Trace, finish, note_doubts, watcher
+
+app = App(name="pipeline", help_format="markdown")
+
+
+@app.command
+def train(
+    name: Annotated[str, Parameter(help="The model's name; it lands in the run's record.")],
+    *,
+    skeleton_only: Annotated[bool, Parameter(negative=(), help="Stop after the skeleton stage.")] = False,
+    target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; else the config's range.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
+    progress: ProgressKind = "auto",
+    trace: Trace = None,
+    openlineage: OpenLineage = None,
+) -> int:
+    """Run the training pipeline of a model, as far as its skeleton stage.
+
+    Example: daeda pipeline train dssm_ranking --skeleton-only --target-date 2026-05-15
+    """
+    if not skeleton_only:
+        raise DaedalusError(
+            "the stages after the skeleton are not part of this tool",
+            where="daeda pipeline train",
+            found="no --skeleton-only",
+            expected="--skeleton-only",
+            hint=f"daeda pipeline train {name} --skeleton-only",
+        )
+    from daedalus.pipelines.training import run_skeleton_stage
+
+    settings = settings_of(config, cache_root, output_root)
+    note_doubts(settings)
+    report = run_skeleton_stage(
+        settings, target_date, model=name, progress=watcher(progress, trace, openlineage, settings)
+    )
+    return finish(report, json)

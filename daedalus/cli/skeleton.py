@@ -1,0 +1,112 @@
+"""`daeda skeleton`, and what watches a run."""
+
+from __future__ import annotations
+
+import sys
+from json import dumps
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from daedalus.base.errors import DaedalusError
+from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
+from daedalus.cli.output import print_lines, print_notes, print_out, to_stderr
+
+if TYPE_CHECKING:
+    from daedalus.pipelines.run_report import RunReport
+    from daedalus.stagecache.walk.progress import Progress
+    from daedalus.workspace.workspace import Settings
+
+Trace = Annotated[str | None, Parameter(help="Also write what ran when to this file, for Perfetto or Chrome.")]
+OpenLineage = Annotated[str | None, Parameter(help="Also tell this OpenLineage address, or append to this file.")]
+
+
+def skeleton(
+    *,
+    range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    day_workers: Annotated[int | None, Parameter(help="Days worked on at once.")] = None,
+    entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows of an output part file.")] = None,
+    resume: Annotated[bool, Parameter(negative=(), help="Take up the last unfinished run.")] = False,
+    force: Annotated[bool, Parameter(negative=(), help="Recompute the range.")] = False,
+    plan: Annotated[bool, Parameter(negative=(), help="Say what would run and why; run nothing.")] = False,
+    adopt: Annotated[bool, Parameter(negative=(), help="Delete other files with the partition they lie in.")] = False,
+    json: Json = False,
+    progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
+    trace: Trace = None,
+    openlineage: OpenLineage = None,
+    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
+    scheduler: Annotated[str | None, Parameter(help="A Dask scheduler; else a local cluster is started.")] = None,
+) -> int:
+    """Compute what changed and publish the partitions of a range of days.
+
+    Example: daeda skeleton --range 202602..202605 --resume
+    """
+    settings = settings_of(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
+    from daedalus.pipelines.training import run_skeleton_stage
+
+    watched = watcher(progress, trace, openlineage, settings)
+    note_doubts(settings)
+    report = run_skeleton_stage(
+        settings, range, resume=resume, force=force, plan=plan, adopt=adopt, progress=watched,
+        executor=executor, scheduler=scheduler,
+    )  # fmt: skip
+    return finish(report, json)
+
+
+def note_doubts(settings: Settings) -> None:
+    """Says what of the config surely does nothing."""
+    from daedalus.upkeep.warnings import doubts
+
+    print_notes(doubts(settings.applied()))
+
+
+def watcher(kind: ProgressKind, trace: str | None, openlineage: str | None, settings: Settings) -> Progress:
+    """What watches the run: the picture on a terminal, lines elsewhere, on stderr; trace file and lineage if asked."""
+    shown = _shown_progress(kind)
+    watchers = [shown]
+    if trace is not None:
+        if not trace:
+            raise DaedalusError("an empty path", where="--trace", found="''", expected="a file")
+        from pathlib import Path
+
+        from daedalus.watch.perfetto import TraceFile
+
+        watchers.append(TraceFile(Path(trace)))
+    if openlineage is not None:
+        from daedalus.watch.openlineage import Lineage
+
+        watchers.append(Lineage(openlineage, settings.applied(), shown.say if kind != "none" else to_stderr))
+    if len(watchers) == 1:
+        return shown
+    from daedalus.watch.perfetto import Several
+
+    return Several(*watchers)
+
+
+def _shown_progress(kind: ProgressKind) -> Progress:
+    from daedalus.stagecache.walk.progress import PlainProgress, Progress
+
+    if kind == "none":
+        return Progress()
+    if kind == "tui" or (kind == "auto" and sys.stderr.isatty()):
+        from daedalus.watch.terminal import Tui
+
+        return Tui(sys.stderr)
+    return PlainProgress(sys.stderr)
+
+
+def finish(report: RunReport, as_json: bool) -> int:
+    """Prints what a run did; returns its exit code."""
+    print_out(dumps(report.as_json())) if as_json else print_lines(_lines(report))
+    return report.exit_code
+
+
+def _lines(report: RunReport) -> list[str]:
+    if report.plan is None:
+        return report.lines()
+    from daedalus.pipelines.plan import plan_lines
+
+    return plan_lines(report)

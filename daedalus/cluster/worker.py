@@ -1,0 +1,177 @@
+"""A worker's side: the bench that a run sets up on each worker, and the one function that Dask calls.
+
+A bench builds the run's graph when the first task comes. Its unfinished files lie in the coordinator's
+scratch folder, so they go when the coordinator does; SQLite and locks stay off the shared folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from distributed import WorkerPlugin, get_worker
+
+from daedalus.actions.unaffected import Untouched
+from daedalus.cluster.job import Job, Refusal, versions
+from daedalus.cluster.shared_folder import Staging, left_in, wait_for
+from daedalus.cluster.transfer import CarriedStore
+from daedalus.inputs.files import InputFiles
+from daedalus.inputs.local import LocalFiles
+from daedalus.output.qid_map import QidMap
+from daedalus.skeleton.stage import Pipeline
+from daedalus.sql.duck import Ducks
+from daedalus.stagecache.action import Action, action_key
+from daedalus.stagecache.records.artifacts import FreePaths, Scratch, Store
+from daedalus.stagecache.records.file_digests import FileDigests
+from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.executor import Made, Task, perform
+
+if TYPE_CHECKING:
+    from daedalus.inputs.remote import RemoteFiles
+
+
+class _NoQids:
+    """The coordinator alone hands out numbers."""
+
+    shared, current = None, ""
+
+
+_IN_MEMORY = Path(":memory:")  # SQLite's name for no file
+
+
+def bench_name(run: str) -> str:
+    return f"daedalus-{run}"
+
+
+def run_action(
+    run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
+) -> tuple[Made, Any] | Refusal:
+    """Runs an action of a run on the worker that this is called on, or says why it must not.
+
+    `tickets` are those of upstream artifacts, and what comes with the result is its ticket, where no folder is shared.
+    A partition's digest is the folder that it lies in, and what comes with it are its files (see `_handed_over`).
+    """
+    bench = cast(Bench, get_worker().plugins[bench_name(run)])
+    return bench.run(name, digests, key, tickets)
+
+
+class Bench(WorkerPlugin):
+    """What one worker holds for one run: its graph, DuckDBs, and folder for unfinished files."""
+
+    def __init__(self, job: Job, *, quiet: bool = False) -> None:
+        """`quiet`: the worker shares the coordinator's terminal, and leaves it alone."""
+        self.name = bench_name(job.run)
+        self._job, self._quiet = job, quiet
+        self._opening = threading.Lock()
+        self._open: tuple[dict[str, Action], Store] | None = None
+        self._closing: list[Callable[[], None]] = []
+
+    def __getstate__(self) -> tuple[Job, bool]:
+        return self._job, self._quiet
+
+    def __setstate__(self, state: tuple[Job, bool]) -> None:
+        job, quiet = state
+        self.__init__(job, quiet=quiet)  # type: ignore[misc]
+
+    def setup(self, worker: Any) -> None:
+        self._address, self._local = worker.address, Path(worker.local_directory)
+        if self._quiet:
+            logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+    def teardown(self, worker: Any) -> None:
+        """Stops what still runs: nobody waits for it."""
+        for close in self._closing:
+            close()
+
+    def run(
+        self, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
+    ) -> tuple[Made, Any] | Refusal:  # fmt: skip
+        job = self._job
+        if not job.carrier and not job.staging.is_dir():
+            return Refusal(self._address, f"it does not see the cache at {job.cache_root}")
+        graph, store = self._opened()
+        manifest = graph[name].manifest(digests) if name in graph else {}
+        if action_key(manifest) != key:
+            return Refusal(self._address, manifest=manifest, versions=versions())
+        if isinstance(store, CarriedStore):
+            store.tickets.update(tickets)
+        for artifact in digests.values():
+            wait_for(store.path("", artifact))
+        made = perform(Task(graph[name], digests, graph, key, manifest))
+        if isinstance(graph[name].shelf, _Unpublished):
+            return made, _handed_over(Path(made.artifact), store)
+        return made, store.send(made.artifact) if isinstance(store, CarriedStore) else None
+
+    def _opened(self) -> tuple[dict[str, Action], Store]:
+        with self._opening:
+            if self._open is None:
+                self._open = self._build()
+            return self._open
+
+    def _build(self) -> tuple[dict[str, Action], Store]:
+        job = self._job
+        spilling = Scratch(self._local, "spill-")
+        ducks = Ducks(job.duckdb, spilling)
+        self._closing = [ducks.interrupt, spilling.close]
+        staging, store = self._store()
+        unasked = Untouched(ducks, lambda action: None, lambda artifact: None)
+        pipeline = Pipeline(job.config, job.sources, store, ducks, self._files(), partitions=_Unpublished(staging),
+                            qids=cast(QidMap, _NoQids()), numbered=job.numbered, untouched=unasked)  # fmt: skip
+        return {action.name: action for action in pipeline.build(job.days)}, store
+
+    def _files(self) -> InputFiles:
+        """Input files: those of object stores fetched by the digests that the coordinator told, never listed."""
+        job, scratch = self._job, Scratch(self._local, "fetching-")
+        self._closing.append(scratch.close)
+
+        def remote() -> RemoteFiles:
+            from daedalus.inputs.remote import open_remote_files
+
+            copies = (self._local if job.carrier else job.cache_root) / "fetched"
+            return open_remote_files(job.config, Traces(_IN_MEMORY), copies, scratch)
+
+        return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY)), scratch), remote)
+
+    def _store(self) -> tuple[FreePaths, Store]:
+        """Where unfinished files lie, and the cache that all share; with a carrier, those of this worker's own."""
+        job, digests = self._job, FileDigests(Traces(_IN_MEMORY))
+        if not job.carrier:
+            staging = Staging(job.staging)
+            return staging, Store(job.cache_root, staging, digests)
+        own = self._local / f"artifacts-{job.run[:8]}"
+        scratch = Scratch(own / "tmp")
+        self._closing += [scratch.close, partial(shutil.rmtree, own, ignore_errors=True)]
+        return scratch, CarriedStore(own, scratch, digests, job.carrier)
+
+
+class _Unpublished:
+    """A `Shelf` of partitions, which stay unfinished: the coordinator is to publish them."""
+
+    def __init__(self, staging: FreePaths) -> None:
+        self._staging = staging
+
+    def stage(self, name: str) -> Path:
+        return self._staging.path()
+
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        """Returns the path in place of a digest: bytes are looked at by who publishes them."""
+        return str(staged), 0
+
+    def problem(self, name: str, artifact: str) -> str:
+        return "not published"
+
+    def path(self, name: str, artifact: str) -> Path:
+        return Path(artifact)
+
+
+def _handed_over(folder: Path, store: Store) -> dict[str, tuple[str, Any]]:
+    """(digest, ticket, if no folder is shared) of a partition's files by name."""
+    files = left_in(folder)
+    if isinstance(store, CarriedStore):
+        return store.send_folder(folder, files)
+    return {name: (content, None) for name, content in files.items()}

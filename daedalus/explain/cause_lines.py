@@ -1,0 +1,68 @@
+"""Causes as lines that people read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from daedalus.base.text import cut, room, shown_apart
+
+
+def headline(cause: Mapping) -> str:
+    """A cause in a few words, without its values."""
+    if cause["kind"] == "missing":
+        return cause["what"]
+    note = "" if not _is_feed_day(cause) else ": gone" if cause["new"] is None else ": new"
+    return f"{cause['kind']} {cause['what']}{note}"
+
+
+def _is_feed_day(cause: Mapping) -> bool:
+    return cause["kind"] == "input" and str(cause["what"]).startswith("feed ")
+
+
+def cause_lines(cause: Mapping) -> list[str]:
+    """A root cause with old and new, and the steps that it touches."""
+    steps = cause["steps"]
+    touched = steps[0] + (f" and {len(steps) - 1:,} more" if len(steps) > 1 else "")
+    kept = ", all of it in the cache" if cause.get("cached") else ""
+    lines = [f"  {headline(cause)} ({touched}{kept})"]
+    if cause["kind"] == "code" and cause.get("diff"):
+        lines += [f"      {line}" for line in cause["diff"]]
+    elif _is_feed_day(cause):
+        lines += [f"    - {cause['old']}"] if cause["old"] else []
+    elif cause["kind"] != "missing":
+        lines += _values(cause)
+    return [cut(line) for line in lines]
+
+
+def _values(cause: Mapping) -> list[str]:
+    """Old and new; of lists that are too long for a line only what went and what came."""
+    pair = [_listed(cause, value) for value in (cause["old"], cause["new"])]
+    texts = [_text(items, value) for items, value in zip(pair, (cause["old"], cause["new"]), strict=True)]
+    old, new = pair
+    if old is not None and new is not None and max(map(len, texts)) > (room() or 80) - 6:
+        went, came = ([item for item in one if item not in other] for one, other in ((old, new), (new, old)))
+        lines = [f"    {sign} {', '.join(items)}" for sign, items in (("-", went), ("+", came)) if items]
+        if lines:
+            return lines
+    shown = shown_apart(*texts)
+    return [f"    {sign} {text}" for sign, text in zip("-+", shown, strict=True)]
+
+
+def _listed(cause: Mapping, value: str | None) -> list[str] | None:
+    """The members of a list as the config has them: windows without their aggregation, columns without their makers."""
+    try:
+        items = json.loads(value or "null")
+    except ValueError:
+        return None
+    if not isinstance(items, list):
+        return None
+    names = [item[0] if isinstance(item, list) and item else item for item in items]
+    aggregation = cause["what"].removeprefix("aggregations.").removesuffix(".windows")
+    return [str(name).removeprefix(f"{aggregation}_") for name in names]
+
+
+def _text(items: Iterable[str] | None, value: str | None) -> str:
+    if value is None:
+        return "nothing"
+    return value if items is None else f"[{', '.join(items)}]"

@@ -1,0 +1,254 @@
+"""Root causes: what a person changed, out of the differences between the manifests that keys are made of.
+
+Which artifacts a step reads is in its manifest too, so an edit may show there only as labels that come and
+go. Those are told here by the edit: a feed day that went, other events, another look back, the coverage filter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+from daedalus.actions.actions import Place
+from daedalus.base import digest
+from daedalus.base.days import ONE_DAY, Day
+from daedalus.config import Config
+from daedalus.stagecache.action import Action, Cause, Manifest, differences
+from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict
+from daedalus.workspace.code_stamp import code_version
+
+if TYPE_CHECKING:
+    from daedalus.workspace.graph import Graph
+
+_DIFF_LINES = 12
+# Ingredients that a step has only while another setting asks for them.
+_CONDITIONAL = ("embedding_coverage_filter.", "animated_model_type.", "platforms")
+
+
+class Teller:
+    """Tells differences of manifests by what a person changed."""
+
+    def __init__(self, traces: Traces, config: Config, feed_days: Collection[Day]) -> None:
+        self._config, self._feed_days = config, feed_days
+        self._latest = cache(traces.latest)
+
+    def told(self, name: str, causes: Iterable[Cause], previous: Manifest | None = None) -> list[Cause]:
+        """The causes of the action `name`; `previous` is the manifest that it last had."""
+        causes = list(causes)
+        moved = [c for c in causes if c.kind == "upstream" and (c.old is None) != (c.new is None)]
+        own = [c for c in causes if c.kind != "upstream"]
+        own = [c for c in own if not self._merely_asked_for(c, own)]
+        gone = self._feed_days_gone(moved)
+        own += gone or self._edits(name, moved, previous)
+        if not any(c.kind in ("config", "input") for c in own):
+            own += self._feed_days_new(moved)
+        if not any(c.kind in ("config", "input", "engine", "missing") for c in own):
+            return causes
+        return [c for c in own if not (c.kind == "code" and c.what == "reads")]
+
+    def sure(self, action: Action, previous: Manifest) -> list[Cause]:
+        """What changed of an action itself, whatever the artifacts above it will be."""
+        above = {label: previous.get(label, "?") for name in action.upstream for label in [f"upstream:{name}"]}
+        supposed = {"code:step": action.step, **action.ingredients, **action.moving(), **above}
+        found = self.told(action.name, differences(previous, supposed), previous)
+        return [cause for cause in found if cause.kind != "upstream"]
+
+    def _merely_asked_for(self, cause: Cause, own: Iterable[Cause]) -> bool:
+        """Whether a config value came to matter, or no longer does, only because another was edited."""
+        one_sided = cause.kind == "config" and (cause.old is None) != (cause.new is None)
+        if not one_sided or not any(c.kind == "config" and None not in (c.old, c.new) for c in own):
+            return False
+        return cause.what.startswith(_CONDITIONAL) if cause.old is None else cause.old == self._now(cause.what)
+
+    def _now(self, key: str) -> str | None:
+        """A value of runtime.yaml as manifests hold it."""
+        value: object = self._config.runtime
+        for part in key.split("."):
+            value = getattr(value, part, None)
+        return digest.canonical_json(sorted(set(value)) if isinstance(value, list) else value)
+
+    def _has_feed(self, day: Day) -> bool:
+        late = self._config.runtime.spine.lateness.partitions
+        return any(day + i * ONE_DAY in self._feed_days for i in late)
+
+    def _feed_days_gone(self, moved: Iterable[Cause]) -> list[Cause]:
+        days = {day for c in moved if c.new is None and (day := _day(c.what)) and not self._has_feed(day)}
+        return [Cause("input", f"feed {day}", self._files(day), None) for day in sorted(days)]
+
+    def _files(self, day: Day) -> str:
+        known = self._latest(f"spine@{day}")
+        files = [label for label in known.manifest if label.startswith("input:")] if known else []
+        return f"{known.counts.get('read', 0):,} rows in {len(files)} files" if known else "there"
+
+    def _feed_days_new(self, moved: Iterable[Cause]) -> list[Cause]:
+        days = {
+            day for c in moved if c.old is None and _step(c.what) in ("enrich", "history") and (day := _day(c.what))
+        }
+        return [Cause("input", f"feed {day}", None, "new") for day in sorted(days)]
+
+    def _edits(self, name: str, moved: list[Cause], previous: Manifest | None) -> list[Cause]:
+        """Edits that show only in which artifacts are read."""
+        if any(_step(c.what) == "coverage" for c in moved):
+            on = ("off for these events", "on for these events")
+            came = any(c.old is None and _step(c.what) == "coverage" for c in moved)
+            return [Cause("config", "embedding_coverage_filter", *(on if came else reversed(on)))]
+        kind, _, at = name.partition("@")
+        step = _step(name)
+        tiles = [c for c in moved if _step(c.what) in ("enrich", "history")]
+        aggregation = next((a.name for a in self._config.aggregations if Place(step, a.name).name == kind), None)
+        if step != "rolling" or not tiles or aggregation is None:
+            return []
+        return self._events(aggregation, tiles) or self._lookback(aggregation, tiles, previous, Day.fromisoformat(at))
+
+    def _events(self, aggregation: str, tiles: Iterable[Cause]) -> list[Cause]:
+        """Other events, or another column, than before."""
+        now = next(a for a in self._config.aggregations if a.name == aggregation)
+        then = next((t.manifest for c in tiles if c.new is None and (t := self._latest(c.what))), {})
+        values = {"events": sorted(set(now.events)), "column": now.column}
+        told = []
+        for key, value in values.items():
+            old, new = then.get(f"config:aggregation.{key}"), digest.canonical_json(value)
+            if old is not None and old != new:
+                told.append(Cause("config", f"aggregations.{aggregation}.{key}", old, new))
+        return told
+
+    def _lookback(self, aggregation: str, tiles: list[Cause], previous: Manifest | None, day: Day) -> list[Cause]:
+        """Another first day of the window: what was history is looked at as events, or the other way round."""
+        cumulative = any(a.name == aggregation and a.cumulative for a in self._config.aggregations)
+        if not cumulative or len({_step(c.what) for c in tiles}) < 2:
+            return []
+        old = _looked_back(previous or {}, day)
+        return [Cause("config", "spine.lookback_days", old, str(self._config.runtime.spine.lookback_days))]
+
+
+def _looked_back(manifest: Manifest, day: Day) -> str | None:
+    """Days between the end of history and the target day: as exactly as days without feed let it be known."""
+    names = [label.partition(":")[2] for label in manifest if label.startswith("upstream:")]
+    events = [found for name in names if _step(name) == "enrich" and (found := _day(name))]
+    ends = [end for name in names if _step(name) == "history" and (end := _end(name))]
+    if not events and not ends:
+        return None
+    least, most = (day - min(events, default=day)).days, (day - max(ends, default=min(events, default=day))).days
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _step(name: str) -> str:
+    return name.partition("@")[0].partition(":")[0]
+
+
+def _day(name: str) -> Day | None:
+    """The day of an action's name; None for blocks of days and for what has no day."""
+    at = name.rpartition("@")[2]
+    return Day.fromisoformat(at) if re.fullmatch(r"\d{4}-\d\d-\d\d", at) else None
+
+
+def _end(name: str) -> Day | None:
+    """The day after a piece of history."""
+    match = re.search(r"@(\d{4}-\d\d-\d\d)(?:\+(\d+)d)?$", name)
+    return Day.fromisoformat(match[1]) + int(match[2] or 1) * ONE_DAY if match else None
+
+
+class Causes:
+    """Why actions would run: what changed itself, apart from what only follows."""
+
+    def __init__(self, verdicts: Mapping[str, Verdict], traces: Traces, graph: Graph, config: Config) -> None:
+        self._verdicts, self._traces, self._graph = verdicts, traces, graph
+        self._teller = Teller(traces, config, graph.listing.feed.days)
+        self._running: dict[str, list[str]] = {}  # action -> those above it that run for a cause of their own
+
+    def of(self, verdict: Verdict) -> list[dict]:
+        """The causes of one action; of one that may run, its own and the actions that it would run because of."""
+        above: list[dict] = []
+        previous = verdict.trace.manifest if verdict.trace else None
+        if verdict.state == MAYBE:
+            above = [vars(Cause("upstream", name, None, RUN)) for name in self._above(verdict.action.name)]
+            causes = self._teller.sure(verdict.action, previous) if previous else []
+        else:
+            causes = self._teller.told(verdict.action.name, verdict.why, previous)
+        if self._rendered_by_the_same_code(verdict, causes):
+            causes = [cause for cause in causes if cause.kind != "code"]
+        return [*(self._readable(cause) for cause in causes), *above]
+
+    def roots(self) -> list[dict]:
+        """Each cause that is no mere consequence, once, with the steps that it touches.
+
+        `cached`: all of these steps are in the cache from an earlier time, and something below them is not.
+        """
+        found: dict[str, dict] = {}
+        if all(verdict.state == HIT for verdict in self._verdicts.values()):
+            return []
+        for verdict in self._verdicts.values():
+            for cause in self.of(verdict) if verdict.state != HIT or verdict.why else []:
+                if cause["kind"] == "upstream" and (verdict.state != RUN or self._turned_back(cause["what"])):
+                    continue
+                row = found.setdefault(_same(cause), {**cause, "steps": [], "cached": True})
+                row["steps"].append(verdict.action.name)
+                row["cached"] = row["cached"] and verdict.state == HIT
+        return list(found.values())
+
+    def _turned_back(self, name: str) -> bool:
+        """Whether an action is in the cache as it was before an edit that was taken back."""
+        return name in self._verdicts and self._verdicts[name].state == HIT and bool(self._verdicts[name].why)
+
+    def _above(self, name: str) -> list[str]:
+        if name not in self._running:
+            names: dict[str, None] = {}
+            for above in self._verdicts[name].action.upstream:
+                state = self._verdicts[above].state
+                if state == RUN:
+                    names[above] = None
+                elif state == MAYBE:
+                    names.update(dict.fromkeys(self._above(above)))
+            self._running[name] = list(names)
+        return self._running[name]
+
+    def _rendered_by_the_same_code(self, verdict: Verdict, causes: list[Cause]) -> bool:
+        """Whether a statement differs only because a config value or an input's schema in it does."""
+        elsewhere = any(cause.kind in ("config", "input") for cause in causes)
+        statement = any(cause.kind == "code" for cause in causes)
+        previous = verdict.trace
+        return elsewhere and statement and previous is not None and previous.code == code_version(self._traces)
+
+    def _readable(self, cause: Cause) -> dict:
+        row = vars(cause).copy()
+        if cause.kind == "input":
+            row["old"], row["new"] = self._file(cause.old), self._file(cause.new)
+        if cause.kind == "code":
+            row["diff"] = self._diff(cause)
+        return row
+
+    def _file(self, content: str | None) -> str | None:
+        known = self._traces.fact(f"file:{content}") if content else None
+        if not isinstance(known, dict):
+            return content
+        return f"{known['rows']:,} rows, {known['bytes']:,} bytes ({content[:8] if content else ''})"
+
+    def _diff(self, cause: Cause) -> list[str]:
+        """The changed lines of a statement or function, words a line so that long statements show little."""
+        old = self._traces.fact(f"text:{cause.old}") if cause.old else ""
+        new = self._graph.texts.get(cause.new or "", "")
+        if not isinstance(old, str) or not new:
+            return []
+        import difflib
+
+        lines = difflib.unified_diff(_pieces(old), _pieces(new), lineterm="", n=1)
+        return [line for line in lines if not line.startswith(("---", "+++", "@@"))][:_DIFF_LINES]
+
+
+def _same(cause: Mapping) -> str:
+    """What tells causes apart; of an output that is missing, not which one."""
+    told = {"kind": "missing", "what": cause["what"]} if cause["kind"] == "missing" else cause
+    return json.dumps(told, sort_keys=True)
+
+
+def _pieces(text: str) -> list[str]:
+    """A statement broken after commas and before keywords; other code by its lines."""
+    if "\n" in text and not text.startswith("SELECT"):
+        return text.splitlines()
+    for word in ("FROM ", "WHERE ", "LEFT JOIN ", "JOIN ", "GROUP BY ", "ORDER BY ", "AND "):
+        text = text.replace(f" {word}", f"\n{word}")
+    return text.replace(", ", ",\n").splitlines()

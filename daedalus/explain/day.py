@@ -1,0 +1,211 @@
+"""`daeda explain day` and `explain step`: state, cost and root causes, out of the manifests that made the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from daedalus.base.days import Day, parse_range
+from daedalus.base.errors import DaedalusError, did_you_mean
+from daedalus.base.text import column, counted, cut, fitted
+from daedalus.explain.cause_lines import cause_lines
+from daedalus.inputs.listing import Listing
+from daedalus.skeleton.names import STEPS
+from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
+from daedalus.workspace.day_summary import FEED_ROWS, feed_rows
+from daedalus.workspace.unchanged_days import QID_MAP, days_that_stand
+from daedalus.workspace.workspace import Settings, Workspace, opened
+
+if TYPE_CHECKING:
+    from daedalus.explain.causes import Causes
+    from daedalus.stagecache.records.traces import Trace
+    from daedalus.stagecache.walk.plan import Verdict
+    from daedalus.workspace.graph import Graph
+
+FUNNEL = {
+    "spine": ("spine", "spine"),
+    "coverage": ("sessions", "target"),
+    "sessions": ("sessions", "rows"),
+    "content": ("content", "rows"),
+    "chunk": ("chunk", "written"),
+}  # label -> (step, count)
+
+
+def one_day(text: str, command: str) -> Day:
+    try:
+        span = parse_range(text, command)
+    except DaedalusError as error:
+        what = error.what.replace("a range that", "a day that")
+        raise DaedalusError(what, where=command, found=text, expected="a day, YYYY-MM-DD") from None
+    if len(span) != 1:
+        raise DaedalusError("one day at a time", where=command, found=text, expected="YYYY-MM-DD")
+    return span.first
+
+
+def explain_day(settings: Settings, text: str) -> dict:
+    """State, cost and causes of each step of a day, root causes, and the funnel of its rows."""
+    target = one_day(text, "daeda explain day")
+    day = str(target)
+    with opened(settings) as workspace:
+        listing = workspace.listing()
+        if not workspace.with_rows(listing, [target]):
+            return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
+        if days_that_stand(workspace, listing, [target]).days:
+            return _standing_day(workspace, day)
+        from daedalus.explain.causes import Causes
+
+        graph, verdicts = planned(workspace, target, listing)
+        causes = Causes(verdicts, workspace.traces, graph, workspace.config)
+        shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
+        shown.sort(key=lambda v: (STEPS.index(v.action.step), v.action.name))
+        return {
+            "day": day,
+            "steps": [_step(v, verdicts, causes, day) for v in shown],
+            **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),
+            "causes": causes.roots(),
+        }
+
+
+def _standing_day(workspace: Workspace, day: str) -> dict:
+    """A day that nobody touched, out of the traces of its steps."""
+    files = workspace.standing.files([day, ""])
+    # A day's history is for days that come later.
+    names = {file.name for file in files if file.name != QID_MAP and not file.name.startswith("history:")}
+    traces = {name: workspace.traces.latest(name) for name in names}
+    order = sorted(names, key=lambda name: (STEPS.index(name.partition("@")[0].partition(":")[0]), name))
+    steps = []
+    for name in order:
+        if trace := traces[name]:
+            rows_in = trace.counts.get("rows_in") or trace.counts.get("read")
+            steps.append(_row(name, day, HIT, trace.key, rows_in, trace, []))
+    return {"day": day, "steps": steps, **_rows_of(traces, day), "causes": []}
+
+
+def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
+    """The graph of one day, and what a run now would do with each of its actions."""
+    from daedalus.stagecache.walk.plan import make_plan
+
+    graph = workspace.graph([day], reconcile=False, listing=listing)
+    return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
+
+
+def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day: str) -> dict:
+    action, trace = verdict.action, verdict.trace
+    above = [found for name in action.upstream if (found := verdicts[name].trace)]
+    rows_in = sum(rows_out(found.counts) for found in above) if action.upstream else None
+    if rows_in is None and trace:
+        rows_in = trace.counts.get("read")
+    why = causes.of(verdict) if verdict.state != HIT else []
+    return _row(action.name, day, verdict.state, verdict.key, rows_in, trace, why)
+
+
+def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: Trace | None, why: list[dict]) -> dict:
+    return {
+        "step": name.removesuffix(f"@{day}"),
+        "state": state,
+        "key": key,
+        "rows_in": rows_in,
+        "rows_out": rows_out(trace.counts) if trace else None,
+        "seconds": round(trace.seconds, 4) if trace else None,
+        "bytes": trace.bytes if trace else None,
+        "why": why,
+    }
+
+
+def _rows_of(traces: Mapping[str, Trace | None], day: str) -> dict:
+    """`feed_rows`, what became of those of the partitions that may hold rows of the day; and the `funnel`."""
+    spine = traces.get(f"spine@{day}")
+    counts = feed_rows({day: spine.counts}) if spine else None
+    return {"feed_rows": counts, "funnel": _funnel(traces, day)}
+
+
+def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
+    """Rows of the target day that are left after each step, as far as it was ever computed."""
+    rows = []
+    for label, (step, count) in FUNNEL.items():
+        trace = traces.get(f"{step}@{day}")
+        if trace and count in trace.counts:
+            rows.append({"step": label, "rows": trace.counts[count]})
+    return rows
+
+
+def explain_step(settings: Settings, text: str, step: str) -> dict:
+    """What a step of a day runs, as a script for DuckDB or as Python, with the files it reads."""
+    target = one_day(text, "daeda explain step")
+    with opened(settings) as workspace:
+        graph, verdicts = planned(workspace, target)
+        verdict = verdicts.get(f"{step}@{target}") or verdicts.get(step) or _beginning_with(step, verdicts)
+        if verdict is None:
+            known = sorted(
+                {name.removesuffix(f"@{target}") for name in verdicts if f"@{target}" in name or "@" not in name}
+            )
+            raise DaedalusError(
+                "the day has no such step", where="daeda explain step", found=step,
+                expected="a step that `daeda explain day` names", hint=_close(step, known),
+            )  # fmt: skip
+        action = verdict.action
+        unmade = [name for name in action.upstream if verdicts[name].state != HIT]
+        shelves = {name: verdicts[name].action.shelf for name in action.upstream}
+        paths = {
+            name: shelves[name].path(name, trace.artifact if (trace := verdicts[name].trace) else "not-made-yet")
+            for name in action.upstream
+        }
+        code = [
+            graph.texts[v] for label, v in action.ingredients.items() if label.startswith("code:") and v in graph.texts
+        ]
+        script = action.describe(paths) or "\n\n".join(code)
+    name = action.name.removesuffix(f"@{target}")
+    return {"day": str(target), "step": name, "state": verdict.state, "not_made_yet": unmade, "script": script}
+
+
+def _beginning_with(beginning: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
+    """The one step whose name begins so, as where a name was cut; None when there is none, or several."""
+    found = [verdict for name, verdict in verdicts.items() if name.startswith(beginning.rstrip("…"))]
+    return found[0] if len(found) == 1 else None
+
+
+def _close(step: str, known: Sequence[str]) -> str:
+    several = [name for name in known if name.startswith(step.rstrip("…"))]
+    return f"one of {', '.join(several[:5])}" if several else did_you_mean(step, known) or ", ".join(known[:8])
+
+
+def step_lines(found: dict) -> list[str]:
+    lines = [f"-- {found['step']} of {found['day']}: {found['state']}"]
+    lines += [f"-- reads {name}, which a run would make first" for name in found["not_made_yet"][:5]]
+    return [*lines, *found["script"].split("\n")]
+
+
+def day_lines(found: dict) -> list[str]:
+    """What `explain day` prints: root causes first, then the steps, at most 80 columns."""
+    if "feed" in found:
+        return [f"{found['day']}: the feed has no rows of it; it has {found['feed'][0]} to {found['feed'][1]}"]
+    states = [step["state"] for step in found["steps"]]
+    verdict = (
+        f"{counted(states.count(RUN), 'step')} would run, {states.count(MAYBE)} may"
+        if {RUN, MAYBE} & set(states)
+        else "fresh"
+    )
+    lines = [f"{found['day']}: {verdict}"]
+    for cause in found["causes"]:
+        lines += cause_lines(cause)
+    wide = column((step["step"] for step in found["steps"]), 44, 35)
+    lines.append(f"{'step':<{wide}}{'state':<7}{'rows':>10}{'seconds':>9}{'KiB':>9}")
+    for step in found["steps"]:
+        rows = "" if step["rows_out"] is None else f"{step['rows_out']:,}"
+        seconds = "" if step["seconds"] is None else f"{step['seconds']:.2f}"
+        size = "" if step["bytes"] is None else f"{step['bytes'] / 1024:,.0f}"
+        lines.append(f"{fitted(step['step'], wide)}{step['state']:<7}{rows:>10}{seconds:>9}{size:>9}")
+        if step["state"] == MAYBE:
+            lines.append(_follows(step["why"]))
+    funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
+    if not funnel:
+        return [*lines, f"never computed: daeda skeleton --range {found['day']}"]
+    rows = found["feed_rows"]
+    left_out = ", ".join(f"{rows[key]:,} {key.replace('_', ' ')}" for key in FEED_ROWS[1:])
+    return [*lines, f"feed rows: {rows['read']:,} read; left out: {left_out}", f"rows left: {funnel}"]
+
+
+def _follows(why: Iterable[Mapping]) -> str:
+    names = [cause["what"] for cause in why]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return cut(f"    because of {names[0] if names else 'nothing'}{more}")

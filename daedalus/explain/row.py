@@ -1,0 +1,244 @@
+"""`daeda explain row`: which source events, in which files, make up the lists of one output row.
+
+Each event of the row's user is looked at again, straight from the feed files, and told by the first
+reason that keeps it out. Only the values of views come from the cache.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
+from daedalus.base.errors import DaedalusError, did_you_mean
+from daedalus.base.text import plain
+from daedalus.config.columns import SPINE_COLUMNS
+from daedalus.config.schema import Aggregation
+from daedalus.explain.compare import as_python
+from daedalus.explain.day import one_day, planned
+from daedalus.inputs.countries import country_codes
+from daedalus.inputs.inputs import group_by_schema
+from daedalus.skeleton.steps.features import preload_filtered_features
+from daedalus.skeleton.steps.spine import CODES, FeedDay
+from daedalus.sql.duck import Bindings
+from daedalus.sql.text import FILE, Sql, literal, parquet
+from daedalus.sql.text import name as quoted
+from daedalus.stagecache.walk.plan import Verdict
+from daedalus.workspace.graph import Graph
+from daedalus.workspace.workspace import Settings, Workspace, opened
+
+_COMMAND = "daeda explain row"
+
+
+@dataclass
+class Listed:
+    """What a column of a row is made of."""
+
+    counted: list[dict] = field(default_factory=list)
+    left_out: list[dict] = field(default_factory=list)
+
+
+def explain_row(settings: Settings, text: str, user: int, artwork: int, column: str | None = None) -> dict:
+    """For each row of the day with that user and artwork, for each aggregation's column (or one): the
+    events that make it up, newest first, and those of the same kinds that were left out, with the reason."""
+    day = one_day(text, _COMMAND)
+    with opened(settings) as workspace:
+        graph, verdicts = planned(workspace, day)
+        looker = _Looker(workspace, graph, verdicts, day)
+        wanted = looker.columns(column)
+        rows = looker.rows(user, artwork)
+        if not rows:
+            where = f"user {user}, artwork {artwork}"
+            raise DaedalusError(
+                "the day has no such row", where=f"{_COMMAND} {day}", found=where, expected="a row of its spine"
+            )
+        events = looker.events(user)
+        found = [
+            {
+                "event_timestamp": row["event_timestamp"].isoformat(),
+                "event": row["event"],
+                "columns": {name: vars(looker.listed(agg, window, row, events)) for name, agg, window in wanted},
+            }
+            for row in rows
+        ]
+    return {"day": str(day), "user_id": user, "artwork_id": artwork, "rows": found}
+
+
+class _Looker:
+    """One day of a workspace, opened for questions about its rows."""
+
+    def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day) -> None:
+        self._workspace, self._graph, self._verdicts, self._day = workspace, graph, verdicts, day
+        self._config, self._runtime = workspace.config, workspace.config.runtime
+        self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
+        self._pool: set[int] | None = None
+        self._features: dict[tuple[str, Day, str], dict] = {}
+
+    def columns(self, only: str | None) -> list[tuple[str, Aggregation, int | None]]:
+        """(output column, aggregation, window in seconds) of all aggregations, or of one column."""
+        found: list[tuple[str, Aggregation, int | None]] = []
+        for aggregation in self._config.aggregations:
+            windows = [None] if isinstance(aggregation.windows, str) else aggregation.windows
+            for name, window in zip(aggregation.outputs, windows, strict=True):
+                found.append((name, aggregation, parse_duration(window, "windows") if window else None))
+        names = [name for name, _, _ in found]
+        if only and only not in names:
+            hint = did_you_mean(only, names)
+            raise DaedalusError("no aggregation makes that column", where=f"{_COMMAND} --column", found=only,
+                                expected=", ".join(names), hint=hint)  # fmt: skip
+        return [row for row in found if only in (None, row[0])]
+
+    def rows(self, user: int, artwork: int) -> list[dict]:
+        spine = self._artifact(f"spine@{self._day}")
+        where = f"user_id = {int(user)} AND artwork_id = {int(artwork)}"
+        sql = Sql(f"SELECT * FROM {parquet('spine')} WHERE {where} ORDER BY event_timestamp, event")
+        return self._table(sql, {"spine": [spine]})
+
+    def events(self, user: int) -> list[dict]:
+        """Every feed row of the user in the files that the day reads, newest first, as it stands there."""
+        files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
+        groups: list[tuple[Mapping[str, str], int]] = []
+        named: dict[str, list[str]] = {}
+        for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
+            named[f"feed_{len(groups)}"] = [file.path for file in members]
+            groups.append((schema, 0))
+        spine = self._runtime.spine
+        raw = FeedDay(groups, spine.lateness, spine.deduplicate, self._runtime.platforms).raw(
+            f", {FILE} AS file", files=True
+        )
+        order = "event_timestamp DESC, artwork_id, file"
+        told = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
+        sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} AND ({told}) ORDER BY {order}")
+        if not groups:
+            return []
+        with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
+            bound = {name: [local[path] for path in paths] for name, paths in named.items()}
+            rows = self._table(sql, bound, {"countries": country_codes()})
+        paths = {here: path for path, here in local.items()}
+        return [{**row, "file": paths.get(row["file"], row["file"])} for row in rows]
+
+    def listed(self, aggregation: Aggregation, window: int | None, row: dict, events: Iterable[dict]) -> Listed:
+        """An aggregation's column for a row: what counts and what does not."""
+        found, seen, pairs = Listed(), set(), []
+        for event in events:
+            if event["event"] not in aggregation.events:
+                continue
+            reason = self._left_out(aggregation, window, row, event)
+            raw = tuple(event[c] for c in (*SPINE_COLUMNS, *(f"{code}_text" for code in CODES)))
+            if not reason and self._runtime.spine.deduplicate and raw in seen:
+                reason = "an exact duplicate"
+            seen.add(raw)
+            values = [] if reason else self._values(aggregation, event)
+            if reason or not values:
+                found.left_out.append(_shown(event, None, reason or "no value"))
+            pairs += [(event, value) for value in values]
+        self._choose(aggregation, pairs, found)
+        return found
+
+    def _choose(self, aggregation: Aggregation, pairs: list[tuple[dict, Any]], found: Listed) -> None:
+        """Newest first, equal times by value; then distinct, then the first max_items."""
+        if aggregation.agg != "count":
+            pairs.sort(key=lambda pair: (pair[1] != pair[1], pair[1]))  # NaN last
+        pairs.sort(key=lambda pair: pair[0]["event_timestamp"], reverse=True)
+        listed: set[str] = set()  # as text: NaN is one value, -0.0 and 0.0 are two
+        for event, value in pairs:
+            if aggregation.agg in ("distinct", "flatten_distinct") and repr(value) in listed:
+                found.left_out.append(_shown(event, value, "its value came again later"))
+            elif (
+                aggregation.agg != "count"
+                and aggregation.max_items is not None
+                and len(found.counted) >= aggregation.max_items
+            ):
+                found.left_out.append(_shown(event, value, f"beyond max_items ({aggregation.max_items})"))
+            else:
+                found.counted.append(_shown(event, value, ""))
+            listed.add(repr(value))
+
+    def _left_out(self, aggregation: Aggregation, window: int | None, row: dict, event: dict) -> str:
+        time = event["event_timestamp"]
+        if time is None or event["artwork_id"] is None:
+            return "a key is NULL"
+        partition = Day.fromisoformat(Path(event["file"]).parent.name.removeprefix("dt="))
+        if (partition - time.date()).days not in self._runtime.spine.lateness.partitions:
+            return f"a stray: it lies in dt={partition}"
+        if time >= row["event_timestamp"]:
+            return "not before the row"
+        if window is not None and time < row["event_timestamp"] - dt.timedelta(seconds=window):
+            return "before the window"
+        if aggregation.exclude_self and event["artwork_id"] == row["artwork_id"]:
+            return "the row's own artwork"
+        if not self._covered(event):
+            return "no embedding (coverage filter)"
+        return ""
+
+    def _covered(self, event: dict) -> bool:
+        coverage = self._runtime.embedding_coverage_filter
+        if not coverage.enabled or event["event"] not in coverage.events:
+            return True
+        if self._pool is None:
+            rows = self._table(Sql(f"SELECT id FROM {parquet('pool')}"), {"pool": [self._artifact("pool")]})
+            self._pool = {row["id"] for row in rows}
+        return event["artwork_id"] in self._pool
+
+    def _values(self, aggregation: Aggregation, event: dict) -> list:
+        """The event's value, or the members of its list; without NULLs."""
+        refs = {text.partition(":")[2]: text.partition(":")[0] for text in self._runtime.enrich}
+        view = refs.get(aggregation.column)
+        value = event.get(aggregation.column) if view is None else self._feature(view, aggregation.column, event)
+        members = value if aggregation.agg == "flatten_distinct" else [value]
+        return [member for member in members or [] if member is not None]
+
+    def _feature(self, view: str, feature: str, event: dict) -> Any:
+        """A view's value for an event, as of its day where the view says so."""
+        known = self._config.catalog.views[view]
+        key = literal(event[known.entity])
+        day = event["event_timestamp"].date()
+        if (view, day, key) not in self._features:
+            rows = preload_filtered_features(
+                "view", known.entity, list(known.features), key, as_of_day=known.as_of == "day"
+            )
+            sql = Sql(f"SELECT * FROM ({rows}) WHERE {quoted(known.entity)} = {key}")
+            files = {"view": [self._artifact(f"view:{view}")]}
+            found = self._table(sql, files, variables={"day_start": f"TIMESTAMP '{day}'"})
+            self._features[view, day, key] = found[0] if found else {}
+        return self._features[view, day, key].get(feature)
+
+    def _artifact(self, name: str) -> Path:
+        verdict = self._verdicts.get(name)
+        if verdict is None or verdict.trace is None:
+            hint = f"daeda skeleton --range {self._day}"
+            raise DaedalusError(
+                "the day was not computed yet", where=f"{_COMMAND} {self._day}", found=f"no {name}", hint=hint
+            )
+        return verdict.action.shelf.path(name, verdict.trace.artifact)
+
+    def _table(
+        self,
+        sql: Sql,
+        files: Mapping[str, Sequence[Path | str]],
+        tables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> list[dict]:
+        with self._workspace.ducks.lease() as duck:
+            table = duck.table(sql, Bindings(files, tables or {}, variables or {}))
+            columns = map(as_python, table.columns)
+            return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _midnight(day: Day) -> dt.datetime:
+    return dt.datetime(day.year, day.month, day.day)
+
+
+def _shown(event: Mapping, value: Any, why: str) -> dict:
+    time = event["event_timestamp"]
+    row = {
+        "event_timestamp": time.isoformat() if time else None,
+        "event": event["event"],
+        "artwork_id": event["artwork_id"],
+        "value": plain(value),
+        "file": "/".join(Path(event["file"]).parts[-2:]),
+    }
+    return {**row, "why": why} if why else row

@@ -1,0 +1,100 @@
+"""`daeda explain row` as lines: each event once, with the windows that it is in and why it is not in the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from daedalus.base.text import counted, cut
+
+_ROWS, _SEEN, _LEFT_OUT = 3, 12, 4  # lines at most; events that are left out also take what those seen leave free
+
+
+@dataclass
+class _Event:
+    """An event, over all windows of one aggregation."""
+
+    told: str
+    seen: list[str] = field(default_factory=list)  # windows in which a value of it counts
+    values: dict[str, None] = field(default_factory=dict)  # those that count, in order
+    why: dict[str, list[str]] = field(default_factory=dict)  # reason -> windows in which nothing of it counts
+    without: dict[str, str] = field(default_factory=dict)  # value that never counts -> reason
+
+    def line(self) -> str:
+        left_out = [f"{' '.join(windows)} ({why})" for why, windows in self.why.items()]
+        if self.seen:
+            head = ", not ".join([" ".join(self.seen), *left_out])
+            return f"    + {head} {self.told}{self._values()}" if head else f"    + {self.told}{self._values()}"
+        alone = len(self.why) == 1  # in all windows for one reason
+        return f"    - {next(iter(self.why)) if alone else ', '.join(left_out)}: {self.told}"
+
+    def _values(self) -> str:
+        never = [f"not {value} ({why})" for value, why in self.without.items() if value not in self.values]
+        shown = ", ".join([*self.values, *never])
+        return f" -> {shown}" if shown else ""
+
+
+def row_lines(found: dict) -> list[str]:
+    """Of each of the first rows every aggregation, and its events: those seen, then those left out, newest first."""
+    lines = []
+    for row in found["rows"][:_ROWS]:
+        lines.append(
+            f"user {found['user_id']}, artwork {found['artwork_id']}, {row['event']} at {row['event_timestamp']}"
+        )
+        for name, windows in _aggregations(row["columns"]).items():
+            lines += _aggregation(name, windows)
+    if more := len(found["rows"]) - _ROWS:
+        lines += [f"and {counted(more, 'row')} more of that user and artwork: --json"] * (more > 0)
+    return [cut(line) for line in lines]
+
+
+def _aggregations(columns: Mapping[str, dict]) -> dict[str, dict[str, dict]]:
+    """Columns by aggregation, then by window; "" for those without one. A single column stands for itself."""
+    found: dict[str, dict[str, dict]] = {}
+    for column, listed in columns.items():
+        match = re.fullmatch(r"(.+)_(\d+[smhdw])", column) if len(columns) > 1 else None
+        name, window = match.groups() if match else (column, "")
+        found.setdefault(name, {})[window] = listed
+    return found
+
+
+def _aggregation(name: str, windows: Mapping[str, dict]) -> list[str]:
+    events = _events(windows)
+    seen = [event.line() for event in events if event.seen]
+    left_out = [event.line() for event in events if not event.seen]
+    sizes = ", ".join(f"{window} {len(listed['counted'])}".strip() for window, listed in windows.items())
+    lines = [f"  {name}: {sizes} counted, {counted(len(left_out), 'event')} left out", *seen[:_SEEN],
+             *left_out[: max(_SEEN - len(seen), _LEFT_OUT)]]  # fmt: skip
+    hidden = len(seen) + len(left_out) - (len(lines) - 1)
+    column = f"{name}_{list(windows)[-1]}".rstrip("_")
+    return lines + ([f"      and {counted(hidden, 'event')} more: --column {column} --json"] if hidden else [])
+
+
+def _events(windows: Mapping[str, dict]) -> list[_Event]:
+    """The events of all windows, newest first."""
+    found: dict[tuple, _Event] = {}
+    for window, listed in windows.items():
+        for one in (*listed["counted"], *listed["left_out"]):
+            event = found.setdefault(_key(one), _Event(_told(one)))
+            value = None if one["value"] in (None, one["artwork_id"]) else str(one["value"])
+            if "why" in one:
+                if value is not None:
+                    event.without.setdefault(value, one["why"])
+                if window not in event.seen and not any(window in others for others in event.why.values()):
+                    event.why.setdefault(one["why"], []).append(window)
+            elif window not in event.seen:
+                event.seen.append(window)
+            if "why" not in one and value is not None:
+                event.values[value] = None
+    return [found[key] for key in sorted(found, key=lambda key: str(key[0]), reverse=True)]
+
+
+def _key(event: Mapping) -> tuple:
+    """An exact duplicate is an event of its own: it stands beside the one that counts."""
+    again = event.get("why") == "an exact duplicate"
+    return event["event_timestamp"], event["event"], event["artwork_id"], event["file"], again
+
+
+def _told(event: Mapping) -> str:
+    return f"{event['event_timestamp']} {event['event']} {event['artwork_id']} {event['file']}"

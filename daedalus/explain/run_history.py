@@ -1,0 +1,137 @@
+"""The last runs: what each was asked, which partitions it changed, what it computed, and why."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from daedalus.stagecache.action import Manifest, differences
+from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
+
+_LOOKED_AT = 3  # changed days of a run whose causes are followed up
+_CAUSES = 12  # that a run is told with
+
+
+def last_runs(traces: Traces, most: int = 12) -> list[dict]:
+    """The last runs, newest first.
+
+    Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; `changed`, the partitions
+    that differ from those of the run before, with rows before and after; `computed`, steps whose trace was
+    made in its time, and their `seconds`; and `causes`, followed up from some of the changed days.
+    """
+    records = traces.run_records()
+    made = _Made(traces)
+    finished = {run.id: traces.finished_days(run.id) for run in records}
+    found = []
+    for place, run in enumerate(records[:most]):
+        until = records[place - 1].started if place else float("inf")
+        older = [finished[record.id] for record in records[place + 1 :]]
+        changed = _changed(traces, finished[run.id], older, made.since(run.started))
+        steps, seconds = made.between(run.started, until)
+        found.append({
+            **_asked(run),
+            "days": len(finished[run.id]),
+            "changed": [{key: row[key] for key in ("day", "before", "after")} for row in changed],
+            "computed": steps,
+            "seconds": round(seconds, 3),
+            "causes": _causes(traces, made, run.started, until, changed),
+        })  # fmt: skip
+    return found
+
+
+def _asked(run: RunRecord) -> dict:
+    started = dt.datetime.fromtimestamp(run.started, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+    request = run.request
+    return {"id": run.id, "started": started, "state": run.state, "range": request["range"],
+            "model": request["model"], "force": request["force"]}  # fmt: skip
+
+
+def _changed(traces: Traces, now: Mapping[str, dict], older: Sequence[Mapping[str, dict]], new: set[str]) -> list[dict]:
+    """Days whose partition is not that of the run before which finished the day; `new` are keys made since."""
+    changed = []
+    for day, summary in sorted(now.items()):
+        before = next((run[day] for run in older if day in run), None)
+        if before is None and summary["chunk"] not in new:
+            continue  # what lay there is older than any run that is known
+        if before is not None and before["chunk"] == summary["chunk"]:
+            continue
+        then, after = (traces.find(row["chunk"]) if row else None for row in (before, summary))
+        if then and after and then.artifact == after.artifact:
+            continue
+        rows = before["written"] if before else None
+        changed.append({"day": day, "before": rows, "after": summary["written"], "then": then, "now": after})
+    return changed
+
+
+class _Made:
+    """When traces were made, and under which key an action gave an artifact at a time."""
+
+    def __init__(self, traces: Traces) -> None:
+        rows = traces.made()
+        self._when = [when for *_, when in rows]
+        self._rows = rows
+        self._keys: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
+        for key, name, artifact, _, when in rows:
+            self._keys[name, artifact].append((when, key))
+
+    def between(self, first: float, until: float) -> tuple[dict[str, int], float]:
+        """How many of each step were made in a time, and the seconds that they took."""
+        rows = self._rows[bisect_left(self._when, first) : bisect_left(self._when, until)]
+        steps = Counter(name.partition("@")[0].partition(":")[0] for _, name, *_ in rows)
+        return dict(steps.most_common()), sum(seconds for *_, seconds, _ in rows)
+
+    def since(self, first: float) -> set[str]:
+        return {key for key, *_ in self._rows[bisect_left(self._when, first) :]}
+
+    def key(self, name: str, artifact: str, until: float) -> str | None:
+        """The last key before `until` under which the action gave the artifact."""
+        known = [key for when, key in self._keys[name, artifact] if when < until]
+        return known[-1] if known else None
+
+
+def _causes(traces: Traces, made: _Made, started: float, until: float, changed: Sequence[Mapping]) -> list[dict]:
+    """What changed by itself above some of the changed partitions, each once."""
+    found: dict[str, dict] = {}
+    pairs = [(row["then"], row["now"]) for row in changed if row["then"] and row["now"]]
+    seen: set[str] = set()
+    for then, now in [*pairs[:_LOOKED_AT], *pairs[-1:]]:
+        _follow(traces, made, (started, until), then, now, found, seen)
+    return list(found.values())[:_CAUSES]
+
+
+def _follow(
+    traces: Traces,
+    made: _Made,
+    time: tuple[float, float],
+    then: Trace,
+    now: Trace,
+    found: dict[str, dict],
+    seen: set[str],
+) -> None:
+    """Adds the causes of one action's change, and those of what stands above it."""
+    if now.key in seen or then.key == now.key:
+        return
+    seen.add(now.key)
+    causes = [cause for cause in differences(then.manifest, now.manifest) if cause.kind != "upstream"]
+    if then.code == now.code and any(cause.kind in ("config", "input") for cause in causes):
+        causes = [cause for cause in causes if cause.kind != "code"]  # the statement follows from those
+    for cause in causes:
+        found.setdefault(json.dumps([cause.kind, cause.what, cause.old, cause.new]), vars(cause).copy())
+    for name in _above(then.manifest, now.manifest):
+        label = f"upstream:{name}"
+        keys = [made.key(name, trace.manifest[label], at) for trace, at in zip((then, now), time, strict=True)]
+        traced = [traces.find(key) for key in keys if key]
+        if len(traced) == 2 and traced[0] and traced[1]:
+            _follow(traces, made, time, traced[0], traced[1], found, seen)
+
+
+def _above(then: Manifest, now: Manifest) -> list[str]:
+    """Actions above whose artifact both name, differently."""
+    return [
+        label.partition(":")[2]
+        for label in now
+        if label.startswith("upstream:") and label in then and then[label] != now[label]
+    ]

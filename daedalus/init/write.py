@@ -1,0 +1,203 @@
+"""Puts a proposal into the three files, and says what a person should look at."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import structs
+
+from daedalus.base.durable import write_file
+from daedalus.base.errors import DaedalusError
+from daedalus.base.text import wrapped
+from daedalus.config import Config, load_config
+from daedalus.config.schema import Catalog, Feed, Runtime
+from daedalus.init.look import look_at_feed, look_at_pool, look_at_views
+from daedalus.init.propose import CACHE_ROOT, OUTPUT_ROOT, Proposal, propose
+from daedalus.inputs.inputs import Inputs
+from daedalus.objectstore.store import is_uri
+from daedalus.upkeep.check_config import schema
+from daedalus.workspace.output_roots import check_roots
+from daedalus.workspace.workspace import Workspace
+
+_FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggregations": "training/aggregations.yaml"}
+
+
+def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool = False) -> dict:
+    """Writes a config folder from a look at the user's files; nothing is written when a look fails.
+
+    Raises DaedalusError (exit 2) for folders without what is needed, and for files that are there already.
+    """
+    folder = Path(config)
+    for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool}.items():
+        if is_uri(path):
+            hint = "copy a few days, run init on them, then put the addresses into catalog.yaml"
+            what = "init looks at local files alone"
+            raise DaedalusError(what, where=option, found=path, expected="a folder", hint=hint)
+    there = [str(folder / path) for path in _FILES.values() if os.path.lexists(folder / path)]
+    if there and not force:
+        raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",
+                            hint="--config DIR for another, or --force to replace it")  # fmt: skip
+    with TemporaryDirectory(prefix="daeda-init-") as aside:
+        found = _proposal(folder, Path(aside), feed, catalog, pool)
+        found.output_root, found.cache_root = _roots(folder)
+        texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
+        _write(Path(aside), texts)
+        _check(folder, Path(aside))
+    _write(folder, texts)
+    write_schemas(folder)
+    return {
+        "config": config,
+        "files": [str(folder / path) for path in texts],
+        "days": [str(found.feed.days[0]), str(found.feed.days[-1])],
+        "events": {event: round(share, 4) for event, share in found.feed.events.items()},
+        "views": [view.name for view in found.views],
+        "left_out": found.left_out,
+        "aggregations": [aggregation["name"] for aggregation in found.aggregations],
+        "edits": [vars(edit) for edit in found.edits],
+        "output_root": found.output_root,
+        "cache_root": found.cache_root,
+        "problem": None,  # of old, what a run would refuse: that is refused here now
+    }
+
+
+def _proposal(folder: Path, aside: Path, feed: str, catalog: str, pool: str | None) -> Proposal:
+    """What a look at the files proposes. The looks are the run's own, with a cache `aside`."""
+    for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool or ""}.items():
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise DaedalusError("a path that no configuration can spell", where=option, found=repr(path),
+                                expected="UTF-8") from None  # fmt: skip
+    runtime = Runtime(
+        feed_start="", feed_end="", output_columns=[], cache_root=str(aside), output_root=str(aside / "output")
+    )
+    with closing(Workspace(Config(folder, Catalog(feed=Feed(path=feed)), runtime, ()))) as workspace:
+        inputs = Inputs(workspace.files, workspace.traces)
+        look = look_at_pool(pool, inputs) if pool else None
+        return propose(look_at_feed(workspace.config, inputs), look_at_views(catalog, inputs), look)
+
+
+def _check(folder: Path, aside: Path) -> None:
+    """Raises DaedalusError (exit 2) for what a run with the files that lie `aside` would refuse, as it would."""
+    config = replace(load_config(aside), folder=folder)
+    check_roots(config)
+    compute = structs.replace(config.runtime.compute, duckdb_config={"threads": 1})
+    runtime = structs.replace(config.runtime, cache_root=str(aside), output_root=str(aside / "out"), compute=compute)
+    with closing(Workspace(replace(config, runtime=runtime))) as workspace:
+        workspace.graph(list(workspace.range(None)), reconcile=False)
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    try:
+        for path, text in texts.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            write_file(folder / path, text.encode())
+    except OSError as error:
+        raise DaedalusError("the configuration cannot be written", where=str(folder), found=error.strerror) from None
+
+
+def _roots(folder: Path) -> tuple[str, str]:
+    """Where output and cache go: where the replaced configuration had them, else into folders that are free."""
+    try:
+        runtime = load_config(folder).runtime
+        return runtime.output_root, runtime.cache_root
+    except DaedalusError:  # there is none yet, or none that can be read
+        pass
+    roots, name = (OUTPUT_ROOT, CACHE_ROOT), folder.resolve().name
+    for number in range(1, 1000):
+        if not any(_in_use(Path(root)) for root in roots):
+            break
+        end = f"_{name}" + (f"_{number}" if number > 1 else "")
+        roots = (f"{OUTPUT_ROOT}{end}", f"{CACHE_ROOT}{end}")
+    return roots
+
+
+def _in_use(folder: Path) -> bool:
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+def write_schemas(folder: Path) -> None:
+    """The JSON Schemas that the first lines of the YAML files name, for editors."""
+    _write(folder, {f".schema/{kind}.json": json.dumps(schema(kind), indent=2) + "\n" for kind in _FILES})
+
+
+def _rendered(kind: str, found: Proposal) -> str:
+    environment = Environment(loader=PackageLoader("daedalus.init", ""), undefined=StrictUndefined,
+                              keep_trailing_newline=True, autoescape=False)  # fmt: skip
+    environment.filters["q"] = _yaml
+    environment.filters["one_line"] = lambda text: " ".join(str(text).split())
+    days = found.feed.days
+    template = environment.get_template(f"{kind}.yaml.j2")
+    return template.render(p=found, months=[f"{day:%Y%m}" for day in (days[0], days[-1])], todo=_todo(found))
+
+
+class _OneLine(yaml.SafeDumper):
+    """Writes text with line breaks in double quotes, as escapes."""
+
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        style = '"' if len(text.splitlines()) > 1 or text.endswith(tuple("\n\r\x85\u2028\u2029")) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+_OneLine.add_representer(str, _OneLine.represent_str)
+
+
+def _yaml(value: object) -> str:
+    """The value on one line of YAML, quoted where a name would mean something else."""
+    text = yaml.dump(value, Dumper=_OneLine, default_flow_style=True, sort_keys=False, allow_unicode=True,
+                     width=float("inf"))  # fmt: skip
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _todo(found: Proposal):  # type: ignore[no-untyped-def]
+    """What puts a comment above a key that was only guessed."""
+    edits = {(edit.file, edit.key): edit for edit in found.edits}
+
+    def comment(file: str, key: str) -> str:
+        edit = edits.get((file, key))
+        if edit is None:
+            return ""
+        indent = "    " if file == "catalog.yaml" else "  "
+        return f"# TODO {' '.join(f'{edit.why}: {edit.put}'.split())}\n{indent}"
+
+    return comment
+
+
+def _another(found: Mapping) -> str:
+    return "" if found["output_root"] == OUTPUT_ROOT else f"; {OUTPUT_ROOT} or {CACHE_ROOT} is not empty"
+
+
+def init_lines(found: Mapping) -> list[str]:
+    """What was found, what to look at, and how to go on, at most 80 columns where names allow."""
+    events = ", ".join(f"{event} {share:.0%}" for event, share in found["events"].items())
+    lines = [
+        *wrapped(", ".join(found["files"]), "wrote       "),
+        *wrapped(f"{found['days'][0]} to {found['days'][1]}; {events}", "feed        "),
+        *wrapped(", ".join(found["views"]) or "none", "views       "),
+        *wrapped(", ".join(found["aggregations"]), "windows     "),
+        *wrapped(f"{found['output_root']}, cache {found['cache_root']}{_another(found)}", "output      "),
+        *(text for line in found["left_out"] for text in wrapped(line, "left out    ")),
+    ]
+    for place, edit in enumerate(found["edits"], 1):
+        lines += [
+            f"look at {place:<4}{edit['file']}: {edit['key']}",
+            *wrapped(f"{edit['why']}; put {edit['put']}", " " * 12),
+        ]
+    if not found["edits"]:
+        lines += wrapped(
+            "nothing had to be guessed; `as_of`, `windows` and `output_columns` are yours to choose", "look at     "
+        )
+    option = "" if found["config"] == "config" else f" --config {found['config']}"
+    day = found["days"][1]
+    return [*lines, f"next        daeda config check{option}", f"            daeda skeleton --range {day}{option}"]

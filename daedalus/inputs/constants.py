@@ -1,0 +1,178 @@
+"""`default_sql` must be one constant: it is part of a cached artifact, so it may read nothing and never vary.
+
+It may come with somebody else's config, too. So what is a constant is told by a list here and not by DuckDB's word for
+it, from the parse tree of the whole statement, and its value is asked of a DuckDB that reaches nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from threading import Timer
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from daedalus.actions.actions import version
+from daedalus.actions.ports import Facts
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError
+from daedalus.config import RUNTIME, Config
+from daedalus.sql.duck import Duck, Ducks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LONGEST, _DEEPEST = 20_000, 64  # characters, and nodes below each other, of an expression
+_MOST_BYTES = 1 << 20  # of its value
+_PATIENCE = 1.0  # seconds
+_PARTS = frozenset(("CONSTANT", "CAST", "TYPE", "FUNCTION", "OPERATOR", "CASE", "BETWEEN", "COMPARISON", "CONJUNCTION"))
+_NOT_CONSTANT = {
+    "SUBQUERY": "a subquery", "COLUMN_REF": "a column", "WINDOW": "a window", "PARAMETER": "a parameter",
+    "STAR": "a star", "LAMBDA": "a lambda", "COLLATE": "a collation",
+}  # fmt: skip
+# Functions whose value follows from their arguments alone, and is not much longer than they are.
+_LISTED = """
+    + - * / // % ** ^ & | ~ << >> || ~~ !~~ ~~* !~~* @ abs add subtract multiply divide mod pow power sqrt cbrt exp ln
+    log log2 log10 sign floor ceil ceiling round round_even trunc greatest least isnan isfinite isinf pi
+    sin cos tan asin acos atan atan2 radians degrees bit_count xor even gcd lcm
+    list_value list_pack array_value row struct_pack struct_extract map map_from_entries map_extract union_value
+    list_concat list_cat array_concat list_append list_prepend list_slice array_slice list_extract array_extract
+    list_sort list_reverse_sort list_reverse list_distinct len length array_length list_contains list_position
+    concat concat_ws lower upper lcase ucase trim ltrim rtrim left right substring substr reverse strlen string_split
+    starts_with ends_with contains strpos instr chr ascii unicode encode decode hex unhex to_hex from_hex bin
+    make_date make_time make_timestamp make_timestamp_ms make_timestamp_ns epoch epoch_ms epoch_us epoch_ns to_timestamp
+    date_part datepart date_trunc datetrunc date_diff datediff date_add year month day hour minute second last_day
+    to_years to_months to_weeks to_days to_hours to_minutes to_seconds to_milliseconds to_microseconds
+    if ifnull nullif not is_null
+"""
+_FUNCTIONS = frozenset(_LISTED.split())
+
+
+def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for settings that DuckDB does not take. What passed once is remembered."""
+    settings = config.duckdb_settings
+    key = f"duckdb_config:{digest.of_json(settings)}:{version('duckdb')}"
+    if not facts.fact(key):
+        try:
+            with ducks.lease():
+                facts.remember_fact(key, True)
+        except DaedalusError as error:
+            where = config.where(RUNTIME, "compute.duckdb_config")
+            raise DaedalusError(error.what, where=where, found=error.found, expected=error.expected) from None
+
+
+def check_defaults(config: Config, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for a default_sql that is no constant. What passed once is remembered."""
+    for i, column in enumerate(config.output_columns):
+        if column.default_sql is UNSET:
+            continue
+        assert isinstance(column.default_sql, str)
+        key = f"constant by our list:{digest.of_text(column.default_sql)}:{version('duckdb')}"
+        if facts.fact(key):
+            continue
+        if problem := problem_of(column.default_sql):
+            text = column.default_sql
+            raise DaedalusError(
+                f"default_sql of {column.name} is no constant: {problem}",
+                where=config.where(RUNTIME, f"output_columns[{i}].default_sql"),
+                found=text if len(text) <= 200 else f"{text[:200]}…",
+                expected="one constant expression, such as CAST(NULL AS FLOAT[])",
+            )
+        facts.remember_fact(key, True)
+
+
+def problem_of(text: str) -> str:
+    """Why an expression is no constant, or ""."""
+    import duckdb
+
+    if len(text) > _LONGEST:
+        return f"it is longer than {_LONGEST:,} characters"
+    if _brackets_in_a_row(text) > _DEEPEST:
+        return "it is nested too deeply"
+    duck = Duck({"memory_limit": "128MB", "enable_external_access": False, "temp_directory": ""})
+    overdue = Timer(_PATIENCE, duck.interrupt)
+    overdue.start()
+    try:
+        tree = json.loads(duck.value("SELECT json_serialize_sql(?::VARCHAR)", f"SELECT ({text}\n)"))
+        return _problem_of_tree(tree) or _problem_of_value(duck, text)
+    except duckdb.Error as error:
+        return str(error).splitlines()[0]
+    except (RecursionError, MemoryError, OverflowError):
+        return "it is nested too deeply, or too large"
+    finally:
+        overdue.cancel()
+        duck.close()
+
+
+def _brackets_in_a_row(text: str) -> int:
+    """How deep brackets are open at most, quotes apart."""
+    deepest = open_now = 0
+    for bracket in re.findall(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[\[({]|[\])}]", text):
+        open_now += {"[": 1, "(": 1, "{": 1, "]": -1, ")": -1, "}": -1}.get(bracket, 0)
+        deepest = max(deepest, open_now)
+    return deepest
+
+
+def _problem_of_tree(tree: Mapping[str, Any]) -> str:
+    """What of a parsed statement is not one SELECT of one constant, nothing else to it."""
+    if tree["error"]:
+        return f"not one SQL expression ({tree.get('error_message', '')})"
+    nodes = [statement["node"] for statement in tree["statements"]]
+    if len(nodes) != 1 or nodes[0].get("type") != "SELECT_NODE" or len(nodes[0]["select_list"]) != 1:
+        return "more than one expression"
+    node = nodes[0]
+    bare = node["from_table"]["type"] == "EMPTY" and not node["cte_map"]["map"]
+    clauses = ("modifiers", "where_clause", "group_expressions", "group_sets", "having", "sample", "qualify")
+    if not bare or any(node.get(clause) for clause in clauses):
+        return "more than an expression"
+    for part, depth in _parts(node["select_list"][0]):
+        if depth > _DEEPEST:
+            return "it is nested too deeply"
+        if part["class"] not in _PARTS:
+            return f"it holds {_NOT_CONSTANT.get(part['class'], part['class'].lower().replace('_', ' '))}"
+        if part["class"] == "FUNCTION" and (reason := _problem_of_function(part)):
+            return reason
+    return ""
+
+
+def _problem_of_function(part: Mapping[str, Any]) -> str:
+    if part["function_name"].lower() not in _FUNCTIONS or part.get("schema") or part.get("catalog"):
+        return f"{part['function_name']}() is not on the list of functions whose value is always the same"
+    if part.get("filter") or part.get("distinct") or (part.get("order_bys") or {}).get("orders"):
+        return f"{part['function_name']}() is called as an aggregate"
+    return ""
+
+
+def _parts(tree: Any) -> Iterator[tuple[dict, int]]:
+    """Every part of an expression that has a class, and how many stand above it."""
+    waiting = [(tree, 0)]
+    while waiting:
+        found, depth = waiting.pop()
+        if isinstance(found, dict):
+            if "class" in found:
+                yield found, depth
+                depth += 1
+            waiting += [(child, depth) for child in found.values()]
+        elif isinstance(found, list):
+            waiting += [(child, depth) for child in found]
+
+
+def _problem_of_value(duck: Duck, text: str) -> str:
+    """What is wrong with a value that is to be a column of a parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = duck.constant(f"SELECT ({text}\n) AS value")
+    if found.nbytes > _MOST_BYTES:
+        return f"its value has {found.nbytes:,} bytes, and may have {_MOST_BYTES:,}"
+    try:
+        pq.write_table(found, pa.BufferOutputStream())
+    except (pa.ArrowException, RecursionError) as error:
+        return f"no parquet column can be of its type, {_short(found)} ({str(error).splitlines()[0]})"
+    return ""
+
+
+def _short(table: pa.Table) -> str:
+    return str(table.schema.field(0).type)[:100]

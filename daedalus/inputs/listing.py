@@ -1,0 +1,149 @@
+"""What files there are to read, by name alone: nothing is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daedalus.base.days import Day, parse_day
+from daedalus.base.errors import DaedalusError, seen_from
+from daedalus.base.text import counted
+from daedalus.config import CATALOG, RUNTIME, Config
+from daedalus.config.columns import referenced_views
+from daedalus.config.schema import View
+from daedalus.inputs.pool import newest_manifest
+from daedalus.objectstore.globs import HIDDEN, is_parquet
+from daedalus.objectstore.store import is_uri
+
+if TYPE_CHECKING:
+    from daedalus.actions.ports import Files
+
+_PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_ANY_CASE = "*.[pP][aA][rR][qQ][uU][eE][tT]"
+_NAMED = 3  # of what is passed over, the names that a note has
+_PASSED_OVER = {
+    "folder": ("folder", "of the feed, not named dt=YYYY-MM-DD"),
+    "inner": ("folder", "inside a day's"),
+    "file": ("file", "of the feed, not dt=YYYY-MM-DD/*.parquet"),
+}
+
+
+class FeedFolder:
+    """The hive tree at `feed.path`, listed once; its files are looked at when a day asks for them."""
+
+    def __init__(self, config: Config, files: Files) -> None:
+        path = config.catalog.feed.path
+        self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
+        where = config.where(CATALOG, "feed.path")
+        try:
+            tree = files.tree(self.root)
+        except OSError as error:
+            found = f"{seen_from(self.root)}: {error.strerror}"
+            raise DaedalusError("the feed folder cannot be listed", where=where, found=found) from None
+        if tree is None:
+            raise DaedalusError(
+                "the feed folder is not there", where=where, found=seen_from(self.root), expected="a folder"
+            )
+        self.days: dict[Day, list[str]] = {}
+        self.errors: dict[str, str] = {}  # of `days`, what is no file, and why
+        self._others: dict[str, list[str]] = {kind: [] for kind in _PASSED_OVER}
+        self._others["file"] += [name for name in tree.files if not _hidden(name)]
+        for name, members in sorted({**tree.folders, **dict.fromkeys(tree.errors, ())}.items()):
+            match = _PARTITION.fullmatch(name)
+            day = _date(match[1]) if match else None
+            if day is None:
+                self._others["folder"] += [] if _hidden(name) else [name]
+            elif name in tree.errors:
+                self.days[day], self.errors[name] = [name], tree.errors[name]
+            elif taken := self._take(name, members):
+                self.days[day] = taken
+        if not self.days:
+            expected = "partitions named dt=YYYY-MM-DD with *.parquet files"
+            found = "; ".join([self.root, *self.notes])
+            raise DaedalusError("the feed has no partitions", where=where, found=found, expected=expected)
+
+    def _take(self, folder: str, members: Sequence[str]) -> list[str]:
+        """What is read of a day's folder."""
+        taken = []
+        for member in sorted(members):
+            label = f"{folder}/{member.rstrip('/')}"
+            if is_parquet(label) and not _hidden(member):
+                taken.append(label)
+                if member.endswith("/"):
+                    self.errors[label] = "a folder, not a file"
+            elif not _hidden(member):
+                self._others["inner" if member.endswith("/") else "file"].append(label)
+        return taken
+
+    @property
+    def notes(self) -> list[str]:
+        """What is passed over, a line a kind, though its name is not hidden by `_` or a dot."""
+        found = [(kind, sorted(names)) for kind, names in self._others.items() if names]
+        return [
+            f"passed over {counted(len(names), _PASSED_OVER[kind][0])} {_PASSED_OVER[kind][1]}: "
+            + ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+            for kind, names in found
+        ]  # fmt: skip
+
+    @property
+    def span(self) -> list[str]:
+        """The first and the last day."""
+        return [str(min(self.days)), str(max(self.days))]
+
+    def paths(self, day: Day) -> list[str]:
+        """The files of a day's partition."""
+        return [f"{self.root}/{label}" for label in self.days.get(day, [])]
+
+
+def _hidden(name: str) -> bool:
+    """Whether a name is one that writers of files give to what is no data."""
+    return name.startswith(HIDDEN) or name.endswith("_$folder$")
+
+
+def _date(text: str) -> Day | None:
+    try:
+        return parse_day(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What files there are to read, by name alone."""
+
+    feed: FeedFolder
+    views: Mapping[str, list[str]]
+    pool: str | None  # the newest Lance manifest
+
+
+def list_inputs(config: Config, files: Files) -> Listing:
+    """Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
+    feed = FeedFolder(config, files)
+    views = {name: list_view(config, files, name) for name in referenced_views(config)}
+    coverage, pool = config.runtime.embedding_coverage_filter, None
+    if coverage.enabled:
+        where = config.where(RUNTIME, "embedding_coverage_filter")
+        pool = newest_manifest(files, coverage.uri, coverage.table, where)
+    return Listing(feed, views, pool)
+
+
+def list_view(config: Config, files: Files, name: str) -> list[str]:
+    """The view's files, in path order. Raises DaedalusError (exit 2) when there are none."""
+    view = config.catalog.views[name]
+    try:
+        paths = files.matching(pattern_of(view, files))
+    except OSError as error:
+        raise DaedalusError(f"the view {name} cannot be read", where=str(error.filename or view.source),
+                            found=error.strerror, expected="a folder that can be listed") from None  # fmt: skip
+    if not paths:
+        where, found = config.where(CATALOG, f"views.{name}.source"), f"no file at {seen_from(view.source)}"
+        raise DaedalusError(f"the view {name} has no files", where=where, found=found, expected="parquet files")
+    return paths
+
+
+def pattern_of(view: View, files: Files) -> str:
+    """What matches a view's files."""
+    return f"{view.source.rstrip('/')}/{_ANY_CASE}" if files.is_folder(view.source) else view.source

@@ -1,0 +1,81 @@
+"""Input files on the local disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from daedalus.actions.ports import Tree
+from daedalus.base import digest
+from daedalus.base.text import is_utf8
+from daedalus.objectstore.globs import find, is_folder, is_parquet
+
+if TYPE_CHECKING:
+    from daedalus.actions.ports import Digests, Looked, Scratch
+
+
+class LocalFiles:
+    """See `Files` in ports.py. What is read by a name of ours, because libraries do not take its own, is linked."""
+
+    def __init__(self, digests: Digests, links: Scratch) -> None:
+        self._digests, self._links = digests, links
+
+    def tree(self, root: str) -> Tree | None:
+        if not os.path.isdir(root):
+            return None
+        with os.scandir(root) as found:
+            entries = list(found)
+        folders: dict[str, list[str]] = {}
+        errors: dict[str, str] = {}
+        files = []
+        for entry in entries:
+            if not is_folder(entry) and (not entry.is_symlink() or os.path.exists(entry.path)):
+                files.append(entry.name)
+                continue
+            try:
+                folders[entry.name] = _names(entry.path)
+            except OSError as error:  # a broken link, or no permission
+                errors[entry.name] = error.strerror or str(error)
+        return Tree(folders, files, errors)
+
+    def is_folder(self, source: str) -> bool:
+        return os.path.isdir(source)
+
+    def matching(self, pattern: str) -> list[str]:
+        paths = find(pattern)
+        folders = {path for path in paths if os.path.isdir(path)}
+        holding = {path[:i] for path in paths if path not in folders for i, c in enumerate(path) if c == "/"}
+        return [path for path in paths if path not in folders or (is_parquet(path) and path not in holding)]
+
+    def prepare(self, paths: Sequence[str], looked: Looked) -> None:
+        pass
+
+    def of(self, path: str) -> tuple[str, Any]:
+        return self._digests.of(path)
+
+    def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
+        try:
+            if type(stamp).of(path) != stamp:
+                return False
+            # Two writes within a tick of the clock leave one stamp: a file that was young at the look is read again.
+            return stamp.settled(looked) or digest.of_file(path) == content
+        except OSError:
+            return False
+
+    @contextmanager
+    def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+        links = {path: self._links.path() for path in wanted if not is_utf8(path)}
+        try:
+            for path, link in links.items():
+                link.symlink_to(os.path.abspath(path))
+            yield {path: str(links.get(path, path)) for path in wanted}
+        finally:
+            for link in links.values():
+                link.unlink(missing_ok=True)
+
+
+def _names(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name + "/" * is_folder(entry) for entry in entries]

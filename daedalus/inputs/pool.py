@@ -1,0 +1,129 @@
+"""The embedding pool: ids only, out of a LanceDB table. Vectors are never read."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError, DayError, did_you_mean, seen_from
+from daedalus.config import RUNTIME, Config
+from daedalus.objectstore.store import is_uri, library_options
+from daedalus.sql.text import Sql
+
+if TYPE_CHECKING:
+    from daedalus.actions.ports import Facts, Files
+    from daedalus.inputs.inputs import InputFile
+
+# Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
+POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+
+
+@dataclass(frozen=True)
+class PoolInput:
+    """The pool as it was looked at: the manifest of the table's newest version, which names all that is in it."""
+
+    manifest: InputFile
+
+    @property
+    def version(self) -> int:
+        return _version(_stem(self.manifest.path))
+
+    @property
+    def digest(self) -> str:
+        """Changes with the version, also where a table was dropped and made anew."""
+        return digest.of_json([PurePosixPath(self.manifest.path).name, self.manifest.digest])
+
+
+def newest_manifest(files: Files, uri: str, table: str, where: str) -> str:
+    """The Lance manifest of the table's newest version. Raises DaedalusError when there is none.
+
+    Lance names manifests either by version, or by 2^64-1 minus the version in 20 digits so that the newest sorts first.
+    """
+    folder = f"{uri.rstrip('/')}/{table}.lance"
+    versions = {path: _stem(path) for path in files.matching(f"{glob.escape(folder)}/_versions/*.manifest")}
+    versions = {path: stem for path, stem in versions.items() if stem.isdigit()}
+    if not versions:
+        raise DaedalusError(
+            "the embedding pool is not there",
+            where=where,
+            found=f"no Lance table at {seen_from(folder)}",
+            expected="a LanceDB folder with that table",
+        )
+    return max(versions, key=lambda path: _version(versions[path]))
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).stem
+
+
+def _version(stem: str) -> int:
+    return (1 << 64) - 1 - int(stem) if len(stem) == 20 else int(stem)
+
+
+def check_pool(config: Config, pool: PoolInput | None, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for an id column that the pool lacks. A pass is remembered."""
+    coverage = config.runtime.embedding_coverage_filter
+    key = f"pool id:{pool.digest if pool else ''}:{coverage.id_column}"
+    if pool is None or facts.fact(key):
+        return
+    where = config.where(RUNTIME, "embedding_coverage_filter")
+    opened = _open(coverage.uri, coverage.table, pool.version, where, pool_options(config))
+    _id_type(opened, coverage.table, coverage.id_column, where)
+    facts.remember_fact(key, True)
+
+
+def pool_options(config: Config) -> dict[str, str]:
+    """How to reach a pool on an object store."""
+    uri = config.runtime.embedding_coverage_filter.uri
+    return library_options(config.runtime.object_store) if is_uri(uri) else {}
+
+
+def _open(uri: str, table: str, version: int | None, where: str, options: Mapping[str, str] | None) -> Any:
+    """A version of the table, or with None its newest. Raises DayError."""
+    import lancedb
+
+    try:
+        opened = lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
+        if version is not None:
+            opened.checkout(version)
+    except (OSError, RuntimeError, ValueError) as error:  # whatever Lance makes of a table that is not there any more
+        raise DayError("the embedding pool cannot be read", where=where, found=str(error).splitlines()[0][:200],
+                       hint="if it was being written, run again") from None  # fmt: skip
+    return opened
+
+
+def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
+    import pyarrow as pa
+
+    kinds = {field.name: field.type for field in pool.schema}
+    if id_column not in kinds or not pa.types.is_integer(kinds[id_column]):
+        raise DaedalusError(
+            "the embedding pool has no such id column",
+            where=f"{where}.id_column",
+            found=f"{id_column}: {kinds.get(id_column, 'missing')}",
+            expected=f"an integer column of {table}: {', '.join(kinds)}",
+            hint=did_you_mean(id_column, kinds),
+        )
+    return kinds[id_column]
+
+
+def read_pool_ids(
+    uri: str, table: str, id_column: str, where: str, options: Mapping[str, str] | None = None,
+    version: int | None = None,
+) -> Any:  # fmt: skip
+    """A stream of record batches with one column, `id`. `options` are for a database on an object store.
+
+    `version` is that of the table; None is the newest.
+    """
+    import pyarrow as pa
+
+    pool = _open(uri, table, version, where, options)
+    schema = pa.schema([pa.field("id", _id_type(pool, table, id_column, where))])
+    count = pool.count_rows()
+    stream = pool.search().select([id_column]).limit(count).to_batches() if count else ()  # no limit of 0
+    batches = (pa.record_batch([batch.column(id_column)], schema=schema) for batch in stream)
+    return pa.RecordBatchReader.from_batches(schema, batches)

@@ -1,0 +1,96 @@
+"""Types against config: what can only be checked once the views' files have been looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daedalus.base.errors import DaedalusError
+from daedalus.config import AGGREGATIONS, RUNTIME, Config
+from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
+from daedalus.config.load import yaml_hint
+from daedalus.inputs.inputs import ViewInput
+from daedalus.sql.types import holds, is_integer, is_nested, is_time
+
+
+def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
+    """Raises DaedalusError (exit 2) naming file and key path."""
+    _aggregated(config, views)
+    _times(config, views)
+    _filters(config, views)
+
+
+def _type_of(ref: str, views: Mapping[str, ViewInput]) -> str:
+    parsed = Ref.parse(ref)
+    assert parsed is not None
+    return views[parsed.view].types[parsed.feature]
+
+
+def _refuse(config: Config, file: str, key: str, what: str, found: str, expected: str,
+            hint: str = "") -> None:  # fmt: skip
+    raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected, hint=hint)
+
+
+def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
+    enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
+    for i, aggregation in enumerate(config.aggregations):
+        if aggregation.column not in enriched:
+            continue
+        kind = _type_of(enriched[aggregation.column], views)
+        key, found = f"aggregations[{i}].column", f"{aggregation.column}: {kind}"
+        if aggregation.agg == "flatten_distinct":
+            if not kind.endswith("[]"):
+                _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", found, "a list")
+            kind = kind.removesuffix("[]")
+        if aggregation.agg != "count" and is_nested(kind):
+            expected = "a plain column, or a list of plain values with agg: flatten_distinct; agg: count takes any"
+            _refuse(config, AGGREGATIONS, key, "nested values cannot be listed", found, expected)
+
+
+def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
+    recent = config.runtime.recent_published
+    refs = [(f"ages.{age}", ref) for age, ref in config.runtime.ages.items()]
+    refs += [("recent_published.published_at", recent.published_at)] if recent else []
+    for key, ref in refs:
+        if not is_time(kind := _type_of(ref, views)):
+            _refuse(config, RUNTIME, key, "not a time", f"{ref}: {kind}", "a TIMESTAMP or DATE feature")
+    if recent and not is_integer(kind := _type_of(recent.author, views)):
+        _refuse(config, RUNTIME, "recent_published.author", "not a user id", f"{recent.author}: {kind}", "BIGINT")
+
+
+def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, str]:
+    """The types of the columns that the content filter drops rows by."""
+    known = {column: makers(config)[column][0] for column in config.runtime.content_filter.drop}
+    return {
+        column: views[maker.source].types[column] if maker.kind == "feature" else SPINE_COLUMNS.get(column, "INTEGER")
+        for column, maker in known.items()
+    }
+
+
+def idle_filters(config: Config, views: Mapping[str, ViewInput]) -> list[str]:
+    """Values of the content filter that surely drop nothing, a line each."""
+    types, drop = filter_types(config, views), config.runtime.content_filter.drop
+    return [
+        f"content_filter.drop.{column}: no {types[column]} is {value!r}, so it drops nothing"
+        for column, values in drop.items()
+        for value in values
+        if not holds(types[column], value)
+    ]
+
+
+def _filters(config: Config, views: Mapping[str, ViewInput]) -> None:
+    types = filter_types(config, views)
+    for column, values in config.runtime.content_filter.drop.items():
+        kind = types[column]
+        for j, value in enumerate(values):
+            if not _comparable(kind, value):
+                key = f"content_filter.drop.{column}[{j}]"
+                what = "a value of another type than its column"
+                _refuse(config, RUNTIME, key, what, repr(value), f"{column}: {kind}", yaml_hint(value))
+
+
+def _comparable(kind: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind == "BOOLEAN"
+    if isinstance(value, int | float):
+        return is_integer(kind) or kind in ("FLOAT", "DOUBLE", "UBIGINT") or kind.startswith("DECIMAL")
+    return kind in ("VARCHAR", "UUID")

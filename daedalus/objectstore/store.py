@@ -1,0 +1,325 @@
+"""Object stores by URI (s3://, gs://, az://): the only `import obstore`.
+
+Credentials and endpoint come from the usual environment variables (AWS_…, GOOGLE_…, AZURE_…), or from the
+config's `object_store`. Every call is bounded: a few tries, a limited time, and then an OSError that says
+where. Nothing here trusts an ETag to be a digest; it is a hint that an object may still be the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from daedalus.base.errors import bare
+
+SCHEMES = ("s3://", "gs://", "az://")
+_PREFIXES = {"s3://": "aws_", "gs://": "google_", "az://": "azure_"}  # which a key of that store may begin with
+_KEYS = {  # as obstore names them
+    "s3://": """access_key_id bucket bucket_name checksum_algorithm conditional_put container_authorization_token_file
+        container_credentials_full_uri container_credentials_relative_uri copy_if_not_exists default_region
+        disable_bulk_delete disable_tagging endpoint endpoint_url endpoint_url_sts imdsv1_fallback metadata_endpoint
+        region request_payer role_arn role_session_name s3_express secret_access_key server_side_encryption
+        session_token skip_signature sse_bucket_key_enabled sse_customer_key_base64 sse_kms_key_id token
+        unsigned_payload virtual_hosted_style_request web_identity_token_file""",
+    "gs://": """application_credentials base_url bearer_token bucket bucket_name service_account service_account_key
+        service_account_path skip_signature""",
+    "az://": """access_key account_key account_name authority_host authority_id bearer_token client_id client_secret
+        container_name credential_type disable_tagging encryption_key endpoint fabric_cluster_identifier
+        fabric_session_token fabric_token_service_url fabric_workload_host federated_token_file identity_endpoint
+        master_key msi_endpoint msi_resource_id object_id sas_key sas_token skip_signature azure_storage_access_key
+        azure_storage_account_key azure_storage_account_name azure_storage_authority_host azure_storage_authority_id
+        azure_storage_client_id azure_storage_client_secret azure_storage_endpoint azure_storage_master_key
+        azure_storage_sas_key azure_storage_sas_token azure_storage_tenant_id azure_storage_token
+        azure_storage_use_emulator tenant_id token use_azure_cli use_emulator use_fabric_endpoint""",
+}
+_HARMLESS = """bucket bucket_name container_name region default_region account_name azure_storage_account_name endpoint
+    endpoint_url endpoint_url_sts azure_storage_endpoint base_url metadata_endpoint msi_endpoint identity_endpoint
+    authority_host azure_storage_authority_host checksum_algorithm conditional_put copy_if_not_exists request_payer
+    server_side_encryption credential_type"""
+_BLOCK = 4 << 20  # bytes read at a time
+_WHOLE_READS = 3  # tries of a download that is cut in the middle
+
+
+class Conflict(OSError):
+    """An object is not what a conditional write expected: somebody else was first."""
+
+
+def is_uri(path: object) -> bool:
+    """Whether a path of the config names an object store."""
+    return str(path).startswith(SCHEMES)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """(bucket with its scheme, key) of a URI."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+def known_keys(path: str) -> set[str]:
+    """The options of the store that an address names; a key may have the store's prefix before one."""
+    return set(_KEYS[path[:5]].split())
+
+
+def is_known(key: str, path: str) -> bool:
+    """Whether the store that an address names has an option of that name."""
+    return not known_keys(path).isdisjoint(_names(key, path))
+
+
+def shown(key: str, value: object) -> object:
+    """An option's value as it may be shown: what is not known to be harmless, as `(set)`."""
+    names = {name for scheme in SCHEMES for name in _names(key, scheme)}
+    harmless = isinstance(value, bool) or not names.isdisjoint(_HARMLESS.split())
+    told = bare(value) if isinstance(value, str) else value
+    return told if harmless and "@" not in str(told) else "(set)"
+
+
+def _names(key: str, path: str) -> tuple[str, str]:
+    """An option as it is spelled, and without the prefix of that store."""
+    return key.lower(), key.lower().removeprefix(_PREFIXES[path[:5]])
+
+
+def _options_of(options: Mapping[str, Any], uri: str) -> dict[str, Any]:
+    """Those options that the store of an address has: one `object_store` may speak of stores of several kinds."""
+    return {key: value for key, value in options.items() if is_known(key, uri)}
+
+
+def library_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options for the libraries that read object stores themselves (lancedb, polars), as they want them: text."""
+    endpoint = {"endpoint": _endpoint(options)} if _endpoint(options) else {}
+    found = {**options, **endpoint, **({"allow_http": True} if _is_http(options) else {})}
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in found.items()}
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object of a listing. `stamp` is its version, or its ETag, size and time: a hint, no digest."""
+
+    uri: str
+    size: int
+    stamp: str
+    modified: float  # seconds since the epoch
+    etag: str = ""
+
+
+@dataclass
+class Traffic:
+    """Requests and bytes so far, retries inside the client not counted."""
+
+    requests: int = 0
+    received: int = 0
+    sent: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, received: int = 0, sent: int = 0) -> None:
+        with self._lock:
+            self.requests += 1
+            self.received += received
+            self.sent += sent
+
+
+class ObjectStore:
+    """The objects under one URI, by key relative to it. Safe to use from several threads.
+
+    `options` are obstore's (`endpoint`, `region`, `access_key_id` …); `patience` is how many seconds a
+    request and its retries may take together, transfers apart.
+    """
+
+    def __init__(
+        self, uri: str, options: Mapping[str, Any] | None = None, *, patience: float = 30.0, tries: int = 4
+    ) -> None:
+        self.uri, self.traffic = uri.rstrip("/"), Traffic()
+        self._options, self._patience, self._tries = dict(options or {}), patience, tries
+        self._opening = threading.Lock()
+        self._opened: Any = None
+
+    def of(self, key: str) -> str:
+        """The URI of a key."""
+        return f"{self.uri}/{key}" if key else self.uri
+
+    def key(self, uri: str) -> str:
+        """The key of a URI below this one."""
+        return uri.removeprefix(self.uri).lstrip("/")
+
+    def list(self, prefix: str = "") -> list[Object]:
+        """All objects whose keys begin with `prefix`, by key; 1,000 a request."""
+        import obstore
+
+        found: list[Object] = []
+        with self._errors(prefix):
+            for batch in obstore.list(self._store, prefix=_folder(prefix), chunk_size=1000):
+                self.traffic.add()
+                found += [self._object(meta) for meta in batch if meta["path"].startswith(prefix)]
+        return sorted(found, key=lambda one: one.uri)
+
+    def head(self, key: str) -> Object:
+        """What is known of an object. Raises FileNotFoundError."""
+        import obstore
+
+        with self._errors(key):
+            self.traffic.add()
+            return self._object({**obstore.head(self._store, key), "path": key})
+
+    def get(self, key: str, *, most: int | None = None) -> tuple[bytes, Object]:
+        """A small object, whole; begun again when it is cut.
+
+        Raises FileNotFoundError, and OSError for one of more than `most` bytes.
+        """
+        import obstore
+        from obstore.exceptions import BaseError
+
+        with self._errors(key):
+            for left in range(_WHOLE_READS - 1, -1, -1):
+                try:
+                    got = obstore.get(self._store, key)
+                    if most is not None and got.meta["size"] > most:
+                        raise OSError(errno.EFBIG, f"an object of {got.meta['size']:,} bytes", self.of(key))
+                    data = bytes(got.bytes())
+                except BaseError as error:  # the client tries again itself, but not once an answer has begun
+                    self.traffic.add()
+                    if not left or "body error" not in str(error):
+                        raise
+                else:
+                    self.traffic.add(received=len(data))
+                    return data, self._object({**got.meta, "path": key})
+        raise AssertionError("unreachable")
+
+    def fetch(self, key: str, path: Path) -> Object:
+        """Downloads an object to a new file, begun again when it is cut. Raises FileNotFoundError."""
+        for left in range(_WHOLE_READS - 1, -1, -1):
+            try:
+                return self._fetch(key, path)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                path.unlink(missing_ok=True)
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _fetch(self, key: str, path: Path) -> Object:
+        import obstore
+
+        received = 0
+        with self._errors(key), path.open("wb") as out:
+            got = obstore.get(self._store, key)
+            for block in got.stream(min_chunk_size=_BLOCK):
+                received += out.write(block)
+            self.traffic.add(received=received)
+            if received != got.meta["size"]:
+                raise OSError(errno.EIO, f"cut at {received:,} of {got.meta['size']:,} bytes", self.of(key))
+            return self._object({**got.meta, "path": key})
+
+    def put(self, key: str, data: bytes | Path, *, create: bool = False, replaces: str | None = None) -> str:
+        """Writes an object whole, or not at all; returns its ETag.
+
+        With `create` it must not be there yet (FileExistsError); with `replaces` it must still have that
+        ETag (Conflict).
+        """
+        import obstore
+
+        mode: Any = "create" if create else "overwrite" if replaces is None else {"e_tag": replaces}
+        with self._errors(key):
+            size = len(data) if isinstance(data, bytes) else data.stat().st_size
+            self.traffic.add(sent=size)
+            return str(obstore.put(self._store, key, data, mode=mode)["e_tag"])
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; those that are not there are no error."""
+        import obstore
+
+        listed = list(keys)
+        for begin in range(0, len(listed), 1000):
+            with self._errors(listed[begin]):
+                self.traffic.add()
+                obstore.delete(self._store, listed[begin : begin + 1000])
+
+    @property
+    def _store(self) -> Any:
+        with self._opening:
+            if self._opened is None:
+                self._opened = _open(self.uri, self._options, self._patience, self._tries)
+            return self._opened
+
+    def _object(self, meta: Mapping[str, Any]) -> Object:
+        stamp = f"{meta.get('version') or ''} {meta.get('e_tag') or ''} {meta['size']} {meta['last_modified']}"
+        return Object(
+            self.of(meta["path"]), meta["size"], stamp, meta["last_modified"].timestamp(), str(meta.get("e_tag") or "")
+        )
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """obstore's errors as those that files give."""
+        from obstore import exceptions
+
+        where = self.of(key)
+        try:
+            yield
+        except (exceptions.NotFoundError, FileNotFoundError):
+            raise FileNotFoundError(errno.ENOENT, "not there", where) from None
+        except exceptions.AlreadyExistsError:
+            raise FileExistsError(errno.EEXIST, "already there", where) from None
+        except exceptions.PreconditionError:
+            raise Conflict(errno.EAGAIN, "changed by somebody else", where) from None
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise PermissionError(errno.EACCES, self._told(error), where) from None
+        except exceptions.BaseError as error:
+            raise OSError(errno.EIO, self._told(error), where) from None
+
+    def _told(self, error: Exception) -> str:
+        """An error's first line, without what the options keep secret."""
+        return _first_line(error, self._options)
+
+
+def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
+    """A pyarrow file system over the store of a URI; paths in it are URIs without their scheme."""
+    from obstore.fsspec import FsspecStore
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    client: Any = {"allow_http": _is_http(options)}
+    store = FsspecStore(uri.partition("://")[0], config=_options_of(options, uri), client_options=client)  # type: ignore[call-overload]
+    return PyFileSystem(FSSpecHandler(store))
+
+
+def _endpoint(options: Mapping[str, Any]) -> str:
+    names = ("endpoint", "aws_endpoint", "endpoint_url", "aws_endpoint_url")
+    told = next((value for key, value in options.items() if key.lower() in names), "")
+    return str(told or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "")
+
+
+def _is_http(options: Mapping[str, Any]) -> bool:
+    return _endpoint(options).startswith("http://")
+
+
+def _open(uri: str, options: dict[str, Any], patience: float, tries: int) -> Any:
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
+    client = {"connect_timeout": timedelta(seconds=min(patience, 5)), "read_timeout": timedelta(seconds=patience),
+              "timeout": timedelta(hours=1), "allow_http": _is_http(options)}  # fmt: skip
+    backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)}
+    retries = {"max_retries": tries, "retry_timeout": timedelta(seconds=patience), "backoff": backoff}
+    try:
+        return from_url(uri, config=_options_of(options, uri), client_options=client, retry_config=retries)  # type: ignore[call-overload]
+    except (BaseError, ValueError) as error:
+        raise OSError(errno.EINVAL, _first_line(error, options), uri) from None
+
+
+def _folder(prefix: str) -> str | None:
+    """The part of a prefix that a store lists by: whole path segments."""
+    return prefix.rpartition("/")[0] or None
+
+
+def _first_line(error: Exception, options: Mapping[str, Any]) -> str:
+    text = bare(str(error).strip())
+    for key, value in options.items():
+        if len(str(value)) > 3 and shown(key, value) == "(set)":
+            text = text.replace(str(value), "(set)")
+    return text.splitlines()[0][:300] if text else type(error).__name__

@@ -1,0 +1,165 @@
+"""The stateful edge: partitions that appear whole.
+
+A partition is replaced by exchanging two folders in one system call, so that a reader finds the
+old one or the new one under its name. What goes are part files of the name that we give, and what systems
+leave in folders; where anything else lies, nothing is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daedalus.base import digest
+from daedalus.base.durable import part_files, swap_folder
+from daedalus.base.errors import DayError
+
+if TYPE_CHECKING:
+    from daedalus.actions.ports import Digests, Scratch
+
+NO_PARTITION = "no partition"  # the digest of a day without any row
+PART = re.compile(r"part-\d+-0\.parquet")
+_OF_SYSTEMS = re.compile(r"\._.*|\.DS_Store|\.nfs.*|\..*\.crc|Thumbs\.db|desktop\.ini")  # left in folders unasked
+
+
+def day_of(name: str) -> str:
+    """The day of an action such as `chunk@2026-05-15`."""
+    return name.rpartition("@")[2]
+
+
+class Partitions:
+    """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
+
+    def __init__(
+        self,
+        root: Path,
+        scratch: Scratch,
+        digests: Digests,
+        replacing: Callable[[str], None] = lambda day: None,
+    ) -> None:
+        """`replacing(day)` is called just before a new partition takes an old one's place."""
+        self.root, self._scratch, self._digests = root, scratch, digests
+        self.adopt = False  # whether what is not ours goes with the partition that it lies in
+        self.replacing = replacing
+        self.written: set[str] = set()
+        self.removed: set[str] = set()  # days without rows, whose partition went
+
+    def stage(self, name: str) -> Path:
+        """Raises DayError when what lies in the partition's place is not ours to replace."""
+        self._check(day_of(name))
+        return self._scratch.path()
+
+    def path(self, name: str, artifact: str = "") -> Path:
+        return self.root / f"dt={day_of(name)}"
+
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        parts = sorted(staged.iterdir()) if staged.is_dir() else []
+        digests = {part.name: digest.of_file(part) for part in parts}
+        size = sum(part.stat().st_size for part in parts)
+        found = self.named(digests)
+        if self.problem(name, found):
+            self._replace(name, staged if parts else None)
+            for part, content in digests.items():
+                self._digests.note(self.path(name) / part, content)
+            self.written.add(day_of(name))
+        elif parts:
+            import shutil
+
+            shutil.rmtree(staged)
+        return found, size
+
+    def named(self, digests: Mapping[str, str]) -> str:
+        """The digest of the partition that parts of these digests, by name, make."""
+        return digest.of_json(digests) if digests else NO_PARTITION
+
+    def parts(self, name: str) -> dict[str, Path]:
+        """The part files of a partition, by name. Raises OSError."""
+        return {path.name: path for path in part_files(self.path(name))}
+
+    def problem(self, name: str, artifact: str) -> str:
+        folder = self.path(name)
+        if not folder.is_dir():
+            return "" if artifact == NO_PARTITION else "missing"
+        try:
+            found = digest.of_json({part: self._digests.of(path)[0] for part, path in self.parts(name).items()})
+        except OSError as error:
+            return f"unreadable ({error.strerror})"
+        return "" if found == artifact else "altered"
+
+    def look(self, day: str) -> tuple[str, int] | None:
+        """(digest, bytes) of a day's partition; None when there is none."""
+        parts = part_files(self.path(day))
+        if not parts:
+            return None
+        looked = {part.name: self._digests.of(part) for part in parts}
+        size = sum(stamp.size for _, stamp in looked.values())
+        return digest.of_json({name: content for name, (content, _) in looked.items()}), size
+
+    @contextmanager
+    def reading(self, day: str) -> Iterator[list[Path]]:
+        """The part files of a day's partition, in order."""
+        yield part_files(self.path(day))
+
+    def days(self) -> list[str]:
+        """The days that have a partition, in order."""
+        return sorted(path.name[3:] for path in self.root.glob("dt=????-??-??"))
+
+    def refresh(self) -> None:
+        """Makes the next look see what there is now; here it always does."""
+
+    def holds(self, day: str) -> bool:
+        """Whether there is a partition of ours. A folder in which all is somebody else's is none."""
+        folder = self.path(day)
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return folder.is_dir()
+        return not names or any(map(PART.fullmatch, names))
+
+    def remove(self, day: str) -> bool:
+        """Takes away the partition of a day that has no rows any more. Raises DayError."""
+        if not self.holds(day):
+            return False
+        try:
+            self._replace(f"chunk@{day}", None)
+        except OSError as error:
+            raise DayError("a partition cannot be removed", where=str(self.path(day)), found=error.strerror,
+                           expected="a folder that may be moved and deleted") from None  # fmt: skip
+        return True
+
+    def _check(self, day: str) -> None:
+        found = [] if self.adopt else self._foreign(self.path(day))
+        if found:
+            more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+            raise DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
+                           found=", ".join(found[:4]) + more, expected="a folder of part-N-0.parquet alone",
+                           hint="move it away; daeda skeleton --adopt deletes it with the partition")  # fmt: skip
+
+    def _foreign(self, folder: Path) -> list[str]:
+        """What of a partition's place is not ours: files of other names, folders, or the place itself."""
+        try:
+            if not stat.S_ISDIR(os.lstat(folder).st_mode):
+                return ["a link" if folder.is_symlink() else "no folder"]
+            with os.scandir(folder) as entries:
+                return sorted(entry.name for entry in entries if not _is_ours(entry))
+        except FileNotFoundError:
+            return []
+
+    def _replace(self, name: str, staged: Path | None) -> None:
+        self._check(day_of(name))
+        if staged is None:
+            self.removed.add(day_of(name))
+        elif self.path(name).is_dir():
+            self.replacing(day_of(name))
+        swap_folder(staged, self.path(name), self._scratch.path())
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a part file, or a file that no person put there."""
+    known = PART.fullmatch(entry.name) or _OF_SYSTEMS.fullmatch(entry.name)
+    return known is not None and entry.is_file(follow_symlinks=False)

@@ -1,0 +1,264 @@
+"""`qid_map.parquet`: one number for every feed_session that ever reached the output. It only grows.
+
+The map is written before the partitions that use it. When it is not the file that we wrote last, it
+is reconciled with what the partitions hold before anything else is done.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from daedalus.actions.ports import MapHome, MapState, Scratch, SharedMap
+from daedalus.base.errors import DaedalusError, DayError
+from daedalus.output.qid_numbers import SharedNumbers
+from daedalus.parquet.splice import stack
+from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
+from daedalus.sql.duck import Bindings, Duck, Ducks
+from daedalus.sql.text import POSITION, ROW, Sql, parquet
+from daedalus.stagecache.action import Again
+
+_SHIPPED = f"{parquet('content')} r JOIN {parquet('sessions', positions=True)} s ON s.{POSITION} = r.{ROW}"
+_SESSIONS = f"""
+    SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
+    FROM {_SHIPPED}
+    WHERE s.feed_session IS NOT NULL GROUP BY 1"""
+# New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
+DAY_SESSIONS = Sql(
+    tables=(("known", f"""SELECT d.feed_session, d.first_seen, m.qid FROM ({_SESSIONS}) d
+        LEFT JOIN {parquet("qid_map")} m ON m.feed_session = d.feed_session"""),),
+    select=f"""
+        SELECT feed_session, coalesce(qid, (SELECT coalesce(max(qid), -1) FROM {parquet("qid_map")})
+            + row_number() OVER (PARTITION BY qid IS NULL ORDER BY first_seen, feed_session)) AS qid,
+            qid IS NULL AS is_new FROM known ORDER BY qid""",
+)  # fmt: skip
+DAY_QIDS = Sql(f"""
+    SELECT n.qid AS qid FROM {_SHIPPED}
+    LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
+
+_PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
+_UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
+_HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
+
+
+class QidMap:
+    """The map of one output root, which lies in its `home`."""
+
+    def __init__(self, home: MapHome, scratch: Scratch, ducks: Ducks, record: SharedMap | None = None) -> None:
+        """`record` is the history that other machines share, if any; for a home on this machine only."""
+        self._home, self._scratch, self._ducks = home, scratch, ducks
+        self.shared = SharedNumbers(record, scratch, self) if record else None
+        self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
+
+    @property
+    def where(self) -> str:
+        """A path or URI that changes whenever the map does."""
+        return self._home.where
+
+    def file(self) -> Path | None:
+        """A local file with the map, for who reads it."""
+        return self._home.path()
+
+    def lineage(self, *, reconcile: bool) -> str:
+        """A name for the map as far as it only grew by our hand.
+
+        With `reconcile` a map that is not ours is first brought in line with the partitions; without,
+        it has a name under which nothing was ever computed. Raises DaedalusError when qids might be handed out twice.
+        """
+        if not self._home.is_there() and not reconcile:
+            self.current = self.offered()
+            return self.current
+        with self.exclusive():
+            self.current = self._own(reconcile)
+            if self.shared and reconcile:
+                self.shared.join()
+            elif self.shared and self.current == _UNKNOWN and self.fresh():
+                self.current = self.offered()
+        return self.current
+
+    def _own(self, reconcile: bool) -> str:
+        home = self._home
+        state, content = home.state(), home.content()
+        ours = content in (state["digest"], state["next"])
+        if ours and (not reconcile or state["partitions"] == home.stamp()):
+            return state["lineage"]
+        if not reconcile:
+            return _UNKNOWN
+        held = home.held()
+        if content or held:
+            with self._ducks.lease() as duck:
+                self._reconcile(duck, held)
+        after = home.content()
+        return self.remember(state["lineage"] if ours and after == content else uuid.uuid4().hex, after)
+
+    def settle(self) -> None:
+        """Remembers what the partitions are like now, so that the next run need not look into them."""
+        self._home.settle()
+        if self.shared:
+            self.shared.settle()
+
+    def offered(self) -> str:
+        """The lineage that a fresh output would take up."""
+        return (self.shared.offered() if self.shared else None) or _UNKNOWN
+
+    def is_current(self) -> bool:
+        """Whether no other process took another lineage meanwhile; if one did, it is this one's from now on."""
+        before, self.current = self.current, self.state()["lineage"]
+        return before == self.current
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """One at a time."""
+        return self._home.exclusive()
+
+    def state(self) -> MapState:
+        """What was remembered of the map when it was last written here."""
+        return self._home.state()
+
+    def content(self) -> str:
+        """The digest of the map's file; "" without one."""
+        return self._home.content()
+
+    def rows(self) -> int:
+        import pyarrow.parquet as pq
+
+        path = self.file()
+        return pq.read_metadata(path).num_rows if path else 0
+
+    def fresh(self) -> bool:
+        """Whether nothing was numbered here yet."""
+        return not self.content() and not self._home.held()
+
+    def assign(self, artifacts: Mapping[str, Path], out: Path) -> dict[str, int]:
+        """Gives every session of a day's output a qid, and writes the column `qid`, aligned with the rows, to `out`.
+
+        `artifacts` are `sessions`, and `content`, which of their rows ship. Raises Again when
+        `current` is another lineage than before, or the map has other rows.
+        """
+        files = {name: [path] for name, path in artifacts.items()}
+        with self.exclusive(), self._ducks.lease() as duck:
+            if not self.is_current():
+                raise Again
+            self._check_ours()
+            numbered = duck.table(DAY_SESSIONS, self._with_map(files))
+            added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
+            if added.num_rows:
+                if self.shared and self.state()["shared"]:
+                    self.shared.claim(added)
+                self.put_below(added)
+            counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
+            return {**counts, "new_sessions": added.num_rows, "map_rows": self.rows()}
+
+    def _check_ours(self) -> None:
+        """Raises DayError when the map is not what this program left: numbers might be handed out twice."""
+        state = self.state()
+        if self.content() not in (state["digest"], state["next"]):
+            raise DayError("the qid map was replaced while the run went on", where=self.where,
+                           hint="run again: it is brought in line with the partitions first")  # fmt: skip
+
+    def put_below(self, added: Any) -> None:
+        """Puts rows below those of the map, whose full row groups are copied as they lie."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        grown, path = self._scratch.path(".parquet"), self._home.path()
+        if path is None:
+            write_parquet(grown, added.schema, [added])
+        else:
+            with pq.ParquetFile(path) as map:
+                sizes = [map.metadata.row_group(i).num_rows for i in range(map.num_row_groups)]
+                kept = next((i for i, size in enumerate(sizes) if size != ROWS_PER_GROUP), len(sizes))
+                rest = map.read_row_groups(range(kept, len(sizes))) if kept < len(sizes) else added.slice(0, 0)
+            more = self._scratch.path(".parquet")
+            write_parquet(more, added.schema, [rest.select(added.column_names).cast(added.schema), added])
+            try:
+                stack(path, kept, more, grown)
+            except ValueError:  # a map that another tool wrote
+                rest = pq.read_table(path).select(added.column_names).cast(added.schema)
+                write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
+        self.commit(grown)
+
+    def commit(self, grown: Path) -> None:
+        """Puts a finished file into the map's place."""
+        self._home.grow(grown, self.current)
+
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> str:
+        """Takes down what the map is; whether its lineage is `shared` stays as it was if that is not said."""
+        self._home.remember(lineage, content, shared)
+        return lineage
+
+    def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
+        return Bindings({**files, "qid_map": [self._home.path() or self._empty_map()]})
+
+    def _empty_map(self) -> Path:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self._scratch.path(".parquet")
+        pq.write_table(pa.table({"feed_session": pa.array([], pa.string()), "qid": pa.array([], pa.int64())}), path)
+        return path
+
+    # Reconciling
+
+    def _reconcile(self, duck: Duck, held: Sequence[tuple[Path, bool]]) -> None:
+        problem = self._map_problem(duck)
+        carrying = [path for path, carries in held if carries]
+        if problem and len(carrying) < len(held):
+            self._refuse(f"the qid map is {problem}, and the partitions do not carry feed_session", held[0][0])
+        if not problem:
+            self._check_bare(duck, [path for path, carries in held if not carries])
+        if carrying:
+            self._rebuild(duck, carrying, problem)
+        elif problem:
+            self._home.drop()
+
+    def _map_problem(self, duck: Duck) -> str:
+        """Why the map cannot be used as it is, or ""."""
+        import duckdb
+
+        path = self._home.path()
+        if path is None:
+            return "missing"
+        sound = Sql(f"""SELECT count(*) = count(DISTINCT feed_session) AND count(*) = count(DISTINCT qid)
+            AND coalesce(min(qid), 0) >= 0 AND any_value(typeof(feed_session)) IS NOT DISTINCT FROM 'VARCHAR'
+            AND any_value(typeof(qid)) IS NOT DISTINCT FROM 'BIGINT' AS ok FROM {parquet("qid_map")}""")
+        try:
+            ok = duck.table(sound, Bindings({"qid_map": [path]}))["ok"][0].as_py()
+        except duckdb.Error:
+            return "damaged"
+        return "" if ok else "damaged"
+
+    def _check_bare(self, duck: Duck, parts: list[Path]) -> None:
+        """Partitions that hold only qids can at least show that the map is older than they are."""
+        if not parts:
+            return
+        unknown = Sql(f"""SELECT count(*) AS n FROM {parquet("held")}
+            WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM {parquet("qid_map")})""")
+        if duck.table(unknown, self._with_map({"held": parts}))["n"][0].as_py():
+            self._refuse("the qid map does not know qids that partitions hold", parts[0])
+
+    def _rebuild(self, duck: Duck, carrying: list[Path], problem: str) -> None:
+        """Adds to the map what partitions say, or makes it anew out of them."""
+        files: dict[str, list[Path]] = {"held": carrying}
+        known = Bindings({**files, "qid_map": [self._empty_map()]}) if problem else self._with_map(files)
+        union = f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION {_PAIRS}"
+        whole = duck.table(Sql(f"{union} ORDER BY qid, feed_session"), known)
+        sessions, qids = whole["feed_session"], whole["qid"]
+        if sessions.null_count or len(sessions.unique()) < whole.num_rows or len(qids.unique()) < whole.num_rows:
+            self._refuse("the qid map and the partitions contradict each other", carrying[0])
+        before = (
+            0 if problem else duck.table(Sql(f"SELECT count(*) AS n FROM {parquet('qid_map')}"), known)["n"][0].as_py()
+        )
+        if whole.num_rows > before or problem:
+            written = self._scratch.path(".parquet")
+            duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
+            if problem:
+                self._home.drop()
+            self._home.lay(written)
+
+    def _refuse(self, what: str, part: Path) -> None:
+        raise DaedalusError(
+            what, where=self.where, found=f"qids in {part}", expected="a map that knows them", hint=_HINT
+        )

@@ -1,0 +1,119 @@
+"""Where the qid map lies: `qid_map.parquet` in a local output root, and what is known of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.base import digest
+from daedalus.base.durable import move_file, open_lock, part_files
+
+if TYPE_CHECKING:
+    from daedalus.actions.ports import Digests, Facts, MapState
+
+NO_STATE: MapState = {"lineage": "", "digest": None, "next": None, "partitions": ""}
+
+
+class LocalMap:
+    """See `MapHome` in ports.py. What is known of the map is a fact of the cache."""
+
+    def __init__(self, root: Path, digests: Digests, facts: Facts) -> None:
+        self._path, self._root = root / "qid_map.parquet", root
+        self._digests, self._facts = digests, facts
+        self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
+
+    @property
+    def where(self) -> str:
+        return str(self._path)
+
+    def is_there(self) -> bool:
+        return self._root.is_dir()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        handle = open_lock(self._root / ".qid_map.lock")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # it goes with its process
+            yield
+        finally:
+            os.close(handle)
+
+    def path(self) -> Path | None:
+        return self._path if self._path.exists() else None
+
+    def content(self) -> str:
+        return self._digests.of(self._path)[0] if self._path.exists() else ""
+
+    def state(self) -> MapState:
+        return {**NO_STATE, "shared": False, **(self._facts.fact(self._state_key) or {})}
+
+    def remember(self, lineage: str, content: str, shared: bool | None = None) -> None:
+        self._take_down(lineage, content, content, shared)
+
+    def _take_down(self, lineage: str, content: str, next_content: str, shared: bool | None = None) -> None:
+        if shared is None:
+            before = self.state()
+            shared = before["lineage"] == lineage and before["shared"]
+        state = {"lineage": lineage, "digest": content, "next": next_content, "partitions": "", "shared": shared}
+        self._facts.remember_fact(self._state_key, state)
+
+    def lay(self, file: Path) -> None:
+        content = digest.of_file(file)
+        move_file(file, self._path)
+        self._digests.note(self._path, content)
+
+    def grow(self, file: Path, lineage: str) -> None:
+        content = digest.of_file(file)
+        self._take_down(lineage, self.content(), content)  # first: a crash leaves one of the two
+        self.lay(file)
+        self.remember(lineage, content)
+
+    def drop(self) -> None:
+        if self._path.exists():
+            self._path.replace(self._path.with_suffix(f".damaged-{time.time_ns()}"))
+
+    def stamp(self) -> str:
+        stats = [(str(path.relative_to(self._root)), path.stat()) for path in self._parts()]
+        return digest.of_json([[name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats])
+
+    def settle(self) -> None:
+        state = self._facts.fact(self._state_key)
+        if state:
+            self._facts.remember_fact(self._state_key, {**state, "partitions": self.stamp()})
+
+    def held(self) -> list[tuple[Path, bool]]:
+        return parts_with_qids(self._parts())
+
+    def _parts(self) -> list[Path]:
+        return sorted(part for folder in self._root.glob("dt=*") for part in part_files(folder))
+
+
+def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:
+    """(file, whether it carries feed_session) of every part that has a qid; unreadable parts are left out."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for path in paths:
+        try:
+            part = pq.ParquetFile(path)
+        except (OSError, pa.ArrowException):
+            continue
+        if _numbers(part.metadata):
+            found.append((path, "feed_session" in part.schema_arrow.names))
+    return found
+
+
+def _numbers(metadata: Any) -> bool:
+    """Whether a part has any qid that is not NULL, by its footer."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
+    qids = [chunk for chunk in chunks if chunk.path_in_schema == "qid"]
+    return any(
+        not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids
+    )

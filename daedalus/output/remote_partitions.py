@@ -1,0 +1,183 @@
+"""Partitions on an object store: the parts first, under a name of their own, then one manifest (see manifests.py)."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from daedalus.actions.ports import Scratch
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError
+from daedalus.objectstore.part_list import Manifest, Part, is_part, manifest_key
+from daedalus.objectstore.store import Conflict
+from daedalus.output.partitions import NO_PARTITION, day_of
+from daedalus.output.remote_root import RemoteOutput, new_generation, taken
+
+_TRIES = 5  # at a manifest that others replace too
+_ORPHANED = 86_400  # seconds after which parts that no manifest names are from a run that died
+Stat = tuple[int, int, int, int]
+
+
+class RemotePartitions:
+    """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
+
+    def __init__(
+        self, output: RemoteOutput, scratch: Scratch, replacing: Callable[[str], None] = lambda day: None
+    ) -> None:
+        """`replacing(day)` is called just before a new partition takes an old one's place."""
+        self._output, self._scratch, self.replacing = output, scratch, replacing
+        self.adopt = False  # nothing to adopt: a manifest says what is ours, and other objects stay in any case
+        self._own: dict[str, Manifest | None] = {}  # what this process put, until the next listing
+        self.written: set[str] = set()
+        self.removed: set[str] = set()
+
+    def stage(self, name: str) -> Path:
+        return self._scratch.path()
+
+    def path(self, name: str, artifact: str = "") -> Path:
+        """A folder with the parts, which goes with this process."""
+        folder, manifest = self._scratch.path(), self._manifest(day_of(name))
+        folder.mkdir()
+        with self._fetched(day_of(name), manifest) as parts:
+            for part in parts:
+                part.rename(folder / part.name)
+        return folder
+
+    def parts(self, name: str) -> dict[str, Path]:
+        """Part files on this machine: none."""
+        return {}
+
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        parts = sorted(staged.iterdir()) if staged.is_dir() else []
+        digests = {part.name: digest.of_file(part) for part in parts}
+        found = digest.of_json(digests) if parts else NO_PARTITION
+        size = sum(part.stat().st_size for part in parts)
+        if self.problem(name, found):
+            day = day_of(name)
+            self._publish(day, self._upload(day, found, parts, digests) if parts else None)
+            self.written.add(day)
+        if parts:
+            shutil.rmtree(staged)
+        return found, size
+
+    def problem(self, name: str, artifact: str) -> str:
+        day = day_of(name)
+        manifest = self._manifest(day)
+        if manifest is None:
+            return "" if artifact == NO_PARTITION else "missing"
+        if manifest.digest != artifact:
+            return "altered"
+        return "" if day in self._own else next(filter(None, (self._amiss(day, part) for part in manifest.parts)), "")
+
+    def look(self, day: str) -> tuple[str, int] | None:
+        """(digest, bytes) of a day's partition; None when there is none."""
+        manifest = self._manifest(day)
+        return (manifest.digest, manifest.bytes) if manifest else None
+
+    @contextmanager
+    def reading(self, day: str) -> Iterator[list[Path]]:
+        """The part files of a day's partition, in order, as local files while the context lasts."""
+        with self._fetched(day, self._manifest(day)) as parts:
+            yield parts
+
+    def days(self) -> list[str]:
+        """The days that have a partition, in order."""
+        return [day for day in sorted({*self._output.manifests(), *self._own}) if self._manifest(day)]
+
+    def holds(self, day: str) -> bool:
+        """Whether there is a partition."""
+        return self._manifest(day) is not None
+
+    def remove(self, day: str) -> bool:
+        """Takes away the partition of a day that has no rows any more."""
+        if not self.holds(day):
+            return False
+        self._publish(day, None)
+        self.removed.add(day)
+        return True
+
+    def refresh(self) -> None:
+        """Makes the next look ask the store, if this process changed anything."""
+        self._output.refresh()
+        self._own.clear()
+
+    def kept(self, day: str, artifact: str) -> list[tuple[str, Stat | None]]:
+        """The objects of a day's partition with what the listing says of them; None when they are not `artifact`."""
+        uri = self._output.of(manifest_key(day))
+        if self.problem(f"chunk@{day}", artifact):
+            return [(uri, None)]
+        manifest = self._manifest(day)
+        uris = [self._output.part_uri(day, part) for part in manifest.parts] if manifest else []
+        return [(one, self._output.files.stat(one)) for one in (uri, *uris)]
+
+    def _manifest(self, day: str) -> Manifest | None:
+        return self._own[day] if day in self._own else self._output.manifest(day)
+
+    def _amiss(self, day: str, part: Part) -> str:
+        """What is wrong with a part as it is listed, or ""."""
+        found = self._output.get(f"dt={day}/{part.key}")
+        if found is None:
+            return "incomplete"
+        try:
+            same = found.etag == part.etag or self._output.files.of(found.uri)[0] == part.digest
+        except (OSError, DaedalusError):
+            return "unreadable"
+        return "" if found.size == part.bytes and same else "altered"
+
+    def _upload(self, day: str, content: str, parts: list[Path], digests: dict[str, str]) -> Manifest:
+        import pyarrow.parquet as pq
+
+        generation = new_generation(content)
+        etags = self._output.put({f"dt={day}/{generation}/{part.name}": part for part in parts})
+        rows = [pq.read_metadata(part).num_rows for part in parts]
+        listed = [
+            Part(f"{generation}/{part.name}", part.stat().st_size, digests[part.name], count, etag)
+            for part, count, etag in zip(parts, rows, etags.values(), strict=True)
+        ]
+        return Manifest(content, tuple(listed))
+
+    def _publish(self, day: str, new: Manifest | None) -> None:
+        """Puts or removes a day's manifest, and then what the one before referred to."""
+        key = manifest_key(day)
+        for _ in range(_TRIES):
+            before = self._output.json_now(key)
+            if before:
+                self.replacing(day)
+            try:
+                if new is None:
+                    self._output.delete([key])
+                else:
+                    self._output.swap_json(key, new.as_json(), before[1] if before else None)
+                break
+            except Conflict:
+                continue
+        else:
+            raise taken(self._output.of(key))
+        self._own[day] = new
+        parts = self._output.parsed(day, before[0]).parts if before else ()
+        old = {part.key for part in parts if is_part(part.key)}
+        old -= {part.key for part in new.parts} if new else set()
+        self._output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
+
+    def _orphans(self, day: str, new: Manifest | None) -> list[str]:
+        """Parts that runs left which died before their manifest; those of runs that may live are young."""
+        named = {f"dt={day}/{part.key}" for part in new.parts} if new else set()
+        oldest = time.time() - _ORPHANED
+        return [
+            key for key, one in self._output.listed().items()
+            if is_part(key.removeprefix(f"dt={day}/")) and one.modified < oldest and key not in named
+        ]  # fmt: skip
+
+    @contextmanager
+    def _fetched(self, day: str, manifest: Manifest | None) -> Iterator[list[Path]]:
+        parts = sorted(manifest.parts if manifest else (), key=lambda part: (len(part.name), part.name))
+        wanted = {self._output.part_uri(day, part): part.digest for part in parts}
+        with self._output.files.fetch(wanted) as local:
+            named = []
+            for uri, part in zip(wanted, parts, strict=True):
+                name = Path(local[uri]).with_name(part.name)
+                named.append(Path(local[uri]).rename(name))
+            yield named

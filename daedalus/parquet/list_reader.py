@@ -1,0 +1,89 @@
+"""The reader of list columns that lists.py wrote: numbers and their values, as they lie there.
+
+Any reader of parquet gives the lists themselves; numbers cost a twentieth of that, and are what is written again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daedalus.parquet.list_writer import DATA_HEAD, DICTIONARY_HEAD, PAGE_PACKED, PAGE_UNPACKED, PAGE_VALUES
+from daedalus.parquet.thrift import Struct, read_head
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
+    """A column chunk whose lists of `kind` have these sizes.
+
+    Returns (numbers, one list after the other; values by number; the page of values as it lies there).
+    """
+    import numpy as np
+
+    chunk = _Pages(data)
+    head, page = chunk.next()
+    values, lies = _values(page, head[DICTIONARY_HEAD][1][PAGE_VALUES][1], kind), data[: chunk.at]
+    ends, entries, row, codes = np.cumsum(np.maximum(sizes, 1)), 0, 0, []
+    while row < len(sizes):
+        head, page = chunk.next()
+        entries += head[DATA_HEAD][1][PAGE_VALUES][1]
+        end = int(ends.searchsorted(entries)) + 1
+        codes.append(_numbers(page, int(sizes[row:end].sum())))
+        row = end
+    return codes[0] if len(codes) == 1 else np.concatenate(codes), values, lies
+
+
+class _Pages:
+    """A column chunk, page by page; the next begins `at`."""
+
+    def __init__(self, data: bytes) -> None:
+        import pyarrow as pa
+
+        self._data, self.at, self._codec = data, 0, pa.Codec("zstd")
+
+    def next(self) -> tuple[Struct, pa.Buffer]:
+        """The next page's header, and its bytes."""
+        import pyarrow as pa
+
+        head, begin = read_head(self._data, self.at)
+        self.at = begin + head[PAGE_PACKED][1]
+        packed = pa.py_buffer(self._data).slice(begin, head[PAGE_PACKED][1])
+        return head, self._codec.decompress(packed, head[PAGE_UNPACKED][1])
+
+
+def _values(page: pa.Buffer, count: int, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if kind != pa.string():
+        return pa.Array.from_buffers(kind, count, [None, page])
+    data, at, texts = page.to_pybytes(), 0, []
+    for _ in range(count):
+        begin = at + 4
+        at = begin + int.from_bytes(data[at:begin], "little")
+        texts.append(data[begin:at].decode())
+    return pa.array(texts, kind)
+
+
+def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
+    """The numbers of a page of lists: behind two runs of levels, each behind its length, their width and a varint."""
+    import numpy as np
+
+    from daedalus.parquet import packing
+
+    data: Any = np.frombuffer(page, np.uint8)
+    at = 0
+    for _ in range(2):
+        at += 4 + int.from_bytes(data[at : at + 4].tobytes(), "little")
+    bits = int(data[at])  # 32 in files of daedalus 0.2
+    at += 1
+    while data[at] & 0x80:
+        at += 1
+    packed = data[at + 1 : at + 1 + -(-count // 8) * bits]
+    kind = np.uint16 if bits == 16 else np.uint32
+    numbers = np.require(packed.view(kind), requirements="A")  # else what is compiled for it is compiled anew
+    if bits == 24:
+        words, numbers = numbers, np.empty(-(-count // 8) * 8, np.uint32)
+        packing.widened(words, numbers)
+    return numbers[:count]

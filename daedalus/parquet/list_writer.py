@@ -1,0 +1,290 @@
+"""The writer of list columns: each row group has its values, and lists of their numbers.
+
+Neighbours' lists are alike. A number takes 16 bits (24 where a row group has more than 65,536 values) though fewer
+would do: Zstd sees whole bytes, so it finds alike lists at any length, which numbers of 13 or 15 bits hide from
+it, and over a quarter of the bytes of plain 64-bit values: three quarters of their file, in a third of the time.
+Not 32 bits: there are readers whose mask for the low `width` bits is 0 then. Where 24 are too few, values lie plain.
+Numbers go by the first column that has the value, then by the value, so a shorter column needs the first values only,
+and the bytes follow from the lists (where a part of the lists is written again, from those that it is a part of).
+
+Source: parquet-format's Encodings.md (PLAIN, RLE_DICTIONARY, the hybrid of runs and packed bits) and parquet.thrift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from daedalus.parquet import footer
+from daedalus.parquet.footer import Source
+from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, read_head, write_struct, write_varint
+from daedalus.parquet.writer import write_groups, write_parquet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_PLAIN, _RLE, _RLE_DICTIONARY, _ZSTD = 0, 3, 8, 6  # Encoding, CompressionCodec
+PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED = 1, 2, 3  # PageHeader
+DATA_HEAD, DICTIONARY_HEAD = 5, 7  # in it, of pages of these types
+PAGE_VALUES = 1  # DataPageHeader, DictionaryPageHeader
+_DATA, _DICTIONARY = (0, DATA_HEAD), (2, DICTIONARY_HEAD)
+_LEVEL = 2  # of Zstd: numbers of 16 bits are alike at any length, which higher levels only look for in vain
+_WIDTHS = {2: 16, 4: 24}  # bits of a number in the file, by its bytes in memory
+_MOST_NUMBERED = 1 << 24  # values of a row group
+_PAGE_VALUES = 1 << 22  # a page ends with the row that reaches it; sizes of pages have 31 bits
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Rows of list columns, of which a row's list in one column begins its list in the next.
+
+    `codes` are positions in `values`, which are distinct and need not all occur; a row's list in the last column
+    begins at `begins`. `sizes` are by row and column. `page` is the page of `values`, where it was written before.
+    """
+
+    codes: np.ndarray
+    begins: np.ndarray
+    sizes: np.ndarray
+    values: pa.Array
+    page: bytes = b""
+
+
+def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
+    """Writes columns of lists, all of one type, by row groups; returns the rows. Codes are written as they are."""
+    import pyarrow as pa
+
+    if not has_plain(schema.field(0).type.value_type):
+        return write_groups(path, schema, (decoded(lists, schema) for lists in groups))
+    codec, form = pa.Codec("zstd", compression_level=_LEVEL), _form(schema)
+    with path.open("wb") as out:
+        out.write(footer.MAGIC)
+        written = [_write_group(out, codec, form, lists, ordinal) for ordinal, lists in enumerate(groups)]
+        footer.finish(out, footer.with_groups(form.footer, written))
+    return sum(group[footer.GROUP_ROWS][1] for group in written)
+
+
+def _form(schema: pa.Schema) -> Source:
+    """What pyarrow says of such columns in a file without rows."""
+    import pyarrow as pa
+
+    empty = pa.BufferOutputStream()
+    write_parquet(empty, schema, [])
+    return Source(pa.BufferReader(empty.getvalue()))
+
+
+def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
+    """Lists as columns of Arrow."""
+    import numpy as np
+    import pyarrow as pa
+
+    from daedalus.parquet import packing
+
+    columns = []
+    for sizes in lists.sizes.T:
+        codes = np.empty(sizes.sum(), lists.codes.dtype)
+        packing.prefixes(lists.codes, lists.begins, sizes, codes)
+        offsets = np.concatenate(([0], np.cumsum(sizes)))
+        columns.append(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), lists.values.take(pa.array(codes))))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, lists: Lists, ordinal: int) -> Struct:
+    start = out.tell()
+    chunks = []
+    for column, elements in enumerate(form.schema.values()):
+        chunk, whole = _Chunk(codec), column == lists.sizes.shape[1] - 1
+        numbered = len(lists.values) <= _MOST_NUMBERED
+        for rows in _pages(lists.sizes[:, column]):
+            taken = (lists.codes, lists.begins[rows], lists.sizes[rows, column])
+            chunk.add_lists(*taken) if numbered else chunk.add_plain(*taken, lists.values)
+        if numbered:
+            chunk.add_values(lists.values, whole, lists.page)
+        chunks.append(footer.column_chunk(chunk.write(out, elements)))
+    return footer.row_group(chunks, len(lists.begins), start, ordinal)
+
+
+def numbered(pieces: Sequence[Lists]) -> Lists:
+    """The rows of all pieces with one set of values: those that occur, by first column and then ascending.
+
+    Its codes, of 16 bits if they fit, are the lists of the last column and nothing else, row by row.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from daedalus.parquet import packing
+
+    sizes = np.concatenate([piece.sizes for piece in pieces])
+    values, places = _ascending([piece.values for piece in pieces])
+    first = np.full(len(values), sizes.shape[1], np.int16)
+    for piece, place in zip(pieces, places, strict=True):
+        found = packing.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
+        first[place] = np.minimum(first[place], found)
+    order = np.argsort(first, kind="stable")[: np.count_nonzero(first < sizes.shape[1])]
+    numbers = np.zeros(len(values), np.uint16 if len(order) <= 1 << 16 else np.uint32)
+    numbers[order] = np.arange(len(order))
+    ends = np.cumsum(sizes[:, -1])
+    codes, filled = np.empty(ends[-1], numbers.dtype), 0
+    for piece, place in zip(pieces, places, strict=True):
+        filled = packing.put_numbers(piece.codes, piece.begins, piece.sizes[:, -1], numbers[place], codes, filled)
+    return Lists(codes, ends - sizes[:, -1], sizes, values.take(pa.array(order)))
+
+
+def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
+    """The values of several arrays ascending, each once, and for each array where its values stand among them."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = pa.concat_arrays(several)
+    order = pc.sort_indices(_ordered(whole))
+    values = whole.take(order)
+    keys = _ordered(values)
+    new = np.ones(len(values), np.bool_)
+    new[1:] = pc.not_equal(keys[1:], keys[:-1]).to_numpy(zero_copy_only=False)
+    places = np.empty(len(values), np.int64)
+    places[order.to_numpy()] = np.cumsum(new) - 1
+    return values.filter(pa.array(new)), np.split(places, np.cumsum([len(values) for values in several])[:-1])
+
+
+def _ordered(values: pa.Array) -> pa.Array:
+    """What to order values by: 0.0 and -0.0, which are equal, must not fall as they come."""
+    import pyarrow as pa
+
+    if pa.types.is_floating(values.type):
+        return values.view(pa.int64() if values.type.bit_width == 64 else pa.int32())
+    return values
+
+
+def _pages(sizes: np.ndarray) -> Iterator[slice]:
+    """The rows of each page of a column, whose lists have these sizes."""
+    import numpy as np
+
+    page = (np.cumsum(sizes) - sizes) // _PAGE_VALUES
+    cuts = [0, *(np.flatnonzero(np.diff(page)) + 1).tolist(), len(sizes)]
+    return (slice(begin, end) for begin, end in pairwise(cuts))
+
+
+class _Chunk:
+    """A column chunk in the making: pages of lists, and the page of values, which goes before them in the file."""
+
+    def __init__(self, codec: pa.Codec) -> None:
+        self._codec = codec
+        self._values_page: Sequence[Any] = ()  # a header and what follows it, compressed
+        self._pages: list[Any] = []
+        self._entries = self._unpacked = self._values = 0
+
+    def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray) -> None:
+        """Levels, then the numbers' width, and the numbers in one run of packed bits."""
+        import numpy as np
+        import pyarrow as pa
+
+        from daedalus.parquet import packing
+
+        values, head, bits = int(sizes.sum()), _levels(sizes), _WIDTHS[codes.itemsize]
+        eights = -(-values // 8)  # numbers are packed by eight
+        head.append(bits)
+        write_varint(head, eights << 1 | 1)
+        begin = -len(head) % codes.itemsize
+        # Arrow's own memory, which it keeps for the next page: fresh memory costs as much as filling it.
+        room = pa.allocate_buffer(begin + len(head) + eights * bits)
+        page = np.frombuffer(room, np.uint8)[begin:]
+        page[: len(head)] = head
+        packed = page[len(head) :]
+        numbers = packed.view(np.uint16) if bits == 16 else np.empty(8 * eights, np.uint32)
+        packing.prefixes(codes, begins, sizes, numbers)
+        numbers[values:] = 0
+        if bits == 24:
+            packing.narrowed(numbers, packed.view(np.uint32))
+        if values:
+            self._values = max(self._values, int(numbers[:values].max()) + 1)
+        self._add_page(sizes, _RLE_DICTIONARY, page)
+
+    def add_plain(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray, values: pa.Array) -> None:
+        """Levels, then the values themselves."""
+        import numpy as np
+        import pyarrow as pa
+
+        from daedalus.parquet import packing
+
+        taken = np.empty(sizes.sum(), codes.dtype)
+        packing.prefixes(codes, begins, sizes, taken)
+        self._add_page(sizes, _PLAIN, bytes(_levels(sizes)) + memoryview(_plain(values.take(pa.array(taken)))))
+
+    def _add_page(self, sizes: np.ndarray, encoding: int, page: Any) -> None:
+        import numpy as np
+
+        entries = int(np.maximum(sizes, 1).sum())
+        header: Struct = {PAGE_VALUES: (I32, entries), 2: (I32, encoding), 3: (I32, _RLE), 4: (I32, _RLE)}
+        self._pages += self._page(_DATA, header, page)
+        self._entries += entries
+
+    def add_values(self, values: pa.Array, whole: bool, page: bytes) -> None:
+        """The values that lists have numbers of, up to the last that occurs; the `whole` may lie there as a `page`."""
+        if whole and page:
+            head, begin = read_head(page, 0)
+            self._unpacked += begin + head[PAGE_UNPACKED][1]
+            self._values_page = (page,)
+        else:
+            values = values if whole else values[: self._values]
+            header: Struct = {PAGE_VALUES: (I32, len(values)), 2: (I32, _PLAIN)}
+            self._values_page = self._page(_DICTIONARY, header, _plain(values))
+
+    def write(self, out: BinaryIO, elements: Sequence[Struct]) -> Struct:
+        """Writes it; returns what the footer says of it, whose column is described by `elements`."""
+        start = out.tell()
+        out.writelines(self._values_page)
+        lists_start = out.tell()
+        out.writelines(self._pages)
+        numbered = lists_start > start
+        said: Struct = {
+            footer.TYPE: elements[-1][footer.TYPE],
+            footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE] + [_RLE_DICTIONARY] * numbered)),
+            footer.PATH: (LIST, (BINARY, [element[footer.NAME][1] for element in elements])),
+            footer.CODEC: (I32, _ZSTD),
+            footer.VALUES: (I64, self._entries),
+            footer.UNPACKED: (I64, self._unpacked),
+            footer.PACKED: (I64, out.tell() - start),
+            footer.DATA_PAGE: (I64, lists_start),
+        }
+        return {**said, footer.DICTIONARY_PAGE: (I64, start)} if numbered else said
+
+    def _page(self, kind: tuple[int, int], header: Struct, data: Any) -> tuple[bytes, pa.Buffer]:
+        """A page's header, and what follows it."""
+        packed = self._codec.compress(data)
+        number, field = kind
+        of_both: Struct = {PAGE_TYPE: (I32, number), PAGE_UNPACKED: (I32, len(data)), PAGE_PACKED: (I32, packed.size)}
+        head = write_struct({**of_both, field: (STRUCT, header)})
+        self._unpacked += len(head) + len(data)
+        return bytes(head), packed
+
+
+def _levels(sizes: np.ndarray) -> bytearray:
+    """Repetition and definition levels of lists of these sizes, each behind its length."""
+    from daedalus.parquet import packing
+
+    head = bytearray()
+    for level in packing.levels(sizes):
+        head += len(level).to_bytes(4, "little") + level.tobytes()
+    return head
+
+
+def has_plain(kind: pa.DataType) -> bool:
+    """Whether values of a type are encoded here: those whose bytes in Arrow are parquet's, and strings."""
+    import pyarrow as pa
+
+    alike = (pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.date32(), pa.timestamp("us"))
+    return kind in (*alike, pa.string())
+
+
+def _plain(values: pa.Array) -> bytes | pa.Buffer:
+    import pyarrow as pa
+
+    if values.type == pa.string():
+        texts = (value.encode() for value in values.to_pylist())
+        return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    width = values.type.bit_width // 8
+    return values.buffers()[1].slice(values.offset * width, len(values) * width)

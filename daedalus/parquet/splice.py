@@ -1,0 +1,121 @@
+"""Puts a parquet file together from columns of others, without decoding them.
+
+The files are aligned: the same rows, cut into the same row groups. A row group that goes over whole is copied as it
+lies there, compressed; one of which only a part is wanted is written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from daedalus.parquet import footer
+from daedalus.parquet.footer import META, PAGES, Source
+from daedalus.parquet.thrift import I32, LIST, STRUCT, Struct
+from daedalus.parquet.writer import write_parquet
+
+
+class Spliced:
+    """A file being put together; `columns` are (name, source) in order, `sources` the aligned files by name."""
+
+    def __init__(self, columns: Sequence[tuple[str, str]], sources: Mapping[str, Path]) -> None:
+        self._stack = ExitStack()
+        self._paths = [(name, sources[source]) for name, source in columns]
+        opened = {path: self._stack.enter_context(path.open("rb")) for path in {path for _, path in self._paths}}
+        files = {path: Source(file) for path, file in opened.items()}
+        self._columns = [(name, files[path]) for name, path in self._paths]
+        lengths = {source: files[sources[source]].group_rows for _, source in columns}
+        self._group_rows = next(iter(lengths.values()))
+        self.rows = sum(self._group_rows)
+        if any(rows != self._group_rows for rows in lengths.values()):
+            raise ValueError(f"files that do not align: {lengths}")
+
+    def __enter__(self) -> Spliced:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def write(self, path: Path, begin: int, end: int) -> None:
+        """Writes rows `begin` to `end`, exclusive."""
+        with open(path, "wb") as out, ExitStack() as pieces:
+            out.write(footer.MAGIC)
+            groups: list[Struct] = []
+            for group, first, last in _spans(self._group_rows, begin, end):
+                columns = self._columns
+                if last - first < self._group_rows[group]:
+                    columns, group = self._cut(pieces, group, first, last), 0
+                groups.append(_copy_group(out, columns, group, len(groups)))
+            footer.finish(out, footer.with_groups(self._footer(), groups))
+
+    def _cut(self, pieces: ExitStack, group: int, first: int, last: int) -> list[tuple[str, Source]]:
+        """The columns with rows `first` to `last` of a row group alone in new files, in memory."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        cut = {}
+        for path in dict.fromkeys(path for _, path in self._paths):
+            names = [name for name, of in self._paths if of == path]
+            with pq.ParquetFile(path) as file:
+                table = file.read_row_group(group, columns=names, use_threads=False).slice(first, last - first)
+            written = pa.BufferOutputStream()
+            write_parquet(written, table.schema, [table])
+            cut[path] = Source(pieces.enter_context(pa.BufferReader(written.getvalue())))
+        return [(name, cut[path]) for name, path in self._paths]
+
+    def _footer(self) -> Struct:
+        elements = [element for name, file in self._columns for element in file.schema[name]]
+        leaves = sum(len(file.leaves[name]) for name, file in self._columns)
+        some = self._columns[0][1].footer
+        root = {**some[footer.SCHEMA][1][1][0], footer.CHILDREN: (I32, len(self._columns))}
+        return {
+            footer.VERSION: some[footer.VERSION],
+            footer.SCHEMA: (LIST, (STRUCT, [root, *elements])),
+            footer.ORDERS: (LIST, (STRUCT, [{1: (STRUCT, {})}] * leaves)),  # each by its type's own order
+        }
+
+
+def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
+    """Writes the first `kept` row groups of a file, and below them those of another with the same columns.
+
+    Raises ValueError when the columns differ.
+    """
+    with whole.open("rb") as above, more.open("rb") as below, out.open("wb") as written:
+        first, second = Source(above), Source(below)
+        if first.schema != second.schema:
+            raise ValueError("files with other columns")
+        written.write(footer.MAGIC)
+        groups: list[Struct] = []
+        for source, count in ((first, kept), (second, len(second.groups))):
+            columns = [(name, source) for name in source.schema]
+            groups += [_copy_group(written, columns, i, len(groups) + i) for i in range(count)]
+        footer.finish(written, footer.with_groups(second.footer, groups))
+
+
+def _spans(group_rows: Sequence[int], begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(row group, its first row wanted, its last, exclusive) for rows of a file whose row groups have `group_rows`."""
+    start = 0
+    for group, rows in enumerate(group_rows):
+        first, last = max(begin - start, 0), min(end - start, rows)
+        if first < last:
+            yield group, first, last
+        start += rows
+
+
+def _copy_group(out: BinaryIO, columns: Sequence[tuple[str, Source]], group: int, ordinal: int) -> Struct:
+    """Copies a row group of each column, and returns what the footer says of them together."""
+    start = out.tell()
+    copied = [_copy_chunk(out, file, chunk) for name, file in columns for chunk in file.chunks(group, name)]
+    return footer.row_group(copied, columns[0][1].groups[group][footer.GROUP_ROWS][1], start, ordinal)
+
+
+def _copy_chunk(out: BinaryIO, source: Source, chunk: Struct) -> Struct:
+    meta: Struct = chunk[META][1]
+    start = min(meta[field][1] for field in PAGES if field in meta)
+    shift = out.tell() - start
+    source.file.seek(start)
+    out.write(source.file.read(meta[footer.PACKED][1]))
+    moved = {field: (kind, value + shift if field in PAGES else value) for field, (kind, value) in meta.items()}
+    return footer.column_chunk(moved)

@@ -1,0 +1,192 @@
+"""What ships: features joined by entity, ages, animated model type, content filter, in that order.
+
+The order of the last two is load-bearing: upstream tags every animated artwork with the model type
+that the content filter drops, so filtering first would lose legitimate animated artworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from msgspec import UNSET
+
+from daedalus.config import Config
+from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
+from daedalus.config.schema import AnimatedModelType
+from daedalus.skeleton.steps.features import preload_filtered_features
+from daedalus.sql.text import POSITION, ROW, Sql, columns, literal, name, parquet
+from daedalus.sql.types import holds
+
+_DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """A view as the chunk joins it: its entity, the features that are needed, and whether as of the row's day."""
+
+    name: str
+    entity: str
+    features: tuple[str, ...]
+    as_of_day: bool
+
+    @property
+    def bound(self) -> str:
+        """The variable of its files; DuckDB takes two that differ in case for one."""
+        cased = self.name != self.name.lower()
+        return f"cased view {self.name.encode().hex()} {self.name}" if cased else f"view {self.name}"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What some columns of a day's rows are made of."""
+
+    views: tuple[FeatureView, ...]
+    ages: Mapping[str, tuple[str, str]]  # age -> (view name, feature)
+    animated: AnimatedModelType | None
+    drop: Mapping[str, list]  # column -> values
+    types: Mapping[str, str] = field(default_factory=dict)  # of the columns in `drop`
+
+    @property
+    def needs(self) -> list[str]:
+        """Feed columns that are read to make them."""
+        entities = {view.entity for view in self.views}
+        return sorted({*entities, "event_timestamp"} | (set(self.drop) & set(SPINE_COLUMNS)))
+
+
+def join_preloaded_features(rows: str, chunk: Chunk) -> str:
+    """LEFT JOIN of each view by entity; age sources come along under names of our own."""
+    taken = [f"v{i}.{name(f)} AS {name(f)}" for i, view in enumerate(chunk.views) for f in view.features]
+    index = {view.name: i for i, view in enumerate(chunk.views)}
+    taken += [f"v{index[v]}.{name(f)} AS {name(_source(age))}" for age, (v, f) in chunk.ages.items()]
+    joins = " ".join(
+        f"LEFT JOIN ({_preloaded(view, rows, chunk)}) v{i} ON v{i}.{name(view.entity)} = r.{name(view.entity)}"
+        for i, view in enumerate(chunk.views)
+    )
+    return f"SELECT {', '.join(['r.*', *taken])} FROM ({rows}) r {joins}"
+
+
+def _preloaded(view: FeatureView, rows: str, chunk: Chunk) -> str:
+    features = {*view.features, *(feature for source, feature in chunk.ages.values() if source == view.name)}
+    ids = f"SELECT {name(view.entity)} FROM ({rows})"
+    return preload_filtered_features(view.bound, view.entity, sorted(features), ids, as_of_day=view.as_of_day)
+
+
+def compute_age_columns(rows: str, chunk: Chunk) -> str:
+    """Whole days from a source to the event, floored, never below 0; NULL when the source is NULL."""
+    if not chunk.ages:
+        return rows
+    us = "(epoch_us(event_timestamp) - epoch_us(CAST({} AS TIMESTAMP)))"
+    ages = ", ".join(
+        f"CASE WHEN {name(_source(age))} IS NOT NULL "
+        f"THEN CAST(greatest(0, {us.format(name(_source(age)))} // {_DAY_US}) AS INTEGER) END AS {name(age)}"
+        for age in chunk.ages
+    )
+    return f"SELECT *, {ages} FROM ({rows})"
+
+
+def _source(age: str) -> str:
+    return f"daeda:age {age}"
+
+
+def curate_animated_model_type(rows: str, chunk: Chunk) -> str:
+    """Gives animated artworks the model type that they have in truth."""
+    rule = chunk.animated
+    if rule is None:
+        return rows
+    wrong = f"artwork_type = {literal(rule.artwork_type)} AND model_type = {literal(rule.source)}"
+    curated = f"CASE WHEN {wrong} THEN {literal(rule.target)} ELSE model_type END AS model_type"
+    return f"SELECT * REPLACE ({curated}) FROM ({rows})"
+
+
+def apply_content_filter(rows: str, chunk: Chunk) -> str:
+    """Drops a row with any of the values; NULL never matches."""
+    found = [_among(column, chunk.types[column], values) for column, values in chunk.drop.items()]
+    matches = [f"coalesce({match}, FALSE)" for match in found if match]
+    return f"SELECT * FROM ({rows}) WHERE NOT ({' OR '.join(matches)})" if matches else rows
+
+
+def _among(column: str, kind: str, values: Sequence) -> str:
+    """SQL of whether a column of a type has one of the values, as that type holds them; "" when it can have none."""
+    held = [_sized(value) for value in values if holds(kind, value)]
+    told = [literal(value) for value in held if value == value]
+    if kind == "FLOAT" and any(isinstance(value, float) for value in held):
+        told = [f"CAST('{value!r}' AS FLOAT)" for value in held if value == value]
+    matches = [f"{name(column)} IN ({', '.join(told)})"] if told else []
+    matches += [f"isnan({name(column)})"] if len(told) < len(held) else []  # by `=` the statistics of a file hide NaN
+    return " OR ".join(matches)
+
+
+def _sized(value: Any) -> Any:
+    """A value that has a literal: the largest integers have none."""
+    return float(value) if isinstance(value, int) and abs(value) >= 2**127 else value
+
+
+CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (
+    join_preloaded_features,
+    compute_age_columns,
+    curate_animated_model_type,
+    apply_content_filter,
+)
+
+
+def rows_that_ship(chunk: Chunk) -> Sql:
+    """The rows that ship: their positions among those of the sessions, which are `rows`."""
+    rows = f"SELECT {POSITION} AS {ROW}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
+    for step in CHUNK_STEPS:
+        rows = step(rows, chunk)
+    return Sql(f"SELECT {ROW} FROM ({rows}) ORDER BY {ROW}")
+
+
+def chunk_attributes(chunk: Chunk, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
+    """The output columns made here, aligned with `rows`; those in `defaults` are constants."""
+    rows = f"SELECT {POSITION}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
+    for step in CHUNK_STEPS:
+        rows = step(rows, chunk)
+    made = [f"({defaults[c]}\n) AS {name(c)}" if c in defaults else name(c) for c in outputs]
+    return Sql(f"SELECT {', '.join(made)} FROM ({rows}) ORDER BY {POSITION}")
+
+
+def default_literal(value: object) -> str:
+    """SQL of a literal default. What has no type of its own is INTEGER, as it is in DuckDB's tables."""
+    if value is None or value == []:
+        return f"CAST({literal(value)} AS {'INTEGER' if value is None else 'INTEGER[]'})"
+    return literal(value)
+
+
+def filter_definition(config: Config, types: Mapping[str, str]) -> Chunk:
+    """What decides which rows ship; `types` are those of the columns that rows are dropped by."""
+    drop = config.runtime.content_filter.drop
+    chunk = _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
+    return replace(chunk, types=types)
+
+
+def attribute_definition(config: Config) -> tuple[Chunk, list[str], dict[str, str]]:
+    """(what is joined, output columns that are made of it, those that are constants with their SQL)."""
+    known = makers(config)
+    defaults = {
+        column.name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)
+        for column in config.output_columns
+        if column.name not in known
+    }
+    made = [c.name for c in config.output_columns if c.name in known and known[c.name][0].kind in ("feature", "age")]
+    return _definition(config, made, {}), sorted([*made, *defaults]), defaults
+
+
+def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list]) -> Chunk:
+    """What must be joined to have the columns `needed`."""
+    runtime, known = config.runtime, makers(config)
+    animated = runtime.animated_model_type if "model_type" in needed else None
+    names = {*needed, *(("artwork_type", "model_type") if animated else ())}
+    kinds = {name: known[name][0] for name in sorted(names) if name in known}
+    ages = {age: ref for age, text in sorted(runtime.ages.items()) if age in kinds and (ref := Ref.parse(text))}
+    features = {name: maker.source for name, maker in kinds.items() if maker.kind == "feature"}
+    joined = {*features.values(), *(ref.view for ref in ages.values())}
+    catalog = config.catalog.views
+    views = tuple(
+        FeatureView(view, catalog[view].entity, tuple(f for f, source in features.items() if source == view),
+                    catalog[view].as_of == "day")
+        for view in sorted(referenced_views(config)) if view in joined
+    )  # fmt: skip
+    return Chunk(views, {age: (ref.view, ref.feature) for age, ref in ages.items()}, animated, drop)

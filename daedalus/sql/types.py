@@ -1,0 +1,146 @@
+"""Column types: what a parquet file holds, in DuckDB's names, and how it becomes what a step needs."""
+
+from __future__ import annotations
+
+import math
+import struct
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING
+
+from daedalus.sql.text import name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SIGNED = {"TINYINT": 1, "SMALLINT": 2, "INTEGER": 3, "BIGINT": 4}
+_UNSIGNED = {"UTINYINT": 2, "USMALLINT": 3, "UINTEGER": 4}  # rank of the signed type that holds it
+_INTEGERS = {**_SIGNED, **_UNSIGNED}
+_BITS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64,
+         "UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32, "UBIGINT": 64}  # fmt: skip
+_EXACT = Context(prec=1000, Emax=10**6, Emin=-(10**6))
+_FLOATS = {"FLOAT": 1, "DOUBLE": 2}
+_TIMES = ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS")
+_ARROW_NAMES = {
+    "int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT",
+    "uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
+    "halffloat": "FLOAT", "float": "FLOAT", "double": "DOUBLE", "bool": "BOOLEAN",
+    "string": "VARCHAR", "large_string": "VARCHAR", "string_view": "VARCHAR",
+    "binary": "BLOB", "large_binary": "BLOB", "date32[day]": "DATE", "null": "NULL",
+    "extension<arrow.uuid>": "UUID", "extension<arrow.json>": "VARCHAR",
+}  # fmt: skip
+
+
+def type_name(kind: pa.DataType) -> str:
+    """The DuckDB name of an Arrow type, as DuckDB reads it from parquet."""
+    import pyarrow.types as t
+
+    if t.is_dictionary(kind):
+        return type_name(kind.value_type)
+    if t.is_timestamp(kind):
+        return ("TIMESTAMPTZ" if kind.tz else "TIMESTAMP") + ("_NS" if kind.unit == "ns" else "")
+    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+        return f"{type_name(kind.value_type)}[]"
+    if t.is_decimal(kind):
+        return f"DECIMAL({kind.precision},{kind.scale})"
+    return _ARROW_NAMES.get(str(kind), str(kind).upper())
+
+
+def is_integer(kind: str) -> bool:
+    return kind in _INTEGERS
+
+
+def is_time(kind: str) -> bool:
+    return kind in _TIMES or kind == "DATE"
+
+
+def is_nested(kind: str) -> bool:
+    """Whether a type is a list, a struct or a map."""
+    return kind.endswith("[]") or "<" in kind
+
+
+def widen(one: str, other: str) -> str | None:
+    """The narrowest type that holds both, or None. Times become TIMESTAMP, in UTC."""
+    if one == other:
+        return one
+    if "NULL" in (one, other):
+        return other if one == "NULL" else one
+    if one.endswith("[]") and other.endswith("[]"):
+        inner = widen(one[:-2], other[:-2])
+        return f"{inner}[]" if inner else None
+    if one in _INTEGERS and other in _INTEGERS:
+        rank = max(_INTEGERS[one], _INTEGERS[other])
+        return next(kind for kind, r in _SIGNED.items() if r == rank)
+    if one in _FLOATS and other in _FLOATS:
+        return "DOUBLE"
+    if {one, other} <= {*_INTEGERS, *_FLOATS}:
+        return "DOUBLE"
+    if is_time(one) and is_time(other):
+        return "TIMESTAMP"
+    return None
+
+
+def canonical(kind: str) -> str:
+    """The type under which an artifact keeps a feature: all times as TIMESTAMP, in UTC."""
+    if kind in _TIMES:
+        return "TIMESTAMP"
+    return "INTEGER" if kind == "NULL" else kind
+
+
+def fits(found: str, wanted: str) -> bool:
+    """Whether a feed column of type `found` can be read as `wanted` without loss of any value."""
+    if found == "NULL" or (wanted == "TIMESTAMP" and found in _TIMES):
+        return True
+    return widen(found, wanted) == wanted
+
+
+def holds(kind: str, value: object) -> bool:
+    """Whether a column of a type can have a value of the configuration, a float to the digits that the type has."""
+    if isinstance(value, bool | str) or not isinstance(value, int | float):
+        return True
+    if kind in _FLOATS:
+        return _rounds(value, "f" if kind == "FLOAT" else "d")
+    if not math.isfinite(value):
+        return False
+    if kind.startswith("DECIMAL("):
+        digits, scale = (int(part) for part in kind[8:-1].split(","))
+        exact = Decimal(repr(value)).scaleb(scale, _EXACT)
+        return exact == exact.to_integral_value(context=_EXACT) and abs(exact) < 10**digits
+    bits, unsigned = _BITS.get(kind, 32), kind.startswith("U")
+    low, high = (0, 2**bits) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1))
+    return value == int(value) and low <= value < high
+
+
+def _rounds(value: float, size: str) -> bool:
+    """Whether a number is one of a float's; neither too large for it nor, but for 0, too small."""
+    try:
+        (near,) = struct.unpack(size, struct.pack(size, float(value)))
+    except OverflowError:
+        return False
+    return near != 0 or value == 0
+
+
+def _spelled(kind: str) -> bool:
+    """Whether a type's name is one that SQL knows; structs and the like are read from where they are."""
+    plain = {*_INTEGERS, *_FLOATS, *_TIMES, "UBIGINT", "BOOLEAN", "VARCHAR", "BLOB", "DATE"}
+    return kind.rstrip("[]") in plain or kind.startswith("DECIMAL(")
+
+
+def _floored(nanos: str) -> str:
+    """SQL of the microsecond that nanoseconds lie in: CAST would round up, into the next day, and `//` before 1970.
+
+    The last and the first nanosecond there are, with which open ends are written, DuckDB takes for infinity.
+    """
+    ns, last, first = f"epoch_ns({nanos})", (2**63 - 1) // 1000, -(2**63) // 1000
+    ends = f"CASE WHEN {nanos} > TIMESTAMP '2000-01-01' THEN {last} WHEN {nanos} IS NOT NULL THEN {first} END"
+    return f"make_timestamp(coalesce({ns} // 1000 - CAST({ns} % 1000 < 0 AS BIGINT), {ends}))"
+
+
+def read_as(column: str, found: str | None, wanted: str) -> str:
+    """SQL that reads a column of a file as `wanted`; a column that is not there is NULL."""
+    if found is None or found == "NULL":
+        return f"CAST(NULL AS {wanted})" if _spelled(wanted) else "NULL"
+    if wanted == "TIMESTAMP" and found.endswith("_NS"):
+        return _floored(name(column))
+    if wanted == "TIMESTAMP" and found == "TIMESTAMPTZ":
+        return f"make_timestamp(epoch_us({name(column)}))"
+    return name(column) if found == wanted else f"CAST({name(column)} AS {wanted})"

@@ -1,0 +1,141 @@
+"""Digests of files, remembered by what `stat` says of them.
+
+A remembered digest holds only while path, size, mtime, ctime and inode are what they were, and only
+if the file had not been written within one clock tick of the look: two writes inside one tick leave
+the same stamps, so a file that young is hashed again the next time. So is one whose stamp lies ahead of
+the clock, for as long as it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat as modes
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from daedalus.base import digest
+from daedalus.stagecache.records.traces import Traces
+
+_TICK_NS = 20_000_000  # the coarsest clock of file systems with sub-second stamps
+_COARSE_TICK_NS = 2_000_000_000  # FAT and some network file systems count in seconds or two
+_KINDS = {modes.S_IFDIR: "a folder", modes.S_IFIFO: "a named pipe", modes.S_IFSOCK: "a socket",
+          modes.S_IFCHR: "a device", modes.S_IFBLK: "a device"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What `stat` says of a file."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path | str) -> Stamp:
+        stat = os.stat(path)
+        if not modes.S_ISREG(stat.st_mode):  # to open a pipe is to wait for who writes to it; a device has no end
+            raise OSError(errno.EINVAL, f"{_KINDS.get(modes.S_IFMT(stat.st_mode), 'something')}, not a file", str(path))
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+    @property
+    def values(self) -> tuple[int, int, int, int]:
+        """Size, mtime, ctime and inode."""
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode
+
+    @property
+    def tick(self) -> int:
+        """Nanoseconds in which two writes may leave the same stamp."""
+        return _COARSE_TICK_NS if self.newest % 1_000_000_000 == 0 else _TICK_NS
+
+    @property
+    def newest(self) -> int:
+        """When the file was written last, in nanoseconds."""
+        return max(self.mtime_ns, self.ctime_ns)
+
+    def settled(self, looked_ns: int) -> bool:
+        """Whether the last write was at least one clock tick before the look."""
+        return self.newest + self.tick < looked_ns
+
+
+class FileDigests:
+    """Content digests of files, hashing only those that may have changed."""
+
+    def __init__(self, traces: Traces) -> None:
+        self._traces = traces
+        self._young: set[str] = set()  # files that may yet change unseen
+        self._own: set[str] = set()  # files that this process wrote
+        self._known: dict[str, tuple[Stamp, int, str]] | None = None
+        self.hashed = 0
+
+    def of(self, path: Path | str) -> tuple[str, Stamp]:
+        """Digest and stamp. Raises OSError when the file cannot be read."""
+        name = os.path.abspath(path)
+        stamp = Stamp.of(name)
+        known = self._load().get(name)
+        if known and known[0] == stamp and stamp.settled(known[1]):
+            return known[2], stamp
+        return self._hash(name)
+
+    def note(self, path: Path | str, content: str) -> None:
+        """Remembers the digest of a file that this process has just written."""
+        name = os.path.abspath(path)
+        self._own.add(name)
+        self._remember(name, Stamp.of(name), time.time_ns(), content)
+
+    def settle(self) -> None:
+        """Looks once more, a clock tick later, at files that were young when they were looked at.
+
+        Those that others write are read again. Nobody else writes under the names that this process
+        gave: who meddled with those since shows in the stamp. No clock tick settles a stamp that lies ahead.
+        """
+        known, now = self._load(), time.time_ns()
+        stamps = {name: known[name][0] for name in self._young if name in known}
+        young = [name for name, stamp in stamps.items() if stamp.tick == _TICK_NS and stamp.newest <= now]
+        if young:
+            newest = max(stamps[name].newest for name in young)
+            time.sleep(max(newest + 2 * _TICK_NS - time.time_ns(), 0) / 1e9)
+        looked, settled = time.time_ns(), []
+        for name in young:
+            stamp, _, content = known[name]
+            with contextlib.suppress(OSError):
+                if Stamp.of(name) == stamp and (name in self._own or digest.of_file(name) == content):
+                    known[name] = (stamp, looked, content)
+                    settled.append((name, *stamp.values, looked, content))
+        self._young.clear()
+        self._own.clear()
+        self._traces.remember_files(settled)
+
+    def settled(self, path: Path | str) -> Stamp | None:
+        """The stamp under which a file's digest is known for good; None when it may still change unseen."""
+        known = self._load().get(os.path.abspath(path))
+        return known[0] if known and known[0].settled(known[1]) else None
+
+    def forget(self, path: Path | str) -> None:
+        """Makes the next look read the file."""
+        self._load().pop(os.path.abspath(path), None)
+
+    def _hash(self, name: str) -> tuple[str, Stamp]:
+        while True:
+            stamp, looked = Stamp.of(name), time.time_ns()
+            content = digest.of_file(name)
+            if Stamp.of(name) == stamp:
+                break
+        self.hashed += 1
+        self._remember(name, stamp, looked, content)
+        return content, stamp
+
+    def _remember(self, name: str, stamp: Stamp, looked: int, content: str) -> None:
+        self._load()[name] = (stamp, looked, content)
+        if not stamp.settled(looked):
+            self._young.add(name)
+        self._traces.remember_files([(name, *stamp.values, looked, content)])
+
+    def _load(self) -> dict[str, tuple[Stamp, int, str]]:
+        if self._known is None:
+            rows = self._traces.files()
+            self._known = {path: (Stamp(size, m, c, i), looked, d) for path, size, m, c, i, looked, d in rows}
+        return self._known

@@ -1,0 +1,269 @@
+"""Traces: what each action made, from which manifest, at what cost. One SQLite file in the cache.
+
+A trace is written after its artifact's bytes are durable, so a trace without bytes can only mean
+that someone took them away; the reader treats that as a miss. Losing traces costs time, never truth,
+so a damaged database is set aside and begun anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.base.errors import DaedalusError
+
+if TYPE_CHECKING:
+    from daedalus.stagecache.action import Counts, Manifest
+
+_SCHEMA = """
+create table if not exists traces(key text primary key, name text, artifact text, counts text, seconds real,
+    bytes integer, manifest text, code text, made real) without rowid;
+create table if not exists latest(name text primary key, key text) without rowid;
+create table if not exists files(path text primary key, size integer, mtime integer, ctime integer, inode integer,
+    looked integer, digest text) without rowid;
+create table if not exists facts(key text primary key, value text) without rowid;
+create table if not exists runs(id text primary key, started real, state text, request text) without rowid;
+create table if not exists standing_days(root text, day text, asks text, summary text, primary key(root, day))
+    without rowid;
+create table if not exists standing_files(root text, name text, day text, path text, size integer, mtime integer,
+    ctime integer, inode integer, primary key(root, day, name, path)) without rowid;
+create table if not exists run_days(run text, day text, summary text, primary key(run, day)) without rowid;
+"""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The record of one execution."""
+
+    key: str
+    name: str
+    artifact: str
+    counts: Counts
+    seconds: float
+    bytes: int
+    manifest: Manifest
+    code: str = ""  # digest of all code there was; tells whether a statement changed for another reason
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the trace that an action last had says of its execution, without its manifest."""
+
+    artifact: str
+    counts: Counts
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a run: when it was started, and what was asked of it."""
+
+    id: str
+    started: float
+    state: str
+    request: dict
+
+
+class Traces:
+    """The trace database of one cache root. Safe to use from several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock, self._path = threading.RLock(), path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise DaedalusError("the cache cannot be opened", where=str(path), found=error) from None
+            path.replace(path.with_suffix(f".damaged-{time.time_ns()}"))
+            for leftover in ("-wal", "-shm"):
+                Path(f"{path}{leftover}").unlink(missing_ok=True)
+            self._db = self._open(path)
+
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
+        db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        _enter_wal(db)
+        db.execute("pragma synchronous=normal")
+        db.executescript(_SCHEMA)
+        return db
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def rows(self, sql: str, values: Iterable[object] = ()) -> list[tuple]:
+        with self._held() as db:
+            return db.execute(sql, tuple(values)).fetchall()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        with self._held() as db, db:
+            db.execute("begin immediate")
+            yield db
+
+    @contextmanager
+    def _held(self) -> Iterator[sqlite3.Connection]:
+        """The database, for one thread at a time. Raises DaedalusError for what its disk does not give or take."""
+        try:
+            with self._lock:
+                yield self._db
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.ProgrammingError):
+                raise
+            hint = "look at the disk, then run again; without this file all is computed anew, to the same bytes"
+            raise DaedalusError(
+                "the cache's records cannot be read or written", where=str(self._path), found=error, hint=hint
+            ) from None
+
+    # Traces
+
+    def find(self, key: str) -> Trace | None:
+        rows = self.rows(f"{_SELECT_TRACE} where key = ?", [key])
+        return _trace(rows[0]) if rows else None
+
+    def latest(self, name: str) -> Trace | None:
+        """The trace that an action of this name last ran or hit with."""
+        rows = self.rows(f"{_SELECT_TRACE} where key = (select key from latest where latest.name = ?)", [name])
+        return _trace(rows[0]) if rows else None
+
+    def record(self, trace: Trace) -> None:
+        row = (trace.key, trace.name, trace.artifact, json.dumps(trace.counts), trace.seconds, trace.bytes)
+        with self.writing() as db:
+            db.execute(
+                "insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, json.dumps(trace.manifest, sort_keys=True), trace.code, time.time()),
+            )
+            db.execute("insert or replace into latest values (?, ?)", (trace.name, trace.key))
+
+    def point(self, name: str, key: str) -> None:
+        """Makes `key` the latest of `name`, after a hit on an older trace."""
+        self.rows("insert or replace into latest values (?, ?)", [name, key])
+
+    def all(self) -> list[Trace]:
+        return [_trace(row) for row in self.rows(_SELECT_TRACE)]
+
+    def latest_keys(self) -> dict[str, str]:
+        return dict(self.rows("select name, key from latest"))
+
+    def latest_costs(self) -> dict[str, Cost]:
+        """Of each action, what its last trace says that it made and cost."""
+        rows = self.rows(
+            "select latest.name, artifact, counts, seconds, bytes from latest join traces on traces.key = latest.key"
+        )
+        return {name: Cost(artifact, json.loads(counts), *rest) for name, artifact, counts, *rest in rows}
+
+    def made(self) -> list[tuple[str, str, str, float, float]]:
+        """(key, name, artifact, seconds, when) of all traces, in the order in which they were made."""
+        return self.rows("select key, name, artifact, seconds, made from traces order by made, key")
+
+    def drop(self, keys: Iterable[str]) -> None:
+        with self.writing() as db:
+            db.executemany("delete from traces where key = ?", [(key,) for key in keys])
+            db.execute("delete from latest where key not in (select key from traces)")
+
+    # Digests of files, and small facts that hold for good
+
+    def files(self) -> list[tuple]:
+        rows = self.rows("select cast(path as blob), size, mtime, ctime, inode, looked, digest from files")
+        return [(os.fsdecode(path), *rest) for path, *rest in rows]
+
+    def remember_files(self, rows: Iterable[tuple]) -> None:
+        """Rows as `files` gives them. A path is text of whatever bytes it is."""
+        encoded = [(os.fsencode(path), *rest) for path, *rest in rows]
+        with self.writing() as db:
+            db.executemany("insert or replace into files values (cast(? as text), ?, ?, ?, ?, ?, ?)", encoded)
+
+    def fact(self, key: str) -> object | None:
+        rows = self.rows("select value from facts where key = ?", [key])
+        return json.loads(rows[0][0]) if rows else None
+
+    def facts(self, prefix: str) -> dict[str, Any]:
+        """All facts whose keys begin with `prefix`, by key."""
+        found = self.rows("select key, value from facts where key >= ? and key < ?", [prefix, f"{prefix}\U0010ffff"])
+        values = json.loads(f"[{','.join(value for _, value in found)}]")
+        return dict(zip((key for key, _ in found), values, strict=True))
+
+    def remember_fact(self, key: str, value: object) -> None:
+        self.rows("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
+
+    def remember_facts(self, facts: Mapping[str, object]) -> None:
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        with self.writing() as db:
+            db.executemany("insert or replace into facts values (?, ?)", rows)
+
+    def remember_texts(self, texts: Mapping[str, str]) -> None:
+        """Keeps what code digests are digests of."""
+        rows = [(f"text:{content}", json.dumps(text)) for content, text in texts.items()]
+        with self.writing() as db:
+            db.executemany("insert or ignore into facts values (?, ?)", rows)
+
+    def costs(self) -> dict[str, tuple[float, float]]:
+        """Mean (seconds, rows in) of each kind of action, by its name without the day."""
+        kind = "case when instr(name, '@') > 0 then substr(name, 1, instr(name, '@') - 1) else name end"
+        rows_in = "coalesce(json_extract(counts, '$.rows_in'), 0)"
+        return {
+            name: (seconds, rows)
+            for name, seconds, rows in self.rows(f"select {kind}, avg(seconds), avg({rows_in}) from traces group by 1")
+        }
+
+    # Runs
+
+    def start_run(self, run: str, request: dict) -> None:
+        self.rows("insert into runs values (?, ?, 'unfinished', ?)", [run, time.time(), json.dumps(request)])
+
+    def finish_run(self, run: str, state: str) -> None:
+        self.rows("update runs set state = ? where id = ?", [state, run])
+
+    def unfinished_runs(self) -> list[tuple[str, dict]]:
+        """(id, request) of the runs that neither ended nor were taken up by another, the last one first."""
+        rows = self.rows("select id, request from runs where state = 'unfinished' order by started desc")
+        return [(run, json.loads(request)) for run, request in rows]
+
+    def runs(self) -> list[str]:
+        """Ids of all runs, the last one first."""
+        return [run for (run,) in self.rows("select id from runs order by started desc")]
+
+    def run_records(self) -> list[RunRecord]:
+        """All runs, the last one first."""
+        rows = self.rows("select id, started, state, request from runs order by started desc")
+        return [RunRecord(run, started, state, json.loads(request)) for run, started, state, request in rows]
+
+    def finish_days(self, run: str, summaries: Mapping[str, dict]) -> None:
+        rows = [(run, day, json.dumps(summary)) for day, summary in summaries.items()]
+        with self.writing() as db:
+            db.executemany("insert or replace into run_days values (?, ?, ?)", rows)
+
+    def finished_days(self, run: str) -> dict[str, dict]:
+        rows = self.rows("select day, summary from run_days where run = ?", [run])
+        return {day: json.loads(summary) for day, summary in rows}
+
+
+def _enter_wal(db: sqlite3.Connection) -> None:
+    """SQLite does not wait for others while it switches the mode, so this does."""
+    for attempt in range(600):
+        try:
+            db.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == 599:
+                raise
+            time.sleep(0.1)
+
+
+_SELECT_TRACE = "select key, name, artifact, counts, seconds, bytes, manifest, code from traces"
+
+
+def _trace(row: tuple) -> Trace:
+    key, name, artifact, counts, seconds, size, manifest, code = row
+    return Trace(key, name, artifact, json.loads(counts), seconds, size, json.loads(manifest), code)

@@ -1,0 +1,88 @@
+"""Verdict per action, with nothing run: hit, run, or maybe (something above it will run)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from daedalus.stagecache.action import Action, Cause, Manifest, action_key, differences
+from daedalus.stagecache.records.traces import Trace, Traces
+from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
+from daedalus.stagecache.walk.second_level import Level
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What the cache knows of an action whose upstream is known: its key, and the trace that answers it."""
+
+    key: str
+    manifest: Manifest
+    trace: Trace | None  # usable: the artifact is there, whole
+    previous: Trace | None  # what this action last was
+    why: tuple[Cause, ...]  # empty on a hit
+
+
+def look_up(action: Action, upstream: Mapping[str, str], traces: Traces, force: bool = False) -> Lookup:
+    """Finds the trace that answers an action, or the reasons why none does."""
+    manifest = action.manifest(upstream)
+    key = action_key(manifest)
+    trace = traces.find(key)
+    problem = action.shelf.problem(action.name, trace.artifact) if trace and not force else ""
+    if trace and not force and not problem:
+        return Lookup(key, manifest, trace, None, ())
+    latest = traces.latest(action.name)
+    if trace and force:
+        why = [Cause("missing", "recomputed on request (--force)", None, None)]
+    elif trace and (latest is None or latest.key == key):
+        why = [Cause("missing", f"{problem} output", trace.artifact, None)]
+    else:  # with a trace: an edit was taken back, and its output lies where the older one lay
+        why = differences(latest.manifest if latest else None, manifest)
+    return Lookup(key, manifest, None, latest, tuple(why))
+
+
+def turned_back(action: Action, found: Trace, traces: Traces) -> tuple[Cause, ...]:
+    """What changed since an action was last looked up, though what it is now was made before."""
+    latest = traces.latest(action.name)
+    return tuple(differences(latest.manifest, found.manifest)) if latest and latest.key != found.key else ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run now would do with an action."""
+
+    action: Action
+    state: str  # HIT, RUN or MAYBE
+    why: tuple[Cause, ...]  # of a hit: what changed since it was last looked up
+    trace: Trace | None  # on a hit the trace that answers, else the previous one: its cost is the estimate
+    key: str = ""
+
+
+def make_plan(
+    actions: Iterable[Action], traces: Traces, force: bool = False, level: Level | None = None
+) -> list[Verdict]:
+    """One verdict per action; `actions` come in an order in which upstream stands first.
+
+    `level` also answers, as far as it knows without asking.
+    """
+    digests: dict[str, str] = {}
+    latest = traces.latest_keys()
+    waiting: dict[str, str] = {}  # actions that will or may run
+    verdicts = []
+    for action in actions:
+        unsure = [name for name in action.upstream if name in waiting]
+        if unsure:
+            why = tuple(Cause("upstream", name, None, waiting[name]) for name in unsure)
+            verdicts.append(Verdict(action, MAYBE, why, traces.latest(action.name)))
+            waiting[action.name] = MAYBE
+            continue
+        found = look_up(action, digests, traces, force)
+        trace = found.trace or (level.known(action, found.key) if level and not force else None)
+        if trace:
+            digests[action.name] = trace.artifact
+            turned = latest.get(action.name, found.key) != found.key
+            why = turned_back(action, trace, traces) if turned else ()
+            verdicts.append(Verdict(action, HIT, why, trace, found.key))
+        else:
+            waiting[action.name] = RUN
+            verdicts.append(Verdict(action, RUN, found.why, found.previous, found.key))
+    return verdicts

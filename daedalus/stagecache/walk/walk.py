@@ -1,0 +1,270 @@
+"""The walk: every action in order, looked up, and run when the cache has no answer.
+
+The walking thread alone touches the traces; workers only run actions and write files (see executor.py).
+One action's failure blocks what needs it and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from functools import partial
+
+from daedalus.base.errors import DaedalusError, Interrupted, bare, is_full
+from daedalus.stagecache.action import Action, Again, Cause
+from daedalus.stagecache.records.locks import KeyLocks
+from daedalus.stagecache.records.traces import Trace, Traces
+from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, Threads, nobody
+from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
+from daedalus.stagecache.walk.plan import Lookup, look_up, turned_back
+from daedalus.stagecache.walk.progress import Progress
+from daedalus.stagecache.walk.schedule import Schedule
+from daedalus.stagecache.walk.second_level import Level
+
+_POLL_SECONDS = 0.02  # between looks at what another process computes
+
+
+class OutOfSpace(RunStopped):
+    """A disk is full."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "a disk is full", where=name, found="no space left", hint="make room, then: daeda skeleton --resume"
+        )
+
+
+def is_out_of_space(error: BaseException) -> bool:
+    """Whether an error means that a disk or a quota is full, whoever says so."""
+    text = str(error)
+    return is_full(error) or "No space left on device" in text or "disk is full" in text
+
+
+class Walk:
+    """One execution of a graph of actions. `execute()` may be called once."""
+
+    def __init__(
+        self,
+        actions: Sequence[Action],
+        traces: Traces,
+        *,
+        locks: KeyLocks | None = None,
+        level: Level | None = None,
+        code: Callable[[], str] = lambda: "",
+        executor: Executor | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+        day_done: Callable[[str, list[Outcome]], None] = lambda day, outcomes: None,
+        interrupt: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._count, self._schedule = len(actions), Schedule(actions)
+        self._traces, self._locks, self._force, self._code = traces, locks, force, code
+        self._level = level or Level()
+        costs = traces.costs()
+        kinds = {action.name: action.name.partition("@")[0] for action in actions}
+        self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
+        self._executor, self._progress = executor or Threads(1), progress or Progress()
+        self._day_done, self._interrupt = day_done, interrupt
+        self._of_day: dict[str, list[Outcome]] = {}
+        self._closes: dict[str, str] = {}
+        self._latest = traces.latest_keys()
+        self._running: dict[Future[Made | Trace], tuple[Action, Lookup]] = {}
+        self._elsewhere: list[Action] = []  # another process computes them, or what they stand on is made again
+        self._reopened: set[str] = set()  # ended, but their artifacts are gone
+        self.outcomes: dict[str, Outcome] = {}
+
+    def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
+        """Walks the graph and returns every action's outcome by name.
+
+        `closing` names, for each day to report, the action with whose end the day is done. Raises
+        Interrupted on Ctrl-C, RunStopped when no day can be done any more (OutOfSpace: a disk is full), and
+        the error of an action that belongs to no day: nothing can be done without it.
+        """
+        self._closes = {name: day for day, name in closing.items()}
+        self._progress.begin(sorted(closing), self._count, self._expected)
+        try:
+            while self._schedule or self._running or self._elsewhere:
+                self._advance()
+        except KeyboardInterrupt:
+            raise Interrupted from None
+        finally:
+            try:
+                if self._running:
+                    self._interrupt()
+                self._executor.shutdown()
+            finally:
+                if self._locks:
+                    self._locks.release_all()
+                self._progress.end()
+        return self.outcomes
+
+    def _advance(self) -> None:
+        self._executor.tend()
+        for line in self._level.news():
+            self._progress.say(line)
+        waiting, self._elsewhere = self._elsewhere, []
+        for action in waiting:
+            if self._executor.free:
+                self._begin(action)
+            else:
+                self._elsewhere.append(action)
+        while self._schedule and self._executor.free:
+            self._begin(self._schedule.pop())
+        if self._running:
+            done, _ = wait(self._running, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda f: self._schedule.place(self._running[f][0].name)):
+                self._collect(future)
+        elif self._elsewhere and not self._schedule:
+            time.sleep(_POLL_SECONDS)
+
+    def _begin(self, action: Action) -> None:
+        if not self._reopened.isdisjoint(action.upstream):
+            self._elsewhere.append(action)
+            return
+        bad = [name for name in (*action.upstream, *action.guards) if not self.outcomes[name].good]
+        if bad:
+            why = tuple(Cause("upstream", name, None, self.outcomes[name].state) for name in bad)
+            self._end(Outcome(action.name, action.step, action.day, BLOCKED, why=why))
+            return
+        digests = {name: self.outcomes[name].artifact for name in action.upstream}
+        found = look_up(action, digests, self._traces, self._force)
+        if not found.trace and not self._force:
+            found = self._answered(action, found)
+        if not found.trace and self._locks:
+            if not self._locks.acquire(found.key):
+                self._elsewhere.append(action)
+                return
+            if not self._force:  # it may have been computed between the look and the lock
+                found = look_up(action, digests, self._traces)
+        if found.trace:
+            if self._locks:
+                self._locks.release(found.key)
+            self._hit(action, found.trace)
+            return
+        self._progress.started(action.name)
+        above = {name: self._schedule.action(name) for name in action.upstream}
+        ask = nobody if self._force or type(self._level) is Level else partial(self._level.ask, action, found.key)
+        task = Task(action, digests, above, found.key, found.manifest, ask)
+        self._running[self._executor.submit(task)] = (action, found)
+
+    def _answered(self, action: Action, found: Lookup) -> Lookup:
+        """A hit by what others made, or by what surely gives the same bytes."""
+        if trace := self._level.at_hand(action, found.key):
+            self._traces.record(trace)
+            self._latest[action.name] = trace.key
+            return replace(found, trace=trace)
+        return self._spare(action, found)
+
+    def _spare(self, action: Action, found: Lookup) -> Lookup:
+        """A hit, where what changed since the last time surely leaves the bytes as they are."""
+        last = found.previous
+        if last is None or not action.spared(last.manifest, found.manifest):
+            return found
+        if action.shelf.problem(action.name, last.artifact):
+            return found
+        trace = replace(last, key=found.key, manifest=found.manifest, code=self._code())
+        self._traces.record(trace)
+        self._latest[action.name] = trace.key
+        return replace(found, trace=trace)
+
+    def _rows_in(self, action: Action) -> int:
+        return sum(rows_out(self.outcomes[name].counts) for name in action.upstream)
+
+    def _hit(self, action: Action, trace: Trace) -> None:
+        self._level.share(action, trace)
+        why: tuple[Cause, ...] = ()
+        if self._latest.get(action.name) != trace.key:
+            why = turned_back(action, trace, self._traces)
+            self._traces.point(action.name, trace.key)
+        self._end(
+            Outcome(action.name, action.step, action.day, HIT, trace.artifact, trace.counts, trace.seconds, trace.bytes,
+                    why, key=trace.key)
+        )  # fmt: skip
+
+    def _collect(self, future: Future) -> None:
+        action, found = self._running.pop(future)
+        try:
+            made = future.result()
+            if self._outdated(action, found):
+                raise Again
+            if isinstance(made, Trace):
+                self._traces.record(made)
+                self._latest[action.name] = made.key
+                self._hit(action, made)
+                return
+            same = found.previous is not None and found.previous.artifact == made.artifact
+            counts = {**made.counts, "rows_in": self._rows_in(action)}
+            trace = Trace(found.key, action.name, made.artifact, counts, made.seconds, made.bytes, found.manifest,
+                          self._code())  # fmt: skip
+            self._traces.record(trace)
+            self._level.share(action, trace)
+        except Again as again:
+            self._reopen(again.lost)
+            self._elsewhere.append(action)
+        except Exception as error:  # an action may fail in any way; its day says how
+            self._fail(action, found, error)
+        else:
+            state = UNCHANGED if same else COMPUTED
+            expected = found.previous.seconds if found.previous else None
+            self._end(
+                Outcome(action.name, action.step, action.day, state, made.artifact, counts, made.seconds, made.bytes,
+                        found.why, expected=expected, key=found.key)
+            )  # fmt: skip
+        finally:
+            if self._locks:
+                self._locks.release(found.key)
+
+    def _reopen(self, names: Iterable[str]) -> None:
+        """Makes actions that ended be looked up again: who needs them waits."""
+        for name in names:
+            if name in self.outcomes and name not in self._reopened:
+                self._reopened.add(name)
+                self._elsewhere.append(self._schedule.action(name))
+
+    def _outdated(self, action: Action, found: Lookup) -> bool:
+        """Whether something that an action stood on came out differently while it ran."""
+        return any(found.manifest[f"upstream:{name}"] != self.outcomes[name].artifact for name in action.upstream)
+
+    def _fail(self, action: Action, found: Lookup, error: Exception) -> None:
+        if is_out_of_space(error):
+            raise OutOfSpace(action.name) from error
+        if isinstance(error, RunStopped):
+            raise error
+        if action.day is None:
+            if isinstance(error, DaedalusError):
+                raise error
+            raise DaedalusError(f"the step {action.name} failed", found=_first_lines(error)) from error
+        text = (
+            error.one_line() if isinstance(error, DaedalusError) else f"{type(error).__name__}: {_first_lines(error)}"
+        )
+        self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=bare(text)))
+
+    def _end(self, outcome: Outcome) -> None:
+        before = self.outcomes.get(outcome.name)
+        self.outcomes[outcome.name] = outcome
+        self._progress.finished(outcome)
+        if before:
+            self._replace(before, outcome)
+            return
+        self._schedule.ended(outcome.name)
+        if outcome.day:
+            self._of_day.setdefault(outcome.day, []).append(outcome)
+        if day := self._closes.get(outcome.name):
+            self._day_done(day, self._of_day[day])
+            self._progress.day_done(day, self._of_day[day])
+
+    def _replace(self, before: Outcome, outcome: Outcome) -> None:
+        """A second end of an action: what stood on other bytes is looked up again as well."""
+        self._reopened.discard(outcome.name)
+        if outcome.day:
+            found = self._of_day[outcome.day]
+            found[:] = [outcome if one.name == outcome.name else one for one in found]
+        if day := self._closes.get(outcome.name):
+            self._day_done(day, self._of_day[day])
+        if outcome.good and before.artifact != outcome.artifact:
+            self._reopen(self._schedule.below(outcome.name))
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split("\n\n")[0].split())

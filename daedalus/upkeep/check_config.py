@@ -1,0 +1,120 @@
+"""`daeda config check` and `config schema`: what the configuration says, and what an editor needs to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from daedalus.base.text import counted, room, wrapped
+from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
+from daedalus.config.load import read_yaml
+from daedalus.config.schema import Aggregations, Catalog, Runtime
+from daedalus.objectstore.store import shown
+from daedalus.upkeep.warnings import doubts
+from daedalus.workspace.bad_files import bad_files, days_that_fail
+from daedalus.workspace.workspace import Settings, opened
+
+_FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
+
+
+def schema(file: str) -> dict:
+    """JSON Schema of one of the three files, made of the definitions that validate it."""
+    return msgspec.json.schema(_FILES[file])
+
+
+def check_config(settings: Settings) -> dict:
+    """Validates config and inputs without running anything, and lists every value with where it comes from.
+
+    Raises DaedalusError (exit 2) for what a run would refuse.
+    """
+    with opened(settings) as workspace:
+        config, span = workspace.config, list(workspace.range(None))
+        listing = workspace.listing()
+        graph = workspace.graph(span, reconcile=False, listing=listing)
+        parts = {CATALOG: config.catalog, RUNTIME: config.runtime, AGGREGATIONS: Aggregations(
+            aggregations=list(config.aggregations))}  # fmt: skip
+        values = [row for file, part in parts.items() for row in _values(file, part, read_yaml(config.folder / file))]
+        failing = days_that_fail(config, graph.feed, graph.days)
+        return {
+            "config": str(config.folder),
+            "days": {"total": len(span), "with_rows": len(graph.days), "empty": len(graph.empty)},
+            "feed": {"partitions": len(listing.feed.days), "first": str(min(listing.feed.days)),
+                     "last": str(max(listing.feed.days))},
+            "views": {name: len(paths) for name, paths in listing.views.items()},
+            "bad_files": [{"day": str(day), "error": error.one_line()} for day, error in bad_files(graph.feed)],
+            "failing_days": [str(day) for day in failing],
+            "notes": [*doubts(config), *graph.notes],
+            "steps": len(graph.actions),
+            "values": values,
+        }  # fmt: skip
+
+
+def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
+    """Each leaf of a file: key path, value, and whether the file or the default says so."""
+    for key, value in _leaves(msgspec.to_builtins(part)):
+        origin = file if _is_in(raw, key) else "default"
+        yield {"file": file, "key": ".".join(key), "value": _harmless(key, value), "origin": origin}
+
+
+def _harmless(key: tuple[str, ...], value: Any) -> Any:
+    """A value as it may be shown: nothing that opens a door."""
+    return shown(key[1], value) if key[0] == "object_store" and len(key) > 1 else value
+
+
+def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, (*above, str(key)))
+    else:
+        yield above, value
+
+
+def _is_in(raw: Any, key: tuple[str, ...]) -> bool:
+    for part in key:
+        if not isinstance(raw, dict) or part not in {str(name) for name in raw}:
+            return False
+        raw = next(inner for name, inner in raw.items() if str(name) == part)
+    return True
+
+
+def _value_lines(key: str, value: Any, text: str) -> list[str]:
+    """A value beside its key, or below it when it is long: whole in any case."""
+    if len(line := f"{key:<47} {text}") <= (room() or 80):
+        return [line]
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        items = [", ".join(f"{name}: {_json(inner)}" for name, inner in item.items()) for item in value]
+        return [key, *(line for item in items for line in wrapped(item, " " * 6 + "- ", " " * 8))]
+    shown = ", ".join(map(_json, value)) if isinstance(value, list) else text
+    return [key, *wrapped(shown, " " * 6)]
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def check_lines(found: dict) -> list[str]:
+    """What `config check` prints, at most 80 columns."""
+    days, feed = found["days"], found["feed"]
+    lines = [
+        f"{found['config']}: " + ("valid, but not all of its input" if found["bad_files"] else "valid"),
+        f"feed        {feed['partitions']} partitions, {feed['first']} to {feed['last']}",
+        *wrapped(", ".join(f"{name} {count}" for name, count in found["views"].items()), "view files  "),
+        f"range       {counted(days['total'], 'day')}, {days['with_rows']} with rows, "
+        f"{counted(found['steps'], 'step')}",
+    ]
+    lines += [line for row in found["bad_files"] for line in wrapped(f"{row['day']}: {row['error']}", "bad file    ")]
+    if found["failing_days"]:
+        lines += wrapped(
+            f"{counted(len(found['failing_days']), 'day')} would fail: {found['failing_days'][0]} and after", " " * 12
+        )
+    file = ""
+    for row in found["values"]:
+        if row["file"] != file:
+            file = row["file"]
+            lines.append(f"{file}")
+        value = msgspec.json.encode(row["value"]).decode()
+        sign = " " if row["origin"] == file else "~"
+        lines += _value_lines(f" {sign} {row['key']}", row["value"], value)
+    return [*lines, "~ default, not in the file"]

@@ -1,0 +1,75 @@
+"""`daeda cache gc`: what may go from the local cache."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+from daedalus.base.text import counted
+from daedalus.stagecache.walk.plan import make_plan
+from daedalus.upkeep.status import last_complete, needed
+from daedalus.workspace.workspace import Settings, Workspace, opened
+
+
+def cache_gc(
+    settings: Settings, *, max_bytes: int | None = None, older_than_days: float | None = None, dry_run: bool = False
+) -> dict:
+    """Removes artifacts, and their traces, that neither the config's range nor the last complete run needs.
+
+    With `max_bytes` only until the cache is that small, the cheapest to rebuild per byte first. Waits
+    for running processes: nothing that they use is removed.
+    """
+    with opened(settings) as workspace, workspace.alone():
+        graph = workspace.graph(list(workspace.range(None)), reconcile=False)
+        keep = needed(make_plan(graph.actions, workspace.traces)) | last_complete(workspace)
+        sizes = workspace.store.sizes()
+        candidates = _candidates(workspace, sizes, keep, older_than_days)
+        total, removed, freed = sum(sizes.values()), [], 0
+        for artifact in candidates:
+            if max_bytes is not None and total - freed <= max_bytes:
+                break
+            removed.append(artifact)
+            freed += sizes[artifact]
+        if not dry_run:
+            _remove(workspace, removed)
+    return {"freed_bytes": freed, "kept": len(sizes) - len(removed), "removed": len(removed), "dry_run": dry_run,
+            "left_bytes": total - freed, "max_bytes": max_bytes}  # fmt: skip
+
+
+def _candidates(
+    workspace: Workspace, sizes: Mapping[str, int], keep: set[str], older_than_days: float | None
+) -> list[str]:
+    """What may go, the cheapest to rebuild per byte first."""
+    seconds: dict[str, float] = {}
+    for trace in workspace.traces.all():
+        seconds[trace.artifact] = max(trace.seconds, seconds.get(trace.artifact, 0))
+    oldest = time.time() - older_than_days * 86400 if older_than_days is not None else None
+    found = []
+    for artifact, path in workspace.store.artifacts():
+        if artifact not in keep and (oldest is None or path.stat().st_mtime < oldest):
+            found.append(artifact)
+    return sorted(found, key=lambda artifact: (seconds.get(artifact, 0) / max(sizes[artifact], 1), artifact))
+
+
+def _remove(workspace: Workspace, artifacts: list[str]) -> None:
+    gone = set(artifacts)
+    for artifact in artifacts:
+        workspace.store.path("", artifact).unlink()
+    workspace.traces.drop(t.key for t in workspace.traces.all() if t.artifact in gone)
+    for left in workspace.store.damaged():  # looked at or not, they are of no more use
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def gc_lines(found: dict) -> list[str]:
+    size, removed, kept = f"{found['freed_bytes'] / 2**20:,.1f} MiB", found["removed"], found["kept"]
+    lines = [f"{size} freed: {counted(removed, 'artifact')} removed, {kept:,} kept"]
+    if found["dry_run"]:
+        lines = [f"{size} would be freed: {counted(removed, 'artifact')} would go, {kept:,} stay"]
+    if found["max_bytes"] is not None and found["left_bytes"] > found["max_bytes"]:
+        left = f"{found['left_bytes'] / 2**20:,.1f} MiB"
+        lines.append(
+            f"{left} stay, more than --max-bytes: the config or the last complete run needs them, or they are young"
+        )
+    return lines

@@ -1,0 +1,186 @@
+"""`daeda cache status`: which days of the range are fresh, and what the cache holds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from daedalus.base.days import Day
+from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
+from daedalus.workspace.unchanged_days import QID_MAP, Stands, days_that_stand
+from daedalus.workspace.workspace import Settings, Workspace, opened
+
+if TYPE_CHECKING:
+    from daedalus.stagecache.action import Cause
+    from daedalus.stagecache.walk.plan import Verdict
+
+_SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
+
+
+def cache_status(settings: Settings) -> dict:
+    """Every day of the config's range: fresh, stale, missing or empty, and each step's state."""
+    with opened(settings) as workspace:
+        span, listing = list(workspace.range(None)), workspace.listing()
+        present = workspace.with_rows(listing, span)
+        stands = days_that_stand(workspace, listing, present)
+        known_days = stands.days.keys() | stands.read.keys()
+        standing = [row for row in workspace.standing.rows if row[1] in known_days and row[0] != QID_MAP]
+        verdicts: list[Verdict] = []
+        if len(stands.days) < len(present):
+            from daedalus.stagecache.walk.plan import make_plan
+
+            skip = frozenset(Day.fromisoformat(day) for day in stands.days)
+            graph = workspace.graph(span, reconcile=False, skip=skip, listing=listing)
+            verdicts = make_plan(graph.actions, workspace.traces)
+        # By digest, if it is on this machine; of partitions it means nothing.
+        known = {path[-40:-8]: size for _, _, path, size, *_ in standing if size >= 0}
+        sizes = workspace.store.sizes(known)
+        in_use = needed(verdicts) | last_complete(workspace) | known.keys()
+        walked = [str(day) for day in present if str(day) not in stands.days]
+        days = [*_day_states(verdicts, walked), *_standing_days(stands, standing)]
+        days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
+        return {
+            "cache_root": str(workspace.cache_root),
+            "artifacts": len(sizes),
+            "bytes": sum(sizes.values()),
+            "days": sorted(days, key=lambda row: row["day"]),
+            "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in in_use),
+            "steps": _by_step(verdicts, standing),
+            **_shared_status(workspace),
+        }
+
+
+def _shared_status(workspace: Workspace) -> dict:
+    """Whether the shared cache, if there is one, answers."""
+    if workspace.shared is None:
+        return {}
+    from daedalus.sharing.open import reachable
+
+    return {"shared": {"uri": workspace.shared.remote.uri, "reachable": reachable(workspace.shared)}}
+
+
+def _standing_days(stands: Stands, files: Iterable[tuple]) -> list[dict]:
+    """The rows of days that nobody touched; `files` as `Standing.rows` has them."""
+    steps: dict[str, dict[str, str]] = {day: {} for day in stands.days}
+    for name, day, *_ in files:
+        if day in steps:
+            steps[day][name.partition("@")[0]] = HIT
+    state = {day: "empty" if summary["empty"] else "fresh" for day, summary in stands.days.items()}
+    return [{"day": day, "state": state[day], "steps": steps[day]} for day in stands.days]
+
+
+def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
+    by_name = {verdict.action.name: verdict for verdict in verdicts}
+    fresh: dict[str, bool] = {}
+    for verdict in verdicts:  # upstream stands first
+        fresh[verdict.action.name] = verdict.state == HIT and all(fresh[name] for name in verdict.action.upstream)
+    of_day: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        of_day[verdict.action.day or ""].append(verdict)
+    found: list[dict] = []
+    for day in days:
+        chunk = by_name[f"chunk@{day}"]
+        state = "fresh" if fresh[chunk.action.name] else "stale" if chunk.trace else "missing"
+        if state == "fresh" and chunk.trace and chunk.trace.counts.get("empty"):
+            state = "empty"
+        found.append({"day": day, "state": state, "steps": {_kind(v): v.state for v in of_day[day]}})
+    return found
+
+
+def _kind(verdict: Verdict) -> str:
+    return verdict.action.name.partition("@")[0]
+
+
+def _by_step(verdicts: Iterable[Verdict], standing: Iterable[tuple]) -> dict[str, dict]:
+    """For each step: bytes, how many would run or may, and the commonest cause in one word."""
+    found: dict[str, dict] = {}
+    causes: dict[str, Counter[str]] = defaultdict(Counter)
+    for verdict in verdicts:
+        row = found.setdefault(verdict.action.step, {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""})
+        row[verdict.state] += 1
+        row["bytes"] += verdict.trace.bytes if verdict.trace else 0
+        if verdict.state == RUN:
+            causes[verdict.action.step].update(_root_kinds(verdict.why))
+        elif verdict.state == MAYBE:
+            causes[verdict.action.step]["upstream"] += 0
+    seen = {verdict.action.name for verdict in verdicts}
+    by_part: dict[str, dict] = {}  # the row of `rolling` for each aggregation, and so on
+    for name, _, path, size, *_ in standing:
+        is_file = path.endswith(".parquet")
+        if not is_file and name in seen:
+            continue  # a partition's folder
+        part = name.partition("@")[0]
+        if part not in by_part:
+            empty = {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""}
+            by_part[part] = found.setdefault(part.partition(":")[0], empty)
+        row = by_part[part]
+        if is_file and size > 0:
+            row["bytes"] += size
+        if name not in seen:
+            row[HIT] += 1
+            seen.add(name)
+    for step, kinds in causes.items():
+        found[step]["why"] = kinds.most_common(1)[0][0]
+    return found
+
+
+def _root_kinds(why: Iterable[Cause]) -> list[str]:
+    """Kinds in one word; a statement that changed with a config value or an input is told by those."""
+    kinds = {cause.kind for cause in why}
+    return sorted(kinds - {"code"} if kinds & {"config", "input"} else kinds)
+
+
+def needed(verdicts: Iterable[Verdict]) -> set[str]:
+    """Artifacts that answer the plan, and the last ones of what would run again."""
+    return {v.trace.artifact for v in verdicts if v.trace and v.action.step != "chunk"}
+
+
+def last_complete(workspace: Workspace) -> set[str]:
+    """Artifacts of the last run that finished whole."""
+    known = workspace.traces.fact("last complete run")
+    return set(known) if isinstance(known, list) else set()
+
+
+def status_lines(found: dict) -> list[str]:
+    """Days by month, a sign a day; then steps with their bytes and what they wait for."""
+    months: dict[str, list[str]] = defaultdict(lambda: [" "] * 31)
+    for row in found["days"]:
+        months[row["day"][:7]][Day.fromisoformat(row["day"]).day - 1] = _SIGNS[row["state"]]
+    tally = Counter(row["state"] for row in found["days"])
+    named = [f"{_SIGNS[state]} {count} {state}" for state, count in tally.items() if state != "empty"]
+    lines = [f"{month}  {''.join(days)}" for month, days in months.items()]
+    lines += [", ".join([*named, f"{tally['empty']} empty"]), ""]
+    lines += grid_lines(found) if tally["stale"] else []
+    lines.append(f"{'step':<20}{'MiB':>9}{'fresh':>8}{'run':>7}{'maybe':>7}  why")
+    for step, row in found["steps"].items():
+        size = f"{row['bytes'] / 2**20:,.1f}"
+        lines.append(f"{step:<20}{size:>9}{row[HIT]:>8}{row[RUN]:>7}{row[MAYBE]:>7}  {row['why']}")
+    size, free = found["bytes"] / 2**20, found["reclaimable_bytes"] / 2**20
+    if shared := found.get("shared"):
+        lines.append(f"shared cache {shared['uri']}: {'it answers' if shared['reachable'] else 'no answer'}")
+    return [
+        *lines,
+        f"{found['artifacts']:,} artifacts, {size:,.1f} MiB in {found['cache_root']}; gc would free {free:,.1f} MiB",
+    ]
+
+
+def grid_lines(found: dict) -> list[str]:
+    """Steps by days for the months with a stale day: # hit, R would run, m may run."""
+    signs = {HIT: "#", MAYBE: "m", RUN: "R"}
+    by_month: dict[str, list[dict]] = defaultdict(list)
+    for row in found["days"]:
+        by_month[row["day"][:7]].append(row)
+    lines = ["# hit, R would run, m may run if what is above it changes"]
+    for month, rows in by_month.items():
+        if not any(row["state"] == "stale" for row in rows):
+            continue
+        steps = list(dict.fromkeys(step for row in rows for step in row["steps"]))
+        lines.append(f"{month:<36}{'':>2}1   5    10   15   20   25   30")
+        for step in steps:
+            cells = [" "] * 31
+            for row in rows:
+                cells[int(row["day"][8:]) - 1] = signs.get(row["steps"].get(step, ""), " ")
+            if set(cells) - {"#", " "}:
+                lines.append(f"  {step[:34]:<36}{''.join(cells)}")
+    return [*lines, ""]

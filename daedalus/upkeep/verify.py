@@ -1,0 +1,64 @@
+"""`daeda cache verify`: are the bytes what their names say, and does a step give them again?"""
+
+from __future__ import annotations
+
+import random
+
+from daedalus.explain.compare import how_they_differ
+from daedalus.stagecache.walk.plan import HIT, make_plan
+from daedalus.workspace.workspace import Settings, Workspace, opened
+
+
+def cache_verify(settings: Settings, recompute: int = 0) -> dict:
+    """Reads every artifact; damaged ones are set aside, and the next run makes them again.
+
+    With `recompute`, that many hits are executed again and their bytes compared: what differs is not
+    deterministic, or reads something that its manifest does not name.
+    """
+    with opened(settings) as workspace:
+        corrupt, checked = [], 0
+        for artifact, path in workspace.store.artifacts():
+            checked += 1
+            if workspace.store.reread(path) != artifact:
+                workspace.store.set_aside(artifact)
+                corrupt.append(str(path))
+        found: dict = {"checked": checked, "corrupt": corrupt, "repaired": len(corrupt)}
+        if recompute:
+            found["recomputed"], found["differing"] = _recompute(workspace, recompute)
+    return found
+
+
+def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
+    """Executes a sample of the config's hits again: (how many, what differs)."""
+    graph = workspace.graph(list(workspace.range(None)), reconcile=False)
+    verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
+    hits = [
+        v for v in verdicts.values() if v.state == HIT and v.action.shelf is workspace.shelf and v.action.step != "qids"
+    ]
+    chosen = random.Random(0).sample(hits, min(count, len(hits)))
+    differing = []
+    for verdict in chosen:
+        action, trace = verdict.action, verdict.trace
+        assert trace is not None
+        paths = {}
+        for name in action.upstream:
+            above = verdicts[name]
+            assert above.trace is not None
+            paths[name] = above.action.shelf.path(name, above.trace.artifact)
+        made = workspace.store.stage(action.name)
+        action.run(paths, made)
+        kept = workspace.shelf.path(action.name, trace.artifact)
+        if workspace.store.reread(made) != trace.artifact:
+            differing += [{"step": action.name, **difference} for difference in how_they_differ(kept, made)]
+    return len(chosen), differing
+
+
+def verify_lines(found: dict) -> list[str]:
+    lines = [f"{found['checked']:,} artifacts read, {len(found['corrupt'])} damaged"]
+    lines += [f"  set aside: {path}" for path in found["corrupt"]]
+    if found["corrupt"]:
+        lines.append("the next run makes them again: daeda skeleton")
+    if "recomputed" in found:
+        lines.append(f"{found['recomputed']} executed again, {len(found['differing'])} columns differ")
+        lines += [f"  {row['step']}: {row['column']} ({row['how']})" for row in found["differing"]]
+    return lines

@@ -1,0 +1,153 @@
+"""Runs and datasets told to an OpenLineage backend, by the official client (the extra `lineage`).
+
+A run of the stage is an OpenLineage run, each day that it works on one below it. A backend that cannot be
+reached costs one warning and nothing else: the run goes on, and nothing more is sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import daedalus
+from daedalus.base.errors import DaedalusError, bare
+from daedalus.config import Config
+from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
+from daedalus.stagecache.walk.progress import Progress
+
+if TYPE_CHECKING:
+    from openlineage.client import OpenLineageClient
+
+_NAMESPACE = "daedalus"
+_JOB = "skeleton"
+_PRODUCER = f"daedalus-skeleton/{daedalus.__version__}"
+_SECONDS = 3.0  # that a backend has for an answer
+
+
+class Lineage(Progress):
+    """Tells a backend of a run: an http(s) address, or a file to which a line of JSON an event is appended.
+
+    Raises DaedalusError (exit 2) without the client, and for a file that cannot be written.
+    """
+
+    def __init__(self, target: str, config: Config, warn: Callable[[str], None]) -> None:
+        self._client, self._config, self._warn = _client(target), config, warn
+        self._run = str(uuid.uuid4())
+        self._open: set[str] = set()
+        self._failed = False
+        self._states: Counter[str] = Counter()
+
+    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+        self._open = set(days)
+        self._emit("START", self._run, _JOB, inputs=self._inputs(), outputs=[_written(self._output)])
+
+    def finished(self, outcome: Outcome) -> None:
+        self._states[outcome.state] += 1
+        self._failed |= outcome.state == FAILED
+
+    def day_done(self, day: str, outcomes: list[Outcome]) -> None:
+        self._open.discard(day)
+        if all(outcome.state == HIT for outcome in outcomes):
+            return
+        run, job = str(uuid.uuid4()), f"{_JOB}.day"
+        inputs = [_read(f"{self._config.catalog.feed.path}/dt={day}")]
+        self._emit("START", run, job, inputs=inputs, parent=True)
+        chunk = next((outcome for outcome in outcomes if outcome.step == "chunk"), None)
+        if chunk is None or not chunk.good:
+            errors = [f"{outcome.name}: {outcome.error}" for outcome in outcomes if outcome.state == FAILED]
+            self._emit("FAIL", run, job, inputs=inputs, parent=True, error="; ".join(errors) or "blocked")
+            return
+        written = _written(f"{self._output}/dt={day}", chunk.counts.get("written", 0), chunk.bytes)
+        self._emit("COMPLETE", run, job, inputs=inputs, outputs=[written], parent=True)
+
+    def end(self) -> None:
+        """The run is over: complete, with failed days, or left before its end."""
+        state = "ABORT" if self._open else "FAIL" if self._failed else "COMPLETE"
+        error = "some days failed" if state == "FAIL" else ""
+        self._emit(state, self._run, _JOB, inputs=self._inputs(), outputs=[_written(self._output)], error=error)
+
+    @property
+    def _output(self) -> str:
+        return self._config.runtime.output_root
+
+    def _inputs(self) -> list[Any]:
+        return [_read(name, fields) for name, fields in _sources(self._config)]
+
+    def _emit(self, state: str, run: str, job: str, *, inputs: list[Any], outputs: list[Any] | None = None,
+              parent: bool = False, error: str = "") -> None:  # fmt: skip
+        if self._client is None:
+            return
+        from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+
+        facets = _run_facets(self._run if parent else None, error)
+        try:
+            self._client.emit(RunEvent(
+                eventType=RunState[state], eventTime=datetime.now(UTC).isoformat(), producer=_PRODUCER,
+                run=Run(run, facets), job=Job(_NAMESPACE, job), inputs=inputs, outputs=outputs or [],
+            ))  # fmt: skip
+        except Exception as problem:  # whatever a backend does, the run goes on
+            self._client = None
+            self._warn(f"lineage is not told any more: {bare(str(problem).splitlines()[0])[:200]}")
+
+
+def _client(target: str) -> OpenLineageClient | None:
+    try:
+        from openlineage.client import OpenLineageClient
+        from openlineage.client.transport.file import FileConfig, FileTransport
+        from openlineage.client.transport.http import HttpConfig, HttpTransport
+    except ImportError:
+        raise DaedalusError("the OpenLineage client is not installed", where="--openlineage",
+                            hint="pip install 'daedalus-skeleton[lineage]'") from None  # fmt: skip
+    if target.startswith(("http://", "https://")):
+        patience = {"total": 0}
+        return OpenLineageClient(transport=HttpTransport(HttpConfig(url=target, timeout=_SECONDS, retry=patience)))
+    try:
+        Path(target).open("a").close()
+    except OSError as error:
+        raise DaedalusError("the lineage cannot be written", where=f"--openlineage {target}", found=error.strerror,
+                            expected="an http(s) address, or a file that can be written") from None  # fmt: skip
+    return OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=target, append=True)))
+
+
+def _sources(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """What a run reads, as the config names it, with the columns that the config names."""
+    yield config.catalog.feed.path, []
+    for view in config.catalog.views.values():
+        yield view.source, [view.entity, view.timestamp_field, *view.features]
+    coverage = config.runtime.embedding_coverage_filter
+    if coverage.enabled:
+        yield f"{coverage.uri}/{coverage.table}", [coverage.id_column]
+
+
+def _written(name: str, rows: int | None = None, size: int | None = None) -> Any:
+    """An output by its name in the config; the namespace says only that it is a file's."""
+    from openlineage.client.event_v2 import OutputDataset
+    from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
+
+    counted = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size)
+    return OutputDataset("file", bare(name), {} if rows is None else {"outputStatistics": counted})
+
+
+def _read(name: str, fields: list[str] | None = None) -> Any:
+    """An input by its name in the config, with the columns that are read where the config says so."""
+    from openlineage.client.event_v2 import InputDataset
+    from openlineage.client.facet_v2 import schema_dataset
+
+    schema = schema_dataset.SchemaDatasetFacet([schema_dataset.SchemaDatasetFacetFields(n) for n in fields or []])
+    return InputDataset("file", bare(name), facets={"schema": schema} if fields else {})
+
+
+def _run_facets(parent: str | None, error: str) -> dict[str, Any]:
+    from openlineage.client.facet_v2 import error_message_run, parent_run
+
+    facets: dict[str, Any] = {}
+    if parent:
+        above = parent_run.Job(_NAMESPACE, _JOB)
+        facets["parent"] = parent_run.ParentRunFacet(parent_run.Run(parent), above)
+    if error:
+        facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(error, "python")
+    return facets

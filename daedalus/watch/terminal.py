@@ -1,0 +1,218 @@
+"""The terminal picture of a run: days as a calendar, steps at work, what the cache spared, time left.
+
+Nothing here decides anything: it listens to a walk (see stagecache/progress.py) and is drawn a few times a
+second by a thread of its own, so that a walk never waits for a terminal.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from daedalus.base.text import printable, silence
+from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
+from daedalus.stagecache.walk.progress import Progress
+
+_FRAMES_A_SECOND = 4
+_WAITING, _RUNNING, _EMPTY = "waiting", "running", "empty"
+# Each state has a sign of its own, for eyes and terminals without colour.
+_SIGNS = {
+    HIT: ("-", "green"), COMPUTED: ("#", "bold blue"), UNCHANGED: ("=", "cyan"), FAILED: ("x", "bold red"),
+    BLOCKED: ("!", "yellow"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
+}  # fmt: skip
+_WIDEST = 110  # columns of such a line: numbers far from their names are hard to read
+_NARROW = 60  # columns below which a step's rows are left out
+_MOST_STEPS = 20  # lines of steps, at work and just done
+_WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day is what the first of these of its steps is
+
+
+@contextmanager
+def one_line(out: TextIO) -> Iterator[Callable[[str], None]]:
+    """A line that each new one takes the place of."""
+    with _Screen(file=out, highlight=False).status("") as status:
+        yield lambda line: status.update(Text(printable(line)))
+
+
+class _Screen(Console):
+    """A terminal that may go away: the work goes on all the same."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        silence(self.file)  # type: ignore[arg-type]
+
+
+class Tui(Progress):
+    """Draws a run on a terminal."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._console = _Screen(file=out, highlight=False)
+        self._live: Live | None = None
+        self._days: dict[str, str] = {}
+        self._told: dict[str, Counter[str]] = {}
+        self._steps: Counter[str] = Counter()
+        self._at_work: dict[str, float] = {}
+        self._just_done: deque[Outcome] = deque(maxlen=_MOST_STEPS)
+        self._total, self._began = 0, time.monotonic()
+        self._expected: Mapping[str, float] = {}
+        self._left = self._spared = self._worked = 0.0
+        self._rows = 0
+
+    # What a walk tells
+
+    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+        self.expect(days, actions, expected)
+        self._live = Live(self, console=self._console, refresh_per_second=_FRAMES_A_SECOND, transient=True)
+        self._live.start()
+
+    def expect(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+        """What the picture is of; for who draws it himself."""
+        self._days = dict.fromkeys(days, _WAITING)
+        self._total, self._expected = actions, expected
+        self._left, self._began = sum(self._expected.values()), time.monotonic()
+
+    def started(self, name: str) -> None:
+        self._at_work[name] = time.monotonic()
+        day = name.rpartition("@")[2]
+        if self._days.get(day) == _WAITING:
+            self._days[day] = _RUNNING
+
+    def finished(self, outcome: Outcome) -> None:
+        self._at_work.pop(outcome.name, None)
+        self._steps[outcome.state] += 1
+        self._left -= self._expected.get(outcome.name, 0)
+        if outcome.state == HIT:
+            self._spared += outcome.seconds
+        if outcome.state == FAILED:
+            self.say(f"x {outcome.name} failed: {outcome.error.partition('; ')[0]}")
+        if outcome.ran:
+            self._worked += outcome.seconds
+            self._rows += rows_out(outcome.counts)
+            self._just_done.appendleft(outcome)
+        if outcome.day in self._days:
+            self._told.setdefault(outcome.day, Counter())[outcome.state] += 1
+
+    def day_done(self, day: str, outcomes: list[Outcome]) -> None:
+        states = self._told.get(day, Counter())
+        empty = any(outcome.counts.get("empty") for outcome in outcomes)
+        self._days[day] = _EMPTY if empty else next((state for state in _WORST if states[state]), HIT)
+
+    def say(self, line: str) -> None:
+        (self._live.console if self._live else self._console).print(Text(printable(line)))
+
+    def end(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+            self._console.print(Group(*self._calendar(self._console.width, 1000), self._legend()))
+
+    # The picture
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width, height = options.max_width - 2, console.height  # a terminal echoes ^C, and must not wrap then
+        head, work = self._head(width), self._work(width, min(max(height // 3, 3), _MOST_STEPS))
+        yield Group(*head, *self._calendar(width, max(height - len(head) - len(work) - 2, 2)), self._legend(), *work)
+
+    def _head(self, width: int) -> list[Text]:
+        done, seconds = sum(self._steps.values()), time.monotonic() - self._began
+        share = done / max(self._total, 1)
+        bar = max(width - 34, 10)
+        filled = int(share * bar)
+        lines = [Text(f"{'█' * filled}{'░' * (bar - filled)} {done:>7,} of {self._total:,} steps", style="bold")]
+        left = self._time_left(seconds, done)
+        ran = self._steps[COMPUTED] + self._steps[UNCHANGED]
+        pace = f"{self._rows / max(seconds, 1):,.0f} rows/s written"
+        memory = f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
+        facts = [f"{_clock(seconds)} gone", f"about {_clock(left)} left", pace, memory, *self._spilled()]
+        lines.append(Text(" · ".join(facts)))
+        lines.append(Text(f"{ran:,} ran, {self._steps[HIT]:,} from the cache, which spared {_clock(self._spared)}"))
+        return [_cut(line, width) for line in lines]
+
+    def _spilled(self) -> list[str]:
+        """What the memory limit sent to disk, when it is worth a word."""
+        gib = self.spilled() / 2**30
+        return [f"spilled {gib:.1f} GiB"] if gib >= 0.05 else []
+
+    def _time_left(self, seconds: float, done: int) -> float:
+        """From recorded costs, at the share of steps that ran so far and the steps that run side by side."""
+        if not self._expected or not done:
+            return seconds / max(done, 1) * (self._total - done)
+        ran = (self._steps[COMPUTED] + self._steps[UNCHANGED]) / done
+        return self._left * ran / max(self._worked / max(seconds, 0.1), 1)
+
+    def _calendar(self, width: int, height: int) -> list[Text]:
+        """A month a cell of 41 columns; the months at work when there is no room for all."""
+        months: dict[str, Text] = {}
+        for day, state in self._days.items():
+            text = months.setdefault(day[:7], Text(f"{day[:7]} "))
+            text.append(" " * (int(day[8:]) - 1 - (len(text) - 8)))
+            text.append(*_SIGNS[state])
+        columns = max(width // 41, 1)
+        for text in months.values():
+            text.append(" " * (41 - len(text)))
+        names = list(months)
+        room = height * columns
+        if len(names) > room:
+            open_months = {day[:7] for day, state in self._days.items() if state in (_WAITING, _RUNNING)}
+            busy = next((i for i, month in enumerate(names) if month in open_months), 0)
+            first = min(max(busy - columns, 0), len(names) - room)
+            names = names[first : first + room]
+        return [
+            Text.assemble(*(months[name] for name in names[i : i + columns])) for i in range(0, len(names), columns)
+        ]
+
+    def _legend(self) -> Text:
+        tally = Counter(self._days.values())
+        legend = Text()
+        for state, (sign, style) in _SIGNS.items():
+            if tally[state]:
+                legend.append(f"{sign}", style=style).append(f" {tally[state]:,} {state}  ")
+        return legend
+
+    def _work(self, width: int, height: int) -> list[Text]:
+        """The steps at work and, below them, those just done with their rows; as many lines whatever goes on."""
+        now = time.monotonic()
+        at_work = sorted(self._at_work.copy().items(), key=lambda item: item[1])
+        lines = [_step(_RUNNING, name, "", now - began, width) for name, began in at_work]
+        for outcome in list(self._just_done):
+            rows = rows_out(outcome.counts)
+            rate = f"{rows:,} rows  {_short(rows / outcome.seconds) if outcome.seconds else '':>6}/s" if rows else ""
+            lines.append(_step(outcome.state, outcome.name, rate, outcome.seconds, width))
+        return [*lines, *[Text()] * height][:height]
+
+
+def _step(state: str, name: str, rows: str, seconds: float, width: int) -> Text:
+    """A line that says where, how many rows, how fast and how long; what is too long loses its middle."""
+    sign, style = _SIGNS[state]
+    facts = f"{rows:>25}{seconds:>8.1f} s" if width >= _NARROW else f"{seconds:>8.1f} s"
+    name, room = printable(name), max(min(width, _WIDEST) - len(facts) - 2, 0)
+    if len(name) > room:
+        kind, _, day = name.rpartition("@")
+        name = f"{kind[: max(room - len(day) - 2, 0)]}…@{day}"
+    return _cut(Text.assemble((sign, style), f" {name:<{room}}", facts), width)
+
+
+def _short(number: float) -> str:
+    """Such as 950, 12k or 3.4M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.{0 if number >= 10 * size else 1}f}{unit}"
+    return f"{number:.0f}"
+
+
+def _cut(text: Text, width: int) -> Text:
+    text.truncate(width)
+    return text
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(int(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

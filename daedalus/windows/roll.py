@@ -1,0 +1,237 @@
+"""Rolling by the compiled kernel: events of feed days in, windows out, aligned with the rows.
+
+What it computes is `history.rolling_sql`, which tests hold it to. It reads events as they come, sorted by
+user, and holds those of the users of one row group of rows: memory follows neither the days nor the feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from daedalus.base.errors import DayError
+from daedalus.parquet.list_writer import Lists, decoded
+from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
+from daedalus.windows.history import Rolling
+from daedalus.windows.stored import write_windows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_FOREVER = 1 << 60  # microseconds: the length of a window without an edge
+_NO_LIMIT = 1 << 60
+_NEVER = -(1 << 62)  # a time before all others, from which a window can still be taken off
+_LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
+_READ_ROWS = 65_536
+
+
+def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dict[str, int]:
+    """Writes an aggregation's windows for `rows` (user_id, artwork_id, event_timestamp; sorted by user): lists
+    as windows.py keeps them, counts as a column each.
+
+    `events` are files of (user_id, ts, value, and artwork_id when a row's own events are excluded), each
+    sorted by all of these, the times of one file before those of the next. Raises DayError when lists
+    without `max_items` outgrow what a column holds.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = ["value"] * _reads_values(rolling) + ["artwork_id"] * (rolling.without_self == "event")
+    pieces = [_Piece(path, ["user_id", "ts", *columns]) for path in events]
+    kind = pieces[0].schema.field("value").type
+    result = pa.int64() if rolling.agg == "count" else pa.list_(pa.field("element", kind))
+    schema = pa.schema([(name, result) for name, _ in rolling.windows])
+    batches = pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=["user_id", "artwork_id", "event_timestamp"],
+                                                use_threads=False)  # fmt: skip
+    blocks = (_block(rolling, batch, pieces) for batch in batches)
+    if rolling.agg == "count":
+        return {"rows": write_parquet(out, schema, _counts(blocks, schema))}
+    return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
+
+
+def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
+    """The same of tables, in memory: the windows in the order of `rows`, which may be any.
+
+    `events` are (user_id, ts, value, artwork_id) in order of time and value, without NULLs but in the artworks.
+    A row whose time is NULL sees none of them.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pc.unique(events["user_id"])
+    users = _positions(_as(rows["user_id"], known.type), known).astype(np.int64)
+    order = np.argsort(users, kind="stable")
+    times = pc.fill_null(rows["event_timestamp"].cast(pa.int64()), _NEVER).cast(pa.timestamp("us"))
+    columns = [pa.array(users), _as(rows["artwork_id"], events.schema.field("artwork_id").type), times]
+    sorted_rows = pa.table(columns, ["user_id", "artwork_id", "event_timestamp"]).take(order).combine_chunks()
+    owners = _positions(events["user_id"], known).astype(np.int64)
+    events = events.set_column(0, "user_id", pa.array(owners)).take(np.argsort(owners, kind="stable"))
+    names, places = [name for name, _ in rolling.windows], np.argsort(order)
+    rolling = replace(rolling, windows=tuple(sorted(rolling.windows, key=lambda window: window[1] or 0)))
+    if not rows.num_rows:
+        kind = pa.int64() if rolling.agg == "count" else pa.list_(events.schema.field("value").type)
+        return pa.schema([(name, kind) for name in names]).empty_table()
+    block = _block(rolling, sorted_rows.to_batches()[0], [_Whole(events)])
+    if rolling.agg == "count":
+        (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
+        return counts.take(places).select(names)
+    (lists,) = _lists(rolling, [block])
+    schema = pa.schema([(name, pa.list_(lists.values.type)) for name, _ in rolling.windows])
+    pieces = [places[at : at + ROWS_PER_GROUP] for at in range(0, len(places), ROWS_PER_GROUP)]
+    return pa.concat_tables(
+        decoded(replace(lists, begins=lists.begins[some], sizes=lists.sizes[some]), schema) for some in pieces
+    ).select(names)
+
+
+def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """The column with values of `kind`, if that is another; what does not fit it is NULL for whole numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(column.type) and pa.types.is_integer(kind):
+        cast = column.cast(kind, safe=False)
+        return pc.if_else(pc.equal(cast.cast(column.type, safe=False), column), cast, None)
+    return column.cast(kind)
+
+
+class _Whole(NamedTuple):
+    """A table of events, of all users that rows have."""
+
+    table: pa.Table
+
+    def of_users(self, first: int, last: int) -> pa.Table:
+        return self.table
+
+
+def _reads_values(rolling: Rolling) -> bool:
+    """Whether it matters which value an event has: not to who only counts them."""
+    return rolling.agg != "count" or rolling.without_self == "value"
+
+
+class _Block(NamedTuple):
+    """A batch of rows and the events of their users, as the kernel wants them."""
+
+    arguments: tuple
+    values: pa.Array  # by code
+    kinds: int  # how many own codes there are
+
+
+def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole]) -> _Block:
+    import numpy as np
+    import pyarrow as pa
+
+    users = rows["user_id"].to_numpy()
+    found = [piece.of_users(users[0], users[-1]) for piece in pieces]
+    ends = np.cumsum([0, *(table.num_rows for table in found)])
+    events = pa.concat_tables(found).combine_chunks()
+    codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
+    if _reads_values(rolling):
+        codes, values = _coded(events["value"])
+    own, row_own, kinds = codes, np.full(len(users), -1, np.int32), len(values)
+    if rolling.without_self:
+        owners = values
+        if rolling.without_self == "event":
+            own, owners = _coded(events["artwork_id"])
+        row_own, kinds = _positions(rows["artwork_id"], owners), len(owners)
+    row_columns = (users, _micros(rows["event_timestamp"]), row_own)
+    event_columns = (_numbers(events["user_id"]), _micros(events["ts"]), codes, own)
+    spans = np.array([_FOREVER if s is None else s * 1_000_000 for _, s in rolling.windows])
+    runs = np.concatenate(([0], np.flatnonzero(np.diff(users)) + 1, [len(users)]))
+    pieces_of = np.stack([ends[:-1], ends[1:]], axis=1)
+    return _Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds)
+
+
+def _counts(blocks: Iterable[_Block], schema: pa.Schema) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    from daedalus.windows import kernel
+
+    for block in blocks:
+        counts = kernel.count_events(*block.arguments, block.kinds)
+        yield pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
+
+
+def _lists(rolling: Rolling, blocks: Iterable[_Block]) -> Iterator[Lists]:
+    import numpy as np
+
+    from daedalus.windows import kernel
+
+    limit = min(rolling.max_items or _NO_LIMIT, _NO_LIMIT)
+    many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.distinct)
+    room = np.empty(1 << 16, np.int32)  # kept from block to block
+    for block in blocks:
+        room, begins, sizes = kernel.newest_values(
+            *block.arguments, limit, rolling.distinct, many_own, len(block.values), room
+        )
+        total = int(sizes[:, -1].sum())
+        if total > _LONGEST_COLUMN:
+            raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",
+                           expected=f"at most {_LONGEST_COLUMN:,} values in {len(begins):,} rows",
+                           hint="set max_items")  # fmt: skip
+        yield Lists(room[:total], begins, sizes, block.values)
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+    """Numbers for a column's values, and the values by number."""
+    coded = _whole(column).dictionary_encode()
+    return coded.indices.to_numpy(), coded.dictionary
+
+
+def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:
+    """Where each value stands in `among`, -1 where it does not."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.index_in(column, value_set=among), -1).to_numpy(zero_copy_only=False)
+
+
+def _micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    import pyarrow as pa
+
+    return _numbers(column.cast(pa.int64()))
+
+
+def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return _whole(column).to_numpy()
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    import pyarrow as pa
+
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+class _Piece:
+    """A file of events, read forward, user by user."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(path)
+        self._batches = file.iter_batches(_READ_ROWS, columns=list(columns), use_threads=False)
+        self.schema = file.schema_arrow
+        self._held = self.schema.empty_table().select(list(columns))
+        self._last: int | None = None  # the last user held
+
+    def of_users(self, first: int, last: int) -> pa.Table:
+        """The events of users `first` to `last`; those of users before are let go."""
+        import pyarrow as pa
+
+        held = [self._held]
+        while self._last is None or self._last <= last:
+            batch = next(self._batches, None)
+            if batch is None:
+                break
+            if batch.num_rows:
+                self._last = batch["user_id"][-1].as_py()
+                held.append(pa.Table.from_batches([batch]))
+        users = _numbers(pa.chunked_array([c for t in held for c in t["user_id"].chunks], pa.int64()))
+        table = pa.concat_tables(held)
+        begin, end = users.searchsorted(first), users.searchsorted(last, "right")
+        self._held = table.slice(users.searchsorted(last))
+        return table.slice(begin, end - begin)

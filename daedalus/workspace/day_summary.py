@@ -1,0 +1,61 @@
+"""What is kept of a day that is done: how many steps, what they took, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from daedalus.base.days import ONE_DAY, Day
+from daedalus.skeleton.names import TILE_STEPS
+from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
+
+FEED_ROWS = ("read", "null_keys", "duplicates", "strays")  # of a feed's rows: all, and those left out
+
+
+def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
+    """What `--resume` needs to know of a finished day; None when the day is not done."""
+    found = list(outcomes)
+    chunk = next((outcome for outcome in found if outcome.step == "chunk"), None)
+    if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
+        return None
+    own = [outcome for outcome in found if outcome.step not in TILE_STEPS]
+    return {
+        "own": len(own),
+        "seconds": sum(outcome.seconds for outcome in own),
+        "tiles": tile_costs(outcome for outcome in found if outcome.step in TILE_STEPS),
+        "written": chunk.counts.get("written", 0),
+        "empty": bool(chunk.counts.get("empty")),
+        "chunk": chunk.key,
+        "rows": spine_rows(found),
+    }
+
+
+def tile_costs(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """Seconds of each tile by its name, without the day that it belongs to."""
+    return {outcome.name.removesuffix(f"@{outcome.day}"): outcome.seconds for outcome in outcomes}
+
+
+def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """What a feed day's spine counted of the rows in its partitions."""
+    return of_feed(next((outcome.counts for outcome in outcomes if outcome.step == "spine"), {}))
+
+
+def of_feed(counts: Mapping[str, int]) -> dict[str, int]:
+    """Of a spine's counts those that `feed_rows` adds up."""
+    return {key: count for key, count in counts.items() if key.partition("+")[0] in FEED_ROWS}
+
+
+def feed_rows(spines: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """FEED_ROWS over what the spines of feed days counted, each partition once, whichever of them read it.
+
+    A spine's `read` is of its day's partition, `read+1` of the next day's, where late rows may lie.
+    """
+    partitions: dict[tuple[str, str], int] = {}
+    for day, counts in spines.items():
+        for key, count in counts.items():
+            kind, _, late = key.partition("+")
+            if kind in FEED_ROWS:
+                partitions[kind, str(Day.fromisoformat(day) + int(late) * ONE_DAY) if late else day] = count
+    rows = dict.fromkeys(FEED_ROWS, 0)
+    for (kind, _), count in partitions.items():
+        rows[kind] += count
+    return rows

@@ -1,0 +1,143 @@
+"""The graph of actions over a range of days, built from a look at all their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from daedalus.actions.actions import Sources
+from daedalus.actions.unaffected import Untouched
+from daedalus.base.days import ONE_DAY, Day
+from daedalus.base.errors import DaedalusError
+from daedalus.config import RUNTIME, Config
+from daedalus.inputs.constants import check_defaults, check_engine
+from daedalus.inputs.inputs import Feed, Inputs, look_at_feed, look_at_view
+from daedalus.inputs.listing import FeedFolder, Listing
+from daedalus.inputs.pool import PoolInput, check_pool
+from daedalus.inputs.type_checks import check_types, idle_filters
+from daedalus.output.reuse import Earlier
+from daedalus.skeleton.stage import Pipeline
+from daedalus.stagecache.action import Action
+from daedalus.stagecache.records.artifacts import Store
+from daedalus.stagecache.records.traces import Traces
+from daedalus.workspace.code_stamp import remembered_fingerprint
+from daedalus.workspace.strays import stray_notes
+from daedalus.workspace.workspace import Workspace
+
+
+@dataclass
+class Graph:
+    """The actions of some days, and those days of the range that have none."""
+
+    actions: list[Action]
+    days: list[Day]
+    empty: list[Day]
+    feed: Feed
+    texts: dict[str, str]  # what code digests are digests of
+    listing: Listing
+    session_range: set[Day]  # the days whose partitions decide whether there are qids
+    witness: Day | None  # the first of them that has sessions
+    sources: Sources
+    notes: list[str]  # what of the inputs is surely not what was meant
+
+    @property
+    def sessions(self) -> bool:
+        return self.witness is not None
+
+
+def build_graph(
+    workspace: Workspace, days: Sequence[Day], listing: Listing, *, reconcile: bool, anew: bool, skip: frozenset[Day]
+) -> Graph:
+    """See `Workspace.graph`."""
+    config, traces = workspace.config, workspace.traces
+    folder, inputs = listing.feed, Inputs(workspace.files, traces)
+    views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
+    check_types(config, views)
+    check_engine(config, workspace.ducks, traces)
+    check_defaults(config, traces)
+    wanted = [day for day in days if day not in skip]
+    feed = look_at_feed(inputs, folder, _feed_days(config, folder, wanted))
+    _refuse_all_bad(feed)
+    pool = _pool(inputs, config, listing)
+    check_pool(config, pool, traces)
+    sources = Sources(feed, sorted(folder.days), views, pool)
+    present = workspace.with_rows(listing, wanted)
+    if reconcile:
+        workspace.prepare()
+    session_range = workspace.session_range(days)
+    witness = _with_sessions(session_range, folder, feed, inputs)
+    if witness:
+        workspace.qids.lineage(reconcile=reconcile)
+    pipeline = Pipeline(
+        config, sources, workspace.shelf, workspace.ducks, workspace.files,
+        partitions=workspace.partitions, qids=workspace.qids, numbered=witness is not None,
+        untouched=Untouched(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store)),
+        earlier=(lambda name: None) if anew else partial(_earlier, workspace),
+        fingerprint=partial(remembered_fingerprint, traces),
+    )  # fmt: skip
+    actions = pipeline.build(present)
+    empty = [day for day in wanted if day not in set(present)]
+    return Graph(actions, present, empty, feed, pipeline.texts, listing, session_range, witness, sources,
+                 [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
+
+
+def _last_artifact(traces: Traces, action: str) -> str | None:
+    trace = traces.latest(action)
+    return trace.artifact if trace else None
+
+
+def _earlier(workspace: Workspace, action: str) -> Earlier | None:
+    trace = workspace.traces.latest(action)
+    try:
+        return Earlier(trace.manifest, trace.artifact, workspace.partitions.parts(action)) if trace else None
+    except OSError:  # a folder that cannot be listed
+        return None
+
+
+def _whole(store: Store, artifact: str) -> Path | None:
+    return None if store.problem("", artifact) else store.path("", artifact)
+
+
+def _feed_days(config: Config, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:
+    """Partitions that the days read: their windows, what may come late, and all of the past for history."""
+    if not days:
+        return []
+    spine = config.runtime.spine
+    first = days[0] - (spine.lookback_days + spine.lateness.before) * ONE_DAY
+    if any(aggregation.cumulative for aggregation in config.aggregations):
+        first = min(first, min(folder.days))
+    last = days[-1] + spine.lateness.after * ONE_DAY
+    return [day for day in sorted(folder.days) if first <= day <= last]
+
+
+def _with_sessions(configured: set[Day], folder: FeedFolder, feed: Feed, inputs: Inputs) -> Day | None:
+    """The first feed partition looked at of the range, the run's or the config's, that has feed_session."""
+    found = feed.with_sessions([day for day in feed.partitions if day in configured])
+    if found is None:
+        rest = [day for day in folder.days if day in configured and day not in feed.partitions]
+        found = look_at_feed(inputs, folder, rest).with_sessions(rest)
+    return found
+
+
+def _pool(inputs: Inputs, config: Config, listing: Listing) -> PoolInput | None:
+    """Raises DaedalusError (exit 2) for a pool that cannot be looked at."""
+    if listing.pool is None:
+        return None
+    try:
+        return PoolInput(inputs.look_whole(listing.pool, "newest Lance manifest"))
+    except OSError as error:
+        where = config.where(RUNTIME, "embedding_coverage_filter")
+        raise DaedalusError("the embedding pool cannot be read", where=where, found=f"{listing.pool}: {error.strerror}",
+                            hint="if it was being written, run again") from None  # fmt: skip
+
+
+def _refuse_all_bad(feed: Feed) -> None:
+    """One bad file fails its day; a feed in which no file is good is refused."""
+    files = [file for files in feed.partitions.values() for file in files]
+    if len(feed.partitions) > 1 and files and all(file.error for file in files):
+        error = files[0].error
+        assert error is not None
+        raise DaedalusError(f"no feed file can be used; the first: {error.what}", where=error.where,
+                            found=error.found, expected=error.expected, hint=error.hint)  # fmt: skip

@@ -1,0 +1,64 @@
+"""Where output and cache may go: nowhere that files of theirs would be read as input, or take an input's place."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Collection, Iterator, Sequence
+
+from daedalus.base.errors import DaedalusError
+from daedalus.base.text import is_utf8
+from daedalus.config import CATALOG, RUNTIME, Config
+from daedalus.objectstore.globs import matches
+from daedalus.objectstore.store import is_uri
+
+_WRITTEN = {  # a file of each kind, below its root
+    "output_root": ("dt=2026-05-15/part-0-0.parquet", "qid_map.parquet"),
+    "cache_root": ("artifacts/00/0.parquet",),
+}
+
+
+def check_roots(config: Config, options: Collection[str] = ()) -> None:
+    """Raises DaedalusError (exit 2) for a root that is empty, or among the inputs. `options`: keys given as such."""
+    read = [(at, _segments(folder), pattern) for at, folder, pattern in _inputs(config)]
+    for key, files in _WRITTEN.items():
+        root = getattr(config.runtime, key)
+        where = "--" + key.replace("_", "-") if key in options else config.where(RUNTIME, key)
+        if not root.strip():
+            hint = "is a variable of the shell not set?" if key in options else ""
+            raise DaedalusError("an empty path", where=where, found=repr(root), expected="a folder", hint=hint)
+        if not is_utf8(full := root if is_uri(root) else os.path.abspath(root)):
+            raise DaedalusError("a path that is not UTF-8", where=where, found=full,
+                                expected="a folder whose name, and those above it, are UTF-8")  # fmt: skip
+        written = [[*_segments(root), *file.split("/")] for file in files]
+        for at, folder, pattern in read:
+            below = [names[len(folder) :] for names in written if names[: len(folder)] == folder]
+            if any(matches(names, pattern) for names in below):
+                raise DaedalusError(
+                    "what is written would be read as input, or take its place",
+                    where=where,
+                    found=f"{root}, which {at} reads",
+                    expected="a folder of its own",
+                )
+
+
+def _inputs(config: Config) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """(key path, folder, segments of a pattern below it) of all that is read."""
+    yield config.where(CATALOG, "feed.path"), config.catalog.feed.path, ["dt=*", "*.parquet"]
+    for name, view in config.catalog.views.items():
+        folder, wild = view.source, list[str]()
+        while glob.has_magic(folder):
+            folder, _, last = folder.rpartition("/")
+            wild.insert(0, last)
+        at = config.where(CATALOG, f"views.{name}.source")
+        yield at, folder, wild
+        yield at, view.source, ["*.parquet"]  # when it is a folder
+    coverage = config.runtime.embedding_coverage_filter
+    if coverage.uri:
+        at = config.where(RUNTIME, "embedding_coverage_filter.uri")
+        yield at, f"{coverage.uri}/{coverage.table}.lance", ["**"]
+
+
+def _segments(path: str) -> list[str]:
+    """The names along a path: of a local one from the disk's root on, and without links."""
+    return [name for name in (path if is_uri(path) else os.path.realpath(path)).split("/") if name]

@@ -1,0 +1,73 @@
+"""Takes down how a walk left its days, so that they may stand the next time; see unchanged.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from daedalus.base.days import Day
+from daedalus.stagecache.records.day_stamps import KeptFile
+from daedalus.stagecache.walk.outcome import Outcome
+from daedalus.workspace.day_summary import day_summary, spine_rows, tile_costs
+from daedalus.workspace.unchanged_days import QID_MAP, Asking, Stands, near
+
+if TYPE_CHECKING:
+    from daedalus.workspace.graph import Graph
+    from daedalus.workspace.workspace import Workspace
+
+
+def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: Stands) -> None:
+    """Takes down how a walk left its days, for the next question."""
+    workspace.digests.settle()
+    workspace.partitions.refresh()
+    of_day: dict[str, list[Outcome]] = {}
+    for outcome in outcomes.values():
+        of_day.setdefault(outcome.day or "", []).append(outcome)
+    targets = {str(day) for day in graph.days}
+    known, before = workspace.standing.asked(), workspace.standing.summaries()
+    forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
+    asking = Asking(workspace.config, graph.listing, workspace.code, workspace.settled, graph.session_range)
+    records: dict[str, tuple[str, dict]] = {}
+    files: list[KeptFile] = []
+    for day, found in of_day.items():
+        summary = day_summary(found) if day in targets else _read_summary(found)
+        if summary is None or not all(outcome.good for outcome in found):
+            continue
+        left = [file for outcome in found for file in workspace.kept_files(outcome)]
+        kept = [file for file in left if file is not None]
+        if len(kept) < len(left):
+            continue
+        asks = asking.of(Day.fromisoformat(day), graph.sessions) if day in targets else known.get(day, "")
+        if asks is None or asking.context is None:
+            continue
+        summary = _joined(before.get(day, {}), {**summary, "context": asking.context})
+        if day == "":
+            summary["witness"] = asking.witness(graph.witness)
+            kept.append(KeptFile(QID_MAP, "", workspace.qids.where, *workspace.stat(workspace.qids.where)))
+        if day not in targets and ("own" not in summary or day in forget):
+            asks = ""
+        records[day] = (asks, summary)
+        files += kept
+    workspace.standing.record(targets, records, files, forget=forget)
+
+
+def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:
+    """Whether a day reads any that somebody touched: whoever asks for it next has it looked up again."""
+    if not day or not touched:
+        return False
+    if "" in touched or any(aggregation.cumulative for aggregation in workspace.config.aggregations):
+        return min(touched) <= day
+    return near(Day.fromisoformat(day), touched, workspace.config.runtime.spine.lookback_days)
+
+
+def _read_summary(outcomes: Sequence[Outcome]) -> dict:
+    """Of a day that is no target, or of what belongs to no day."""
+    return {"tiles": tile_costs(outcomes), "rows": spine_rows(outcomes)}
+
+
+def _joined(before: dict, now: dict) -> dict:
+    """A day's summary with the tiles that walks before made of it: a walk of few days looks at few of them."""
+    if before.get("context") != now["context"]:
+        return now
+    rows = now["rows"] if "spine" in now["tiles"] else before["rows"]
+    return {**before, **now, "tiles": {**before["tiles"], **now["tiles"]}, "rows": rows}
