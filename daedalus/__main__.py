@@ -1,6 +1,6 @@
 """`python -m daedalus` is `daeda`."""
 
-from daedalus.cli import main
+from daedalus.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -368,9 +368,10 @@ class Bench:
 
 
 _IMPORTED = """
-import sys, daedalus.cli
+import sys
+from daedalus.cli.main import main
 try:
-    daedalus.cli.main(["skeleton", "--progress", "none"])
+    main(["skeleton", "--progress", "none"])
 except SystemExit:
     pass
 print(sorted({"duckdb", "pyarrow", "lancedb", "numba", "polars", "numpy"} & set(sys.modules)) or "none")

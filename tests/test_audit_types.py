@@ -227,7 +227,7 @@ def test_files_of_one_view_may_differ_in_type(world):
 def test_what_others_hide_beside_files_is_none_of_them(world):
     """macOS leaves `._NAME` beside files on network drives: in the feed and in partitions."""
     import daedalus
-    from daedalus.cli import main
+    from daedalus.cli.main import main
 
     day = world / f"data/training_output/dt={DAYS[1]}"
     for folder in (day, world / f"data/feed/dt={DAYS[1]}"):

@@ -452,7 +452,7 @@ def test_a_scheduler_without_dask_is_refused(cold):
 
 def test_a_local_run_imports_no_dask(cold):
     script = (
-        "import sys; from daedalus.cli import main\n"
+        "import sys; from daedalus.cli.main import main\n"
         f"try: main(['skeleton', '--range', '{DAYS[0]}', '--progress', 'none'])\n"
         "except SystemExit as stop: assert not stop.code\n"
         "print(sorted({'dask', 'distributed', 'daedalus.cluster'} & set(sys.modules)))"

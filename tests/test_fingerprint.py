@@ -137,7 +137,7 @@ def test_where_code_is_and_by_which_name_does_not_matter(tmp_path, monkeypatch, 
     assert fingerprint(tmp_path, moved) == before
 
 
-ROOTS = ("rolling:roll", "partition:write_partition", "parquet:write_parquet", "pool:read_pool_ids")
+ROOTS = ("windows.roll:roll", "output.cut:ParquetSink", "parquet.writer:write_parquet", "inputs.pool:read_pool_ids")
 
 
 def test_no_key_changes_when_the_files_of_the_package_move_and_errors_are_reworded(tmp_path):
@@ -174,7 +174,7 @@ def _imports_moved(text: str, moved: dict[str, str]) -> str:
 
 def _fingerprints(folder: Path, moved: dict[str, str]) -> dict[str, str]:
     """Of each function whose code is in keys, in a process of its own that imports the package from a folder."""
-    homes = {name: (f"daedalus.skeleton.{name.split(':')[0]}", name.split(":")[1]) for name in ROOTS}
+    homes = {name: (f"daedalus.{name.split(':')[0]}", name.split(":")[1]) for name in ROOTS}
     asked = {name: (moved.get(module, module), function) for name, (module, function) in homes.items()}
     fingerprint = moved.get("daedalus.stagecache.fingerprint", "daedalus.stagecache.fingerprint")
     code = (

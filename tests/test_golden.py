@@ -17,12 +17,13 @@ from daedalus.sql.duck import Bindings
 from daedalus.sql.text import Sql
 from daedalus.stagecache.fingerprint import normalise_sql
 from daedalus.stagecache.walk.plan import make_plan
+from daedalus.workspace.graph import build_graph
 from daedalus.workspace.workspace import Settings, opened
 
 GOLDEN = Path(__file__).parent / "golden"
 STEPS = [
-    "view:artwork_tack", "published", "pool", "spine", "coverage", "enrich:like.author_id", "enrich:like.tack_ids[]",
-    "history:dislike_click.artwork_id", "sessions", "content", "attributes",
+    "view:artwork_tack", "published", "pool", "spine", "coverage", "event_values:like.author_id",
+    "event_values:like.tack_ids[]", "history:dislike_click.artwork_id", "sessions", "content", "attributes",
 ]  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def parsed(text: str) -> Sql:
 def test_golden_sql_is_what_runs_and_makes_the_artifact(warm, tmp_path, step):
     day = DAYS[0] if step.startswith("history") else DAYS[10]
     with opened(Settings()) as workspace:
-        graph = workspace.graph(DAYS, reconcile=False)
+        graph = build_graph(workspace, DAYS, reconcile=False)
         verdicts = {verdict.action.name: verdict for verdict in make_plan(graph.actions, workspace.traces)}
         verdict = verdicts.get(f"{step}@{day}") or verdicts[step]
         *_, sql, reading = verdict.action.run.args

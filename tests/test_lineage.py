@@ -97,7 +97,7 @@ def test_a_backend_that_is_down_costs_one_warning(warm, status):
 
 
 def test_without_the_client_it_is_refused(warm, monkeypatch, capsys):
-    from daedalus.cli import main
+    from daedalus.cli.main import main
 
     monkeypatch.setitem(sys.modules, "openlineage.client", None)
     with pytest.raises(SystemExit) as stop:

@@ -11,7 +11,7 @@ import pytest
 from reference import Reference, differences, read_output
 from small import DAYS, RANGE, edit, rewrite
 
-from daedalus.cli import main
+from daedalus.cli.main import main
 
 
 def command(*arguments: str) -> int:

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daedalus.base.errors import DayError
+from daedalus.config.aggregation_kinds import KINDS
 from daedalus.output.cut import cut, row_groups
 from daedalus.parquet import writer as parquet
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.windows import roll as kernel_side
-from daedalus.windows.history import Rolling, rolling_sql
 from daedalus.windows.roll import roll
+from daedalus.windows.spec import Rolling
+from daedalus.windows.sql import rolling_sql
 from daedalus.windows.stored import ITEMS
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
@@ -37,7 +39,7 @@ def cases(draw):
     kind = "BIGINT" if rule == "value" else draw(st.sampled_from(sorted(VALUES)))
     spans = draw(st.sampled_from([(HOUR, 3 * HOUR, 9 * HOUR), (2 * HOUR,), (None,)]))
     limit = None if agg == "count" else draw(st.sampled_from([None, 1, 2, 4]))
-    rolling = Rolling(agg, tuple((f"w{i}", span) for i, span in enumerate(spans)), rule, limit)
+    rolling = Rolling(KINDS[agg], tuple((f"w{i}", span) for i, span in enumerate(spans)), rule, limit)
     ids, users = st.integers(1, 5), st.integers(1, 3)
     row = st.tuples(users, ids, st.integers(0, 24))
     event = st.tuples(users, st.integers(0, 7), VALUES[kind][1], ids)
@@ -98,7 +100,7 @@ def test_a_user_may_span_blocks_of_rows(tmp_path, monkeypatch, rows_per_block):
     pq.write_table(table(made, [(1, 9, t) for t in reversed(times)]), tmp_path / "rows.parquet")
     for module in (kernel_side, parquet):
         monkeypatch.setattr(module, "ROWS_PER_GROUP", rows_per_block)
-    rolling = Rolling("list", (("w", None),))
+    rolling = Rolling(KINDS["list"], (("w", None),))
     roll(rolling, tmp_path / "rows.parquet", [tmp_path / "events.parquet"], tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {
         ITEMS: [list(range(i))[::-1] for i in range(7, -1, -1)], "w": list(range(7, -1, -1)),
@@ -112,4 +114,9 @@ def test_lists_that_no_column_can_hold_are_refused(tmp_path, monkeypatch):
     made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, [(1, 9, START + dt.timedelta(1))]), tmp_path / "rows.parquet")
     with pytest.raises(DayError, match="max_items"):
-        roll(Rolling("list", (("w", None),)), tmp_path / "rows.parquet", [tmp_path / "events.parquet"], tmp_path / "o")
+        roll(
+            Rolling(KINDS["list"], (("w", None),)),
+            tmp_path / "rows.parquet",
+            [tmp_path / "events.parquet"],
+            tmp_path / "o",
+        )

@@ -9,7 +9,7 @@ import sys
 import pytest
 from small import DAYS, RANGE, edit
 
-from daedalus.cli import main
+from daedalus.cli.main import main
 from daedalus.config import load_config
 
 ENGINES = {"duckdb", "lancedb", "numba", "numpy", "obstore", "polars", "pyarrow"}
@@ -30,7 +30,7 @@ COMMANDS = {
 }
 SCRIPT = """
 import sys
-from daedalus.cli import main
+from daedalus.cli.main import main
 try:
     main(sys.argv[1:])
 except SystemExit as stop:

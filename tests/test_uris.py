@@ -19,6 +19,7 @@ from daedalus.base.errors import DaedalusError, Interrupted
 from daedalus.inputs.local import LocalFiles
 from daedalus.inputs.remote import RemoteFiles
 from daedalus.objectstore.store import ObjectStore
+from daedalus.workspace.graph import build_graph
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_known_objects_spare_another_machine_the_look(remote, requests):
     requests.clear()
     with opened(Settings(cache_root="elsewhere")) as workspace:
         workspace.files.remote.learn_objects(known)
-        workspace.graph(list(workspace.range(None)), reconcile=False)
+        build_graph(workspace, list(workspace.range(None)), reconcile=False)
         assert workspace.files.remote.known_objects().keys() <= known.keys()
     assert [key for kind, key in requests if kind == "fetch"] == []
 

@@ -1,24 +1,22 @@
 """Making actions: what a step of a day reads and runs becomes an `Action` with labelled ingredients.
 
-This is the only place that builds ingredients from SQL, config values, input files and versions.
+The only place that builds ingredients from SQL, config values, input files and versions. It knows no stage: a stage
+hands in its steps, and what they know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial, wraps
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from daedalus.actions.ports import Files
-from daedalus.actions.unaffected import Keyed, Untouched
+from daedalus.actions.unaffected import Keyed, Unaffected
 from daedalus.base import digest
-from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError
-from daedalus.config import Config
-from daedalus.inputs.inputs import Feed, InputFile, ViewInput
-from daedalus.inputs.pool import PoolInput
+from daedalus.inputs.files import Files
+from daedalus.inputs.input_file import InputFile
 from daedalus.objectstore.store import is_uri
 from daedalus.parquet.writer import write_parquet
 from daedalus.sql.duck import Bindings, Duck, Ducks, is_of_data
@@ -26,54 +24,16 @@ from daedalus.sql.text import Sql, literal, parquet, path_literal
 from daedalus.sql.text import name as quoted
 from daedalus.sql.types import read_as
 from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
-from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql
+from daedalus.stagecache.action_name import ActionName, kind_of
+from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql, version
 
 _T = TypeVar("_T")
-
-
-@cache
-def version(package: str) -> str:
-    """The installed version of a package whose bytes an artifact holds."""
-    from importlib import metadata
-
-    return metadata.version(package)
+_Context = TypeVar("_Context")
 
 
 @cache
 def sql_fingerprint(sql: Sql) -> Fingerprint:
     return of_sql(*sql.statements)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """All that a run reads, looked at once."""
-
-    feed: Feed
-    feed_days: Sequence[Day]  # every partition there is, looked at or not
-    views: Mapping[str, ViewInput]
-    pool: PoolInput | None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an action stands: its step, the part of it, and its day or span of days."""
-
-    step: str
-    part: str = ""
-    day: Day | None = None
-    span: str = ""
-
-    @property
-    def name(self) -> str:
-        """Such as `rolling:like_artwork_ids@2026-05-15`."""
-        at = self.span or (str(self.day) if self.day else "")
-        part = escaped(self.part, "@")
-        return f"{self.step}{':' if part else ''}{part}{'@' if at else ''}{at}"
-
-
-def escaped(text: str, separators: str) -> str:
-    """A part of a name in which none of the `separators` occurs: parts that differ make names that differ."""
-    return "".join(f"%{ord(c):02X}" if c in separators or c == "%" else c for c in text)
 
 
 @dataclass(frozen=True)
@@ -93,71 +53,78 @@ class Reading:
 
     def kinds(self) -> dict[str, list[str]]:
         """Which steps' outputs stand behind each name: what a digest of each upstream alone would not tell."""
-        return {name: sorted({action.partition("@")[0] for action in made}) for name, made in self.upstream.items()}
+        return {name: sorted({kind_of(action) for action in made}) for name, made in self.upstream.items()}
 
 
-def once(method: Callable[..., _T]) -> Callable[..., _T]:
-    """Remembers what a method of an ActionMaker gave for the same arguments; what has a name is told by it."""
+class Actions(Generic[_Context]):
+    """Collects the actions of a stage by name; each is made once.
 
-    @wraps(method)
-    def remembered(self: ActionMaker, *arguments: Any) -> _T:
-        key = (method.__name__, *(getattr(argument, "name", argument) for argument in arguments))
-        if key not in self.made:
-            self.made[key] = method(self, *arguments)
-        return self.made[key]
-
-    return remembered
-
-
-class ActionMaker:
-    """Collects actions by name; each is made once."""
+    `steps` are functions by the step's name, `(actions, *subject) -> name`, that ask here for what they read, by
+    name as well. `context` is what the stage knows: its config, its inputs, its output.
+    """
 
     def __init__(
         self,
-        config: Config,
-        sources: Sources,
+        steps: Mapping[str, Callable[..., Any]],
+        context: _Context,
         store: Shelf,
         ducks: Ducks,
         files: Files,
-        untouched: Untouched,
+        unaffected: Unaffected,
         fingerprint: Callable[[Callable], Fingerprint] = of_python,
     ) -> None:
-        self._untouched = untouched
-        self._fingerprint = cache(fingerprint)
-        self._config, self._runtime, self._sources = config, config.runtime, sources
-        self._store, self._ducks, self._input_files = store, ducks, files
-        self._coverage = self._runtime.embedding_coverage_filter
-        self._sql: dict[object, Sql] = {}
-        self.texts: dict[str, str] = {}  # what code digests are digests of, for explanations
+        self.context, self.unaffected = context, unaffected
         self.actions: dict[str, Action] = {}
-        self.made: dict[tuple, Any] = {}  # see `once`
+        self.texts: dict[str, str] = {}  # what code digests are digests of, for explanations
+        self._steps, self._fingerprint = steps, cache(fingerprint)
+        self._store, self._ducks, self._files = store, ducks, files
+        self._known: dict[tuple, Any] = {}
+        self._last: dict[str, str] = {}
 
-    def _once(self, key: object, make: Callable[[], Sql]) -> Sql:
-        """The rendered statement of a step, which is the same on all days."""
-        if key not in self._sql:
-            self._sql[key] = make()
-        return self._sql[key]
+    def need(self, step: str, *subject: Any) -> Any:
+        """The name of a step's action for a day, a view, an aggregation, …; None when there is nothing to make."""
+        return self.once(self._steps[step], *subject)
 
-    def _writer(self) -> dict[str, str]:
-        """Ingredients of every artifact that DuckDB's rows are written to."""
-        return {**self._python(write_parquet), "engine:duckdb": version("duckdb")}
+    def once(self, function: Callable[..., _T], *subject: Any) -> _T:
+        """What a function of these actions gives, computed once; a subject that has a name is known by it."""
+        key = (function, *(getattr(one, "name", one) for one in subject))
+        if key not in self._known:
+            self._known[key] = function(self, *subject)
+        return self._known[key]
 
-    def _python(self, function: Callable) -> dict[str, str]:
+    def last_of(self, step: str) -> str | None:
+        """The action of a step that was added last."""
+        return self._last.get(step)
+
+    # What ingredients are made of
+
+    def code_of(self, function: Callable) -> dict[str, str]:
         """Ingredients of what a function writes, which reaches the writer of parquet."""
-        written = self._code(self._fingerprint(function))
+        written = self.digest_of(self._fingerprint(function))
         return {f"code:{function.__name__}": written, "engine:pyarrow": version("pyarrow")}
 
-    def _code(self, found: Fingerprint) -> str:
+    def written_by_duckdb(self) -> dict[str, str]:
+        """Ingredients of every artifact that DuckDB's rows are written to."""
+        return {**self.code_of(write_parquet), "engine:duckdb": version("duckdb")}
+
+    def code_of_input(self, function: Callable) -> dict[str, str]:
+        """Ingredients of what a function reads without writing it."""
+        return {f"code:{function.__name__}": self.digest_of(self._fingerprint(function))}
+
+    def digest_of(self, found: Fingerprint) -> str:
         """The digest of a fingerprint, whose text is kept for explanations."""
         self.texts[found.digest] = found.text
         return found.digest
 
-    def _add_sql(
+    # Actions
+
+    def sql(
         self,
-        place: Place,
+        name: ActionName,
         sql: Sql,
         reading: Reading,
         config: Mapping[str, object],
+        *,
         extra: Mapping[str, str] | None = None,
         keyed: Sequence[Keyed] = (),
         watched: Sequence[InputFile] = (),
@@ -167,56 +134,58 @@ class ActionMaker:
         `watched` are files that tell whether what is read stays as it was looked at.
         """
         ingredients = {
-            "code:sql": self._code(sql_fingerprint(sql)),
+            "code:sql": self.digest_of(sql_fingerprint(sql)),
             "code:reads": digest.canonical_json(reading.kinds()),
-            **self._writer(),
-            **{f"config:{key}": digest.canonical_json(value) for key, value in config.items()},
+            **self.written_by_duckdb(),
+            **config_ingredients(config),
             **{f"config:variable {key}": value for key, value in reading.variables.items()},
             **(extra or {}),
         }
         inputs = [file for group in reading.files.values() for file in group]
-        upstream = [name for names in reading.upstream.values() for name in names]
-        refusal = DayError if place.day else DaedalusError  # what no day can do without ends the run
-        run = partial(_run_sql, self._ducks, self._input_files, refusal, sql, reading)
+        upstream = [upstream for names in reading.upstream.values() for upstream in names]
+        refusal = DayError if name.day else DaedalusError  # what no day can do without ends the run
+        run = partial(_run_sql, self._ducks, self._files, refusal, sql, reading)
         describe = partial(describe_sql, sql, reading)
-        return self._add(
-            place, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed
-        )
+        return self.add(name, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed)
 
-    def _add(
+    def add(
         self,
-        place: Place,
+        name: ActionName,
         run: Callable[[Mapping[str, Path], Path], Counts],
         ingredients: Mapping[str, str],
         upstream: Iterable[str],
         *,
         files: Sequence[InputFile] = (),
         watched: Sequence[InputFile] = (),
-        shelf: Shelf | None = None,
-        after: tuple[str, ...] = (),
-        guards: tuple[str, ...] = (),
-        describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
         keyed: Sequence[Keyed] = (),
+        describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
+        **rest: Any,
     ) -> str:
-        """The name of the action at a place, made if it is not there yet."""
-        if place.name not in self.actions:
+        """Adds an action, if there is none of that name yet, and returns its name; `rest` are fields of `Action`."""
+        known = str(name)
+        if known not in self.actions:
             broken = next((file for file in files if file.error), None)
-            self.actions[place.name] = Action(
-                name=place.name,
-                step=place.step,
-                day=str(place.day) if place.day else None,
+            fields: dict[str, Any] = {"shelf": self._store, **rest}
+            self.actions[known] = Action(
+                name=known,
+                step=name.step,
+                day=str(name.day) if name.day else None,
                 ingredients={**ingredients, **{f"input:{file.label}": file.digest for file in files}},
                 upstream=tuple(dict.fromkeys(upstream)),
                 run=partial(_fail, broken) if broken else run,
                 describe=describe,
-                shelf=shelf or self._store,
-                after=after,
-                guards=guards,
-                spared=partial(self._untouched.spares, str(place.day), keyed) if keyed else _never,
+                spared=partial(self.unaffected.spares, str(name.day), keyed) if keyed else _never,
                 # Of an object what is read is a copy, which is held to the digest.
-                verify=partial(_verify, self._input_files, [*watched, *(f for f in files if not is_uri(f.path))]),
+                verify=partial(_verify, self._files, [*watched, *(f for f in files if not is_uri(f.path))]),
+                **fields,
             )
-        return place.name
+            self._last[name.step] = known
+        return known
+
+
+def config_ingredients(config: Mapping[str, object]) -> dict[str, str]:
+    """Values of the configuration that an action depends on, by key path, as ingredients."""
+    return {f"config:{key}": digest.canonical_json(value) for key, value in config.items()}
 
 
 # What actions run: each takes (upstream paths by action name, output path) last, and returns counts.

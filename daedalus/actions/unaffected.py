@@ -25,7 +25,7 @@ class Keyed:
     joined: str
 
 
-class Untouched:
+class Unaffected:
     """Answers for the feed days of one graph.
 
     `known(action)` is the artifact that an action had last, or None; `whole(artifact)` where it lies, or

@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 
 from daedalus import __version__
-from daedalus.actions.actions import Sources
 from daedalus.base.days import Day
 from daedalus.cluster.transfer import Carrier
 from daedalus.config import Config
-from daedalus.inputs.inputs import Feed, InputFile
+from daedalus.inputs.feed import Feed
+from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.pool import PoolInput
+from daedalus.skeleton.context import Sources
 from daedalus.stagecache.action import Manifest, differences
 
 _SHOWN = 3  # differences that a refusal names

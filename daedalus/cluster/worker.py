@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from distributed import WorkerPlugin, get_worker
 
-from daedalus.actions.unaffected import Untouched
+from daedalus.actions.actions import Actions
+from daedalus.actions.unaffected import Unaffected
 from daedalus.cluster.job import Job, Refusal, versions
 from daedalus.cluster.shared_folder import Staging, left_in, wait_for
 from daedalus.cluster.transfer import CarriedStore
-from daedalus.inputs.files import InputFiles
+from daedalus.inputs.by_uri import InputFiles
 from daedalus.inputs.local import LocalFiles
 from daedalus.output.qid_map import QidMap
-from daedalus.skeleton.stage import Pipeline
+from daedalus.skeleton.context import Publishing, Skeleton
+from daedalus.skeleton.stage import STEPS, build_stage
 from daedalus.sql.duck import Ducks
 from daedalus.stagecache.action import Action, action_key
 from daedalus.stagecache.records.artifacts import FreePaths, Scratch, Store
@@ -119,10 +121,11 @@ class Bench(WorkerPlugin):
         ducks = Ducks(job.duckdb, spilling)
         self._closing = [ducks.interrupt, spilling.close]
         staging, store = self._store()
-        unasked = Untouched(ducks, lambda action: None, lambda artifact: None)
-        pipeline = Pipeline(job.config, job.sources, store, ducks, self._files(), partitions=_Unpublished(staging),
-                            qids=cast(QidMap, _NoQids()), numbered=job.numbered, untouched=unasked)  # fmt: skip
-        return {action.name: action for action in pipeline.build(job.days)}, store
+        unasked = Unaffected(ducks, lambda action: None, lambda artifact: None)
+        publishing = Publishing(_Unpublished(staging), cast(QidMap, _NoQids()), job.numbered)
+        context = Skeleton(job.config, job.sources, publishing)
+        make = Actions(STEPS, context, store, ducks, self._files(), unasked)
+        return {action.name: action for action in build_stage(make, job.days)}, store
 
     def _files(self) -> InputFiles:
         """Input files: those of object stores fetched by the digests that the coordinator told, never listed."""

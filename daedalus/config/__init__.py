@@ -1,5 +1,6 @@
-"""Configuration: its shape (`schema`), its rules (`rules`) and its reading (`load`)."""
+"""Configuration: its shape (`schema`), its rules (`rules`), its reading (`load`) and what it becomes (`model`)."""
 
-from daedalus.config.load import AGGREGATIONS, CATALOG, RUNTIME, Config, load_config
+from daedalus.config.load import load_config
+from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
 
 __all__ = ["AGGREGATIONS", "CATALOG", "RUNTIME", "Config", "load_config"]

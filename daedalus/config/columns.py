@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from daedalus.config.load import Config
+    from daedalus.config.model import Config
 
 # Name -> DuckDB type of the feed's columns as the spine holds them; the order is the tie-break of output rows.
 SPINE_COLUMNS = {
@@ -82,3 +82,6 @@ def makers(config: Config) -> dict[str, list[Maker]]:
     if recent := config.runtime.recent_published:
         add(recent.column, Maker("recent"))
     return found
+
+
+CODES = ("country_code", "platform_code")

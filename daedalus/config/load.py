@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,39 +13,13 @@ import msgspec
 import yaml
 
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
-from daedalus.config.duckdb_settings import allowed_settings
+from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.rules import check
-from daedalus.config.schema import Aggregation, Aggregations, Catalog, OutputColumn, Runtime, View
+from daedalus.config.schema import Aggregation, Aggregations, Catalog, Runtime, View
 
-CATALOG = "catalog.yaml"
-RUNTIME = "training/runtime.yaml"
-AGGREGATIONS = "training/aggregations.yaml"
 _MOST_BYTES, _MOST_DEEP, _MOST_VALUES = 10 << 20, 100, 100_000  # of a file; the values with its aliases written out
 _NUMBER_AS_TEXT = re.compile(r"([-+]?)(\d+)\.?(\d*)[eE]([-+]?)(\d+)")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Config:
-    """The three files of one config folder, validated."""
-
-    folder: Path
-    catalog: Catalog
-    runtime: Runtime
-    aggregations: tuple[Aggregation, ...]
-
-    def where(self, file: str, key: str) -> str:
-        return f"{self.folder / file}: {key}"
-
-    @property
-    def duckdb_settings(self) -> dict[str, Any]:
-        """`compute.duckdb_config`, by one name a setting. Raises DaedalusError."""
-        return allowed_settings(self.runtime.compute.duckdb_config, self.where(RUNTIME, "compute.duckdb_config"))
-
-    @property
-    def output_columns(self) -> tuple[OutputColumn, ...]:
-        columns = self.runtime.output_columns
-        return tuple(OutputColumn(name=c) if isinstance(c, str) else c for c in columns)
 
 
 def load_config(folder: Path | str) -> Config:

@@ -12,13 +12,12 @@ from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.sizes import parse_size
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.duckdb_settings import MOST_THREADS
+from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.objectstore.store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
-    from daedalus.config.load import Config
     from daedalus.config.schema import Aggregation, Lateness, View
 
-_CATALOG, _RUNTIME, _AGGREGATIONS = "catalog.yaml", "training/runtime.yaml", "training/aggregations.yaml"
 _MOST, _MOST_DAYS = 2**63 - 1, 36_500  # what a 64-bit number holds; a hundred years
 _OWN = "daeda:"
 _RESERVED = {
@@ -58,13 +57,13 @@ def _refuse(
 def _paths(config: Config) -> None:
     """No path of any system has a NUL in it."""
     runtime, catalog = config.runtime, config.catalog
-    paths = {(_CATALOG, "feed.path"): catalog.feed.path}
-    paths |= {(_CATALOG, f"views.{name}.source"): view.source for name, view in catalog.views.items()}
+    paths = {(CATALOG, "feed.path"): catalog.feed.path}
+    paths |= {(CATALOG, f"views.{name}.source"): view.source for name, view in catalog.views.items()}
     for key in ("output_root", "cache_root", "cache_remote", "cache_remote_key_file"):
-        paths[_RUNTIME, key] = getattr(runtime, key) or ""
+        paths[RUNTIME, key] = getattr(runtime, key) or ""
     for key in ("uri", "table"):
-        paths[_RUNTIME, f"embedding_coverage_filter.{key}"] = getattr(runtime.embedding_coverage_filter, key)
-    paths[_RUNTIME, "compute.duckdb_config.temp_directory"] = str(config.duckdb_settings.get("temp_directory", ""))
+        paths[RUNTIME, f"embedding_coverage_filter.{key}"] = getattr(runtime.embedding_coverage_filter, key)
+    paths[RUNTIME, "compute.duckdb_config.temp_directory"] = str(config.duckdb_settings.get("temp_directory", ""))
     for (file, key), path in paths.items():
         if "\0" in path:
             _refuse(config, file, key, "a path that cannot be", repr(path), "a path without NUL characters")
@@ -72,12 +71,12 @@ def _paths(config: Config) -> None:
 
 def _range(config: Config) -> None:
     runtime = config.runtime
-    first = parse_range(str(runtime.feed_start), config.where(_RUNTIME, "feed_start"))
-    last = parse_range(str(runtime.feed_end), config.where(_RUNTIME, "feed_end"))
+    first = parse_range(str(runtime.feed_start), config.where(RUNTIME, "feed_start"))
+    last = parse_range(str(runtime.feed_end), config.where(RUNTIME, "feed_end"))
     if last.last < first.first:
         found = f"{runtime.feed_start} .. {runtime.feed_end}"
         _refuse(
-            config, _RUNTIME, "feed_end", "the range ends before it starts", found, "feed_end at or after feed_start"
+            config, RUNTIME, "feed_end", "the range ends before it starts", found, "feed_end at or after feed_start"
         )
 
 
@@ -90,12 +89,12 @@ def _numbers(config: Config) -> None:
         "spine.lookback_days": (runtime.spine.lookback_days, 0, _MOST_DAYS),
         **_lateness(runtime.spine.lateness_days),
     }
-    parse_size(runtime.fetch_limit, config.where(_RUNTIME, "fetch_limit"))
+    parse_size(runtime.fetch_limit, config.where(RUNTIME, "fetch_limit"))
     for name, code in runtime.platforms.items():
         if not -(2**31) <= code < 2**31:
-            _refuse(config, _RUNTIME, f"platforms.{name}", "a code that is no INTEGER", code, "a 32-bit number")
+            _refuse(config, RUNTIME, f"platforms.{name}", "a code that is no INTEGER", code, "a 32-bit number")
     for key, (value, least, most) in limits.items():
-        _between(config, _RUNTIME, key, value, least, most)
+        _between(config, RUNTIME, key, value, least, most)
 
 
 def _lateness(given: int | Lateness) -> dict[str, tuple[int, int, int]]:
@@ -118,11 +117,11 @@ def _views(config: Config) -> None:
             hint = did_you_mean(view.entity, SPINE_COLUMNS)
             expected = f"a column of the feed: {', '.join(SPINE_COLUMNS)}"
             _refuse(
-                config, _CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint
+                config, CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint
             )
         if not view.features:
-            _refuse(config, _CATALOG, f"{at}.features", "a view without features", "[]", "at least one feature")
-        _unique(config, _CATALOG, f"{at}.features", view.features)
+            _refuse(config, CATALOG, f"{at}.features", "a view without features", "[]", "at least one feature")
+        _unique(config, CATALOG, f"{at}.features", view.features)
 
 
 def _unique(config: Config, file: str, key: str, names: Iterable[str]) -> None:
@@ -143,19 +142,19 @@ def _refs(config: Config) -> None:
     keyed += [(f"ages.{age}", ref) for age, ref in runtime.ages.items()]
     for key, ref in keyed:
         _view_of(config, key, ref)
-    _unique(config, _RUNTIME, "enrich", [ref.partition(":")[2] for ref in runtime.enrich])
+    _unique(config, RUNTIME, "enrich", [ref.partition(":")[2] for ref in runtime.enrich])
 
 
 def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
     ref = Ref.parse(text)
     views = config.catalog.views
     if ref is None:
-        _refuse(config, _RUNTIME, key, "not a feature reference", text, "view:feature")
+        _refuse(config, RUNTIME, key, "not a feature reference", text, "view:feature")
     if ref.view not in views:
-        expected = f"a view of {config.folder / _CATALOG}: {', '.join(views) or 'none are defined'}"
+        expected = f"a view of {config.folder / CATALOG}: {', '.join(views) or 'none are defined'}"
         _refuse(
             config,
-            _RUNTIME,
+            RUNTIME,
             key,
             "a view that the catalog does not have",
             text,
@@ -166,7 +165,7 @@ def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
     if ref.feature not in features:
         hint = did_you_mean(ref.feature, features)
         _refuse(
-            config, _RUNTIME, key, f"a feature that the view {ref.view} does not list", text, ", ".join(features), hint
+            config, RUNTIME, key, f"a feature that the view {ref.view} does not list", text, ", ".join(features), hint
         )
     return ref, views[ref.view]
 
@@ -178,38 +177,38 @@ def _coverage(config: Config) -> None:
     for key in ("uri", "table", "id_column", "events"):
         if not getattr(coverage, key):
             at = f"embedding_coverage_filter.{key}"
-            _refuse(config, _RUNTIME, at, "the coverage filter is on but incomplete", "nothing", f"a value for {key}")
+            _refuse(config, RUNTIME, at, "the coverage filter is on but incomplete", "nothing", f"a value for {key}")
 
 
 def _aggregations(config: Config) -> None:
     for i, aggregation in enumerate(config.aggregations):
         at = f"aggregations[{i}]"
         if not aggregation.name:
-            _refuse(config, _AGGREGATIONS, f"{at}.name", "an empty name", "''", "a column name")
+            _refuse(config, AGGREGATIONS, f"{at}.name", "an empty name", "''", "a column name")
         if not aggregation.events:
-            _refuse(config, _AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
+            _refuse(config, AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
         if aggregation.max_items is not None:
-            _between(config, _AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
+            _between(config, AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
-    _unique(config, _AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])
+    _unique(config, AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])
     outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
-    _unique(config, _AGGREGATIONS, "aggregations: output columns", outputs)
+    _unique(config, AGGREGATIONS, "aggregations: output columns", outputs)
 
 
 def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
     if isinstance(aggregation.windows, str):
         return
     if not aggregation.windows:
-        _refuse(config, _AGGREGATIONS, f"{at}.windows", "an aggregation without windows", "[]", "such as [1d, 7d]")
+        _refuse(config, AGGREGATIONS, f"{at}.windows", "an aggregation without windows", "[]", "such as [1d, 7d]")
     limit = config.runtime.spine.lookback_days
     for j, window in enumerate(aggregation.windows):
         key = f"{at}.windows[{j}]"
-        if parse_duration(window, config.where(_AGGREGATIONS, key)) > limit * 86400:
+        if parse_duration(window, config.where(AGGREGATIONS, key)) > limit * 86400:
             what = "a window longer than spine.lookback_days"
             _refuse(
                 config,
-                _AGGREGATIONS,
+                AGGREGATIONS,
                 key,
                 what,
                 window,
@@ -223,54 +222,52 @@ def _column(config: Config, at: str, aggregation: Aggregation) -> None:
     column, key = aggregation.column, f"{at}.column"
     in_feed, in_views = column in SPINE_COLUMNS, column in enriched
     if in_feed and in_views:
-        _refuse(config, _AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
+        _refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
     if aggregation.cumulative and not in_feed:
         expected = f"a feed column: {', '.join(SPINE_COLUMNS)}"
-        _refuse(config, _AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
+        _refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
     if in_views:
-        _one_maker(config, _AGGREGATIONS, key, column)
+        _one_maker(config, AGGREGATIONS, key, column)
     if not in_feed and not in_views:
         views = [f"{name}:{column}" for name, view in config.catalog.views.items() if column in view.features]
         close = did_you_mean(column, [*SPINE_COLUMNS, *enriched])
         hint = f"add {' or '.join(views)} under enrich in runtime.yaml" if views else close
         _refuse(
-            config, _AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
+            config, AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
         )
-    if aggregation.agg == "flatten_distinct" and in_feed:
-        _refuse(
-            config, _AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich"
-        )
+    if aggregation.kind.flatten and in_feed:
+        _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
 
 
 def _recent(config: Config) -> None:
     recent = config.runtime.recent_published
     if recent is None:
         return
-    parse_duration(recent.window, config.where(_RUNTIME, "recent_published.window"))
+    parse_duration(recent.window, config.where(RUNTIME, "recent_published.window"))
     if not recent.column:
-        _refuse(config, _RUNTIME, "recent_published.column", "an empty name", "''", "a column name")
+        _refuse(config, RUNTIME, "recent_published.column", "an empty name", "''", "a column name")
     if recent.max_items is not None:
-        _between(config, _RUNTIME, "recent_published.max_items", recent.max_items, 1)
+        _between(config, RUNTIME, "recent_published.max_items", recent.max_items, 1)
     published, view = _view_of(config, "recent_published.published_at", recent.published_at)
     author, _ = _view_of(config, "recent_published.author", recent.author)
     if published.view != author.view:
         expected = f"a feature of {published.view}, as published_at is"
-        _refuse(config, _RUNTIME, "recent_published.author", "two different views", recent.author, expected)
+        _refuse(config, RUNTIME, "recent_published.author", "two different views", recent.author, expected)
     if view.entity != "artwork_id":
         what = f"the view {published.view} is not one of artworks"
         _refuse(
-            config, _RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id"
+            config, RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id"
         )
 
 
 def _names(config: Config) -> None:
     """Columns that stand beside our own in artifacts; DuckDB compares names without case."""
     views = {f"views.{name}.features": view.features for name, view in config.catalog.views.items()}
-    named = [(_CATALOG, key, name) for key, names in views.items() for name in names]
-    named += [(_RUNTIME, f"ages.{age}", age) for age in config.runtime.ages]
-    named += [(_AGGREGATIONS, f"aggregations[{i}].name", a.name) for i, a in enumerate(config.aggregations)]
+    named = [(CATALOG, key, name) for key, names in views.items() for name in names]
+    named += [(RUNTIME, f"ages.{age}", age) for age in config.runtime.ages]
+    named += [(AGGREGATIONS, f"aggregations[{i}].name", a.name) for i, a in enumerate(config.aggregations)]
     if recent := config.runtime.recent_published:
-        named.append((_RUNTIME, "recent_published.column", recent.column))
+        named.append((RUNTIME, "recent_published.column", recent.column))
     for file, key, name in named:
         if name.casefold().startswith(_OWN):
             _refuse(config, file, key, "a reserved name", name, _RESERVED[_OWN])
@@ -294,18 +291,18 @@ def _one_maker(config: Config, file: str, key: str, name: str, known: Mapping[st
 def _animated(config: Config) -> None:
     if config.runtime.animated_model_type:
         for column in ("artwork_type", "model_type"):
-            if _one_maker(config, _RUNTIME, "animated_model_type", column).kind != "feature":
-                _refuse(config, _RUNTIME, "animated_model_type", "not a feature of a view", column, "a view's feature")
+            if _one_maker(config, RUNTIME, "animated_model_type", column).kind != "feature":
+                _refuse(config, RUNTIME, "animated_model_type", "not a feature of a view", column, "a view's feature")
 
 
 def _filter(config: Config) -> None:
-    _unique(config, _RUNTIME, "content_filter.drop", config.runtime.content_filter.drop)
+    _unique(config, RUNTIME, "content_filter.drop", config.runtime.content_filter.drop)
     for column in config.runtime.content_filter.drop:
         key = f"content_filter.drop.{column}"
-        maker = _one_maker(config, _RUNTIME, key, column)
+        maker = _one_maker(config, RUNTIME, key, column)
         if maker.kind in ("aggregation", "recent"):
             expected = "a feed column, a feature or an age"
-            _refuse(config, _RUNTIME, key, "rows are chosen before this column is computed", column, expected)
+            _refuse(config, RUNTIME, key, "rows are chosen before this column is computed", column, expected)
 
 
 def _plain(value: object) -> bool:
@@ -320,21 +317,21 @@ def _outputs(config: Config) -> None:
     known = makers(config)
     columns = config.output_columns
     if not columns:
-        _refuse(config, _RUNTIME, "output_columns", "no output columns", "[]", "at least one column")
-    _unique(config, _RUNTIME, "output_columns", [column.name for column in columns])
+        _refuse(config, RUNTIME, "output_columns", "no output columns", "[]", "at least one column")
+    _unique(config, RUNTIME, "output_columns", [column.name for column in columns])
     for i, column in enumerate(columns):
         key = f"output_columns[{i}]"
         own = _RESERVED[_OWN] if column.name.casefold().startswith(_OWN) else None
         if reason := _RESERVED.get(column.name.casefold(), own):
-            _refuse(config, _RUNTIME, key, "a reserved name", column.name, reason)
+            _refuse(config, RUNTIME, key, "a reserved name", column.name, reason)
         if column.default is not UNSET and column.default_sql is not UNSET:
-            _refuse(config, _RUNTIME, key, "two defaults", column.name, "default or default_sql")
+            _refuse(config, RUNTIME, key, "two defaults", column.name, "default or default_sql")
         if not _plain(column.default):
             expected = "null, a number, a text, true, false, or a list of one kind of them"
             hint = "for anything else put quotes around it, or give default_sql"
-            _refuse(config, _RUNTIME, f"{key}.default", "a default that is no literal", column.default, expected, hint)
+            _refuse(config, RUNTIME, f"{key}.default", "a default that is no literal", column.default, expected, hint)
         if column.name in known or not column.has_default:
-            _one_maker(config, _RUNTIME, key, column.name, known)
+            _one_maker(config, RUNTIME, key, column.name, known)
 
 
 def _remote(config: Config) -> None:
@@ -342,7 +339,7 @@ def _remote(config: Config) -> None:
     if uri is not None and not is_uri(uri):
         expected = f"an address that begins with {', '.join(SCHEMES)}"
         hint = "a shared cache needs an object store's conditional writes; a folder has none"
-        _refuse(config, _RUNTIME, "cache_remote", "a shared cache that is no object store", uri, expected, hint)
+        _refuse(config, RUNTIME, "cache_remote", "a shared cache that is no object store", uri, expected, hint)
 
 
 def _object_store(config: Config) -> None:
@@ -356,4 +353,4 @@ def _object_store(config: Config) -> None:
             known = sorted({name for store in stores for name in known_keys(store)})
             hint = "an http:// endpoint is allowed by itself" if key == "allow_http" else did_you_mean(key, known)
             what, expected = "an option that no store here has", f"one of obstore's for {', '.join(stores)}"
-            _refuse(config, _RUNTIME, f"object_store.{key}", what, key, expected, hint)
+            _refuse(config, RUNTIME, f"object_store.{key}", what, key, expected, hint)

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from daedalus.config.aggregation_kinds import KINDS, Agg, AggregationKind
+
 
 def _says(meaning: str, recomputes: str) -> msgspec.Meta:
     """What a key means, for editors and docs/config.md, and which steps run again when it changes."""
@@ -383,7 +385,7 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
         _says("What is collected: a feed column, or one under enrich.", "its rolling"),
     ]
     agg: Annotated[
-        Literal["list", "distinct", "flatten_distinct", "count"],
+        Agg,
         _says(
             "list: newest first, repeats kept. distinct: by most recent occurrence. flatten_distinct: members of a list column. count: rows whose column is not NULL.",
             "its rolling",
@@ -404,6 +406,10 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
         int | None,
         _says("The newest so many; none: no limit.", "its rolling"),
     ] = None
+
+    @property
+    def kind(self) -> AggregationKind:
+        return KINDS[self.agg]
 
     @property
     def cumulative(self) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from daedalus.actions.actions import Place
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import Config
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
+from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict
 from daedalus.workspace.code_stamp import code_version
@@ -86,7 +86,9 @@ class Teller:
 
     def _feed_days_new(self, moved: Iterable[Cause]) -> list[Cause]:
         days = {
-            day for c in moved if c.old is None and _step(c.what) in ("enrich", "history") and (day := _day(c.what))
+            day
+            for c in moved
+            if c.old is None and step_of(c.what) in ("event_values", "history") and (day := _day(c.what))
         }
         return [Cause("input", f"feed {day}", None, "new") for day in sorted(days)]
 
@@ -96,10 +98,9 @@ class Teller:
             on = ("off for these events", "on for these events")
             came = any(c.old is None and _step(c.what) == "coverage" for c in moved)
             return [Cause("config", "embedding_coverage_filter", *(on if came else reversed(on)))]
-        kind, _, at = name.partition("@")
-        step = _step(name)
-        tiles = [c for c in moved if _step(c.what) in ("enrich", "history")]
-        aggregation = next((a.name for a in self._config.aggregations if Place(step, a.name).name == kind), None)
+        kind, at, step = kind_of(name), day_of(name), step_of(name)
+        tiles = [c for c in moved if step_of(c.what) in ("event_values", "history")]
+        aggregation = next((a.name for a in self._config.aggregations if str(ActionName(step, a.name)) == kind), None)
         if step != "rolling" or not tiles or aggregation is None:
             return []
         return self._events(aggregation, tiles) or self._lookback(aggregation, tiles, previous, Day.fromisoformat(at))

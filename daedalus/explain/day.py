@@ -84,8 +84,9 @@ def _standing_day(workspace: Workspace, day: str) -> dict:
 def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
     """The graph of one day, and what a run now would do with each of its actions."""
     from daedalus.stagecache.walk.plan import make_plan
+    from daedalus.workspace.graph import build_graph
 
-    graph = workspace.graph([day], reconcile=False, listing=listing)
+    graph = build_graph(workspace, [day], reconcile=False, listing=listing)
     return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
 
 

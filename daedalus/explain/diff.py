@@ -16,7 +16,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.base.text import cut, shown_apart
 from daedalus.explain.compare import changed, compare_partitions, read
 from daedalus.explain.day import one_day
-from daedalus.output.cut import cut_sample, write_partition
+from daedalus.output.cut import ParquetSink, cut_sample
 from daedalus.stagecache.records.traces import Trace
 from daedalus.workspace.workspace import Settings, Workspace, opened
 
@@ -125,7 +125,7 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
                 where = f"{_COMMAND} {day}"
                 raise DaedalusError("there is no partition to compare", where=where, hint="daeda skeleton")
             then = workspace.scratch.path()
-            write_partition(then, _columns(trace), _artifacts(workspace, trace), 1 << 40)
+            ParquetSink(tuple(_columns(trace)), 1 << 40).write(then, _artifacts(workspace, trace))
             change = compare_partitions(read(sorted(then.iterdir())), read(now))
         return {
             "day": day,
@@ -165,7 +165,7 @@ def _columns(trace: Trace) -> list[tuple[str, str]]:
 
 
 def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
-    """The trace's upstream by the names that `write_partition` knows them by."""
+    """The trace's upstream by the names that `ParquetSink` knows them by."""
     found = {}
     for label, artifact in trace.manifest.items():
         kind, _, name = label.partition(":")
@@ -176,6 +176,9 @@ def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
                 where = f"{_COMMAND} --against"
                 raise DaedalusError("an artifact of that run is no longer in the cache", where=where, found=name)
             found[step] = path
+    if "sessions" not in found:
+        raise DaedalusError("that run kept its artifacts as daedalus 0.1 did", where=f"{_COMMAND} --against",
+                            hint="compare with a later run; daeda runs lists them")  # fmt: skip
     return found
 
 

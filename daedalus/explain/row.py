@@ -15,14 +15,14 @@ from typing import Any
 from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.text import plain
-from daedalus.config.columns import SPINE_COLUMNS
+from daedalus.config.columns import CODES, SPINE_COLUMNS
 from daedalus.config.schema import Aggregation
 from daedalus.explain.compare import as_python
 from daedalus.explain.day import one_day, planned
 from daedalus.inputs.countries import country_codes
-from daedalus.inputs.inputs import group_by_schema
-from daedalus.skeleton.steps.features import preload_filtered_features
-from daedalus.skeleton.steps.spine import CODES, FeedDay
+from daedalus.inputs.schemas import group_by_schema
+from daedalus.skeleton.feed_day import Columns, FeedDay
+from daedalus.skeleton.joins import preload_filtered_features
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import FILE, Sql, literal, parquet
 from daedalus.sql.text import name as quoted
@@ -100,15 +100,15 @@ class _Looker:
     def events(self, user: int) -> list[dict]:
         """Every feed row of the user in the files that the day reads, newest first, as it stands there."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
-        groups: list[tuple[Mapping[str, str], int]] = []
+        groups: list[tuple[Columns, int]] = []
         named: dict[str, list[str]] = {}
         for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
             named[f"feed_{len(groups)}"] = [file.path for file in members]
-            groups.append((schema, 0))
+            groups.append((tuple(schema.items()), 0))
         spine = self._runtime.spine
-        raw = FeedDay(groups, spine.lateness, spine.deduplicate, self._runtime.platforms).raw(
-            f", {FILE} AS file", files=True
-        )
+        raw = FeedDay(
+            tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(self._runtime.platforms.items()))
+        ).raw(f", {FILE} AS file", files=True)
         order = "event_timestamp DESC, artwork_id, file"
         told = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
         sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} AND ({told}) ORDER BY {order}")
@@ -140,15 +140,15 @@ class _Looker:
 
     def _choose(self, aggregation: Aggregation, pairs: list[tuple[dict, Any]], found: Listed) -> None:
         """Newest first, equal times by value; then distinct, then the first max_items."""
-        if aggregation.agg != "count":
+        if aggregation.kind.listed:
             pairs.sort(key=lambda pair: (pair[1] != pair[1], pair[1]))  # NaN last
         pairs.sort(key=lambda pair: pair[0]["event_timestamp"], reverse=True)
         listed: set[str] = set()  # as text: NaN is one value, -0.0 and 0.0 are two
         for event, value in pairs:
-            if aggregation.agg in ("distinct", "flatten_distinct") and repr(value) in listed:
+            if aggregation.kind.distinct and repr(value) in listed:
                 found.left_out.append(_shown(event, value, "its value came again later"))
             elif (
-                aggregation.agg != "count"
+                aggregation.kind.listed
                 and aggregation.max_items is not None
                 and len(found.counted) >= aggregation.max_items
             ):
@@ -188,7 +188,7 @@ class _Looker:
         refs = {text.partition(":")[2]: text.partition(":")[0] for text in self._runtime.enrich}
         view = refs.get(aggregation.column)
         value = event.get(aggregation.column) if view is None else self._feature(view, aggregation.column, event)
-        members = value if aggregation.agg == "flatten_distinct" else [value]
+        members = value if aggregation.kind.flatten else [value]
         return [member for member in members or [] if member is not None]
 
     def _feature(self, view: str, feature: str, event: dict) -> Any:

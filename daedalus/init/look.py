@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.config import Config
-from daedalus.inputs.inputs import Inputs
-from daedalus.inputs.inputs import look_at_feed as inputs_feed
+from daedalus.inputs.feed import look_at_feed as inputs_feed
+from daedalus.inputs.footers import Inputs
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.pool import newest_manifest
 from daedalus.sql.types import type_name, widen

@@ -21,7 +21,7 @@ from daedalus.config import Config, load_config
 from daedalus.config.schema import Catalog, Feed, Runtime
 from daedalus.init.look import look_at_feed, look_at_pool, look_at_views
 from daedalus.init.propose import CACHE_ROOT, OUTPUT_ROOT, Proposal, propose
-from daedalus.inputs.inputs import Inputs
+from daedalus.inputs.footers import Inputs
 from daedalus.objectstore.store import is_uri
 from daedalus.upkeep.check_config import schema
 from daedalus.workspace.output_roots import check_roots
@@ -92,7 +92,9 @@ def _check(folder: Path, aside: Path) -> None:
     compute = structs.replace(config.runtime.compute, duckdb_config={"threads": 1})
     runtime = structs.replace(config.runtime, cache_root=str(aside), output_root=str(aside / "out"), compute=compute)
     with closing(Workspace(replace(config, runtime=runtime))) as workspace:
-        workspace.graph(list(workspace.range(None)), reconcile=False)
+        from daedalus.workspace.graph import build_graph
+
+        build_graph(workspace, list(workspace.range(None)), reconcile=False)
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:

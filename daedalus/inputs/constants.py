@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from daedalus.actions.actions import version
-from daedalus.actions.ports import Facts
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
+from daedalus.base.ports import Facts
 from daedalus.config import RUNTIME, Config
 from daedalus.sql.duck import Duck, Ducks
+from daedalus.stagecache.fingerprint import version
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,67 +1,47 @@
-"""Input files wherever they lie: each question goes to the local disk or to an object store, by the path."""
+"""Where input files lie, whether on a disk or in an object store, as a protocol."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
-from daedalus.inputs.local import LocalFiles
-from daedalus.objectstore.store import Traffic, is_uri
-
-if TYPE_CHECKING:
-    from daedalus.actions.ports import Files, Looked, Tree
-    from daedalus.inputs.remote import RemoteFiles
+Looked = Callable[[str, Path, str], None]  # (path, local file with its bytes, digest)
 
 
-class InputFiles:
-    """See `Files` in ports.py. `remote` is opened when the first URI is asked for."""
+@dataclass(frozen=True)
+class Tree:
+    """What lies in a hive tree, two levels deep. Names of folders inside a folder end in a slash."""
 
-    def __init__(self, local: LocalFiles, remote: Callable[[], RemoteFiles]) -> None:
-        self._local, self._open = local, remote
-        self.say: Callable[[str], None] = lambda line: None  # is told how far a long look is
+    folders: Mapping[str, Sequence[str]]
+    files: Sequence[str] = ()  # beside the folders
+    errors: Mapping[str, str] = field(default_factory=dict)  # folders that cannot be listed, and why
 
-    @cached_property
-    def remote(self) -> RemoteFiles:
-        found = self._open()
-        found.say = lambda line: self.say(line)
-        return found
 
-    @property
-    def traffic(self) -> Traffic | None:
-        """Requests and bytes so far; None when all is local."""
-        return self.remote.traffic if "remote" in self.__dict__ else None
-
-    def _at(self, path: str) -> Files:
-        return self.remote if is_uri(path) else self._local
+class Files(Protocol):
+    """Where input files lie, on disk or in an object store. Paths are as the config spells them."""
 
     def tree(self, root: str) -> Tree | None:
-        return self._at(root).tree(root)
+        """What lies in a hive tree; None: there is none. Raises OSError when the root cannot be listed."""
 
-    def is_folder(self, source: str) -> bool:
-        return self._at(source).is_folder(source)
+    def is_folder(self, source: str) -> bool: ...
 
     def matching(self, pattern: str) -> list[str]:
-        return self._at(pattern).matching(pattern)
+        """What a pattern matches (see globs.py), in path order; of a disk also what is no file, as that is an error.
+
+        Raises OSError for a folder that cannot be listed.
+        """
 
     def prepare(self, paths: Sequence[str], looked: Looked) -> None:
-        if uris := [path for path in paths if is_uri(path)]:
-            self.remote.prepare(uris, looked)
+        """Looks at many files at once, where that is quicker; tells `looked` of each that had to be read."""
 
-    def of(self, path: str | os.PathLike[str]) -> tuple[str, Any]:
-        return self._at(str(path)).of(str(path))
+    def of(self, path: str) -> tuple[str, Any]:
+        """(digest, stamp of the file as it was digested). Raises OSError or DaedalusError."""
 
     def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
-        return self._at(path).is_still(path, content, stamp, looked)
+        """Whether a new look finds what `of` found: (content, stamp), at a time in nanoseconds since 1970."""
 
-    @contextmanager
-    def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-        uris = {path: content for path, content in wanted.items() if is_uri(path)}
-        with self._local.fetch({path: content for path, content in wanted.items() if path not in uris}) as local:
-            if not uris:
-                yield local
-                return
-            with self.remote.fetch(uris) as fetched:
-                yield {**local, **fetched}
+    def fetch(self, wanted: Mapping[str, str]) -> AbstractContextManager[Mapping[str, str]]:
+        """Local files, while the context lasts, with the bytes of these paths, whose digests are the values."""

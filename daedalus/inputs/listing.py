@@ -19,7 +19,7 @@ from daedalus.objectstore.globs import HIDDEN, is_parquet
 from daedalus.objectstore.store import is_uri
 
 if TYPE_CHECKING:
-    from daedalus.actions.ports import Files
+    from daedalus.inputs.files import Files
 
 _PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _ANY_CASE = "*.[pP][aA][rR][qQ][uU][eE][tT]"

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from daedalus.actions.ports import Tree
 from daedalus.base import digest
 from daedalus.base.text import is_utf8
+from daedalus.inputs.files import Tree
 from daedalus.objectstore.globs import find, is_folder, is_parquet
 
 if TYPE_CHECKING:
-    from daedalus.actions.ports import Digests, Looked, Scratch
+    from daedalus.base.ports import Digests, Scratch
+    from daedalus.inputs.files import Looked
 
 
 class LocalFiles:

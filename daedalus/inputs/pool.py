@@ -12,14 +12,11 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean, seen_from
 from daedalus.config import RUNTIME, Config
 from daedalus.objectstore.store import is_uri, library_options
-from daedalus.sql.text import Sql
 
 if TYPE_CHECKING:
-    from daedalus.actions.ports import Facts, Files
-    from daedalus.inputs.inputs import InputFile
-
-# Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
-POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+    from daedalus.base.ports import Facts
+    from daedalus.inputs.files import Files
+    from daedalus.inputs.input_file import InputFile
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daedalus.actions.ports import Facts, Looked, Scratch, Tree
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, is_full
+from daedalus.base.ports import Facts, Scratch
 from daedalus.base.sizes import parse_size
 from daedalus.config import RUNTIME, Config
+from daedalus.inputs.files import Looked, Tree
 from daedalus.objectstore.copies import Copies
 from daedalus.objectstore.globs import fixed, matches
 from daedalus.objectstore.store import Object, ObjectStore, Traffic, split_uri

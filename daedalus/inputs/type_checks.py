@@ -8,7 +8,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.config import AGGREGATIONS, RUNTIME, Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
 from daedalus.config.load import yaml_hint
-from daedalus.inputs.inputs import ViewInput
+from daedalus.inputs.views import ViewInput
 from daedalus.sql.types import holds, is_integer, is_nested, is_time
 
 
@@ -37,11 +37,11 @@ def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
             continue
         kind = _type_of(enriched[aggregation.column], views)
         key, found = f"aggregations[{i}].column", f"{aggregation.column}: {kind}"
-        if aggregation.agg == "flatten_distinct":
+        if aggregation.kind.flatten:
             if not kind.endswith("[]"):
                 _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", found, "a list")
             kind = kind.removesuffix("[]")
-        if aggregation.agg != "count" and is_nested(kind):
+        if aggregation.kind.listed and is_nested(kind):
             expected = "a plain column, or a list of plain values with agg: flatten_distinct; agg: count takes any"
             _refuse(config, AGGREGATIONS, key, "nested values cannot be listed", found, expected)
 

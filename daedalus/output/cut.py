@@ -9,7 +9,7 @@ several that together do not fill one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,41 +28,43 @@ if TYPE_CHECKING:
 
 _SHIPPED = "qids"  # the artifact that has the rows that ship and no other
 _Pieces = list[tuple[int, "np.ndarray"]]  # a row group of a partition: (row group of the artifacts, places in it)
-Standing = Callable[[Path], Mapping[str, Path]]
+Reuse = Callable[[Path], Mapping[str, Path]]
 
 
-def write_partition(
-    folder: Path,
-    columns: Sequence[tuple[str, str]],
-    artifacts: Mapping[str, Path],
-    chunk_rows: int,
-    standing: Standing = lambda free: {},
-) -> int:
-    """Writes `part-N-0.parquet` files of `chunk_rows` rows each but the last; returns the rows written.
+@dataclass(frozen=True)
+class ParquetSink:
+    """Writes partitions: `part-N-0.parquet` files of `chunk_rows` rows each but the last.
 
-    `columns` are (name, artifact that holds it), `artifacts` the files by name. Those of `sessions` and of the
-    rest are aligned row by row, in the same row groups; `content` says which of these rows ship. Without `sessions`,
-    all are aligned and ship: so daedalus 0.2 kept them. `standing(free path)` gives files, by artifact, that have the
-    columns of the rows that ship as they would be cut.
+    `columns` are (name, artifact that holds it).
     """
-    cuts = folder.with_name(f"{folder.name}.columns")
-    folder.mkdir()
-    cuts.mkdir()
-    try:
-        aligned = _aligned(columns, artifacts, cuts, standing) if "sessions" in artifacts else artifacts
-        with Spliced(columns, aligned) as whole:
-            for part, begin in enumerate(range(0, max(whole.rows, 1), chunk_rows)):
-                whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + chunk_rows, whole.rows))
-            return whole.rows
-    finally:
-        remove_folder(cuts)
+
+    columns: tuple[tuple[str, str], ...]
+    chunk_rows: int
+
+    def write(self, folder: Path, artifacts: Mapping[str, Path], reuse: Reuse = lambda free: {}) -> int:
+        """Writes the files of a partition to a new folder; returns the rows written.
+
+        `artifacts` are the files by name. Those of `sessions` and of the rest are aligned row by row, in the same row
+        groups; `content` says which of these rows ship. `reuse(free path)` gives files, by artifact, that have the
+        columns of the rows that ship as they would be cut.
+        """
+        cuts = folder.with_name(f"{folder.name}.columns")
+        folder.mkdir()
+        cuts.mkdir()
+        try:
+            with Spliced(self.columns, _aligned(self.columns, artifacts, cuts, reuse)) as whole:
+                for part, begin in enumerate(range(0, max(whole.rows, 1), self.chunk_rows)):
+                    whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + self.chunk_rows, whole.rows))
+                return whole.rows
+        finally:
+            remove_folder(cuts)
 
 
 def _aligned(
-    columns: Sequence[tuple[str, str]], artifacts: Mapping[str, Path], cuts: Path, standing: Standing
+    columns: Sequence[tuple[str, str]], artifacts: Mapping[str, Path], cuts: Path, reuse: Reuse
 ) -> dict[str, Path]:
     """Files with the columns of the rows that ship, by artifact: cut to `cuts` where there is none."""
-    aligned = dict(standing(cuts / "standing"))
+    aligned = dict(reuse(cuts / "reused"))
     groups = _row_groups(artifacts)
     for number, source in enumerate(dict.fromkeys(source for _, source in columns)):
         if source not in aligned:

@@ -20,7 +20,7 @@ from daedalus.base.durable import part_files, swap_folder
 from daedalus.base.errors import DayError
 
 if TYPE_CHECKING:
-    from daedalus.actions.ports import Digests, Scratch
+    from daedalus.base.ports import Digests, Scratch
 
 NO_PARTITION = "no partition"  # the digest of a day without any row
 PART = re.compile(r"part-\d+-0\.parquet")

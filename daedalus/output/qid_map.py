@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from daedalus.actions.ports import MapHome, MapState, Scratch, SharedMap
 from daedalus.base.errors import DaedalusError, DayError
+from daedalus.base.ports import Scratch
+from daedalus.output.map_home import MapHome, MapState, SharedMap
 from daedalus.output.qid_numbers import SharedNumbers
 from daedalus.parquet.splice import stack
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet

@@ -14,7 +14,8 @@ from daedalus.base import digest
 from daedalus.base.durable import move_file, open_lock, part_files
 
 if TYPE_CHECKING:
-    from daedalus.actions.ports import Digests, Facts, MapState
+    from daedalus.base.ports import Digests, Facts
+    from daedalus.output.map_home import MapState
 
 NO_STATE: MapState = {"lineage": "", "digest": None, "next": None, "partitions": ""}
 

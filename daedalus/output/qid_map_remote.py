@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from daedalus.actions.ports import MapState, Scratch
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
+from daedalus.base.ports import Scratch
 from daedalus.objectstore.store import Conflict
+from daedalus.output.map_home import MapState
 from daedalus.output.qid_map_local import NO_STATE, parts_with_qids
 from daedalus.output.remote_root import RemoteOutput, new_generation, taken
 

@@ -22,8 +22,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from daedalus.actions.ports import Scratch, SharedMap
 from daedalus.base.errors import is_full
+from daedalus.base.ports import Scratch
+from daedalus.output.map_home import SharedMap
 from daedalus.parquet.writer import write_parquet
 from daedalus.stagecache.action import Again, CannotUse
 

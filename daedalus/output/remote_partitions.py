@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daedalus.actions.ports import Scratch
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
+from daedalus.base.ports import Scratch
 from daedalus.objectstore.part_list import Manifest, Part, is_part, manifest_key
 from daedalus.objectstore.store import Conflict
 from daedalus.output.partitions import NO_PARTITION, day_of

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from daedalus.actions.ports import Facts
 from daedalus.base.errors import DaedalusError
+from daedalus.base.ports import Facts
 from daedalus.inputs.remote import RemoteFiles, unreachable
 from daedalus.objectstore.part_list import Manifest, Part, manifest_days, manifest_key, read_json, write_json
 from daedalus.objectstore.store import Conflict, Object

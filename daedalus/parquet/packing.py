@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daedalus.windows.kernel import compiled
+from daedalus.parquet.jit import compiled
 
 
 @compiled

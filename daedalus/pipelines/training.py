@@ -126,7 +126,11 @@ class _Run:
         stands = self._standing(listing, span, force)
         if self._nothing_to_do(listing, span, stands):
             return dataclasses.replace(self._all_stand(listing, span, stands), plan=[])
-        graph = workspace.graph(list(span), reconcile=False, skip=_days({**stands.days, **taken}), listing=listing)
+        from daedalus.workspace.graph import build_graph
+
+        graph = build_graph(
+            workspace, list(span), reconcile=False, skip=_days({**stands.days, **taken}), listing=listing
+        )
         if workspace.shared:
             workspace.shared.prepare(action.day for action in graph.actions)
         stands = self._with_finished(stands, taken)
@@ -148,9 +152,12 @@ class _Run:
         from daedalus.explain.causes import Teller
         from daedalus.explain.diff import ChangeNotes
         from daedalus.pipelines.run_notes import run_notes, shared_notes, traffic_note
+        from daedalus.workspace.graph import build_graph
         from daedalus.workspace.remembering import remember_days
 
-        graph = workspace.graph(list(span), reconcile=True, anew=force, skip=_days(trusted), listing=listing)
+        graph = build_graph(
+            workspace, list(span), reconcile=True, reuse=not force, skip=_days(trusted), listing=listing
+        )
         for note in graph.notes:
             self._progress.say(note)
         changes = workspace.partitions.replacing = ChangeNotes(workspace, run)

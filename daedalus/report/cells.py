@@ -83,7 +83,9 @@ def _plan(
     workspace: Workspace, days: list[Day], skip: frozenset[Day], listing: Listing, grid: Grid, costs: Mapping[str, Cost]
 ) -> None:
     """The cells of days that do not stand, by what a run would do now."""
-    graph = workspace.graph(days, reconcile=False, skip=skip, listing=listing)
+    from daedalus.workspace.graph import build_graph
+
+    graph = build_graph(workspace, days, reconcile=False, skip=skip, listing=listing)
     verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
     causes = Causes(verdicts, workspace.traces, graph, workspace.config)
     places: dict[str, int] = {}

@@ -1,7 +1,8 @@
-"""The steps by name, in order; see pipeline.py for what each reads."""
+"""The steps by name, in order; see stage.py for what each is."""
 
-TILE_STEPS = ("spine", "coverage", "enrich", "history")  # of a feed day, read by the days whose window it is in
+PARTITION = "chunk"  # the step whose artifact is a day's partition, as caches and commands know it
+OF_A_FEED_DAY = ("spine", "coverage", "event_values", "history")  # read by all target days whose window it is in
 STEPS = (
-    "pool", "view", "published", *TILE_STEPS, "sessions", "attributes", "rolling", "recent_published", "content",
-    "qids", "chunk",
+    "pool", "view", "published", *OF_A_FEED_DAY, "sessions", "attributes", "rolling", "recent_published", "content",
+    "qids", PARTITION,
 )  # fmt: skip

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.actions.ports import Scratch
 from daedalus.base.errors import DaedalusError, DayError
+from daedalus.base.ports import Scratch
 from daedalus.config.duckdb_settings import FIXED
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.sql.text import Sql, literal, name, path_literal

@@ -57,3 +57,11 @@ def of_packages(*names: str) -> str:
         for found in pkgutil.walk_packages(package.__path__, f"{name}."):
             trees[found.name] = ast.dump(without_docstrings(ast.parse(source_of(found.name))))
     return digest.of_json(trees)
+
+
+@cache
+def version(package: str) -> str:
+    """The installed version of a package whose bytes an artifact holds."""
+    from importlib import metadata
+
+    return metadata.version(package)

@@ -32,7 +32,9 @@ def check_config(settings: Settings) -> dict:
     with opened(settings) as workspace:
         config, span = workspace.config, list(workspace.range(None))
         listing = workspace.listing()
-        graph = workspace.graph(span, reconcile=False, listing=listing)
+        from daedalus.workspace.graph import build_graph
+
+        graph = build_graph(workspace, span, reconcile=False, listing=listing)
         parts = {CATALOG: config.catalog, RUNTIME: config.runtime, AGGREGATIONS: Aggregations(
             aggregations=list(config.aggregations))}  # fmt: skip
         values = [row for file, part in parts.items() for row in _values(file, part, read_yaml(config.folder / file))]

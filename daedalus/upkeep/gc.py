@@ -21,7 +21,9 @@ def cache_gc(
     for running processes: nothing that they use is removed.
     """
     with opened(settings) as workspace, workspace.alone():
-        graph = workspace.graph(list(workspace.range(None)), reconcile=False)
+        from daedalus.workspace.graph import build_graph
+
+        graph = build_graph(workspace, list(workspace.range(None)), reconcile=False)
         keep = needed(make_plan(graph.actions, workspace.traces)) | last_complete(workspace)
         sizes = workspace.store.sizes()
         candidates = _candidates(workspace, sizes, keep, older_than_days)

@@ -127,7 +127,9 @@ class _Content(Level):
 
 def _needed(workspace: Workspace, content: _Content) -> set[str]:
     """Keys that a walk of the config's range hits, by the numbers of this machine or by those that are shared."""
-    graph = workspace.graph(list(workspace.range(None)), reconcile=False)
+    from daedalus.workspace.graph import build_graph
+
+    graph = build_graph(workspace, list(workspace.range(None)), reconcile=False)
     found: set[str] = set()
     for lineage in {workspace.qids.current, workspace.qids.offered()}:
         workspace.qids.current = lineage

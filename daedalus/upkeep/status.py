@@ -31,7 +31,9 @@ def cache_status(settings: Settings) -> dict:
             from daedalus.stagecache.walk.plan import make_plan
 
             skip = frozenset(Day.fromisoformat(day) for day in stands.days)
-            graph = workspace.graph(span, reconcile=False, skip=skip, listing=listing)
+            from daedalus.workspace.graph import build_graph
+
+            graph = build_graph(workspace, span, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
         # By digest, if it is on this machine; of partitions it means nothing.
         known = {path[-40:-8]: size for _, _, path, size, *_ in standing if size >= 0}

@@ -30,7 +30,9 @@ def cache_verify(settings: Settings, recompute: int = 0) -> dict:
 
 def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
     """Executes a sample of the config's hits again: (how many, what differs)."""
-    graph = workspace.graph(list(workspace.range(None)), reconcile=False)
+    from daedalus.workspace.graph import build_graph
+
+    graph = build_graph(workspace, list(workspace.range(None)), reconcile=False)
     verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
     hits = [
         v for v in verdicts.values() if v.state == HIT and v.action.shelf is workspace.shelf and v.action.step != "qids"

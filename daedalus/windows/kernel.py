@@ -13,10 +13,9 @@ This file imports nothing of the project: numba keeps what it compiled by this f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numba import njit
+
+from daedalus.parquet.jit import compiled
 
 # Rows of `past`, a user's events; of `recent`, those that a list may have, newest first, and their values; and of
 # `linked`, for each event the next older and newer one that stands for its value, -1 where there is none, its
@@ -24,14 +23,6 @@ from numba import njit
 TIME, CODE, OWN = 0, 1, 2
 EVENT = 0
 OLDER, NEWER, OTHER, HELD = 0, 1, 2, 3
-
-
-def compiled(function: Callable) -> Callable:
-    """Compiled when first called, and kept on disk where there is a folder to write to."""
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        return njit(nogil=True)(function)
 
 
 @compiled

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daedalus.base.errors import DayError
 from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
-from daedalus.windows.history import Rolling
+from daedalus.windows.spec import Rolling
 from daedalus.windows.stored import write_windows
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     columns = ["value"] * _reads_values(rolling) + ["artwork_id"] * (rolling.without_self == "event")
     pieces = [_Piece(path, ["user_id", "ts", *columns]) for path in events]
     kind = pieces[0].schema.field("value").type
-    result = pa.int64() if rolling.agg == "count" else pa.list_(pa.field("element", kind))
+    result = pa.int64() if not rolling.kind.listed else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
     batches = pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=["user_id", "artwork_id", "event_timestamp"],
                                                 use_threads=False)  # fmt: skip
     blocks = (_block(rolling, batch, pieces) for batch in batches)
-    if rolling.agg == "count":
+    if not rolling.kind.listed:
         return {"rows": write_parquet(out, schema, _counts(blocks, schema))}
     return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
 
@@ -73,10 +73,10 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
     names, places = [name for name, _ in rolling.windows], np.argsort(order)
     rolling = replace(rolling, windows=tuple(sorted(rolling.windows, key=lambda window: window[1] or 0)))
     if not rows.num_rows:
-        kind = pa.int64() if rolling.agg == "count" else pa.list_(events.schema.field("value").type)
+        kind = pa.int64() if not rolling.kind.listed else pa.list_(events.schema.field("value").type)
         return pa.schema([(name, kind) for name in names]).empty_table()
     block = _block(rolling, sorted_rows.to_batches()[0], [_Whole(events)])
-    if rolling.agg == "count":
+    if not rolling.kind.listed:
         (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
         return counts.take(places).select(names)
     (lists,) = _lists(rolling, [block])
@@ -109,7 +109,7 @@ class _Whole(NamedTuple):
 
 def _reads_values(rolling: Rolling) -> bool:
     """Whether it matters which value an event has: not to who only counts them."""
-    return rolling.agg != "count" or rolling.without_self == "value"
+    return rolling.kind.listed or rolling.without_self == "value"
 
 
 class _Block(NamedTuple):
@@ -161,11 +161,11 @@ def _lists(rolling: Rolling, blocks: Iterable[_Block]) -> Iterator[Lists]:
     from daedalus.windows import kernel
 
     limit = min(rolling.max_items or _NO_LIMIT, _NO_LIMIT)
-    many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.distinct)
+    many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.kind.distinct)
     room = np.empty(1 << 16, np.int32)  # kept from block to block
     for block in blocks:
         room, begins, sizes = kernel.newest_values(
-            *block.arguments, limit, rolling.distinct, many_own, len(block.values), room
+            *block.arguments, limit, rolling.kind.distinct, many_own, len(block.values), room
         )
         total = int(sizes[:, -1].sum())
         if total > _LONGEST_COLUMN:

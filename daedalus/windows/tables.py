@@ -16,8 +16,9 @@ from daedalus.base.errors import DaedalusError, at_least, did_you_mean
 from daedalus.config.schema import Aggregation
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql, in_list, name
-from daedalus.windows.history import Rolling, rolling_sql, self_rule
 from daedalus.windows.roll import roll_table
+from daedalus.windows.spec import Rolling, self_rule
+from daedalus.windows.sql import rolling_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,8 +66,8 @@ def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Ta
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rolling = Rolling(aggregation.agg, _windows(aggregation), self_rule(aggregation), aggregation.max_items)
-    if rolling.agg != "count" and pa.types.is_nested(events.schema.field("value").type):
+    rolling = Rolling(aggregation.kind, _windows(aggregation), self_rule(aggregation), aggregation.max_items)
+    if rolling.kind.listed and pa.types.is_nested(events.schema.field("value").type):
         placed = rows.select(_KEYS).append_column("file_row_number", pa.array(range(rows.num_rows), pa.int64()))
         return _query(rolling_sql(rolling, "pit_rows", "pit_events"), {"pit_rows": placed, "pit_events": events})
     if rolling.without_self:  # another artwork than NULL is none that is known
@@ -97,9 +98,7 @@ def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[st
     twice = taken.intersection(outputs) or {name for name in outputs if outputs.count(name) > 1}
     if twice:
         raise DaedalusError("a name that stands twice", where=where, found=min(twice), expected="a name of its own")
-    if aggregation.agg == "flatten_distinct" and not (
-        t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)
-    ):
+    if aggregation.kind.flatten and not (t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)):
         raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
     at_least(1, aggregation.max_items, f"{where}.max_items")
 
@@ -137,10 +136,10 @@ def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
 def _result_type(events: pa.Table, aggregation: Aggregation) -> pa.DataType:
     import pyarrow as pa
 
-    if aggregation.agg == "count":
+    if not aggregation.kind.listed:
         return pa.int64()
     kind = events.schema.field(aggregation.column).type
-    return pa.list_(kind.value_type if aggregation.agg == "flatten_distinct" else kind)
+    return pa.list_(kind.value_type if aggregation.kind.flatten else kind)
 
 
 def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
@@ -153,7 +152,7 @@ def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
 def _with_duckdb(events: pa.Table, aggregation: Aggregation) -> pa.Table:
     """What an aggregation lists: (user_id, ts, value, artwork_id) in order of time and value, without NULLs."""
     column = name(aggregation.column)
-    value = f"unnest({column})" if aggregation.agg == "flatten_distinct" else column
+    value = f"unnest({column})" if aggregation.kind.flatten else column
     kept = f"SELECT user_id, event_timestamp AS ts, {value} AS value, artwork_id FROM pit_events"
     return _query(Sql(f"""
         SELECT * FROM ({kept} WHERE {in_list("event", aggregation.events)})
@@ -176,7 +175,7 @@ def _with_polars(events: pa.Table, aggregation: Aggregation) -> pa.Table:
     found = pl.DataFrame(pl.from_arrow(events)).lazy().filter(pl.col("event").is_in(list(aggregation.events))).select(
         "user_id", pl.col("event_timestamp").alias("ts"), pl.col(aggregation.column).alias("value"), "artwork_id"
     )  # fmt: skip
-    if aggregation.agg == "flatten_distinct":
+    if aggregation.kind.flatten:
         found = found.explode("value")
     found = found.drop_nulls(["user_id", "ts", "value"]).sort("ts", "value")
     return found.collect().to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import Config
-from daedalus.inputs.inputs import Feed
+from daedalus.inputs.feed import Feed
 
 
 def bad_files(feed: Feed) -> list[tuple[Day, DaedalusError]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from daedalus.base.days import ONE_DAY, Day
-from daedalus.skeleton.names import TILE_STEPS
+from daedalus.skeleton.names import OF_A_FEED_DAY
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
 FEED_ROWS = ("read", "null_keys", "duplicates", "strays")  # of a feed's rows: all, and those left out
@@ -17,11 +17,11 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
     chunk = next((outcome for outcome in found if outcome.step == "chunk"), None)
     if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
         return None
-    own = [outcome for outcome in found if outcome.step not in TILE_STEPS]
+    own = [outcome for outcome in found if outcome.step not in OF_A_FEED_DAY]
     return {
         "own": len(own),
         "seconds": sum(outcome.seconds for outcome in own),
-        "tiles": tile_costs(outcome for outcome in found if outcome.step in TILE_STEPS),
+        "tiles": tile_costs(outcome for outcome in found if outcome.step in OF_A_FEED_DAY),
         "written": chunk.counts.get("written", 0),
         "empty": bool(chunk.counts.get("empty")),
         "chunk": chunk.key,

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from daedalus.actions.actions import Sources
-from daedalus.actions.unaffected import Untouched
+from daedalus.actions.actions import Actions
+from daedalus.actions.unaffected import Unaffected
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
 from daedalus.inputs.constants import check_defaults, check_engine
-from daedalus.inputs.inputs import Feed, Inputs, look_at_feed, look_at_view
+from daedalus.inputs.feed import Feed, look_at_feed
+from daedalus.inputs.footers import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.inputs.pool import PoolInput, check_pool
 from daedalus.inputs.type_checks import check_types, idle_filters
+from daedalus.inputs.views import look_at_view
 from daedalus.output.reuse import Earlier
-from daedalus.skeleton.stage import Pipeline
+from daedalus.skeleton.context import Publishing, Skeleton, Sources
+from daedalus.skeleton.stage import STEPS, build_stage
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.artifacts import Store
 from daedalus.stagecache.records.traces import Traces
@@ -48,9 +51,21 @@ class Graph:
 
 
 def build_graph(
-    workspace: Workspace, days: Sequence[Day], listing: Listing, *, reconcile: bool, anew: bool, skip: frozenset[Day]
+    workspace: Workspace,
+    days: Sequence[Day],
+    *,
+    reconcile: bool,
+    reuse: bool = True,
+    skip: frozenset[Day] = frozenset(),
+    listing: Listing | None = None,
 ) -> Graph:
-    """See `Workspace.graph`."""
+    """Looks at all inputs of `days` and builds their actions, but for the target days in `skip`.
+
+    With `reconcile` a qid map that is not ours is brought in line with the partitions; without `reuse` no columns are
+    copied out of published partitions. Raises DaedalusError (exit 2) for inputs that no day can do without.
+    """
+    listing = listing or workspace.listing()
+    workspace.take_input_notes()
     config, traces = workspace.config, workspace.traces
     folder, inputs = listing.feed, Inputs(workspace.files, traces)
     views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
@@ -70,16 +85,16 @@ def build_graph(
     witness = _with_sessions(session_range, folder, feed, inputs)
     if witness:
         workspace.qids.lineage(reconcile=reconcile)
-    pipeline = Pipeline(
-        config, sources, workspace.shelf, workspace.ducks, workspace.files,
-        partitions=workspace.partitions, qids=workspace.qids, numbered=witness is not None,
-        untouched=Untouched(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store)),
-        earlier=(lambda name: None) if anew else partial(_earlier, workspace),
+    earlier = partial(_earlier, workspace) if reuse else lambda name: None
+    publishing = Publishing(workspace.partitions, workspace.qids, witness is not None, earlier)
+    unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store))
+    make = Actions(
+        STEPS, Skeleton(config, sources, publishing), workspace.shelf, workspace.ducks, workspace.files, unaffected,
         fingerprint=partial(remembered_fingerprint, traces),
     )  # fmt: skip
-    actions = pipeline.build(present)
+    actions = build_stage(make, present)
     empty = [day for day in wanted if day not in set(present)]
-    return Graph(actions, present, empty, feed, pipeline.texts, listing, session_range, witness, sources,
+    return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources,
                  [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
 
 

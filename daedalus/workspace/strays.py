@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from daedalus.base.days import Day
 from daedalus.config import RUNTIME, Config
-from daedalus.inputs.inputs import Feed
+from daedalus.inputs.feed import Feed
 
 _DAY_US = 86_400_000_000
 _EPOCH = Day(1970, 1, 1).toordinal()

@@ -18,6 +18,7 @@ from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import Config
 from daedalus.inputs.listing import Listing
+from daedalus.stagecache.action_name import day_of, kind_of, step_of
 from daedalus.stagecache.records.day_stamps import Stat, stat_of
 
 if TYPE_CHECKING:
@@ -154,15 +155,15 @@ def days_that_stand(workspace: Workspace, listing: Listing, days: Sequence[Day])
 
 def read_by_finished(workspace: Workspace, finished: Mapping[str, dict]) -> dict[str, dict]:
     """What days that an unfinished run finished read of days before them, by the traces that stand for those."""
-    from daedalus.skeleton.names import TILE_STEPS
+    from daedalus.skeleton.names import OF_A_FEED_DAY
     from daedalus.workspace.day_summary import of_feed
 
     known = {tile for summary in finished.values() for tile in summary["tiles"]}
     summaries: dict[str, dict] = {}
     for name, cost in workspace.traces.latest_costs().items():
-        tile, _, when = name.rpartition("@")
-        step = tile.partition(":")[0]
-        if step not in TILE_STEPS or (tile not in known and step != "history"):
+        tile, when = kind_of(name), day_of(name)
+        step = step_of(name)
+        if step not in OF_A_FEED_DAY or (tile not in known and step != "history"):
             continue
         first, _, span = when.partition("+")  # of history gathered from several days; it is the last one's
         day = str(Day.fromisoformat(first) + (int(span[:-1]) - 1) * ONE_DAY) if span else first

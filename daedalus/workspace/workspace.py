@@ -16,7 +16,7 @@ from daedalus.base.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.base.durable import open_lock
 from daedalus.base.errors import DaedalusError, at_least
 from daedalus.config import Config, load_config
-from daedalus.inputs.files import InputFiles
+from daedalus.inputs.by_uri import InputFiles
 from daedalus.inputs.listing import Listing, list_inputs
 from daedalus.inputs.local import LocalFiles
 from daedalus.objectstore.store import is_uri
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from daedalus.sql.duck import Ducks
     from daedalus.stagecache.action import Shelf
     from daedalus.stagecache.walk.outcome import Outcome
-    from daedalus.workspace.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ class Workspace:
 
         return InputNotes(self.files.remote.known_objects, self.files.remote.learn_objects)
 
-    def _take_notes(self) -> None:
+    def take_input_notes(self) -> None:
         if self.shared and self.input_notes:
             from daedalus.sharing.open import take_inputs
 
@@ -196,27 +195,6 @@ class Workspace:
             return parse_range(text)
         runtime = self.config.runtime
         return DayRange(parse_range(str(runtime.feed_start)).first, parse_range(str(runtime.feed_end)).last)
-
-    def graph(
-        self,
-        days: Sequence[Day],
-        *,
-        reconcile: bool,
-        anew: bool = False,
-        skip: frozenset[Day] = frozenset(),
-        listing: Listing | None = None,
-    ) -> Graph:
-        """Looks at all inputs of `days` and builds their actions, but for the target days in `skip`.
-
-        With `reconcile` a qid map that is not ours is brought in line with the partitions; with `anew` nothing is
-        taken out of partitions that lie there.
-        Raises DaedalusError (exit 2) for inputs that no day can do without.
-        """
-        from daedalus.workspace.graph import build_graph  # not for who finds that all days stand
-
-        listing = listing or self.listing()
-        self._take_notes()
-        return build_graph(self, days, listing, reconcile=reconcile, anew=anew, skip=skip)
 
     def with_rows(self, listing: Listing, days: Iterable[Day]) -> list[Day]:
         """Those days for which there is a partition that may hold rows of theirs."""

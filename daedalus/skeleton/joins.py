@@ -1,4 +1,4 @@
-"""What ships: features joined by entity, ages, animated model type, content filter, in that order.
+"""Joins of views to the rows of a day: features, ages, the animated model type, the content filter, in that order.
 
 The order of the last two is load-bearing: upstream tags every animated artwork with the model type
 that the content filter drops, so filtering first would lose legitimate animated artworks.
@@ -7,17 +7,40 @@ that the content filter drops, so filtering first would lose legitimate animated
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import UNSET
-
+from daedalus.actions.actions import Reading
+from daedalus.actions.unaffected import Keyed
 from daedalus.config import Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
-from daedalus.skeleton.steps.features import preload_filtered_features
-from daedalus.sql.text import POSITION, ROW, Sql, columns, literal, name, parquet
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.feed_day import day_start
+from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
 from daedalus.sql.types import holds
+from daedalus.stagecache.action_name import ActionName
+
+
+def preload_filtered_features(
+    bound: str, entity: str, features: Sequence[str], ids: str, *, as_of_day: bool = False
+) -> str:
+    """SELECT of one row per entity of a view, with `features`, for who joins it by the ids of a day's rows.
+
+    With `as_of_day` the latest row of the entities in `ids` before the end of the day (variable
+    `day_start`); a NULL time always qualifies. Else the view already holds one row per entity.
+    """
+    kept = columns([entity, *(feature for feature in features if feature != entity)])
+    if not as_of_day:
+        return f"SELECT {kept} FROM {parquet(bound)}"
+    # By position, as the artifact is in order of entity and time. Of a window's first row DuckDB would make arg_max of
+    # a struct of the features, in which -0.0 becomes 0.0.
+    versions = parquet(bound, positions=True)
+    latest = f"""
+        SELECT max({POSITION}) FROM {versions} WHERE {name(entity)} IN ({ids})
+        AND ({TIME} IS NULL OR {TIME} < getvariable('day_start') + INTERVAL 1 DAY) GROUP BY {name(entity)}"""
+    return f"SELECT {kept} FROM {versions} WHERE {POSITION} IN ({latest})"
+
 
 _DAY_US = 86_400_000_000
 
@@ -131,49 +154,6 @@ CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (
 )
 
 
-def rows_that_ship(chunk: Chunk) -> Sql:
-    """The rows that ship: their positions among those of the sessions, which are `rows`."""
-    rows = f"SELECT {POSITION} AS {ROW}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
-    for step in CHUNK_STEPS:
-        rows = step(rows, chunk)
-    return Sql(f"SELECT {ROW} FROM ({rows}) ORDER BY {ROW}")
-
-
-def chunk_attributes(chunk: Chunk, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
-    """The output columns made here, aligned with `rows`; those in `defaults` are constants."""
-    rows = f"SELECT {POSITION}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
-    for step in CHUNK_STEPS:
-        rows = step(rows, chunk)
-    made = [f"({defaults[c]}\n) AS {name(c)}" if c in defaults else name(c) for c in outputs]
-    return Sql(f"SELECT {', '.join(made)} FROM ({rows}) ORDER BY {POSITION}")
-
-
-def default_literal(value: object) -> str:
-    """SQL of a literal default. What has no type of its own is INTEGER, as it is in DuckDB's tables."""
-    if value is None or value == []:
-        return f"CAST({literal(value)} AS {'INTEGER' if value is None else 'INTEGER[]'})"
-    return literal(value)
-
-
-def filter_definition(config: Config, types: Mapping[str, str]) -> Chunk:
-    """What decides which rows ship; `types` are those of the columns that rows are dropped by."""
-    drop = config.runtime.content_filter.drop
-    chunk = _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
-    return replace(chunk, types=types)
-
-
-def attribute_definition(config: Config) -> tuple[Chunk, list[str], dict[str, str]]:
-    """(what is joined, output columns that are made of it, those that are constants with their SQL)."""
-    known = makers(config)
-    defaults = {
-        column.name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)
-        for column in config.output_columns
-        if column.name not in known
-    }
-    made = [c.name for c in config.output_columns if c.name in known and known[c.name][0].kind in ("feature", "age")]
-    return _definition(config, made, {}), sorted([*made, *defaults]), defaults
-
-
 def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list]) -> Chunk:
     """What must be joined to have the columns `needed`."""
     runtime, known = config.runtime, makers(config)
@@ -190,3 +170,20 @@ def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list
         for view in sorted(referenced_views(config)) if view in joined
     )  # fmt: skip
     return Chunk(views, {age: (ref.view, ref.feature) for age, ref in ages.items()}, animated, drop)
+
+
+def joined(make: Make, name: ActionName, sql: Sql, join: Chunk, config: Mapping[str, object]) -> str:
+    """An action that joins views to the rows of the sessions."""
+    assert name.day is not None
+    runtime = make.context.runtime
+    settings = {**config, **{f"ages.{age}": runtime.ages[age] for age in join.ages}}
+    if rule := join.animated:
+        settings.update({f"animated_model_type.{k}": getattr(rule, a) for k, a in
+                         (("artwork_type", "artwork_type"), ("from", "source"), ("to", "target"))})  # fmt: skip
+    by_day = any(view.as_of_day for view in join.views)
+    views = {view.bound: [make.need("view", view.name)] for view in join.views}
+    reading = Reading(
+        {"rows": [make.need("sessions", name.day)], **views}, variables=day_start(name.day) if by_day else {}
+    )
+    keyed = [Keyed(make.need("view", view.name), view.entity, view.entity) for view in join.views]
+    return make.sql(name, sql, reading, settings, keyed=keyed)

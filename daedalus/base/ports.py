@@ -1,0 +1,36 @@
+"""What a room needs from whoever runs it, as protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Digests(Protocol):
+    """Content digests of files, remembered while `stat` says that they are the same."""
+
+    def of(self, path: Path | str) -> tuple[str, Any]:
+        """(digest, stamp of the file as it was digested). Raises OSError."""
+
+    def note(self, path: Path | str, content: str) -> None:
+        """Remembers the digest of a file just written."""
+
+
+class Facts(Protocol):
+    """Small JSON values, remembered by key."""
+
+    def fact(self, key: str) -> Any: ...
+
+    def facts(self, prefix: str) -> Mapping[str, Any]:
+        """All facts whose keys begin with `prefix`, by key."""
+
+    def remember_fact(self, key: str, value: Any) -> None: ...
+
+    def remember_facts(self, facts: Mapping[str, Any]) -> None: ...
+
+
+class Scratch(Protocol):
+    """A folder for unfinished files, on the file system that they end on."""
+
+    def path(self, suffix: str = "") -> Path: ...

@@ -1,0 +1,96 @@
+"""The `daeda` command line. The only place that prints results and errors, and sets exit codes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+from daedalus.base.errors import EXIT_DONE, EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.base.errors)."""
+    if arguments is not None:
+        sys.exit(_run(arguments))
+    _start()
+    _end(_run(sys.argv[1:]))
+
+
+def _start() -> None:
+    """Makes the parser, in a process of our own: what is there then stays, so nobody need look for garbage in it.
+
+    Only what is there then. Of DuckDB frozen the interpreter's end reports leaks, on stderr.
+    """
+    gc.set_threshold(50_000)
+    _open_streams()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is done is kept, the terminal as it was
+    import daedalus.cli.app  # noqa: F401
+
+    gc.freeze()
+
+
+def _open_streams() -> None:
+    """A standard stream that was closed leads nowhere: no file of ours may take its number, nor print() its place.
+
+    What stdout's encoding cannot say is escaped there, as it is on stderr.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _end(code: int) -> NoReturn:
+    """Ends a process of our own; one that computed nothing at once: to take the interpreter apart takes 5 of 150 ms."""
+    if "numpy" not in sys.modules:
+        with suppress(OSError, ValueError, AttributeError):  # closed, or none: the interpreter's own end says so
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)
+
+
+def _run(given: list[str]) -> int:
+    from daedalus.base.text import silence
+    from daedalus.cli.output import refuse
+
+    try:
+        return _answer(given)
+    except OSError as error:
+        found = error.strerror or error
+        if error.filename and not is_full(error):
+            hint = "was it taken away meanwhile, or may it not be read or written?"
+            what = "a file or a folder cannot be used"
+            return refuse(DaedalusError(what, where=str(error.filename), found=found, hint=hint), given)
+        silence(sys.stdout)
+        where = error.filename or "standard output, or a file on a full disk"
+        return refuse(DaedalusError("the result cannot be written", where=where, found=found), given)
+
+
+def _answer(given: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from daedalus.cli.app import app
+    from daedalus.cli.output import refuse, tell_json, to_stderr
+
+    try:
+        return app(given, exit_on_error=False, print_error=False, result_action="return_value") or 0
+    except CycloptsError as error:
+        from daedalus.cli.usage import refusal
+
+        return refuse(refusal(error, given), given)
+    except DaedalusError as error:
+        return refuse(error, given)
+    except SystemExit:  # rich's: nobody reads the help any more
+        return EXIT_DONE
+    except (Interrupted, KeyboardInterrupt):
+        to_stderr("interrupted; finished steps are kept. Go on with: daeda skeleton --resume")
+        tell_json(DaedalusError("interrupted; finished steps are kept", hint="daeda skeleton --resume"), given)
+        return EXIT_INTERRUPTED

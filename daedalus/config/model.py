@@ -1,0 +1,41 @@
+"""The configuration as a value: the three files of a folder, validated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daedalus.config.duckdb_settings import allowed_settings
+from daedalus.config.schema import Aggregation, Catalog, OutputColumn, Runtime
+
+CATALOG = "catalog.yaml"
+
+
+RUNTIME = "training/runtime.yaml"
+
+
+AGGREGATIONS = "training/aggregations.yaml"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The three files of one config folder, validated."""
+
+    folder: Path
+    catalog: Catalog
+    runtime: Runtime
+    aggregations: tuple[Aggregation, ...]
+
+    def where(self, file: str, key: str) -> str:
+        return f"{self.folder / file}: {key}"
+
+    @property
+    def duckdb_settings(self) -> dict[str, Any]:
+        """`compute.duckdb_config`, by one name a setting. Raises DaedalusError."""
+        return allowed_settings(self.runtime.compute.duckdb_config, self.where(RUNTIME, "compute.duckdb_config"))
+
+    @property
+    def output_columns(self) -> tuple[OutputColumn, ...]:
+        columns = self.runtime.output_columns
+        return tuple(OutputColumn(name=c) if isinstance(c, str) else c for c in columns)

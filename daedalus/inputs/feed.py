@@ -1,0 +1,68 @@
+"""The feed: the files of its partitions by day, and what their columns must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from daedalus.base.days import ONE_DAY, Day
+from daedalus.base.errors import DayError
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.schema import Lateness
+from daedalus.inputs.footers import Inputs, _unreadable
+from daedalus.inputs.input_file import InputFile
+from daedalus.inputs.listing import FeedFolder
+from daedalus.inputs.schemas import refuse_other_names
+from daedalus.sql.types import fits, is_integer
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The feed's partitions, by day."""
+
+    partitions: Mapping[Day, tuple[InputFile, ...]]
+
+    def files(self, day: Day, lateness: Lateness) -> dict[int, list[InputFile]]:
+        """Files that may hold rows of `day`, by how many days late their partition is; those of its own are 0."""
+        return {late: list(self.partitions.get(day + late * ONE_DAY, ())) for late in lateness.partitions}
+
+    def with_sessions(self, days: Sequence[Day]) -> Day | None:
+        """The first of these partitions that has feed_session."""
+        return next((d for d in days for file in self.partitions.get(d, ()) if "feed_session" in file.schema), None)
+
+
+def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Feed:
+    """Digests and schemas of the partitions of `days`."""
+    labels = {day: folder.days[day] for day in days if day in folder.days}
+    inputs.prepare(
+        [f"{folder.root}/{name}" for names in labels.values() for name in names if name not in folder.errors]
+    )
+
+    def look(label: str) -> InputFile:
+        path = f"{folder.root}/{label}"
+        if why := folder.errors.get(label):
+            return InputFile(path, label, "unreadable", None, {}, _unreadable(path, why))
+        return inputs.look(path, label, check_feed_schema)
+
+    return Feed({day: tuple(map(look, names)) for day, names in labels.items()})
+
+
+def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
+    """Raises DayError naming file, column and both types when a column cannot be what the spine needs."""
+    refuse_other_names(path, schema, SPINE_COLUMNS)
+    for column in REQUIRED_COLUMNS:
+        if column not in schema:
+            found = ", ".join(schema)
+            raise DayError("a required feed column is missing", where=f"{path}: {column}", found=found, expected=column)
+    for column, wanted in SPINE_COLUMNS.items():
+        found = schema.get(column, "NULL")
+        coded = column in CODES and (is_integer(found) or found == "VARCHAR")
+        if not coded and not fits(found, wanted):
+            also = " or VARCHAR" if column in CODES else ""
+            raise DayError(
+                "a feed column has a type that cannot be widened",
+                where=f"{path}: {column}",
+                found=found,
+                expected=f"{wanted}{also}",
+                hint="rewrite the file with that type",
+            )

@@ -1,0 +1,44 @@
+"""What feed and views have in common: columns found by name, and files grouped by schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from daedalus.base.errors import DayError
+from daedalus.inputs.footers import TWICE
+from daedalus.inputs.input_file import InputFile
+
+
+def refuse_other_names(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
+    """A column is found by its name as it is spelt, once: DuckDB, which knows no case, could read another for it."""
+    spelled: dict[str, list[str]] = {}
+    for column in schema:
+        spelled.setdefault(column.casefold(), []).append(column)
+    for column in wanted:
+        found = spelled.get(column.casefold(), [])
+        where = f"{path}: {column}"
+        if len(found) > 1:
+            raise DayError("two columns differ only in case", where=where, found=", ".join(found),
+                           expected=f"only {column}", hint="rename the other")  # fmt: skip
+        if found and found != [column]:
+            raise DayError("a column is spelt in another case", where=where, found=found[0], expected=column,
+                           hint="rename it")  # fmt: skip
+        if schema.get(column) == TWICE:
+            raise DayError("a column stands twice", where=where, found=TWICE, expected="one", hint="rename the other")
+        first, _, number = column.casefold().rpartition("_")  # DuckDB calls a second column x of a file x_1
+        if number.isdigit() and _stands_twice(spelled.get(first, []), schema):
+            raise DayError("a column that another would be read for", where=where, found=f"two columns {first}",
+                           expected="one", hint="rename the other")  # fmt: skip
+
+
+def _stands_twice(names: Sequence[str], schema: Mapping[str, str]) -> bool:
+    return len(names) > 1 or any(schema[name] == TWICE for name in names)
+
+
+def group_by_schema(
+    files: Sequence[InputFile], columns: Sequence[str]
+) -> list[tuple[Mapping[str, str], list[InputFile]]]:
+    groups: dict[tuple, list[InputFile]] = {}
+    for file in files:
+        groups.setdefault(tuple((c, file.schema[c]) for c in columns if c in file.schema), []).append(file)
+    return [(dict(schema), files) for schema, files in groups.items()]

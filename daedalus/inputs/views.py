@@ -1,0 +1,139 @@
+"""Catalog views: their files, and the types of their columns over all of them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from daedalus.base.errors import DaedalusError, DayError, did_you_mean
+from daedalus.config import CATALOG, Config
+from daedalus.config.columns import SPINE_COLUMNS, Ref
+from daedalus.config.schema import View
+from daedalus.inputs.footers import FAR_DATE, TOO_FAR, Inputs
+from daedalus.inputs.input_file import InputFile
+from daedalus.inputs.listing import pattern_of
+from daedalus.inputs.schemas import group_by_schema, refuse_other_names
+from daedalus.sql.types import canonical, fits, is_time, widen
+
+
+@dataclass(frozen=True)
+class ViewInput:
+    """A view's files, in path order, and the types of its entity and features over all of them."""
+
+    name: str
+    view: View
+    files: tuple[InputFile, ...]
+    types: Mapping[str, str]
+
+    def groups(self) -> list[tuple[Mapping[str, str], list[InputFile]]]:
+        """Files by the schema of the columns that are read."""
+        read = [*self.types, self.view.timestamp_field]
+        return group_by_schema(self.files, read)
+
+
+def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]) -> ViewInput:
+    """Raises DaedalusError (exit 2) when the view's files are unreadable or of the wrong types."""
+    view = config.catalog.views[name]
+    where = config.where(CATALOG, f"views.{name}")
+    root = _fixed_prefix(pattern_of(view, inputs.files))
+    inputs.prepare(paths)
+    check = partial(_check_view_file, view, _times(config, name))
+    files = [inputs.look(path, os.path.relpath(path, root), check) for path in paths]
+    for file in files:
+        if file.error:
+            raise DaedalusError(f"the view {name} cannot be read: {file.error.what}", where=file.error.where,
+                                found=file.error.found, expected=file.error.expected,
+                                hint=file.error.hint)  # fmt: skip
+    files = [
+        replace(file, schema={c: "DATE" if t == FAR_DATE else t for c, t in file.schema.items()}) for file in files
+    ]
+    types = {view.entity: _view_type(f"{where}.entity", view.entity, files)}
+    types |= {column: _view_type(f"{where}.features", column, files) for column in view.features}
+    types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
+    timestamp = _view_type(f"{where}.timestamp_field", view.timestamp_field, files)
+    for file, column in ((file, column) for file in files for column in (view.entity, view.timestamp_field)):
+        if column not in file.schema:
+            raise DaedalusError(f"a file of the view {name} lacks a column", where=f"{file.path}: {column}",
+                                found=", ".join(file.schema), expected=column)  # fmt: skip
+    _check_view(where, view, types, timestamp)
+    return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
+
+
+def _times(config: Config, name: str) -> list[str]:
+    """The columns of a view that are read as TIMESTAMP, even when they are DATE."""
+    runtime = config.runtime
+    recent = [runtime.recent_published.published_at] if runtime.recent_published else []
+    refs = [ref for text in (*runtime.ages.values(), *recent) if (ref := Ref.parse(text))]
+    return [config.catalog.views[name].timestamp_field, *(ref.feature for ref in refs if ref.view == name)]
+
+
+def _check_view_file(view: View, times: Sequence[str], path: str, schema: Mapping[str, str]) -> None:
+    wanted = dict.fromkeys([view.entity, view.timestamp_field, *view.features])
+    refuse_other_names(path, schema, wanted)
+    for column in wanted:
+        if schema.get(column) == TOO_FAR or (schema.get(column) == FAR_DATE and column in times):
+            raise DayError("a time that cannot be read", where=f"{path}: {column}", found=schema[column],
+                           expected="TIMESTAMP")  # fmt: skip
+    if "file_row_number" in schema:  # what DuckDB calls the row number that ties are settled by
+        raise DayError("a column name that cannot be read", where=f"{path}: file_row_number", found="file_row_number",
+                       expected="another name")  # fmt: skip
+
+
+def _fixed_prefix(pattern: str) -> str:
+    """The folder above the first wildcard: labels below it do not change when the data moves."""
+    parts = Path(pattern).parts
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return str(Path(*parts[:fixed])) if fixed else "."
+
+
+def _null_type(config: Config, view: str, column: str) -> str:
+    """The type of a column in which every value is NULL: what its use needs."""
+    runtime, ref = config.runtime, f"{view}:{column}"
+    recent = runtime.recent_published
+    if ref in runtime.ages.values() or (recent and ref == recent.published_at):
+        return "TIMESTAMP"
+    if column == config.catalog.views[view].entity:
+        return SPINE_COLUMNS[column]
+    if any(a.kind.flatten and a.column == column for a in config.aggregations):
+        return "BIGINT[]"
+    if any(isinstance(value, str) for value in runtime.content_filter.drop.get(column, [])):
+        return "VARCHAR"
+    animated = runtime.animated_model_type and column in ("artwork_type", "model_type")
+    return "VARCHAR" if animated else "BIGINT" if recent and ref == recent.author else "INTEGER"
+
+
+def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
+    kind, first = None, None
+    for file in files:
+        if column not in file.schema:
+            continue
+        wider = file.schema[column] if kind is None else widen(kind, file.schema[column])
+        if wider is None:
+            raise DaedalusError(
+                "a view's column has types that cannot be widened",
+                where=f"{file.path}: {column}",
+                found=file.schema[column],
+                expected=f"{kind}, as in {first}",
+            )
+        kind, first = wider, first or file.path
+    if kind is None:
+        known = sorted({name for file in files for name in file.schema})
+        raise DaedalusError(
+            "a view's column is in none of its files", where=where, found=column,
+            expected=f"one of {', '.join(known)}", hint=did_you_mean(column, known),
+        )  # fmt: skip
+    return kind
+
+
+def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str) -> None:
+    if not is_time(timestamp) and timestamp != "NULL":
+        at = f"{where}.timestamp_field: {view.timestamp_field}"
+        raise DaedalusError("a view's timestamp field is no time", where=at, found=timestamp, expected="TIMESTAMP")
+    wanted, found = SPINE_COLUMNS[view.entity], types[view.entity]
+    if not fits(found, wanted):
+        at = f"{where}.entity: {view.entity}"
+        raise DaedalusError("a view's entity has another type than the feed's", where=at, found=found, expected=wanted)

@@ -1,0 +1,77 @@
+"""What the steps of the skeleton know: the config, the inputs as they were looked at, and where the output goes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from daedalus.actions.actions import Actions
+from daedalus.base.days import Day
+from daedalus.config import Config
+from daedalus.config.schema import Runtime
+from daedalus.inputs.feed import Feed
+from daedalus.inputs.pool import PoolInput
+from daedalus.inputs.views import ViewInput
+from daedalus.output.reuse import Earlier
+from daedalus.stagecache.action import Shelf
+
+if TYPE_CHECKING:
+    from daedalus.output.qid_map import QidMap
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that a run reads, looked at once."""
+
+    feed: Feed
+    feed_days: Sequence[Day]  # every partition there is, looked at or not
+    views: Mapping[str, ViewInput]
+    pool: PoolInput | None
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """Where partitions go and how they are numbered.
+
+    `numbered` says whether qids are to be added; `earlier(action)` is what it made last, if that lies here.
+    """
+
+    partitions: Shelf
+    qids: QidMap
+    numbered: bool
+    earlier: Callable[[str], Earlier | None] = lambda name: None
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The context of the skeleton's actions."""
+
+    config: Config
+    sources: Sources
+    publishing: Publishing
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.config.runtime
+
+    def covers(self, events: Sequence[str] | None = None) -> bool:
+        """Whether the coverage filter can drop rows of these events; None: of any."""
+        coverage = self.runtime.embedding_coverage_filter
+        return coverage.enabled and (events is None or not set(events).isdisjoint(coverage.events))
+
+    @cached_property
+    def feed_ordinals(self) -> list[int]:
+        """The days of the feed's partitions as numbers, ascending."""
+        return [day.toordinal() for day in self.sources.feed_days]
+
+    def next_with_files(self, day: int) -> int:
+        """The ordinal of the first day from `day` on of which there may be rows; a past is mostly without any."""
+        late, known = self.runtime.spine.lateness, self.feed_ordinals
+        place = bisect_left(known, day - late.before)
+        return max(day, known[place] - late.after) if place < len(known) else Day.max.toordinal()
+
+
+Make = Actions[Skeleton]

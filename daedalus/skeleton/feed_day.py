@@ -1,0 +1,157 @@
+"""A feed day's rows as SQL: those of its partition, and of its neighbours as far as rows come late or early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from daedalus.actions.actions import Reading
+from daedalus.base.days import Day
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.schema import Lateness
+from daedalus.inputs.countries import country_codes
+from daedalus.inputs.input_file import InputFile
+from daedalus.inputs.schemas import group_by_schema
+from daedalus.skeleton.context import Make
+from daedalus.sql.text import Sql, columns, literal, name, parquet
+from daedalus.sql.types import is_integer, read_as
+from daedalus.stagecache.action_name import ActionName, escaped
+from daedalus.stagecache.fingerprint import version
+
+Schema = Mapping[str, str]
+Columns = tuple[tuple[str, str], ...]  # a schema that can be hashed
+
+
+@dataclass(frozen=True)
+class FeedDay:
+    """A feed day's files by schema, and how the spine is cleaned.
+
+    `groups` are (schema, by how many days the partition of the files is late, below 0 for an earlier one); group i is
+    bound as `feed_i`. The variable `day_start` is the day.
+    """
+
+    groups: tuple[tuple[Columns, int], ...]
+    lateness: Lateness
+    deduplicate: bool
+    platforms: tuple[tuple[str, int], ...]
+
+    def raw(self, also: str = "", *, files: bool = False) -> str:
+        """SELECT of every row, its columns as the spine has them, whether it is `own`, how `late` it is, and `also`."""
+        several = len(self.lateness.partitions) > 1
+        return " UNION ALL ".join(
+            f"SELECT {_columns_of(dict(schema), dict(self.platforms))}, {literal(not late)} AS own"
+            f"{f', {late} AS late' if several else ''}{also} FROM {parquet(f'feed_{i}', files=files)}"
+            for i, (schema, late) in enumerate(self.groups)
+        )
+
+    def clean(self, raw: str, also: str = "TRUE") -> str:
+        """SELECT of the day's rows with all keys, each once."""
+        texts = "".join(f", {code}_text" for code in CODES)
+        rows = f"DISTINCT {columns(SPINE_COLUMNS)}{texts}" if self.deduplicate else columns(SPINE_COLUMNS)
+        return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {_IN_DAY} AND {also}"
+
+
+_DAY = "getvariable('day_start')"
+
+
+_KEYED = " AND ".join(f"{column} IS NOT NULL" for column in REQUIRED_COLUMNS)
+
+
+_IN_DAY = f"event_timestamp >= {_DAY} AND event_timestamp < {_DAY} + INTERVAL 1 DAY"
+
+
+def _columns_of(schema: Schema, platforms: Mapping[str, int]) -> str:
+    """The spine's columns from files of one schema, and the codes as they were written.
+
+    Rows are duplicates by what the feed says, so 'tw' and 'TW' are two rows though both become 158.
+    """
+    plain = [
+        f"{read_as(column, schema.get(column), kind)} AS {name(column)}"
+        for column, kind in SPINE_COLUMNS.items()
+        if column not in CODES
+    ]
+    texts = [f"{read_as(code, schema.get(code), 'VARCHAR')} AS {code}_text" for code in CODES]
+    known = [_country(schema.get("country_code")), _platform(schema.get("platform_code"), platforms)]
+    return ", ".join([*plain, *known, *texts])
+
+
+def _country(kind: str | None) -> str:
+    code = "0"
+    if kind and is_integer(kind):
+        code = "coalesce(TRY_CAST(country_code AS INTEGER), 0)"
+    elif kind == "VARCHAR":  # `countries` is bound to ISO 3166-1: alpha2 -> code
+        code = "coalesce((SELECT code FROM countries WHERE alpha2 = upper(country_code)), 0)"
+    return f"{code} AS country_code"
+
+
+def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
+    code = "0"
+    if kind and is_integer(kind):
+        code = "coalesce(TRY_CAST(platform_code AS INTEGER), 0)"
+    elif kind == "VARCHAR" and platforms:
+        whens = " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in sorted(platforms.items()))
+        code = f"CAST(CASE platform_code {whens} ELSE 0 END AS INTEGER)"
+    return f"{code} AS platform_code"
+
+
+def files_of(make: Make, day: Day) -> dict[int, list[InputFile]]:
+    """Files that may hold rows of a day, by how many days late their partition is."""
+    return make.context.sources.feed.files(day, make.context.runtime.spine.lateness)
+
+
+def sql_of_feed(
+    make: Make,
+    name: ActionName,
+    render: Callable[[FeedDay], Sql],
+    config: Mapping[str, object],
+    reads: Mapping[str, Sequence[str]] | None = None,
+) -> str | None:
+    """An action that reads a day's feed files themselves, and what else it `reads`; None when there are none."""
+    assert name.day is not None
+    late_files = files_of(make, name.day)
+    if not any(late_files.values()):
+        return None
+    groups, bound = _by_schema(late_files)
+    spine, platforms = make.context.runtime.spine, make.context.runtime.platforms
+    feed = FeedDay(tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(platforms.items())))
+    late = spine.lateness
+    one_sided = late.after if not late.before else {"before": late.before, "after": late.after}
+    settings = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
+    if any(("platform_code", "VARCHAR") in schema for schema, _ in groups):
+        settings["platforms"] = platforms
+    by_name = any(("country_code", "VARCHAR") in schema for schema, _ in groups)
+    reading = Reading(
+        reads or {},
+        files=bound,
+        tables={"countries": country_codes} if by_name else {},
+        variables=day_start(name.day),
+        columns=SPINE_COLUMNS,
+    )
+    extra = {"engine:pycountry": version("pycountry")} if by_name else {}
+    return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra)
+
+
+def _by_schema(
+    late_files: Mapping[int, Sequence[InputFile]],
+) -> tuple[list[tuple[Columns, int]], dict[str, list[InputFile]]]:
+    """Schemas with how many days late their partition is, and the files of each as `feed_i`."""
+    groups: list[tuple[Columns, int]] = []
+    bound: dict[str, list[InputFile]] = {}
+    for late, files in late_files.items():
+        for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
+            bound[f"feed_{len(groups)}"] = members
+            groups.append((tuple(schema.items()), late))
+    return groups, bound
+
+
+def day_start(day: Day) -> dict[str, str]:
+    """The variable that statements know a day by."""
+    return {"day_start": f"TIMESTAMP '{day}'"}
+
+
+def events_part(events: Sequence[str], column: str, *, flatten: bool = False, contributor: bool = False) -> str:
+    """Such as `click+like.artwork_id`: another name for whatever differs."""
+    named = "+".join(escaped(event, "+.") for event in events)
+    plain = escaped(column, ".[")
+    plain = plain.removesuffix("-self") + "%2Dself" if plain.endswith("-self") else plain
+    return f"{named}.{plain}{'[]' * flatten}{'-self' * contributor}"

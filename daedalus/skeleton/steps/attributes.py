@@ -1,0 +1,56 @@
+"""attributes: the output columns that are joined by entity, computed from them, or constant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import UNSET
+
+from daedalus.base.days import Day
+from daedalus.config import Config
+from daedalus.config.columns import makers
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.joins import CHUNK_STEPS, Chunk, _definition, joined
+from daedalus.sql.text import POSITION, Sql, columns, literal, name, parquet
+from daedalus.stagecache.action_name import ActionName
+
+
+def chunk_attributes(chunk: Chunk, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
+    """The output columns made here, aligned with `rows`; those in `defaults` are constants."""
+    rows = f"SELECT {POSITION}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
+    for step in CHUNK_STEPS:
+        rows = step(rows, chunk)
+    made = [f"({defaults[c]}\n) AS {name(c)}" if c in defaults else name(c) for c in outputs]
+    return Sql(f"SELECT {', '.join(made)} FROM ({rows}) ORDER BY {POSITION}")
+
+
+def default_literal(value: object) -> str:
+    """SQL of a literal default. What has no type of its own is INTEGER, as it is in DuckDB's tables."""
+    if value is None or value == []:
+        return f"CAST({literal(value)} AS {'INTEGER' if value is None else 'INTEGER[]'})"
+    return literal(value)
+
+
+def attribute_definition(config: Config) -> tuple[Chunk, list[str], dict[str, str]]:
+    """(what is joined, output columns that are made of it, those that are constants with their SQL)."""
+    known = makers(config)
+    defaults = {
+        column.name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)
+        for column in config.output_columns
+        if column.name not in known
+    }
+    made = [c.name for c in config.output_columns if c.name in known and known[c.name][0].kind in ("feature", "age")]
+    return _definition(config, made, {}), sorted([*made, *defaults]), defaults
+
+
+def build(make: Make, day: Day) -> str:
+    """Reads the rows of the sessions and the views that output columns come from."""
+    join, outputs, defaults, sql = make.once(_statement)
+    config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
+    config["output_columns"] = outputs
+    return joined(make, ActionName("attributes", day=day), sql, join, config)
+
+
+def _statement(make: Make) -> tuple[Chunk, list[str], dict[str, str], Sql]:
+    join, outputs, defaults = attribute_definition(make.context.config)
+    return join, outputs, defaults, chunk_attributes(join, outputs, defaults)

@@ -1,0 +1,41 @@
+"""content: which rows of the sessions ship."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from daedalus.base.days import Day
+from daedalus.config import Config
+from daedalus.inputs.type_checks import filter_types
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.joins import CHUNK_STEPS, Chunk, _definition, joined
+from daedalus.sql.text import POSITION, ROW, Sql, columns, parquet
+from daedalus.stagecache.action_name import ActionName
+
+
+def rows_that_ship(chunk: Chunk) -> Sql:
+    """The rows that ship: their positions among those of the sessions, which are `rows`."""
+    rows = f"SELECT {POSITION} AS {ROW}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
+    for step in CHUNK_STEPS:
+        rows = step(rows, chunk)
+    return Sql(f"SELECT {ROW} FROM ({rows}) ORDER BY {ROW}")
+
+
+def filter_definition(config: Config, types: Mapping[str, str]) -> Chunk:
+    """What decides which rows ship; `types` are those of the columns that rows are dropped by."""
+    drop = config.runtime.content_filter.drop
+    chunk = _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
+    return replace(chunk, types=types)
+
+
+def build(make: Make, day: Day) -> str:
+    """Reads the rows of the sessions and the views that the content filter's columns are made of."""
+    join, sql = make.once(_statement)
+    config = {f"content_filter.drop.{column}": values for column, values in join.drop.items()}
+    return joined(make, ActionName("content", day=day), sql, join, config)
+
+
+def _statement(make: Make) -> tuple[Chunk, Sql]:
+    join = filter_definition(make.context.config, filter_types(make.context.config, make.context.sources.views))
+    return join, rows_that_ship(join)

@@ -1,0 +1,82 @@
+"""history: a feed day's events for a cumulative aggregation, gathered into blocks of days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, partial
+
+from daedalus.actions.actions import Reading
+from daedalus.base.days import Day
+from daedalus.config.schema import Aggregation
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.feed_day import FeedDay, events_part, sql_of_feed
+from daedalus.sql.text import Sql, in_list, name, parquet
+from daedalus.stagecache.action_name import ActionName
+from daedalus.windows.spec import self_rule
+
+_BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
+
+
+@cache
+def inject_dislike_history(
+    feed: FeedDay, events: Sequence[str], column: str, *, contributor: bool, filtered: Sequence[str] = ()
+) -> Sql:
+    """A feed day's events for a cumulative aggregation, from the feed itself.
+
+    Those of `filtered`, which the coverage filter names, need an artwork that is in `pool`.
+    """
+    own = ", artwork_id" if contributor else ""
+    clean = feed.clean(f"({feed.raw()})", in_list("event", events))
+    if filtered:
+        uncovered = f"{in_list('event', filtered)} AND artwork_id NOT IN (SELECT id FROM {parquet('pool')})"
+        clean = f"SELECT * FROM ({clean}) WHERE NOT ({uncovered})"
+    kept = f"SELECT user_id, event_timestamp AS ts, {name(column)} AS value{own} FROM ({clean})"
+    return Sql(f"SELECT * FROM ({kept}) WHERE value IS NOT NULL ORDER BY user_id, ts, value{own}")
+
+
+@cache
+def gather_history(contributor: bool) -> Sql:
+    """Several days' history in one artifact, so that a long past is read in a few files."""
+    kept = "user_id, ts, value" + (", artwork_id" if contributor else "")
+    return Sql(f"SELECT {kept} FROM {parquet('events')} ORDER BY {kept}")
+
+
+def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
+    """The events of `size` days from the ordinal `first` on: of one from the feed, of more from smaller blocks."""
+    if make.context.next_with_files(first) >= first + size:
+        return None
+    if size == 1:
+        return _of_one_day(make, aggregation, Day.fromordinal(first))
+    contributor = self_rule(aggregation) == "event"
+    blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
+    present = [block for block in blocks if block]
+    if not present:
+        return None
+    part = events_part(sorted(set(aggregation.events)), aggregation.column, contributor=contributor)
+    span = f"{Day.fromordinal(first)}+{size}d"
+    name = ActionName("history", part, Day.fromordinal(first + size - 1), span=span)
+    return make.sql(name, gather_history(contributor), Reading({"events": present}), {})
+
+
+def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
+    context = make.context
+    events, contributor = tuple(sorted(set(aggregation.events))), self_rule(aggregation) == "event"
+    covered = {*context.runtime.embedding_coverage_filter.events} if context.covers(events) else set()
+    filtered = tuple(sorted(covered.intersection(events)))
+    config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": aggregation.column}
+    config |= {"embedding_coverage_filter.events": list(filtered)} if filtered else {}
+    render = partial(inject_dislike_history, events=events, column=aggregation.column, contributor=contributor,
+                     filtered=filtered)  # fmt: skip
+    part = events_part(events, aggregation.column, contributor=contributor)
+    reads = {"pool": [make.need("pool")]} if filtered else {}
+    return sql_of_feed(make, ActionName("history", part, day), render, config, reads)
+
+
+def pieces(make: Make, aggregation: Aggregation, first: int, last: int) -> list[str]:
+    """History of the days with ordinals in [first, last), in as few artifacts as there can be."""
+    found = []
+    while (first := max(first, make.context.next_with_files(first) // _BLOCKS[0] * _BLOCKS[0])) < last:
+        size = next((b for b in _BLOCKS if first % b == 0 and first + b <= last), 1)
+        found.append(make.need("history", aggregation, first, size))
+        first += size
+    return [piece for piece in found if piece]

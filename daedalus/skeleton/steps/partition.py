@@ -1,0 +1,84 @@
+"""partition, stored as the step `chunk`: the output columns of a target day's rows that ship, in part files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from daedalus.base import digest
+from daedalus.base.days import ONE_DAY, Day
+from daedalus.config.columns import makers
+from daedalus.output.cut import ParquetSink
+from daedalus.output.reuse import Earlier
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.names import PARTITION
+from daedalus.stagecache.action import Counts, Manifest
+from daedalus.stagecache.action_name import ActionName
+
+
+def build(make: Make, day: Day) -> str | None:
+    """Reads the steps that made the output columns, and which rows of the sessions ship."""
+    spine = make.need("spine", day)
+    if spine is None:
+        return None
+    context, publishing = make.context, make.context.publishing
+    columns, sources = _output_columns(make, day)
+    sources |= {"sessions": make.need("sessions", day), "content": make.need("content", day)}
+    if publishing.numbered:
+        columns.append(("qid", "qids"))
+        sources["qids"] = make.need("qids", day)
+    rows = context.runtime.entity_spine_chunk_rows
+    ingredients = {
+        "config:output_columns": digest.canonical_json(columns),
+        "config:entity_spine_chunk_rows": str(rows),
+        **make.code_of(ParquetSink),
+    }
+    window = [make.need("spine", day - i * ONE_DAY) for i in range(context.runtime.spine.lookback_days, 0, -1)]
+    guards = tuple(name for name in window if name)  # step 1 reads the whole window, needed or not
+    name = ActionName(PARTITION, day=day)
+    earlier = partial(publishing.earlier, str(name))
+    run = partial(_run, ParquetSink(tuple(columns), rows), spine, sources, ingredients, earlier)
+    return make.add(name, run, ingredients, [spine, *sources.values()], shelf=publishing.partitions, guards=guards)
+
+
+def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """(column, source) of the partition in order, and each source's action."""
+    config = make.context.config
+    known = makers(config)
+    by_name = {aggregation.name: aggregation for aggregation in config.aggregations}
+    columns, sources = [], {}
+    for output in config.output_columns:
+        maker = known[output.name][0] if output.name in known else None
+        if maker is None or maker.kind in ("feature", "age"):
+            source = "attributes"
+            sources[source] = make.need("attributes", day)
+        elif maker.kind == "aggregation":
+            source = str(ActionName("rolling", maker.source))
+            sources[source] = make.need("rolling", day, by_name[maker.source])
+        elif maker.kind == "recent":
+            source = "recent_published"
+            sources[source] = make.need("recent_published", day)
+        else:
+            source = "sessions"
+        columns.append((output.name, source))
+    return columns, sources
+
+
+def _run(
+    sink: ParquetSink, spine: str, sources: Mapping[str, str], ingredients: Manifest,
+    earlier: Callable[[], Earlier | None], upstream: Mapping[str, Path], out: Path,
+) -> Counts:  # fmt: skip
+    import pyarrow.parquet as pq
+
+    if not pq.read_metadata(upstream[spine]).num_rows:
+        return {"written": 0, "empty": 1}
+
+    def reused(free: Path) -> dict[str, Path]:
+        before = earlier()
+        now = {**ingredients, **{f"upstream:{name}": path.stem for name, path in upstream.items()}}  # named by digest
+        same = before.sources(sink.columns, now, sources) if before else set()
+        return dict.fromkeys(same, free) if before and same and before.copied(free) else {}
+
+    artifacts = {source: upstream[name] for source, name in sources.items()}
+    return {"written": sink.write(out, artifacts, reused), "empty": 0}

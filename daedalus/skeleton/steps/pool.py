@@ -1,0 +1,35 @@
+"""pool: the ids of the embedding pool. Vectors are never read."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from daedalus.actions.actions import Reading
+from daedalus.config import RUNTIME
+from daedalus.inputs.pool import pool_options, read_pool_ids
+from daedalus.skeleton.context import Make
+from daedalus.sql.text import Sql
+from daedalus.stagecache.action_name import ActionName
+from daedalus.stagecache.fingerprint import version
+
+# Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
+POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+
+
+def build(make: Make) -> str:
+    """Reads the ids of the version of the table that was looked at; asked for while the coverage filter is enabled."""
+    config, pool = make.context.config, make.context.sources.pool
+    coverage = config.runtime.embedding_coverage_filter
+    assert pool is not None
+    where = config.where(RUNTIME, "embedding_coverage_filter")
+    read = partial(
+        read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where, pool_options(config), pool.version
+    )
+    extra = {
+        "input:newest Lance manifest": pool.digest,
+        **make.code_of_input(read_pool_ids),
+        "engine:lancedb": version("lancedb"),
+    }
+    settings = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
+    reading = Reading(tables={"pool_ids": read})
+    return make.sql(ActionName("pool"), POOL_IDS, reading, settings, extra=extra, watched=[pool.manifest])

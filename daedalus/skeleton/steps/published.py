@@ -1,0 +1,37 @@
+"""published: the latest row of every artwork as an event of its author."""
+
+from __future__ import annotations
+
+from daedalus.actions.actions import Reading
+from daedalus.config.columns import Ref
+from daedalus.skeleton.context import Make
+from daedalus.sql.text import TIME, Sql, name, parquet
+from daedalus.stagecache.action_name import ActionName
+
+
+def list_published(published_at: str, author: str, *, every_version: bool, is_day: bool = False) -> Sql:
+    """The latest row of every artwork of `view` as an event of its author: user_id, ts, value.
+
+    A day (`is_day`) is its midnight.
+    """
+    time = f"CAST({name(published_at)} AS TIMESTAMP)" if is_day else name(published_at)
+    newest = f"row_number() OVER (PARTITION BY artwork_id ORDER BY {TIME} DESC NULLS LAST) = 1"
+    rows = f"(SELECT * FROM {parquet('view')} QUALIFY {newest})" if every_version else parquet("view")
+    return Sql(f"""
+        SELECT CAST({name(author)} AS BIGINT) AS user_id, {time} AS ts,
+            CAST(artwork_id AS BIGINT) AS value FROM {rows}
+        WHERE {name(author)} IS NOT NULL AND {name(published_at)} IS NOT NULL
+        ORDER BY user_id, ts, value""")
+
+
+def build(make: Make) -> str:
+    """Reads the view that says when artworks were published, and by whom."""
+    recent, views = make.context.runtime.recent_published, make.context.sources.views
+    assert recent is not None
+    published, author = Ref.parse(recent.published_at), Ref.parse(recent.author)
+    assert published and author
+    view = views[published.view]
+    sql = list_published(published.feature, author.feature, every_version=view.view.as_of == "day",
+                         is_day=view.types[published.feature] == "DATE")  # fmt: skip
+    config = {"recent_published.published_at": recent.published_at, "recent_published.author": recent.author}
+    return make.sql(ActionName("published"), sql, Reading({"view": [make.need("view", published.view)]}), config)

@@ -1,0 +1,43 @@
+"""qids: the number of each session, where the feed has any. Days are numbered one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from daedalus.base.days import Day
+from daedalus.output.qid_map import DAY_QIDS, DAY_SESSIONS, QidMap
+from daedalus.skeleton.context import Make
+from daedalus.stagecache.action import Counts
+from daedalus.stagecache.action_name import ActionName
+from daedalus.stagecache.fingerprint import of_sql
+
+
+def build(make: Make, day: Day) -> str:
+    """Reads the rows of the sessions, which of them ship, and the qid map, which it adds to."""
+    qids = make.context.publishing.qids
+    sessions, content = make.need("sessions", day), make.need("content", day)
+    before = make.last_of("qids")
+    ingredients = {
+        "code:sql": make.digest_of(of_sql(*DAY_SESSIONS.statements, *DAY_QIDS.statements)),
+        **make.written_by_duckdb(),
+    }
+    return make.add(
+        ActionName("qids", day=day),
+        partial(_run, qids, sessions, content),
+        ingredients,
+        [sessions, content],
+        after=(before,) if before else (),
+        moving=partial(_lineage, qids),
+        receive=qids.shared.receive if qids.shared else None,
+    )
+
+
+def _run(qids: QidMap, sessions: str, content: str, upstream: Mapping[str, Path], out: Path) -> Counts:
+    return qids.assign({"sessions": upstream[sessions], "content": upstream[content]}, out)
+
+
+def _lineage(qids: QidMap) -> dict[str, str]:
+    """The map's lineage, which may become another while numbers are handed out."""
+    return {"input:qid_map": qids.current}

@@ -1,0 +1,28 @@
+"""recent_published: what a row's user published before it."""
+
+from __future__ import annotations
+
+from daedalus.actions.unaffected import Keyed
+from daedalus.base.days import Day, parse_duration
+from daedalus.config.aggregation_kinds import AggregationKind
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.steps.rolling import rolled
+from daedalus.stagecache.action_name import ActionName
+from daedalus.windows.spec import Rolling
+
+
+def compute_user_recent_published_artworks(column: str, window: int, max_items: int | None) -> Rolling:
+    """What the row's user published within `window` seconds before it: a list over publications as `events`."""
+    return Rolling(AggregationKind(), ((column, window),), max_items=max_items)
+
+
+def build(make: Make, day: Day) -> str:
+    """Reads the rows of the sessions and all publications."""
+    recent = make.context.runtime.recent_published
+    assert recent is not None
+    seconds = parse_duration(recent.window, "recent_published.window")
+    rolling = compute_user_recent_published_artworks(recent.column, seconds, recent.max_items)
+    published = make.need("published")
+    config = {f"recent_published.{k}": getattr(recent, k) for k in ("column", "window", "max_items")}
+    keyed = [Keyed(published, "user_id", "user_id")]
+    return rolled(make, ActionName("recent_published", day=day), rolling, [published], config, keyed)

@@ -1,0 +1,78 @@
+"""rolling: the windows of one aggregation, aligned with the rows of the sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from daedalus.actions.actions import Reading, config_ingredients, describe_sql
+from daedalus.actions.unaffected import Keyed
+from daedalus.base import digest
+from daedalus.base.days import ONE_DAY, Day, parse_duration
+from daedalus.config.schema import Aggregation
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.steps import history
+from daedalus.stagecache.action import Counts
+from daedalus.stagecache.action_name import ActionName
+from daedalus.stagecache.fingerprint import version
+from daedalus.windows.roll import roll
+from daedalus.windows.spec import Rolling, self_rule
+from daedalus.windows.sql import rolling_sql
+from daedalus.windows.stored import ITEMS
+
+
+def build(make: Make, day: Day, aggregation: Aggregation) -> str:
+    """Reads the rows of the sessions, and the events of the feed days that the longest window needs."""
+    context, windows = make.context, windows_of(aggregation)
+    rolling = Rolling(aggregation.kind, windows, self_rule(aggregation), aggregation.max_items)
+    back = context.runtime.spine.lookback_days
+    if not aggregation.cumulative:
+        back = -(-max(seconds for _, seconds in windows if seconds) // 86400)
+    days = [make.need("event_values", day - i * ONE_DAY, aggregation) for i in range(back, -1, -1)]
+    events = [name for name in days if name]
+    if aggregation.cumulative:
+        first = min(context.sources.feed_days).toordinal() - context.runtime.spine.lateness.after
+        start = (day - back * ONE_DAY).toordinal()
+        events = history.pieces(make, aggregation, min(first, start), start) + events
+    at = f"aggregations.{aggregation.name}"
+    config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
+    config[f"{at}.windows"] = [window for window, _ in windows]
+    return rolled(make, ActionName("rolling", aggregation.name, day), rolling, events, config)
+
+
+def windows_of(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
+    """(output column, seconds), shortest first: their order in the config changes nothing."""
+    if isinstance(aggregation.windows, str):
+        return ((aggregation.name, None),)
+    pairs = [(f"{aggregation.name}_{w}", parse_duration(w, "windows")) for w in aggregation.windows]
+    return tuple(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
+
+
+def rolled(
+    make: Make,
+    name: ActionName,
+    rolling: Rolling,
+    events: Sequence[str],
+    config: Mapping[str, object],
+    keyed: Sequence[Keyed] = (),
+) -> str:
+    """An action that the compiled kernel runs; the SQL that says the same is for people."""
+    assert name.day is not None
+    rows = make.need("sessions", name.day)
+    reading = Reading({"rows": [rows], "events": events})
+    ingredients = {
+        **make.code_of(roll),
+        "engine:numba": version("numba"),
+        "code:rolling": digest.canonical_json(asdict(rolling)),  # as the code understood the config
+        "code:reads": digest.canonical_json(reading.kinds()),
+        **config_ingredients(config),
+    }
+    run = partial(_run, rolling, rows, events)
+    describe = partial(describe_sql, rolling_sql(rolling, once=ITEMS), reading)
+    return make.add(name, run, ingredients, [rows, *events], describe=describe, keyed=keyed)
+
+
+def _run(rolling: Rolling, rows: str, events: Sequence[str], upstream: Mapping[str, Path], out: Path) -> Counts:
+    return roll(rolling, upstream[rows], [upstream[name] for name in events], out)

@@ -1,0 +1,73 @@
+"""view: the latest row per entity of a catalog view, or every version of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from daedalus.actions.actions import Reading
+from daedalus.actions.unaffected import Keyed
+from daedalus.base import digest
+from daedalus.skeleton.context import Make
+from daedalus.skeleton.feed_day import Schema
+from daedalus.sql.text import FILE, LINE, NANOS, PLACE, POSITION, TIME, Sql, columns, name, parquet
+from daedalus.sql.types import read_as
+from daedalus.stagecache.action_name import ActionName
+
+
+def read_view(
+    groups: Sequence[Schema], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool
+) -> Sql:
+    """A view's latest row per entity, or with `every_version` the last row of each entity and time.
+
+    Files of one schema are bound as `view_i`, in path order within and by `file_order` across.
+    `types` are the columns' types over all files. A NULL time is older than any other; equal times:
+    the last in (path, row number) order wins; a NULL entity is ignored.
+    """
+    wanted = [column for column in types if column != entity]
+    fine = any(schema.get(timestamp_field, "").endswith("_NS") for schema in groups)
+
+    def group(i: int, schema: Schema) -> str:
+        read = [f"{read_as(column, schema.get(column), types[column])} AS {name(column)}" for column in wanted]
+        time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
+        key = read_as(entity, schema.get(entity), types[entity])
+        place = f"list_position(getvariable('view_files'), {FILE}) AS {PLACE}, {POSITION} AS {LINE}"
+        place += f", {_nanoseconds(timestamp_field, schema)} AS {NANOS}" if fine else ""
+        source = parquet(f"view_{i}", positions=True, files=True)
+        return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {source}"
+
+    rows = " UNION ALL ".join(group(i, schema) for i, schema in enumerate(groups))
+    order = f"{f'{NANOS} DESC, ' if fine else ''}{PLACE} DESC, {LINE} DESC"
+    version = f"{name(entity)}, {TIME}" if every_version else name(entity)
+    return Sql(f"""
+        SELECT {name(entity)}, {TIME}, {columns(wanted)} FROM ({rows}) WHERE {name(entity)} IS NOT NULL
+        QUALIFY row_number() OVER (
+            PARTITION BY {version} ORDER BY {TIME} DESC NULLS LAST, {order}) = 1
+        ORDER BY {name(entity)}, {TIME} NULLS FIRST""")
+
+
+def _nanoseconds(column: str, schema: Schema) -> str:
+    """SQL of what a time has beyond its whole microseconds, for rows that are apart by less."""
+    if not schema.get(column, "").endswith("_NS"):
+        return "0"
+    return f"coalesce((epoch_ns({name(column)}) % 1000 + 1000) % 1000, 0)"
+
+
+def build(make: Make, name: str) -> str:
+    """Reads the files of one view."""
+    found = make.context.sources.views[name]
+    view = found.view
+    groups = found.groups()
+    sql = read_view([schema for schema, _ in groups], view.entity, view.timestamp_field, found.types,
+                    every_version=view.as_of == "day")  # fmt: skip
+    files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
+    columns = {view.timestamp_field: "TIMESTAMP", **found.types}
+    reading = Reading(files=files, lists={"view_files": found.files}, columns=columns)
+    order = digest.of_json([file.label for file in found.files])  # no label of a file begins with a slash
+    config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
+    return make.sql(ActionName("view", name), sql, reading, config, extra={"input:/order of files": order})
+
+
+def keyed_by_entity(make: Make, views: Iterable[str]) -> list[Keyed]:
+    """Views as tables that steps join."""
+    entities = {view: make.context.config.catalog.views[view].entity for view in views}
+    return [Keyed(make.need("view", view), entity, entity) for view, entity in entities.items()]

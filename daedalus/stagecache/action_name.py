@@ -1,0 +1,47 @@
+"""The name of an action: its step, the part of it, and the day or span of days it is of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daedalus.base.days import Day
+
+
+@dataclass(frozen=True)
+class ActionName:
+    """What `step:part@day` or `step:part@span` says. Two that differ are written differently."""
+
+    step: str
+    part: str = ""
+    day: Day | None = None
+    span: str = ""  # of more than one day; `day` is its last
+
+    def __str__(self) -> str:
+        at = self.span or (str(self.day) if self.day else "")
+        part = escaped(self.part, "@")
+        return f"{self.step}{':' if part else ''}{part}{'@' if at else ''}{at}"
+
+
+def escaped(text: str, separators: str) -> str:
+    """A part of a name in which none of the `separators` occurs: parts that differ make names that differ."""
+    return "".join(f"%{ord(c):02X}" if c in separators or c == "%" else c for c in text)
+
+
+def kind_of(name: str) -> str:
+    """The step and part of a name, without the day: `rolling:likes` of `rolling:likes@2026-05-15`."""
+    return name.partition("@")[0]
+
+
+def step_of(name: str) -> str:
+    """The step of a name: `rolling` of `rolling:likes@2026-05-15`."""
+    return kind_of(name).partition(":")[0]
+
+
+def part_of(name: str) -> str:
+    """The part of a name as it is written there: `likes` of `rolling:likes@2026-05-15`."""
+    return kind_of(name).partition(":")[2]
+
+
+def day_of(name: str) -> str:
+    """The day or span of a name, "" for none: `2026-05-15` of `rolling:likes@2026-05-15`."""
+    return name.partition("@")[2]

@@ -1,0 +1,64 @@
+"""The statement that defines the windows: what the compiled kernel computes is what this selects."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from daedalus.sql.text import POSITION, Sql, name, parquet
+from daedalus.windows.spec import Rolling
+
+ROWS = parquet("rows", positions=True)
+
+
+@cache
+def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("events"), *, once: str = "") -> Sql:
+    """One column per window, in the order of `rows` (user_id, artwork_id, event_timestamp), from `events`.
+
+    With `once`, the longest window's lists are a column of that name, and other windows tell how much of it is theirs.
+
+    `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the
+    longest window is listed: newest first, a shorter window's list is a prefix of it, so it is sliced.
+    """
+    taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value"
+    sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
+    seen = _latest(rolling, taken, rows, events) if rolling.kind.distinct else _seen(rolling, taken, rows, events)
+    if not rolling.kind.listed:
+        found = [f"coalesce(g.n{i}, 0) AS {name(out)}" for i, (out, _) in enumerate(rolling.windows)]
+    else:
+        sizes = f"list(value ORDER BY ts DESC, value) AS items, {sizes}"
+        limit = "" if rolling.max_items is None else f", {rolling.max_items}"
+        ends = {out: f"least(coalesce(g.n{i}, 0){limit})" for i, (out, _) in enumerate(rolling.windows)}
+        listed = {once: list(ends.values())[-1]} if once else ends
+        found = [f"coalesce(g.items[1:{end}], []) AS {name(out)}" for out, end in listed.items()]
+        if once:
+            found += [f"CAST({end} AS INTEGER) AS {name(out)}" for out, end in ends.items()]
+    return Sql(f"""
+        SELECT {", ".join(found)} FROM {rows} r
+        LEFT JOIN (SELECT target, {sizes} FROM ({seen}) GROUP BY target) g ON g.target = r.{POSITION}
+        ORDER BY r.{POSITION}""")
+
+
+def _seen(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") -> str:
+    """SELECT of each row with each event that it sees."""
+    clauses = ["e.user_id = r.user_id", "e.ts < r.event_timestamp", *([also] if also else [])]
+    if rolling.longest is not None:
+        clauses.append(f"e.ts >= r.event_timestamp - INTERVAL {rolling.longest} SECOND")
+    if rolling.without_self:
+        clauses.append("e.artwork_id <> r.artwork_id" if rolling.without_self == "event" else "e.value <> r.artwork_id")
+    return f"SELECT {taken} FROM {rows} r JOIN {events} e ON {' AND '.join(clauses)}"
+
+
+def _latest(rolling: Rolling, taken: str, rows: str, events: str) -> str:
+    """SELECT of each row with each value that it sees, at the value's latest occurrence before the row."""
+    if rolling.without_self == "event":  # which occurrence is the latest depends on the row
+        pairs = _seen(rolling, taken, rows, events)
+        return f"SELECT target, value, max(ts) AS ts, any_value(t) AS t FROM ({pairs}) GROUP BY target, value"
+    # An occurrence is the latest one that a row sees iff the value's next one is not before the row.
+    occurrences = f"""(SELECT *, lead(ts) OVER (PARTITION BY user_id, value ORDER BY ts) AS next
+        FROM (SELECT DISTINCT user_id, ts, value FROM {events}))"""
+    return _seen(rolling, taken, rows, occurrences, "(e.next IS NULL OR e.next >= r.event_timestamp)")
+
+
+def _within(seconds: int | None) -> str:
+    """Counts what lies in a window, out of what lies in the longest."""
+    return "count(*)" if seconds is None else f"count(*) FILTER (ts >= t - INTERVAL {seconds} SECOND)"
