@@ -29,7 +29,7 @@ from daedalus.cluster import connect, executor
 from daedalus.cluster.shared_folder import left_in, take
 from daedalus.pipelines import on_dask as clustered
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.skeleton import stage as pipeline
+from daedalus.skeleton.steps import partition
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.stagecache.walk.walk import OutOfSpace
 from daedalus.workspace.workspace import Settings, opened
@@ -105,7 +105,7 @@ def partitions_put_together_elsewhere():
         raise AssertionError("the coordinator put a partition together")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_run_chunk", refuse)
+        patch.setattr(partition, "_run", refuse)
         yield
 
 

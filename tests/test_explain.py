@@ -101,7 +101,10 @@ def partition_altered(world, tmp_path):
 
 def another_duckdb(world, tmp_path):
     return edited_package(
-        tmp_path, "skeleton/graph.py", "return metadata.version(package)", 'return metadata.version(package) + "+other"'
+        tmp_path,
+        "stagecache/fingerprint.py",
+        "return metadata.version(package)",
+        'return metadata.version(package) + "+other"',
     )
 
 
@@ -113,13 +116,13 @@ KINDS = {
     "aggregation added": (lambda w, t: (w.edit_aggregations(lambda s: s.append(NEW)), edit(w.runtime, output_columns=["user_id", "clicks_1d", "event"])), ("missing", "never computed"), {"rolling", "chunk"}),
     "aggregation edited": (aggregations(lambda s: s[0].update(max_items=2)), ("config", "aggregations.like_artwork_ids.max_items"), {"rolling", "chunk"}),
     "aggregation removed": (lambda w, t: (w.edit_aggregations(lambda s: s.pop(6)), edit(w.runtime, output_columns=["user_id", "event"])), ("config", "output_columns"), {"chunk"}),
-    "helper function": (code("skeleton/splice.py", "        start += rows", "        start = start + rows"), ("code", "write_partition"), set()),
-    "global constant": (code("skeleton/parquet.py", "ROWS_PER_GROUP = 24_576", "ROWS_PER_GROUP = 17"), ("code", "write_parquet"), {"chunk", "spine"}),
-    "how a config value is understood": (code("skeleton/history.py", 'if not aggregation.exclude_self:', 'if aggregation.exclude_self:'), ("code", "rolling"), {"rolling", "chunk"}),
-    "docstring": (code("skeleton/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
-    "a refactoring that renders the same SQL": (code("skeleton/sql.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
-    "SQL text": (code("skeleton/chunk.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
-    "SQL that means something else": (code("skeleton/chunk.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"attributes", "chunk"}),
+    "helper function": (code("parquet/splice.py", "        start += rows", "        start = start + rows"), ("code", "ParquetSink"), set()),
+    "global constant": (code("parquet/writer.py", "ROWS_PER_GROUP = 24_576", "ROWS_PER_GROUP = 17"), ("code", "write_parquet"), {"chunk", "spine"}),
+    "how a config value is understood": (code("windows/spec.py", 'if not aggregation.exclude_self:', 'if aggregation.exclude_self:'), ("code", "rolling"), {"rolling", "chunk"}),
+    "docstring": (code("parquet/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
+    "a refactoring that renders the same SQL": (code("sql/text.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
+    "SQL text": (code("skeleton/joins.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
+    "SQL that means something else": (code("skeleton/joins.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"attributes", "chunk"}),
     "feed bytes": (drop_first_row, ("input", f"dt={DAYS[5]}/part-1.parquet"), {"spine"}),
     "feed file added": (add_feed_file, ("input", f"dt={DAYS[5]}/part-2.parquet"), set()),
     "feed file removed": (remove_feed_file, ("input", f"dt={DAYS[5]}/part-0.parquet"), {"spine"}),
@@ -182,7 +185,7 @@ def record_runs(world: Small, package) -> dict[tuple, str]:
 
 
 def test_a_code_change_is_shown_by_its_lines(warm, tmp_path):
-    package = edited_package(tmp_path, "skeleton/chunk.py", "greatest(0, ", "greatest(1, ")
+    package = edited_package(tmp_path, "skeleton/joins.py", "greatest(0, ", "greatest(1, ")
     found = warm.json("explain", "day", str(DAYS[5]), package=package)["causes"]
     diff = next(row["diff"] for row in found if row["kind"] == "code")
     assert any(line.startswith("-") and "greatest(0" in line for line in diff)
@@ -286,10 +289,10 @@ def test_sixty_damaged_artifacts_are_all_named_and_none_is_used(warm):
 
 
 def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, monkeypatch):
-    from daedalus.skeleton.steps import joins as chunk
+    from daedalus.skeleton import joins
 
     assert cache_verify(Settings(), 30)["differing"] == []
-    original = chunk.compute_age_columns
+    original = joins.compute_age_columns
 
     def noisy(rows, definition):
         made = original(rows, definition)
@@ -299,8 +302,8 @@ def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, mo
             else made
         )
 
-    steps = tuple(noisy if step is original else step for step in chunk.CHUNK_STEPS)
-    monkeypatch.setattr(chunk, "CHUNK_STEPS", steps)
+    steps = tuple(noisy if step is original else step for step in joins.JOIN_STEPS)
+    monkeypatch.setattr(joins, "JOIN_STEPS", steps)
     warm.run()
     found = cache_verify(Settings(), 1000)
     assert {(row["step"].partition("@")[0], row["column"], row["how"]) for row in found["differing"]} == {

@@ -567,7 +567,7 @@ def test_a_folder_of_a_view_that_cannot_be_listed_is_named(make):
 
 
 def test_a_partition_of_long_ago_costs_what_it_holds(make, monkeypatch):
-    from daedalus.skeleton.steps.tiles import Tiles
+    from daedalus.skeleton.context import Skeleton
 
     project = make()
     project.aggregations = [
@@ -578,8 +578,8 @@ def test_a_partition_of_long_ago_costs_what_it_holds(make, monkeypatch):
     project.write("1000-01-01", feed_table((1, 77, "1000-01-01 10:00", "like", "s")))
     project.write("9000-12-31", feed_table((1, 78, "9000-12-31 10:00", "like", "s")))
     asked = []
-    real = Tiles._next_with_files
-    monkeypatch.setattr(Tiles, "_next_with_files", lambda tiles, day: asked.append(day) or real(tiles, day))
+    real = Skeleton.next_with_files
+    monkeypatch.setattr(Skeleton, "next_with_files", lambda context, day: asked.append(day) or real(context, day))
     assert project.run().exit_code == 0
     assert len(asked) < 200
     assert project.rows("all")[ONE] == [[77], [10, 77]]

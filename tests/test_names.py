@@ -11,12 +11,12 @@ from anything import anything, day, name_outputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daedalus.actions.actions import Place
 from daedalus.actions.unaffected import changed_keys
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.skeleton.steps.tiles import events_part
+from daedalus.skeleton.feed_day import events_part
 from daedalus.sql.duck import Bindings, Duck
+from daedalus.stagecache.action_name import ActionName
 from daedalus.workspace.workspace import Settings
 
 text = st.text(st.sampled_from("ab+.@:%[]-self"), max_size=8)
@@ -32,14 +32,14 @@ def test_steps_that_differ_have_names_that_differ(one, other):
 
 @given(st.tuples(text, st.booleans()), st.tuples(text, st.booleans()))
 def test_a_part_is_no_day(one, other):
-    names = [Place("rolling", part, day(0) if dated else None).name for part, dated in (one, other)]
+    names = [str(ActionName("rolling", part, day(0) if dated else None)) for part, dated in (one, other)]
     assert (names[0] == names[1]) == (one == other)
     assert [name.count("@") for name in names] == [one[1], other[1]]
 
 
 def test_plain_names_are_as_people_read_them():
     assert events_part(["click", "like"], "tack_ids", flatten=True) == "click+like.tack_ids[]"
-    assert Place("rolling", "like_artwork_ids", day(0)).name == "rolling:like_artwork_ids@2026-02-01"
+    assert str(ActionName("rolling", "like_artwork_ids", day(0))) == "rolling:like_artwork_ids@2026-02-01"
 
 
 def lists(world, *aggregations: dict) -> dict[str, list]:

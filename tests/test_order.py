@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 from small import DAYS, RANGE
 
-from daedalus.skeleton.steps import joins as chunk
+from daedalus.skeleton import joins
 
 
 def animated_rows(world, root: str) -> int:
@@ -26,10 +26,10 @@ def test_animated_artworks_reach_the_output_as_what_they_are(warm):
 
 def test_the_other_way_round_loses_them(warm, monkeypatch):
     """The test above can fail: with the two steps exchanged, no animated artwork is left."""
-    assert chunk.CHUNK_STEPS.index(chunk.curate_animated_model_type) + 1 == chunk.CHUNK_STEPS.index(
-        chunk.apply_content_filter
+    assert joins.JOIN_STEPS.index(joins.curate_animated_model_type) + 1 == joins.JOIN_STEPS.index(
+        joins.apply_content_filter
     )
-    *first, curate, content_filter = chunk.CHUNK_STEPS
-    monkeypatch.setattr(chunk, "CHUNK_STEPS", (*first, content_filter, curate))
+    *first, curate, content_filter = joins.JOIN_STEPS
+    monkeypatch.setattr(joins, "JOIN_STEPS", (*first, content_filter, curate))
     warm.run(RANGE, cache_root="other", output_root="wrong")
     assert animated_rows(warm, "wrong") == 0

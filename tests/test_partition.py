@@ -17,7 +17,7 @@ from test_lists import EXAMPLES, as_lists, read, tables
 
 from daedalus.base import digest
 from daedalus.output import cut as partition
-from daedalus.output.cut import cut, row_groups, write_partition
+from daedalus.output.cut import ParquetSink, cut, row_groups
 from daedalus.output.reuse import Earlier
 from daedalus.parquet import writer as parquet
 from daedalus.parquet.list_writer import Lists, numbered, write_lists
@@ -140,7 +140,7 @@ def artifacts(folder, kept, count=11):
 def test_a_partition_has_the_rows_that_ship(tmp_path, monkeypatch, kept):
     four_rows_a_group(monkeypatch)
     columns, files = artifacts(tmp_path, kept)
-    assert write_partition(tmp_path / "out", columns, files, 1000) == len(kept)
+    assert ParquetSink(tuple(columns), 1000).write(tmp_path / "out", files) == len(kept)
     for reader, found in read(tmp_path / "out/part-0-0.parquet"):
         assert list(found) == ["kind", "event_timestamp", "of", "qid"], reader
         assert found["kind"] == kinds(kept) and found["of"] == [[i] * (i % 3) for i in kept], reader
@@ -172,15 +172,8 @@ def test_statistics_are_those_of_the_rows_that_ship(tmp_path_factory, texts, dat
         assert file.read()["text"].to_pylist() == [texts[place] for place in kept]
 
 
-def test_what_an_older_version_kept_aligned_is_put_together_as_it_lies(tmp_path):
-    table = pa.table({"a": [1, 2, 3]})
-    write_parquet(tmp_path / "content", table.schema, [table])
-    assert write_partition(tmp_path / "out", [("a", "content")], {"content": tmp_path / "content"}, 2) == 3
-    assert pq.read_table(tmp_path / "out/part-1-0.parquet").to_pydict() == {"a": [3]}
-
-
 MANIFEST = {
-    "code:write_partition": "c", "engine:pyarrow": "26",
+    "code:ParquetSink": "c", "engine:pyarrow": "26",
     "config:output_columns": '[["kind","attributes"],["qid","qids"]]',
     "upstream:sessions@d": "s", "upstream:content@d": "f", "upstream:attributes@d": "a", "upstream:qids@d": "q",
 }  # fmt: skip
@@ -194,7 +187,7 @@ NAMES = {source: f"{source}@d" for source in ("sessions", "content", "attributes
         ({"upstream:attributes@d": "b"}, ["kind"], {"qids"}),
         ({"upstream:content@d": "g"}, ["kind"], set()),
         ({"upstream:sessions@d": "t"}, ["kind"], set()),
-        ({"code:write_partition": "d"}, ["kind"], set()),
+        ({"code:ParquetSink": "d"}, ["kind"], set()),
         ({"engine:pyarrow": "27"}, ["kind"], set()),
         ({}, ["kind", "width"], {"qids"}),  # a column that the partition lacks
     ],

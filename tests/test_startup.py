@@ -52,7 +52,7 @@ def test_what_a_command_does_not_import(warm, command):
 
 
 def test_commands_of_other_groups_are_not_imported():
-    homes = {f"daedalus.cli.{home}" for home in ("caching", "configuring", "explaining", "training")}
+    homes = {f"daedalus.cli.{home}" for home in ("cache", "config", "explain", "pipeline")}
     assert homes & imported("config", "schema", "runtime") == {"daedalus.cli.config"}
 
 

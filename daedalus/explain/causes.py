@@ -94,9 +94,9 @@ class Teller:
 
     def _edits(self, name: str, moved: list[Cause], previous: Manifest | None) -> list[Cause]:
         """Edits that show only in which artifacts are read."""
-        if any(_step(c.what) == "coverage" for c in moved):
+        if any(step_of(c.what) == "coverage" for c in moved):
             on = ("off for these events", "on for these events")
-            came = any(c.old is None and _step(c.what) == "coverage" for c in moved)
+            came = any(c.old is None and step_of(c.what) == "coverage" for c in moved)
             return [Cause("config", "embedding_coverage_filter", *(on if came else reversed(on)))]
         kind, at, step = kind_of(name), day_of(name), step_of(name)
         tiles = [c for c in moved if step_of(c.what) in ("event_values", "history")]
@@ -120,7 +120,7 @@ class Teller:
     def _lookback(self, aggregation: str, tiles: list[Cause], previous: Manifest | None, day: Day) -> list[Cause]:
         """Another first day of the window: what was history is looked at as events, or the other way round."""
         cumulative = any(a.name == aggregation and a.cumulative for a in self._config.aggregations)
-        if not cumulative or len({_step(c.what) for c in tiles}) < 2:
+        if not cumulative or len({step_of(c.what) for c in tiles}) < 2:
             return []
         old = _looked_back(previous or {}, day)
         return [Cause("config", "spine.lookback_days", old, str(self._config.runtime.spine.lookback_days))]
@@ -129,21 +129,17 @@ class Teller:
 def _looked_back(manifest: Manifest, day: Day) -> str | None:
     """Days between the end of history and the target day: as exactly as days without feed let it be known."""
     names = [label.partition(":")[2] for label in manifest if label.startswith("upstream:")]
-    events = [found for name in names if _step(name) == "enrich" and (found := _day(name))]
-    ends = [end for name in names if _step(name) == "history" and (end := _end(name))]
+    events = [found for name in names if step_of(name) == "event_values" and (found := _day(name))]
+    ends = [end for name in names if step_of(name) == "history" and (end := _end(name))]
     if not events and not ends:
         return None
     least, most = (day - min(events, default=day)).days, (day - max(ends, default=min(events, default=day))).days
     return str(least) if least == most else f"{least} to {most}"
 
 
-def _step(name: str) -> str:
-    return name.partition("@")[0].partition(":")[0]
-
-
 def _day(name: str) -> Day | None:
     """The day of an action's name; None for blocks of days and for what has no day."""
-    at = name.rpartition("@")[2]
+    at = day_of(name)
     return Day.fromisoformat(at) if re.fullmatch(r"\d{4}-\d\d-\d\d", at) else None
 
 

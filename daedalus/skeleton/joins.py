@@ -47,7 +47,7 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A view as the chunk joins it: its entity, the features that are needed, and whether as of the row's day."""
+    """A view as the join joins it: its entity, the features that are needed, and whether as of the row's day."""
 
     name: str
     entity: str
@@ -62,7 +62,7 @@ class FeatureView:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class Join:
     """What some columns of a day's rows are made of."""
 
     views: tuple[FeatureView, ...]
@@ -78,33 +78,33 @@ class Chunk:
         return sorted({*entities, "event_timestamp"} | (set(self.drop) & set(SPINE_COLUMNS)))
 
 
-def join_preloaded_features(rows: str, chunk: Chunk) -> str:
+def join_preloaded_features(rows: str, join: Join) -> str:
     """LEFT JOIN of each view by entity; age sources come along under names of our own."""
-    taken = [f"v{i}.{name(f)} AS {name(f)}" for i, view in enumerate(chunk.views) for f in view.features]
-    index = {view.name: i for i, view in enumerate(chunk.views)}
-    taken += [f"v{index[v]}.{name(f)} AS {name(_source(age))}" for age, (v, f) in chunk.ages.items()]
+    taken = [f"v{i}.{name(f)} AS {name(f)}" for i, view in enumerate(join.views) for f in view.features]
+    index = {view.name: i for i, view in enumerate(join.views)}
+    taken += [f"v{index[v]}.{name(f)} AS {name(_source(age))}" for age, (v, f) in join.ages.items()]
     joins = " ".join(
-        f"LEFT JOIN ({_preloaded(view, rows, chunk)}) v{i} ON v{i}.{name(view.entity)} = r.{name(view.entity)}"
-        for i, view in enumerate(chunk.views)
+        f"LEFT JOIN ({_preloaded(view, rows, join)}) v{i} ON v{i}.{name(view.entity)} = r.{name(view.entity)}"
+        for i, view in enumerate(join.views)
     )
     return f"SELECT {', '.join(['r.*', *taken])} FROM ({rows}) r {joins}"
 
 
-def _preloaded(view: FeatureView, rows: str, chunk: Chunk) -> str:
-    features = {*view.features, *(feature for source, feature in chunk.ages.values() if source == view.name)}
+def _preloaded(view: FeatureView, rows: str, join: Join) -> str:
+    features = {*view.features, *(feature for source, feature in join.ages.values() if source == view.name)}
     ids = f"SELECT {name(view.entity)} FROM ({rows})"
     return preload_filtered_features(view.bound, view.entity, sorted(features), ids, as_of_day=view.as_of_day)
 
 
-def compute_age_columns(rows: str, chunk: Chunk) -> str:
+def compute_age_columns(rows: str, join: Join) -> str:
     """Whole days from a source to the event, floored, never below 0; NULL when the source is NULL."""
-    if not chunk.ages:
+    if not join.ages:
         return rows
     us = "(epoch_us(event_timestamp) - epoch_us(CAST({} AS TIMESTAMP)))"
     ages = ", ".join(
         f"CASE WHEN {name(_source(age))} IS NOT NULL "
         f"THEN CAST(greatest(0, {us.format(name(_source(age)))} // {_DAY_US}) AS INTEGER) END AS {name(age)}"
-        for age in chunk.ages
+        for age in join.ages
     )
     return f"SELECT *, {ages} FROM ({rows})"
 
@@ -113,9 +113,9 @@ def _source(age: str) -> str:
     return f"daeda:age {age}"
 
 
-def curate_animated_model_type(rows: str, chunk: Chunk) -> str:
+def curate_animated_model_type(rows: str, join: Join) -> str:
     """Gives animated artworks the model type that they have in truth."""
-    rule = chunk.animated
+    rule = join.animated
     if rule is None:
         return rows
     wrong = f"artwork_type = {literal(rule.artwork_type)} AND model_type = {literal(rule.source)}"
@@ -123,9 +123,9 @@ def curate_animated_model_type(rows: str, chunk: Chunk) -> str:
     return f"SELECT * REPLACE ({curated}) FROM ({rows})"
 
 
-def apply_content_filter(rows: str, chunk: Chunk) -> str:
+def apply_content_filter(rows: str, join: Join) -> str:
     """Drops a row with any of the values; NULL never matches."""
-    found = [_among(column, chunk.types[column], values) for column, values in chunk.drop.items()]
+    found = [_among(column, join.types[column], values) for column, values in join.drop.items()]
     matches = [f"coalesce({match}, FALSE)" for match in found if match]
     return f"SELECT * FROM ({rows}) WHERE NOT ({' OR '.join(matches)})" if matches else rows
 
@@ -146,7 +146,7 @@ def _sized(value: Any) -> Any:
     return float(value) if isinstance(value, int) and abs(value) >= 2**127 else value
 
 
-CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (
+JOIN_STEPS: tuple[Callable[[str, Join], str], ...] = (
     join_preloaded_features,
     compute_age_columns,
     curate_animated_model_type,
@@ -154,7 +154,7 @@ CHUNK_STEPS: tuple[Callable[[str, Chunk], str], ...] = (
 )
 
 
-def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list]) -> Chunk:
+def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list]) -> Join:
     """What must be joined to have the columns `needed`."""
     runtime, known = config.runtime, makers(config)
     animated = runtime.animated_model_type if "model_type" in needed else None
@@ -169,10 +169,17 @@ def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list
                     catalog[view].as_of == "day")
         for view in sorted(referenced_views(config)) if view in joined
     )  # fmt: skip
-    return Chunk(views, {age: (ref.view, ref.feature) for age, ref in ages.items()}, animated, drop)
+    return Join(views, {age: (ref.view, ref.feature) for age, ref in ages.items()}, animated, drop)
 
 
-def joined(make: Make, name: ActionName, sql: Sql, join: Chunk, config: Mapping[str, object]) -> str:
+def join_in_order(rows: str, join: Join) -> str:
+    """SELECT of rows with all that is joined to them, without those that the content filter drops."""
+    for step in JOIN_STEPS:
+        rows = step(rows, join)
+    return rows
+
+
+def joined(make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[str, object]) -> str:
     """An action that joins views to the rows of the sessions."""
     assert name.day is not None
     runtime = make.context.runtime

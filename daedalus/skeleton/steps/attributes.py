@@ -10,16 +10,15 @@ from daedalus.base.days import Day
 from daedalus.config import Config
 from daedalus.config.columns import makers
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.joins import CHUNK_STEPS, Chunk, _definition, joined
+from daedalus.skeleton.joins import Join, _definition, join_in_order, joined
 from daedalus.sql.text import POSITION, Sql, columns, literal, name, parquet
 from daedalus.stagecache.action_name import ActionName
 
 
-def chunk_attributes(chunk: Chunk, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
+def select_attributes(join: Join, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
     """The output columns made here, aligned with `rows`; those in `defaults` are constants."""
-    rows = f"SELECT {POSITION}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
-    for step in CHUNK_STEPS:
-        rows = step(rows, chunk)
+    rows = f"SELECT {POSITION}, {columns(join.needs)} FROM {parquet('rows', positions=True)}"
+    rows = join_in_order(rows, join)
     made = [f"({defaults[c]}\n) AS {name(c)}" if c in defaults else name(c) for c in outputs]
     return Sql(f"SELECT {', '.join(made)} FROM ({rows}) ORDER BY {POSITION}")
 
@@ -31,7 +30,7 @@ def default_literal(value: object) -> str:
     return literal(value)
 
 
-def attribute_definition(config: Config) -> tuple[Chunk, list[str], dict[str, str]]:
+def attribute_definition(config: Config) -> tuple[Join, list[str], dict[str, str]]:
     """(what is joined, output columns that are made of it, those that are constants with their SQL)."""
     known = makers(config)
     defaults = {
@@ -51,6 +50,6 @@ def build(make: Make, day: Day) -> str:
     return joined(make, ActionName("attributes", day=day), sql, join, config)
 
 
-def _statement(make: Make) -> tuple[Chunk, list[str], dict[str, str], Sql]:
+def _statement(make: Make) -> tuple[Join, list[str], dict[str, str], Sql]:
     join, outputs, defaults = attribute_definition(make.context.config)
-    return join, outputs, defaults, chunk_attributes(join, outputs, defaults)
+    return join, outputs, defaults, select_attributes(join, outputs, defaults)

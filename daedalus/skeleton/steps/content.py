@@ -9,24 +9,23 @@ from daedalus.base.days import Day
 from daedalus.config import Config
 from daedalus.inputs.type_checks import filter_types
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.joins import CHUNK_STEPS, Chunk, _definition, joined
+from daedalus.skeleton.joins import Join, _definition, join_in_order, joined
 from daedalus.sql.text import POSITION, ROW, Sql, columns, parquet
 from daedalus.stagecache.action_name import ActionName
 
 
-def rows_that_ship(chunk: Chunk) -> Sql:
+def rows_that_ship(join: Join) -> Sql:
     """The rows that ship: their positions among those of the sessions, which are `rows`."""
-    rows = f"SELECT {POSITION} AS {ROW}, {columns(chunk.needs)} FROM {parquet('rows', positions=True)}"
-    for step in CHUNK_STEPS:
-        rows = step(rows, chunk)
+    rows = f"SELECT {POSITION} AS {ROW}, {columns(join.needs)} FROM {parquet('rows', positions=True)}"
+    rows = join_in_order(rows, join)
     return Sql(f"SELECT {ROW} FROM ({rows}) ORDER BY {ROW}")
 
 
-def filter_definition(config: Config, types: Mapping[str, str]) -> Chunk:
+def filter_definition(config: Config, types: Mapping[str, str]) -> Join:
     """What decides which rows ship; `types` are those of the columns that rows are dropped by."""
     drop = config.runtime.content_filter.drop
-    chunk = _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
-    return replace(chunk, types=types)
+    join = _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
+    return replace(join, types=types)
 
 
 def build(make: Make, day: Day) -> str:
@@ -36,6 +35,6 @@ def build(make: Make, day: Day) -> str:
     return joined(make, ActionName("content", day=day), sql, join, config)
 
 
-def _statement(make: Make) -> tuple[Chunk, Sql]:
+def _statement(make: Make) -> tuple[Join, Sql]:
     join = filter_definition(make.context.config, filter_types(make.context.config, make.context.sources.views))
     return join, rows_that_ship(join)
