@@ -130,7 +130,7 @@ def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Wh
     events = pa.concat_tables(found).combine_chunks()
     codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
     if _reads_values(rolling):
-        codes, values = _coded(events["value"])
+        codes, values = _coded(_one_zero(events["value"]) if rolling.distinct else events["value"])
     own, row_own, kinds = codes, np.full(len(users), -1, np.int32), len(values)
     if rolling.without_self:
         owners = values
@@ -179,6 +179,14 @@ def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     """Numbers for a column's values, and the values by number."""
     coded = _whole(column).dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary
+
+
+def _one_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """-0.0 is 0.0 where values are held against each other; Arrow would number them apart."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.add(column, pa.scalar(0, column.type)) if column.type in (pa.float32(), pa.float64()) else column
 
 
 def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:
