@@ -117,7 +117,7 @@ def test_there_is_one_zero_among_distinct_values(tmp_path, kind):
     made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, [(1, 9, START + dt.timedelta(1))]), tmp_path / "rows")
     for agg, expected in (("distinct", ["0.0", "1.0"]), ("list", ["-0.0", "1.0", "-0.0", "0.0"])):
-        roll(Rolling(agg, (("w", None),)), tmp_path / "rows", [tmp_path / "e"], tmp_path / agg)
+        roll(Rolling(KINDS[agg], (("w", None),)), tmp_path / "rows", [tmp_path / "e"], tmp_path / agg)
         assert [str(value) for value in pq.read_table(tmp_path / agg)[ITEMS][0].as_py()] == expected
 
 

@@ -130,7 +130,7 @@ def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Wh
     events = pa.concat_tables(found).combine_chunks()
     codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
     if _reads_values(rolling):
-        codes, values = _coded(_one_zero(events["value"]) if rolling.distinct else events["value"])
+        codes, values = _coded(_one_zero(events["value"]) if rolling.kind.distinct else events["value"])
     own, row_own, kinds = codes, np.full(len(users), -1, np.int32), len(values)
     if rolling.without_self:
         owners = values
