@@ -7,7 +7,7 @@ __all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "load"
 
 _HOMES = {
     "load": "daedalus.output.load",
-    "aggregate_pit_table": "daedalus.windows.tables",
+    "aggregate_pit_table": "daedalus.windows.pit_table",
     "run_skeleton_stage": "daedalus.pipelines.training",
     "RunReport": "daedalus.pipelines.run_report",
     "Settings": "daedalus.workspace.workspace",

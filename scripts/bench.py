@@ -129,7 +129,7 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-class Bench:
+class StageWorker:
     """The cases; each prints its lines and adds to `found`."""
 
     def __init__(self, a: argparse.Namespace) -> None:
@@ -397,7 +397,7 @@ def main() -> None:
     if not a.peer.exists():
         print(f"no peer at {a.peer}: daeda is measured alone", file=sys.stderr)
         a.peer = None
-    bench = Bench(a)
+    bench = StageWorker(a)
     for case in a.cases or CASES:
         bench.say(case)
         getattr(bench, case)()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 pytest_plugins = ["buckets"]
 PROJECT = Path(__file__).parent.parent
 COFACTS = PROJECT.parent / "shared/realdata/cofacts"

@@ -17,7 +17,7 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.inputs.files import Files
 from daedalus.inputs.input_file import InputFile
-from daedalus.objectstore.store import is_uri
+from daedalus.objectstore.object_store import is_uri
 from daedalus.parquet.writer import write_parquet
 from daedalus.sql.duck import Bindings, Duck, Ducks, is_of_data
 from daedalus.sql.text import Sql, literal, parquet, path_literal
@@ -174,7 +174,7 @@ class Actions(Generic[_Context]):
                 upstream=tuple(dict.fromkeys(upstream)),
                 run=partial(_fail, broken) if broken else run,
                 describe=describe,
-                spared=partial(self.unaffected.spares, str(name.day), keyed) if keyed else _never,
+                is_unaffected=partial(self.unaffected.is_unaffected, str(name.day), keyed) if keyed else _never,
                 # Of an object what is read is a copy, which is held to the digest.
                 verify=partial(_verify, self._files, [*watched, *(f for f in files if not is_uri(f.path))]),
                 **fields,

@@ -41,7 +41,7 @@ class Unaffected:
         """A feed day of the graph."""
         self._days.add(day)
 
-    def spares(self, day: str, tables: Sequence[Keyed], old: Mapping[str, str], new: Mapping[str, str]) -> bool:
+    def is_unaffected(self, day: str, tables: Sequence[Keyed], old: Mapping[str, str], new: Mapping[str, str]) -> bool:
         """Whether a step of `day` that joins `tables` makes of the `new` ingredients what it made of the `old`."""
         differing = [label for label in old.keys() | new.keys() if old.get(label) != new.get(label)]
         by_label = {f"upstream:{table.action}": table for table in tables}

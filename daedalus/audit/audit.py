@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from daedalus.audit.mirror import Place, local_place
+from daedalus.audit.mirror import LocalCopy, local_place
 from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.base.days import Day, parse_range
@@ -55,7 +55,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
                 **comparison.found()}  # fmt: skip
 
 
-def _published(place: Place, range: str | None, shown: str) -> list[Day]:
+def _published(place: LocalCopy, range: str | None, shown: str) -> list[Day]:
     span, there = parse_range(range) if range else None, place.published()
     days = [day for day in there if span is None or day in span]
     if not days:

@@ -15,11 +15,11 @@ import yaml
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.inputs.pool import pool_options, read_pool_ids
-from daedalus.objectstore.store import is_uri
+from daedalus.objectstore.object_store import is_uri
 from daedalus.workspace.workspace import Settings, Workspace, opened
 
 
-class Place:
+class LocalCopy:
     """Where an audit finds things: as they are, when all is local."""
 
     def __init__(self, config: Path, feed: str, output: str) -> None:
@@ -33,7 +33,7 @@ class Place:
         """Makes sure that what these days follow from is there."""
 
 
-class Mirror(Place):
+class Mirror(LocalCopy):
     """Local copies, under a folder that goes with its workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -113,13 +113,13 @@ class Mirror(Place):
 
 
 @contextmanager
-def local_place(settings: Settings) -> Iterator[Place]:
+def local_place(settings: Settings) -> Iterator[LocalCopy]:
     """Where an audit of these settings looks; copies are made when anything lies on an object store."""
     config = settings.applied()
     feed, output = config.catalog.feed.path, config.runtime.output_root
     pool = config.runtime.embedding_coverage_filter.uri
     if not any(map(is_uri, (feed, output, pool, *(view.source for view in config.catalog.views.values())))):
-        yield Place(config.folder, feed, output)
+        yield LocalCopy(config.folder, feed, output)
         return
     with opened(settings) as workspace:
         yield Mirror(workspace)

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from daedalus.base.errors import DaedalusError
 from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
-from daedalus.cli.skeleton import OpenLineage, Trace, finish, note_doubts, watcher
+from daedalus.cli.skeleton import OpenLineage, Trace, finish, print_warnings, watcher
 
 app = App(name="pipeline", help_format="markdown")
 
@@ -42,7 +42,7 @@ def train(
     from daedalus.pipelines.training import run_skeleton_stage
 
     settings = settings_of(config, cache_root, output_root)
-    note_doubts(settings)
+    print_warnings(settings)
     report = run_skeleton_stage(
         settings, target_date, model=name, progress=watcher(progress, trace, openlineage, settings)
     )

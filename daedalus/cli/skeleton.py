@@ -48,7 +48,7 @@ def skeleton(
     from daedalus.pipelines.training import run_skeleton_stage
 
     watched = watcher(progress, trace, openlineage, settings)
-    note_doubts(settings)
+    print_warnings(settings)
     report = run_skeleton_stage(
         settings, range, resume=resume, force=force, plan=plan, adopt=adopt, progress=watched,
         executor=executor, scheduler=scheduler,
@@ -56,7 +56,7 @@ def skeleton(
     return finish(report, json)
 
 
-def note_doubts(settings: Settings) -> None:
+def print_warnings(settings: Settings) -> None:
     """Says what of the config surely does nothing."""
     from daedalus.upkeep.warnings import doubts
 

@@ -17,7 +17,7 @@ import msgspec
 
 from daedalus import __version__
 from daedalus.base.days import Day
-from daedalus.cluster.transfer import Carrier
+from daedalus.cluster.carrier import Carrier
 from daedalus.config import Config
 from daedalus.inputs.feed import Feed
 from daedalus.inputs.input_file import InputFile

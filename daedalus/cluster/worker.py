@@ -18,23 +18,23 @@ from distributed import WorkerPlugin, get_worker
 
 from daedalus.actions.actions import Actions
 from daedalus.actions.unaffected import Unaffected
+from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.job import Job, Refusal, versions
 from daedalus.cluster.shared_folder import Staging, left_in, wait_for
-from daedalus.cluster.transfer import CarriedStore
-from daedalus.inputs.by_uri import InputFiles
-from daedalus.inputs.local import LocalFiles
+from daedalus.inputs.input_files import InputFiles
+from daedalus.inputs.local_files import LocalFiles
 from daedalus.output.qid_map import QidMap
 from daedalus.skeleton.context import Publishing, Skeleton
 from daedalus.skeleton.stage import STEPS, build_stage
 from daedalus.sql.duck import Ducks
 from daedalus.stagecache.action import Action, action_key
-from daedalus.stagecache.records.artifacts import FreePaths, Scratch, Store
+from daedalus.stagecache.records.artifact_store import ArtifactStore, FreePaths, Scratch
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.executor import Made, Task, perform
 
 if TYPE_CHECKING:
-    from daedalus.inputs.remote import RemoteFiles
+    from daedalus.inputs.remote_files import RemoteFiles
 
 
 class _NoQids:
@@ -46,7 +46,7 @@ class _NoQids:
 _IN_MEMORY = Path(":memory:")  # SQLite's name for no file
 
 
-def bench_name(run: str) -> str:
+def worker_name(run: str) -> str:
     return f"daedalus-{run}"
 
 
@@ -58,19 +58,19 @@ def run_action(
     `tickets` are those of upstream artifacts, and what comes with the result is its ticket, where no folder is shared.
     A partition's digest is the folder that it lies in, and what comes with it are its files (see `_handed_over`).
     """
-    bench = cast(Bench, get_worker().plugins[bench_name(run)])
+    bench = cast(StageWorker, get_worker().plugins[worker_name(run)])
     return bench.run(name, digests, key, tickets)
 
 
-class Bench(WorkerPlugin):
+class StageWorker(WorkerPlugin):
     """What one worker holds for one run: its graph, DuckDBs, and folder for unfinished files."""
 
     def __init__(self, job: Job, *, quiet: bool = False) -> None:
         """`quiet`: the worker shares the coordinator's terminal, and leaves it alone."""
-        self.name = bench_name(job.run)
+        self.name = worker_name(job.run)
         self._job, self._quiet = job, quiet
         self._opening = threading.Lock()
-        self._open: tuple[dict[str, Action], Store] | None = None
+        self._open: tuple[dict[str, Action], ArtifactStore] | None = None
         self._closing: list[Callable[[], None]] = []
 
     def __getstate__(self) -> tuple[Job, bool]:
@@ -100,22 +100,22 @@ class Bench(WorkerPlugin):
         manifest = graph[name].manifest(digests) if name in graph else {}
         if action_key(manifest) != key:
             return Refusal(self._address, manifest=manifest, versions=versions())
-        if isinstance(store, CarriedStore):
+        if isinstance(store, CarriedArtifacts):
             store.tickets.update(tickets)
         for artifact in digests.values():
             wait_for(store.path("", artifact))
         made = perform(Task(graph[name], digests, graph, key, manifest))
         if isinstance(graph[name].shelf, _Unpublished):
             return made, _handed_over(Path(made.artifact), store)
-        return made, store.send(made.artifact) if isinstance(store, CarriedStore) else None
+        return made, store.send(made.artifact) if isinstance(store, CarriedArtifacts) else None
 
-    def _opened(self) -> tuple[dict[str, Action], Store]:
+    def _opened(self) -> tuple[dict[str, Action], ArtifactStore]:
         with self._opening:
             if self._open is None:
                 self._open = self._build()
             return self._open
 
-    def _build(self) -> tuple[dict[str, Action], Store]:
+    def _build(self) -> tuple[dict[str, Action], ArtifactStore]:
         job = self._job
         spilling = Scratch(self._local, "spill-")
         ducks = Ducks(job.duckdb, spilling)
@@ -133,23 +133,23 @@ class Bench(WorkerPlugin):
         self._closing.append(scratch.close)
 
         def remote() -> RemoteFiles:
-            from daedalus.inputs.remote import open_remote_files
+            from daedalus.inputs.remote_files import open_remote_files
 
             copies = (self._local if job.carrier else job.cache_root) / "fetched"
             return open_remote_files(job.config, Traces(_IN_MEMORY), copies, scratch)
 
         return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY)), scratch), remote)
 
-    def _store(self) -> tuple[FreePaths, Store]:
+    def _store(self) -> tuple[FreePaths, ArtifactStore]:
         """Where unfinished files lie, and the cache that all share; with a carrier, those of this worker's own."""
         job, digests = self._job, FileDigests(Traces(_IN_MEMORY))
         if not job.carrier:
             staging = Staging(job.staging)
-            return staging, Store(job.cache_root, staging, digests)
+            return staging, ArtifactStore(job.cache_root, staging, digests)
         own = self._local / f"artifacts-{job.run[:8]}"
         scratch = Scratch(own / "tmp")
         self._closing += [scratch.close, partial(shutil.rmtree, own, ignore_errors=True)]
-        return scratch, CarriedStore(own, scratch, digests, job.carrier)
+        return scratch, CarriedArtifacts(own, scratch, digests, job.carrier)
 
 
 class _Unpublished:
@@ -172,9 +172,9 @@ class _Unpublished:
         return Path(artifact)
 
 
-def _handed_over(folder: Path, store: Store) -> dict[str, tuple[str, Any]]:
+def _handed_over(folder: Path, store: ArtifactStore) -> dict[str, tuple[str, Any]]:
     """(digest, ticket, if no folder is shared) of a partition's files by name."""
     files = left_in(folder)
-    if isinstance(store, CarriedStore):
+    if isinstance(store, CarriedArtifacts):
         return store.send_folder(folder, files)
     return {name: (content, None) for name, content in files.items()}

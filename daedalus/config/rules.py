@@ -13,7 +13,7 @@ from daedalus.base.sizes import parse_size
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
-from daedalus.objectstore.store import SCHEMES, is_known, is_uri, known_keys
+from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
     from daedalus.config.schema import Aggregation, Lateness, View

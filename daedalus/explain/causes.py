@@ -29,7 +29,7 @@ _DIFF_LINES = 12
 _CONDITIONAL = ("embedding_coverage_filter.", "animated_model_type.", "platforms")
 
 
-class Teller:
+class CauseFinder:
     """Tells differences of manifests by what a person changed."""
 
     def __init__(self, traces: Traces, config: Config, feed_days: Collection[Day]) -> None:
@@ -154,7 +154,7 @@ class Causes:
 
     def __init__(self, verdicts: Mapping[str, Verdict], traces: Traces, graph: Graph, config: Config) -> None:
         self._verdicts, self._traces, self._graph = verdicts, traces, graph
-        self._teller = Teller(traces, config, graph.listing.feed.days)
+        self._teller = CauseFinder(traces, config, graph.listing.feed.days)
         self._running: dict[str, list[str]] = {}  # action -> those above it that run for a cause of their own
 
     def of(self, verdict: Verdict) -> list[dict]:

@@ -13,7 +13,7 @@ from daedalus.inputs.listing import Listing
 from daedalus.skeleton.names import STEPS
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_summary import FEED_ROWS, feed_rows
-from daedalus.workspace.unchanged_days import QID_MAP, days_that_stand
+from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.workspace import Settings, Workspace, opened
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         listing = workspace.listing()
         if not workspace.with_rows(listing, [target]):
             return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
-        if days_that_stand(workspace, listing, [target]).days:
+        if fresh_days(workspace, listing, [target]).days:
             return _standing_day(workspace, day)
         from daedalus.explain.causes import Causes
 
@@ -68,7 +68,7 @@ def explain_day(settings: Settings, text: str) -> dict:
 
 def _standing_day(workspace: Workspace, day: str) -> dict:
     """A day that nobody touched, out of the traces of its steps."""
-    files = workspace.standing.files([day, ""])
+    files = workspace.day_stamps.files([day, ""])
     # A day's history is for days that come later.
     names = {file.name for file in files if file.name != QID_MAP and not file.name.startswith("history:")}
     traces = {name: workspace.traces.latest(name) for name in names}

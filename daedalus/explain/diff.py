@@ -16,7 +16,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.base.text import cut, shown_apart
 from daedalus.explain.compare import changed, compare_partitions, read
 from daedalus.explain.day import one_day
-from daedalus.output.cut import ParquetSink, cut_sample
+from daedalus.output.parquet_sink import ParquetSink, cut_sample
 from daedalus.stagecache.records.traces import Trace
 from daedalus.workspace.workspace import Settings, Workspace, opened
 

@@ -16,7 +16,7 @@ from daedalus.config.columns import referenced_views
 from daedalus.config.schema import View
 from daedalus.inputs.pool import newest_manifest
 from daedalus.objectstore.globs import HIDDEN, is_parquet
-from daedalus.objectstore.store import is_uri
+from daedalus.objectstore.object_store import is_uri
 
 if TYPE_CHECKING:
     from daedalus.inputs.files import Files

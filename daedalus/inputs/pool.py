@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean, seen_from
 from daedalus.config import RUNTIME, Config
-from daedalus.objectstore.store import is_uri, library_options
+from daedalus.objectstore.object_store import is_uri, library_options
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Facts

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
-from daedalus.objectstore.store import ObjectStore
+from daedalus.objectstore.object_store import ObjectStore
 
 _CHECK = "check"  # digest of the rest of the object
 _READS = 3  # of an object that is not whole: it may be the transport
@@ -27,7 +27,7 @@ _PART = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}/part-\d+-0\.parquet")
 
 
 @dataclass(frozen=True)
-class Part:
+class PartFile:
     """A part file; `key` is relative to the manifest's folder."""
 
     key: str
@@ -42,11 +42,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class PartList:
     """What a day's partition consists of; `digest` is that of its parts' names and digests."""
 
     digest: str
-    parts: tuple[Part, ...]
+    parts: tuple[PartFile, ...]
 
     @property
     def bytes(self) -> int:
@@ -56,10 +56,10 @@ class Manifest:
         return {"digest": self.digest, "parts": [asdict(part) for part in self.parts]}
 
     @classmethod
-    def of(cls, value: Mapping, where: str) -> Manifest:
+    def of(cls, value: Mapping, where: str) -> PartList:
         """Raises DaedalusError for JSON that is no manifest."""
         try:
-            return cls(str(value["digest"]), tuple(Part(**part) for part in value["parts"]))
+            return cls(str(value["digest"]), tuple(PartFile(**part) for part in value["parts"]))
         except (TypeError, KeyError) as error:
             raise DaedalusError(
                 "a manifest of the output cannot be read", where=where, found=f"{type(error).__name__}: {error}",

@@ -12,8 +12,7 @@ from typing import Any, Literal
 from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
-from daedalus.objectstore.part_list import Manifest, manifest_days, read_json
-from daedalus.objectstore.store import (
+from daedalus.objectstore.object_store import (
     SCHEMES,
     ObjectStore,
     arrow_filesystem,
@@ -22,6 +21,7 @@ from daedalus.objectstore.store import (
     known_keys,
     library_options,
 )
+from daedalus.objectstore.part_list import PartList, manifest_days, read_json
 
 _KINDS = ("pyarrow", "polars", "duckdb")
 _PATH = "daeda:path"
@@ -166,7 +166,7 @@ def _check_columns(columns: Sequence[str], last: Any, path: str) -> None:
 
 
 def _local_parts(root: Path, span: DayRange | None) -> tuple[list[str], str]:
-    """Part files in order, and in words what there is."""
+    """PartFile files in order, and in words what there is."""
     folders = (folder for folder in root.glob("dt=*") if re.match(_DAY, f"{folder.as_posix()}/"))
     parts = [part for folder in sorted(folders) for part in part_files(folder)]
     days = {str(day) for day in span} if span else None
@@ -180,7 +180,7 @@ def _remote_parts(root: str, span: DayRange | None, options: Mapping[str, Any]) 
     store = ObjectStore(root, options)
 
     def parts(day: str) -> list[str]:
-        manifest = Manifest.of(read_json(store, there[day])[0], store.of(there[day]))
+        manifest = PartList.of(read_json(store, there[day])[0], store.of(there[day]))
         listed = sorted(manifest.parts, key=lambda part: _number(part.name))
         return [store.of(f"dt={day}/{part.key}") for part in listed]
 

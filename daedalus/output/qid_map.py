@@ -15,7 +15,7 @@ from typing import Any
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
-from daedalus.output.qid_numbers import SharedNumbers
+from daedalus.output.shared_numbers import SharedNumbers
 from daedalus.parquet.splice import stack
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.sql.duck import Bindings, Duck, Ducks

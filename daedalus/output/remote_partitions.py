@@ -11,10 +11,10 @@ from pathlib import Path
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
 from daedalus.base.ports import Scratch
-from daedalus.objectstore.part_list import Manifest, Part, is_part, manifest_key
-from daedalus.objectstore.store import Conflict
+from daedalus.objectstore.object_store import Conflict
+from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
 from daedalus.output.partitions import NO_PARTITION, day_of
-from daedalus.output.remote_root import RemoteOutput, new_generation, taken
+from daedalus.output.remote_output import RemoteOutput, new_generation, taken
 
 _TRIES = 5  # at a manifest that others replace too
 _ORPHANED = 86_400  # seconds after which parts that no manifest names are from a run that died
@@ -30,7 +30,7 @@ class RemotePartitions:
         """`replacing(day)` is called just before a new partition takes an old one's place."""
         self._output, self._scratch, self.replacing = output, scratch, replacing
         self.adopt = False  # nothing to adopt: a manifest says what is ours, and other objects stay in any case
-        self._own: dict[str, Manifest | None] = {}  # what this process put, until the next listing
+        self._own: dict[str, PartList | None] = {}  # what this process put, until the next listing
         self.written: set[str] = set()
         self.removed: set[str] = set()
 
@@ -47,7 +47,7 @@ class RemotePartitions:
         return folder
 
     def parts(self, name: str) -> dict[str, Path]:
-        """Part files on this machine: none."""
+        """PartFile files on this machine: none."""
         return {}
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
@@ -113,10 +113,10 @@ class RemotePartitions:
         uris = [self._output.part_uri(day, part) for part in manifest.parts] if manifest else []
         return [(one, self._output.files.stat(one)) for one in (uri, *uris)]
 
-    def _manifest(self, day: str) -> Manifest | None:
+    def _manifest(self, day: str) -> PartList | None:
         return self._own[day] if day in self._own else self._output.manifest(day)
 
-    def _amiss(self, day: str, part: Part) -> str:
+    def _amiss(self, day: str, part: PartFile) -> str:
         """What is wrong with a part as it is listed, or ""."""
         found = self._output.get(f"dt={day}/{part.key}")
         if found is None:
@@ -127,19 +127,19 @@ class RemotePartitions:
             return "unreadable"
         return "" if found.size == part.bytes and same else "altered"
 
-    def _upload(self, day: str, content: str, parts: list[Path], digests: dict[str, str]) -> Manifest:
+    def _upload(self, day: str, content: str, parts: list[Path], digests: dict[str, str]) -> PartList:
         import pyarrow.parquet as pq
 
         generation = new_generation(content)
         etags = self._output.put({f"dt={day}/{generation}/{part.name}": part for part in parts})
         rows = [pq.read_metadata(part).num_rows for part in parts]
         listed = [
-            Part(f"{generation}/{part.name}", part.stat().st_size, digests[part.name], count, etag)
+            PartFile(f"{generation}/{part.name}", part.stat().st_size, digests[part.name], count, etag)
             for part, count, etag in zip(parts, rows, etags.values(), strict=True)
         ]
-        return Manifest(content, tuple(listed))
+        return PartList(content, tuple(listed))
 
-    def _publish(self, day: str, new: Manifest | None) -> None:
+    def _publish(self, day: str, new: PartList | None) -> None:
         """Puts or removes a day's manifest, and then what the one before referred to."""
         key = manifest_key(day)
         for _ in range(_TRIES):
@@ -162,7 +162,7 @@ class RemotePartitions:
         old -= {part.key for part in new.parts} if new else set()
         self._output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
 
-    def _orphans(self, day: str, new: Manifest | None) -> list[str]:
+    def _orphans(self, day: str, new: PartList | None) -> list[str]:
         """Parts that runs left which died before their manifest; those of runs that may live are young."""
         named = {f"dt={day}/{part.key}" for part in new.parts} if new else set()
         oldest = time.time() - _ORPHANED
@@ -172,7 +172,7 @@ class RemotePartitions:
         ]  # fmt: skip
 
     @contextmanager
-    def _fetched(self, day: str, manifest: Manifest | None) -> Iterator[list[Path]]:
+    def _fetched(self, day: str, manifest: PartList | None) -> Iterator[list[Path]]:
         parts = sorted(manifest.parts if manifest else (), key=lambda part: (len(part.name), part.name))
         wanted = {self._output.part_uri(day, part): part.digest for part in parts}
         with self._output.files.fetch(wanted) as local:

@@ -23,7 +23,7 @@ MADE_BY = b"daedalus version 1.0.0 (build 1)"
 PAGES = (DATA_PAGE, INDEX_PAGE, DICTIONARY_PAGE)  # where the first page of each kind begins in the file
 
 
-class Source:
+class ParquetFooter:
     """A parquet file's footer, taken apart by top-level column."""
 
     def __init__(self, file: BinaryIO | Any) -> None:

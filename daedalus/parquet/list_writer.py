@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from daedalus.parquet import footer
-from daedalus.parquet.footer import Source
+from daedalus.parquet.footer import ParquetFooter
 from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, read_head, write_struct, write_varint
 from daedalus.parquet.writer import write_groups, write_parquet
 
@@ -67,13 +67,13 @@ def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
     return sum(group[footer.GROUP_ROWS][1] for group in written)
 
 
-def _form(schema: pa.Schema) -> Source:
+def _form(schema: pa.Schema) -> ParquetFooter:
     """What pyarrow says of such columns in a file without rows."""
     import pyarrow as pa
 
     empty = pa.BufferOutputStream()
     write_parquet(empty, schema, [])
-    return Source(pa.BufferReader(empty.getvalue()))
+    return ParquetFooter(pa.BufferReader(empty.getvalue()))
 
 
 def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
@@ -92,7 +92,7 @@ def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_group(out: BinaryIO, codec: pa.Codec, form: Source, lists: Lists, ordinal: int) -> Struct:
+def _write_group(out: BinaryIO, codec: pa.Codec, form: ParquetFooter, lists: Lists, ordinal: int) -> Struct:
     start = out.tell()
     chunks = []
     for column, elements in enumerate(form.schema.values()):

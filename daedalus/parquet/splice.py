@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daedalus.parquet import footer
-from daedalus.parquet.footer import META, PAGES, Source
+from daedalus.parquet.footer import META, PAGES, ParquetFooter
 from daedalus.parquet.thrift import I32, LIST, STRUCT, Struct
 from daedalus.parquet.writer import write_parquet
 
@@ -24,7 +24,7 @@ class Spliced:
         self._stack = ExitStack()
         self._paths = [(name, sources[source]) for name, source in columns]
         opened = {path: self._stack.enter_context(path.open("rb")) for path in {path for _, path in self._paths}}
-        files = {path: Source(file) for path, file in opened.items()}
+        files = {path: ParquetFooter(file) for path, file in opened.items()}
         self._columns = [(name, files[path]) for name, path in self._paths]
         lengths = {source: files[sources[source]].group_rows for _, source in columns}
         self._group_rows = next(iter(lengths.values()))
@@ -50,7 +50,7 @@ class Spliced:
                 groups.append(_copy_group(out, columns, group, len(groups)))
             footer.finish(out, footer.with_groups(self._footer(), groups))
 
-    def _cut(self, pieces: ExitStack, group: int, first: int, last: int) -> list[tuple[str, Source]]:
+    def _cut(self, pieces: ExitStack, group: int, first: int, last: int) -> list[tuple[str, ParquetFooter]]:
         """The columns with rows `first` to `last` of a row group alone in new files, in memory."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -62,7 +62,7 @@ class Spliced:
                 table = file.read_row_group(group, columns=names, use_threads=False).slice(first, last - first)
             written = pa.BufferOutputStream()
             write_parquet(written, table.schema, [table])
-            cut[path] = Source(pieces.enter_context(pa.BufferReader(written.getvalue())))
+            cut[path] = ParquetFooter(pieces.enter_context(pa.BufferReader(written.getvalue())))
         return [(name, cut[path]) for name, path in self._paths]
 
     def _footer(self) -> Struct:
@@ -83,7 +83,7 @@ def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
     Raises ValueError when the columns differ.
     """
     with whole.open("rb") as above, more.open("rb") as below, out.open("wb") as written:
-        first, second = Source(above), Source(below)
+        first, second = ParquetFooter(above), ParquetFooter(below)
         if first.schema != second.schema:
             raise ValueError("files with other columns")
         written.write(footer.MAGIC)
@@ -104,14 +104,14 @@ def _spans(group_rows: Sequence[int], begin: int, end: int) -> Iterator[tuple[in
         start += rows
 
 
-def _copy_group(out: BinaryIO, columns: Sequence[tuple[str, Source]], group: int, ordinal: int) -> Struct:
+def _copy_group(out: BinaryIO, columns: Sequence[tuple[str, ParquetFooter]], group: int, ordinal: int) -> Struct:
     """Copies a row group of each column, and returns what the footer says of them together."""
     start = out.tell()
     copied = [_copy_chunk(out, file, chunk) for name, file in columns for chunk in file.chunks(group, name)]
     return footer.row_group(copied, columns[0][1].groups[group][footer.GROUP_ROWS][1], start, ordinal)
 
 
-def _copy_chunk(out: BinaryIO, source: Source, chunk: Struct) -> Struct:
+def _copy_chunk(out: BinaryIO, source: ParquetFooter, chunk: Struct) -> Struct:
     meta: Struct = chunk[META][1]
     start = min(meta[field][1] for field in PAGES if field in meta)
     shift = out.tell() - start

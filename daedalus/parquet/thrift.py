@@ -1,7 +1,7 @@
 """Thrift's compact protocol, read into plain values and written back: what a parquet footer is made of.
 
 A struct is a dict of field id -> (type, value); nothing is known of what fields mean, so fields that a
-later parquet adds come through unharmed. Source: the compact protocol's specification in apache/thrift.
+later parquet adds come through unharmed. ParquetFooter: the compact protocol's specification in apache/thrift.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daedalus.cluster.carrier import CarriedArtifacts, Carrier
 from daedalus.cluster.connect import OVERHEAD, connected
-from daedalus.cluster.executor import DaskExecutor
+from daedalus.cluster.dask_executor import DaskExecutor
 from daedalus.cluster.job import Job, absolute, settled_config, settled_sources
-from daedalus.cluster.transfer import CarriedStore, Carrier
-from daedalus.sharing.bucket import RemoteCache
-from daedalus.sharing.record import Part, Signer
+from daedalus.sharing.bucket import CacheBucket
+from daedalus.sharing.record import Blob, Signer
 from daedalus.stagecache.walk.executor import Threads
 from daedalus.workspace.graph import Graph
 from daedalus.workspace.workspace import Workspace
@@ -37,10 +37,10 @@ def dask_executor(
     )
 
 
-def _carried(workspace: Workspace, carrier: Carrier) -> CarriedStore:
+def _carried(workspace: Workspace, carrier: Carrier) -> CarriedArtifacts:
     shared = workspace.shared
     there = {"there": shared.shelf.sent} if shared else {}
-    return CarriedStore(workspace.cache_root, workspace.scratch, workspace.digests, carrier, **there)
+    return CarriedArtifacts(workspace.cache_root, workspace.scratch, workspace.digests, carrier, **there)
 
 
 def carrier_of(workspace: Workspace) -> Carrier | None:
@@ -52,12 +52,12 @@ def carrier_of(workspace: Workspace) -> Carrier | None:
 
 
 class SharedCarrier:
-    """Artifacts through the shared cache; a ticket is the `Part` that their bytes are held to. A `Carrier`."""
+    """Artifacts through the shared cache; a ticket is the `Blob` that their bytes are held to. A `Carrier`."""
 
     def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
         self._uri, self._options = uri, options
         self._opening = threading.Lock()
-        self._opened: RemoteCache | None = None
+        self._opened: CacheBucket | None = None
 
     def __getstate__(self) -> tuple[str, Mapping[str, Any]]:
         return self._uri, self._options
@@ -66,22 +66,22 @@ class SharedCarrier:
         self.__init__(*state)  # type: ignore[misc]
 
     @property
-    def _remote(self) -> RemoteCache:
+    def _remote(self) -> CacheBucket:
         with self._opening:
             if self._opened is None:
-                self._opened = RemoteCache(self._uri, self._options, Signer(None))
+                self._opened = CacheBucket(self._uri, self._options, Signer(None))
             return self._opened
 
-    def send(self, artifact: str, path: Path) -> Part:
-        part = Part.of(path)
+    def send(self, artifact: str, path: Path) -> Blob:
+        part = Blob.of(path)
         self._remote.put_part(part, path)
         return part
 
-    def fetch(self, artifact: str, ticket: Part, path: Path) -> bool:
+    def fetch(self, artifact: str, ticket: Blob, path: Path) -> bool:
         return self._remote.fetch(ticket, path)
 
 
-def _adopt(workspace: Workspace, artifact: str, ticket: Part | None) -> None:
+def _adopt(workspace: Workspace, artifact: str, ticket: Blob | None) -> None:
     """Takes up what a worker made: in the cache's folder, or in the shared cache, to be fetched if needed."""
     if ticket is None or workspace.shared is None:
         workspace.store.adopt(artifact)

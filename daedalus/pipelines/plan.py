@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from daedalus.base.text import column, counted, cut, fitted, wrapped
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.causes import Causes
-from daedalus.pipelines.run_report import RunReport, no_feed_note, spared_steps
+from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.outcome import STATES, rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.workspace.bad_files import bad_files, days_that_fail
 from daedalus.workspace.day_summary import FEED_ROWS
-from daedalus.workspace.unchanged_days import Stands
+from daedalus.workspace.fresh_days import FreshDays
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ REMOVE = "remove"  # a partition whose day has no feed rows any more
 
 
 def plan_report(
-    report: RunReport, graph: Graph, workspace: Workspace, stands: Stands, force: bool, gone: Sequence[str] = ()
+    report: RunReport, graph: Graph, workspace: Workspace, stands: FreshDays, force: bool, gone: Sequence[str] = ()
 ) -> RunReport:
     """Fills a report with the plan of a graph; nothing runs. `stands` are days not in it, `gone` lose theirs."""
     traces = workspace.traces
@@ -51,7 +51,7 @@ def plan_report(
     report.empty_days = [str(day) for day in graph.empty]
     waiting = {v.action.day for v in verdicts.values() if v.state != HIT}
     report.steps = {**dict.fromkeys(STATES, 0), HIT: sum(v.state == HIT for v in verdicts.values())}
-    report.steps[HIT] += spared_steps(stands.days, stands.read, verdicts)[0]
+    report.steps[HIT] += cached_steps(stands.days, stands.read, verdicts)[0]
     done = len(stands.days) + sum(str(day) not in waiting for day in graph.days)
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys((*FEED_ROWS, "written"), 0)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from daedalus.base.text import counted, cut, wrapped
 from daedalus.explain.cause_lines import headline
-from daedalus.explain.causes import Teller
+from daedalus.explain.causes import CauseFinder
 from daedalus.explain.day import FUNNEL
-from daedalus.objectstore.store import Traffic
-from daedalus.pipelines.run_report import spared_note
+from daedalus.objectstore.object_store import Traffic
+from daedalus.pipelines.run_report import cached_note
 from daedalus.stagecache.action import Action, Cause
 from daedalus.stagecache.walk.outcome import HIT, UNCHANGED, Outcome
 
@@ -18,14 +18,14 @@ _CAUSES = 4  # that the summary names
 
 
 def run_notes(
-    actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, stood_seconds: float, teller: Teller
+    actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, stood_seconds: float, teller: CauseFinder
 ) -> list[str]:
-    """All that follows, in the order of the summary; the last two as `spared_note` wants them."""
-    cut, spared = cutoff_note(actions, outcomes), spared_note(outcomes, hits, stood_seconds)
+    """All that follows, in the order of the summary; the last two as `cached_note` wants them."""
+    cut, spared = cutoff_note(actions, outcomes), cached_note(outcomes, hits, stood_seconds)
     return [*funnel_note(outcomes), *cause_notes(outcomes, teller), *spared, *cut, *prediction_note(outcomes)]
 
 
-def cause_notes(outcomes: Mapping[str, Outcome], teller: Teller) -> list[str]:
+def cause_notes(outcomes: Mapping[str, Outcome], teller: CauseFinder) -> list[str]:
     """What made steps run, apart from what only followed: each cause with the step-days it touched, most first."""
     touched: Counter[str] = Counter()
     cached: Counter[str] = Counter()  # by steps that what was made before answers

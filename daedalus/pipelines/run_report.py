@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from daedalus.base.days import DayRange
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.base.text import counted, cut, printable, wrapped
-from daedalus.objectstore.store import is_uri
+from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.walk.outcome import FAILED, HIT, STATES, Outcome
 from daedalus.workspace.day_summary import feed_rows
 
@@ -144,7 +144,7 @@ def report_run(
     """Sums up a walk. `trusted` are the days that were not walked, with their summaries; `read` what they read."""
     report = RunReport(span)
     tally = Counter(outcome.state for outcome in outcomes.values())
-    tally[HIT] += spared_steps(trusted, read, outcomes)[0]
+    tally[HIT] += cached_steps(trusted, read, outcomes)[0]
     report.steps = {state: tally[state] for state in STATES}
     chunks = {day: outcomes[f"chunk@{day}"] for day in days}
     found_empty = [day for day, chunk in chunks.items() if chunk.good and chunk.counts.get("empty")]
@@ -189,7 +189,7 @@ def _rows(
     return {**feed_rows(spines), "written": written}
 
 
-def spared_steps(
+def cached_steps(
     trusted: Mapping[str, dict], read: Mapping[str, dict], walked: Container[str] = ()
 ) -> tuple[int, float]:
     """(how many, their seconds when they ran) of the steps of days not walked and of the tiles they read.
@@ -206,7 +206,7 @@ def spared_steps(
     return count, seconds
 
 
-def spared_note(outcomes: Mapping[str, Outcome], hits: int, seconds: float) -> list[str]:
+def cached_note(outcomes: Mapping[str, Outcome], hits: int, seconds: float) -> list[str]:
     """What all `hits` took when they ran; `seconds` are those of the hits that were not walked."""
     seconds += sum(outcome.seconds for outcome in outcomes.values() if outcome.state == HIT)
     return [f"spared      {hits:,} steps, {seconds:,.1f} s when they ran"] if hits else []

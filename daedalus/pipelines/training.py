@@ -15,11 +15,11 @@ from daedalus.base import digest
 from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.base.errors import DaedalusError, DayError, Interrupted
 from daedalus.inputs.listing import Listing
-from daedalus.pipelines.run_report import RunReport, no_feed_note, report_run, spared_note, spared_steps
+from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.code_stamp import code_stamp, code_version
-from daedalus.workspace.unchanged_days import NOTHING, QID_MAP, Stands, days_that_stand, read_by_finished
+from daedalus.workspace.fresh_days import NOTHING, QID_MAP, FreshDays, fresh_days, read_by_finished
 from daedalus.workspace.workspace import Settings, Workspace, opened
 
 if TYPE_CHECKING:
@@ -149,11 +149,11 @@ class _Run:
             self._begin(run, span, force, trusted)
             self._finish(run, span, failed=False)
             return self._all_stand(listing, span, stands)
-        from daedalus.explain.causes import Teller
+        from daedalus.explain.causes import CauseFinder
         from daedalus.explain.diff import ChangeNotes
         from daedalus.pipelines.run_notes import run_notes, shared_notes, traffic_note
         from daedalus.workspace.graph import build_graph
-        from daedalus.workspace.remembering import remember_days
+        from daedalus.workspace.remembering import record_days
 
         graph = build_graph(
             workspace, list(span), reconcile=True, reuse=not force, skip=_days(trusted), listing=listing
@@ -178,39 +178,39 @@ class _Run:
             written=workspace.partitions.written, removed=workspace.partitions.removed,
         )  # fmt: skip
         report.input_notes = graph.notes
-        stood = spared_steps(trusted, read, outcomes)[1]
+        stood = cached_steps(trusted, read, outcomes)[1]
         report.shared = workspace.shared.summary() if workspace.shared else None
-        teller = Teller(workspace.traces, workspace.config, listing.feed.days)
+        teller = CauseFinder(workspace.traces, workspace.config, listing.feed.days)
         report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], stood, teller),
                         *traffic_note(workspace.files.traffic), *changes.summary(),
                         *shared_notes(report.shared)]  # fmt: skip
         report.notes += no_feed_note(listing.feed.span, bool(trusted or graph.days))
-        remember_days(workspace, graph, outcomes, stands)
+        record_days(workspace, graph, outcomes, stands)
         self._finish(run, span, failed=bool(report.failures))
         if not report.failures and not taken:
             self._remember_complete(outcomes)
         return report
 
-    def _standing(self, listing: Listing, span: DayRange, force: bool) -> Stands:
+    def _standing(self, listing: Listing, span: DayRange, force: bool) -> FreshDays:
         present = self._workspace.with_rows(listing, span)
         force = force or bool(self._workspace.shared and self._workspace.shared.owes())
-        return NOTHING if force else days_that_stand(self._workspace, listing, present)
+        return NOTHING if force else fresh_days(self._workspace, listing, present)
 
-    def _with_finished(self, stands: Stands, taken: Mapping[str, dict]) -> Stands:
+    def _with_finished(self, stands: FreshDays, taken: Mapping[str, dict]) -> FreshDays:
         """What stands and the days of the run that is taken up, with what either read of other days."""
         read = read_by_finished(self._workspace, taken) if taken else {}
         return dataclasses.replace(stands, days={**stands.days, **taken}, read={**read, **stands.read})
 
-    def _nothing_to_do(self, listing: Listing, span: DayRange, stands: Stands) -> bool:
+    def _nothing_to_do(self, listing: Listing, span: DayRange, stands: FreshDays) -> bool:
         """Whether every day with feed rows stands, and no other has a partition."""
         if len(stands.days) < len(self._workspace.with_rows(listing, span)) or not stands.days:
             return False
         return not any(map(self._workspace.partitions.holds, self._empty(listing, span)))
 
-    def _all_stand(self, listing: Listing, span: DayRange, stands: Stands) -> RunReport:
+    def _all_stand(self, listing: Listing, span: DayRange, stands: FreshDays) -> RunReport:
         empty = self._empty(listing, span)
         report = report_run(span, {}, stands.days, stands.read, days=[], empty=empty, written=set())
-        report.notes = spared_note({}, *spared_steps(stands.days, stands.read))
+        report.notes = cached_note({}, *cached_steps(stands.days, stands.read))
         report.input_notes = listing.feed.notes
         return report
 
@@ -289,7 +289,7 @@ class _Run:
         traces = self._workspace.traces
         if any(outcome.ran for outcome in outcomes.values()) or traces.fact("last complete run") is None:
             artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != "chunk"}
-            artifacts |= {Path(file.path).stem for file in self._workspace.standing.files() if file.name != QID_MAP}
+            artifacts |= {Path(file.path).stem for file in self._workspace.day_stamps.files() if file.name != QID_MAP}
             traces.remember_fact("last complete run", sorted(artifacts))
 
     def _finish(self, run: str, span: DayRange, *, failed: bool) -> None:

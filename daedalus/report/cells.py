@@ -17,7 +17,7 @@ from daedalus.skeleton.names import STEPS
 from daedalus.stagecache.records.traces import Cost
 from daedalus.stagecache.walk.outcome import rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
-from daedalus.workspace.unchanged_days import QID_MAP, days_that_stand
+from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.workspace import Workspace
 
 FRESH, MISSING, EMPTY, FAILED = "fresh", "missing", "empty", "failed"  # beside RUN and MAYBE, which are stale
@@ -62,9 +62,9 @@ def _place(step: str) -> tuple[int, str]:
 def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Grid:
     """What is known of each step of the days, with nothing run."""
     present = workspace.with_rows(listing, days)
-    stands = days_that_stand(workspace, listing, present)
+    stands = fresh_days(workspace, listing, present)
     costs, grid, names = workspace.traces.latest_costs(), Grid(), {str(day) for day in days} | {""}
-    for file in workspace.standing.files():
+    for file in workspace.day_stamps.files():
         if file.name != QID_MAP and (file.day in stands.days or file.day in stands.read) and file.day in names:
             _add(grid, file.name, file.day, FRESH, costs.get(file.name))
     for day, summary in stands.days.items():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from daedalus.base.errors import is_full
-from daedalus.objectstore.store import Conflict
+from daedalus.objectstore.object_store import Conflict
 
 _FAILURES = 3  # in a row
 _FAIR_SECONDS = 1.0  # that a request may take without being called slow

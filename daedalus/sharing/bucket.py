@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.base.errors import is_full
-from daedalus.objectstore.store import Object, ObjectStore
+from daedalus.objectstore.object_store import Object, ObjectStore
 from daedalus.sharing.breaker import Breaker
-from daedalus.sharing.record import Part, Signer, parse
+from daedalus.sharing.record import Blob, Signer, parse
 
 _PATIENCE = 5.0  # seconds for a look-up and its retries
 _TRANSFER_PATIENCE = 30.0  # seconds without a byte
@@ -37,7 +37,7 @@ def pack_key(day: str | None) -> str:
     return f"packs/{day or 'none'}.json"
 
 
-class RemoteCache:
+class CacheBucket:
     """The shared cache at one URI. Safe to use from several threads.
 
     `listed` are its artifacts with their sizes and `traces` the keys of its traces, once they were listed.
@@ -108,12 +108,12 @@ class RemoteCache:
                 self.wrong[key] = why
                 self.rejected[why] += 1
 
-    def has(self, part: Part) -> bool:
+    def has(self, part: Blob) -> bool:
         """Whether bytes are there to be taken, as far as is known without reading them."""
         key = artifact_key(part.digest)
         return not self.reading.off and self.fault(part) == "" and key not in self._unreached
 
-    def fault(self, part: Part) -> str:
+    def fault(self, part: Blob) -> str:
         """Why bytes that should be there cannot be used: "missing", or what is wrong with them."""
         key, size = artifact_key(part.digest), self.listed.get(part.digest)
         if size is None:
@@ -122,7 +122,7 @@ class RemoteCache:
             self.reject(key, "damaged")
         return self.wrong.get(key, "")
 
-    def fetch(self, part: Part, path: Path) -> bool:
+    def fetch(self, part: Blob, path: Path) -> bool:
         """Downloads bytes to a new file, and holds them to their digests; False where they cannot be had.
 
         Raises OSError only for this machine's own disk.
@@ -131,7 +131,7 @@ class RemoteCache:
         try:
             with self.reading.watch(transfer=True):
                 self._transfers.fetch(key, path)
-            if Part.of(path) == part:
+            if Blob.of(path) == part:
                 return True
             self.reject(key, "damaged")
         except FileNotFoundError:
@@ -146,7 +146,7 @@ class RemoteCache:
 
     # Writing
 
-    def put_part(self, part: Part, path: Path) -> bool:
+    def put_part(self, part: Blob, path: Path) -> bool:
         """Adds bytes; False if they are there already. Raises OSError."""
         key = artifact_key(part.digest)
         if part.digest in self.listed and not self.fault(part):
@@ -156,7 +156,7 @@ class RemoteCache:
         self.note(part)
         return added
 
-    def note(self, part: Part) -> None:
+    def note(self, part: Blob) -> None:
         """Takes down that the right bytes are there now."""
         key = artifact_key(part.digest)
         with self._lock:

@@ -13,17 +13,17 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
 from daedalus.output.partitions import Partitions
-from daedalus.sharing.bucket import RemoteCache
+from daedalus.sharing.bucket import CacheBucket
 from daedalus.sharing.record import Signer
-from daedalus.sharing.second_level import SharedCache
-from daedalus.stagecache.records.artifacts import Store
+from daedalus.sharing.shared_cache import SharedCache
+from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Traces
 
 KEY = "DAEDA_CACHE_KEY"
 _SHORTEST = 16  # bytes of a key
 
 
-def open_shared(config: Config, store: Store, traces: Traces, folders: Sequence[Partitions]) -> SharedCache:
+def open_shared(config: Config, store: ArtifactStore, traces: Traces, folders: Sequence[Partitions]) -> SharedCache:
     """The second level behind a local cache; asks nothing of it yet. Raises DaedalusError for a bad key.
 
     `folders` are the shelves of partitions that it is to hold too: those of an output on this machine.
@@ -31,7 +31,7 @@ def open_shared(config: Config, store: Store, traces: Traces, folders: Sequence[
     runtime = config.runtime
     mode, uri = runtime.cache_remote_mode, str(runtime.cache_remote)
     signer = Signer(_key(config))
-    remote = RemoteCache(uri, runtime.object_store, signer, reads="read" in mode, writes="write" in mode)
+    remote = CacheBucket(uri, runtime.object_store, signer, reads="read" in mode, writes="write" in mode)
     return SharedCache(remote, store, traces, folders)
 
 

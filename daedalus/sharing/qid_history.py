@@ -6,7 +6,7 @@ Invariant: under one lineage there is one history. A record follows from the one
 new rows, or by putting all pieces into one, and the swap lets one writer through. So the number of rows
 names a state, each state begins with the rows of those before it, and a session has the same number in all
 of them. Who uses new numbers has got them into the record first; who cannot takes another lineage (see
-daedalus/output/qid_numbers.py). A record that vanished is never begun again under its old lineage.
+daedalus/output/shared_numbers.py). A record that vanished is never begun again under its old lineage.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any
 
 import msgspec
 
-from daedalus.sharing.bucket import RemoteCache
-from daedalus.sharing.record import Part
+from daedalus.sharing.bucket import CacheBucket
+from daedalus.sharing.record import Blob
 from daedalus.sharing.seen import Seen
 
 
-class Piece(Part, frozen=True):
+class Piece(Blob, frozen=True):
     """A parquet file with some rows of the map, in their order."""
 
     rows: int
 
-    def part(self) -> Part:
-        return Part(self.digest, self.sha256, self.size)
+    def part(self) -> Blob:
+        return Blob(self.digest, self.sha256, self.size)
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class State:
         return sum(piece.rows for piece in self.pieces)
 
 
-class MapRecord:
+class QidHistory:
     """The record of one output's map. Every method raises OSError when the store is not as it should be."""
 
-    def __init__(self, remote: RemoteCache, seen: Seen, name: str) -> None:
+    def __init__(self, remote: CacheBucket, seen: Seen, name: str) -> None:
         self._remote, self._seen, self._key = remote, seen, f"qid_maps/{name}.json"
         self.reads, self.writes = remote.reads, remote.writes
 
@@ -101,7 +101,7 @@ class MapRecord:
     def _piece(self, path: Path, rows: int) -> Piece:
         if not self._remote.writes:
             raise OSError(errno.EROFS, "the shared cache is only read", self._key)
-        part = Part.of(path)
+        part = Blob.of(path)
         self._remote.put_part(part, path)
         return Piece(part.digest, part.sha256, part.size, rows)
 

@@ -23,7 +23,7 @@ _SIGNATURE = "signature"
 _PLAIN = re.compile(r"[\w ]+")
 
 
-class Part(msgspec.Struct, frozen=True):
+class Blob(msgspec.Struct, frozen=True):
     """The bytes of one object, by content."""
 
     digest: str
@@ -31,7 +31,7 @@ class Part(msgspec.Struct, frozen=True):
     size: int
 
     @classmethod
-    def of(cls, path: Path) -> Part:
+    def of(cls, path: Path) -> Blob:
         """Reads a file. Raises OSError."""
         content = digest.of_file(path)
         with path.open("rb") as file:
@@ -39,14 +39,14 @@ class Part(msgspec.Struct, frozen=True):
             return cls(content, sha256, file.tell())
 
 
-class Record(msgspec.Struct, frozen=True):
+class SharedTrace(msgspec.Struct, frozen=True):
     """A trace, and the bytes that it names: one part called "", or the files of a partition by name."""
 
     kind: str
     key: str
     name: str
     artifact: str
-    parts: dict[str, Part]
+    parts: dict[str, Blob]
     counts: dict[str, int]
     seconds: float
     bytes: int
@@ -54,7 +54,7 @@ class Record(msgspec.Struct, frozen=True):
     code: str
 
     @classmethod
-    def of(cls, trace: Trace, parts: Mapping[str, Part]) -> Record:
+    def of(cls, trace: Trace, parts: Mapping[str, Blob]) -> SharedTrace:
         return cls("trace", trace.key, trace.name, trace.artifact, dict(parts), trace.counts, trace.seconds,
                    trace.bytes, trace.manifest, trace.code)  # fmt: skip
 
@@ -73,9 +73,9 @@ class Record(msgspec.Struct, frozen=True):
         return "" if self.name == name else "another action's trace"
 
 
-def read_record(value: object) -> Record:
+def read_record(value: object) -> SharedTrace:
     """Raises ValueError for what is no record."""
-    return msgspec.convert(value, Record)
+    return msgspec.convert(value, SharedTrace)
 
 
 class Signer:

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from daedalus.sharing.bucket import RemoteCache
-from daedalus.sharing.record import Part
+from daedalus.sharing.bucket import CacheBucket
+from daedalus.sharing.record import Blob
 from daedalus.stagecache.action import Again
-from daedalus.stagecache.records.artifacts import Store
+from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Traces
 
 _FACT = "shared:"
@@ -22,10 +22,10 @@ class SharedShelf:
     What bytes are to be like is known from traces that were believed; it is kept as a fact for later runs.
     """
 
-    def __init__(self, store: Store, remote: RemoteCache, traces: Traces, listing: Callable[[], None]) -> None:
+    def __init__(self, store: ArtifactStore, remote: CacheBucket, traces: Traces, listing: Callable[[], None]) -> None:
         """`listing` makes sure that the remote's objects are listed."""
         self._store, self._remote, self._traces, self._list = store, remote, traces, listing
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, Blob] = {}
         self._fetching: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self.bytes = 0  # fetched
 
@@ -60,12 +60,12 @@ class SharedShelf:
         """Where the artifact lies, if it is whole and on this machine."""
         return None if self._store.problem("", artifact) else self._store.path("", artifact)
 
-    def sent(self, artifact: str) -> Part | None:
+    def sent(self, artifact: str) -> Blob | None:
         """What is known of an artifact's bytes, if they are in the shared cache."""
         part = self._part(artifact)
         return part if part and self._remote.has(part) else None
 
-    def expect(self, part: Part) -> None:
+    def expect(self, part: Blob) -> None:
         """Remembers what an artifact's bytes are to be like, from a trace that is believed or was made here."""
         if self._part(part.digest) != part:
             self._parts[part.digest] = part
@@ -82,10 +82,10 @@ class SharedShelf:
         self.bytes += part.size
         return True
 
-    def _part(self, artifact: str) -> Part | None:
+    def _part(self, artifact: str) -> Blob | None:
         if artifact not in self._parts:
             known = self._traces.fact(_FACT + artifact)
             if not isinstance(known, list):
                 return None
-            self._parts[artifact] = Part(artifact, *known)
+            self._parts[artifact] = Blob(artifact, *known)
         return self._parts[artifact]

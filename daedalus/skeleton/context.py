@@ -15,7 +15,7 @@ from daedalus.config.schema import Runtime
 from daedalus.inputs.feed import Feed
 from daedalus.inputs.pool import PoolInput
 from daedalus.inputs.views import ViewInput
-from daedalus.output.reuse import Earlier
+from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.stagecache.action import Shelf
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Publishing:
     partitions: Shelf
     qids: QidMap
     numbered: bool
-    earlier: Callable[[str], Earlier | None] = lambda name: None
+    earlier: Callable[[str], EarlierPartition | None] = lambda name: None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Action:
 
     `run(upstream paths by action name, staged output path)` writes the output and returns row counts.
     `after` orders without being an ingredient; `guards` must also have
-    gone well. `spared(old, new)` tells of two manifests whether they surely give the same bytes, for what
+    gone well. `is_unaffected(old, new)` tells of two manifests whether they surely give the same bytes, for what
     is quicker to tell than to run. `verify` is called after the run; it raises when an
     input file changed meanwhile. `describe(upstream paths)` is what runs, as text that can be run by hand.
     `moving()` are ingredients that may change while the walk goes on. `receive(counts)` is called in a worker
@@ -71,7 +71,7 @@ class Action:
     shelf: Shelf
     after: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
-    spared: Callable[[Manifest, Manifest], bool] = field(default=lambda old, new: False)
+    is_unaffected: Callable[[Manifest, Manifest], bool] = field(default=lambda old, new: False)
     verify: Callable[[], None] = field(default=lambda: None)
     describe: Callable[[Mapping[str, Path]], str] = field(default=lambda upstream: "")
     moving: Callable[[], Manifest] = field(default=lambda: {})

@@ -11,7 +11,7 @@ from daedalus.base.text import counted, room, wrapped
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.load import read_yaml
 from daedalus.config.schema import Aggregations, Catalog, Runtime
-from daedalus.objectstore.store import shown
+from daedalus.objectstore.object_store import shown
 from daedalus.upkeep.warnings import doubts
 from daedalus.workspace.bad_files import bad_files, days_that_fail
 from daedalus.workspace.workspace import Settings, opened

@@ -18,13 +18,13 @@ import msgspec
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
 from daedalus.config import Config
-from daedalus.objectstore.store import Object
-from daedalus.sharing.bucket import RemoteCache, artifact_key, stem, trace_key
+from daedalus.objectstore.object_store import Object
+from daedalus.sharing.bucket import CacheBucket, artifact_key, stem, trace_key
 from daedalus.sharing.record import read_record
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.plan import make_plan
-from daedalus.stagecache.walk.second_level import Level
+from daedalus.stagecache.walk.second_level import SecondLevel
 from daedalus.workspace.workspace import Settings, Workspace, opened
 
 _THREADS = 32
@@ -79,10 +79,10 @@ def _named(objects: Iterable[Object], suffix: str) -> dict[str, Object]:
     return {stem(one): one for one in objects if digest.is_digest(stem(one)) and one.uri.endswith(stem(one) + suffix)}
 
 
-class _Content(Level):
+class _Content(SecondLevel):
     """All that a shared cache holds; as a level it knows every trace, without its manifest."""
 
-    def __init__(self, remote: RemoteCache) -> None:
+    def __init__(self, remote: CacheBucket) -> None:
         """Reads every trace once. Raises OSError."""
         self._remote = remote
         self.artifacts = _named(remote.objects("artifacts/"), ".parquet")
@@ -138,7 +138,7 @@ def _needed(workspace: Workspace, content: _Content) -> set[str]:
     return found
 
 
-def _sweep(remote: RemoteCache, content: _Content, needed: set[str], oldest: float, dry_run: bool) -> dict[str, Any]:
+def _sweep(remote: CacheBucket, content: _Content, needed: set[str], oldest: float, dry_run: bool) -> dict[str, Any]:
     old = {key for key, found in content.traces.items() if key not in needed and found.modified < oldest}
     keep = content.parts(content.traces.keys() - old) | content.maps()
     gone = {name: found for name, found in content.artifacts.items() if name not in keep and found.modified < oldest}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
-from daedalus.workspace.unchanged_days import QID_MAP, Stands, days_that_stand
+from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days
 from daedalus.workspace.workspace import Settings, Workspace, opened
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ def cache_status(settings: Settings) -> dict:
     with opened(settings) as workspace:
         span, listing = list(workspace.range(None)), workspace.listing()
         present = workspace.with_rows(listing, span)
-        stands = days_that_stand(workspace, listing, present)
+        stands = fresh_days(workspace, listing, present)
         known_days = stands.days.keys() | stands.read.keys()
-        standing = [row for row in workspace.standing.rows if row[1] in known_days and row[0] != QID_MAP]
+        standing = [row for row in workspace.day_stamps.rows if row[1] in known_days and row[0] != QID_MAP]
         verdicts: list[Verdict] = []
         if len(stands.days) < len(present):
             from daedalus.stagecache.walk.plan import make_plan
@@ -62,8 +62,8 @@ def _shared_status(workspace: Workspace) -> dict:
     return {"shared": {"uri": workspace.shared.remote.uri, "reachable": reachable(workspace.shared)}}
 
 
-def _standing_days(stands: Stands, files: Iterable[tuple]) -> list[dict]:
-    """The rows of days that nobody touched; `files` as `Standing.rows` has them."""
+def _standing_days(stands: FreshDays, files: Iterable[tuple]) -> list[dict]:
+    """The rows of days that nobody touched; `files` as `DayStamps.rows` has them."""
     steps: dict[str, dict[str, str]] = {day: {} for day in stands.days}
     for name, day, *_ in files:
         if day in steps:

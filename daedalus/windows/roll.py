@@ -15,7 +15,7 @@ from daedalus.base.errors import DayError
 from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.windows.spec import Rolling
-from daedalus.windows.stored import write_windows
+from daedalus.windows.windows_file import write_windows
 
 if TYPE_CHECKING:
     import numpy as np

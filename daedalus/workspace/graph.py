@@ -19,14 +19,14 @@ from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.inputs.pool import PoolInput, check_pool
 from daedalus.inputs.type_checks import check_types, idle_filters
 from daedalus.inputs.views import look_at_view
-from daedalus.output.reuse import Earlier
+from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
 from daedalus.skeleton.stage import STEPS, build_stage
 from daedalus.stagecache.action import Action
-from daedalus.stagecache.records.artifacts import Store
+from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import remembered_fingerprint
-from daedalus.workspace.strays import stray_notes
+from daedalus.workspace.stray_rows import stray_notes
 from daedalus.workspace.workspace import Workspace
 
 
@@ -103,15 +103,15 @@ def _last_artifact(traces: Traces, action: str) -> str | None:
     return trace.artifact if trace else None
 
 
-def _earlier(workspace: Workspace, action: str) -> Earlier | None:
+def _earlier(workspace: Workspace, action: str) -> EarlierPartition | None:
     trace = workspace.traces.latest(action)
     try:
-        return Earlier(trace.manifest, trace.artifact, workspace.partitions.parts(action)) if trace else None
+        return EarlierPartition(trace.manifest, trace.artifact, workspace.partitions.parts(action)) if trace else None
     except OSError:  # a folder that cannot be listed
         return None
 
 
-def _whole(store: Store, artifact: str) -> Path | None:
+def _whole(store: ArtifactStore, artifact: str) -> Path | None:
     return None if store.problem("", artifact) else store.path("", artifact)
 
 

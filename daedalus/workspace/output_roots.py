@@ -10,7 +10,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.base.text import is_utf8
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.objectstore.globs import matches
-from daedalus.objectstore.store import is_uri
+from daedalus.objectstore.object_store import is_uri
 
 _WRITTEN = {  # a file of each kind, below its root
     "output_root": ("dt=2026-05-15/part-0-0.parquet", "qid_map.parquet"),

@@ -9,14 +9,14 @@ from daedalus.base.days import Day
 from daedalus.stagecache.records.day_stamps import KeptFile
 from daedalus.stagecache.walk.outcome import Outcome
 from daedalus.workspace.day_summary import day_summary, spine_rows, tile_costs
-from daedalus.workspace.unchanged_days import QID_MAP, Asking, Stands, near
+from daedalus.workspace.fresh_days import QID_MAP, Asking, FreshDays, near
 
 if TYPE_CHECKING:
     from daedalus.workspace.graph import Graph
     from daedalus.workspace.workspace import Workspace
 
 
-def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: Stands) -> None:
+def record_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: FreshDays) -> None:
     """Takes down how a walk left its days, for the next question."""
     workspace.digests.settle()
     workspace.partitions.refresh()
@@ -24,7 +24,7 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
     for outcome in outcomes.values():
         of_day.setdefault(outcome.day or "", []).append(outcome)
     targets = {str(day) for day in graph.days}
-    known, before = workspace.standing.asked(), workspace.standing.summaries()
+    known, before = workspace.day_stamps.asked(), workspace.day_stamps.summaries()
     forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
     asking = Asking(workspace.config, graph.listing, workspace.code, workspace.settled, graph.session_range)
     records: dict[str, tuple[str, dict]] = {}
@@ -48,7 +48,7 @@ def remember_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Out
             asks = ""
         records[day] = (asks, summary)
         files += kept
-    workspace.standing.record(targets, records, files, forget=forget)
+    workspace.day_stamps.record(targets, records, files, forget=forget)
 
 
 def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:

@@ -16,25 +16,25 @@ from daedalus.base.days import ONE_DAY, Day, DayRange, parse_range
 from daedalus.base.durable import open_lock
 from daedalus.base.errors import DaedalusError, at_least
 from daedalus.config import Config, load_config
-from daedalus.inputs.by_uri import InputFiles
+from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.listing import Listing, list_inputs
-from daedalus.inputs.local import LocalFiles
-from daedalus.objectstore.store import is_uri
+from daedalus.inputs.local_files import LocalFiles
+from daedalus.objectstore.object_store import is_uri
 from daedalus.output.partitions import Partitions
-from daedalus.stagecache.records.artifacts import Scratch, Store
-from daedalus.stagecache.records.day_stamps import GONE, KeptFile, Standing, Stat, stat_of
+from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
+from daedalus.stagecache.records.day_stamps import GONE, DayStamps, KeptFile, Stat, stat_of
 from daedalus.stagecache.records.file_digests import FileDigests
-from daedalus.stagecache.records.locks import KeyLocks
+from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import code_stamp
 from daedalus.workspace.output_roots import check_roots
 
 if TYPE_CHECKING:
-    from daedalus.inputs.remote import RemoteFiles
+    from daedalus.inputs.remote_files import RemoteFiles
     from daedalus.output.qid_map import QidMap
     from daedalus.output.remote_partitions import RemotePartitions
     from daedalus.sharing.open import InputNotes
-    from daedalus.sharing.second_level import SharedCache
+    from daedalus.sharing.shared_cache import SharedCache
     from daedalus.sql.duck import Ducks
     from daedalus.stagecache.action import Shelf
     from daedalus.stagecache.walk.outcome import Outcome
@@ -74,7 +74,7 @@ class Workspace:
         self.traces = Traces(self.cache_root / "traces.db")
         self.digests = FileDigests(self.traces)
         self.locks = KeyLocks(self.cache_root / "locks")
-        self.store = Store(self.cache_root, self.scratch, self.digests)
+        self.store = ArtifactStore(self.cache_root, self.scratch, self.digests)
         spill = config.duckdb_settings.get("temp_directory")
         self._spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
         self._scratches = [self.scratch, self._spilling]
@@ -96,8 +96,8 @@ class Workspace:
         shared = self._open_shared([partitions])
 
         def open_qids() -> QidMap:
+            from daedalus.output.local_map import LocalMap
             from daedalus.output.qid_map import QidMap
-            from daedalus.output.qid_map_local import LocalMap
 
             record = shared.qid_map(str(root), self.config.catalog.feed.path) if shared else None
             return QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks, record)
@@ -106,14 +106,14 @@ class Workspace:
 
     def _remote_output(self) -> tuple[RemotePartitions, SharedCache | None, Callable[[], QidMap]]:
         """Partitions and the qid map of an output on an object store are shared as they are."""
+        from daedalus.output.remote_output import RemoteOutput
         from daedalus.output.remote_partitions import RemotePartitions
-        from daedalus.output.remote_root import RemoteOutput
 
         output = RemoteOutput(self.output_root, self.files.remote, self.traces)
 
         def open_qids() -> QidMap:
             from daedalus.output.qid_map import QidMap
-            from daedalus.output.qid_map_remote import RemoteMap
+            from daedalus.output.remote_map import RemoteMap
 
             return QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
 
@@ -140,7 +140,7 @@ class Workspace:
         return open_shared(self.config, self.store, self.traces, folders)
 
     def _remote_files(self) -> RemoteFiles:
-        from daedalus.inputs.remote import open_remote_files
+        from daedalus.inputs.remote_files import open_remote_files
 
         return open_remote_files(self.config, self.traces, self.cache_root / "fetched", self.scratch)
 
@@ -210,8 +210,8 @@ class Workspace:
         return code_stamp()
 
     @cached_property
-    def standing(self) -> Standing:
-        return Standing(self.traces, self.output_root)
+    def day_stamps(self) -> DayStamps:
+        return DayStamps(self.traces, self.output_root)
 
     def stat(self, path: str) -> Stat:
         """What `stat` says of a file, or the listing of an object."""

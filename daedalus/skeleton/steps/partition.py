@@ -9,8 +9,8 @@ from pathlib import Path
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config.columns import makers
-from daedalus.output.cut import ParquetSink
-from daedalus.output.reuse import Earlier
+from daedalus.output.earlier_partition import EarlierPartition
+from daedalus.output.parquet_sink import ParquetSink
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.names import PARTITION
 from daedalus.stagecache.action import Counts, Manifest
@@ -67,7 +67,7 @@ def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[s
 
 def _run(
     sink: ParquetSink, spine: str, sources: Mapping[str, str], ingredients: Manifest,
-    earlier: Callable[[], Earlier | None], upstream: Mapping[str, Path], out: Path,
+    earlier: Callable[[], EarlierPartition | None], upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
     import pyarrow.parquet as pq
 

@@ -18,9 +18,9 @@ from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.fingerprint import version
 from daedalus.windows.roll import roll
+from daedalus.windows.rolling_sql import rolling_sql
 from daedalus.windows.spec import Rolling, self_rule
-from daedalus.windows.sql import rolling_sql
-from daedalus.windows.stored import ITEMS
+from daedalus.windows.windows_file import ITEMS
 
 
 def build(make: Make, day: Day, aggregation: Aggregation) -> str:

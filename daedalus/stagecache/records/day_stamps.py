@@ -41,7 +41,7 @@ def stat_of(path: str) -> Stat:
 _FILES = "select name, day, path, size, mtime, ctime, inode from standing_files"
 
 
-class Standing:
+class DayStamps:
     """The record of one output root."""
 
     def __init__(self, traces: Traces, root: str) -> None:

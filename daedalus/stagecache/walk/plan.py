@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from daedalus.stagecache.action import Action, Cause, Manifest, action_key, differences
 from daedalus.stagecache.records.traces import Trace, Traces
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
-from daedalus.stagecache.walk.second_level import Level
+from daedalus.stagecache.walk.second_level import SecondLevel
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Verdict:
 
 
 def make_plan(
-    actions: Iterable[Action], traces: Traces, force: bool = False, level: Level | None = None
+    actions: Iterable[Action], traces: Traces, force: bool = False, level: SecondLevel | None = None
 ) -> list[Verdict]:
     """One verdict per action; `actions` come in an order in which upstream stands first.
 

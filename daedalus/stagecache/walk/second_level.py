@@ -8,14 +8,14 @@ from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.traces import Trace
 
 
-class Level:
+class SecondLevel:
     """A second level that knows nothing."""
 
     def known(self, action: Action, key: str) -> Trace | None:
         """The trace that would answer, as far as it is known without asking anyone. Never waits."""
         return None
 
-    def at_hand(self, action: Action, key: str) -> Trace | None:
+    def cached_answer(self, action: Action, key: str) -> Trace | None:
         """A `known` trace that can be taken as it is, with nothing to fetch now. Never waits."""
         return None
 

@@ -14,14 +14,14 @@ from functools import partial
 
 from daedalus.base.errors import DaedalusError, Interrupted, bare, is_full
 from daedalus.stagecache.action import Action, Again, Cause
-from daedalus.stagecache.records.locks import KeyLocks
+from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Trace, Traces
 from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, Threads, nobody
 from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.walk.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.stagecache.walk.schedule import Schedule
-from daedalus.stagecache.walk.second_level import Level
+from daedalus.stagecache.walk.second_level import SecondLevel
 
 _POLL_SECONDS = 0.02  # between looks at what another process computes
 
@@ -50,7 +50,7 @@ class Walk:
         traces: Traces,
         *,
         locks: KeyLocks | None = None,
-        level: Level | None = None,
+        level: SecondLevel | None = None,
         code: Callable[[], str] = lambda: "",
         executor: Executor | None = None,
         force: bool = False,
@@ -60,7 +60,7 @@ class Walk:
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
-        self._level = level or Level()
+        self._level = level or SecondLevel()
         costs = traces.costs()
         kinds = {action.name: action.name.partition("@")[0] for action in actions}
         self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
@@ -144,13 +144,13 @@ class Walk:
             return
         self._progress.started(action.name)
         above = {name: self._schedule.action(name) for name in action.upstream}
-        ask = nobody if self._force or type(self._level) is Level else partial(self._level.ask, action, found.key)
+        ask = nobody if self._force or type(self._level) is SecondLevel else partial(self._level.ask, action, found.key)
         task = Task(action, digests, above, found.key, found.manifest, ask)
         self._running[self._executor.submit(task)] = (action, found)
 
     def _answered(self, action: Action, found: Lookup) -> Lookup:
         """A hit by what others made, or by what surely gives the same bytes."""
-        if trace := self._level.at_hand(action, found.key):
+        if trace := self._level.cached_answer(action, found.key):
             self._traces.record(trace)
             self._latest[action.name] = trace.key
             return replace(found, trace=trace)
@@ -159,7 +159,7 @@ class Walk:
     def _spare(self, action: Action, found: Lookup) -> Lookup:
         """A hit, where what changed since the last time surely leaves the bytes as they are."""
         last = found.previous
-        if last is None or not action.spared(last.manifest, found.manifest):
+        if last is None or not action.is_unaffected(last.manifest, found.manifest):
             return found
         if action.shelf.problem(action.name, last.artifact):
             return found

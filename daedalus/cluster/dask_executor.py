@@ -1,0 +1,329 @@
+"""Actions sent to Dask workers; handing out numbers and publishing stay with the coordinator.
+
+Delivery is at least once. When workers die under a task, Dask blames all tasks that they had: whoever is
+blamed is tried once more with the cluster to itself, and only who is alone with the deaths fails for them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
+from daedalus.cluster import connect
+from daedalus.cluster.carrier import CarriedArtifacts
+from daedalus.cluster.job import Job, Refusal
+from daedalus.cluster.shared_folder import take
+from daedalus.stagecache.action import Counts
+from daedalus.stagecache.records.traces import Trace
+from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, nobody
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_NUMBERED, _PUBLISHED = "qids", "chunk"  # the step that hands out numbers, and the one whose output is published
+_DEPTH = 2  # tasks sent for each that a worker can run, so that none waits for the next
+_BACKLOG = 64  # tasks of the coordinator's own that may wait, and questions to the shared cache
+_ASKING = 16  # threads that ask
+_LOOK_SECONDS = 1.0  # between looks at what workers there are
+WAIT_SECONDS = 60.0  # for a first worker, and for another when none is left and none is being started
+_START_SECONDS = 600.0  # for one that is being started
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A task on its way, the tickets of what it reads, and the future that the walk waits for."""
+
+    task: Task
+    future: Future[Made | Trace]
+    tickets: Mapping[str, Any] = field(default_factory=dict)
+    alone: bool = False
+    attempt: int = 0
+
+
+class DaskExecutor:
+    """An `Executor` over the workers of a Dask cluster, which is opened when the first task is sent.
+
+    `here` runs what stays with the coordinator, `adopt(artifact, ticket)` is told of what workers made, `say(line)`
+    what a person should know; `carried` is the coordinator's store where no folder is shared. Raises
+    DaedalusError (exit 2) from `submit` when there is no cluster to work with.
+    """
+
+    def __init__(
+        self,
+        job: Callable[[], Job],
+        need: Callable[[], int],
+        cluster: Callable[[int], AbstractContextManager[Client]],
+        *,
+        where: str,
+        local: bool,
+        here: Executor,
+        adopt: Callable[[str, Any], None],
+        say: Callable[[str], None],
+        carried: CarriedArtifacts | None = None,
+    ) -> None:
+        self._job, self._need, self._cluster = job, need, cluster
+        self._where, self._local, self._here, self._adopt, self._say = where, local, here, adopt, say
+        self._carried = carried
+        self._client: Client | None = None
+        self._stack = ExitStack()
+        self._waiting_here: set[Future] = set()
+        self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="daeda-ask")
+        self._asked: list[tuple[Sent, Future[Trace | Mapping[str, Any]]]] = []
+        self._out: dict[Future, Sent] = {}  # on their way, by Dask's future
+        self._again: deque[tuple[Sent, Any]] = deque()  # came back, with a refusal or a death
+        self._suspects: deque[Sent] = deque()
+        self._unfit: set[str] = set()
+        self._fit: dict[str, Any] = {}
+        self._lost, self._made, self._looked = False, False, 0.0
+        self._none_since: float | None = None
+        self._stirred = 0.0  # when a worker was last seen being started
+
+    @property
+    def free(self) -> bool:
+        if (
+            len(self._waiting_here) + len(self._asked) >= _BACKLOG
+            or self._suspects
+            or any(sent.alone for sent in list(self._out.values()))
+        ):
+            return False
+        return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
+
+    def submit(self, task: Task) -> Future[Made | Trace]:
+        if task.action.step == _NUMBERED:
+            return self._run_here(self._fetching(task))
+        sent = Sent(task, Future())
+        if task.ask is nobody and not self._carried:
+            self._send(sent)
+        else:
+            self._asked.append((sent, self._asking.submit(self._answer, task)))
+        return sent.future
+
+    def _run_here(self, task: Task) -> Future[Made | Trace]:
+        future = self._here.submit(task)
+        self._waiting_here.add(future)
+        future.add_done_callback(self._waiting_here.discard)
+        return future
+
+    def _answer(self, task: Task) -> Trace | Mapping[str, Any]:
+        """What somebody knows; else the tickets of what the task reads, which workers can have then."""
+        if found := task.ask():
+            return found
+        if self._carried:
+            return self._carried.tickets_of(task.digests.values())
+        for name, artifact in task.digests.items():
+            task.above[name].shelf.path(name, artifact)  # fetched, where the shared cache alone has it
+        return {}
+
+    def tend(self) -> None:
+        self._heed_answers()
+        if self._client is None:
+            return
+        if self._lost:
+            raise _lost(self._where)
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._look()
+        while self._again:
+            sent, why = self._again.popleft()
+            if isinstance(why, Refusal):
+                self._refused(sent, why)
+            elif sent.alone:
+                sent.future.set_exception(_deadly(sent.task, why))
+            else:
+                self._suspects.append(sent)
+        if self._suspects and not self._out:
+            self._send(replace(self._suspects.popleft(), alone=True))
+
+    def _heed_answers(self) -> None:
+        """Sends the tasks that nobody knows the answer of."""
+        asked, self._asked = self._asked, []
+        for sent, answer in asked:
+            if not answer.done():
+                self._asked.append((sent, answer))
+            elif error := answer.exception():
+                sent.future.set_exception(error)
+            elif isinstance(found := answer.result(), Trace):
+                sent.future.set_result(found)
+            else:
+                self._send(replace(sent, tickets=found))
+
+    def shutdown(self) -> None:
+        self._asking.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            reachable = not self._lost
+            for future in list(self._out):
+                future.cancel()
+            if reachable:
+                connect.unregister(self._client, self._bench)
+        self._here.shutdown()
+        self._stack.close()
+
+    def _fetching(self, task: Task) -> Task:
+        """The task, with what it reads of other machines' fetched when it runs."""
+        if not self._carried:
+            return task
+        above = {name: replace(action, shelf=self._carried) if action.step != "chunk" else action
+                 for name, action in task.above.items()}  # fmt: skip
+        return replace(task, above=above)
+
+    def _open(self) -> None:
+        from daedalus.cluster.worker import StageWorker, worker_name
+
+        self._bytes, job = self._need(), self._job()
+        client = self._stack.enter_context(self._cluster(self._bytes))
+        connect.wait_for_workers(lambda: connect.workers(client), self._bytes, WAIT_SECONDS, self._say, self._where)
+        self._run, self._bench = job.run, worker_name(job.run)
+        try:
+            connect.register(client, StageWorker(job, quiet=self._local), self._bench)
+        except OSError as error:
+            raise _lost(self._where) from error
+        except Exception as error:
+            raise _unusable(self._where, error) from None
+        self._client = client
+        self._pool = client.get_executor(pure=False, resources={connect.MEMORY: self._bytes})
+        self._say(connect.dashboard(client))
+        self._look()
+
+    def _send(self, sent: Sent) -> None:
+        from daedalus.cluster.worker import run_action
+
+        if self._client is None:
+            self._open()
+        name, _, at = sent.task.action.name.partition("@")
+        options: dict[str, Any] = {"key": (name, at, self._run, sent.attempt)}
+        if self._unfit:
+            options |= {"workers": sorted(self._fit), "allow_other_workers": True}
+        task = sent.task
+        inner = self._pool.submit(
+            run_action, self._run, task.action.name, task.digests, task.key, sent.tickets, **options
+        )
+        self._out[inner] = replace(sent, attempt=sent.attempt + 1)
+        inner.add_done_callback(self._returned)
+
+    def _returned(self, inner: Future) -> None:
+        """Called by Dask's own thread."""
+        from distributed import KilledWorker
+
+        sent = self._out[inner]
+        with suppress(InvalidStateError):  # the walk is over
+            try:
+                found = inner.result()
+                if isinstance(found, Refusal):
+                    self._again.append((sent, found))
+                else:
+                    self._take(sent, *found)
+            except CancelledError:
+                self._lost = True
+            except KilledWorker as death:
+                self._again.append((sent, death))
+            except Exception as error:
+                sent.future.set_exception(_as_here(error))
+        del self._out[inner]
+
+    def _take(self, sent: Sent, made: Made, ticket: Any) -> None:
+        self._made = True
+        if sent.task.action.step == _PUBLISHED:
+            self._publish(sent, made, ticket)
+            return
+        if self._carried:
+            self._carried.tickets[made.artifact] = ticket
+        self._adopt(made.artifact, ticket)
+        sent.future.set_result(made)
+
+    def _publish(self, sent: Sent, made: Made, files: Mapping[str, tuple[str, Any]]) -> None:
+        """Puts a partition that a worker made into its place: what is left to run of the action is to bring it here.
+
+        Called by Dask's own thread.
+        """
+        name, carried, lies = sent.task.action.name, self._carried, Path(made.artifact)
+
+        def bring(upstream: Mapping[str, Path], out: Path) -> Counts:
+            nonlocal lies
+            if carried:
+                carried.fetch_folder(name, files, out)
+            else:
+                take(name, lies, {file: content for file, (content, _) in files.items()}, out)
+                lies = out  # for another try
+            return made.counts
+
+        def published(inner: Future) -> None:
+            with suppress(InvalidStateError, CancelledError):  # the walk is over
+                if error := inner.exception():
+                    sent.future.set_exception(error)
+                else:
+                    sent.future.set_result(replace(inner.result(), seconds=made.seconds + inner.result().seconds))
+
+        for content, ticket in files.values():
+            if ticket is not None:
+                self._adopt(content, ticket)
+        task = replace(sent.task, action=replace(sent.task.action, run=bring), digests={}, ask=nobody)
+        self._run_here(task).add_done_callback(published)
+
+    def _refused(self, sent: Sent, refusal: Refusal) -> None:
+        """Sends a task to others than the worker that must not run it."""
+        reason = refusal.reason(sent.task.manifest)
+        if refusal.worker not in self._unfit:
+            self._unfit.add(refusal.worker)
+            self._say(f"the Dask worker {refusal.worker} is left out: {reason}")
+            self._look()
+        if not self._fit:
+            error = RunStopped("no Dask worker can do this run's work", where=refusal.worker, found=reason,
+                               expected="the coordinator's code, packages and shared folder on each worker",
+                               hint="start the workers anew with what is installed here")  # fmt: skip
+            error.exit_code = EXIT_DAY_FAILED if self._made else EXIT_REFUSED
+            raise error
+        self._send(sent)
+
+    def _look(self) -> None:
+        """Counts the workers; gives up when there has been none for a while."""
+        assert self._client is not None
+        try:
+            workers = connect.workers(self._client)
+        except Exception as error:  # of many kinds: the connection is gone
+            raise _lost(self._where) from error
+        self._looked = time.monotonic()
+        self._fit = {address: worker for address, worker in workers.items() if address not in self._unfit}
+        if connect.slots(self._fit, self._bytes):
+            self._none_since = None
+        elif self._none_since is None:
+            self._none_since = self._stirred = self._looked
+            self._say(f"no Dask worker is left; waiting up to {WAIT_SECONDS:.0f} s for one")
+        elif connect.is_starting(self._client) and self._looked - self._none_since < _START_SECONDS:
+            self._stirred = self._looked
+        elif self._looked - self._stirred > WAIT_SECONDS:
+            seconds = self._looked - self._none_since
+            raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {seconds:.0f} s",
+                             hint="what is finished is kept; with workers again: daeda skeleton --resume")  # fmt: skip
+
+
+def _lost(where: str) -> RunStopped:
+    return RunStopped("the connection to the Dask scheduler is lost", where=where,
+                      hint="what is finished is kept; when it is back: daeda skeleton --resume")  # fmt: skip
+
+
+def _unusable(where: str, error: Exception) -> DaedalusError:
+    return DaedalusError("the Dask workers cannot load this program", where=where,
+                         found=f"{type(error).__name__}: {' '.join(str(error).split())}",
+                         expected="daedalus-skeleton, of the same version, on each worker",
+                         hint="pip install 'daedalus-skeleton[dask]' there")  # fmt: skip
+
+
+def _deadly(task: Task, death: Any) -> DayError:
+    return DayError("every Dask worker that ran this step died", where=str(death.last_worker.address),
+                    found=f"{death.allowed_failures + 1} deaths, and as many with no other step at work",
+                    hint=f"look at the workers' logs; was it memory: a {connect.MEMORY} that the host does not have, "
+                         "or a memory_limit that it takes for too much")  # fmt: skip
+
+
+def _as_here(error: Exception) -> Exception:
+    """The error as a run on this machine would tell it: paths as the config gives them."""
+    if isinstance(error, DaedalusError):
+        error.where = error.where.removeprefix(f"{os.getcwd()}/")
+    return error

@@ -1,0 +1,67 @@
+"""Input files wherever they lie: each question goes to the local disk or to an object store, by the path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from daedalus.inputs.local_files import LocalFiles
+from daedalus.objectstore.object_store import Traffic, is_uri
+
+if TYPE_CHECKING:
+    from daedalus.inputs.files import Files, Looked, Tree
+    from daedalus.inputs.remote_files import RemoteFiles
+
+
+class InputFiles:
+    """See `Files` in ports.py. `remote` is opened when the first URI is asked for."""
+
+    def __init__(self, local: LocalFiles, remote: Callable[[], RemoteFiles]) -> None:
+        self._local, self._open = local, remote
+        self.say: Callable[[str], None] = lambda line: None  # is told how far a long look is
+
+    @cached_property
+    def remote(self) -> RemoteFiles:
+        found = self._open()
+        found.say = lambda line: self.say(line)
+        return found
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """Requests and bytes so far; None when all is local."""
+        return self.remote.traffic if "remote" in self.__dict__ else None
+
+    def _at(self, path: str) -> Files:
+        return self.remote if is_uri(path) else self._local
+
+    def tree(self, root: str) -> Tree | None:
+        return self._at(root).tree(root)
+
+    def is_folder(self, source: str) -> bool:
+        return self._at(source).is_folder(source)
+
+    def matching(self, pattern: str) -> list[str]:
+        return self._at(pattern).matching(pattern)
+
+    def prepare(self, paths: Sequence[str], looked: Looked) -> None:
+        if uris := [path for path in paths if is_uri(path)]:
+            self.remote.prepare(uris, looked)
+
+    def of(self, path: str | os.PathLike[str]) -> tuple[str, Any]:
+        return self._at(str(path)).of(str(path))
+
+    def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
+        return self._at(path).is_still(path, content, stamp, looked)
+
+    @contextmanager
+    def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+        uris = {path: content for path, content in wanted.items() if is_uri(path)}
+        with self._local.fetch({path: content for path, content in wanted.items() if path not in uris}) as local:
+            if not uris:
+                yield local
+                return
+            with self.remote.fetch(uris) as fetched:
+                yield {**local, **fetched}

@@ -1,0 +1,202 @@
+"""Artifacts by content digest, under the cache root:
+
+    artifacts/ab/abcdef….parquet    immutable outputs, named by the digest of their bytes
+    damaged/                        artifacts whose bytes were not what their name says
+    tmp/run-…/                      one folder a process, locked while it lives; others are swept
+    traces.db                       what each action made, and from what (see trace.py)
+
+Order of a commit: bytes, fsync, rename, fsync of the folder, and only then the trace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from daedalus.base import digest
+from daedalus.base.durable import move_file, open_lock, remove_folder
+from daedalus.base.errors import DaedalusError
+from daedalus.stagecache.records.file_digests import FileDigests
+
+
+class Scratch:
+    """A process's own folder for unfinished files, held by a lock that dies with the process.
+
+    It is made when the first path is asked for; what dead processes left beside it is swept then.
+    """
+
+    def __init__(self, parent: Path, prefix: str = "run-") -> None:
+        self._parent, self._prefix = parent, prefix
+        self._folder: Path | None = None
+        self._lock = -1
+        self._making = threading.Lock()
+
+    @property
+    def folder(self) -> Path:
+        with self._making:
+            if self._folder is None:
+                self._folder = self._make()
+                _sweep(self._parent, self._prefix)
+            return self._folder
+
+    def _make(self) -> Path:
+        try:
+            for _ in range(_TRIES):
+                folder = self._parent / f"{self._prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+                try:
+                    folder.mkdir(parents=True)
+                    self._lock = open_lock(folder / "lock")
+                except FileNotFoundError:  # swept between the two
+                    continue
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if (folder / "lock").exists():
+                    os.write(self._lock, _MARK)
+                    return folder
+                os.close(self._lock)  # swept between the two
+        except OSError as error:
+            raise DaedalusError("a folder cannot be written", where=str(self._parent), found=error.strerror) from None
+        raise DaedalusError("a folder cannot be written", where=str(self._parent), found="what is made in it vanishes")
+
+    def path(self, suffix: str = "") -> Path:
+        return self.folder / f"{uuid.uuid4().hex}{suffix}"
+
+    def close(self) -> None:
+        if self._folder is not None:
+            remove_folder(self._folder)
+            os.close(self._lock)
+            self._folder = None
+
+
+_TRIES = 100
+_MARK = b"daeda: unfinished files of one process, swept by the next\n"
+_BEING_MADE = 60  # seconds in which a folder without a lock may be one that is just being made
+_UNFINISHED = re.compile(r"[0-9a-f]{32}(\.\w+)*")  # what `path` gives, and what is made beside it
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Removes what dead processes left half-written, and nothing of anybody else's."""
+    ours = re.compile(re.escape(prefix) + "[0-9]+-[0-9a-f]{8}").fullmatch
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for folder in [entry for entry in entries if ours(entry.name) and entry.is_dir(follow_symlinks=False)]:
+            with contextlib.suppress(OSError, DaedalusError):
+                _sweep_one(Path(folder.path))
+
+
+def _sweep_one(folder: Path) -> None:
+    """Removes a folder of our name if nobody holds its lock, and that says that it is ours."""
+    try:
+        lock = open_lock(folder / "lock", 0)
+    except FileNotFoundError:
+        if time.time() - folder.stat().st_mtime > _BEING_MADE:
+            folder.rmdir()  # an empty one
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
+        if os.read(lock, len(_MARK) + 1) == _MARK or _is_unmarked(folder, lock):
+            remove_folder(folder)
+    finally:
+        os.close(lock)
+
+
+def _is_unmarked(folder: Path, lock: int) -> bool:
+    """Whether a folder is one of version 0.2, whose locks were empty, or of who died before the mark was written."""
+    names = set(os.listdir(folder)) - {"lock"}
+    return os.fstat(lock).st_size == 0 and all(map(_UNFINISHED.fullmatch, names))
+
+
+class FreePaths(Protocol):
+    """Names for unfinished files, on the file system of the artifacts."""
+
+    def path(self, suffix: str = "") -> Path: ...
+
+
+class ArtifactStore:
+    """The artifacts of one cache root; a `Shelf`."""
+
+    def __init__(self, root: Path, scratch: FreePaths, digests: FileDigests) -> None:
+        self.root, self._scratch, self._digests = root, scratch, digests
+        self._artifacts = os.path.abspath(root / "artifacts")
+
+    def stage(self, name: str) -> Path:
+        return self._scratch.path(".parquet")
+
+    def path(self, name: str, artifact: str) -> Path:
+        return Path(self._file(artifact))
+
+    def _file(self, artifact: str) -> str:
+        return f"{self._artifacts}/{artifact[:2]}/{artifact}.parquet"
+
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        artifact, size = digest.of_file(staged), staged.stat().st_size
+        if self.problem(name, artifact):
+            self.take(artifact, staged)
+        else:
+            staged.unlink()
+        return artifact, size
+
+    def adopt(self, artifact: str) -> None:
+        """Takes up an artifact that another process has made for this one, and digested, under its name."""
+        with contextlib.suppress(OSError):  # this machine may not see it yet: then it is read when it is asked for
+            self._digests.note(self.path("", artifact), artifact)
+
+    def take(self, artifact: str, staged: Path) -> None:
+        """Keeps a file whose digest is known."""
+        kept = self.path("", artifact)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        move_file(staged, kept)
+        self._digests.note(kept, artifact)
+
+    def problem(self, name: str, artifact: str) -> str:
+        try:
+            found, _ = self._digests.of(self._file(artifact))
+        except FileNotFoundError:
+            return "missing"
+        except OSError as error:
+            return f"unreadable ({error.strerror})"
+        return "" if found == artifact else "damaged"
+
+    def set_aside(self, artifact: str) -> None:
+        """Moves a damaged artifact out of the way, for whoever wants to look at it."""
+        (self.root / "damaged").mkdir(exist_ok=True)
+        os.replace(self.path("", artifact), self.root / "damaged" / f"{artifact}.parquet")
+
+    def artifacts(self) -> Iterator[tuple[str, Path]]:
+        """(digest, path) of all that is stored."""
+        for path in sorted((self.root / "artifacts").glob("??/*.parquet")):
+            if _is_artifact(path.parent.name, path.name):
+                yield path.stem, path
+
+    def sizes(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Bytes of all that is stored, by digest; of those in `known` without another look."""
+        found: dict[str, int] = {}
+        known, root = known or {}, self._artifacts
+        shelves = os.listdir(root) if os.path.isdir(root) else []
+        for shelf in (shelf for shelf in shelves if len(shelf) == 2):
+            for name in os.listdir(f"{root}/{shelf}"):
+                artifact = name[:-8]
+                if _is_artifact(shelf, name):
+                    size = known.get(artifact)
+                    found[artifact] = os.stat(f"{root}/{shelf}/{name}").st_size if size is None else size
+        return found
+
+    def damaged(self) -> Iterator[Path]:
+        """What `set_aside` has moved."""
+        return (path for path in (self.root / "damaged").glob("*.parquet") if digest.is_digest(path.stem))
+
+    def reread(self, path: Path) -> str:
+        """The digest of the bytes that are there now, whatever `stat` says."""
+        self._digests.forget(path)
+        return self._digests.of(path)[0]
+
+
+def _is_artifact(shelf: str, name: str) -> bool:
+    """Whether a file below `artifacts` has a name that we give, and is not somebody else's."""
+    return name[-8:] == ".parquet" and name[:2] == shelf and digest.is_digest(name[:-8]) is not None

@@ -1,0 +1,181 @@
+"""`aggregate_pit_table`: the rolling step on Arrow tables, for notebooks and catalog work.
+
+DuckDB or Polars select the events and put them in order; the compiled kernel, which the stage runs on files, lists
+them, so a row costs what it lists. Values that are nested, which the kernel does not number, are listed by the SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from daedalus.base.days import parse_duration
+from daedalus.base.errors import DaedalusError, at_least, did_you_mean
+from daedalus.config.schema import Aggregation
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.sql.text import Sql, in_list, name
+from daedalus.windows.roll import roll_table
+from daedalus.windows.rolling_sql import rolling_sql
+from daedalus.windows.spec import Rolling, self_rule
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_KEYS = ("user_id", "artwork_id", "event_timestamp")
+
+
+def aggregate_pit_table(
+    spine: pa.Table,
+    events: pa.Table,
+    specs: Sequence[Aggregation | Mapping[str, Any]],
+    *,
+    engine: Literal["duckdb", "polars"] = "duckdb",
+) -> pa.Table:
+    """Appends point-in-time aggregations to a spine.
+
+    `spine` has user_id, artwork_id and event_timestamp; its rows and their order are kept, as are its
+    other columns. `events` has those three, `event`, and each spec's column. `specs` are as in
+    aggregations.yaml; a cumulative one looks at all events before the row. A row never sees an event
+    at its own time or later. Lists are never NULL. Times may have any unit or zone.
+
+    Raises DaedalusError for a missing column, a bad spec or an unknown engine; ImportError when
+    Polars (the extra `polars`) is not installed.
+    """
+    aggregations = [_spec(spec, i) for i, spec in enumerate(specs)]
+    rows, history = _checked(spine, _KEYS, "spine"), _checked(events, (*_KEYS, "event"), "events")
+    taken = set(spine.column_names)
+    for i, aggregation in enumerate(aggregations):
+        _checked(events, (aggregation.column,), "events")
+        _check(aggregation, f"specs[{i}]", events, taken)
+        taken |= set(aggregation.outputs)
+    engines: dict[str, Callable[..., pa.Table]] = {"duckdb": _with_duckdb, "polars": _with_polars}
+    if engine not in engines:
+        raise DaedalusError("an unknown engine", where="engine", found=engine, expected=" or ".join(engines))
+    result = spine
+    for aggregation in aggregations:
+        found = _rolled(rows, engines[engine](history, aggregation), aggregation)
+        for output, column in zip(aggregation.outputs, found.columns, strict=True):
+            result = result.append_column(output, column.cast(_result_type(events, aggregation)))
+    return result
+
+
+def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Table:
+    """One column per window, of `events` as `roll_table` wants them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rolling = Rolling(aggregation.kind, _windows(aggregation), self_rule(aggregation), aggregation.max_items)
+    if rolling.kind.listed and pa.types.is_nested(events.schema.field("value").type):
+        placed = rows.select(_KEYS).append_column("file_row_number", pa.array(range(rows.num_rows), pa.int64()))
+        return _query(rolling_sql(rolling, "pit_rows", "pit_events"), {"pit_rows": placed, "pit_events": events})
+    if rolling.without_self:  # another artwork than NULL is none that is known
+        events = events.filter(pc.is_valid(events["artwork_id"]))
+        times = pc.if_else(pc.is_valid(rows["artwork_id"]), rows["event_timestamp"], None)
+        rows = rows.set_column(rows.column_names.index("event_timestamp"), "event_timestamp", times)
+    return roll_table(rolling, rows, events)
+
+
+def _spec(spec: Aggregation | Mapping[str, Any], i: int) -> Aggregation:
+    if isinstance(spec, Aggregation):
+        return spec
+    try:
+        return msgspec.convert(spec, Aggregation)
+    except msgspec.ValidationError as error:
+        raise DaedalusError(
+            "not an aggregation", where=f"specs[{i}]", found=error, expected="as in aggregations.yaml"
+        ) from None
+
+
+def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[str]) -> None:
+    """Raises DaedalusError for what no type of a field forbids; `taken` are names that its outputs cannot have."""
+    import pyarrow.types as t
+
+    outputs, kind = aggregation.outputs, events.schema.field(aggregation.column).type
+    if not outputs:
+        raise DaedalusError("an aggregation without windows", where=f"{where}.windows", found="[]", expected="[1d, 7d]")
+    twice = taken.intersection(outputs) or {name for name in outputs if outputs.count(name) > 1}
+    if twice:
+        raise DaedalusError("a name that stands twice", where=where, found=min(twice), expected="a name of its own")
+    if aggregation.kind.flatten and not (t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)):
+        raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
+    at_least(1, aggregation.max_items, f"{where}.max_items")
+
+
+def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
+    """The table with its times in whole microseconds of UTC."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column in columns:
+        if column not in table.column_names:
+            hint = did_you_mean(column, table.column_names)
+            found = ", ".join(table.column_names)
+            raise DaedalusError(f"a column of {what} is missing", where=column, found=found, expected=column, hint=hint)
+    at = table.column_names.index("event_timestamp") if "event_timestamp" in columns else None
+    if at is None:
+        return table
+    times = table.column(at)
+    if not pa.types.is_timestamp(times.type):
+        raise DaedalusError(f"no times in {what}", where="event_timestamp", found=times.type, expected="a timestamp")
+    if times.type.unit == "ns":  # floor_temporal fails on the last microsecond
+        nanos = times.cast(pa.int64())
+        micros = pc.divide(nanos, 1000)
+        micros = pc.subtract(micros, pc.less(nanos, pc.multiply(micros, 1000)).cast(pa.int64()))
+        times = micros.cast(pa.timestamp("us", times.type.tz))
+    try:
+        times = times.cast(pa.timestamp("us", times.type.tz)).cast(pa.timestamp("us"))
+    except pa.ArrowInvalid as error:
+        raise DaedalusError(
+            f"times of {what} that microseconds cannot hold", where="event_timestamp", found=error
+        ) from None
+    return table.set_column(at, "event_timestamp", times)
+
+
+def _result_type(events: pa.Table, aggregation: Aggregation) -> pa.DataType:
+    import pyarrow as pa
+
+    if not aggregation.kind.listed:
+        return pa.int64()
+    kind = events.schema.field(aggregation.column).type
+    return pa.list_(kind.value_type if aggregation.kind.flatten else kind)
+
+
+def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
+    if isinstance(aggregation.windows, str):
+        return ((aggregation.name, None),)
+    seconds = [parse_duration(window, f"{aggregation.name}.windows") for window in aggregation.windows]
+    return tuple(zip(aggregation.outputs, seconds, strict=True))
+
+
+def _with_duckdb(events: pa.Table, aggregation: Aggregation) -> pa.Table:
+    """What an aggregation lists: (user_id, ts, value, artwork_id) in order of time and value, without NULLs."""
+    column = name(aggregation.column)
+    value = f"unnest({column})" if aggregation.kind.flatten else column
+    kept = f"SELECT user_id, event_timestamp AS ts, {value} AS value, artwork_id FROM pit_events"
+    return _query(Sql(f"""
+        SELECT * FROM ({kept} WHERE {in_list("event", aggregation.events)})
+        WHERE user_id IS NOT NULL AND ts IS NOT NULL AND value IS NOT NULL ORDER BY ts, value"""),
+        {"pit_events": events})  # fmt: skip
+
+
+def _query(sql: Sql, tables: Mapping[str, pa.Table]) -> pa.Table:
+    duck = Duck({})
+    try:
+        return duck.table(sql, Bindings(tables=tables))
+    finally:
+        duck.close()
+
+
+def _with_polars(events: pa.Table, aggregation: Aggregation) -> pa.Table:
+    """The same by Polars."""
+    import polars as pl
+
+    found = pl.DataFrame(pl.from_arrow(events)).lazy().filter(pl.col("event").is_in(list(aggregation.events))).select(
+        "user_id", pl.col("event_timestamp").alias("ts"), pl.col(aggregation.column).alias("value"), "artwork_id"
+    )  # fmt: skip
+    if aggregation.kind.flatten:
+        found = found.explode("value")
+    found = found.drop_nulls(["user_id", "ts", "value"]).sort("ts", "value")
+    return found.collect().to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -1,0 +1,197 @@
+"""Days that stand: those that a run would find as it left them, known by `stat` alone.
+
+A day *asks* for what its bytes follow from: config, code, engines, views, pool, and the feed partitions that
+it reads. If it asks for what it asked when it was last done, and nobody touched what was made for it, no
+graph is built for it. A touched file with the same bytes is looked up by its digest, as ever.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from daedalus.base import digest
+from daedalus.base.days import ONE_DAY, Day
+from daedalus.config import Config
+from daedalus.inputs.listing import Listing
+from daedalus.stagecache.action_name import day_of, kind_of, step_of
+from daedalus.stagecache.records.day_stamps import Stat, stat_of
+
+if TYPE_CHECKING:
+    from daedalus.workspace.workspace import Workspace
+
+QID_MAP = "qid_map"  # kept as if an action had left it
+_Look = Callable[[str], Stat | None]  # None: it may have changed unseen
+
+
+@dataclass(frozen=True)
+class FreshDays:
+    """The days asked about that stand, with their summaries; and days before them that they read."""
+
+    days: Mapping[str, dict]
+    read: Mapping[str, dict]  # also "", for what belongs to no day
+    touched: frozenset[str]
+
+
+NOTHING = FreshDays({}, {}, frozenset())
+
+
+class Asking:
+    """What days ask for, by a look at files: `os.stat` for a question, remembered stamps for the record."""
+
+    def __init__(self, config: Config, listing: Listing, code: str, look: _Look, days: Iterable[Day]) -> None:
+        self._config, self._listing, self._code, self._look = config, listing, code, look
+        self._range = set(days)
+
+    def of(self, day: Day, sessions: bool) -> str | None:
+        """The digest of all that a day's bytes follow from; None when that cannot be known for good."""
+        feed = self._past(day) if self.cumulative else self._window(day)
+        return digest.of_text(f"{self.context} {sessions} {feed}") if self.context and feed else None
+
+    @cached_property
+    def cumulative(self) -> bool:
+        """Whether a day reads all of the feed's past."""
+        return any(aggregation.cumulative for aggregation in self._config.aggregations)
+
+    @cached_property
+    def context(self) -> str | None:
+        """What all days ask for alike; None when that cannot be known for good."""
+        paths = sorted(path for paths in self._listing.views.values() for path in paths)
+        paths += [self._listing.pool] if self._listing.pool else []
+        stats = [self._look(path) for path in paths]
+        if None in stats:
+            return None
+        config = self._config
+        meaning = digest.of_text(repr((config.catalog, config.runtime, config.aggregations)))
+        return digest.of_json([meaning, self._code, _engines(), list(zip(paths, stats, strict=True))])
+
+    @cached_property
+    def feed(self) -> dict[Day, str | None]:
+        """The files of each partition, as they are now."""
+        found: dict[Day, str | None] = {}
+        for day, labels in self._listing.feed.days.items():
+            stats = [self._look(path) for path in self._listing.feed.paths(day)]
+            found[day] = None if None in stats else digest.of_text(f"{labels} {stats}")
+        return found
+
+    def _window(self, day: Day) -> str | None:
+        spine = self._config.runtime.spine
+        late = spine.lateness
+        days = [day + i * ONE_DAY for i in range(-spine.lookback_days - late.before, late.after + 1)]
+        found = [self.feed.get(d, "") for d in days]
+        return None if None in found else digest.of_text(" ".join(map(str, found)))
+
+    def _past(self, day: Day) -> str | None:
+        last = day + self._config.runtime.spine.lateness.after * ONE_DAY
+        while last not in self._pasts:
+            last -= ONE_DAY
+        return self._pasts[last]
+
+    @cached_property
+    def _pasts(self) -> dict[Day, str | None]:
+        """All partitions up to a day, for each partition's day, and for the day before the first."""
+        past: str | None = ""
+        found: dict[Day, str | None] = {}
+        for day in sorted(self.feed):
+            found.setdefault(day - ONE_DAY, past)
+            own = self.feed[day]
+            past = None if past is None or own is None else digest.of_text(f"{past} {day} {own}")
+            found[day] = past
+        return found
+
+    def sessions(self, witness: Mapping | None) -> bool | None:
+        """Whether any partition of the range has feed_session, as a record's witness tells; None: it does not."""
+        if witness is None:
+            return None
+        if day := witness["day"]:
+            found = Day.fromisoformat(day)
+            return True if found in self._range and self.feed.get(found) == witness["feed"] else None
+        return False if witness["feed"] == self._all() else None
+
+    def witness(self, day: Day | None) -> dict:
+        """What tells later that a partition of the range has feed_session (`day`), or that none has."""
+        return {"day": str(day) if day else "", "feed": self.feed[day] if day else self._all()}
+
+    def _all(self) -> str:
+        return digest.of_json([[str(day), own] for day, own in sorted(self.feed.items()) if day in self._range])
+
+
+def _engines() -> list:
+    """Changes whenever a package is installed or removed: their folders do."""
+    installed = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+    return [[path, stat_of(path)] for path in installed] + [os.environ.get("PYTHONPATH", "")]
+
+
+def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> FreshDays:
+    """Which of the days with feed rows stand. Looks at files, opens none."""
+    standing = workspace.day_stamps
+    asked = standing.asked()
+    if not asked:
+        return NOTHING
+    touched = frozenset(standing.touched(workspace.stat))
+    summaries = standing.summaries()
+    asking = Asking(workspace.config, listing, workspace.code, workspace.stat, workspace.session_range(days))
+    sessions = asking.sessions(summaries.get("", {}).get("witness"))
+    if "" in touched or sessions is None:
+        return FreshDays({}, {}, touched)
+    lookback = workspace.config.runtime.spine.lookback_days
+    first_touched = min((Day.fromisoformat(day) for day in touched), default=None)
+    stands = {}
+    for day in days:
+        name = str(day)
+        if not asked.get(name) or near(day, touched, lookback):
+            continue
+        if asking.cumulative and first_touched and first_touched <= day:
+            continue
+        if asked[name] == asking.of(day, sessions):
+            stands[name] = summaries[name]
+    read = _read_by(stands, {d: s for d, s in summaries.items() if s.get("context") == asking.context}, lookback)
+    return FreshDays(stands, read, touched)
+
+
+def read_by_finished(workspace: Workspace, finished: Mapping[str, dict]) -> dict[str, dict]:
+    """What days that an unfinished run finished read of days before them, by the traces that stand for those."""
+    from daedalus.skeleton.names import OF_A_FEED_DAY
+    from daedalus.workspace.day_summary import of_feed
+
+    known = {tile for summary in finished.values() for tile in summary["tiles"]}
+    summaries: dict[str, dict] = {}
+    for name, cost in workspace.traces.latest_costs().items():
+        tile, when = kind_of(name), day_of(name)
+        step = step_of(name)
+        if step not in OF_A_FEED_DAY or (tile not in known and step != "history"):
+            continue
+        first, _, span = when.partition("+")  # of history gathered from several days; it is the last one's
+        day = str(Day.fromisoformat(first) + (int(span[:-1]) - 1) * ONE_DAY) if span else first
+        summary = summaries.setdefault(day, {"tiles": {}, "rows": {}})
+        summary["tiles"][name if span else tile] = cost.seconds
+        summary["rows"] |= of_feed(cost.counts) if step == "spine" else {}
+    return _read_by(finished, summaries, workspace.config.runtime.spine.lookback_days)
+
+
+def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], lookback: int) -> dict[str, dict]:
+    """What the days that stand read, of what is known: tiles of the days in their windows, history of those before.
+
+    A tile of history counts where a window begins after its day: no day reads it as history before that.
+    """
+    if not stands:
+        return {}
+    window = {str(Day.fromisoformat(day) - i * ONE_DAY) for day in stands for i in range(1, lookback + 1)}
+    last_start = str(Day.fromisoformat(max(stands)) - lookback * ONE_DAY)
+    read = {}
+    for day, summary in summaries.items():
+        seen = not day or day in window
+        tiles = {tile: cost for tile, cost in summary["tiles"].items()
+                 if (day < last_start if tile.startswith("history:") else seen)}  # fmt: skip
+        if day not in stands and tiles:
+            read[day] = {"tiles": tiles, "rows": summary["rows"] if seen else {}}
+    return read
+
+
+def near(day: Day, touched: frozenset[str], lookback: int) -> bool:
+    """Whether a day reads one of those that somebody touched, as far as its window goes."""
+    return bool(touched) and any(str(day - i * ONE_DAY) in touched for i in range(lookback + 1))

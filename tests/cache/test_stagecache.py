@@ -1,0 +1,238 @@
+"""The engine alone: file digests, artifacts, traces and the walk."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+import pytest
+
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError, DayError
+from daedalus.stagecache.action import Action, Again, Cause, differences
+from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
+from daedalus.stagecache.records.file_digests import FileDigests, Stamp
+from daedalus.stagecache.records.key_locks import KeyLocks
+from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.executor import Threads
+from daedalus.stagecache.walk.walk import Walk
+
+
+@pytest.fixture
+def cache(tmp_path):
+    scratch, traces = Scratch(tmp_path / "tmp"), Traces(tmp_path / "traces.db")
+    yield ArtifactStore(tmp_path, scratch, FileDigests(traces)), traces
+    traces.close()
+    scratch.close()
+
+
+def action(store, name, run, upstream=(), day="2026-01-01", **ingredients):
+    return Action(name, name, day, {f"config:{k}": v for k, v in ingredients.items()}, tuple(upstream), run, store)
+
+
+def writes(text):
+    def run(upstream, out):
+        out.write_text(text + "".join(path.read_text() for path in upstream.values()))
+        return {"rows": len(text)}
+
+    return run
+
+
+def walk(actions, traces, **options):
+    return {name: o.state for name, o in Walk(actions, traces, **options).execute({}).items()}
+
+
+def test_hits_early_cutoff_and_unchanged(cache):
+    store, traces = cache
+    graph = [action(store, "a", writes("x"), v="1"), action(store, "b", writes("y"), ["a"])]
+    assert walk(graph, traces) == {"a": "computed", "b": "computed"}
+    assert walk(graph, traces) == {"a": "hit", "b": "hit"}
+    graph[0] = action(store, "a", writes("x"), v="2")  # another key, the same bytes
+    assert walk(graph, traces) == {"a": "unchanged", "b": "hit"}
+    graph[0] = action(store, "a", writes("z"), v="3")
+    assert walk(graph, traces) == {"a": "computed", "b": "computed"}
+
+
+def test_a_failure_blocks_what_needs_it_and_nothing_else(cache):
+    store, traces = cache
+
+    def fail(upstream, out):
+        raise DayError("no good", where="here")
+
+    graph = [action(store, "a", fail), action(store, "b", writes("b"), ["a"]), action(store, "c", writes("c"))]
+    assert walk(graph, traces, executor=Threads(2)) == {"a": "failed", "b": "blocked", "c": "computed"}
+    assert walk(graph, traces) == {"a": "failed", "b": "blocked", "c": "hit"}
+
+
+def test_what_belongs_to_no_day_stops_the_walk(cache):
+    store, traces = cache
+
+    def fail(upstream, out):
+        raise ValueError("broken")
+
+    with pytest.raises(DaedalusError, match="broken"):
+        walk([action(store, "a", fail, day=None)], traces)
+
+
+def test_after_orders_but_does_not_block(cache):
+    store, traces = cache
+    seen = []
+
+    def fail(upstream, out):
+        seen.append("first")
+        raise DayError("no good")
+
+    def second(upstream, out):
+        seen.append("second")
+        return writes("s")(upstream, out)
+
+    late = Action("b", "b", "2026-01-02", {}, (), second, store, after=("a",))
+    assert walk([action(store, "a", fail), late], traces, executor=Threads(2)) == {"a": "failed", "b": "computed"}
+    assert seen == ["first", "second"]
+
+
+def test_a_file_as_young_as_the_look_is_hashed_again(cache, tmp_path, monkeypatch):
+    _, traces = cache
+    path = tmp_path / "file"
+    path.write_text("one")
+    digests = FileDigests(traces)
+    now = Stamp.of(path).mtime_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now + 1_000_000)
+    assert digests.of(path)[0] == digest.of_bytes(b"one")
+    digests.of(path)
+    assert digests.hashed == 2
+    monkeypatch.setattr(time, "time_ns", lambda: now + 100_000_000)
+    digests.of(path)
+    digests.of(path)
+    assert digests.hashed == 3
+    assert FileDigests(traces).of(path)[0] == digest.of_bytes(b"one")
+
+
+def test_the_same_size_and_mtime_do_not_hide_a_change(cache, tmp_path):
+    _, traces = cache
+    path = tmp_path / "file"
+    path.write_text("one")
+    time.sleep(0.05)
+    digests = FileDigests(traces)
+    digests.of(path)
+    stat = path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert digests.of(path)[0] == digest.of_bytes(b"two")
+
+
+def test_scratch_sweeps_the_dead_and_leaves_the_living(tmp_path):
+    dead = tmp_path / "run-1-0000dead"
+    dead.mkdir()
+    (dead / "lock").touch()
+    (dead / f"{digest.of_text('half')}.parquet").write_text("written")
+    living = Scratch(tmp_path)
+    assert living.path().parent.exists() and not dead.exists()
+    other = Scratch(tmp_path)
+    assert other.path().parent != living.path().parent and living.folder.exists()
+    living.close()
+    other.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_differences_name_old_and_new():
+    old, new = {"config:a": "1", "input:f": "x", "code:c": "k"}, {"config:a": "2", "code:c": "k", "upstream:u": "d"}
+    assert differences(old, new) == [
+        Cause("config", "a", "1", "2"), Cause("input", "f", "x", None), Cause("upstream", "u", None, "d"),
+    ]  # fmt: skip
+    assert differences(None, new)[0].kind == "missing"
+
+
+class Fickle:
+    """A shelf that says of artifacts that they are there, and cannot find them when they are needed."""
+
+    def __init__(self, store):
+        self._store, self.gone = store, set()
+        self.stage, self.keep = store.stage, store.keep
+
+    def problem(self, name, artifact):
+        return "" if artifact in self.gone else self._store.problem(name, artifact)
+
+    def path(self, name, artifact):
+        if artifact in self.gone:
+            self.gone.discard(artifact)
+            self._store.path(name, artifact).unlink()
+            raise Again((name,))
+        return self._store.path(name, artifact)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_walk_makes_again_what_is_gone_when_it_is_needed(cache, workers, same):
+    store, traces = cache
+    shelf, runs = Fickle(store), []
+
+    def first(upstream, out):
+        runs.append("a")
+        out.write_text("a" if same else f"a{len(runs)}")  # not what it gave before: whoever stands on it moves too
+        return {"rows": 1}
+
+    def graph(version):
+        return [
+            action(shelf, "a", first),
+            action(shelf, "b", writes("b"), ["a"]),
+            action(shelf, "c", writes("c"), ["b"]),
+            action(shelf, "d", writes("d"), ["a"], v=version),
+        ]
+
+    walk(graph("1"), traces)
+    shelf.gone.add(traces.latest("a").artifact)
+    days = []
+    found = Walk(
+        graph("2"), traces, executor=Threads(workers), day_done=lambda day, outcomes: days.append(len(outcomes))
+    )
+    outcomes = found.execute({"2026-01-01": "d"})
+    assert runs == ["a", "a"] and all(outcome.good for outcome in outcomes.values())
+    states = ("unchanged", "hit", "hit", "unchanged") if same else ("computed",) * 4
+    assert {name: outcome.state for name, outcome in outcomes.items()} == dict(zip("abcd", states, strict=True))
+    assert days and days[0] == 4
+    assert store.path("d", outcomes["d"].artifact).read_text() == ("da" if same else "da2")
+    assert store.path("c", outcomes["c"].artifact).read_text() == ("cba" if same else "cba2")
+
+
+def test_an_action_whose_question_changes_is_asked_anew(cache):
+    store, traces = cache
+    name = ["old"]
+
+    def run(upstream, out):
+        if name[0] == "old":
+            name[0] = "new"
+            raise Again
+        out.write_text(name[0])
+        return {"rows": 1}
+
+    moving = replace(action(store, "a", run), moving=lambda: {"input:name": name[0]})
+    assert walk([moving], traces) == {"a": "computed"}
+    assert traces.latest("a").manifest["input:name"] == "new" and walk([moving], traces) == {"a": "hit"}
+
+
+def test_locks_that_nobody_holds_are_swept_with_ones_own(tmp_path):
+    """An interrupt between making a lock's file and taking it left the file; so does a killed process."""
+    mine, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
+    a, b, c = map(digest.of_text, "abc")
+    assert mine.acquire(a) and other.acquire(b) and not mine.acquire(b)
+    (tmp_path / "locks" / c).touch()
+    mine.release_all()
+    assert [path.name for path in (tmp_path / "locks").iterdir()] == [b]
+    other.release_all()
+    assert mine.acquire(b)
+
+
+def test_an_interrupt_while_a_lock_is_taken_leaves_nothing(tmp_path, monkeypatch):
+    """The handle stayed open, and held the lock against its own process."""
+    locks, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
+
+    def interrupted(path, handle):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("daedalus.stagecache.records.key_locks._is", interrupted)
+        locks.acquire(digest.of_text("a"))
+    locks.release_all()
+    assert not list((tmp_path / "locks").iterdir()) and other.acquire(digest.of_text("a"))

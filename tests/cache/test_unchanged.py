@@ -1,0 +1,142 @@
+"""Days that stand: nothing is built for them, and they stand only while a look by key would find hits alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+
+import pyarrow.parquet as pq
+from small import DAYS, edit, nothing_ran
+
+from daedalus.explain import day as explain
+from daedalus.explain.day import explain_day
+from daedalus.pipelines import training
+from daedalus.upkeep import status as cache
+from daedalus.upkeep.status import cache_status
+from daedalus.workspace.fresh_days import NOTHING
+from daedalus.workspace.workspace import Settings, Workspace
+
+ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "30"))
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("a graph was built")
+
+
+def look_up_all(monkeypatch) -> None:
+    """From here on no day stands: everything is looked up by key."""
+    for module in (training, cache, explain):
+        monkeypatch.setattr(module, "fresh_days", lambda *arguments: NOTHING)
+
+
+def comparable(report) -> tuple:
+    return report.days, report.steps, report.partitions, report.rows, report.empty_days
+
+
+def test_no_graph_is_built_for_days_that_stand(warm, monkeypatch):
+    warm.run()
+    monkeypatch.setattr(Workspace, "graph", refuse)
+    assert nothing_ran(warm.run())
+    assert nothing_ran(warm.run(plan=True))
+    assert {day["state"] for day in cache_status(Settings())["days"]} <= {"fresh", "empty"}
+    assert explain_day(Settings(), str(DAYS[5]))["causes"] == []
+
+
+def test_what_is_told_is_what_a_walk_tells(warm, monkeypatch):
+    warm.run()
+    standing = comparable(warm.run()), cache_status(Settings()), explain_day(Settings(), str(DAYS[5]))
+    look_up_all(monkeypatch)
+    walked = comparable(warm.run()), cache_status(Settings()), explain_day(Settings(), str(DAYS[5]))
+    assert standing[0] == walked[0]
+    assert {**standing[1], "steps": sorted(standing[1]["steps"])} == {**walked[1], "steps": sorted(walked[1]["steps"])}
+    for step, row in standing[1]["steps"].items():
+        assert (row["hit"], row["bytes"]) == (walked[1]["steps"][step]["hit"], walked[1]["steps"][step]["bytes"]), step
+    by_name = [{row["step"]: row for row in found["steps"]} for found in (standing[2], walked[2])]
+    assert by_name[0] == by_name[1]
+    assert standing[2]["funnel"] == walked[2]["funnel"]
+
+
+def test_part_of_what_stands_tells_of_what_it_reads_alone(warm, monkeypatch):
+    """Not of all that is known to stand; and a walk of few days does not shorten what is known of the others."""
+    warm.run()
+    whole = comparable(warm.run())
+    part = f"{DAYS[9]}..{DAYS[11]}"
+    standing = comparable(warm.run(part))
+    warm.run(part, force=True)
+    after = comparable(warm.run(part)), comparable(warm.run())
+    look_up_all(monkeypatch)
+    walked = comparable(warm.run(part)), comparable(warm.run())
+    assert (standing, whole) == walked
+    assert after == walked
+
+
+def test_a_day_that_was_only_read_since_the_config_changed_does_not_stand(warm):
+    """Its old question holds no more, and it is counted when it is a day of the range again."""
+    warm.run()
+    runtime = warm.runtime.read_text()
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    warm.run(str(DAYS[9]))
+    warm.runtime.write_text(runtime)
+    whole = warm.run()
+    assert whole.days["done"] == len(DAYS) and comparable(warm.run())[0] == comparable(whole)[0]
+
+
+def change(world, chance: random.Random) -> str:
+    """Does something to the world; returns what."""
+    kinds = {
+        "nothing": lambda: None,
+        "touch": lambda: os.utime(chance.choice(files("data/feed"))),
+        "feed row": lambda: cut(chance.choice(files("data/feed"))),
+        "feed partition gone": lambda: shutil.rmtree(chance.choice(files("data/feed")).parent),
+        "view row": lambda: cut(chance.choice(files("data/catalog"))),
+        "artifact gone": lambda: chance.choice(files("cache/artifacts")).unlink(),
+        "artifact damaged": lambda: chance.choice(files("cache/artifacts")).write_bytes(b"x"),
+        "part gone": lambda: part().unlink(),
+        "part damaged": lambda: part().write_bytes(b"x"),
+        "part added": lambda: shutil.copy(part(), part().with_name("part-7-0.parquet")),
+        "partition gone": lambda: shutil.rmtree(part().parent),
+        "map gone": lambda: (world.output / "qid_map.parquet").rename(world.root / "map"),
+        "config": lambda: edit(world.runtime, session_filter__drop_single_like=chance.random() < 0.5),
+        "max_items": lambda: world.edit_aggregations(lambda s: s[0].update(max_items=chance.randint(1, 3))),
+        "lateness": lambda: edit(world.runtime, spine__lateness_days=chance.randint(0, 1)),
+    }
+
+    def files(below: str) -> list:
+        return sorted(
+            path for path in world.root.rglob("*.parquet") if str(path.relative_to(world.root)).startswith(below)
+        )
+
+    def part():
+        return chance.choice(files("data/training_output/dt="))
+
+    def cut(path) -> None:
+        table = pq.read_table(path)
+        pq.write_table(table.slice(0, max(table.num_rows - 1, 1)), path)
+
+    kind = chance.choice(sorted(kinds))
+    kinds[kind]()
+    return kind
+
+
+def test_a_day_stands_only_if_a_walk_would_run_nothing_for_it(warm, monkeypatch):
+    """Random changes and ranges: after each run, a plan that looks up everything has nothing to run."""
+    chance = random.Random(int(os.environ.get("DAEDA_SEED", "11")))
+    done: list[str] = []
+    for _ in range(ROUNDS):
+        first = chance.randrange(len(DAYS))
+        last = chance.randrange(first, len(DAYS))
+        span = None if chance.random() < 0.5 else f"{DAYS[first]}..{DAYS[last]}"
+        done.append(f"{change(warm, chance)} {span}")
+        lost = warm.root / "map"
+        if lost.exists():
+            shutil.move(lost, warm.output / "qid_map.parquet")  # another file, the same bytes
+        report = warm.run(range=span)
+        assert report.exit_code == 0, (done, report.failures)
+        with monkeypatch.context() as patched:
+            look_up_all(patched)
+            plan = warm.run(range=span, plan=True)
+        assert plan.plan == [], (done, plan.plan[:3])
+        again = warm.run(range=span)
+        assert nothing_ran(again), done
+        assert (again.days, again.rows["written"]) == (report.days, report.rows["written"]), done

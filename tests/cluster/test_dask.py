@@ -1,0 +1,462 @@
+"""Dask: the bytes of one process, whatever dies; failures that look as on one machine; refusals that say why."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from small import DAYS, PROJECT, RANGE, edit, nothing_ran
+
+pytest.importorskip("distributed")
+from clusters import Deadly, FolderCarrier, Processes, let_die, local_cluster
+from distributed import Client
+from distributed.core import Status
+from test_incremental import outputs
+
+from daedalus.base.errors import DaedalusError, DayError
+from daedalus.cluster import connect
+from daedalus.cluster import dask_executor as executor
+from daedalus.cluster.shared_folder import left_in, take
+from daedalus.pipelines import on_dask as clustered
+from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.skeleton.steps import partition
+from daedalus.stagecache.walk.progress import Progress
+from daedalus.stagecache.walk.walk import OutOfSpace
+from daedalus.workspace.workspace import Settings, opened
+
+KILLED_RUNS = int(os.environ.get("DAEDA_DASK_KILLS", "3"))
+SHORT = f"{DAYS[0]}..{DAYS[2]}"
+
+
+class Lines(Progress):
+    """Keeps what a person would be told; calls `then(day)` when a day is done."""
+
+    def __init__(self, then=lambda day: None) -> None:
+        self.said, self._then = [], then
+
+    def say(self, line):
+        self.said.append(line)
+
+    def day_done(self, day, outcomes):
+        self._then(day)
+
+
+def on_dask(range=RANGE, scheduler=None, progress=None, force=False, **settings):
+    return run_skeleton_stage(
+        Settings(**settings), range, progress=progress, force=force, executor="dask", scheduler=scheduler
+    )
+
+
+def artifacts(root: Path) -> set[str]:
+    return {path.name for path in (root / "cache/artifacts").glob("??/*.parquet")}
+
+
+def partitions(root: Path, days=DAYS) -> dict[str, bytes]:
+    found = sorted((root / "data/training_output").glob("dt=*/*.parquet"))
+    return {f"{p.parent.name}/{p.name}": p.read_bytes() for p in found if p.parent.name[3:] in set(map(str, days))}
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Workers that start take what they take: a busy machine is no failure."""
+    monkeypatch.setattr(executor, "WAIT_SECONDS", 600.0)
+
+
+@pytest.fixture(scope="module")
+def started():
+    with local_cluster(2) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(started):
+    """Two workers, whatever the test before did to them."""
+    connect.replace_lost(started)
+    started.wait_for_workers(2)
+    return started
+
+
+@pytest.fixture
+def client(cluster):
+    with Client(cluster, set_as_default=False) as opened:
+        yield opened
+
+
+def refused(capture) -> str:
+    assert capture.value.exit_code == 2
+    return capture.value.text()
+
+
+@contextmanager
+def partitions_put_together_elsewhere():
+    """The coordinator cannot."""
+
+    def refuse(*of, **more):
+        raise AssertionError("the coordinator put a partition together")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition, "_run", refuse)
+        yield
+
+
+# The same bytes
+
+
+def test_two_workers_give_the_bytes_of_one_process(cold, warm_template, cluster):
+    with partitions_put_together_elsewhere():
+        report = on_dask(scheduler=cluster.scheduler_address)
+    assert report.steps["computed"] > 400 and not report.failures
+    assert cold.bytes() == cold.bytes(warm_template / "data/training_output")
+    assert artifacts(cold.root) == artifacts(warm_template)
+    assert nothing_ran(cold.run()) and nothing_ran(on_dask(scheduler="tcp://127.0.0.1:1"))  # no cluster is asked
+    assert not list((cold.root / "cache/tmp").iterdir()) and not list((cold.root / "cache/locks").iterdir())
+
+
+def test_four_workers_of_this_machine_give_the_bytes_of_one_process(cold, warm_template):
+    told = Lines()
+    report = on_dask(progress=told, day_workers=2)
+    assert report.exit_code == 0
+    assert cold.bytes() == cold.bytes(warm_template / "data/training_output")
+    assert any(re.match(r"Dask dashboard: http://127\.0\.0\.1:\d+/status", line) for line in told.said)
+
+
+def test_what_changed_alone_runs_and_says_why(warm, cluster):
+    warm.edit_aggregations(lambda specs: specs[0].update(max_items=3))
+    planned = run_skeleton_stage(Settings(), SHORT, plan=True, executor="dask", scheduler="tcp://127.0.0.1:1")
+    report = on_dask(SHORT, cluster.scheduler_address)
+    assert [entry["state"] for entry in planned.plan] == ["run", "maybe"] * 3  # a rolling and a partition a day
+    assert report.steps["computed"] == 6
+    assert all(step["state"] == "hit" for step in warm.json("explain", "day", str(DAYS[0]))["steps"])
+
+
+def test_workers_that_share_no_folder_get_and_give_artifacts_by_a_carrier(warm, warm_template, tmp_path, monkeypatch):
+    """Half of what is read lies on the coordinator only; workers see neither its cache nor each other's."""
+    left = tmp_path / "left"
+    left.mkdir()
+    monkeypatch.setattr(clustered, "carrier_of", lambda workspace: FolderCarrier(left))
+    warm.edit_aggregations(lambda specs: specs[0].update(max_items=3))
+    processes = Processes(tmp_path)
+    try:
+        processes.worker(), processes.worker()
+        with partitions_put_together_elsewhere():
+            report = on_dask(SHORT, processes.address)
+    finally:
+        processes.close()
+    assert report.exit_code == 0 and report.steps["computed"] == 6
+    there, sent = warm.bytes(), {path.name for path in left.iterdir()}
+    assert len(sent) > 6 and sent & artifacts(warm_template) and sent - artifacts(warm_template)
+    shutil.rmtree(warm.root / "cache")
+    shutil.rmtree(warm.output)
+    warm.run(SHORT)
+    assert partitions(warm.root, DAYS[:3]) == {name: there[name] for name in partitions(warm.root, DAYS[:3])}
+
+
+def test_workers_that_share_no_folder_work_through_the_shared_cache(cold, tmp_path, bucket, s3_options):
+    """Also with what lies in the shared cache alone: the second time the coordinator has nothing of its own."""
+    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    processes = Processes(tmp_path)
+    try:
+        processes.worker(), processes.worker()
+        report = on_dask(SHORT, processes.address)
+        made = partitions(cold.root, DAYS[:3])
+        shutil.rmtree(cold.root / "cache")
+        shutil.rmtree(cold.output)
+        cold.edit_aggregations(lambda specs: specs[0].update(max_items=3))
+        again = on_dask(SHORT, processes.address)
+    finally:
+        processes.close()
+    assert report.exit_code == 0 and report.steps["hit"] == 0 and len(made) >= 3
+    assert again.exit_code == 0 and again.steps["computed"] == 6
+    last = partitions(cold.root, DAYS[:3])
+    edit(cold.runtime, cache_remote=None)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    cold.run(SHORT)
+    assert partitions(cold.root, DAYS[:3]) == last != made
+
+
+def test_a_cluster_of_this_machine_works_with_what_the_shared_cache_alone_has(cold, bucket, s3_options):
+    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    cold.run(SHORT)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    edit(cold.runtime, output_columns=outputs(cold)[1:])
+    report = on_dask(SHORT)
+    assert report.exit_code == 0 and report.steps["computed"] == 3  # partitions
+    made = partitions(cold.root, DAYS[:3])
+    edit(cold.runtime, cache_remote=None)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    cold.run(SHORT)
+    assert partitions(cold.root, DAYS[:3]) == made
+
+
+def test_a_partition_is_taken_as_its_worker_left_it_or_not_at_all(tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    for name in ("part-0-0.parquet", "part-1-0.parquet"):
+        (there / name).write_text(name)
+    left = left_in(there)
+    take("chunk@day", there, left, tmp_path / "out")
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {name: name for name in left}
+    (tmp_path / "out/part-1-0.parquet").write_text("other")
+    with pytest.raises(DayError, match="not what a worker wrote"):
+        take("chunk@day", tmp_path / "out", left, tmp_path / "again")
+    assert left_in(tmp_path / "nowhere") == {}
+    take("chunk@day", tmp_path / "nowhere", {}, tmp_path / "empty")  # a day without rows
+    assert not (tmp_path / "empty").exists()
+
+
+# What dies
+
+
+@pytest.mark.parametrize("seed", range(KILLED_RUNS))
+def test_a_run_with_a_worker_killed_gives_the_same_bytes(cold, warm_template, cluster, client, seed):
+    """At a random moment; another takes its place."""
+    chance, killed = random.Random(seed), []
+
+    def kill() -> None:
+        nanny = chance.choice(list(cluster.workers.values()))
+        killed.append(nanny.pid)
+        os.kill(nanny.pid, signal.SIGKILL)
+
+    killer = threading.Timer(chance.uniform(0.5, 3.0), kill)
+    killer.start()
+    report = on_dask(RANGE, cluster.scheduler_address)
+    killer.join()
+    assert killed and not report.failures
+    assert cold.bytes() == cold.bytes(warm_template / "data/training_output")
+
+
+def test_a_step_that_kills_every_worker_fails_its_day_alone(cold, warm_template, cluster, client, tmp_path):
+    deadly, dying = f"attributes@{DAYS[1]}", tmp_path / "dying"
+    dying.mkdir()
+    client.register_plugin(Deadly(deadly, dying))
+    try:
+        with let_die(cluster, dying):
+            report = on_dask(SHORT, cluster.scheduler_address)
+    finally:
+        client.unregister_worker_plugin(Deadly.name)
+    assert report.exit_code == 1
+    [failure] = report.failures
+    assert (failure.day, failure.step) == (str(DAYS[1]), "attributes")
+    assert "every Dask worker that ran this step died" in failure.error and "logs" in failure.error
+    assert partitions(cold.root) == partitions(warm_template, [DAYS[0], DAYS[2]])
+    assert on_dask(SHORT, cluster.scheduler_address).exit_code == 0
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:3])
+
+
+def test_a_worker_whose_nanny_gave_up_is_replaced(client, cluster):
+    for nanny in list(cluster.workers.values()):
+        cluster.sync(nanny.close)
+    connect.replace_lost(cluster)
+    cluster.wait_for_workers(2)
+    assert all(nanny.status == Status.running for nanny in cluster.workers.values())
+
+
+def test_a_worker_that_is_being_started_is_waited_for(monkeypatch):
+    now, starting = [0.0], [True]
+    monkeypatch.setattr(executor, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(executor.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(connect, "workers", lambda client: {})
+    monkeypatch.setattr(connect, "is_starting", lambda client: starting[0])
+    walk = executor.DaskExecutor(None, None, None, where="here", local=True, here=None, adopt=None, say=print)
+    walk._client, walk._bytes = object(), 1
+
+    def look_for(seconds: int) -> None:
+        for _ in range(seconds):
+            now[0] += 1
+            walk._look()
+
+    look_for(300)
+    starting[0] = False
+    look_for(60)
+    with pytest.raises(DaedalusError, match="no Dask worker is left"):
+        look_for(2)
+    now[0], walk._none_since, starting[0] = 0.0, None, True
+    with pytest.raises(DaedalusError, match="no Dask worker is left"):
+        look_for(700)  # it hangs
+    assert now[0] > 600
+
+
+def test_a_scheduler_that_is_lost_stops_the_run_and_keeps_what_is_finished(cold, warm_template, tmp_path):
+    processes = Processes(tmp_path)
+    try:
+        processes.worker()
+        told = Lines(then=lambda day: processes.scheduler.kill())
+        with pytest.raises(DaedalusError) as lost:
+            on_dask(scheduler=processes.address, progress=told)
+    finally:
+        processes.close()
+    assert lost.value.exit_code == 1 and "connection to the Dask scheduler is lost" in lost.value.text()
+    assert "--resume" in lost.value.text()
+    kept = artifacts(cold.root)
+    assert kept and kept <= artifacts(warm_template)
+    report = run_skeleton_stage(resume=True)
+    assert report.exit_code == 0 and cold.bytes() == cold.bytes(warm_template / "data/training_output")
+
+
+# Failures look as on one machine
+
+
+def test_a_bad_input_fails_its_day_with_the_same_words(cold, cluster):
+    cold.feed_file(DAYS[1]).write_bytes(b"no parquet")
+    there = on_dask(SHORT, cluster.scheduler_address)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    here = cold.run(SHORT)
+    assert there.failures == here.failures and len(here.failures) >= 1
+    assert there.exit_code == here.exit_code == 1
+
+
+def test_an_input_that_changes_during_the_run_is_told_by_its_path_in_the_config(cold, cluster, monkeypatch):
+    begin = Lines.begin
+
+    def touch(self, days, actions, expected):
+        begin(self, days, actions, expected)
+        os.utime(cold.feed_file(DAYS[1]), ns=(1, 1))
+
+    monkeypatch.setattr(Lines, "begin", touch)
+    report = on_dask(SHORT, cluster.scheduler_address, Lines())
+    assert "changed while it was being read; where: data/feed/dt=2026-02-02/part-1.parquet;" in report.failures[0].error
+
+
+def test_json_is_the_same_object(cold, cluster):
+    command = ["skeleton", "--range", SHORT, "--executor", "dask", "--scheduler", cluster.scheduler_address]
+    there = cold.json(*command)
+    shutil.rmtree(cold.root / "cache")
+    shutil.rmtree(cold.output)
+    here = cold.json("skeleton", "--range", SHORT)
+    assert {**there, "seconds": 0} == {**here, "seconds": 0}
+
+
+def test_errors_cross_processes_as_they_are():
+    for error in (
+        DaedalusError("what", where="here", found=3, expected="4", hint="do"),
+        DayError("what", where="here"),
+        OutOfSpace("spine@2026-02-01"),
+    ):
+        back = pickle.loads(pickle.dumps(error))
+        assert type(back) is type(error) and back.text() == error.text() and str(back) == str(error)
+        assert back.exit_code == error.exit_code
+
+
+# Ctrl-C
+
+
+def test_ctrl_c_ends_all_processes_and_leaves_the_terminal_alone(cold, warm_template):
+    command = [sys.executable, "-m", "daedalus", "skeleton", "--range", RANGE, "--executor", "dask"]
+    run = subprocess.Popen(
+        [*command, "--progress", "plain"], cwd=cold.root, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    said = []
+    for line in run.stderr:
+        said.append(line.rstrip())
+        if "[1/14]" in line:
+            break
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all of them
+    out, rest = run.communicate(timeout=60)
+    said += rest.splitlines()
+    assert run.returncode == 130 and not out
+    unexpected = [line for line in said if not re.match(r"14 days, |Dask dashboard: |2026-02-\d\d  \[", line)]
+    assert unexpected == ["interrupted; finished steps are kept. Go on with: daeda skeleton --resume"]
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):  # the group is empty: no worker is left
+            os.killpg(run.pid, 0)
+            time.sleep(0.1)
+    assert not list((cold.root / "cache/tmp").iterdir()) and not list((cold.root / "cache/locks").iterdir())
+    assert run_skeleton_stage(resume=True).exit_code == 0
+    assert cold.bytes() == cold.bytes(warm_template / "data/training_output")
+
+
+# Refusals
+
+
+def test_a_worker_with_other_code_is_refused_and_others_do_its_work(cold, warm_template, tmp_path):
+    copy = tmp_path / "other"
+    shutil.copytree(PROJECT / "daedalus", copy / "daedalus")
+    writer = copy / "daedalus/parquet/writer.py"
+    writer.write_text(re.sub(r"ROWS_PER_GROUP = \d+", "ROWS_PER_GROUP = 77", writer.read_text()))
+    processes = Processes(tmp_path)
+    try:
+        processes.worker(package=copy)
+        with pytest.raises(DaedalusError) as refusal:
+            on_dask(SHORT, processes.address)
+        text = refused(refusal)
+        assert "no Dask worker can do this run's work" in text and "code write_parquet: " in text, text
+        assert not cold.bytes()
+        processes.worker()
+        with Client(processes.address, set_as_default=False) as client:
+            client.wait_for_workers(2)
+        told = Lines()
+        assert on_dask(SHORT, processes.address, told).exit_code == 0
+        assert sum("is left out: code write_parquet" in line for line in told.said) <= 1
+        assert partitions(cold.root) == partitions(warm_template, DAYS[:3])
+    finally:
+        processes.close()
+
+
+def test_a_scheduler_that_nobody_works_for_is_refused(cold, monkeypatch):
+    monkeypatch.setattr(executor, "WAIT_SECONDS", 0.5)
+    told = Lines()
+    with local_cluster(0) as empty, pytest.raises(DaedalusError) as refusal:
+        on_dask(scheduler=empty.scheduler_address, progress=told)
+    text = refused(refusal)
+    assert "has no workers" in text and '--resources "MEMORY=' in text
+    assert any(line.startswith("waiting up to") for line in told.said)
+
+
+@pytest.mark.parametrize("resources", [{}, {"MEMORY": 1 << 20}])
+def test_workers_that_declare_too_little_memory_are_refused(cold, resources):
+    with (
+        local_cluster(1, processes=False, resources=resources, protocol="tcp") as poor,
+        pytest.raises(DaedalusError) as refusal,
+    ):
+        on_dask(scheduler=poor.scheduler_address)
+    text = refused(refusal)
+    with opened(Settings()) as workspace, workspace.ducks.lease() as duck:
+        need = (duck.memory_mib() << 20) + connect.OVERHEAD
+    assert "no Dask worker declares the memory" in text and f'--resources "MEMORY={need}"' in text
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "no address", "wrong://x"])
+def test_an_address_at_which_nobody_answers_is_refused(cold, address, monkeypatch):
+    monkeypatch.setattr(connect, "_CONNECT_SECONDS", 1)
+    with pytest.raises(DaedalusError) as refusal:
+        on_dask(scheduler=address)
+    assert "no Dask scheduler answers" in refused(refusal) and address in refused(refusal)
+
+
+def test_without_the_extra_it_says_what_to_install(cold, monkeypatch):
+    monkeypatch.setattr(connect, "find_spec", lambda name: None)
+    with pytest.raises(DaedalusError) as refusal:
+        on_dask()
+    assert "daedalus-skeleton[dask]" in refused(refusal)
+
+
+def test_a_scheduler_without_dask_is_refused(cold):
+    done = cold.cli("skeleton", "--scheduler", "tcp://127.0.0.1:1")
+    assert done.returncode == 2 and "--executor dask" in done.stderr
+
+
+def test_a_local_run_imports_no_dask(cold):
+    script = (
+        "import sys; from daedalus.cli.main import main\n"
+        f"try: main(['skeleton', '--range', '{DAYS[0]}', '--progress', 'none'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(sorted({'dask', 'distributed', 'daedalus.cluster'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=cold.root, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

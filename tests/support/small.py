@@ -1,0 +1,133 @@
+"""A small sample world under the default config, run warm once and copied for each test that edits it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import json
+import os
+import pty
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import yaml
+
+from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.workspace.workspace import Settings
+
+PROJECT = Path(__file__).parent.parent.parent
+FIRST, LAST = dt.date(2026, 2, 1), dt.date(2026, 2, 14)
+RANGE = f"{FIRST}..{LAST}"
+DAYS = [FIRST + dt.timedelta(days=i) for i in range((LAST - FIRST).days + 1)]
+
+
+def make(root: Path, *options: str) -> None:
+    """Data by scripts/world.py, and the default config."""
+    arguments = options or (
+        "--start",
+        "2026-01-22",
+        "--end",
+        str(LAST),
+        "--rows",
+        "250",
+        "--users",
+        "30",
+        "--artworks",
+        "200",
+    )
+    subprocess.run([sys.executable, PROJECT / "scripts/world.py", root, *arguments], check=True)
+    shutil.copytree(PROJECT / "config", root / "config")
+    edit(root / "config/training/runtime.yaml", feed_start="202602", feed_end="202602")
+
+
+def edit(path: Path, **values: object) -> None:
+    """Sets keys of a YAML file; a double underscore goes one level down."""
+    whole = yaml.safe_load(path.read_text())
+    for key, value in values.items():
+        *above, last = key.split("__")
+        inner = whole
+        for part in above:
+            inner = inner[part]
+        inner[last] = value
+    path.write_text(yaml.safe_dump(whole, sort_keys=False))
+
+
+class Small:
+    """A copy of the world; the working directory must be its root while it is used."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.runtime = root / "config/training/runtime.yaml"
+        self.catalog = root / "config/catalog.yaml"
+        self.aggregations = root / "config/training/aggregations.yaml"
+        self.output = root / "data/training_output"
+
+    def run(
+        self, range: str | None = RANGE, *, resume: bool = False, force: bool = False, plan: bool = False, **settings
+    ):
+        return run_skeleton_stage(Settings(**settings), range, resume=resume, force=force, plan=plan)
+
+    def cli(self, *arguments: str, package: Path = PROJECT) -> subprocess.CompletedProcess:
+        """The command line in a process of its own, with `package` as the code that it runs."""
+        environment = {**os.environ, "PYTHONPATH": str(package)}
+        command = [sys.executable, "-m", "daedalus", *arguments]
+        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+
+    def screen(self, *arguments: str, columns: int = 80) -> str:
+        """What the command line prints on a terminal of that many columns."""
+        terminal, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        command = [sys.executable, "-m", "daedalus", *arguments]
+        with subprocess.Popen(command, cwd=self.root, env=environment, stdin=inside, stdout=inside) as process:
+            os.close(inside)
+            shown = b""
+            with contextlib.suppress(OSError):  # Linux says so when the other end is closed
+                while part := os.read(terminal, 65536):
+                    shown += part
+            process.wait()
+        os.close(terminal)
+        return shown.decode().replace("\r\n", "\n")
+
+    def json(self, *arguments: str, package: Path = PROJECT) -> dict:
+        done = self.cli(*arguments, "--json", package=package)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def feed_file(self, day: dt.date | str, part: int = 1) -> Path:
+        return self.root / f"data/feed/dt={day}/part-{part}.parquet"
+
+    def edit_aggregations(self, change) -> None:
+        whole = yaml.safe_load(self.aggregations.read_text())
+        change(whole["aggregations"])
+        self.aggregations.write_text(yaml.safe_dump(whole, sort_keys=False))
+
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """(inode, mtime) of every output file."""
+        found = {path: path.stat() for path in sorted(self.output.rglob("*.parquet"))}
+        return {str(path.relative_to(self.output)): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+
+    def bytes(self, root: Path | None = None) -> dict[str, bytes]:
+        root = root or self.output
+        return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.parquet"))}
+
+    def changed_days(self, before: dict[str, tuple[int, int]]) -> list[str]:
+        after = self.stamps()
+        changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+        return sorted(name[3:13] for name in changed if name.startswith("dt="))
+
+
+def rewrite(path: Path, change) -> None:
+    """Reads a parquet file, applies `change` to its table, and writes it back."""
+    table = pq.ParquetFile(path).read()
+    pq.write_table(change(table), path)
+
+
+def nothing_ran(report) -> bool:
+    return report.steps["computed"] == report.steps["unchanged"] == report.partitions["written"] == 0

@@ -1,0 +1,136 @@
+"""The compiled kernel against the SQL that says the same, on events made by hypothesis."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daedalus.base.errors import DayError
+from daedalus.config.aggregation_kinds import KINDS
+from daedalus.output.parquet_sink import cut, row_groups
+from daedalus.parquet import writer as parquet
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.windows import roll as kernel_side
+from daedalus.windows.roll import roll
+from daedalus.windows.rolling_sql import rolling_sql
+from daedalus.windows.spec import Rolling
+from daedalus.windows.windows_file import ITEMS
+
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
+START = dt.datetime(2026, 5, 1)
+HOUR = 3600
+VALUES = {"BIGINT": (pa.int64(), st.integers(1, 5)), "VARCHAR": (pa.string(), st.sampled_from(["a", "b", "", "é"])),
+          "DOUBLE": (pa.float64(), st.sampled_from([0.5, -1.0, 0.0, -0.0])),
+          "DATE": (pa.date32(), st.dates(dt.date(2026, 1, 1), dt.date(2026, 1, 3)))}  # fmt: skip
+
+
+@st.composite
+def cases(draw):
+    """A rolling, its rows, and pieces of events whose times follow one another."""
+    agg = draw(st.sampled_from(["list", "distinct", "flatten_distinct", "count"]))
+    rule = draw(st.sampled_from(["", "value", "event"]))
+    kind = "BIGINT" if rule == "value" else draw(st.sampled_from(sorted(VALUES)))
+    spans = draw(st.sampled_from([(HOUR, 3 * HOUR, 9 * HOUR), (2 * HOUR,), (None,)]))
+    limit = None if agg == "count" else draw(st.sampled_from([None, 1, 2, 4]))
+    rolling = Rolling(KINDS[agg], tuple((f"w{i}", span) for i, span in enumerate(spans)), rule, limit)
+    ids, users = st.integers(1, 5), st.integers(1, 3)
+    row = st.tuples(users, ids, st.integers(0, 24))
+    event = st.tuples(users, st.integers(0, 7), VALUES[kind][1], ids)
+    pieces = [
+        sorted((u, START + dt.timedelta(hours=8 * i + h), v, a) for u, h, v, a in draw(st.lists(event, max_size=25)))
+        for i in range(3)
+    ]
+    rows = sorted(draw(st.lists(row, max_size=25)), key=lambda r: r[0])  # a user's rows in any order of time
+    return rolling, VALUES[kind][0], [(u, a, START + dt.timedelta(hours=h)) for u, a, h in rows], pieces
+
+
+def table(names: dict[str, pa.DataType], rows: list[tuple]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    return pa.table({n: pa.array(list(c), k) for (n, k), c in zip(names.items(), columns, strict=True)})
+
+
+@pytest.fixture(scope="module")
+def duck():
+    duck = Duck({"threads": 1})
+    yield duck
+    duck.close()
+
+
+@given(case=cases())
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
+    rolling, kind, rows, pieces = case
+    folder = tmp_path_factory.mktemp("rolling")
+    event = {"user_id": pa.int64(), "ts": pa.timestamp("us"), "value": kind, "artwork_id": pa.int64()}
+    paths = [folder / f"{i}.parquet" for i in range(len(pieces))]
+    for path, piece in zip(paths, pieces, strict=True):
+        pq.write_table(table(event, piece), path, row_group_size=7)
+    made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
+    pq.write_table(table(made, rows), folder / "rows.parquet")
+    roll(rolling, folder / "rows.parquet", paths, folder / "out.parquet")
+    bindings = Bindings({"rows": [folder / "rows.parquet"], "events": paths})
+    expected, kept = (duck.table(rolling_sql(rolling, once=once), bindings) for once in ("", ITEMS))
+    assert pq.read_table(folder / "out.parquet").to_pydict() == kept.to_pydict()
+    cut(
+        folder / "out.parquet",
+        expected.column_names,
+        row_groups(np.arange(len(rows)), [len(rows)]),
+        folder / "whole.parquet",
+    )
+    found = pq.read_table(folder / "whole.parquet")
+    assert found.to_pydict() == expected.to_pydict()
+    assert [str(field.type) for field in found.schema] == [
+        str(field.type).replace("child 0", "element").replace("list<l:", "list<element:") for field in expected.schema
+    ]
+
+
+@pytest.mark.parametrize("rows_per_block", [1, 3])
+def test_a_user_may_span_blocks_of_rows(tmp_path, monkeypatch, rows_per_block):
+    event = {"user_id": pa.int64(), "ts": pa.timestamp("us"), "value": pa.int64()}
+    times = [START + dt.timedelta(minutes=i) for i in range(8)]
+    pq.write_table(table(event, [(1, t, i) for i, t in enumerate(times)]), tmp_path / "events.parquet")
+    made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
+    pq.write_table(table(made, [(1, 9, t) for t in reversed(times)]), tmp_path / "rows.parquet")
+    for module in (kernel_side, parquet):
+        monkeypatch.setattr(module, "ROWS_PER_GROUP", rows_per_block)
+    rolling = Rolling(KINDS["list"], (("w", None),))
+    roll(rolling, tmp_path / "rows.parquet", [tmp_path / "events.parquet"], tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {
+        ITEMS: [list(range(i))[::-1] for i in range(7, -1, -1)], "w": list(range(7, -1, -1)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_there_is_one_zero_among_distinct_values(tmp_path, kind):
+    event = {"user_id": pa.int64(), "ts": pa.timestamp("us"), "value": kind}
+    times = [START + dt.timedelta(minutes=i) for i in range(4)]
+    pq.write_table(
+        table(event, [(1, t, v) for t, v in zip(times, [0.0, -0.0, 1.0, -0.0], strict=True)]), tmp_path / "e"
+    )
+    made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
+    pq.write_table(table(made, [(1, 9, START + dt.timedelta(1))]), tmp_path / "rows")
+    for agg, expected in (("distinct", ["0.0", "1.0"]), ("list", ["-0.0", "1.0", "-0.0", "0.0"])):
+        roll(Rolling(KINDS[agg], (("w", None),)), tmp_path / "rows", [tmp_path / "e"], tmp_path / agg)
+        assert [str(value) for value in pq.read_table(tmp_path / agg)[ITEMS][0].as_py()] == expected
+
+
+def test_lists_that_no_column_can_hold_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel_side, "_LONGEST_COLUMN", 3)
+    event = {"user_id": pa.int64(), "ts": pa.timestamp("us"), "value": pa.int64()}
+    pq.write_table(table(event, [(1, START, i) for i in range(4)]), tmp_path / "events.parquet")
+    made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
+    pq.write_table(table(made, [(1, 9, START + dt.timedelta(1))]), tmp_path / "rows.parquet")
+    with pytest.raises(DayError, match="max_items"):
+        roll(
+            Rolling(KINDS["list"], (("w", None),)),
+            tmp_path / "rows.parquet",
+            [tmp_path / "events.parquet"],
+            tmp_path / "o",
+        )
