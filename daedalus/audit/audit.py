@@ -21,6 +21,7 @@ from daedalus.base.days import Day, parse_range
 from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError, at_least, bare
 from daedalus.base.text import counted, cut, plain
+from daedalus.config.reach import Reach
 from daedalus.explain.compare import readable
 from daedalus.workspace.workspace import Settings
 
@@ -44,9 +45,9 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         chosen = {day: choose_users(_shipped(root, day), _seen(place.feed, day), share, chance) for day in days}
         users = {day: with_rows | without for day, (with_rows, without) in chosen.items()}
         say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
-        spine = config.runtime.spine
-        cumulative = any(aggregation.cumulative for aggregation in config.aggregations)
-        reference = SampledReference(place.config, users, spine.lateness.partitions, spine.lookback_days, cumulative)
+        reach = Reach.of(config)
+        late = reach.lateness.partitions
+        reference = SampledReference(place.config, users, late, reach.lookback, reach.endless)
         comparison = _Comparison(reference, root)
         for day in days:
             say(f"comparing {day}")

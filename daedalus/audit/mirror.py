@@ -12,8 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from daedalus.base.days import ONE_DAY, Day
+from daedalus.base.days import Day
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
+from daedalus.config.reach import Reach
 from daedalus.inputs.pool import pool_options, read_pool_ids
 from daedalus.objectstore.object_store import is_uri
 from daedalus.workspace.workspace import Settings, Workspace, opened
@@ -64,13 +65,8 @@ class Mirror(LocalCopy):
 
     def _read(self, days: Sequence[Day]) -> list[Day]:
         """The feed partitions that days follow from."""
-        config, known = self._workspace.config, sorted(self._workspace.listing().feed.days)
-        spine, late = config.runtime.spine, config.runtime.spine.lateness
-        if any(aggregation.cumulative for aggregation in config.aggregations):
-            return [day for day in known if day <= max(days) + late.after * ONE_DAY]
-        reach = range(-spine.lookback_days - late.before, late.after + 1)
-        wanted = {day + i * ONE_DAY for day in days for i in reach}
-        return [day for day in known if day in wanted]
+        reach, known = Reach.of(self._workspace.config), sorted(self._workspace.listing().feed.days)
+        return [partition for partition in known if any(reach.reads(day, partition) for day in days)]
 
     def _copy(self, names: Mapping[str, str]) -> None:
         files = self._workspace.files

@@ -13,6 +13,9 @@ class Digests(Protocol):
     def of(self, path: Path | str) -> tuple[str, Any]:
         """(digest, stamp of the file as it was digested). Raises OSError."""
 
+    def settled(self, path: Path | str) -> Any | None:
+        """The stamp under which a file's digest is known for good; None when it may still change unseen."""
+
     def note(self, path: Path | str, content: str) -> None:
         """Remembers the digest of a file just written."""
 

@@ -132,7 +132,7 @@ class StageWorker(WorkerPlugin):
         job, scratch = self._job, Scratch(self._local, "fetching-")
         self._closing.append(scratch.close)
 
-        def remote() -> RemoteFiles:
+        def remote(say: Callable[[str], None]) -> RemoteFiles:
             from daedalus.inputs.remote_files import open_remote_files
 
             copies = (self._local if job.carrier else job.cache_root) / "fetched"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import Config
+from daedalus.config.reach import Reach
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
 from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
 from daedalus.stagecache.records.traces import Traces
@@ -72,8 +73,7 @@ class CauseFinder:
         return digest.canonical_json(sorted(set(value)) if isinstance(value, list) else value)
 
     def _has_feed(self, day: Day) -> bool:
-        late = self._config.runtime.spine.lateness.partitions
-        return any(day + i * ONE_DAY in self._feed_days for i in late)
+        return Reach.of(self._config).has_rows(day, self._feed_days)
 
     def _feed_days_gone(self, moved: Iterable[Cause]) -> list[Cause]:
         days = {day for c in moved if c.new is None and (day := _day(c.what)) and not self._has_feed(day)}

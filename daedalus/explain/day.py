@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import Day, parse_range
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.text import column, counted, cut, fitted
+from daedalus.config.reach import Reach
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.inputs.listing import Listing
 from daedalus.skeleton.names import STEPS
@@ -48,7 +49,7 @@ def explain_day(settings: Settings, text: str) -> dict:
     day = str(target)
     with opened(settings) as workspace:
         listing = workspace.listing()
-        if not workspace.with_rows(listing, [target]):
+        if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
             return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if fresh_days(workspace, listing, [target]).days:
             return _standing_day(workspace, day)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-Looked = Callable[[str, Path, str], None]  # (path, local file with its bytes, digest)
+OnRead = Callable[[str, Path, str], None]  # (path, local file with its bytes, digest)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Files(Protocol):
         Raises OSError for a folder that cannot be listed.
         """
 
-    def prepare(self, paths: Sequence[str], looked: Looked) -> None:
+    def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
         """Looks at many files at once, where that is quicker; tells `looked` of each that had to be read."""
 
     def of(self, path: str) -> tuple[str, Any]:

@@ -12,22 +12,27 @@ from daedalus.inputs.local_files import LocalFiles
 from daedalus.objectstore.object_store import Traffic, is_uri
 
 if TYPE_CHECKING:
-    from daedalus.inputs.files import Files, Looked, Tree
+    from daedalus.inputs.files import Files, OnRead, Tree
     from daedalus.inputs.remote_files import RemoteFiles
 
 
 class InputFiles:
-    """See `Files` in ports.py. `remote` is opened when the first URI is asked for."""
+    """See `Files` in files.py. `remote(say)` is opened when the first URI is asked for.
 
-    def __init__(self, local: LocalFiles, remote: Callable[[], RemoteFiles]) -> None:
-        self._local, self._open = local, remote
-        self.say: Callable[[str], None] = lambda line: None  # is told how far a long look is
+    `say` is told how far a long look is.
+    """
+
+    def __init__(
+        self,
+        local: LocalFiles,
+        remote: Callable[[Callable[[str], None]], RemoteFiles],
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._local, self._open, self._say = local, remote, say
 
     @cached_property
     def remote(self) -> RemoteFiles:
-        found = self._open()
-        found.say = lambda line: self.say(line)
-        return found
+        return self._open(self._say)
 
     @property
     def traffic(self) -> Traffic | None:
@@ -46,7 +51,7 @@ class InputFiles:
     def matching(self, pattern: str) -> list[str]:
         return self._at(pattern).matching(pattern)
 
-    def prepare(self, paths: Sequence[str], looked: Looked) -> None:
+    def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
         if uris := [path for path in paths if is_uri(path)]:
             self.remote.prepare(uris, looked)
 

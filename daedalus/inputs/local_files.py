@@ -14,7 +14,7 @@ from daedalus.objectstore.globs import find, is_folder, is_parquet
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
-    from daedalus.inputs.files import Looked
+    from daedalus.inputs.files import OnRead
 
 
 class LocalFiles:
@@ -50,7 +50,7 @@ class LocalFiles:
         holding = {path[:i] for path in paths if path not in folders for i, c in enumerate(path) if c == "/"}
         return [path for path in paths if path not in folders or (is_parquet(path) and path not in holding)]
 
-    def prepare(self, paths: Sequence[str], looked: Looked) -> None:
+    def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
         pass
 
     def of(self, path: str) -> tuple[str, Any]:

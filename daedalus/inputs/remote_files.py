@@ -25,7 +25,7 @@ from daedalus.base.errors import DaedalusError, DayError, is_full
 from daedalus.base.ports import Facts, Scratch
 from daedalus.base.sizes import parse_size
 from daedalus.config import RUNTIME, Config
-from daedalus.inputs.files import Looked, Tree
+from daedalus.inputs.files import OnRead, Tree
 from daedalus.objectstore.copies import Copies
 from daedalus.objectstore.globs import fixed, matches
 from daedalus.objectstore.object_store import Object, ObjectStore, Traffic, split_uri
@@ -51,7 +51,7 @@ class RemoteFiles:
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._options, self._facts, self._copies, self._scratch = options, facts, copies, scratch
-        self.say = say
+        self._say = say
         self.traffic = Traffic()
         self._stores: dict[str, ObjectStore] = {}
         self.roots: set[str] = set()  # folders of which any object is told by one listing
@@ -150,7 +150,7 @@ class RemoteFiles:
         """Whether the digest of an object as it is listed is known."""
         return self._record(uri) is not None
 
-    def prepare(self, paths: Sequence[str], looked: Looked = lambda *_: None) -> None:
+    def prepare(self, paths: Sequence[str], looked: OnRead = lambda *_: None) -> None:
         """Reads those objects, in parallel, whose digest is not known; what fails is raised by `of`."""
         unknown = [uri for uri in dict.fromkeys(paths) if not self.is_known(uri) and uri not in self._failed]
         if not unknown:
@@ -161,7 +161,7 @@ class RemoteFiles:
                 for count, done in enumerate(as_completed(reading), 1):
                     self._note_failure(reading[done], done.exception())
                     if len(unknown) > _SAY_EVERY and (count % _SAY_EVERY == 0 or count == len(unknown)):
-                        self.say(f"looking at {len(unknown):,} objects not read before, {count:,} read")
+                        self._say(f"looking at {len(unknown):,} objects not read before, {count:,} read")
             except BaseException:  # also Ctrl-C: what has not begun is not waited for
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -210,7 +210,7 @@ class RemoteFiles:
                 self._download(uri, name, content)
                 self._copies.keep(name, content)
 
-    def _look(self, uri: str, looked: Looked) -> None:
+    def _look(self, uri: str, looked: OnRead) -> None:
         """Reads an object that is not known and remembers its digest."""
         name = self._scratch.path(".parquet")
         try:
@@ -291,11 +291,13 @@ class RemoteFiles:
         self._learned = records
 
 
-def open_remote_files(config: Config, facts: Facts, copies: Path, scratch: Scratch) -> RemoteFiles:
+def open_remote_files(
+    config: Config, facts: Facts, copies: Path, scratch: Scratch, say: Callable[[str], None] = lambda line: None
+) -> RemoteFiles:
     """The inputs of a config that lie in object stores, with local copies in a folder. Raises DaedalusError."""
     runtime = config.runtime
     limit = parse_size(runtime.fetch_limit, config.where(RUNTIME, "fetch_limit"))
-    return RemoteFiles(runtime.object_store, facts, Copies(copies, limit), scratch)
+    return RemoteFiles(runtime.object_store, facts, Copies(copies, limit), scratch, say)
 
 
 _FOOTER = ("form", "columns", "rows", "bytes", "times")

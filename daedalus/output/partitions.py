@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from daedalus.base import digest
 from daedalus.base.durable import part_files, swap_folder
 from daedalus.base.errors import DayError
+from daedalus.stagecache.records.day_stamps import Stat, stat_of
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
@@ -28,7 +29,7 @@ _OF_SYSTEMS = re.compile(r"\._.*|\.DS_Store|\.nfs.*|\..*\.crc|Thumbs\.db|desktop
 
 
 def day_of(name: str) -> str:
-    """The day of an action such as `chunk@2026-05-15`."""
+    """The day of a partition's name: an action such as `chunk@2026-05-15`, or the day itself."""
     return name.rpartition("@")[2]
 
 
@@ -40,14 +41,17 @@ class Partitions:
         root: Path,
         scratch: Scratch,
         digests: Digests,
-        replacing: Callable[[str], None] = lambda day: None,
+        *,
+        adopt: bool = False,
     ) -> None:
-        """`replacing(day)` is called just before a new partition takes an old one's place."""
-        self.root, self._scratch, self._digests = root, scratch, digests
-        self.adopt = False  # whether what is not ours goes with the partition that it lies in
-        self.replacing = replacing
+        """With `adopt`, files that are not ours go with the partition in whose folder they are."""
+        self.root, self._scratch, self._digests, self._adopt = root, scratch, digests, adopt
+        self._told: Callable[[str], None] = lambda day: None
         self.written: set[str] = set()
         self.removed: set[str] = set()  # days without rows, whose partition went
+
+    def before_replacing(self, told: Callable[[str], None]) -> None:
+        self._told = told
 
     def stage(self, name: str) -> Path:
         """Raises DayError when what lies in the partition's place is not ours to replace."""
@@ -105,6 +109,17 @@ class Partitions:
         """The part files of a day's partition, in order."""
         yield part_files(self.path(day))
 
+    def kept(self, name: str, artifact: str) -> list[tuple[str, Stat | None]]:
+        folder = self.path(name)
+        parts = part_files(folder)
+        if not parts:
+            return [(str(folder), stat_of(str(folder)))]
+        stamps = [(str(part), self._digests.settled(part)) for part in parts]
+        return [
+            *((path, stamp.values if stamp else None) for path, stamp in stamps),
+            (str(folder), stat_of(str(folder))),
+        ]
+
     def days(self) -> list[str]:
         """The days that have a partition, in order."""
         return sorted(path.name[3:] for path in self.root.glob("dt=????-??-??"))
@@ -133,7 +148,7 @@ class Partitions:
         return True
 
     def _check(self, day: str) -> None:
-        found = [] if self.adopt else self._foreign(self.path(day))
+        found = [] if self._adopt else self._foreign(self.path(day))
         if found:
             more = f" and {len(found) - 4} more" if len(found) > 4 else ""
             raise DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
@@ -155,7 +170,7 @@ class Partitions:
         if staged is None:
             self.removed.add(day_of(name))
         elif self.path(name).is_dir():
-            self.replacing(day_of(name))
+            self._told(day_of(name))
         swap_folder(staged, self.path(name), self._scratch.path())
 
 

@@ -15,24 +15,24 @@ from daedalus.objectstore.object_store import Conflict
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
 from daedalus.output.partitions import NO_PARTITION, day_of
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
+from daedalus.stagecache.records.day_stamps import Stat
 
 _TRIES = 5  # at a manifest that others replace too
 _ORPHANED = 86_400  # seconds after which parts that no manifest names are from a run that died
-Stat = tuple[int, int, int, int]
 
 
 class RemotePartitions:
     """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
 
-    def __init__(
-        self, output: RemoteOutput, scratch: Scratch, replacing: Callable[[str], None] = lambda day: None
-    ) -> None:
-        """`replacing(day)` is called just before a new partition takes an old one's place."""
-        self._output, self._scratch, self.replacing = output, scratch, replacing
-        self.adopt = False  # nothing to adopt: a manifest says what is ours, and other objects stay in any case
+    def __init__(self, output: RemoteOutput, scratch: Scratch) -> None:
+        self._output, self._scratch = output, scratch
+        self._told: Callable[[str], None] = lambda day: None
         self._own: dict[str, PartList | None] = {}  # what this process put, until the next listing
         self.written: set[str] = set()
         self.removed: set[str] = set()
+
+    def before_replacing(self, told: Callable[[str], None]) -> None:
+        self._told = told
 
     def stage(self, name: str) -> Path:
         return self._scratch.path()
@@ -104,10 +104,10 @@ class RemotePartitions:
         self._output.refresh()
         self._own.clear()
 
-    def kept(self, day: str, artifact: str) -> list[tuple[str, Stat | None]]:
-        """The objects of a day's partition with what the listing says of them; None when they are not `artifact`."""
+    def kept(self, name: str, artifact: str) -> list[tuple[str, Stat | None]]:
+        day = day_of(name)
         uri = self._output.of(manifest_key(day))
-        if self.problem(f"chunk@{day}", artifact):
+        if self.problem(name, artifact):
             return [(uri, None)]
         manifest = self._manifest(day)
         uris = [self._output.part_uri(day, part) for part in manifest.parts] if manifest else []
@@ -145,7 +145,7 @@ class RemotePartitions:
         for _ in range(_TRIES):
             before = self._output.json_now(key)
             if before:
-                self.replacing(day)
+                self._told(day)
             try:
                 if new is None:
                     self._output.delete([key])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,27 @@ from daedalus.workspace.graph import Graph
 from daedalus.workspace.workspace import Workspace
 
 
-def dask_executor(
-    workspace: Workspace, graph: Graph, run: str, scheduler: str | None, say: Callable[[str], None]
-) -> DaskExecutor:
-    """Runs the graph's actions on the workers of `scheduler`; without one, of a cluster on this machine."""
-    share, carrier = _Share(workspace), carrier_of(workspace) if scheduler else None
-    return DaskExecutor(
-        lambda: _job(workspace, graph, run, share.duckdb, carrier),
-        lambda: share.mib * (1 << 20) + OVERHEAD,
-        lambda need: connected(scheduler, workspace.workers, need, workspace.scratch.path()),
-        where=f"--scheduler {scheduler}" if scheduler else "--executor dask",
-        local=scheduler is None,
-        here=Threads(workspace.workers),
-        adopt=partial(_adopt, workspace),
-        say=say,
-        carried=_carried(workspace, carrier) if carrier else None,
-    )
+@dataclass(frozen=True)
+class OnDask:
+    """The choice of a cluster: that of `scheduler`, at an address, or with None one on this machine."""
+
+    scheduler: str | None
+
+    def executor(self, workspace: Workspace, graph: Graph, run: str, say: Callable[[str], None]) -> DaskExecutor:
+        """Runs the graph's actions on the cluster's workers."""
+        scheduler = self.scheduler
+        share, carrier = _Share(workspace), carrier_of(workspace) if scheduler else None
+        return DaskExecutor(
+            lambda: _job(workspace, graph, run, share.duckdb, carrier),
+            lambda: share.mib * (1 << 20) + OVERHEAD,
+            lambda need: connected(scheduler, workspace.workers, need, workspace.scratch.path()),
+            where=f"--scheduler {scheduler}" if scheduler else "--executor dask",
+            local=scheduler is None,
+            here=Threads(workspace.workers),
+            adopt=partial(_adopt, workspace),
+            say=say,
+            carried=_carried(workspace, carrier) if carrier else None,
+        )
 
 
 def _carried(workspace: Workspace, carrier: Carrier) -> CarriedArtifacts:

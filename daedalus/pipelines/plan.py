@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daedalus.base.text import column, counted, cut, fitted, wrapped
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.causes import Causes
+from daedalus.pipelines.look import Looked
+from daedalus.pipelines.run import all_fresh
 from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.outcome import STATES, rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.workspace.bad_files import bad_files, days_that_fail
 from daedalus.workspace.day_summary import FEED_ROWS
-from daedalus.workspace.fresh_days import FreshDays
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,12 +26,25 @@ if TYPE_CHECKING:
 REMOVE = "remove"  # a partition whose day has no feed rows any more
 
 
-def plan_report(
-    report: RunReport, graph: Graph, workspace: Workspace, stands: FreshDays, force: bool, gone: Sequence[str] = ()
-) -> RunReport:
-    """Fills a report with the plan of a graph; nothing runs. `stands` are days not in it, `gone` lose theirs."""
+def plan_run(workspace: Workspace, looked: Looked) -> RunReport:
+    """What a run would do of what was looked at; nothing runs. Raises DaedalusError for what a run refuses."""
+    if looked.nothing_to_do(workspace):
+        return replace(all_fresh(looked), plan=[])
+    from daedalus.workspace.graph import build_graph
+
+    skipped, listing = looked.skipped, looked.listing
+    graph = build_graph(workspace, list(looked.span), reconcile=False, skip=skipped, listing=listing)
+    if workspace.shared:
+        workspace.shared.prepare(action.day for action in graph.actions)
+    gone = [str(day) for day in graph.empty if workspace.partitions.holds(str(day))]
+    return _plan_report(workspace, looked, graph, gone)
+
+
+def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Sequence[str]) -> RunReport:
+    """The report of a graph of which nothing ran; the days in `gone` lose their partitions."""
+    report, known = RunReport(looked.span), looked.with_resumed(workspace)
     traces = workspace.traces
-    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, force, workspace.shared)}
+    verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, looked.force, workspace.shared)}
     causes, costs = Causes(verdicts, traces, graph, workspace.config), traces.costs()
     report.plan = [
         {
@@ -47,12 +62,12 @@ def plan_report(
     report.input_notes = graph.notes
     report.notes = [line for note in report.input_notes for line in wrapped(note, "  inputs    ")]
     report.notes += _bad_file_notes(workspace, graph)
-    report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or stands.days))
+    report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or known.days))
     report.empty_days = [str(day) for day in graph.empty]
     waiting = {v.action.day for v in verdicts.values() if v.state != HIT}
     report.steps = {**dict.fromkeys(STATES, 0), HIT: sum(v.state == HIT for v in verdicts.values())}
-    report.steps[HIT] += cached_steps(stands.days, stands.read, verdicts)[0]
-    done = len(stands.days) + sum(str(day) not in waiting for day in graph.days)
+    report.steps[HIT] += cached_steps(known.days, known.read, verdicts)[0]
+    done = len(known.days) + sum(str(day) not in waiting for day in graph.days)
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys((*FEED_ROWS, "written"), 0)
     return report

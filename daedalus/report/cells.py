@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
+from daedalus.config.reach import Reach
 from daedalus.explain.causes import Causes
 from daedalus.inputs.listing import Listing
 from daedalus.skeleton.names import STEPS
@@ -61,7 +62,7 @@ def _place(step: str) -> tuple[int, str]:
 
 def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Grid:
     """What is known of each step of the days, with nothing run."""
-    present = workspace.with_rows(listing, days)
+    present = Reach.of(workspace.config).with_rows(days, listing.feed.days)
     stands = fresh_days(workspace, listing, present)
     costs, grid, names = workspace.traces.latest_costs(), Grid(), {str(day) for day in days} | {""}
     for file in workspace.day_stamps.files():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
+from daedalus.config.reach import Reach
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
 from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days
 from daedalus.workspace.workspace import Settings, Workspace, opened
@@ -22,7 +23,7 @@ def cache_status(settings: Settings) -> dict:
     """Every day of the config's range: fresh, stale, missing or empty, and each step's state."""
     with opened(settings) as workspace:
         span, listing = list(workspace.range(None)), workspace.listing()
-        present = workspace.with_rows(listing, span)
+        present = Reach.of(workspace.config).with_rows(span, listing.feed.days)
         stands = fresh_days(workspace, listing, present)
         known_days = stands.days.keys() | stands.read.keys()
         standing = [row for row in workspace.day_stamps.rows if row[1] in known_days and row[0] != QID_MAP]

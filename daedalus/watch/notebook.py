@@ -39,7 +39,7 @@ class Notebook(Progress):
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
         from IPython.display import display
 
-        self._picture.spilled = self.spilled
+        self._picture.measure(self.spilled)
         self._picture.expect(days, actions, expected)
         self._shown = display(_Pre(self._text()), display_id=True)
 

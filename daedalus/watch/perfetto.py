@@ -22,14 +22,9 @@ class Several(Progress):
     def __init__(self, *watchers: Progress) -> None:
         self._watchers = watchers
 
-    @property
-    def spilled(self) -> Callable[[], int]:
-        return self._watchers[0].spilled
-
-    @spilled.setter
-    def spilled(self, told: Callable[[], int]) -> None:
+    def measure(self, spilled: Callable[[], int]) -> None:
         for watcher in self._watchers:
-            watcher.spilled = told
+            watcher.measure(spilled)
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
         for watcher in self._watchers:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import Config
+from daedalus.config.reach import Reach
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import day_of, kind_of, step_of
 from daedalus.stagecache.records.day_stamps import Stat, stat_of
@@ -45,17 +46,12 @@ class Asking:
 
     def __init__(self, config: Config, listing: Listing, code: str, look: _Look, days: Iterable[Day]) -> None:
         self._config, self._listing, self._code, self._look = config, listing, code, look
-        self._range = set(days)
+        self._reach, self._range = Reach.of(config), set(days)
 
     def of(self, day: Day, sessions: bool) -> str | None:
         """The digest of all that a day's bytes follow from; None when that cannot be known for good."""
-        feed = self._past(day) if self.cumulative else self._window(day)
+        feed = self._past(day) if self._reach.endless else self._window(day)
         return digest.of_text(f"{self.context} {sessions} {feed}") if self.context and feed else None
-
-    @cached_property
-    def cumulative(self) -> bool:
-        """Whether a day reads all of the feed's past."""
-        return any(aggregation.cumulative for aggregation in self._config.aggregations)
 
     @cached_property
     def context(self) -> str | None:
@@ -79,14 +75,11 @@ class Asking:
         return found
 
     def _window(self, day: Day) -> str | None:
-        spine = self._config.runtime.spine
-        late = spine.lateness
-        days = [day + i * ONE_DAY for i in range(-spine.lookback_days - late.before, late.after + 1)]
-        found = [self.feed.get(d, "") for d in days]
+        found = [self.feed.get(partition, "") for partition in self._reach.window(day)]
         return None if None in found else digest.of_text(" ".join(map(str, found)))
 
     def _past(self, day: Day) -> str | None:
-        last = day + self._config.runtime.spine.lateness.after * ONE_DAY
+        last = self._reach.last(day)
         while last not in self._pasts:
             last -= ONE_DAY
         return self._pasts[last]
@@ -138,18 +131,18 @@ def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> F
     sessions = asking.sessions(summaries.get("", {}).get("witness"))
     if "" in touched or sessions is None:
         return FreshDays({}, {}, touched)
-    lookback = workspace.config.runtime.spine.lookback_days
+    reach = Reach.of(workspace.config)
     first_touched = min((Day.fromisoformat(day) for day in touched), default=None)
     stands = {}
     for day in days:
         name = str(day)
-        if not asked.get(name) or near(day, touched, lookback):
+        if not asked.get(name) or reach.window_holds(day, touched):
             continue
-        if asking.cumulative and first_touched and first_touched <= day:
+        if reach.endless and first_touched and first_touched <= day:
             continue
         if asked[name] == asking.of(day, sessions):
             stands[name] = summaries[name]
-    read = _read_by(stands, {d: s for d, s in summaries.items() if s.get("context") == asking.context}, lookback)
+    read = _read_by(stands, {d: s for d, s in summaries.items() if s.get("context") == asking.context}, reach.lookback)
     return FreshDays(stands, read, touched)
 
 
@@ -190,8 +183,3 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], lookback
         if day not in stands and tiles:
             read[day] = {"tiles": tiles, "rows": summary["rows"] if seen else {}}
     return read
-
-
-def near(day: Day, touched: frozenset[str], lookback: int) -> bool:
-    """Whether a day reads one of those that somebody touched, as far as its window goes."""
-    return bool(touched) and any(str(day - i * ONE_DAY) in touched for i in range(lookback + 1))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from daedalus.actions.actions import Actions
 from daedalus.actions.unaffected import Unaffected
-from daedalus.base.days import ONE_DAY, Day
+from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
+from daedalus.config.reach import Reach
 from daedalus.inputs.constants import check_defaults, check_engine
 from daedalus.inputs.feed import Feed, look_at_feed
 from daedalus.inputs.footers import Inputs
@@ -67,18 +68,18 @@ def build_graph(
     listing = listing or workspace.listing()
     workspace.take_input_notes()
     config, traces = workspace.config, workspace.traces
-    folder, inputs = listing.feed, Inputs(workspace.files, traces)
+    reach, folder, inputs = Reach.of(config), listing.feed, Inputs(workspace.files, traces)
     views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
     check_types(config, views)
     check_engine(config, workspace.ducks, traces)
     check_defaults(config, traces)
     wanted = [day for day in days if day not in skip]
-    feed = look_at_feed(inputs, folder, _feed_days(config, folder, wanted))
+    feed = look_at_feed(inputs, folder, reach.between(wanted[0], wanted[-1], folder.days) if wanted else [])
     _refuse_all_bad(feed)
     pool = _pool(inputs, config, listing)
     check_pool(config, pool, traces)
     sources = Sources(feed, sorted(folder.days), views, pool)
-    present = workspace.with_rows(listing, wanted)
+    present = reach.with_rows(wanted, folder.days)
     if reconcile:
         workspace.prepare()
     session_range = workspace.session_range(days)
@@ -113,18 +114,6 @@ def _earlier(workspace: Workspace, action: str) -> EarlierPartition | None:
 
 def _whole(store: ArtifactStore, artifact: str) -> Path | None:
     return None if store.problem("", artifact) else store.path("", artifact)
-
-
-def _feed_days(config: Config, folder: FeedFolder, days: Sequence[Day]) -> list[Day]:
-    """Partitions that the days read: their windows, what may come late, and all of the past for history."""
-    if not days:
-        return []
-    spine = config.runtime.spine
-    first = days[0] - (spine.lookback_days + spine.lateness.before) * ONE_DAY
-    if any(aggregation.cumulative for aggregation in config.aggregations):
-        first = min(first, min(folder.days))
-    last = days[-1] + spine.lateness.after * ONE_DAY
-    return [day for day in sorted(folder.days) if first <= day <= last]
 
 
 def _with_sessions(configured: set[Day], folder: FeedFolder, feed: Feed, inputs: Inputs) -> Day | None:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.base.days import ONE_DAY, Day, DayRange, parse_range
+from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.base.durable import open_lock
 from daedalus.base.errors import DaedalusError, at_least
 from daedalus.config import Config, load_config
@@ -22,7 +22,7 @@ from daedalus.inputs.local_files import LocalFiles
 from daedalus.objectstore.object_store import is_uri
 from daedalus.output.partitions import Partitions
 from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
-from daedalus.stagecache.records.day_stamps import GONE, DayStamps, KeptFile, Stat, stat_of
+from daedalus.stagecache.records.day_stamps import DayStamps, Stat, stat_of
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
@@ -31,13 +31,12 @@ from daedalus.workspace.output_roots import check_roots
 
 if TYPE_CHECKING:
     from daedalus.inputs.remote_files import RemoteFiles
+    from daedalus.output.partition_home import PartitionHome
     from daedalus.output.qid_map import QidMap
-    from daedalus.output.remote_partitions import RemotePartitions
     from daedalus.sharing.open import InputNotes
     from daedalus.sharing.shared_cache import SharedCache
     from daedalus.sql.duck import Ducks
     from daedalus.stagecache.action import Shelf
-    from daedalus.stagecache.walk.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ class Settings:
 class Workspace:
     """An opened cache and output root for one config."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, *, say: Callable[[str], None] = lambda line: None, adopt: bool = False) -> None:
+        self.config, self._adopt = config, adopt
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         _make_folder(self.cache_root, "--cache-root")
         self.scratch = Scratch(self.cache_root / "tmp")
@@ -79,8 +78,8 @@ class Workspace:
         self._spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
         self._scratches = [self.scratch, self._spilling]
         self._in_use = -1
-        self.files = InputFiles(LocalFiles(self.digests, self.scratch), self._remote_files)
-        self.partitions: Partitions | RemotePartitions
+        self.files = InputFiles(LocalFiles(self.digests, self.scratch), self._remote_files, say)
+        self.partitions: PartitionHome
         self.shared: SharedCache | None
         if is_uri(self.output_root):
             self.partitions, self.shared, self._open_qids = self._remote_output()
@@ -89,10 +88,10 @@ class Workspace:
         self.shelf: Shelf = self.shared.shelf if self.shared else self.store
         self.input_notes = self._input_notes()
 
-    def _local_output(self, root: Path) -> tuple[Partitions, SharedCache | None, Callable[[], QidMap]]:
+    def _local_output(self, root: Path) -> tuple[PartitionHome, SharedCache | None, Callable[[], QidMap]]:
         staging = Scratch(root, ".daeda-")
         self._scratches.append(staging)
-        partitions = Partitions(root, staging, self.digests)
+        partitions = Partitions(root, staging, self.digests, adopt=self._adopt)
         shared = self._open_shared([partitions])
 
         def open_qids() -> QidMap:
@@ -104,7 +103,7 @@ class Workspace:
 
         return partitions, shared, open_qids
 
-    def _remote_output(self) -> tuple[RemotePartitions, SharedCache | None, Callable[[], QidMap]]:
+    def _remote_output(self) -> tuple[PartitionHome, SharedCache | None, Callable[[], QidMap]]:
         """Partitions and the qid map of an output on an object store are shared as they are."""
         from daedalus.output.remote_output import RemoteOutput
         from daedalus.output.remote_partitions import RemotePartitions
@@ -139,10 +138,10 @@ class Workspace:
 
         return open_shared(self.config, self.store, self.traces, folders)
 
-    def _remote_files(self) -> RemoteFiles:
+    def _remote_files(self, say: Callable[[str], None]) -> RemoteFiles:
         from daedalus.inputs.remote_files import open_remote_files
 
-        return open_remote_files(self.config, self.traces, self.cache_root / "fetched", self.scratch)
+        return open_remote_files(self.config, self.traces, self.cache_root / "fetched", self.scratch, say)
 
     def _input_notes(self) -> InputNotes | None:
         """What is known of inputs goes through the shared cache where they are costly to read."""
@@ -196,11 +195,6 @@ class Workspace:
         runtime = self.config.runtime
         return DayRange(parse_range(str(runtime.feed_start)).first, parse_range(str(runtime.feed_end)).last)
 
-    def with_rows(self, listing: Listing, days: Iterable[Day]) -> list[Day]:
-        """Those days for which there is a partition that may hold rows of theirs."""
-        late = self.config.runtime.spine.lateness.partitions
-        return [day for day in days if any(day + i * ONE_DAY in listing.feed.days for i in late)]
-
     def session_range(self, days: Iterable[Day]) -> set[Day]:
         """The days of the range, the run's or the config's; there are qids if a partition of theirs has sessions."""
         return set(self.range(None)) | set(days)
@@ -224,26 +218,6 @@ class Workspace:
         stamp = self.digests.settled(path)
         return stamp.values if stamp else None
 
-    def kept_files(self, outcome: Outcome) -> list[KeptFile | None]:
-        """The files that an action left; None for one that may have changed unseen."""
-        day = outcome.day or ""
-        if outcome.step == "chunk" and not isinstance(self.partitions, Partitions):
-            kept = self.partitions.kept(day, outcome.artifact)
-            return [KeptFile(outcome.name, day, uri, *stat) if stat else None for uri, stat in kept]
-        if outcome.step != "chunk":
-            paths = [str(self.store.path(outcome.name, outcome.artifact))]
-            if self.shared and not os.path.exists(paths[0]):  # it is in the shared cache, and nobody needed it here
-                return [KeptFile(outcome.name, day, paths[0], *GONE)]
-        else:
-            folder = str(self.partitions.path(outcome.name))
-            if not os.path.isdir(folder):
-                return [KeptFile(outcome.name, day, folder, *GONE)]
-            paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name.endswith(".parquet")]
-        found = [KeptFile(outcome.name, day, path, *stat) if (stat := self.settled(path)) else None for path in paths]
-        if outcome.step == "chunk":
-            found.append(KeptFile(outcome.name, day, folder, *stat_of(folder)))
-        return found
-
     def close(self) -> None:
         if self.shared:
             self.shared.close()
@@ -257,9 +231,19 @@ class Workspace:
 
 
 @contextmanager
-def opened(settings: Settings, change: Callable[[Config], Config] = lambda config: config) -> Iterator[Workspace]:
-    """A workspace that is closed, and its unfinished files removed, whatever happens."""
-    workspace = Workspace(change(settings.applied()))
+def opened(
+    settings: Settings,
+    change: Callable[[Config], Config] = lambda config: config,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    adopt: bool = False,
+) -> Iterator[Workspace]:
+    """A workspace that is closed, and its unfinished files removed, whatever happens.
+
+    `say` is told how far a long look at inputs is. With `adopt`, files that are not ours go with the partition in whose
+    folder they are.
+    """
+    workspace = Workspace(change(settings.applied()), say=say, adopt=adopt)
     try:
         yield workspace
     finally:

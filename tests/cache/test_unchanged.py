@@ -11,11 +11,11 @@ from small import DAYS, edit, nothing_ran
 
 from daedalus.explain import day as explain
 from daedalus.explain.day import explain_day
-from daedalus.pipelines import training
+from daedalus.pipelines import look
 from daedalus.upkeep import status as cache
 from daedalus.upkeep.status import cache_status
 from daedalus.workspace.fresh_days import NOTHING
-from daedalus.workspace.workspace import Settings, Workspace
+from daedalus.workspace.workspace import Settings
 
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "30"))
 
@@ -26,7 +26,7 @@ def refuse(*arguments, **options):
 
 def look_up_all(monkeypatch) -> None:
     """From here on no day stands: everything is looked up by key."""
-    for module in (training, cache, explain):
+    for module in (look, cache, explain):
         monkeypatch.setattr(module, "fresh_days", lambda *arguments: NOTHING)
 
 
@@ -36,7 +36,7 @@ def comparable(report) -> tuple:
 
 def test_no_graph_is_built_for_days_that_stand(warm, monkeypatch):
     warm.run()
-    monkeypatch.setattr(Workspace, "graph", refuse)
+    monkeypatch.setattr("daedalus.workspace.graph.build_graph", refuse)
     assert nothing_ran(warm.run())
     assert nothing_ran(warm.run(plan=True))
     assert {day["state"] for day in cache_status(Settings())["days"]} <= {"fresh", "empty"}

@@ -17,7 +17,13 @@ SLOW = {"asyncio", "difflib", "html", "http", "logging", "markdown_it", "multipr
 PRINTING = {"docstring_parser", "random", "rich", "shutil", "tempfile"}
 CONFIG = {"msgspec", "sqlite3", "yaml", "daedalus.config"}
 COMPUTING = {
-    *("daedalus.workspace.graph", "daedalus.sql.duck", "daedalus.inputs.inputs", "daedalus.output.qid_map"),
+    *(
+        "daedalus.workspace.graph",
+        "daedalus.sql.duck",
+        "daedalus.inputs.footers",
+        "daedalus.skeleton.stage",
+        "daedalus.output.qid_map",
+    ),
     *("daedalus.stagecache.action", "daedalus.stagecache.walk.plan"),
 }
 COMMANDS = {

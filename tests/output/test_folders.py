@@ -245,7 +245,7 @@ def test_a_partition_with_files_of_others_is_neither_replaced_nor_removed(partit
             change()
         assert theirs.split("/")[0] in str(refused.value.found) and "--adopt" in refused.value.hint
     assert everything(folder) == before and (folder / "part-0-0.parquet").read_text() == "one"
-    partitions.adopt = True
+    partitions._adopt = True
     put(partitions, "two")
     assert everything(folder) == {"part-0-0.parquet"} and (folder / "part-0-0.parquet").read_text() == "two"
 
@@ -272,7 +272,7 @@ def test_what_is_no_folder_is_not_replaced(partitions, tmp_path, kind):
         folder.symlink_to(away if kind == "link" else tmp_path / "nowhere")
     with pytest.raises(DayError, match="not all ours"):
         put(partitions, "two")
-    partitions.adopt = True
+    partitions._adopt = True
     put(partitions, "two")
     assert not folder.is_symlink() and (folder / "part-0-0.parquet").read_text() == "two"
     assert (away / "part-0-0.parquet").read_text() == "theirs"

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 class Progress:
     """Watches a walk and says nothing. Every method is called from the thread that walks.
 
-    `spilled()` is set before the walk: the bytes that its workers have on disk because memory was short.
+    `spilled()` are the bytes that the walk's workers have on disk because memory is short.
     """
 
     spilled: Callable[[], int] = staticmethod(lambda: 0)
+
+    def measure(self, spilled: Callable[[], int]) -> None:
+        """Says, before the walk, how `spilled` is found out."""
+        self.spilled = spilled
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
         """The walk starts: the days it is about, how many actions there are, and what each would cost to run."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
-from daedalus.stagecache.records.day_stamps import KeptFile
+from daedalus.config.reach import Reach
+from daedalus.skeleton.names import PARTITION
+from daedalus.stagecache.records.day_stamps import GONE, KeptFile, Stat
 from daedalus.stagecache.walk.outcome import Outcome
 from daedalus.workspace.day_summary import day_summary, spine_rows, tile_costs
-from daedalus.workspace.fresh_days import QID_MAP, Asking, FreshDays, near
+from daedalus.workspace.fresh_days import QID_MAP, Asking, FreshDays
 
 if TYPE_CHECKING:
     from daedalus.workspace.graph import Graph
@@ -33,7 +36,7 @@ def record_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outco
         summary = day_summary(found) if day in targets else _read_summary(found)
         if summary is None or not all(outcome.good for outcome in found):
             continue
-        left = [file for outcome in found for file in workspace.kept_files(outcome)]
+        left = [file for outcome in found for file in _kept_files(workspace, outcome)]
         kept = [file for file in left if file is not None]
         if len(kept) < len(left):
             continue
@@ -55,9 +58,10 @@ def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:
     """Whether a day reads any that somebody touched: whoever asks for it next has it looked up again."""
     if not day or not touched:
         return False
-    if "" in touched or any(aggregation.cumulative for aggregation in workspace.config.aggregations):
+    reach = Reach.of(workspace.config)
+    if "" in touched or reach.endless:
         return min(touched) <= day
-    return near(Day.fromisoformat(day), touched, workspace.config.runtime.spine.lookback_days)
+    return reach.window_holds(Day.fromisoformat(day), touched)
 
 
 def _read_summary(outcomes: Sequence[Outcome]) -> dict:
@@ -71,3 +75,15 @@ def _joined(before: dict, now: dict) -> dict:
         return now
     rows = now["rows"] if "spine" in now["tiles"] else before["rows"]
     return {**before, **now, "tiles": {**before["tiles"], **now["tiles"]}, "rows": rows}
+
+
+def _kept_files(workspace: Workspace, outcome: Outcome) -> list[KeptFile | None]:
+    """The files that an action left; None for one that may have changed unseen."""
+    found: list[tuple[str, Stat | None]]
+    if outcome.step == PARTITION:
+        found = list(workspace.partitions.kept(outcome.name, outcome.artifact))
+    else:
+        path = str(workspace.store.path(outcome.name, outcome.artifact))
+        is_elsewhere = workspace.shared and not os.path.exists(path)  # in the shared cache, and not needed here
+        found = [(path, GONE if is_elsewhere else workspace.settled(path))]
+    return [KeptFile(outcome.name, outcome.day or "", path, *stat) if stat else None for path, stat in found]

@@ -1,0 +1,48 @@
+"""Where the partitions of an output are, as a protocol: local folders and objects in a bucket behave alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from daedalus.stagecache.action import Shelf
+from daedalus.stagecache.records.day_stamps import Stat
+
+
+class PartitionHome(Shelf, Protocol):
+    """A `Shelf` whose artifacts are whole partitions, one a day.
+
+    `written` are the days whose partition this process published, `removed` those whose partition it removed.
+    """
+
+    written: set[str]
+    removed: set[str]
+
+    def before_replacing(self, told: Callable[[str], None]) -> None:
+        """Calls `told(day)` just before a new partition replaces an old one."""
+
+    def parts(self, name: str) -> Mapping[str, Path]:
+        """The local part files of an action's partition, by name; none where parts are not local. Raises OSError."""
+
+    def look(self, day: str) -> tuple[str, int] | None:
+        """(digest, bytes) of a day's partition; None when there is none."""
+
+    def reading(self, day: str) -> AbstractContextManager[list[Path]]:
+        """Local files with the parts of a day's partition, in order, while the context lasts."""
+
+    def kept(self, name: str, artifact: str) -> list[tuple[str, Stat | None]]:
+        """What an action's partition consists of, with a `stat` of each; None where it may have changed unseen."""
+
+    def days(self) -> list[str]:
+        """The days that have a partition, in order."""
+
+    def refresh(self) -> None:
+        """Makes the next look see what there is now."""
+
+    def holds(self, day: str) -> bool:
+        """Whether a day has a partition of ours."""
+
+    def remove(self, day: str) -> bool:
+        """Removes the partition of a day that has no rows any more; whether there was one. Raises DayError."""

@@ -1,0 +1,89 @@
+"""What a run was asked, as the cache records it, and what an unfinished run leaves to do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from daedalus.base import digest
+from daedalus.base.days import Day, DayRange, parse_range
+from daedalus.workspace.code_stamp import code_stamp
+from daedalus.workspace.workspace import Settings, Workspace, opened
+
+
+@dataclass(frozen=True)
+class Request:
+    """`meaning` must be the same for the days that a run finished to be trusted by another."""
+
+    settings: Settings
+    meaning: str
+    model: str | None
+    force: bool
+
+    def as_json(self, span: DayRange) -> dict:
+        options = {key: value for key, value in dataclasses.asdict(self.settings).items() if key != "config"}
+        return {
+            "range": str(span),
+            "meaning": self.meaning,
+            "model": self.model,
+            "force": self.force,
+            "settings": options,
+        }
+
+
+def meaning_of(workspace: Workspace) -> str:
+    """A digest of the configuration and of the code."""
+    config = workspace.config
+    return digest.of_text(repr((config.catalog, config.runtime, config.aggregations, code_stamp())))
+
+
+def last_unfinished(settings: Settings) -> dict | None:
+    """What was asked of the run that `--resume` goes on with."""
+    with opened(settings) as workspace:
+        runs = workspace.traces.unfinished_runs()
+    return runs[0][1] if runs else None
+
+
+def resumes_force(workspace: Workspace, say: Callable[[str], None]) -> bool:
+    """Whether the unfinished run was forced, with the same configuration and code; says so."""
+    runs = workspace.traces.unfinished_runs()
+    if not runs or not runs[0][1]["force"] or runs[0][1]["meaning"] != meaning_of(workspace):
+        return False
+    say("the unfinished run was started with --force: so is this one")
+    return True
+
+
+def resumed_days(workspace: Workspace, span: DayRange, say: Callable[[str], None]) -> dict[str, dict]:
+    """The days that the last unfinished run finished; none if config or code changed since."""
+    runs = workspace.traces.unfinished_runs()
+    if not runs:
+        say("nothing to resume: no run is unfinished; this is a plain run")
+        return {}
+    run, request = runs[0]
+    if request["meaning"] != meaning_of(workspace):
+        say("config or code changed since the unfinished run; its days are looked at again")
+        return {}
+    finished = workspace.traces.finished_days(run)
+    done = {day: summary for day, summary in finished.items() if Day.fromisoformat(day) in span}
+    say(f"resuming {request['range']}: {len(done)} of {len(span)} days were finished")
+    return done
+
+
+def begin_run(workspace: Workspace, run: str, request: Request, span: DayRange, done: Mapping[str, dict]) -> None:
+    """Records that a run begins, and the days that it need not walk."""
+    workspace.traces.start_run(run, request.as_json(span))
+    workspace.traces.finish_days(run, done)
+
+
+def end_run(workspace: Workspace, run: str, request: Request, span: DayRange, *, failed: bool) -> None:
+    """Ends a run, and with it the unfinished runs whose range it covered: nothing of them is left to do."""
+    traces = workspace.traces
+    traces.finish_run(run, "failed" if failed else "done")
+    for older, asked in traces.unfinished_runs():
+        days = parse_range(asked["range"])
+        if days.first in span and days.last in span and not failed:
+            traces.finish_run(older, "superseded")
+        elif asked["meaning"] == request.meaning and request.force >= asked["force"]:  # no day twice
+            done = traces.finished_days(run)
+            traces.finish_days(older, {day: s for day, s in done.items() if Day.fromisoformat(day) in days})
