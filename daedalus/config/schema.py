@@ -75,7 +75,8 @@ class Compute(_Strict, frozen=True, kw_only=True):
     engine: Annotated[
         Literal["duckdb", "polars"],
         _says(
-            "Engine of aggregate_pit_table when it is called directly; the stage itself always uses duckdb.", "nothing"
+            "Engine of aggregate_pit_table when it is called with this configuration; the stage always uses duckdb.",
+            "nothing",
         ),
     ] = "duckdb"
     duckdb_config: Annotated[

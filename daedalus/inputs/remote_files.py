@@ -23,6 +23,7 @@ from typing import Any
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, is_full
 from daedalus.base.ports import Facts, Scratch
+from daedalus.base.retry import retried
 from daedalus.base.sizes import parse_size
 from daedalus.config import RUNTIME, Config
 from daedalus.inputs.files import OnRead, Tree
@@ -84,13 +85,10 @@ class RemoteFiles:
 
     def _list(self, folder: str) -> list[Object]:
         store, key = self.store(folder)
-        for left in (True, False):  # a listing that is cut is not asked for again by the client
-            try:
-                return store.list(key)
-            except OSError as error:
-                if not left:
-                    raise unreachable(folder, error) from None
-        raise AssertionError("unreachable")
+        try:  # a listing that is cut is not asked for again by the client
+            return retried(lambda: store.list(key), on=lambda error: isinstance(error, OSError), pauses=[0])
+        except OSError as error:
+            raise unreachable(folder, error) from None
 
     def forget(self, folder: str) -> None:
         """Makes the next `objects` ask again."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.base.errors import bare
+from daedalus.base.retry import retried
 
 SCHEMES = ("s3://", "gs://", "az://")
 _PREFIXES = {"s3://": "aws_", "gs://": "google_", "az://": "azure_"}  # which a key of that store may begin with
@@ -44,7 +45,7 @@ _HARMLESS = """bucket bucket_name container_name region default_region account_n
     authority_host azure_storage_authority_host checksum_algorithm conditional_put copy_if_not_exists request_payer
     server_side_encryption credential_type"""
 _BLOCK = 4 << 20  # bytes read at a time
-_WHOLE_READS = 3  # tries of a download that is cut in the middle
+_AT_ONCE = (0.0, 0.0)  # seconds before an object whose answer was cut is read again
 
 
 class Conflict(OSError):
@@ -175,34 +176,28 @@ class ObjectStore:
         import obstore
         from obstore.exceptions import BaseError
 
+        def read() -> tuple[bytes, Object]:
+            got = obstore.get(self._store, key)
+            if most is not None and got.meta["size"] > most:
+                raise OSError(errno.EFBIG, f"an object of {got.meta['size']:,} bytes", self.of(key))
+            data = bytes(got.bytes())
+            self.traffic.add(received=len(data))
+            return data, self._object({**got.meta, "path": key})
+
+        def was_cut(error: Exception) -> bool:  # the client tries again itself, but not once an answer has begun
+            return isinstance(error, BaseError) and "body error" in str(error)
+
         with self._errors(key):
-            for left in range(_WHOLE_READS - 1, -1, -1):
-                try:
-                    got = obstore.get(self._store, key)
-                    if most is not None and got.meta["size"] > most:
-                        raise OSError(errno.EFBIG, f"an object of {got.meta['size']:,} bytes", self.of(key))
-                    data = bytes(got.bytes())
-                except BaseError as error:  # the client tries again itself, but not once an answer has begun
-                    self.traffic.add()
-                    if not left or "body error" not in str(error):
-                        raise
-                else:
-                    self.traffic.add(received=len(data))
-                    return data, self._object({**got.meta, "path": key})
-        raise AssertionError("unreachable")
+            return retried(read, on=was_cut, pauses=_AT_ONCE, clean=self.traffic.add)
 
     def fetch(self, key: str, path: Path) -> Object:
         """Downloads an object to a new file, begun again when it is cut. Raises FileNotFoundError."""
-        for left in range(_WHOLE_READS - 1, -1, -1):
-            try:
-                return self._fetch(key, path)
-            except FileNotFoundError:
-                raise
-            except OSError:
-                path.unlink(missing_ok=True)
-                if not left:
-                    raise
-        raise AssertionError("unreachable")
+        return retried(
+            lambda: self._fetch(key, path),
+            on=lambda error: isinstance(error, OSError) and not isinstance(error, FileNotFoundError),
+            pauses=_AT_ONCE,
+            clean=lambda: path.unlink(missing_ok=True),
+        )
 
     def _fetch(self, key: str, path: Path) -> Object:
         import obstore

@@ -7,12 +7,14 @@ them, so a row costs what it lists. Values that are nested, which the kernel doe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from daedalus.base.days import parse_duration
 from daedalus.base.errors import DaedalusError, at_least, did_you_mean
+from daedalus.config import Config, load_config
 from daedalus.config.schema import Aggregation
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql, in_list, name
@@ -31,7 +33,8 @@ def aggregate_pit_table(
     events: pa.Table,
     specs: Sequence[Aggregation | Mapping[str, Any]],
     *,
-    engine: Literal["duckdb", "polars"] = "duckdb",
+    engine: Literal["duckdb", "polars"] | None = None,
+    config: Config | Path | str | None = None,
 ) -> pa.Table:
     """Appends point-in-time aggregations to a spine.
 
@@ -39,10 +42,13 @@ def aggregate_pit_table(
     other columns. `events` has those three, `event`, and each spec's column. `specs` are as in
     aggregations.yaml; a cumulative one looks at all events before the row. A row never sees an event
     at its own time or later. Lists are never NULL. Times may have any unit or zone.
+    `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
+    without one.
 
     Raises DaedalusError for a missing column, a bad spec or an unknown engine; ImportError when
     Polars (the extra `polars`) is not installed.
     """
+    engine = engine or _engine_of(config)
     aggregations = [_spec(spec, i) for i, spec in enumerate(specs)]
     rows, history = _checked(spine, _KEYS, "spine"), _checked(events, (*_KEYS, "event"), "events")
     taken = set(spine.column_names)
@@ -59,6 +65,12 @@ def aggregate_pit_table(
         for output, column in zip(aggregation.outputs, found.columns, strict=True):
             result = result.append_column(output, column.cast(_result_type(events, aggregation)))
     return result
+
+
+def _engine_of(config: Config | Path | str | None) -> Literal["duckdb", "polars"]:
+    if config is None:
+        return "duckdb"
+    return (config if isinstance(config, Config) else load_config(config)).runtime.compute.engine
 
 
 def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Table:

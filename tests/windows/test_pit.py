@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import _aggregated, micros
+from small import PROJECT
 
 import daedalus
 from daedalus.base.errors import DaedalusError
+from daedalus.windows import pit_table
 
 HOUR = 3_600_000_000
 EVENTS = ["like", "click"]
@@ -166,3 +169,27 @@ def test_a_row_costs_what_it_lists(engine, agg, column, own):
         assert set(found.to_pylist()) == {0}
     else:
         assert found.to_pylist() == ([list(range(many))] * 2 if agg == "flatten_distinct" else [[7]] * rows)
+
+
+def test_the_engine_is_that_of_a_config(tmp_path, monkeypatch):
+    folder = tmp_path / "config"
+    shutil.copytree(PROJECT / "config", folder)
+    runtime = folder / "training/runtime.yaml"
+    runtime.write_text(runtime.read_text().replace("engine: duckdb", "engine: polars"))
+    asked = []
+    for engine in ("_with_duckdb", "_with_polars"):
+        plain = getattr(pit_table, engine)
+        monkeypatch.setattr(
+            pit_table, engine, lambda *given, engine=engine, plain=plain: asked.append(engine) or plain(*given)
+        )
+    spec = {"name": "a", "events": ["like"], "column": "artwork_id", "agg": "list", "windows": ["1d"]}
+    row = {"user_id": [1], "artwork_id": [2], "event_timestamp": [dt.datetime(2026, 1, 1)]}
+    spine, events = pa.table(row), pa.table({**row, "event": ["like"]})
+    for options in (
+        {},
+        {"config": PROJECT / "config"},
+        {"config": str(folder)},
+        {"config": folder, "engine": "duckdb"},
+    ):
+        daedalus.aggregate_pit_table(spine, events, [spec], **options)
+    assert asked == ["_with_duckdb", "_with_duckdb", "_with_polars", "_with_duckdb"]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base.errors import DaedalusError
+from daedalus.base.retry import retried
 
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Counts, Manifest
@@ -251,14 +252,11 @@ class Traces:
 
 def _enter_wal(db: sqlite3.Connection) -> None:
     """SQLite does not wait for others while it switches the mode, so this does."""
-    for attempt in range(600):
-        try:
-            db.execute("pragma journal_mode=wal")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or attempt == 599:
-                raise
-            time.sleep(0.1)
+    retried(
+        lambda: db.execute("pragma journal_mode=wal"),
+        on=lambda error: isinstance(error, sqlite3.OperationalError) and "locked" in str(error),
+        pauses=[0.1] * 600,
+    )
 
 
 _SELECT_TRACE = "select key, name, artifact, counts, seconds, bytes, manifest, code from traces"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daedalus.base.errors import EXIT_DAY_FAILED, DaedalusError
+from daedalus.base.retry import retried
 from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
 
@@ -113,18 +114,19 @@ def perform(task: Task) -> Made:
     """Runs a task here and now. Raises Again when upstream artifacts cannot be had any more."""
     began = time.perf_counter()
     action, paths = task.action, _paths(task)
-    for pause in (*_RETRY_PAUSES, None):
-        try:
-            staged = action.shelf.stage(action.name)
-            counts = action.run(paths, staged)
-            action.verify()
-            artifact, size = action.shelf.keep(action.name, staged)
-            return Made(artifact, size, counts, time.perf_counter() - began)
-        except OSError as error:
-            if pause is None or error.errno not in _TRANSIENT:
-                raise
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+
+    def run() -> Made:
+        staged = action.shelf.stage(action.name)
+        counts = action.run(paths, staged)
+        action.verify()
+        artifact, size = action.shelf.keep(action.name, staged)
+        return Made(artifact, size, counts, time.perf_counter() - began)
+
+    return retried(run, on=_is_transient, pauses=_RETRY_PAUSES)
+
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _TRANSIENT
 
 
 def _paths(task: Task) -> dict[str, Path]:
