@@ -1,0 +1,1 @@
+"""How a stage makes its actions: steps that ask for each other by name, and days that a change leaves alone."""

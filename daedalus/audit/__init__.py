@@ -1,1 +1,1 @@
-"""`daeda audit`: a sample of the output against the raw feed, by plain Python that knows no SQL and no cache."""
+"""An independent reference, and its comparison with published partitions."""

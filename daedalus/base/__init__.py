@@ -1,0 +1,1 @@
+"""What every room may use: errors, days, digests, durable files, text for people."""

@@ -1,1 +1,1 @@
-"""Actions on Dask workers (the extra `dask`). Imported only for `--executor dask`."""
+"""A run's actions on the workers of a Dask cluster."""

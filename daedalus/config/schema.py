@@ -38,13 +38,13 @@ class View(_Strict, frozen=True, kw_only=True):
     ]
     entity: Annotated[
         str,
-        _says("Column of the feed, and of the view, that a row belongs to.", "the view, attributes, enrich"),
+        _says("Column of the feed, and of the view, that a row belongs to.", "the view, attributes, event_values"),
     ]
     timestamp_field: Annotated[
         str,
         _says(
             "The latest row of an entity is the one that is latest by this column; NULL is older than any time.",
-            "the view, attributes, enrich",
+            "the view, attributes, event_values",
         ),
     ]
     features: Annotated[
@@ -334,7 +334,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = []
     enrich: Annotated[
         list[str],
-        _says("view:feature columns that aggregations may use beside the feed's.", "enrich of columns that are new"),
+        _says("view:feature columns that aggregations may use beside the feed's.", "event_values of columns that are new"),
     ] = []
     ages: Annotated[
         dict[str, str],

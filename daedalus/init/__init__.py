@@ -1,0 +1,1 @@
+"""Proposes a configuration from a look at somebody's files."""

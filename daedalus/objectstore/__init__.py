@@ -1,0 +1,1 @@
+"""Objects by URI, the lists that make several of them visible at once, and bounded local copies."""

@@ -1,0 +1,1 @@
+"""Partitions and the qid map, in a folder or on an object store, and reading them back."""

@@ -1,1 +1,1 @@
-"""Entry points that join the stage to the cache."""
+"""A run, from settings to its report."""

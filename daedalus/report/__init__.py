@@ -1,1 +1,1 @@
-"""`daeda report`: one page about a range of days, and the numbers that it shows."""
+"""One HTML page about an output: cells, columns over days, drift."""

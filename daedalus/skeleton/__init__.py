@@ -1,1 +1,1 @@
-"""The skeleton stage: what each step computes. It knows nothing of stores or traces."""
+"""The skeleton stage: stage.py is its table of contents, and a step is a file in steps/."""

@@ -1,0 +1,1 @@
+"""DuckDB: statements as values, types, and the one connection."""

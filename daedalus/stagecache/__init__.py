@@ -1,1 +1,1 @@
-"""The stage cache: actions, manifests, artifacts and traces. It knows nothing of SQL, feeds or terminals."""
+"""Actions, keys, artifacts, traces and the walk. It knows nothing of SQL, feeds or terminals."""

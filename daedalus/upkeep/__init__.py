@@ -1,0 +1,1 @@
+"""What `daeda cache` and `daeda config check` do."""

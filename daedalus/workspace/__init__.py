@@ -1,0 +1,1 @@
+"""What every command opens, the actions of a range of days, and the days that need none."""

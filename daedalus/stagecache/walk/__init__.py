@@ -1,0 +1,1 @@
+"""The walk over actions: plan, order, execution, outcomes, progress."""
