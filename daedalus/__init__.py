@@ -10,7 +10,7 @@ _HOMES = {
     "aggregate_pit_table": "daedalus.windows.pit_table",
     "run_skeleton_stage": "daedalus.pipelines.training",
     "RunReport": "daedalus.pipelines.run_report",
-    "Settings": "daedalus.workspace.workspace",
+    "Settings": "daedalus.workspace.settings",
 }
 
 

@@ -23,7 +23,7 @@ from daedalus.base.errors import DaedalusError, at_least, bare
 from daedalus.base.text import counted, cut, plain
 from daedalus.config.reach import Reach
 from daedalus.explain.compare import readable
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 _SHOWN = 20  # differences that are kept
 _KEY = ("user_id", "event_timestamp", "artwork_id", "event")

@@ -17,7 +17,8 @@ from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.reach import Reach
 from daedalus.inputs.pool import pool_options, read_pool_ids
 from daedalus.objectstore.object_store import is_uri
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 
 class LocalCopy:

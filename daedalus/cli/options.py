@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from daedalus.workspace.workspace import Settings
+    from daedalus.workspace.settings import Settings
 
 ProgressKind = Literal["auto", "tui", "plain", "none"]
 Config = Annotated[str, Parameter(help="Folder of catalog.yaml and training/*.yaml.")]
@@ -18,6 +18,6 @@ Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSO
 
 def settings_of(config: str, cache_root: str | None, output_root: str | None, *more: int | None) -> Settings:
     """The options as the Python API takes them."""
-    from daedalus.workspace.workspace import Settings
+    from daedalus.workspace.settings import Settings
 
     return Settings(config, cache_root, output_root, *more)

@@ -15,7 +15,7 @@ from daedalus.cli.output import print_lines, print_notes, print_out, to_stderr
 if TYPE_CHECKING:
     from daedalus.pipelines.run_report import RunReport
     from daedalus.stagecache.walk.progress import Progress
-    from daedalus.workspace.workspace import Settings
+    from daedalus.workspace.settings import Settings
 
 Trace = Annotated[str | None, Parameter(help="Also write what ran when to this file, for Perfetto or Chrome.")]
 OpenLineage = Annotated[str | None, Parameter(help="Also tell this OpenLineage address, or append to this file.")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.config.duckdb_settings import allowed_settings
 from daedalus.config.schema import Aggregation, Catalog, OutputColumn, Runtime
 
@@ -39,3 +41,14 @@ class Config:
     def output_columns(self) -> tuple[OutputColumn, ...]:
         columns = self.runtime.output_columns
         return tuple(OutputColumn(name=c) if isinstance(c, str) else c for c in columns)
+
+    def range(self, text: str | None) -> DayRange:
+        """The days that a text such as `202602..202605` names; without one, those of feed_start to feed_end."""
+        if text is not None:
+            return parse_range(text)
+        first, last = parse_range(str(self.runtime.feed_start)), parse_range(str(self.runtime.feed_end))
+        return DayRange(first.first, last.last)
+
+    def session_range(self, days: Iterable[Day]) -> set[Day]:
+        """Some days and those of the range; there are qids if a partition of theirs has sessions."""
+        return set(self.range(None)) | set(days)

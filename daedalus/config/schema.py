@@ -334,7 +334,9 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = []
     enrich: Annotated[
         list[str],
-        _says("view:feature columns that aggregations may use beside the feed's.", "event_values of columns that are new"),
+        _says(
+            "view:feature columns that aggregations may use beside the feed's.", "event_values of columns that are new"
+        ),
     ] = []
     ages: Annotated[
         dict[str, str],

@@ -15,7 +15,8 @@ from daedalus.skeleton.names import STEPS
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_summary import FEED_ROWS, feed_rows
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
     from daedalus.explain.causes import Causes

@@ -18,7 +18,8 @@ from daedalus.explain.compare import changed, compare_partitions, read
 from daedalus.explain.day import one_day
 from daedalus.output.parquet_sink import ParquetSink, cut_sample
 from daedalus.stagecache.records.traces import Trace
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 _COMMAND = "daeda diff"
 

@@ -28,7 +28,8 @@ from daedalus.sql.text import FILE, Sql, literal, parquet
 from daedalus.sql.text import name as quoted
 from daedalus.stagecache.walk.plan import Verdict
 from daedalus.workspace.graph import Graph
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 _COMMAND = "daeda explain row"
 

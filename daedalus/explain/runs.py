@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from daedalus.base.text import counted, cut
 from daedalus.explain.cause_lines import headline
 from daedalus.explain.run_history import last_runs
-from daedalus.workspace.workspace import Settings, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 
 def list_runs(settings: Settings, most: int) -> dict:

@@ -94,7 +94,7 @@ def _check(folder: Path, aside: Path) -> None:
     with closing(Workspace(replace(config, runtime=runtime))) as workspace:
         from daedalus.workspace.graph import build_graph
 
-        build_graph(workspace, list(workspace.range(None)), reconcile=False)
+        build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:

@@ -43,5 +43,8 @@ class Files(Protocol):
     def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
         """Whether a new look finds what `of` found: (content, stamp), at a time in nanoseconds since 1970."""
 
+    def settled(self, path: str) -> tuple[int, int, int, int] | None:
+        """What `stat` says of a file whose digest is known for good under it; None when it may change unseen."""
+
     def fetch(self, wanted: Mapping[str, str]) -> AbstractContextManager[Mapping[str, str]]:
         """Local files, while the context lasts, with the bytes of these paths, whose digests are the values."""

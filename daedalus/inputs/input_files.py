@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from daedalus.base.file_stat import Stat, stat_of
 from daedalus.inputs.local_files import LocalFiles
 from daedalus.objectstore.object_store import Traffic, is_uri
 
@@ -60,6 +61,14 @@ class InputFiles:
 
     def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
         return self._at(path).is_still(path, content, stamp, looked)
+
+    def stat(self, path: str) -> Stat:
+        """What `stat` says of a file, or the listing of an object."""
+        return self.remote.stat(path) if is_uri(path) else stat_of(path)
+
+    def settled(self, path: str) -> Stat | None:
+        """What `stat` says of a file whose digest is known for good under it."""
+        return self._at(path).settled(path)
 
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:

@@ -65,6 +65,10 @@ class LocalFiles:
         except OSError:
             return False
 
+    def settled(self, path: str) -> tuple[int, int, int, int] | None:
+        stamp = self._digests.settled(path)
+        return stamp.values if stamp else None
+
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         links = {path: self._links.path() for path in wanted if not is_utf8(path)}

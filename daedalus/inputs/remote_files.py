@@ -188,6 +188,9 @@ class RemoteFiles:
         except OSError as error:
             raise unreachable(path, error) from None
 
+    def settled(self, uri: str) -> tuple[int, int, int, int] | None:
+        return self.stat(uri) if self.is_known(uri) else None
+
     @contextmanager
     def fetch(self, wanted: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         folder = self._scratch.path()

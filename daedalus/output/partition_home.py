@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from daedalus.base.file_stat import Stat
 from daedalus.stagecache.action import Shelf
-from daedalus.stagecache.records.day_stamps import Stat
 
 
 class PartitionHome(Shelf, Protocol):

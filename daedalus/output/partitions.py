@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from daedalus.base import digest
 from daedalus.base.durable import part_files, swap_folder
 from daedalus.base.errors import DayError
-from daedalus.stagecache.records.day_stamps import Stat, stat_of
+from daedalus.base.file_stat import Stat, stat_of
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
+from daedalus.base.file_stat import Stat
 from daedalus.base.ports import Scratch
 from daedalus.objectstore.object_store import Conflict
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
 from daedalus.output.partitions import NO_PARTITION, day_of
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
-from daedalus.stagecache.records.day_stamps import Stat
 
 _TRIES = 5  # at a manifest that others replace too
 _ORPHANED = 86_400  # seconds after which parts that no manifest names are from a run that died

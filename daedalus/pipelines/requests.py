@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from daedalus.base import digest
 from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.workspace.code_stamp import code_stamp
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 
 @dataclass(frozen=True)

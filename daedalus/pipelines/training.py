@@ -14,7 +14,8 @@ from daedalus.pipelines.requests import Request, last_unfinished, meaning_of, re
 from daedalus.pipelines.run import execute
 from daedalus.pipelines.run_report import RunReport
 from daedalus.stagecache.walk.progress import Progress
-from daedalus.workspace.workspace import Settings, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 if TYPE_CHECKING:
     from daedalus.pipelines.on_dask import OnDask
@@ -56,7 +57,7 @@ def run_skeleton_stage(
         range, model = last["range"] if range is None else range, model or last["model"]
     with opened(settings, say=progress.say, adopt=adopt) as workspace:
         force = force or (resume and resumes_force(workspace, progress.say))
-        span = workspace.range(range)
+        span = workspace.config.range(range)
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
         looked = look(workspace, span, resumed, force=force)
         if plan:

@@ -23,7 +23,8 @@ from daedalus.report.cells import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, loo
 from daedalus.report.drift import columns_by_day, most_departing
 from daedalus.report.statistics import partition_statistics
 from daedalus.workspace.code_stamp import remembered_fingerprint
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 Say = Callable[[str], None]
 _TRIES = 3  # at a partition that another process replaces meanwhile
@@ -37,7 +38,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
     `say` is told how far it is. Raises DaedalusError for refused config, range or inputs.
     """
     with opened(settings) as workspace:
-        span = workspace.range(range)
+        span = workspace.config.range(range)
         days = [str(day) for day in span]
         say(f"{span}: looking at {len(days)} days")
         grid = look_at_cells(workspace, list(span), workspace.listing())

@@ -14,7 +14,8 @@ from daedalus.config.schema import Aggregations, Catalog, Runtime
 from daedalus.objectstore.object_store import shown
 from daedalus.upkeep.warnings import doubts
 from daedalus.workspace.bad_files import bad_files, days_that_fail
-from daedalus.workspace.workspace import Settings, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
 
@@ -30,7 +31,7 @@ def check_config(settings: Settings) -> dict:
     Raises DaedalusError (exit 2) for what a run would refuse.
     """
     with opened(settings) as workspace:
-        config, span = workspace.config, list(workspace.range(None))
+        config, span = workspace.config, list(workspace.config.range(None))
         listing = workspace.listing()
         from daedalus.workspace.graph import build_graph
 

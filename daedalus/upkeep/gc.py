@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from daedalus.base.text import counted
 from daedalus.stagecache.walk.plan import make_plan
 from daedalus.upkeep.status import last_complete, needed
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 
 def cache_gc(
@@ -23,7 +24,7 @@ def cache_gc(
     with opened(settings) as workspace, workspace.alone():
         from daedalus.workspace.graph import build_graph
 
-        graph = build_graph(workspace, list(workspace.range(None)), reconcile=False)
+        graph = build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
         keep = needed(make_plan(graph.actions, workspace.traces)) | last_complete(workspace)
         sizes = workspace.store.sizes()
         candidates = _candidates(workspace, sizes, keep, older_than_days)

@@ -25,7 +25,8 @@ from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.plan import make_plan
 from daedalus.stagecache.walk.second_level import SecondLevel
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 _THREADS = 32
 _YOUNG_DAYS = 1.0  # unless --older-than says otherwise
@@ -129,7 +130,7 @@ def _needed(workspace: Workspace, content: _Content) -> set[str]:
     """Keys that a walk of the config's range hits, by the numbers of this machine or by those that are shared."""
     from daedalus.workspace.graph import build_graph
 
-    graph = build_graph(workspace, list(workspace.range(None)), reconcile=False)
+    graph = build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
     found: set[str] = set()
     for lineage in {workspace.qids.current, workspace.qids.offered()}:
         workspace.qids.current = lineage

@@ -10,7 +10,8 @@ from daedalus.base.days import Day
 from daedalus.config.reach import Reach
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
 from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Cause
@@ -22,7 +23,7 @@ _SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
 def cache_status(settings: Settings) -> dict:
     """Every day of the config's range: fresh, stale, missing or empty, and each step's state."""
     with opened(settings) as workspace:
-        span, listing = list(workspace.range(None)), workspace.listing()
+        span, listing = list(workspace.config.range(None)), workspace.listing()
         present = Reach.of(workspace.config).with_rows(span, listing.feed.days)
         stands = fresh_days(workspace, listing, present)
         known_days = stands.days.keys() | stands.read.keys()

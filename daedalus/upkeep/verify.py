@@ -6,7 +6,8 @@ import random
 
 from daedalus.explain.compare import how_they_differ
 from daedalus.stagecache.walk.plan import HIT, make_plan
-from daedalus.workspace.workspace import Settings, Workspace, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import Workspace, opened
 
 
 def cache_verify(settings: Settings, recompute: int = 0) -> dict:
@@ -32,7 +33,7 @@ def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
     """Executes a sample of the config's hits again: (how many, what differs)."""
     from daedalus.workspace.graph import build_graph
 
-    graph = build_graph(workspace, list(workspace.range(None)), reconcile=False)
+    graph = build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
     verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
     hits = [
         v for v in verdicts.values() if v.state == HIT and v.action.shelf is workspace.shelf and v.action.step != "qids"

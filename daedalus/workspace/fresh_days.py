@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
+from daedalus.base.file_stat import Stat, stat_of
 from daedalus.config import Config
 from daedalus.config.reach import Reach
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import day_of, kind_of, step_of
-from daedalus.stagecache.records.day_stamps import Stat, stat_of
+from daedalus.workspace.code_stamp import code_stamp
 
 if TYPE_CHECKING:
     from daedalus.workspace.workspace import Workspace
@@ -125,9 +126,9 @@ def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> F
     asked = standing.asked()
     if not asked:
         return NOTHING
-    touched = frozenset(standing.touched(workspace.stat))
+    touched = frozenset(standing.touched(workspace.files.stat))
     summaries = standing.summaries()
-    asking = Asking(workspace.config, listing, workspace.code, workspace.stat, workspace.session_range(days))
+    asking = Asking(workspace.config, listing, code_stamp(), workspace.files.stat, workspace.config.session_range(days))
     sessions = asking.sessions(summaries.get("", {}).get("witness"))
     if "" in touched or sessions is None:
         return FreshDays({}, {}, touched)

@@ -82,7 +82,7 @@ def build_graph(
     present = reach.with_rows(wanted, folder.days)
     if reconcile:
         workspace.prepare()
-    session_range = workspace.session_range(days)
+    session_range = workspace.config.session_range(days)
     witness = _with_sessions(session_range, folder, feed, inputs)
     if witness:
         workspace.qids.lineage(reconcile=reconcile)

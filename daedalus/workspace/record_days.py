@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
+from daedalus.base.file_stat import GONE, Stat
 from daedalus.config.reach import Reach
 from daedalus.skeleton.names import PARTITION
-from daedalus.stagecache.records.day_stamps import GONE, KeptFile, Stat
+from daedalus.stagecache.records.day_stamps import KeptFile
 from daedalus.stagecache.walk.outcome import Outcome
+from daedalus.workspace.code_stamp import code_stamp
 from daedalus.workspace.day_summary import day_summary, spine_rows, tile_costs
 from daedalus.workspace.fresh_days import QID_MAP, Asking, FreshDays
 
@@ -29,7 +31,7 @@ def record_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outco
     targets = {str(day) for day in graph.days}
     known, before = workspace.day_stamps.asked(), workspace.day_stamps.summaries()
     forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
-    asking = Asking(workspace.config, graph.listing, workspace.code, workspace.settled, graph.session_range)
+    asking = Asking(workspace.config, graph.listing, code_stamp(), workspace.files.settled, graph.session_range)
     records: dict[str, tuple[str, dict]] = {}
     files: list[KeptFile] = []
     for day, found in of_day.items():
@@ -46,7 +48,7 @@ def record_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outco
         summary = _joined(before.get(day, {}), {**summary, "context": asking.context})
         if day == "":
             summary["witness"] = asking.witness(graph.witness)
-            kept.append(KeptFile(QID_MAP, "", workspace.qids.where, *workspace.stat(workspace.qids.where)))
+            kept.append(KeptFile(QID_MAP, "", workspace.qids.where, *workspace.files.stat(workspace.qids.where)))
         if day not in targets and ("own" not in summary or day in forget):
             asks = ""
         records[day] = (asks, summary)
@@ -85,5 +87,5 @@ def _kept_files(workspace: Workspace, outcome: Outcome) -> list[KeptFile | None]
     else:
         path = str(workspace.store.path(outcome.name, outcome.artifact))
         is_elsewhere = workspace.shared and not os.path.exists(path)  # in the shared cache, and not needed here
-        found = [(path, GONE if is_elsewhere else workspace.settled(path))]
+        found = [(path, GONE if is_elsewhere else workspace.files.settled(path))]
     return [KeptFile(outcome.name, outcome.day or "", path, *stat) if stat else None for path, stat in found]

@@ -1,72 +1,43 @@
-"""What every command opens: config, cache, inputs, and the graph of actions over a range of days."""
+"""What every command opens: the cache, the inputs and the output of a configuration."""
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.base.durable import open_lock
-from daedalus.base.errors import DaedalusError, at_least
-from daedalus.config import Config, load_config
+from daedalus.base.errors import DaedalusError
+from daedalus.config import Config
 from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.listing import Listing, list_inputs
 from daedalus.inputs.local_files import LocalFiles
 from daedalus.objectstore.object_store import is_uri
-from daedalus.output.partitions import Partitions
 from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
-from daedalus.stagecache.records.day_stamps import DayStamps, Stat, stat_of
+from daedalus.stagecache.records.day_stamps import DayStamps
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
-from daedalus.workspace.code_stamp import code_stamp
-from daedalus.workspace.output_roots import check_roots
+from daedalus.workspace.open_output import Parts, open_output
+from daedalus.workspace.settings import Settings
 
 if TYPE_CHECKING:
     from daedalus.inputs.remote_files import RemoteFiles
-    from daedalus.output.partition_home import PartitionHome
     from daedalus.output.qid_map import QidMap
     from daedalus.sharing.open import InputNotes
-    from daedalus.sharing.shared_cache import SharedCache
     from daedalus.sql.duck import Ducks
     from daedalus.stagecache.action import Shelf
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line may set over the config; None leaves the config's value."""
-
-    config: str = "config"
-    cache_root: str | None = None
-    output_root: str | None = None
-    day_workers: int | None = None
-    entity_spine_chunk_rows: int | None = None
-
-    def applied(self) -> Config:
-        """The config of the folder with these values in it. Raises DaedalusError."""
-        config = load_config(self.config)
-        import msgspec
-
-        given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k != "config"}
-        for key in ("day_workers", "entity_spine_chunk_rows"):
-            at_least(1, given.get(key), "--" + key.replace("_", "-"))
-        config = dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
-        check_roots(config, given)
-        return config
 
 
 class Workspace:
     """An opened cache and output root for one config."""
 
     def __init__(self, config: Config, *, say: Callable[[str], None] = lambda line: None, adopt: bool = False) -> None:
-        self.config, self._adopt = config, adopt
+        self.config = config
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         _make_folder(self.cache_root, "--cache-root")
         self.scratch = Scratch(self.cache_root / "tmp")
@@ -79,46 +50,14 @@ class Workspace:
         self._scratches = [self.scratch, self._spilling]
         self._in_use = -1
         self.files = InputFiles(LocalFiles(self.digests, self.scratch), self._remote_files, say)
-        self.partitions: PartitionHome
-        self.shared: SharedCache | None
-        if is_uri(self.output_root):
-            self.partitions, self.shared, self._open_qids = self._remote_output()
-        else:
-            self.partitions, self.shared, self._open_qids = self._local_output(Path(self.output_root))
+        parts = Parts(config, self.traces, self.digests, self.store, self.scratch, self.files, lambda: self.ducks)
+        output = open_output(parts, adopt=adopt)
+        self.partitions, self.shared, self._open_qids = output.partitions, output.shared, output.open_qids
+        self._scratches += output.scratches
         self.shelf: Shelf = self.shared.shelf if self.shared else self.store
         self.input_notes = self._input_notes()
 
-    def _local_output(self, root: Path) -> tuple[PartitionHome, SharedCache | None, Callable[[], QidMap]]:
-        staging = Scratch(root, ".daeda-")
-        self._scratches.append(staging)
-        partitions = Partitions(root, staging, self.digests, adopt=self._adopt)
-        shared = self._open_shared([partitions])
-
-        def open_qids() -> QidMap:
-            from daedalus.output.local_map import LocalMap
-            from daedalus.output.qid_map import QidMap
-
-            record = shared.qid_map(str(root), self.config.catalog.feed.path) if shared else None
-            return QidMap(LocalMap(root, self.digests, self.traces), staging, self.ducks, record)
-
-        return partitions, shared, open_qids
-
-    def _remote_output(self) -> tuple[PartitionHome, SharedCache | None, Callable[[], QidMap]]:
-        """Partitions and the qid map of an output on an object store are shared as they are."""
-        from daedalus.output.remote_output import RemoteOutput
-        from daedalus.output.remote_partitions import RemotePartitions
-
-        output = RemoteOutput(self.output_root, self.files.remote, self.traces)
-
-        def open_qids() -> QidMap:
-            from daedalus.output.qid_map import QidMap
-            from daedalus.output.remote_map import RemoteMap
-
-            return QidMap(RemoteMap(output, self.scratch), self.scratch, self.ducks)
-
-        return RemotePartitions(output, self.scratch), self._open_shared([]), open_qids
-
-    # Opened for who computes: a run that has nothing to do needs neither, nor their modules.
+    # Opened when first asked for: a run that has nothing to do needs neither, nor their modules.
 
     @cached_property
     def qids(self) -> QidMap:
@@ -130,13 +69,6 @@ class Workspace:
 
         options = {k: v for k, v in self.config.duckdb_settings.items() if k != "temp_directory"}
         return Ducks(options, self._spilling)
-
-    def _open_shared(self, folders: Sequence[Partitions]) -> SharedCache | None:
-        if not self.config.runtime.cache_remote:
-            return None
-        from daedalus.sharing.open import open_shared
-
-        return open_shared(self.config, self.store, self.traces, folders)
 
     def _remote_files(self, say: Callable[[str], None]) -> RemoteFiles:
         from daedalus.inputs.remote_files import open_remote_files
@@ -188,35 +120,9 @@ class Workspace:
         """How many actions run at once, a core each."""
         return self.config.runtime.day_workers * self.ducks.threads
 
-    def range(self, text: str | None) -> DayRange:
-        """The days asked for, or the config's."""
-        if text is not None:
-            return parse_range(text)
-        runtime = self.config.runtime
-        return DayRange(parse_range(str(runtime.feed_start)).first, parse_range(str(runtime.feed_end)).last)
-
-    def session_range(self, days: Iterable[Day]) -> set[Day]:
-        """The days of the range, the run's or the config's; there are qids if a partition of theirs has sessions."""
-        return set(self.range(None)) | set(days)
-
-    @cached_property
-    def code(self) -> str:
-        return code_stamp()
-
     @cached_property
     def day_stamps(self) -> DayStamps:
         return DayStamps(self.traces, self.output_root)
-
-    def stat(self, path: str) -> Stat:
-        """What `stat` says of a file, or the listing of an object."""
-        return self.files.remote.stat(path) if is_uri(path) else stat_of(path)
-
-    def settled(self, path: str) -> Stat | None:
-        """What `stat` says of a file whose digest is known for good under it."""
-        if is_uri(path):
-            return self.files.remote.stat(path) if self.files.remote.is_known(path) else None
-        stamp = self.digests.settled(path)
-        return stamp.values if stamp else None
 
     def close(self) -> None:
         if self.shared:

@@ -15,7 +15,7 @@ from daedalus.pipelines import look
 from daedalus.upkeep import status as cache
 from daedalus.upkeep.status import cache_status
 from daedalus.workspace.fresh_days import NOTHING
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "30"))
 

@@ -33,7 +33,8 @@ from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.steps import partition
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.stagecache.walk.walk import OutOfSpace
-from daedalus.workspace.workspace import Settings, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 KILLED_RUNS = int(os.environ.get("DAEDA_DASK_KILLS", "3"))
 SHORT = f"{DAYS[0]}..{DAYS[2]}"

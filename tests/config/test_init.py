@@ -16,7 +16,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.init.write import init, init_lines
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import schema
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 DATA = ("data/feed", "data/catalog", "data/embeddings")
 

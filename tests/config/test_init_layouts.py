@@ -20,7 +20,7 @@ from daedalus.config import load_config
 from daedalus.init.write import init, init_lines
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import check_config
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 NOON = dt.datetime(2026, 2, 1, 12)
 MICROS = pa.timestamp("us")

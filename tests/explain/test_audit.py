@@ -17,7 +17,7 @@ from worlds import worlds
 from daedalus.audit.audit import audit, audit_lines, differs
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 EVERYTHING = 100_000
 

@@ -16,7 +16,7 @@ from tiny import KEYS, at, feed, project
 from daedalus.audit.audit import audit, audit_lines, differs
 from daedalus.base.durable import part_files
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 DAYS = ["2026-02-01", "2026-02-02", "2026-02-03"]
 ARTWORKS = [10, 11, 12, 13]

@@ -17,7 +17,7 @@ from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 from daedalus.explain.row import explain_row
 from daedalus.stagecache.walk.plan import MAYBE, RUN
 from daedalus.upkeep.verify import cache_verify
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 
 def edited_package(tmp_path, file: str, old: str, new: str):

@@ -26,7 +26,8 @@ from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.sql.types import holds, read_as
 from daedalus.upkeep.check_config import check_config
 from daedalus.workspace.graph import build_graph
-from daedalus.workspace.workspace import Settings, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 ONE, TWO, THREE = "2026-02-01", "2026-02-02", "2026-02-03"
 LAST, FIRST = 2**63 - 1, -(2**63) + 1
@@ -685,7 +686,7 @@ def test_a_look_at_a_view_tells_a_day_error_from_a_refusal(make):
     project = make()
     with opened(Settings()) as workspace, pytest.raises(DaedalusError) as refused:
         (project.views / "b.parquet").write_bytes(b"no parquet")
-        build_graph(workspace, list(workspace.range(None)), reconcile=False)
+        build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
     assert not isinstance(refused.value, DayError)
 
 

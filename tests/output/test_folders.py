@@ -24,7 +24,7 @@ from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
 from daedalus.upkeep.gc import cache_gc
 from daedalus.watch.perfetto import TraceFile
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 
 def everything(folder: Path) -> set[str]:

@@ -11,7 +11,7 @@ from small import DAYS, RANGE, edit, nothing_ran
 
 from daedalus.inputs.remote_files import RemoteFiles
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 SHORT = f"{DAYS[0]}..{DAYS[2]}"
 

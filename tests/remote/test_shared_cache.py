@@ -22,7 +22,8 @@ from daedalus.sharing.record import Blob, SharedTrace, Signer
 from daedalus.sharing.seen import Seen
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.progress import Progress
-from daedalus.workspace.workspace import Settings, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 SPAN = "2026-02-03..2026-02-05"
 ROUNDS = 4
@@ -117,7 +118,7 @@ def machine(world: Small, path: Path, monkeypatch, **values: object) -> Small:
 def told(world: Small, span: str = SPAN, **settings):
     """(report, what was said)"""
     from daedalus.pipelines.training import run_skeleton_stage
-    from daedalus.workspace.workspace import Settings
+    from daedalus.workspace.settings import Settings
 
     said = Said()
     return run_skeleton_stage(Settings(**settings), span, progress=said), said.lines
@@ -467,7 +468,8 @@ def test_gc_is_refused_where_it_cannot_be(first, s3_options):
 
 def test_what_is_known_of_inputs_is_carried(shared, monkeypatch):
     from daedalus.sharing.open import InputNotes, offer_inputs, take_inputs
-    from daedalus.workspace.workspace import Settings, opened
+    from daedalus.workspace.settings import Settings
+    from daedalus.workspace.workspace import opened
 
     monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
     taken: dict = {}

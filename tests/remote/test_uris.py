@@ -93,7 +93,8 @@ def test_an_object_with_the_same_bytes_runs_nothing_one_with_others_only_what_re
 
 
 def test_known_objects_spare_another_machine_the_look(remote, requests):
-    from daedalus.workspace.workspace import Settings, opened
+    from daedalus.workspace.settings import Settings
+    from daedalus.workspace.workspace import opened
 
     remote.run()
     with opened(Settings()) as workspace:
@@ -103,7 +104,7 @@ def test_known_objects_spare_another_machine_the_look(remote, requests):
     requests.clear()
     with opened(Settings(cache_root="elsewhere")) as workspace:
         workspace.files.remote.learn_objects(known)
-        build_graph(workspace, list(workspace.range(None)), reconcile=False)
+        build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
         assert workspace.files.remote.known_objects().keys() <= known.keys()
     assert [key for kind, key in requests if kind == "fetch"] == []
 

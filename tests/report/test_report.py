@@ -29,7 +29,7 @@ from daedalus.report.statistics import partition_statistics
 from daedalus.sql.duck import Duck
 from daedalus.stagecache.records.traces import Cost
 from daedalus.upkeep.status import cache_status
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 
 def rows_of(folder: Path) -> list[dict]:

@@ -6,7 +6,7 @@ from reference import Reference, differences, read_output
 from small import nothing_ran
 
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 
 def test_real_input_equals_the_reference(cofacts, tmp_path):

@@ -18,7 +18,8 @@ from daedalus.sql.text import Sql
 from daedalus.stagecache.fingerprint import normalise_sql
 from daedalus.stagecache.walk.plan import make_plan
 from daedalus.workspace.graph import build_graph
-from daedalus.workspace.workspace import Settings, opened
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 GOLDEN = Path(__file__).parent / "golden"
 STEPS = [

@@ -17,7 +17,7 @@ from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.feed_day import events_part
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.stagecache.action_name import ActionName
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 text = st.text(st.sampled_from("ab+.@:%[]-self"), max_size=8)
 parts = st.tuples(st.lists(text, min_size=1, max_size=3, unique=True).map(sorted), text, st.booleans(), st.booleans())

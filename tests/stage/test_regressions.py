@@ -219,7 +219,7 @@ def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
     import pytest
 
     from daedalus.pipelines.training import run_skeleton_stage
-    from daedalus.workspace.workspace import Settings
+    from daedalus.workspace.settings import Settings
 
     settings = Settings(output_root="elsewhere", entity_spine_chunk_rows=30)
     with pytest.raises(Interrupted):
@@ -298,7 +298,7 @@ def stopped_after(world, count, **options):
     from daedalus.base.errors import Interrupted
     from daedalus.pipelines.training import run_skeleton_stage
     from daedalus.stagecache.walk.progress import Progress
-    from daedalus.workspace.workspace import Settings
+    from daedalus.workspace.settings import Settings
 
     class Stop(Progress):
         done = 0

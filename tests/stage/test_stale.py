@@ -24,7 +24,7 @@ from daedalus.inputs.local_files import LocalFiles
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.stagecache.records.file_digests import Stamp
 from daedalus.stagecache.walk.progress import Progress
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 REFUSED = []
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "8"))  # changes of each world

@@ -13,7 +13,7 @@ from reference import Reference, differences, read_output
 from worlds import World, feed_rows, lateness, view_rows, worlds
 
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 THOROUGH = settings(

@@ -11,7 +11,7 @@ from small import RANGE, Small, edit
 
 from daedalus.objectstore.object_store import ObjectStore
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 
 class Remote(Small):

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.workspace.workspace import Settings
+from daedalus.workspace.settings import Settings
 
 PROJECT = Path(__file__).parent.parent.parent
 FIRST, LAST = dt.date(2026, 2, 1), dt.date(2026, 2, 14)

@@ -7,15 +7,12 @@ This is no second truth. Whatever is not exactly as it was left is looked up by 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
+from daedalus.base.file_stat import Stat, stat_of
 from daedalus.stagecache.records.traces import Traces
-
-Stat = tuple[int, int, int, int]  # size, mtime, ctime, inode
-GONE: Stat = (-1, 0, 0, 0)  # of a file that is not there
 
 
 class KeptFile(NamedTuple):
@@ -28,14 +25,6 @@ class KeptFile(NamedTuple):
     mtime: int
     ctime: int
     inode: int
-
-
-def stat_of(path: str) -> Stat:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return GONE
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 _FILES = "select name, day, path, size, mtime, ctime, inode from standing_files"

@@ -1,0 +1,33 @@
+"""What the command line and Python callers may set over the configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from daedalus.base.errors import at_least
+from daedalus.config import Config, load_config
+from daedalus.workspace.output_roots import check_roots
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line may set over the config; None leaves the config's value."""
+
+    config: str = "config"
+    cache_root: str | None = None
+    output_root: str | None = None
+    day_workers: int | None = None
+    entity_spine_chunk_rows: int | None = None
+
+    def applied(self) -> Config:
+        """The config of the folder with these values in it. Raises DaedalusError."""
+        config = load_config(self.config)
+        import msgspec
+
+        given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k != "config"}
+        for key in ("day_workers", "entity_spine_chunk_rows"):
+            at_least(1, given.get(key), "--" + key.replace("_", "-"))
+        config = dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
+        check_roots(config, given)
+        return config
