@@ -25,7 +25,7 @@ from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.local_files import LocalFiles
 from daedalus.output.qid_map import QidMap
 from daedalus.skeleton.context import Publishing, Skeleton
-from daedalus.skeleton.stage import STEPS, build_stage
+from daedalus.skeleton.stage import build_stage, steps
 from daedalus.sql.duck import Ducks
 from daedalus.stagecache.action import Action, action_key
 from daedalus.stagecache.records.artifact_store import ArtifactStore, FreePaths, Scratch
@@ -124,7 +124,7 @@ class StageWorker(WorkerPlugin):
         unasked = Unaffected(ducks, lambda action: None, lambda artifact: None)
         publishing = Publishing(_Unpublished(staging), cast(QidMap, _NoQids()), job.numbered)
         context = Skeleton(job.config, job.sources, publishing)
-        make = Actions(STEPS, context, store, ducks, self._files(), unasked)
+        make = Actions(steps(), context, store, ducks, self._files(), unasked)
         return {action.name: action for action in build_stage(make, job.days)}, store
 
     def _files(self) -> InputFiles:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from daedalus.config.steps import STEPS
+
 if TYPE_CHECKING:
     from daedalus.config.model import Config
 
@@ -26,12 +28,12 @@ SPINE_COLUMNS = {
 }
 REQUIRED_COLUMNS = ("user_id", "artwork_id", "event_timestamp", "event")
 
-Kind = Literal["feed", "feature", "age", "aggregation", "recent"]
+Kind = Literal["feed", "feature", "age", "aggregation", "recent", "step"]
 
 
 @dataclass(frozen=True)
 class Maker:
-    """What makes a column: its kind, and the view or aggregation that it comes from."""
+    """What makes a column: its kind, and the view, aggregation or step that it comes from."""
 
     kind: Kind
     source: str = ""
@@ -81,6 +83,9 @@ def makers(config: Config) -> dict[str, list[Maker]]:
             add(output, Maker("aggregation", aggregation.name))
     if recent := config.runtime.recent_published:
         add(recent.column, Maker("recent"))
+    for step, columns in STEPS.items():
+        for column in columns:
+            add(column, Maker("step", step))
     return found
 
 

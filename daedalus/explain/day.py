@@ -9,9 +9,10 @@ from daedalus.base.days import Day, parse_range
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.text import column, counted, cut, fitted
 from daedalus.config.reach import Reach
+from daedalus.config.steps import ORDER
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.inputs.listing import Listing
-from daedalus.skeleton.names import STEPS
+from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_summary import FEED_ROWS, feed_rows
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
@@ -59,7 +60,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         graph, verdicts = planned(workspace, target, listing)
         causes = Causes(verdicts, workspace.traces, graph, workspace.config)
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
-        shown.sort(key=lambda v: (STEPS.index(v.action.step), v.action.name))
+        shown.sort(key=lambda v: (ORDER[v.action.step], v.action.name))
         return {
             "day": day,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
@@ -74,7 +75,7 @@ def _standing_day(workspace: Workspace, day: str) -> dict:
     # A day's history is for days that come later.
     names = {file.name for file in files if file.name != QID_MAP and not file.name.startswith("history:")}
     traces = {name: workspace.traces.latest(name) for name in names}
-    order = sorted(names, key=lambda name: (STEPS.index(name.partition("@")[0].partition(":")[0]), name))
+    order = sorted(names, key=lambda name: (ORDER[step_of(name)], name))
     steps = []
     for name in order:
         if trace := traces[name]:

@@ -19,6 +19,7 @@ from daedalus.base import digest
 from daedalus.base.durable import part_files, swap_folder
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
+from daedalus.config.steps import PARTITION
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
@@ -141,7 +142,7 @@ class Partitions:
         if not self.holds(day):
             return False
         try:
-            self._replace(f"chunk@{day}", None)
+            self._replace(f"{PARTITION}@{day}", None)
         except OSError as error:
             raise DayError("a partition cannot be removed", where=str(self.path(day)), found=error.strerror,
                            expected="a folder that may be moved and deleted") from None  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daedalus.base.text import column, counted, cut, fitted, wrapped
+from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.causes import Causes
 from daedalus.pipelines.look import Looked
@@ -84,7 +85,7 @@ def _removal(day: str, traces: Traces) -> dict:
     files = [label for label in known.manifest if label.startswith("input:")] if known else []
     old = f"{known.counts.get('read', 0):,} rows in {counted(len(files), 'file')}" if known else "a partition"
     why = {"kind": "input", "what": "feed of the day", "old": old, "new": None}
-    return {"day": day, "step": "chunk", "state": REMOVE, "why": [why], "expected_seconds": 0.0}
+    return {"day": day, "step": PARTITION, "state": REMOVE, "why": [why], "expected_seconds": 0.0}
 
 
 def expected_seconds(

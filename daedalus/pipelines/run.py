@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError, Interrupted
+from daedalus.config.steps import PARTITION
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.requests import Request, begin_run, end_run
 from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
@@ -54,7 +55,7 @@ def execute(
     stuck = _remove_partitions(workspace, graph.empty)
     workspace.qids.settle()
     known = looked.with_resumed(workspace)
-    ended = {**outcomes, **{f"chunk@{day}": outcome for day, outcome in stuck.items()}}
+    ended = {**outcomes, **{f"{PARTITION}@{day}": outcome for day, outcome in stuck.items()}}
     report = report_run(
         looked.span, ended, known.days, known.read,
         days=[*map(str, graph.days), *stuck], empty=[str(d) for d in graph.empty if str(d) not in stuck],
@@ -118,7 +119,7 @@ def _walk(
         interrupt=workspace.ducks.interrupt,
     )
     try:
-        return walk.execute({str(day): f"chunk@{day}" for day in graph.days})
+        return walk.execute({str(day): f"{PARTITION}@{day}" for day in graph.days})
     except (Interrupted, RunStopped):  # unfinished: --resume goes on
         raise
     except DaedalusError:
@@ -156,7 +157,7 @@ def _remove_partitions(workspace: Workspace, days: Iterable[Day]) -> dict[str, O
         try:
             workspace.partitions.remove(day)
         except DayError as error:
-            stuck[day] = Outcome(f"chunk@{day}", "chunk", day, FAILED, error=error.one_line())
+            stuck[day] = Outcome(f"{PARTITION}@{day}", PARTITION, day, FAILED, error=error.one_line())
     return stuck
 
 
@@ -164,6 +165,6 @@ def _remember_complete(workspace: Workspace, outcomes: Mapping[str, Outcome]) ->
     """Records which artifacts the last complete run used, for the garbage collector."""
     traces = workspace.traces
     if any(outcome.ran for outcome in outcomes.values()) or traces.fact("last complete run") is None:
-        artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != "chunk"}
+        artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != PARTITION}
         artifacts |= {Path(file.path).stem for file in workspace.day_stamps.files() if file.name != QID_MAP}
         traces.remember_fact("last complete run", sorted(artifacts))

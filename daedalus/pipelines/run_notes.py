@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from daedalus.base.text import counted, cut, wrapped
+from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import headline
 from daedalus.explain.causes import CauseFinder
 from daedalus.explain.day import FUNNEL
@@ -62,10 +63,10 @@ def traffic_note(traffic: Traffic | None) -> list[str]:
 
 def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:
     """The target days' rows after each step that drops some, over the days that were walked to their end."""
-    ends = [outcome for outcome in outcomes.values() if outcome.step == "chunk" and outcome.good]
+    ends = [outcome for outcome in outcomes.values() if outcome.step == PARTITION and outcome.good]
     stages = []
     for label, (step, count) in FUNNEL.items():
-        if step == "chunk":
+        if step == PARTITION:
             continue  # it ships what content leaves
         found = [outcomes.get(f"{step}@{end.day}") for end in ends]
         stages.append(f"{label} {sum(outcome.counts.get(count, 0) for outcome in found if outcome):,}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from daedalus.base.days import DayRange
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.base.text import counted, cut, printable, wrapped
+from daedalus.config.steps import PARTITION
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.walk.outcome import FAILED, HIT, STATES, Outcome
 from daedalus.workspace.day_summary import feed_rows
@@ -146,7 +147,7 @@ def report_run(
     tally = Counter(outcome.state for outcome in outcomes.values())
     tally[HIT] += cached_steps(trusted, read, outcomes)[0]
     report.steps = {state: tally[state] for state in STATES}
-    chunks = {day: outcomes[f"chunk@{day}"] for day in days}
+    chunks = {day: outcomes[f"{PARTITION}@{day}"] for day in days}
     found_empty = [day for day, chunk in chunks.items() if chunk.good and chunk.counts.get("empty")]
     report.empty_days = sorted([*empty, *found_empty, *(d for d, s in trusted.items() if s["empty"])])
     failed = [day for day, chunk in chunks.items() if not chunk.good]

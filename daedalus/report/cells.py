@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
 from daedalus.config.reach import Reach
+from daedalus.config.steps import ORDER
 from daedalus.explain.causes import Causes
 from daedalus.inputs.listing import Listing
-from daedalus.skeleton.names import STEPS
 from daedalus.stagecache.records.traces import Cost
 from daedalus.stagecache.walk.outcome import rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
@@ -57,7 +57,7 @@ class Grid:
 
 def _place(step: str) -> tuple[int, str]:
     kind = step.partition(":")[0]
-    return (STEPS.index(kind) if kind in STEPS else len(STEPS)), step
+    return ORDER.get(kind, len(ORDER)), step
 
 
 def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Grid:

@@ -1,1 +1,1 @@
-"""The skeleton stage: stage.py is its table of contents, and a step is a file in steps/."""
+"""The skeleton stage: a step is a file in steps/, and config/steps.py is their table."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from daedalus.base.days import ONE_DAY, Day
-from daedalus.skeleton.names import OF_A_FEED_DAY
+from daedalus.config.steps import OF_A_FEED_DAY, PARTITION
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
 FEED_ROWS = ("read", "null_keys", "duplicates", "strays")  # of a feed's rows: all, and those left out
@@ -14,7 +14,7 @@ FEED_ROWS = ("read", "null_keys", "duplicates", "strays")  # of a feed's rows: a
 def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
     """What `--resume` needs to know of a finished day; None when the day is not done."""
     found = list(outcomes)
-    chunk = next((outcome for outcome in found if outcome.step == "chunk"), None)
+    chunk = next((outcome for outcome in found if outcome.step == PARTITION), None)
     if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
         return None
     own = [outcome for outcome in found if outcome.step not in OF_A_FEED_DAY]

@@ -149,7 +149,7 @@ def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> F
 
 def read_by_finished(workspace: Workspace, finished: Mapping[str, dict]) -> dict[str, dict]:
     """What days that an unfinished run finished read of days before them, by the traces that stand for those."""
-    from daedalus.skeleton.names import OF_A_FEED_DAY
+    from daedalus.config.steps import OF_A_FEED_DAY
     from daedalus.workspace.day_summary import of_feed
 
     known = {tile for summary in finished.values() for tile in summary["tiles"]}

@@ -22,7 +22,7 @@ from daedalus.inputs.type_checks import check_types, idle_filters
 from daedalus.inputs.views import look_at_view
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
-from daedalus.skeleton.stage import STEPS, build_stage
+from daedalus.skeleton.stage import build_stage, steps
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Traces
@@ -90,7 +90,7 @@ def build_graph(
     publishing = Publishing(workspace.partitions, workspace.qids, witness is not None, earlier)
     unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store))
     make = Actions(
-        STEPS, Skeleton(config, sources, publishing), workspace.shelf, workspace.ducks, workspace.files, unaffected,
+        steps(), Skeleton(config, sources, publishing), workspace.shelf, workspace.ducks, workspace.files, unaffected,
         fingerprint=partial(remembered_fingerprint, traces),
     )  # fmt: skip
     actions = build_stage(make, present)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import Day
 from daedalus.base.file_stat import GONE, Stat
 from daedalus.config.reach import Reach
-from daedalus.skeleton.names import PARTITION
+from daedalus.config.steps import PARTITION
 from daedalus.stagecache.records.day_stamps import KeptFile
 from daedalus.stagecache.walk.outcome import Outcome
 from daedalus.workspace.code_stamp import code_stamp

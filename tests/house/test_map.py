@@ -37,10 +37,10 @@ def test_every_file_of_tests_is_in_the_index():
 
 
 def test_a_step_is_a_file_of_its_name():
-    from daedalus.skeleton.names import PARTITION, STEPS
-    from daedalus.skeleton.stage import STEPS as BUILT
+    from daedalus.config.steps import PARTITION, STEPS
+    from daedalus.skeleton.stage import steps
 
     homes = {name: name if name != PARTITION else "partition" for name in STEPS}
     files = {path.stem for path in (PROJECT / "daedalus/skeleton/steps").glob("*.py")} - {"__init__"}
     assert set(homes.values()) == files
-    assert {name: build.__module__.rpartition(".")[2] for name, build in BUILT.items()} == homes
+    assert {name: build.__module__.rpartition(".")[2] for name, build in steps().items()} == homes

@@ -9,10 +9,10 @@ from pathlib import Path
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config.columns import makers
+from daedalus.config.steps import PARTITION
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.output.parquet_sink import ParquetSink
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.names import PARTITION
 from daedalus.stagecache.action import Counts, Manifest
 from daedalus.stagecache.action_name import ActionName
 
@@ -56,9 +56,9 @@ def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[s
         elif maker.kind == "aggregation":
             source = str(ActionName("rolling", maker.source))
             sources[source] = make.need("rolling", day, by_name[maker.source])
-        elif maker.kind == "recent":
-            source = "recent_published"
-            sources[source] = make.need("recent_published", day)
+        elif maker.kind in ("recent", "step"):
+            source = "recent_published" if maker.kind == "recent" else maker.source
+            sources[source] = make.need(source, day)
         else:
             source = "sessions"
         columns.append((output.name, source))
