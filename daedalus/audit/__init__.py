@@ -1,1 +1,1 @@
-"""`daeda audit`: a sample of the output against the raw feed, by plain Python that knows no SQL and no cache."""
+"""`daeda audit`: compares a sample of the output with the raw feed, in plain Python without SQL or cache."""

@@ -66,10 +66,10 @@ CASES = {
     "broken YAML": (write("config/catalog.yaml", "feed: {path: data\n"), ["catalog.yaml", "line"]),
     "a list for a mapping": (write("config/training/runtime.yaml", "- 1\n"), ["runtime.yaml", "mapping"]),
     "a key that stands twice": (write("config/catalog.yaml", "feed: {path: a}\nfeed: {path: b}\n"), ["catalog.yaml", "twice"]),
-    "aliases that multiply": (write("config/catalog.yaml", BOMB), ["catalog.yaml: line 6", "aliases that stand for more than 100,000"]),
+    "aliases that multiply": (write("config/catalog.yaml", BOMB), ["catalog.yaml: line 6", "aliases that expand to more than 100,000"]),
     "aliases that multiply beside much else": (
         write("config/catalog.yaml", BOMB + f"z: [{'1,' * 110_000}]\n"), ["catalog.yaml: line", "aliases"]),
-    "merges that multiply": (write("config/catalog.yaml", MERGES), ["catalog.yaml: line 6", "aliases that stand for more than"]),
+    "merges that multiply": (write("config/catalog.yaml", MERGES), ["catalog.yaml: line 6", "aliases that expand to more than"]),
     "an alias to what it is in": (write("config/catalog.yaml", "feed: &x\n  path: *x\n"), ["catalog.yaml: line", "aliases"]),
     "values nested without end": (write("config/catalog.yaml", "feed:\n" + " [" * 10_000), ["catalog.yaml: line 2", "100 deep"]),
     "mappings nested without end": (write("config/catalog.yaml", "feed: " + "{a: " * 10_000), ["catalog.yaml: line 1", "100 deep"]),
