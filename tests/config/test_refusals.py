@@ -65,7 +65,7 @@ CASES = {
     "a missing file": (lambda w: w.aggregations.unlink(), ["aggregations.yaml"]),
     "broken YAML": (write("config/catalog.yaml", "feed: {path: data\n"), ["catalog.yaml", "line"]),
     "a list for a mapping": (write("config/training/runtime.yaml", "- 1\n"), ["runtime.yaml", "mapping"]),
-    "a key that stands twice": (write("config/catalog.yaml", "feed: {path: a}\nfeed: {path: b}\n"), ["catalog.yaml", "twice"]),
+    "a key that stands twice": (write("config/catalog.yaml", "feed: {path: a}\nfeed: {path: b}\n"), ["catalog.yaml", "duplicate key"]),
     "aliases that multiply": (write("config/catalog.yaml", BOMB), ["catalog.yaml: line 6", "aliases that expand to more than 100,000"]),
     "aliases that multiply beside much else": (
         write("config/catalog.yaml", BOMB + f"z: [{'1,' * 110_000}]\n"), ["catalog.yaml: line", "aliases"]),
