@@ -102,6 +102,7 @@ class _Comparison:
             self._qids = {row["feed_session"]: row["qid"] for row in read_rows(map_file)}
 
     def compare(self, day: Day, users: set[int]) -> None:
+        """Compares a day's rows of some users with those of the reference."""
         expected, found = self._by_key(self._expected(day)), self._by_key(self._found(day, users))
         for key in sorted({*expected, *found}, key=str):
             wants, gots = expected.get(key, []), found.get(key, [])

@@ -255,6 +255,7 @@ class Reference:
         return [f"{source}/{name}" for name in names if name[0] not in "_."]
 
     def _place(self, partition: dt.date, row: tuple, raw: dict) -> None:
+        """Adds a feed row to its day, or counts why it is left out."""
         count = self.counts[partition]
         count["read"] += 1
         if any(value is None for value in row[:4]):
@@ -525,6 +526,7 @@ def _order(row: dict) -> list:
 
 
 def _aggregated(agg: dict, seen: list[tuple]) -> object:
+    """An aggregation's value from the (time, value) pairs that a row sees."""
     if agg["agg"] == "count":
         return len(seen)
     ordered = [value for _, value in sorted(seen, key=lambda pair: (-pair[0], pair[1] != pair[1], pair[1]))]

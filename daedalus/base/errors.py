@@ -48,6 +48,7 @@ class DaedalusError(Exception):
         return {"what": self.what} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
 
     def one_line(self) -> str:
+        """The message in one line, for logs and reports."""
         return "; ".join([self.what, *(f"{label}: {value}" for label, value in self.parts())])
 
     def text(self) -> str:

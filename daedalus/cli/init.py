@@ -13,7 +13,7 @@ from daedalus.cli.output import show
 def init(
     *,
     feed: Annotated[str, Parameter(help="Folder of dt=YYYY-MM-DD/*.parquet.")],
-    catalog: Annotated[str, Parameter(help="Folder with one folder of parquet files per view.")],
+    catalog: Annotated[str, Parameter(help="Folder with a folder of parquet files, or a file, per view.")],
     pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
     config: Config = "config",
     force: Annotated[bool, Parameter(negative=(), help="Replace an existing configuration.")] = False,

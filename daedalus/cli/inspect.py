@@ -82,7 +82,7 @@ def audit(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Recompute a sample of output rows from the raw feed in plain Python, without SQL or cache, and compare.
+    """Recompute a sample of output rows from the raw feed in plain Python, without SQL or cache, and compare them.
 
     Prints how many rows and columns were compared, what differs (exit 1) and, for each view, the share of
     rows whose features are newer than the event.

@@ -58,6 +58,7 @@ def _end(code: int) -> NoReturn:
 
 
 def _run(given: list[str]) -> int:
+    """Runs a command line; returns its exit code. An OSError becomes a DaedalusError."""
     from daedalus.base.text import silence
     from daedalus.cli.output import refuse
 
@@ -75,6 +76,7 @@ def _run(given: list[str]) -> int:
 
 
 def _answer(given: list[str]) -> int:
+    """Runs a command; turns its errors and interrupts into messages and exit codes."""
     from cyclopts import CycloptsError
 
     from daedalus.cli.app import app

@@ -30,7 +30,7 @@ def skeleton(
     day_workers: Annotated[int | None, Parameter(help="Days processed at once.")] = None,
     entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows per output part file.")] = None,
     resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
-    force: Annotated[bool, Parameter(negative=(), help="Recompute the whole range.")] = False,
+    force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
     plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
     adopt: Annotated[bool, Parameter(negative=(), help="Delete other files along with their partition.")] = False,
     json: Json = False,

@@ -47,6 +47,7 @@ def load_config(folder: Path | str) -> Config:
 
 
 def _text(path: Path) -> str:
+    """The text of a config file. Raises DaedalusError."""
     try:
         if not path.is_file() and path.exists():  # opening a pipe would wait for its writer
             raise DaedalusError("a config file is not a plain file", where=str(path), expected="a YAML file")

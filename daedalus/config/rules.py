@@ -146,6 +146,7 @@ def _refs(config: Config) -> None:
 
 
 def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
+    """A reference, and the view that it names. Raises DaedalusError."""
     ref = Ref.parse(text)
     views = config.catalog.views
     if ref is None:
@@ -261,7 +262,7 @@ def _recent(config: Config) -> None:
 
 
 def _names(config: Config) -> None:
-    """Rejects names that our own columns in artifacts have; case is ignored, as DuckDB does."""
+    """Rejects names that begin with daeda:, as our own columns in artifacts do, in any case."""
     views = {f"views.{name}.features": view.features for name, view in config.catalog.views.items()}
     named = [(CATALOG, key, name) for key, names in views.items() for name in names]
     named += [(RUNTIME, f"ages.{age}", age) for age in config.runtime.ages]

@@ -32,6 +32,7 @@ FUNNEL = {
 
 
 def one_day(text: str, command: str) -> Day:
+    """The day that a command's argument names. Raises DaedalusError for anything else."""
     try:
         span = parse_range(text, command)
     except DaedalusError as error:

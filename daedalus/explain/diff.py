@@ -46,6 +46,7 @@ class ChangeNotes:
         return [*lines, f"            and {hidden} more days: daeda diff DAY"] if hidden > 0 else lines
 
     def _brief(self, day: str) -> str:
+        """What differs in a day's partition, for one line."""
         before, after = self._before[day], self._traces.latest(f"chunk@{day}")
         if before is None or after is None or before.key == after.key:
             return "rewritten: it was no longer as a run had left it"
@@ -142,6 +143,7 @@ def _started(workspace: Workspace, run: str) -> str:
 
 
 def _trace_of(workspace: Workspace, day: str, against: str) -> tuple[str, Trace]:
+    """(run, trace of the day's partition) of the run whose id begins so. Raises DaedalusError."""
     runs = [run for run in workspace.traces.runs() if run.startswith(against)]
     known = ", ".join(run[:8] for run in workspace.traces.runs()[:5])
     if len(runs) != 1:

@@ -92,6 +92,7 @@ class _Looker:
         return [row for row in found if only in (None, row[0])]
 
     def rows(self, user: int, artwork: int) -> list[dict]:
+        """The day's spine rows of a user and an artwork."""
         spine = self._artifact(f"spine@{self._day}")
         where = f"user_id = {int(user)} AND artwork_id = {int(artwork)}"
         sql = Sql(f"SELECT * FROM {parquet('spine')} WHERE {where} ORDER BY event_timestamp, event")
@@ -158,6 +159,7 @@ class _Looker:
             listed.add(repr(value))
 
     def _left_out(self, aggregation: Aggregation, window: int | None, row: dict, event: dict) -> str:
+        """The first reason that excludes an event; "" if it counts."""
         time = event["event_timestamp"]
         if time is None or event["artwork_id"] is None:
             return "a key is NULL"
@@ -222,6 +224,7 @@ class _Looker:
         tables: Mapping[str, Any] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> list[dict]:
+        """The rows of a query as dicts."""
         with self._workspace.ducks.lease() as duck:
             table = duck.table(sql, Bindings(files, tables or {}, variables or {}))
             columns = map(as_python, table.columns)

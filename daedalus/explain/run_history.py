@@ -19,8 +19,8 @@ def last_runs(traces: Traces, most: int = 12) -> list[dict]:
     """The last runs, newest first.
 
     Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; `changed`, the partitions
-    that differ from those of the run before, with rows before and after; `computed`, the steps whose
-    traces were made before the next run, with their `seconds`; and `causes`, found from some of the changed days.
+    that differ from those of the run before, with rows before and after; `computed`, the steps traced
+    until the next run began, with their `seconds`; and `causes`, found from some of the changed days.
     """
     records = traces.run_records()
     made = _Made(traces)

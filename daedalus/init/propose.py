@@ -103,6 +103,7 @@ def _outputs(aggregation: Mapping) -> list[str]:
 
 
 def _guess_view(found: Proposal, view: ViewLook) -> None:
+    """Adds a view's entity, time and features, or why it is left out."""
     entities = [name for name in ("artwork_id", "user_id") if is_integer(view.columns.get(name, ""))]
     times = [name for name, kind in view.columns.items() if is_time(kind)]
     if not entities or not times:

@@ -140,6 +140,7 @@ class _Reading:
         return found, {"read": self._read, "known": self._known, "notes": self._notes}
 
     def _of(self, day: str, label: str) -> dict[str, Any] | None:
+        """The statistics of a day's partition; None if there is none or it cannot be read."""
         partitions = self._workspace.partitions
         try:
             for _ in range(_TRIES):

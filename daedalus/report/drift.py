@@ -99,6 +99,7 @@ def departure(days: Sequence[str], measures: Mapping[str, Series]) -> dict | Non
 
 
 def _farthest(days: Sequence[str], measure: str, series: Series) -> dict | None:
+    """The day on which a measure is farthest from its median; None below 3 values, or if all are equal."""
     known = [(day, float(value)) for day, value in zip(days, series, strict=True) if value is not None]
     if len(known) < 3:
         return None

@@ -109,7 +109,8 @@ def check_lines(found: dict) -> list[str]:
     lines += [line for row in found["bad_files"] for line in wrapped(f"{row['day']}: {row['error']}", "bad file    ")]
     if found["failing_days"]:
         lines += wrapped(
-            f"{counted(len(found['failing_days']), 'day')} would fail, from {found['failing_days'][0]} on", " " * 12
+            f"{counted(len(found['failing_days']), 'day')} would fail, the first is {found['failing_days'][0]}",
+            " " * 12,
         )
     file = ""
     for row in found["values"]:

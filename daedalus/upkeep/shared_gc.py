@@ -94,6 +94,7 @@ class _Content(SecondLevel):
                     self._known[key] = value
 
     def _read(self, key: str) -> tuple[Trace, frozenset[str]] | None:
+        """A trace and the digests of its parts; None if it is missing, wrongly signed or invalid."""
         found = self._remote.get(trace_key(key))
         if found is None or not self._remote.believed(trace_key(key), found[0]):
             return None
@@ -139,6 +140,7 @@ def _needed(workspace: Workspace, content: _Content) -> set[str]:
 
 
 def _sweep(remote: CacheBucket, content: _Content, needed: set[str], oldest: float, dry_run: bool) -> dict[str, Any]:
+    """Deletes old traces, then old artifacts, that are not needed; returns the counts."""
     old = {key for key, found in content.traces.items() if key not in needed and found.modified < oldest}
     keep = content.parts(content.traces.keys() - old) | content.maps()
     gone = {name: found for name, found in content.artifacts.items() if name not in keep and found.modified < oldest}

@@ -73,6 +73,7 @@ def _fresh_day_rows(fresh: FreshDays, stamps: Iterable[tuple]) -> list[dict]:
 
 
 def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
+    """Rows of planned days; a day is fresh if its partition and all that is upstream are hits."""
     by_name = {verdict.action.name: verdict for verdict in verdicts}
     fresh: dict[str, bool] = {}
     for verdict in verdicts:  # upstream comes first

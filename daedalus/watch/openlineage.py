@@ -79,6 +79,7 @@ class Lineage(Progress):
 
     def _emit(self, state: str, run: str, job: str, *, inputs: list[Any], outputs: list[Any] | None = None,
               parent: bool = False, error: str = "") -> None:  # fmt: skip
+        """Sends an event. After an error it warns, and no more is sent."""
         if self._client is None:
             return
         from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
