@@ -109,7 +109,7 @@ def check_lines(found: dict) -> list[str]:
     lines += [line for row in found["bad_files"] for line in wrapped(f"{row['day']}: {row['error']}", "bad file    ")]
     if found["failing_days"]:
         lines += wrapped(
-            f"{counted(len(found['failing_days']), 'day')} would fail, the first is {found['failing_days'][0]}",
+            f"{counted(len(found['failing_days']), 'day')} would fail, first {found['failing_days'][0]}",
             " " * 12,
         )
     file = ""

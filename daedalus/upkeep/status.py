@@ -83,9 +83,9 @@ def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
         of_day[verdict.action.day or ""].append(verdict)
     found: list[dict] = []
     for day in days:
-        chunk = by_name[f"chunk@{day}"]
-        state = "fresh" if fresh[chunk.action.name] else "stale" if chunk.trace else "missing"
-        if state == "fresh" and chunk.trace and chunk.trace.counts.get("empty"):
+        partition = by_name[f"chunk@{day}"]
+        state = "fresh" if fresh[partition.action.name] else "stale" if partition.trace else "missing"
+        if state == "fresh" and partition.trace and partition.trace.counts.get("empty"):
             state = "empty"
         found.append({"day": day, "state": state, "steps": {_kind(v): v.state for v in of_day[day]}})
     return found

@@ -56,12 +56,12 @@ class Lineage(Progress):
         run, job = str(uuid.uuid4()), f"{_JOB}.day"
         inputs = [_read(f"{self._config.catalog.feed.path}/dt={day}")]
         self._emit("START", run, job, inputs=inputs, parent=True)
-        chunk = next((outcome for outcome in outcomes if outcome.step == "chunk"), None)
-        if chunk is None or not chunk.good:
+        partition = next((outcome for outcome in outcomes if outcome.step == "chunk"), None)
+        if partition is None or not partition.good:
             errors = [f"{outcome.name}: {outcome.error}" for outcome in outcomes if outcome.state == FAILED]
             self._emit("FAIL", run, job, inputs=inputs, parent=True, error="; ".join(errors) or "blocked")
             return
-        written = _written(f"{self._output}/dt={day}", chunk.counts.get("written", 0), chunk.bytes)
+        written = _written(f"{self._output}/dt={day}", partition.counts.get("written", 0), partition.bytes)
         self._emit("COMPLETE", run, job, inputs=inputs, outputs=[written], parent=True)
 
     def end(self) -> None:
