@@ -25,7 +25,7 @@ not matter. A view's file may lack a feature, but neither entity nor timestamp f
 wherever a time is wanted.
 
 *Runs again* says which steps a change of the key makes run, at most: a step that gives the bytes it gave before
-stops there, and `daeda skeleton --plan` tells of your very change. "What follows" of coverage or sessions
+stops there, and `daeda skeleton --plan` tells of your very change. "Downstream" of coverage or sessions
 is every later step of the day: attributes, rolling, recent_published, content, qids and chunk; of content the last two.
 """
 

@@ -1,7 +1,7 @@
-"""`daeda audit`: sampled output rows, made again from the raw inputs by the plain reference, and compared.
+"""`daeda audit`: recomputes sampled output rows from the raw inputs by the reference, and compares them.
 
-Every row of a sampled user on a sampled day is compared, so a row too many or too few is found as well as
-a wrong value. What the reference makes sees no event at or after its row's time.
+Every row of a sampled user on a sampled day is compared, so that missing and extra rows are found as well as
+wrong values. The reference uses no event at or after a row's time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say = lambda line: None) -> dict:
     """Compares about `rows` output rows of some days of a range with the reference.
 
-    Raises DaedalusError (exit 2) when there is no output to look at.
+    Raises DaedalusError (exit 2) when there is no output.
     """
     at_least(1, rows, "--rows")
     config, chance = settings.applied(), random.Random(seed)
@@ -76,7 +76,7 @@ def _shipped(root: Path, day: Day) -> Counter[int]:
     for part in part_files(root / f"dt={day}"):
         rows = _rows(part, list(_KEY))
         if rows and not set(_KEY) <= set(rows[0]):
-            raise DaedalusError("the output lacks a column that tells rows apart", where=str(part),
+            raise DaedalusError("the output lacks a column that identifies rows", where=str(part),
                                 found=", ".join(rows[0]), expected=", ".join(_KEY),
                                 hint="add them to output_columns in training/runtime.yaml")  # fmt: skip
         found.update(row["user_id"] for row in rows)
@@ -84,12 +84,12 @@ def _shipped(root: Path, day: Day) -> Counter[int]:
 
 
 def _seen(feed: Path, day: Day) -> set[int]:
-    """Users of a day's own feed partition, whether or not a row of theirs was shipped."""
+    """Users of a day's own feed partition, whether or not they have output rows."""
     return {row["user_id"] for file in files_of(feed / f"dt={day}") for row in read_rows(file, ["user_id"])} - {None}
 
 
 class _Comparison:
-    """What differs, added up over days."""
+    """Collects what differs, over all days."""
 
     def __init__(self, reference: SampledReference, root: Path) -> None:
         self._reference, self._root = reference, root
@@ -103,6 +103,7 @@ class _Comparison:
             self._qids = {row["feed_session"]: row["qid"] for row in read_rows(map_file)}
 
     def compare(self, day: Day, users: set[int]) -> None:
+        """Compares a day's rows of some users with those of the reference."""
         expected, found = self._by_key(self._expected(day)), self._by_key(self._found(day, users))
         for key in sorted({*expected, *found}, key=str):
             wants, gots = expected.get(key, []), found.get(key, [])
@@ -165,7 +166,7 @@ class _Comparison:
             )
 
     def _look_at_ages(self, row: dict) -> None:
-        """How much younger than the event each view's row is, where it is."""
+        """Records how much newer than the event each view's row is; 0 if it is not."""
         for name, ages in self._younger.items():
             feature = self._reference.feature_row(name, row)
             time = as_micros((feature or {}).get(self._reference.catalog["views"][name]["timestamp_field"]))
@@ -180,14 +181,14 @@ class _Comparison:
 
 
 def _compared_columns(reference: Reference) -> tuple[list[str], list[str]]:
-    """(columns that the reference makes, those that a default_sql fills, which plain Python cannot run)."""
+    """(columns that the reference computes, those filled by default_sql, which plain Python cannot run)."""
     columns = [{"name": c} if isinstance(c, str) else c for c in reference.runtime["output_columns"]]
     by_sql = [column["name"] for column in columns if "default_sql" in column]
     return [column["name"] for column in columns if column["name"] not in by_sql], by_sql
 
 
 def _same(want: Any, got: Any) -> bool:
-    """Whether two values are one: NaN is itself, -0.0 and 0.0 are two, as are 1 and true, 1 and 1.0 are one."""
+    """Whether two values are equal: NaN equals NaN and 1 equals 1.0, but -0.0 is not 0.0, and 1 is not true."""
     if isinstance(want, list | tuple) and isinstance(got, list | tuple):
         return len(want) == len(got) and all(map(_same, want, got))
     if isinstance(want, dict) and isinstance(got, dict):
@@ -228,11 +229,11 @@ def audit_lines(found: Mapping) -> list[str]:
         lines.append("next: daeda cache status (is the day stale?), then daeda skeleton, or")
         lines.append(f"      daeda cache verify; then: daeda audit --seed {found['seed']}")
     lines += [f"not compared, filled by default_sql: {', '.join(found['not_compared'])}"] * bool(found["not_compared"])
-    lines.append(f"{'feature rows younger than their event':<40}{'as_of':<8}{'share':>8}{'median days':>14}")
+    lines.append(f"{'feature rows newer than their event':<40}{'as_of':<8}{'share':>8}{'median days':>14}")
     for row in found["leakage"]:
         share = row["younger"] / row["rows"] if row["rows"] else 0
         middle = "" if row["median_days"] is None else f"{row['median_days']:,.2f}"
         lines.append(f"  {row['view']:<38}{row['as_of']:<8}{share:>8.1%}{middle:>14}")
     if any(row["younger"] and row["as_of"] == "latest" for row in found["leakage"]):
-        lines.append("next: `as_of: day` under a view in catalog.yaml takes only what its day knew")
+        lines.append("next: `as_of: day` under a view in catalog.yaml uses no rows after the event's day")
     return lines

@@ -1,6 +1,6 @@
-"""What an audit reads of remote inputs and output, laid out on the local disk as the reference expects it.
+"""Local copies of the remote inputs and output of an audit, laid out as the reference expects.
 
-Only what the sampled days follow from is fetched; a configuration of its own points there.
+Only what the sampled days depend on is fetched; a configuration written beside the copies points to them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from daedalus.workspace.workspace import Workspace, opened
 
 
 class LocalCopy:
-    """Where an audit finds things: as they are, when all is local."""
+    """Where an audit finds config, feed and output: in place, if all is local."""
 
     def __init__(self, config: Path, feed: str, output: str) -> None:
         self.config, self.feed, self.output = config, Path(feed), Path(output)
@@ -32,11 +32,11 @@ class LocalCopy:
         return sorted(Day.fromisoformat(path.name[3:]) for path in self.output.glob("dt=????-??-??"))
 
     def bring(self, days: Sequence[Day]) -> None:
-        """Makes sure that what these days follow from is there."""
+        """Makes what these days depend on available."""
 
 
 class Mirror(LocalCopy):
-    """Local copies, under a folder that goes with its workspace."""
+    """Local copies, in a scratch folder that is removed with the workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._root = workspace, workspace.scratch.path()
@@ -65,7 +65,7 @@ class Mirror(LocalCopy):
         self._write_config(list(listing.views))
 
     def _read(self, days: Sequence[Day]) -> list[Day]:
-        """The feed partitions that days follow from."""
+        """The feed partitions that days depend on."""
         reach, known = Reach.of(self._workspace.config), sorted(self._workspace.listing().feed.days)
         return [partition for partition in known if any(reach.reads(day, partition) for day in days)]
 
@@ -80,12 +80,12 @@ class Mirror(LocalCopy):
         target = self._root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if file.is_relative_to(self._workspace.scratch.folder):
-            os.link(file, target)  # a copy that goes
+            os.link(file, target)  # a copy that will be removed
         else:
             target.symlink_to(file.absolute())
 
     def _write_pool(self) -> None:
-        """A table of the ids alone."""
+        """Writes a pool table with only the ids."""
         coverage = self._workspace.config.runtime.embedding_coverage_filter
         if not coverage.enabled:
             return
@@ -111,7 +111,7 @@ class Mirror(LocalCopy):
 
 @contextmanager
 def local_place(settings: Settings) -> Iterator[LocalCopy]:
-    """Where an audit of these settings looks; copies are made when anything lies on an object store."""
+    """The inputs and output of an audit: in place, or local copies if anything is on an object store."""
     config = settings.applied()
     feed, output = config.catalog.feed.path, config.runtime.output_root
     pool = config.runtime.embedding_coverage_filter.uri

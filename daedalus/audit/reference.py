@@ -1,8 +1,8 @@
 """The skeleton stage by brute force, in plain Python, written from the specification alone.
 
 It shares no code with the rest of the package: it reads the same YAML and parquet files, keeps times as whole
-microseconds since 1970 in UTC, and looks at every event of a user for every row. The tests hold the stage
-to it; `daeda audit` holds a user's own output to it, on a sample (see sample.py).
+microseconds since 1970 in UTC, and looks at every event of a user for every row. The tests compare the
+stage with it; `daeda audit` compares a sample of a user's output with it (see sample.py).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_rows(
 ) -> list[dict]:
     """Rows of one parquet file; times become microseconds, whatever their unit and zone.
 
-    `columns` are those to read, of which the file may lack some; `keep` tells which rows of a piece are wanted.
+    `columns` are those to read, of which the file may lack some; `keep` gives a mask of the rows of a batch to keep.
     """
     rows: list[dict] = []
     with open(path, "rb") as opened:  # by Python, which takes any name
@@ -72,7 +72,7 @@ def read_rows(
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The parquet files in a folder of the feed, without those that others hide there, such as `._NAME`."""
+    """The parquet files in a folder of the feed, without hidden ones such as `._NAME`."""
     there = folder.iterdir() if folder.is_dir() else ()
     return sorted(path for path in there if path.suffix.lower() == ".parquet" and path.name[0] not in "_.")
 
@@ -91,12 +91,12 @@ def _as_dicts(table: pa.Table) -> list[dict]:
 
 
 def in_full(name: str) -> str:
-    """Under which a row also has a time that is finer than the microseconds that it has under the column's name."""
+    """The key of a time column's values in full precision; under the column's own name they are in microseconds."""
     return f"{name}\0"
 
 
 def values_of(column: pa.Array | pa.ChunkedArray) -> list:
-    """A column's values in Python, however its file keeps them: times as microseconds, be they in lists or structs."""
+    """A column's values in Python, whatever its encoding; times as microseconds, also in lists and structs."""
     if isinstance(column, pa.ChunkedArray):
         return [value for chunk in column.chunks for value in values_of(chunk)]
     kind = column.type
@@ -129,7 +129,7 @@ def values_of(column: pa.Array | pa.ChunkedArray) -> list:
 
 
 def _cut(column: pa.Array, members: list) -> list:
-    """The members of all of a column's lists, list by list."""
+    """The lists of a column, cut from the members of all."""
     ends = column.offsets.to_pylist()
     there = column.is_valid().to_pylist()
     return [members[begin:end] if full else None for full, begin, end in zip(there, ends[:-1], ends[1:], strict=True)]
@@ -183,7 +183,7 @@ def numeric_countries() -> dict[str, int]:
 
 
 class Reference:
-    """Everything that a run over a range must give."""
+    """The expected output of a run over a range."""
 
     def __init__(self, config: Path | str, days: list[dt.date] | None = None, root: Path | str = ".") -> None:
         self.root = Path(root)
@@ -233,15 +233,15 @@ class Reference:
                 yield dt.date.fromisoformat(folder.name[3:]), file
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
-        """The rows of a feed file that are looked at: all, here."""
+        """The rows of a feed file to use; here all."""
         return read_rows(file)
 
     def wanted(self, day: dt.date, row: dict) -> bool:
-        """Whether a target row is made: all, here."""
+        """Whether to compute a target row; here always."""
         return True
 
     def view_rows(self, name: str) -> list[dict]:
-        """The rows of a view, in path order, that are looked at: all, here."""
+        """The rows of a view to use, in path order; here all."""
         return [row for path in self.view_files(name) for row in read_rows(path)]
 
     def view_files(self, name: str) -> list[str]:
@@ -255,6 +255,7 @@ class Reference:
         return [f"{source}/{name}" for name in names if name[0] not in "_."]
 
     def _place(self, partition: dt.date, row: tuple, raw: dict) -> None:
+        """Adds a feed row to its day, or counts why it is left out."""
         count = self.counts[partition]
         count["read"] += 1
         if any(value is None for value in row[:4]):
@@ -488,8 +489,8 @@ class Reference:
         return found
 
     def run(self) -> dict[dt.date, list[dict]]:
-        """Every day's output rows with qids handed out in order, as one run from nothing gives them."""
-        # One run over a range and one run a day must give the same columns, so the config's range counts too.
+        """Every day's output rows with qids, as one run with an empty qid map gives them."""
+        # One run over the range and one run per day must give the same columns, so the config's range counts too.
         with_qid = any(day in self.session_days for day in (*self.range, *self.configured))
         qids: dict[str, int] = {}
         partitions = {}
@@ -525,6 +526,7 @@ def _order(row: dict) -> list:
 
 
 def _aggregated(agg: dict, seen: list[tuple]) -> object:
+    """An aggregation's value from the (time, value) pairs that a row sees."""
     if agg["agg"] == "count":
         return len(seen)
     ordered = [value for _, value in sorted(seen, key=lambda pair: (-pair[0], pair[1] != pair[1], pair[1]))]

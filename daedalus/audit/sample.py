@@ -1,7 +1,7 @@
-"""What an audit looks at: some users of some days, and of the raw inputs only what those users' rows follow from.
+"""The sample of an audit: some users of some days, and the raw rows that those users' output depends on.
 
-The meaning is all in reference.py; here is only which rows it gets to see. A session's rows may be
-several users', and recent publications are of any artwork, so both are read beyond the sampled users.
+All computation is in reference.py; this only selects the rows that it reads. A session may have rows of several
+users, and recent publications can be any artwork, so both are read beyond the sampled users.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import pyarrow.types as is_a
 from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, values_of
 
 Users = Mapping[dt.date, set[int]]  # of each sampled day
-_ROWS_A_DAY = 20  # below this, fewer days are looked at
+_ROWS_A_DAY = 20  # with fewer, fewer days are chosen
 
 
 def choose_days(days: Sequence[dt.date], rows: int, chance: random.Random) -> list[dt.date]:
-    """Days spread over the range, so many that each has some rows."""
+    """Random days, at most so many that about _ROWS_A_DAY rows are compared on each."""
     count = min(len(days), max(rows // _ROWS_A_DAY, 1))
     return sorted(chance.sample(list(days), count))
 
@@ -32,7 +32,7 @@ def choose_days(days: Sequence[dt.date], rows: int, chance: random.Random) -> li
 def choose_users(
     shipped: Counter[int], seen: Collection[int], rows: int, chance: random.Random
 ) -> tuple[set[int], set[int]]:
-    """(users with about `rows` output rows together, as many of those who were seen but have no row)."""
+    """(users with about `rows` output rows in all, up to as many users of the feed without output rows)."""
     users, total = set(), 0
     for user in chance.sample(sorted(shipped), len(shipped)):
         if total >= rows:
@@ -89,7 +89,7 @@ class SampledReference(Reference):
         recent = self.runtime.get("recent_published")
         if recent and recent["author"].split(":")[0] == name:
             author = recent["author"].split(":")[1]
-            for path in self.view_files(name):  # an artwork that was ever one of theirs
+            for path in self.view_files(name):  # artworks of which a sampled user was ever the author
                 mine = read_rows(path, [entity, author], lambda table: _among(table, author, self._users))
                 found |= {row[entity] for row in mine}
         return found - {None}
@@ -107,7 +107,7 @@ class SampledReference(Reference):
 
 
 def _among(table: pa.Table, column: str, wanted: Set) -> Any:
-    """Which rows have one of some values in a column; none where the file lacks it."""
+    """A mask of the rows with one of some values in a column; none if the file lacks the column."""
     if column not in table.column_names:
         return pa.array([False] * len(table))
     kind = table.schema.field(column).type

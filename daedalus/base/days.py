@@ -37,7 +37,7 @@ class DayRange:
 
 
 def parse_day(text: str) -> Day:
-    """A day as YYYY-MM-DD. Raises ValueError for what is none, or has no room for a window before and after it."""
+    """A day as YYYY-MM-DD. Raises ValueError for other text, and for years that windows could take out of range."""
     day = Day.fromisoformat(text)
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
         raise ValueError("year is out of range")
@@ -54,7 +54,7 @@ def parse_range(text: str, where: str = "--range") -> DayRange:
 
 
 def _bound(part: str, text: str, where: str) -> tuple[Day, Day]:
-    """First and last day of the month or day that `part` spells."""
+    """First and last day of the month or day `part`; `text` is the whole range, for errors."""
     try:
         if month := _MONTH.fullmatch(part.strip()):
             first = parse_day(f"{month[1]}-{month[2]}-01")

@@ -1,6 +1,6 @@
 """Content digests: xxh3_128 of bytes, of a file, and of canonical JSON, as 32 hex digits.
 
-xxh3 is no cryptographic hash: it finds accidents and edits, not attackers.
+xxh3 is no cryptographic hash: it detects accidents and edits, not attacks.
 """
 
 from __future__ import annotations

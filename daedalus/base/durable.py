@@ -1,4 +1,4 @@
-"""Files that are whole or not there: forced to disk, then renamed or exchanged into place."""
+"""Writes files and folders atomically: synced to disk, then renamed or exchanged into place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def move_file(written: Path, final: Path) -> None:
 def part_files(folder: Path) -> list[Path]:
     """The part files in a partition's folder, in order; none where there is no folder. Raises OSError.
 
-    What others leave beside them under names that readers of parquet pass over, such as `._NAME`, is none.
+    Names that parquet readers skip, such as `._NAME`, are not part files.
     """
     names = os.listdir(folder) if folder.is_dir() else []
     parts = [name for name in names if name.endswith(".parquet") and not name.startswith((".", "_"))]
@@ -41,14 +41,14 @@ def part_files(folder: Path) -> list[Path]:
 
 
 def write_file(final: Path, data: bytes) -> None:
-    """Writes a file that the user named, whole or not at all.
+    """Writes a file that the user named, atomically.
 
-    It takes the place of a plain file. Raises OSError, also for a link, a device or a folder of that name.
+    Replaces a plain file of that name. Raises OSError, also when the name is a link, a device or a folder.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(final).st_mode):
-            raise FileExistsError(errno.EEXIST, "what lies there is no plain file", str(final))
-    beside = final.with_name(f".daeda-{uuid.uuid4().hex}")  # short: whatever the name's length is, it fits
+            raise FileExistsError(errno.EEXIST, "not a plain file", str(final))
+    beside = final.with_name(f".daeda-{uuid.uuid4().hex}")  # short, so that it is valid however long the name is
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         with open(handle, "wb") as file:
@@ -61,7 +61,7 @@ def write_file(final: Path, data: bytes) -> None:
 
 
 def open_lock(path: Path, flags: int = os.O_CREAT) -> int:
-    """A handle of a lock file, made if need be: a plain file, never what a link points at.
+    """A handle of a lock file, created if missing: a plain file, never the target of a link.
 
     Raises DaedalusError, and OSError when the disk is full or its folder is gone.
     """
@@ -80,9 +80,9 @@ def open_lock(path: Path, flags: int = os.O_CREAT) -> int:
 
 
 def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
-    """Puts a folder of finished files under its final name in one step, or with None takes `final` away.
+    """Moves a folder of finished files to its final name in one step; with None, removes `final`.
 
-    `aside` is a free path on the same file system; what `final` was goes there and is deleted.
+    `aside` is a free path on the same file system: the old `final` is moved there and deleted.
     """
     if written is None:
         os.rename(final, aside)
@@ -93,7 +93,7 @@ def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
             os.rename(written, final)
         elif _exchange(written, final):
             aside = written
-        else:  # no such call here: for an instant there is no folder, but never a mix of both
+        else:  # not supported here: for an instant there is no folder, but never a mix of both
             os.rename(final, aside)
             os.rename(written, final)
     sync(final.parent)
@@ -101,15 +101,15 @@ def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Removes a folder with what is in it, as far as that goes."""
-    import shutil  # only for who leaves something behind
+    """Removes a folder and its content; errors are ignored."""
+    import shutil  # not needed when nothing is removed
 
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:
     """Swaps two folders atomically; False where the system cannot."""
-    import ctypes  # only for who publishes
+    import ctypes  # needed for publishing only
 
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2

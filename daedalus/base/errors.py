@@ -1,4 +1,4 @@
-"""The one error that people are meant to read: what, where, found, expected, and what to do."""
+"""The one error type for people to read: what, where, found, expected, and what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DaedalusError(Exception):
         super().__init__(self.one_line())
 
     def __reduce__(self) -> tuple:
-        """An error may cross a process: it is what it was, however its class is made."""
+        """Pickles an error with all its attributes, whatever the arguments of its class are."""
         return _restored, (type(self), self.args, self.__dict__)
 
     def parts(self) -> list[tuple[str, str]]:
@@ -43,11 +43,12 @@ class DaedalusError(Exception):
         return [(label, str(value)) for label, value in rows if value not in (None, "")]
 
     def as_json(self) -> dict[str, str | None]:
-        """What `--json` prints of a refusal."""
+        """The error as `--json` prints it."""
         rows = dict(self.parts())
         return {"what": self.what} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
 
     def one_line(self) -> str:
+        """The message in one line, for logs and reports."""
         return "; ".join([self.what, *(f"{label}: {value}" for label, value in self.parts())])
 
     def text(self) -> str:
@@ -71,11 +72,11 @@ class DayError(DaedalusError):
 
 
 class Interrupted(Exception):
-    """A run was told to stop; what had finished is kept."""
+    """A run was interrupted; its finished steps are kept."""
 
 
 def bare(text: str) -> str:
-    """Text whose addresses have no user, password or query any more: whatever is shown may be read by others."""
+    """The text without users, passwords and queries in its addresses, since others may read what is shown."""
     return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
@@ -95,7 +96,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def seen_from(path: object) -> str:
-    """A path, and for a relative one the folder that it was looked for in."""
+    """A path, and for a relative one the folder that it is relative to."""
     return str(path) if os.path.isabs(str(path)) else f"{path}, in {os.getcwd()}"
 
 

@@ -1,4 +1,4 @@
-"""What a room needs from whoever runs it, as protocols."""
+"""Protocols of what several packages need from their callers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Digests(Protocol):
-    """Content digests of files, remembered while `stat` says that they are the same."""
+    """Content digests of files, remembered until a file's `stat` changes."""
 
     def of(self, path: Path | str) -> tuple[str, Any]:
         """(digest, stamp of the file as it was digested). Raises OSError."""
@@ -34,6 +34,6 @@ class Facts(Protocol):
 
 
 class Scratch(Protocol):
-    """A folder for unfinished files, on the file system that they end on."""
+    """A folder for unfinished files, on the file system of their destination."""
 
     def path(self, suffix: str = "") -> Path: ...

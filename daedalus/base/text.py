@@ -1,4 +1,4 @@
-"""How lines are put for people: numbers with their nouns, cuts that show that something is cut, nothing that steers."""
+"""Text for terminals: control characters escaped, numbers with nouns, lines cut and wrapped to the width."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import TextIO
 
 _NARROW = 80
-_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: controls, bidi and zero-width marks, line ends
+_CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: controls, bidi and zero-width marks, line ends
 
 
 def printable(text: str) -> str:
-    """Text that a terminal only shows: whatever would steer it, or begin a line, is written as an escape.
+    """The text with escapes for what would control a terminal or begin a line.
 
     Names, values and errors of libraries come from outside. A byte of a file name that is not UTF-8 is `\\xNN`.
     """
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
         return text
     from unicodedata import category
 
-    return "".join(_escape(c) if category(c) in _STEERING else c for c in text)
+    return "".join(_escape(c) if category(c) in _CONTROLS else c for c in text)
 
 
 def _escape(character: str) -> str:
@@ -31,12 +31,12 @@ def _escape(character: str) -> str:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether the bytes of a name are UTF-8: Python keeps those that are not, but few libraries take them."""
+    """Whether the bytes of a name are UTF-8: Python accepts others, but few libraries do."""
     return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def tell(line: str, out: TextIO) -> None:
-    """A line for a person, at once. When nobody can be told any more, the work goes on all the same."""
+    """Prints a line at once. If that fails, the stream is silenced and the work goes on."""
     try:
         print(printable(line), file=out, flush=True)
     except OSError:
@@ -44,19 +44,19 @@ def tell(line: str, out: TextIO) -> None:
 
 
 def silence(out: TextIO) -> None:
-    """Whatever is still written to a stream, by whomever, goes nowhere: it takes nothing any more."""
+    """Redirects a stream that can no longer be written to, and all its users, to /dev/null."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, out.fileno())
     os.close(nowhere)
 
 
 def counted(number: int, noun: str) -> str:
-    """Such as `1 day` and `2,971 steps`."""
+    """A number with its noun, such as `1 day` and `2,971 steps`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def room() -> int | None:
-    """Columns that stdout has, never below 80; None where it is no terminal: then nothing is cut."""
+    """The width of stdout, at least 80; None where it is no terminal: then nothing is cut."""
     try:
         return max(os.get_terminal_size(sys.stdout.fileno()).columns, _NARROW) if sys.stdout.isatty() else None
     except (OSError, ValueError, AttributeError):  # stdout may be anything, or closed
@@ -64,7 +64,7 @@ def room() -> int | None:
 
 
 def plain(value: object) -> object:
-    """A value as JSON can say it; NaN, times, bytes and the like as text."""
+    """A value that JSON has; NaN, times, bytes and the like become text."""
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, float):
@@ -96,7 +96,7 @@ def shown_apart(old: str, new: str) -> tuple[str, str]:
 
 
 def column(names: Iterable[str], least: int, rest: int) -> int:
-    """Width of a table's first column, of which `rest` columns stand on the right."""
+    """Width of a table's first column, with `rest` characters to its right."""
     longest = max([least - 1, *map(len, names)]) + 1
     width = room()
     return longest if width is None else max(least, min(longest, width - rest))

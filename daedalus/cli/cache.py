@@ -29,13 +29,13 @@ def status(
 @app.command
 def verify(
     *,
-    recompute: Annotated[int, Parameter(help="Also execute that many hits again and compare bytes.")] = 0,
+    recompute: Annotated[int, Parameter(help="Also run this many cached steps again and compare bytes.")] = 0,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Read every artifact again and set aside those whose bytes are not what their name says.
+    """Read every artifact and set aside those whose bytes do not match their digest.
 
     Example: daeda cache verify --recompute 20
     """
@@ -49,23 +49,21 @@ def verify(
 @app.command
 def gc(
     *,
-    max_bytes: Annotated[int | None, Parameter(help="Only until the cache is that small.")] = None,
-    older_than: Annotated[float | None, Parameter(help="Only what is older than that many days.")] = None,
-    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would go; remove nothing.")] = False,
-    remote: Annotated[
-        bool, Parameter(negative=(), help="In the shared cache (cache_remote), not the local one.")
-    ] = False,
+    max_bytes: Annotated[int | None, Parameter(help="Stop once the cache is this small.")] = None,
+    older_than: Annotated[float | None, Parameter(help="Only what is older than this many days.")] = None,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Show what would be removed; remove nothing.")] = False,
+    remote: Annotated[bool, Parameter(negative=(), help="Clean up the shared cache (cache_remote) instead.")] = False,
     also_config: Annotated[
-        list[str] | None, Parameter(help="With --remote: other configs' folders to keep for.")
+        list[str] | None, Parameter(help="With --remote: other config folders whose needs to keep.")
     ] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Free what neither the config nor the last complete run needs, the cheapest to rebuild first.
+    """Remove what neither the config nor the last complete run needs, the cheapest to rebuild first.
 
-    With --remote: what none of the given configs needs and is older than --older-than days, or else than one day.
+    With --remote: remove what none of the given configs needs and is older than --older-than days (default: 1).
 
     Example: daeda cache gc --dry-run
     """
@@ -78,7 +76,7 @@ def gc(
         gone = shared_gc(settings, also_config or [], older_than_days=older_than, dry_run=dry_run)
         return show(gone, shared_gc_lines, json)
     if remote or also_config:
-        raise DaedalusError("options that do not go together", where="daeda cache gc",
+        raise DaedalusError("options that cannot be combined", where="daeda cache gc",
                             found="--remote and --max-bytes" if remote else "--also-config",
                             expected="--remote, with --older-than or --also-config")  # fmt: skip
     from daedalus.upkeep.gc import cache_gc, gc_lines

@@ -20,7 +20,7 @@ def check(
 ) -> int:
     """Validate config and inputs without running anything; print every value and where it comes from.
 
-    Exits with 1 when days would fail for feed files that cannot be used.
+    Exits with 1 if days would fail because of unusable feed files.
 
     Example: daeda config check
     """

@@ -21,7 +21,7 @@ def day(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show each step of a day: hit or to run, why, its rows and cost, and where the day's rows went.
+    """Show each step of a day: its state, why it would run, its rows and cost; and the rows left after each filter.
 
     Example: daeda explain day 2026-05-15
     """
@@ -41,7 +41,7 @@ def step(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Print what a step of a day runs: SQL ready for DuckDB, with the files it reads, or the Python.
+    """Print what a step of a day runs: SQL for DuckDB with the files it reads, or Python.
 
     Example: daeda explain step 2026-05-15 rolling:like_artwork_ids
     """
@@ -57,13 +57,13 @@ def row(
     *,
     user: Annotated[int, Parameter(help="user_id of the row.")],
     artwork: Annotated[int, Parameter(help="artwork_id of the row.")],
-    column: Annotated[str | None, Parameter(help="One output column of an aggregation.")] = None,
+    column: Annotated[str | None, Parameter(help="Only this output column of an aggregation.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show which source events, in which files, make up a row's lists, and which were left out and why.
+    """Show which source events, in which files, make up a row's lists, which were left out, and why.
 
     Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
     """

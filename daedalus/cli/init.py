@@ -13,13 +13,13 @@ from daedalus.cli.output import show
 def init(
     *,
     feed: Annotated[str, Parameter(help="Folder of dt=YYYY-MM-DD/*.parquet.")],
-    catalog: Annotated[str, Parameter(help="Folder with a folder of parquet files for each view.")],
+    catalog: Annotated[str, Parameter(help="Folder with a folder of parquet files, or a file, per view.")],
     pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
     config: Config = "config",
-    force: Annotated[bool, Parameter(negative=(), help="Replace a configuration that is there.")] = False,
+    force: Annotated[bool, Parameter(negative=(), help="Replace an existing configuration.")] = False,
     json: Json = False,
 ) -> int:
-    """Write a commented first configuration from a look at your parquet files, and say what to look at.
+    """Write a commented first configuration for your parquet files, and list what to check in it.
 
     Example: daeda init --feed data/feed --catalog data/catalog --pool data/embeddings
     """

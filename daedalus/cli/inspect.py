@@ -14,7 +14,7 @@ from daedalus.cli.output import saying, show
 def diff(
     day: Annotated[str, Parameter(help="YYYY-MM-DD")],
     *,
-    against: Annotated[str | None, Parameter(help="A run's id, or its beginning; else the last replacement.")] = None,
+    against: Annotated[str | None, Parameter(help="Run id or prefix; default: the last replacement.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
@@ -32,13 +32,13 @@ def diff(
 
 def runs(
     *,
-    last: Annotated[int, Parameter(help="How many.")] = 12,
+    last: Annotated[int, Parameter(help="How many runs.")] = 12,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """List the last runs: id, when, range, state, days, and what each changed and why.
+    """List the last runs: id, start, range, state, days, what each changed and why.
 
     Example: daeda runs
     """
@@ -50,7 +50,7 @@ def runs(
 
 def report(
     *,
-    range: Annotated[str | None, Parameter(help="Days, as of `daeda skeleton`; else the config's.")] = None,
+    range: Annotated[str | None, Parameter(help="Days, as for `daeda skeleton`; default: the config's.")] = None,
     out: Annotated[str, Parameter(help="The HTML file to write.")] = "daeda-report.html",
     config: Config = "config",
     cache_root: CacheRoot = None,
@@ -74,18 +74,18 @@ def report(
 
 def audit(
     *,
-    range: Annotated[str | None, Parameter(help="Days to draw from; else all that are published.")] = None,
+    range: Annotated[str | None, Parameter(help="Days to sample from; default: all that are published.")] = None,
     rows: Annotated[int, Parameter(help="About how many output rows to compare.")] = 200,
-    seed: Annotated[int, Parameter(help="Another seed, another sample.")] = 0,
+    seed: Annotated[int, Parameter(help="Seed of the random sample.")] = 0,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Make sampled output rows again from the raw feed, by plain Python that knows no SQL and no cache.
+    """Recompute a sample of output rows from the raw feed in plain Python, without SQL or cache, and compare them.
 
-    Says how many rows and columns were compared and what differs (exit 1), and, for each view, the share of
-    rows whose features are younger than the event.
+    Prints how many rows and columns were compared, what differs (exit 1) and, for each view, the share of
+    rows whose features are newer than the event.
 
     Example: daeda audit --rows 500
     """

@@ -21,22 +21,22 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _start() -> None:
-    """Makes the parser, in a process of our own: what is there then stays, so nobody need look for garbage in it.
+    """Imports the parser and freezes all objects so far, so that garbage collection skips them.
 
-    Only what is there then. Of DuckDB frozen the interpreter's end reports leaks, on stderr.
+    No later: if DuckDB's objects were frozen, the interpreter would report leaks on stderr at exit.
     """
     gc.set_threshold(50_000)
     _open_streams()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is done is kept, the terminal as it was
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keeps finished steps, restores the terminal
     import daedalus.cli.app  # noqa: F401
 
     gc.freeze()
 
 
 def _open_streams() -> None:
-    """A standard stream that was closed leads nowhere: no file of ours may take its number, nor print() its place.
+    """Opens /dev/null for a standard stream that was closed, so that none of our files gets its number.
 
-    What stdout's encoding cannot say is escaped there, as it is on stderr.
+    Characters that stdout's encoding lacks are escaped, as on stderr.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -48,9 +48,9 @@ def _open_streams() -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """Ends a process of our own; one that computed nothing at once: to take the interpreter apart takes 5 of 150 ms."""
+    """Exits; without the interpreter's teardown (5 of 150 ms) if nothing was computed."""
     if "numpy" not in sys.modules:
-        with suppress(OSError, ValueError, AttributeError):  # closed, or none: the interpreter's own end says so
+        with suppress(OSError, ValueError, AttributeError):  # closed or missing: a normal exit reports it
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -58,6 +58,7 @@ def _end(code: int) -> NoReturn:
 
 
 def _run(given: list[str]) -> int:
+    """Runs a command line; returns its exit code. An OSError becomes a DaedalusError."""
     from daedalus.base.text import silence
     from daedalus.cli.output import refuse
 
@@ -66,8 +67,8 @@ def _run(given: list[str]) -> int:
     except OSError as error:
         found = error.strerror or error
         if error.filename and not is_full(error):
-            hint = "was it taken away meanwhile, or may it not be read or written?"
-            what = "a file or a folder cannot be used"
+            hint = "was it removed meanwhile, or do its permissions forbid this?"
+            what = "a file or folder cannot be used"
             return refuse(DaedalusError(what, where=str(error.filename), found=found, hint=hint), given)
         silence(sys.stdout)
         where = error.filename or "standard output, or a file on a full disk"
@@ -75,6 +76,7 @@ def _run(given: list[str]) -> int:
 
 
 def _answer(given: list[str]) -> int:
+    """Runs a command; turns its errors and interrupts into messages and exit codes."""
     from cyclopts import CycloptsError
 
     from daedalus.cli.app import app
@@ -88,9 +90,9 @@ def _answer(given: list[str]) -> int:
         return refuse(refusal(error, given), given)
     except DaedalusError as error:
         return refuse(error, given)
-    except SystemExit:  # rich's: nobody reads the help any more
+    except SystemExit:  # rich's: the reader of the help has closed the pipe
         return EXIT_DONE
     except (Interrupted, KeyboardInterrupt):
-        to_stderr("interrupted; finished steps are kept. Go on with: daeda skeleton --resume")
+        to_stderr("interrupted; finished steps are kept. Continue with: daeda skeleton --resume")
         tell_json(DaedalusError("interrupted; finished steps are kept", hint="daeda skeleton --resume"), given)
         return EXIT_INTERRUPTED

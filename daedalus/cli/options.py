@@ -1,4 +1,4 @@
-"""Options that several commands have, and what is made of them."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from daedalus.workspace.settings import Settings
 
 ProgressKind = Literal["auto", "tui", "plain", "none"]
-Config = Annotated[str, Parameter(help="Folder of catalog.yaml and training/*.yaml.")]
-CacheRoot = Annotated[str | None, Parameter(help="Where artifacts are kept; the config's cache_root.")]
-OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; the config's output_root.")]
+Config = Annotated[str, Parameter(help="Folder with catalog.yaml and training/*.yaml.")]
+CacheRoot = Annotated[str | None, Parameter(help="Folder of the cache; default: the config's cache_root.")]
+OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; default: the config's output_root.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object on stdout, nothing else.")]
 
 

@@ -1,4 +1,4 @@
-"""What goes to stdout and what to stderr, never with a user or a password in an address."""
+"""Prints to stdout and stderr, without the users and passwords of addresses."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Lines for people, to stdout."""
+    """Prints lines to stdout, with control characters escaped."""
     print_out("\n".join(map(printable, lines)))
 
 
 def print_out(text: str) -> None:
-    """To stdout, which may be closed already. Raises OSError when it takes nothing."""
+    """Prints text to stdout; a closed pipe is no error. Raises OSError when it cannot be written."""
     try:
         print(bare(text), flush=True)
     except BrokenPipeError:  # `daeda … | head` is no error
@@ -31,19 +31,19 @@ def print_out(text: str) -> None:
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """What a person should know before the result."""
+    """Prints notes to stderr."""
     for note in notes:
         to_stderr(f"note: {note}")
 
 
 def to_stderr(line: str) -> None:
-    """A line for a person, at once."""
+    """Prints a line to stderr at once."""
     tell(bare(line), sys.stderr)
 
 
 @contextmanager
 def saying() -> Iterator[Callable[[str], None]]:
-    """How far something is: one line on a terminal, lines elsewhere."""
+    """Gives a function that prints progress to stderr: on a terminal one changing line, else a line each."""
     if not sys.stderr.isatty():
         yield to_stderr
         return
@@ -54,7 +54,7 @@ def saying() -> Iterator[Callable[[str], None]]:
 
 
 def refuse(error: DaedalusError, given: Sequence[str]) -> int:
-    """Says on stderr what is wrong, and on stdout too for who asked for JSON."""
+    """Prints an error to stderr, with --json also to stdout; returns its exit code."""
     for line in error.text().split("\n"):
         to_stderr(line)
     tell_json(error, given)
@@ -62,6 +62,6 @@ def refuse(error: DaedalusError, given: Sequence[str]) -> int:
 
 
 def tell_json(error: DaedalusError, given: Sequence[str]) -> None:
-    """Says on stdout what is wrong, for who asked for JSON."""
+    """Prints an error to stdout as JSON, if --json was given."""
     if "--json" in given:
         print_out(json.dumps({"error": error.as_json()}))

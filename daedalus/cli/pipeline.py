@@ -15,10 +15,10 @@ app = App(name="pipeline", help_format="markdown")
 
 @app.command
 def train(
-    name: Annotated[str, Parameter(help="The model's name; it lands in the run's record.")],
+    name: Annotated[str, Parameter(help="The model's name, recorded with the run.")],
     *,
     skeleton_only: Annotated[bool, Parameter(negative=(), help="Stop after the skeleton stage.")] = False,
-    target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; else the config's range.")] = None,
+    target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; default: the config's range.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
@@ -27,7 +27,7 @@ def train(
     trace: Trace = None,
     openlineage: OpenLineage = None,
 ) -> int:
-    """Run the training pipeline of a model, as far as its skeleton stage.
+    """Run a model's training pipeline up to the skeleton stage.
 
     Example: daeda pipeline train dssm_ranking --skeleton-only --target-date 2026-05-15
     """

@@ -1,4 +1,4 @@
-"""`daeda skeleton`, and what watches a run."""
+"""`daeda skeleton`, and the watchers of a run: progress, trace file, OpenLineage."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from daedalus.stagecache.walk.progress import Progress
     from daedalus.workspace.settings import Settings
 
-Trace = Annotated[str | None, Parameter(help="Also write what ran when to this file, for Perfetto or Chrome.")]
-OpenLineage = Annotated[str | None, Parameter(help="Also tell this OpenLineage address, or append to this file.")]
+Trace = Annotated[str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or Chrome.")]
+OpenLineage = Annotated[str | None, Parameter(help="Also send OpenLineage events to this address or file.")]
 
 
 def skeleton(
@@ -27,20 +27,20 @@ def skeleton(
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
-    day_workers: Annotated[int | None, Parameter(help="Days worked on at once.")] = None,
-    entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows of an output part file.")] = None,
-    resume: Annotated[bool, Parameter(negative=(), help="Take up the last unfinished run.")] = False,
-    force: Annotated[bool, Parameter(negative=(), help="Recompute the range.")] = False,
-    plan: Annotated[bool, Parameter(negative=(), help="Say what would run and why; run nothing.")] = False,
-    adopt: Annotated[bool, Parameter(negative=(), help="Delete other files with the partition they lie in.")] = False,
+    day_workers: Annotated[int | None, Parameter(help="Days processed at once.")] = None,
+    entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows per output part file.")] = None,
+    resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
+    force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
+    plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
+    adopt: Annotated[bool, Parameter(negative=(), help="Delete other files along with their partition.")] = False,
     json: Json = False,
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
     executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
-    scheduler: Annotated[str | None, Parameter(help="A Dask scheduler; else a local cluster is started.")] = None,
+    scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")] = None,
 ) -> int:
-    """Compute what changed and publish the partitions of a range of days.
+    """Recompute only what changed, and publish the partitions of a range of days.
 
     Example: daeda skeleton --range 202602..202605 --resume
     """
@@ -57,14 +57,14 @@ def skeleton(
 
 
 def print_warnings(settings: Settings) -> None:
-    """Says what of the config surely does nothing."""
+    """Prints the warnings about the config (upkeep/warnings.py)."""
     from daedalus.upkeep.warnings import doubts
 
     print_notes(doubts(settings.applied()))
 
 
 def watcher(kind: ProgressKind, trace: str | None, openlineage: str | None, settings: Settings) -> Progress:
-    """What watches the run: the picture on a terminal, lines elsewhere, on stderr; trace file and lineage if asked."""
+    """The watcher of a run: a live display on a terminal, else lines, on stderr; trace file and lineage if asked."""
     shown = _shown_progress(kind)
     watchers = [shown]
     if trace is not None:

@@ -1,4 +1,4 @@
-"""Arguments that cannot be read, told as every refusal is: what was found, and the command that was meant."""
+"""Turns the parser's errors into DaedalusErrors that suggest a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RANGE = re.compile(r"\d{4}-?\d{2}(-\d{2})?(\.\.\d{4}-?\d{2}(-\d{2})?)?")
 
 
 def refusal(error: CycloptsError, arguments: Sequence[str]) -> DaedalusError:
-    """The refusal of a command line that the parser did not take."""
+    """The error for a command line that the parser rejected."""
     command = " ".join(["daeda", *(error.command_chain or ())])
     stray = list(getattr(error, "unused_tokens", None) or ())
     help_of = f"{command} --help"

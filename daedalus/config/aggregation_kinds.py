@@ -1,4 +1,4 @@
-"""What each `agg` of aggregations.yaml collects. A kind is added here, in windows/sql.py and in windows/roll.py."""
+"""What each `agg` of aggregations.yaml collects. A new kind is added here and in windows/: rolling_sql.py, roll.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Agg = Literal["list", "distinct", "flatten_distinct", "count"]
 
 @dataclass(frozen=True)
 class AggregationKind:
-    """Of the events that a row sees, what becomes of their values.
+    """What an aggregation makes of the values of the events that a row sees.
 
     `listed`: the values are listed, newest first; else they are counted. `distinct`: a value counts once, where it
     occurred last. `flatten`: the column holds lists, whose members are the values.

@@ -1,4 +1,4 @@
-"""Who makes each column: the feed, a view's feature, an age, an aggregation or recent_published.
+"""What makes each column: the feed, a view's feature, an age, an aggregation or recent_published.
 
 Every bare name used in an output or by a later step must have exactly one maker.
 """
@@ -56,7 +56,7 @@ class Ref:
 
 
 def referenced_views(config: Config) -> tuple[str, ...]:
-    """Views that `feature_refs` or a later step names, in catalog order: these load, whole."""
+    """Views that `feature_refs` or a later step names, in catalog order; all their features are loaded."""
     runtime = config.runtime
     refs = [*runtime.feature_refs, *runtime.enrich, *runtime.ages.values()]
     if recent := runtime.recent_published:
@@ -66,7 +66,7 @@ def referenced_views(config: Config) -> tuple[str, ...]:
 
 
 def makers(config: Config) -> dict[str, list[Maker]]:
-    """Every column that a chunk has, by name, with all that would make it."""
+    """Every column that a partition can have, by name, with all its makers."""
     found: dict[str, list[Maker]] = {name: [Maker("feed")] for name in SPINE_COLUMNS}
 
     def add(name: str, maker: Maker) -> None:
@@ -74,7 +74,7 @@ def makers(config: Config) -> dict[str, list[Maker]]:
 
     for view in referenced_views(config):
         for feature in config.catalog.views[view].features:
-            if feature != config.catalog.views[view].entity:  # that one is the feed's own
+            if feature != config.catalog.views[view].entity:  # the entity is the feed's own column
                 add(feature, Maker("feature", view))
     for age in config.runtime.ages:
         add(age, Maker("age", age))

@@ -1,8 +1,8 @@
-"""Every setting of DuckDB in its place: what a config may set, what we set on every connection, and what is left alone.
+"""Every DuckDB setting: those that a config may set, those that we set on every connection, and those left alone.
 
-Bytes follow from inputs, config and code, and no setting is part of a key. So a config may set what cannot change a
-byte; what can is set here, to one value; the rest has nothing to do with what we run. A test fails for a setting that a
-new DuckDB brings until it stands in one of the three.
+The output's bytes depend on inputs, config and code, and no DuckDB setting is part of a key. So a config may set only
+what cannot change a byte; what can is fixed here; the rest does not affect what we run. A test fails for a setting of
+a new DuckDB until it is in one of the three lists.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALLOWED = (
 )  # fmt: skip
 ALIASES = {"worker_threads": "threads", "max_memory": "memory_limit"}
 
-# What we set, to the value that it has on every connection: it decides what a statement means or may reach.
+# What we set on every connection: it decides what a statement means or may access.
 FIXED: Mapping[str, Any] = {
     # Values and their order
     "TimeZone": "UTC", "Calendar": "gregorian", "default_collation": "", "default_order": "ASC",
@@ -38,14 +38,14 @@ FIXED: Mapping[str, Any] = {
     "arrow_output_version": "1.0", "pandas_analyze_sample": 1000,
     # A file may change under its name
     "enable_external_file_cache": False, "cache_local_files": False, "parquet_metadata_cache": False,
-    # What a statement may reach
+    # What a statement may access
     "python_enable_replacements": False, "python_scan_all_frames": False, "file_search_path": "",
     "autoinstall_known_extensions": False, "autoload_known_extensions": False, "allow_community_extensions": False,
     "allow_persistent_secrets": False,
 }  # fmt: skip
 
-# What neither changes a value that we write nor reaches further: the plan of a query, and files, logs, prints and
-# servers of DuckDB's own, none of which we use.
+# What neither changes a value that we write nor gives access to more: query plans, and files, logs, output and servers
+# of DuckDB's own, none of which we use.
 UNUSED = frozenset((
     "access_mode", "active_grammar_extensions", "allow_extension_repositories", "allow_extensions_metadata_mismatch",
     "allow_parser_override_extension", "allow_unredacted_secrets", "allow_unsigned_extensions", "allowed_configs",
@@ -84,7 +84,7 @@ UNUSED = frozenset((
 
 
 def allowed_settings(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What a config sets, by the names in ALLOWED; `where` is its key path. Raises DaedalusError (exit 2)."""
+    """The settings of a config, by their names in ALLOWED; `where` is their key path. Raises DaedalusError (exit 2)."""
     found: dict[str, Any] = {}
     for key, value in given.items():
         at = f"{where}.{key}"
@@ -92,7 +92,7 @@ def allowed_settings(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         if name not in ALLOWED:
             raise _refused(key, at)
         if name in found:
-            raise DaedalusError("a setting that stands twice", where=at, found=key, expected=f"{name} alone")
+            raise DaedalusError("a setting that is given twice", where=at, found=key, expected=f"{name} alone")
         _check(name, value, at)
         found[name] = value
     return found
@@ -101,11 +101,11 @@ def allowed_settings(given: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _refused(key: str, where: str) -> DaedalusError:
     name, expected = key.lower(), ", ".join(ALLOWED)
     if name in {known.lower() for known in FIXED}:
-        what = "a DuckDB setting that decides what is computed or reached: it has one value here"
+        what = "a DuckDB setting that decides what is computed or accessed: its value is fixed"
     elif name in UNUSED:
-        what = "a DuckDB setting that this stage has no use for"
+        what = "a DuckDB setting that this stage does not use"
     else:
-        what = "not a DuckDB setting that is known here"
+        what = "an unknown DuckDB setting"
     return DaedalusError(what, where=where, found=key, expected=expected, hint=did_you_mean(name, ALLOWED))
 
 

@@ -1,4 +1,4 @@
-"""YAML files to frozen structs, refusing what cannot be meant, by file and key path."""
+"""Reads YAML files into frozen structs; errors name the file and key path."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def load_config(folder: Path | str) -> Config:
 
 
 def _text(path: Path) -> str:
+    """The text of a config file. Raises DaedalusError."""
     try:
-        if not path.is_file() and path.exists():  # to open a pipe is to wait for who writes to it
-            raise DaedalusError("a config file is no file", where=str(path), expected="a YAML file")
+        if not path.is_file() and path.exists():  # opening a pipe would wait for its writer
+            raise DaedalusError("a config file is not a plain file", where=str(path), expected="a YAML file")
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
@@ -62,7 +63,7 @@ def _text(path: Path) -> str:
         raise DaedalusError("a config file cannot be read", where=str(path), found=error) from None
 
 
-# What a file says follows from its text, so a process that asks twice parses once.
+# Cached by path and text, so that a process parses a file once.
 
 
 @lru_cache(maxsize=4)
@@ -91,12 +92,12 @@ def _aggregations(path: Path, text: str) -> tuple[Aggregation, ...]:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses what PyYAML takes in silence: the last of two equal keys, numbers in base 8 or 60, values without end."""
+    """Rejects what PyYAML accepts silently: equal keys, numbers in base 8 or 60, endless nesting and aliases."""
 
     _deep = 0
 
     def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:
-        """Is called for each value before it is read: deeper ones would end in the interpreter's own limits."""
+        """Called for each value before it is read; limits the depth, before Python's recursion limit is reached."""
         self._deep += 1
         if self._deep > _MOST_DEEP and parent is not None:
             raise _unfit(f"values nested more than {_MOST_DEEP} deep", parent)
@@ -111,7 +112,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return node
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
-        """Of YAML 1.1: 0777 is 511 there, and 1:30 is 90."""
+        """Rejects numbers in base 8 or 60: YAML 1.1 reads 0777 as 511, and 1:30 as 90."""
         octal = re.fullmatch(r"[-+]?0[0-7_]+", node.value)
         value = self.construct_yaml_float(node) if node.tag.endswith(":float") else self.construct_yaml_int(node)
         if octal or ":" in node.value:
@@ -124,7 +125,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         for key, _ in node.value:
             spelled = str(key.value)
             if spelled in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {spelled!r} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {spelled!r}", key.start_mark)
             seen.add(spelled)
         return super().construct_mapping(node, deep)
 
@@ -138,21 +139,21 @@ def _unfit(problem: str, node: yaml.Node, expected: str | None = None) -> yaml.M
 
 
 def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node is with its aliases written out, found without writing them out."""
+    """How many values a node has with its aliases expanded, counted without expanding them."""
     size = known.get(id(node))
     if size is None:
-        known[id(node)] = sys.maxsize  # for an alias to what it is in
+        known[id(node)] = sys.maxsize  # for an alias inside the node that it refers to
         children = node.value if isinstance(node, yaml.CollectionNode) else []
         pairs = isinstance(node, yaml.MappingNode)
         size = 1 + sum(_count_values(child, known) for item in children for child in (item if pairs else [item]))
         known[id(node)] = size
-        if size > _MOST_VALUES + len(known):  # without aliases it is no more than those seen
-            raise _unfit(f"aliases that stand for more than {_MOST_VALUES:,} values", node)
+        if size > _MOST_VALUES + len(known):  # without aliases it has at most as many as were seen
+            raise _unfit(f"aliases that expand to more than {_MOST_VALUES:,} values", node)
     return size
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A config file's mapping. Raises DaedalusError for what is no YAML mapping, or has a key twice."""
+    """A config file's mapping. Raises DaedalusError if it is no YAML mapping or has a key twice."""
     return _mapping(path, _text(path))
 
 
@@ -162,11 +163,11 @@ def _mapping(path: Path, text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f": line {mark.line + 1}" if mark else ""
-        told = [getattr(error, part, None) for part in ("context", "problem")]
-        problem = " ".join(filter(None, told)) or str(error).splitlines()[0]
+        parts = [getattr(error, part, None) for part in ("context", "problem")]
+        problem = " ".join(filter(None, parts)) or str(error).splitlines()[0]
         what, expected = "not YAML", "valid YAML"
         if isinstance(error, yaml.constructor.ConstructorError | yaml.composer.ComposerError):
-            what, expected = "YAML that is not taken", error.note or "one document of plain values, each key once"
+            what, expected = "YAML that is not supported", error.note or "one document of plain values, each key once"
         raise DaedalusError(what, where=f"{path}{line}", found=problem, expected=expected) from None
     if not isinstance(raw, dict):
         raise DaedalusError("wrong type", where=str(path), found=type(raw).__name__, expected="a mapping of keys")
@@ -204,7 +205,7 @@ def _is_a(value: object, spelled: str) -> bool:
 
 
 def _refusal(message: str, kind: type, path: Path, prefix: str, raw: Any) -> DaedalusError:
-    """Turns msgspec's sentence, `Expected X, got Y - at $.a.b`, into one of ours."""
+    """Turns msgspec's sentence, `Expected X, got Y - at $.a.b`, into a DaedalusError."""
     text, _, at = message.partition(" - at ")
     keys = at.strip("`").replace("`key` in `", "a key of ").lstrip("$").lstrip(".")
     value = _value_at(raw, keys)
@@ -219,8 +220,8 @@ def _refusal(message: str, kind: type, path: Path, prefix: str, raw: Any) -> Dae
         key = ".".join(part for part in (keys, missing[1]) if part)
         return DaedalusError("a required key is missing", where=f"{path}: {key}", expected=f"the key {missing[1]}")
     if "`key` in" in at:
-        what = "a key that is no text"
-        return DaedalusError(what, where=str(path), found=text, expected="keys of text; put quotes around others")
+        what = "a key that is not text"
+        return DaedalusError(what, where=str(path), found=text, expected="keys that are text; put quotes around others")
     if allowed := _allowed(kind, keys.rpartition(".")[2]):
         hint = did_you_mean(str(value), re.findall(r"'(\w+)'", allowed))
         return DaedalusError(
@@ -247,7 +248,7 @@ def yaml_hint(value: object) -> str:
 
 
 def _value_at(raw: Any, keys: str) -> Any:
-    """The value at a key path such as `spine.lookback_days` or `windows[1]`; None when it cannot be followed."""
+    """The value at a key path such as `spine.lookback_days` or `windows[1]`; None if there is none."""
     for part in re.findall(r"[^.\[\]]+", keys):
         if isinstance(raw, dict):
             raw = raw.get(part)

@@ -34,7 +34,7 @@ class Config:
 
     @property
     def duckdb_settings(self) -> dict[str, Any]:
-        """`compute.duckdb_config`, by one name a setting. Raises DaedalusError."""
+        """`compute.duckdb_config`, with aliases replaced. Raises DaedalusError."""
         return allowed_settings(self.runtime.compute.duckdb_config, self.where(RUNTIME, "compute.duckdb_config"))
 
     @property

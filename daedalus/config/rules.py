@@ -1,4 +1,4 @@
-"""What a well-typed configuration must still obey. Each rule refuses with file and key path."""
+"""Rules for a configuration whose types are right. Errors name the file and key path."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _MOST, _MOST_DAYS = 2**63 - 1, 36_500  # what a 64-bit number holds; a hundred years
 _OWN = "daeda:"
 _RESERVED = {
-    "qid": "qid is added last, by itself",
-    "dt": "dt is the partition's own column",
-    _OWN: "names that begin with daeda: are this program's",
+    "qid": "qid is added last, automatically",
+    "dt": "dt is the partition column",
+    _OWN: "names that begin with daeda: are reserved for this program",
 }
 
 
@@ -55,7 +55,7 @@ def _refuse(
 
 
 def _paths(config: Config) -> None:
-    """No path of any system has a NUL in it."""
+    """Rejects paths with NUL characters."""
     runtime, catalog = config.runtime, config.catalog
     paths = {(CATALOG, "feed.path"): catalog.feed.path}
     paths |= {(CATALOG, f"views.{name}.source"): view.source for name, view in catalog.views.items()}
@@ -66,7 +66,7 @@ def _paths(config: Config) -> None:
     paths[RUNTIME, "compute.duckdb_config.temp_directory"] = str(config.duckdb_settings.get("temp_directory", ""))
     for (file, key), path in paths.items():
         if "\0" in path:
-            _refuse(config, file, key, "a path that cannot be", repr(path), "a path without NUL characters")
+            _refuse(config, file, key, "an invalid path", repr(path), "a path without NUL characters")
 
 
 def _range(config: Config) -> None:
@@ -92,7 +92,7 @@ def _numbers(config: Config) -> None:
     parse_size(runtime.fetch_limit, config.where(RUNTIME, "fetch_limit"))
     for name, code in runtime.platforms.items():
         if not -(2**31) <= code < 2**31:
-            _refuse(config, RUNTIME, f"platforms.{name}", "a code that is no INTEGER", code, "a 32-bit number")
+            _refuse(config, RUNTIME, f"platforms.{name}", "a code that is not an INTEGER", code, "a 32-bit number")
     for key, (value, least, most) in limits.items():
         _between(config, RUNTIME, key, value, least, most)
 
@@ -125,13 +125,13 @@ def _views(config: Config) -> None:
 
 
 def _unique(config: Config, file: str, key: str, names: Iterable[str]) -> None:
-    """Names are compared without case, as DuckDB does."""
+    """Rejects empty and repeated names; case is ignored, as DuckDB does."""
     seen: dict[str, str] = {}
     for name in names:
         if not name:
             _refuse(config, file, key, "an empty name", "''", "a column name")
         if name.casefold() in seen:
-            _refuse(config, file, key, "a name that stands twice", name, "names that differ in more than case")
+            _refuse(config, file, key, "a name that appears twice", name, "names that differ in more than case")
         seen[name.casefold()] = name
 
 
@@ -146,6 +146,7 @@ def _refs(config: Config) -> None:
 
 
 def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
+    """A reference, and the view that it names. Raises DaedalusError."""
     ref = Ref.parse(text)
     views = config.catalog.views
     if ref is None:
@@ -261,7 +262,7 @@ def _recent(config: Config) -> None:
 
 
 def _names(config: Config) -> None:
-    """Columns that stand beside our own in artifacts; DuckDB compares names without case."""
+    """Rejects names that begin with daeda:, as our own columns in artifacts do, in any case."""
     views = {f"views.{name}.features": view.features for name, view in config.catalog.views.items()}
     named = [(CATALOG, key, name) for key, names in views.items() for name in names]
     named += [(RUNTIME, f"ages.{age}", age) for age in config.runtime.ages]
@@ -274,7 +275,7 @@ def _names(config: Config) -> None:
 
 
 def _one_maker(config: Config, file: str, key: str, name: str, known: Mapping[str, list[Maker]] | None = None) -> Maker:
-    """The single maker of a column used by its bare name; refuses none and several. `known` spares finding all."""
+    """The only maker of a column used by its bare name; an error for none or several. `known` is `makers(config)`."""
     known = known or makers(config)
     found = known.get(name, [])
     if not found:
@@ -302,7 +303,7 @@ def _filter(config: Config) -> None:
         maker = _one_maker(config, RUNTIME, key, column)
         if maker.kind in ("aggregation", "recent"):
             expected = "a feed column, a feature or an age"
-            _refuse(config, RUNTIME, key, "rows are chosen before this column is computed", column, expected)
+            _refuse(config, RUNTIME, key, "rows are filtered before this column is computed", column, expected)
 
 
 def _plain(value: object) -> bool:
@@ -329,7 +330,8 @@ def _outputs(config: Config) -> None:
         if not _plain(column.default):
             expected = "null, a number, a text, true, false, or a list of one kind of them"
             hint = "for anything else put quotes around it, or give default_sql"
-            _refuse(config, RUNTIME, f"{key}.default", "a default that is no literal", column.default, expected, hint)
+            what = "a default that is not a literal"
+            _refuse(config, RUNTIME, f"{key}.default", what, column.default, expected, hint)
         if column.name in known or not column.has_default:
             _one_maker(config, RUNTIME, key, column.name, known)
 
@@ -339,11 +341,11 @@ def _remote(config: Config) -> None:
     if uri is not None and not is_uri(uri):
         expected = f"an address that begins with {', '.join(SCHEMES)}"
         hint = "a shared cache needs an object store's conditional writes; a folder has none"
-        _refuse(config, RUNTIME, "cache_remote", "a shared cache that is no object store", uri, expected, hint)
+        _refuse(config, RUNTIME, "cache_remote", "a shared cache that is not on an object store", uri, expected, hint)
 
 
 def _object_store(config: Config) -> None:
-    """A key that no store of the config's addresses has, or where it has none, no store at all."""
+    """Rejects options that no store of the config's addresses has; without addresses, that no store at all has."""
     runtime, catalog = config.runtime, config.catalog
     paths = [catalog.feed.path, runtime.output_root, runtime.cache_remote, runtime.embedding_coverage_filter.uri]
     paths += [view.source for view in catalog.views.values()]
@@ -352,5 +354,5 @@ def _object_store(config: Config) -> None:
         if not any(is_known(key, store) for store in stores):
             known = sorted({name for store in stores for name in known_keys(store)})
             hint = "an http:// endpoint is allowed by itself" if key == "allow_http" else did_you_mean(key, known)
-            what, expected = "an option that no store here has", f"one of obstore's for {', '.join(stores)}"
+            what, expected = "an option that these stores do not have", f"one of obstore's for {', '.join(stores)}"
             _refuse(config, RUNTIME, f"object_store.{key}", what, key, expected, hint)

@@ -1,6 +1,6 @@
-"""The shape of the three configuration files. These definitions are what validates them."""
+"""The shape of the three configuration files. These definitions validate them."""
 
-# Without annotations as text, which msgspec would compile one by one at every start.
+# No `from __future__ import annotations`: msgspec would compile each annotation at every start.
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,8 +22,8 @@ class Feed(_Strict, frozen=True, kw_only=True):
     path: Annotated[
         str,
         _says(
-            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), local or s3://, gs://, az://. What else lies there is passed over and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
-            "what the files differ in",
+            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), local or s3://, gs://, az://. Anything else in it is ignored and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
+            "what reads files that differ",
         ),
     ]
 
@@ -32,29 +32,29 @@ class View(_Strict, frozen=True, kw_only=True):
     source: Annotated[
         str,
         _says(
-            "Parquet files of the view: a folder, a path or a glob, local or s3://, gs://, az://; ** goes any depth. A wildcard finds no name that begins with _ or a dot.",
-            "what the files differ in",
+            "Parquet files of the view: a folder, a path or a glob, local or s3://, gs://, az://; ** goes any depth. A wildcard matches no name that begins with _ or a dot.",
+            "what reads files that differ",
         ),
     ]
     entity: Annotated[
         str,
-        _says("Column of the feed, and of the view, that a row belongs to.", "the view, attributes, event_values"),
+        _says("Column of the feed and of the view by which rows are joined.", "the view, attributes, event_values"),
     ]
     timestamp_field: Annotated[
         str,
         _says(
-            "The latest row of an entity is the one that is latest by this column; NULL is older than any time.",
+            "The time of a row; the latest row of an entity is found by it. NULL is older than any time.",
             "the view, attributes, event_values",
         ),
     ]
     features: Annotated[
         list[str],
-        _says("Columns of the view to load; their order means nothing.", "the view, attributes"),
+        _says("Columns of the view to load, in any order.", "the view, attributes"),
     ]
     as_of: Annotated[
         Literal["latest", "day"],
         _says(
-            "latest: the latest row there is. day: the latest before the end of the feed row's own day, so that nothing from later days is seen.",
+            "latest: the latest row of all. day: the latest before the end of the feed row's own day, so that no later day is used.",
             "the view, attributes",
         ),
     ] = "latest"
@@ -82,7 +82,7 @@ class Compute(_Strict, frozen=True, kw_only=True):
     duckdb_config: Annotated[
         dict[str, str | int | float | bool],
         _says(
-            "How much of the machine DuckDB may use: threads, memory_limit, temp_directory, max_temp_directory_size, preserve_insertion_order and the allocator's settings; any other is refused, since it could change a byte or reach further. threads x day_workers actions run at once, each with one thread and its share of memory_limit; temp_directory takes what does not fit.",
+            "How much of the machine DuckDB may use: threads, memory_limit, temp_directory, max_temp_directory_size, preserve_insertion_order and the allocator's settings; any other is an error, since it could change the output or what is accessed. threads x day_workers actions run at once, each with one thread and its share of memory_limit; what does not fit spills to temp_directory.",
             "nothing",
         ),
     ] = {}
@@ -100,12 +100,12 @@ class Lateness(_Strict, frozen=True, kw_only=True):
 
     @property
     def partitions(self) -> range:
-        """The partitions that rows of a day may lie in, by how many days they are after it."""
+        """The partitions that may hold rows of a day, as days after it."""
         return range(-self.before, self.after + 1)
 
     @property
     def days(self) -> range:
-        """The days whose rows may lie in a partition, by how many days they are after it."""
+        """The days whose rows a partition may hold, as days after it."""
         return range(-self.after, self.before + 1)
 
 
@@ -114,19 +114,19 @@ class Spine(_Strict, frozen=True, kw_only=True):
         int,
         _says(
             "Full days of history before the target day that windows may look at.",
-            "rolling, and the feed days that come into view",
+            "rolling, and the steps of feed days newly in range",
         ),
     ] = 7
     lateness_days: Annotated[
         int | Lateness,
         _says(
-            "Rows of day d may lie in partitions d to d + this many, or with {before: B, after: A} in d - B to d + A. What lies elsewhere is a stray: counted, not used.",
+            "Rows of day d may lie in partitions d to d + this many, or with {before: B, after: A} in d - B to d + A. Rows elsewhere are strays: counted, not used.",
             "all steps",
         ),
     ] = 0
     deduplicate: Annotated[
         bool,
-        _says("Whether rows equal in every feed column count once.", "all steps"),
+        _says("Whether rows that are equal in every feed column count once.", "all steps"),
     ] = True
 
     @property
@@ -139,40 +139,42 @@ class Spine(_Strict, frozen=True, kw_only=True):
 class CoverageFilter(_Strict, frozen=True, kw_only=True):
     enabled: Annotated[
         bool,
-        _says("Whether rows of the events below need an artwork of the pool.", "coverage and what follows"),
+        _says("Whether rows of the events below need an artwork of the pool.", "coverage and downstream"),
     ] = True
     events: Annotated[
         list[str],
         _says(
             "Events that only say that something was shown (default: reco_artwork_view, reco_artwork_view2). The session filter uses them too: a session of nothing else is view-only.",
-            "coverage, sessions and what follows",
+            "coverage, sessions and downstream",
         ),
     ] = msgspec.field(default_factory=lambda: ["reco_artwork_view", "reco_artwork_view2"])
     uri: Annotated[
         str,
         _says(
             "Folder of the Lance database, local or s3://, gs://, az://. Only ids are read, never vectors.",
-            "what the ids differ in",
+            "what reads ids that differ",
         ),
     ] = ""
     table: Annotated[
         str,
-        _says("Table of the database.", "what the ids differ in"),
+        _says("Table of the database.", "what reads ids that differ"),
     ] = ""
     id_column: Annotated[
         str,
-        _says("Column of the table with artwork ids.", "what the ids differ in"),
+        _says("Column of the table with artwork ids.", "what reads ids that differ"),
     ] = "artwork_id"
 
 
 class SessionFilter(_Strict, frozen=True, kw_only=True):
     drop_view_only: Annotated[
         bool,
-        _says("Drop sessions in which every row is one of the coverage filter's events.", "sessions and what follows"),
+        _says("Drop sessions in which every row is one of the coverage filter's events.", "sessions and downstream"),
     ] = False
     drop_single_like: Annotated[
         bool,
-        _says("Drop sessions in which one row is no such event, and that one is a like.", "sessions and what follows"),
+        _says(
+            "Drop sessions in which only one row is another event, and that one is a like.", "sessions and downstream"
+        ),
     ] = False
 
 
@@ -198,22 +200,22 @@ class RecentPublished(_Strict, frozen=True, kw_only=True):
     ]
     max_items: Annotated[
         int | None,
-        _says("The newest so many; none: no limit.", "recent_published"),
+        _says("At most this many, the newest; none: no limit.", "recent_published"),
     ] = None
 
 
 class AnimatedModelType(_Strict, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
     artwork_type: Annotated[
         str,
-        _says("Rows whose artwork_type is this ...", "attributes, content and what follows"),
+        _says("Rows whose artwork_type is this ...", "attributes, content and downstream"),
     ]
     source: Annotated[
         str,
-        _says("... and whose model_type is this ...", "attributes, content and what follows"),
+        _says("... and whose model_type is this ...", "attributes, content and downstream"),
     ]
     target: Annotated[
         str,
-        _says("... get this model_type, before the content filter looks.", "attributes, content and what follows"),
+        _says("... get this model_type, before the content filter.", "attributes, content and downstream"),
     ]
 
 
@@ -221,8 +223,8 @@ class ContentFilter(_Strict, frozen=True, kw_only=True):
     drop: Annotated[
         dict[str, list[str | int | float | bool]],
         _says(
-            "Column to values: a row with any of them is dropped; NULL never matches. Values are compared as the column's type holds them (0.1 with a FLOAT as a FLOAT, .nan with NaN); one that the type cannot hold never matches, and a note says so.",
-            "content and what follows",
+            "Column to values: a row with any of them is dropped; NULL never matches. Values are compared in the column's type (0.1 with a FLOAT as a FLOAT, .nan with NaN); a value that the type cannot hold never matches, and a note says so.",
+            "content and downstream",
         ),
     ] = {}
 
@@ -234,14 +236,12 @@ class OutputColumn(_Strict, frozen=True, kw_only=True):
     ]
     default: Annotated[
         Any | UnsetType,
-        _says(
-            "Literal for a column that nothing makes. It never replaces a NULL of one that something makes.", "chunk"
-        ),
+        _says("Literal for a column that nothing else makes. It never replaces a NULL.", "chunk"),
     ] = UNSET
     default_sql: Annotated[
         str | UnsetType,
         _says(
-            "The same as one constant SQL expression: no columns, no clock, no files, and only functions whose value is always the same.",
+            "The same as one constant SQL expression: no columns, no clock, no files, and only deterministic functions.",
             "chunk",
         ),
     ] = UNSET
@@ -254,24 +254,24 @@ class OutputColumn(_Strict, frozen=True, kw_only=True):
 class Runtime(_Strict, frozen=True, kw_only=True):
     feed_start: Annotated[
         str | int,
-        _says("First month (202602) or day (2026-02-01) of a run without --range.", "days that are new"),
+        _says("First month (202602) or day (2026-02-01) of a run without --range.", "new days"),
     ]
     feed_end: Annotated[
         str | int,
-        _says("Last month or day, inclusive.", "days that are new"),
+        _says("Last month or day, inclusive.", "new days"),
     ]
     output_root: Annotated[
         str,
         _says(
-            "Where the dt= partitions and qid_map.parquet go, a folder or s3://, gs://, az://. --output-root sets it for one run.",
+            "Where the dt= partitions and qid_map.parquet go, a folder or s3://, gs://, az://. --output-root overrides it.",
             "qids and chunk, in the new place",
         ),
     ] = "data/training_output"
     cache_root: Annotated[
         str,
         _says(
-            "Where artifacts and their records are kept. --cache-root sets it for one run.",
-            "all, unless the cache is moved along",
+            "The folder of artifacts and their records. --cache-root overrides it.",
+            "all, unless the cache is moved, too",
         ),
     ] = "cache"
     cache_remote: Annotated[
@@ -283,38 +283,39 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = None
     cache_remote_mode: Annotated[
         Literal["read", "write", "read-write"],
-        _says("Whether to take from the shared cache, to add to it, or both.", "nothing"),
+        _says("Whether to read from the shared cache, write to it, or both.", "nothing"),
     ] = "read-write"
     cache_remote_key_file: Annotated[
         str | None,
         _says(
-            "A file with the key that results in the shared cache are signed with; those without its signature are not used. The environment variable DAEDA_CACHE_KEY comes first. None: nothing is signed, nothing is checked.",
+            "A file with the key that signs results in the shared cache; results without its signature are not used. The environment variable DAEDA_CACHE_KEY takes precedence. None: nothing is signed or checked.",
             "nothing",
         ),
     ] = None
     object_store: Annotated[
         dict[str, str | int | bool],
         _says(
-            "How to reach s3://, gs:// and az:// addresses: endpoint, region and so on, as obstore names them. What is not here comes from the usual environment variables, where credentials belong.",
+            "How to reach s3://, gs:// and az:// addresses: endpoint, region and so on, as obstore names them. Other options come from the usual environment variables, where credentials belong.",
             "nothing",
         ),
     ] = {}
     fetch_limit: Annotated[
         str,
         _says(
-            "How much of the inputs on object stores to keep as local copies, under cache_root/fetched: such as 20GB or 500MB. What was used least recently goes first.",
+            "Size of the local copies of inputs on object stores, under cache_root/fetched: such as 20GB or 500MB. The least recently used are removed first.",
             "nothing",
         ),
     ] = "20GB"
     day_workers: Annotated[
         int,
         _says(
-            "Days worked on at once. threads: 1 with more workers and threads: N with one do the same work.", "nothing"
+            "Days processed at once. N workers with threads: 1 and one worker with threads: N do the same work.",
+            "nothing",
         ),
     ] = 1
     entity_spine_chunk_rows: Annotated[
         int,
-        _says("Rows of an output part file.", "chunk"),
+        _says("Rows per output part file.", "chunk"),
     ] = 500_000
     compute: Annotated[
         Compute,
@@ -322,21 +323,19 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = Compute()
     spine: Annotated[
         Spine,
-        _says("Which feed rows a day looks at.", "see its keys"),
+        _says("Which feed rows a day reads.", "see its keys"),
     ] = Spine()
     embedding_coverage_filter: Annotated[
         CoverageFilter,
-        _says("Rows of shown artworks that have no embedding go.", "see its keys"),
+        _says("Drops rows of shown artworks without an embedding.", "see its keys"),
     ] = CoverageFilter(enabled=False)
     feature_refs: Annotated[
         list[str],
-        _says("view:feature; each view that is named is loaded whole.", "the views that are new, attributes"),
+        _says("view:feature; all features of each view named are loaded.", "new views, attributes"),
     ] = []
     enrich: Annotated[
         list[str],
-        _says(
-            "view:feature columns that aggregations may use beside the feed's.", "event_values of columns that are new"
-        ),
+        _says("view:feature columns that aggregations may use besides the feed's.", "event_values of new columns"),
     ] = []
     ages: Annotated[
         dict[str, str],
@@ -348,7 +347,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = SessionFilter()
     recent_published: Annotated[
         RecentPublished | None,
-        _says("A list column of what the row's user published lately; none: no such column.", "see its keys"),
+        _says("A list column of what the row's user published recently; none: no such column.", "see its keys"),
     ] = None
     animated_model_type: Annotated[
         AnimatedModelType | None,
@@ -369,7 +368,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
         list[str | OutputColumn],
         _says(
             "Columns of the output in their order: a name, {name, default} or {name, default_sql}. qid is added, last.",
-            "chunk, and what a new column needs",
+            "chunk, and the steps of new columns",
         ),
     ]
 
@@ -381,11 +380,11 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     ]
     events: Annotated[
         list[str],
-        _says("Events that are aggregated.", "its rolling"),
+        _says("Events to aggregate.", "its rolling"),
     ]
     column: Annotated[
         str,
-        _says("What is collected: a feed column, or one under enrich.", "its rolling"),
+        _says("The column to collect: of the feed, or one under enrich.", "its rolling"),
     ]
     agg: Annotated[
         Agg,
@@ -407,7 +406,7 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     ] = False
     max_items: Annotated[
         int | None,
-        _says("The newest so many; none: no limit.", "its rolling"),
+        _says("At most this many, the newest; none: no limit.", "its rolling"),
     ] = None
 
     @property
@@ -429,5 +428,5 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
 class Aggregations(_Strict, frozen=True, kw_only=True):
     aggregations: Annotated[
         list[Aggregation],
-        _says("The behaviour windows. One that is added is computed alone.", "its own rolling"),
+        _says("The behaviour windows. A new one is computed alone.", "its own rolling"),
     ] = []

@@ -1,4 +1,4 @@
-"""Causes as lines that people read."""
+"""Causes as lines for people."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _is_feed_day(cause: Mapping) -> bool:
 
 
 def cause_lines(cause: Mapping) -> list[str]:
-    """A root cause with old and new, and the steps that it touches."""
+    """A root cause with the steps that it affects, old and new value."""
     steps = cause["steps"]
-    touched = steps[0] + (f" and {len(steps) - 1:,} more" if len(steps) > 1 else "")
-    kept = ", all of it in the cache" if cause.get("cached") else ""
-    lines = [f"  {headline(cause)} ({touched}{kept})"]
+    affected = steps[0] + (f" and {len(steps) - 1:,} more" if len(steps) > 1 else "")
+    cached = ", all cached" if cause.get("cached") else ""
+    lines = [f"  {headline(cause)} ({affected}{cached})"]
     if cause["kind"] == "code" and cause.get("diff"):
         lines += [f"      {line}" for line in cause["diff"]]
     elif _is_feed_day(cause):
@@ -36,13 +36,13 @@ def cause_lines(cause: Mapping) -> list[str]:
 
 
 def _values(cause: Mapping) -> list[str]:
-    """Old and new; of lists that are too long for a line only what went and what came."""
+    """Old and new value; of lists that are too long for a line only the members removed and added."""
     pair = [_listed(cause, value) for value in (cause["old"], cause["new"])]
     texts = [_text(items, value) for items, value in zip(pair, (cause["old"], cause["new"]), strict=True)]
     old, new = pair
     if old is not None and new is not None and max(map(len, texts)) > (room() or 80) - 6:
-        went, came = ([item for item in one if item not in other] for one, other in ((old, new), (new, old)))
-        lines = [f"    {sign} {', '.join(items)}" for sign, items in (("-", went), ("+", came)) if items]
+        removed, added = ([item for item in one if item not in other] for one, other in ((old, new), (new, old)))
+        lines = [f"    {sign} {', '.join(items)}" for sign, items in (("-", removed), ("+", added)) if items]
         if lines:
             return lines
     shown = shown_apart(*texts)

@@ -1,7 +1,7 @@
-"""Root causes: what a person changed, out of the differences between the manifests that keys are made of.
+"""Root causes: finds what a person changed from the differences between manifests.
 
-Which artifacts a step reads is in its manifest too, so an edit may show there only as labels that come and
-go. Those are told here by the edit: a feed day that went, other events, another look back, the coverage filter.
+A manifest also names the artifacts that a step reads, so an edit may show only as labels that appear or
+disappear. These are translated into the edit: a feed day removed, other events, lookback_days, the coverage filter.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from daedalus.workspace.graph import Graph
 
 _DIFF_LINES = 12
-# Ingredients that a step has only while another setting asks for them.
+# Ingredients that a step has only while another setting needs them.
 _CONDITIONAL = ("embedding_coverage_filter.", "animated_model_type.", "platforms")
 
 
 class CauseFinder:
-    """Tells differences of manifests by what a person changed."""
+    """Translates manifest differences into the edits that caused them."""
 
     def __init__(self, traces: Traces, config: Config, feed_days: Collection[Day]) -> None:
         self._config, self._feed_days = config, feed_days
         self._latest = cache(traces.latest)
 
     def told(self, name: str, causes: Iterable[Cause], previous: Manifest | None = None) -> list[Cause]:
-        """The causes of the action `name`; `previous` is the manifest that it last had."""
+        """The root causes among the differences of the action `name`; `previous` is its last manifest."""
         causes = list(causes)
         moved = [c for c in causes if c.kind == "upstream" and (c.old is None) != (c.new is None)]
         own = [c for c in causes if c.kind != "upstream"]
-        own = [c for c in own if not self._merely_asked_for(c, own)]
+        own = [c for c in own if not self._follows_another_edit(c, own)]
         gone = self._feed_days_gone(moved)
         own += gone or self._edits(name, moved, previous)
         if not any(c.kind in ("config", "input") for c in own):
@@ -52,21 +52,21 @@ class CauseFinder:
         return [c for c in own if not (c.kind == "code" and c.what == "reads")]
 
     def sure(self, action: Action, previous: Manifest) -> list[Cause]:
-        """What changed of an action itself, whatever the artifacts above it will be."""
-        above = {label: previous.get(label, "?") for name in action.upstream for label in [f"upstream:{name}"]}
-        supposed = {"code:step": action.step, **action.ingredients, **action.moving(), **above}
-        found = self.told(action.name, differences(previous, supposed), previous)
+        """The causes that hold whatever artifacts the action's upstream will give."""
+        upstream = {label: previous.get(label, "?") for name in action.upstream for label in [f"upstream:{name}"]}
+        expected = {"code:step": action.step, **action.ingredients, **action.moving(), **upstream}
+        found = self.told(action.name, differences(previous, expected), previous)
         return [cause for cause in found if cause.kind != "upstream"]
 
-    def _merely_asked_for(self, cause: Cause, own: Iterable[Cause]) -> bool:
-        """Whether a config value came to matter, or no longer does, only because another was edited."""
+    def _follows_another_edit(self, cause: Cause, own: Iterable[Cause]) -> bool:
+        """Whether a config value is new in the manifest, or gone from it, only because another was edited."""
         one_sided = cause.kind == "config" and (cause.old is None) != (cause.new is None)
         if not one_sided or not any(c.kind == "config" and None not in (c.old, c.new) for c in own):
             return False
         return cause.what.startswith(_CONDITIONAL) if cause.old is None else cause.old == self._now(cause.what)
 
     def _now(self, key: str) -> str | None:
-        """A value of runtime.yaml as manifests hold it."""
+        """The value of a runtime.yaml key, encoded as in manifests."""
         value: object = self._config.runtime
         for part in key.split("."):
             value = getattr(value, part, None)
@@ -93,7 +93,7 @@ class CauseFinder:
         return [Cause("input", f"feed {day}", None, "new") for day in sorted(days)]
 
     def _edits(self, name: str, moved: list[Cause], previous: Manifest | None) -> list[Cause]:
-        """Edits that show only in which artifacts are read."""
+        """Edits that change only which artifacts are read."""
         if any(step_of(c.what) == "coverage" for c in moved):
             on = ("off for these events", "on for these events")
             came = any(c.old is None and step_of(c.what) == "coverage" for c in moved)
@@ -106,19 +106,19 @@ class CauseFinder:
         return self._events(aggregation, tiles) or self._lookback(aggregation, tiles, previous, Day.fromisoformat(at))
 
     def _events(self, aggregation: str, tiles: Iterable[Cause]) -> list[Cause]:
-        """Other events, or another column, than before."""
+        """Edits of an aggregation's events or column."""
         now = next(a for a in self._config.aggregations if a.name == aggregation)
         then = next((t.manifest for c in tiles if c.new is None and (t := self._latest(c.what))), {})
         values = {"events": sorted(set(now.events)), "column": now.column}
-        told = []
+        found = []
         for key, value in values.items():
             old, new = then.get(f"config:aggregation.{key}"), digest.canonical_json(value)
             if old is not None and old != new:
-                told.append(Cause("config", f"aggregations.{aggregation}.{key}", old, new))
-        return told
+                found.append(Cause("config", f"aggregations.{aggregation}.{key}", old, new))
+        return found
 
     def _lookback(self, aggregation: str, tiles: list[Cause], previous: Manifest | None, day: Day) -> list[Cause]:
-        """Another first day of the window: what was history is looked at as events, or the other way round."""
+        """An edit of spine.lookback_days: days that were history are now events, or the other way round."""
         cumulative = any(a.name == aggregation and a.cumulative for a in self._config.aggregations)
         if not cumulative or len({step_of(c.what) for c in tiles}) < 2:
             return []
@@ -127,7 +127,7 @@ class CauseFinder:
 
 
 def _looked_back(manifest: Manifest, day: Day) -> str | None:
-    """Days between the end of history and the target day: as exactly as days without feed let it be known."""
+    """Days from the end of history to the target day; a range where days without feed leave it open."""
     names = [label.partition(":")[2] for label in manifest if label.startswith("upstream:")]
     events = [found for name in names if step_of(name) == "event_values" and (found := _day(name))]
     ends = [end for name in names if step_of(name) == "history" and (end := _end(name))]
@@ -138,7 +138,7 @@ def _looked_back(manifest: Manifest, day: Day) -> str | None:
 
 
 def _day(name: str) -> Day | None:
-    """The day of an action's name; None for blocks of days and for what has no day."""
+    """The day of an action's name; None for blocks of days and for actions without a day."""
     at = day_of(name)
     return Day.fromisoformat(at) if re.fullmatch(r"\d{4}-\d\d-\d\d", at) else None
 
@@ -150,45 +150,45 @@ def _end(name: str) -> Day | None:
 
 
 class Causes:
-    """Why actions would run: what changed itself, apart from what only follows."""
+    """Why actions would run: what itself changed, apart from what is only downstream of it."""
 
     def __init__(self, verdicts: Mapping[str, Verdict], traces: Traces, graph: Graph, config: Config) -> None:
         self._verdicts, self._traces, self._graph = verdicts, traces, graph
         self._teller = CauseFinder(traces, config, graph.listing.feed.days)
-        self._running: dict[str, list[str]] = {}  # action -> those above it that run for a cause of their own
+        self._running: dict[str, list[str]] = {}  # action -> the nearest actions upstream that would run
 
     def of(self, verdict: Verdict) -> list[dict]:
-        """The causes of one action; of one that may run, its own and the actions that it would run because of."""
-        above: list[dict] = []
+        """The causes of one action; of one that may run also the actions upstream that would make it run."""
+        upstream: list[dict] = []
         previous = verdict.trace.manifest if verdict.trace else None
         if verdict.state == MAYBE:
-            above = [vars(Cause("upstream", name, None, RUN)) for name in self._above(verdict.action.name)]
+            upstream = [vars(Cause("upstream", name, None, RUN)) for name in self._above(verdict.action.name)]
             causes = self._teller.sure(verdict.action, previous) if previous else []
         else:
             causes = self._teller.told(verdict.action.name, verdict.why, previous)
         if self._rendered_by_the_same_code(verdict, causes):
             causes = [cause for cause in causes if cause.kind != "code"]
-        return [*(self._readable(cause) for cause in causes), *above]
+        return [*(self._readable(cause) for cause in causes), *upstream]
 
     def roots(self) -> list[dict]:
-        """Each cause that is no mere consequence, once, with the steps that it touches.
+        """Each root cause once, with the steps that it affects.
 
-        `cached`: all of these steps are in the cache from an earlier time, and something below them is not.
+        `cached`: all of these steps are cached from an earlier time, but something downstream of them is not.
         """
         found: dict[str, dict] = {}
         if all(verdict.state == HIT for verdict in self._verdicts.values()):
             return []
         for verdict in self._verdicts.values():
             for cause in self.of(verdict) if verdict.state != HIT or verdict.why else []:
-                if cause["kind"] == "upstream" and (verdict.state != RUN or self._turned_back(cause["what"])):
+                if cause["kind"] == "upstream" and (verdict.state != RUN or self._reverted(cause["what"])):
                     continue
-                row = found.setdefault(_same(cause), {**cause, "steps": [], "cached": True})
+                row = found.setdefault(_identity(cause), {**cause, "steps": [], "cached": True})
                 row["steps"].append(verdict.action.name)
                 row["cached"] = row["cached"] and verdict.state == HIT
         return list(found.values())
 
-    def _turned_back(self, name: str) -> bool:
-        """Whether an action is in the cache as it was before an edit that was taken back."""
+    def _reverted(self, name: str) -> bool:
+        """Whether an action hits an older trace than its latest, because an edit was reverted."""
         return name in self._verdicts and self._verdicts[name].state == HIT and bool(self._verdicts[name].why)
 
     def _above(self, name: str) -> list[str]:
@@ -225,7 +225,7 @@ class Causes:
         return f"{known['rows']:,} rows, {known['bytes']:,} bytes ({content[:8] if content else ''})"
 
     def _diff(self, cause: Cause) -> list[str]:
-        """The changed lines of a statement or function, words a line so that long statements show little."""
+        """The changed lines of a statement or function, with statements split so that the lines are short."""
         old = self._traces.fact(f"text:{cause.old}") if cause.old else ""
         new = self._graph.texts.get(cause.new or "", "")
         if not isinstance(old, str) or not new:
@@ -236,10 +236,10 @@ class Causes:
         return [line for line in lines if not line.startswith(("---", "+++", "@@"))][:_DIFF_LINES]
 
 
-def _same(cause: Mapping) -> str:
-    """What tells causes apart; of an output that is missing, not which one."""
-    told = {"kind": "missing", "what": cause["what"]} if cause["kind"] == "missing" else cause
-    return json.dumps(told, sort_keys=True)
+def _identity(cause: Mapping) -> str:
+    """A text that is equal for causes to list once; missing outputs are one cause, whichever is missing."""
+    known = {"kind": "missing", "what": cause["what"]} if cause["kind"] == "missing" else cause
+    return json.dumps(known, sort_keys=True)
 
 
 def _pieces(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Two parquet files or partitions side by side: which columns differ, in how many rows, and how."""
+"""Compares two parquet files or partitions: which columns differ, in how many rows, and how."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(paths: Sequence[Path]) -> Any:
 
 @contextmanager
 def readable(paths: Sequence[Path]) -> Iterator[None]:
-    """Around the reading of part files. Raises DaedalusError (exit 2) for what is no parquet any more."""
+    """Turns errors of reading part files into a DaedalusError (exit 2)."""
     import pyarrow as pa
 
     try:
@@ -32,7 +32,7 @@ def readable(paths: Sequence[Path]) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         shown, found = str(paths[0].parent if len(paths) > 1 else paths[0]), " ".join(str(error).split())[:200]
         raise DaedalusError("a partition cannot be read", where=shown, found=found, expected="parquet",
-                            hint="daeda skeleton makes it again, to the same bytes") from None  # fmt: skip
+                            hint="daeda skeleton recreates it with the same bytes") from None  # fmt: skip
 
 
 def how_they_differ(one: Path, other: Path) -> list[dict]:
@@ -69,7 +69,7 @@ def _close(x: Any, y: Any) -> bool:
 
 
 def compare_partitions(old: Any, new: Any) -> dict:
-    """What changed from one table of a partition to another.
+    """What changed between two tables of a partition.
 
     Rows are matched by (user_id, artwork_id, event_timestamp, event) and their order among equals.
     Returns rows `before`, `after`, `added`, `removed`, and `columns`: name -> {"rows", "share", "examples"}.
@@ -131,7 +131,7 @@ def _at(column: Any, row: int) -> Any:
 
 
 def as_python(column: Any) -> list:
-    """Values in Python; as text where its own types end before: fractions of microseconds, years after 9999."""
+    """Values in Python; as text where Python has no such value: fractions of microseconds, years after 9999."""
     try:
         return column.to_pylist()
     except (ValueError, OverflowError):
@@ -145,7 +145,7 @@ def _whole(column: Any) -> Any:
 
 
 def _keyed(table: Any) -> dict[tuple, int]:
-    """Row number by key; equal keys are told apart by their order."""
+    """Row number by key; equal keys are numbered in their order."""
     names = [name for name in _KEYS if name in table.column_names]
     counts: dict[tuple, int] = {}
     keyed = {}

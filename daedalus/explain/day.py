@@ -1,4 +1,4 @@
-"""`daeda explain day` and `explain step`: state, cost and root causes, out of the manifests that made the keys."""
+"""`daeda explain day` and `explain step`: state, cost and root causes, from traces and manifests."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ FUNNEL = {
 
 
 def one_day(text: str, command: str) -> Day:
+    """The day that a command's argument names. Raises DaedalusError for anything else."""
     try:
         span = parse_range(text, command)
     except DaedalusError as error:
@@ -54,7 +55,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
             return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if fresh_days(workspace, listing, [target]).days:
-            return _standing_day(workspace, day)
+            return _fresh_day(workspace, day)
         from daedalus.explain.causes import Causes
 
         graph, verdicts = planned(workspace, target, listing)
@@ -69,10 +70,10 @@ def explain_day(settings: Settings, text: str) -> dict:
         }
 
 
-def _standing_day(workspace: Workspace, day: str) -> dict:
-    """A day that nobody touched, out of the traces of its steps."""
+def _fresh_day(workspace: Workspace, day: str) -> dict:
+    """What `explain_day` gives for a day whose inputs and files have not changed, from traces."""
     files = workspace.day_stamps.files([day, ""])
-    # A day's history is for days that come later.
+    # A day's history is read by later days only.
     names = {file.name for file in files if file.name != QID_MAP and not file.name.startswith("history:")}
     traces = {name: workspace.traces.latest(name) for name in names}
     order = sorted(names, key=lambda name: (ORDER[step_of(name)], name))
@@ -117,14 +118,14 @@ def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: 
 
 
 def _rows_of(traces: Mapping[str, Trace | None], day: str) -> dict:
-    """`feed_rows`, what became of those of the partitions that may hold rows of the day; and the `funnel`."""
+    """`feed_rows`, the counts of the feed partitions that may hold rows of the day; and the `funnel`."""
     spine = traces.get(f"spine@{day}")
     counts = feed_rows({day: spine.counts}) if spine else None
     return {"feed_rows": counts, "funnel": _funnel(traces, day)}
 
 
 def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
-    """Rows of the target day that are left after each step, as far as it was ever computed."""
+    """Rows of the target day that are left after each step that was ever computed."""
     rows = []
     for label, (step, count) in FUNNEL.items():
         trace = traces.get(f"{step}@{day}")
@@ -163,7 +164,7 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
 
 
 def _beginning_with(beginning: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
-    """The one step whose name begins so, as where a name was cut; None when there is none, or several."""
+    """The one step whose name begins with a cut name; None when there is none, or several."""
     found = [verdict for name, verdict in verdicts.items() if name.startswith(beginning.rstrip("…"))]
     return found[0] if len(found) == 1 else None
 
@@ -175,14 +176,14 @@ def _close(step: str, known: Sequence[str]) -> str:
 
 def step_lines(found: dict) -> list[str]:
     lines = [f"-- {found['step']} of {found['day']}: {found['state']}"]
-    lines += [f"-- reads {name}, which a run would make first" for name in found["not_made_yet"][:5]]
+    lines += [f"-- reads {name}, which a run would compute first" for name in found["not_made_yet"][:5]]
     return [*lines, *found["script"].split("\n")]
 
 
 def day_lines(found: dict) -> list[str]:
     """What `explain day` prints: root causes first, then the steps, at most 80 columns."""
     if "feed" in found:
-        return [f"{found['day']}: the feed has no rows of it; it has {found['feed'][0]} to {found['feed'][1]}"]
+        return [f"{found['day']}: the feed has no rows of this day; it has {found['feed'][0]} to {found['feed'][1]}"]
     states = [step["state"] for step in found["steps"]]
     verdict = (
         f"{counted(states.count(RUN), 'step')} would run, {states.count(MAYBE)} may"

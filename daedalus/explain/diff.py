@@ -1,7 +1,7 @@
 """`daeda diff`: what a run changed in a partition.
 
-When a run replaces a partition, what differs is noted with the run. Against an older run the partition
-is put together again from that run's artifacts, as far as the cache still has them.
+A run records the trace key of each partition that it replaces. The earlier partition is rebuilt from that
+trace's artifacts, as far as the cache still has them, and compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COMMAND = "daeda diff"
 
 
 class ChangeNotes:
-    """Notes which partitions a run replaces, and says in a line each what differs."""
+    """Records which partitions a run replaces, and describes in a line each what differs."""
 
     def __init__(self, workspace: Workspace, run: str) -> None:
         self._workspace, self._traces, self._run = workspace, workspace.traces, run
@@ -35,7 +35,7 @@ class ChangeNotes:
         self._before[day] = self._traces.latest(f"chunk@{day}")
 
     def summary(self, most: int = 8) -> list[str]:
-        """Lines for people; shares are those of the first row group. Keeps what `diff_day` needs."""
+        """Lines for people; shares are those of the first row group. Stores what `diff_day` needs."""
         days = sorted(self._before)
         notes = {
             f"diff:{day}": {"run": self._run, "before": trace.key if trace else ""}
@@ -47,20 +47,21 @@ class ChangeNotes:
         return [*lines, f"            and {hidden} more days: daeda diff DAY"] if hidden > 0 else lines
 
     def _brief(self, day: str) -> str:
+        """What differs in a day's partition, for one line."""
         before, after = self._before[day], self._traces.latest(f"chunk@{day}")
         if before is None or after is None or before.key == after.key:
-            return "put together anew: what lay there was no longer what a run had left"
+            return "rewritten: it was no longer as a run had left it"
         rows = [trace.counts.get("written", 0) for trace in (before, after)]
-        told = f"{rows[0]:,} rows" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
+        counts = f"{rows[0]:,} rows" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
         old, new = (_sources(trace) for trace in (before, after))
         if any(old.get(source) != new.get(source) for source in ("sessions", "content")):
-            return f"{told}; more: daeda diff {day}"
+            return f"{counts}; more: daeda diff {day}"
         shares = self._shares(old, new)
         named = ", ".join(
             f"{name} {'<1%' if share < 0.005 else f'{share:.0%}'}" for name, share in list(shares.items())[:3]
         )
         more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
-        return f"{told}; {named or _chosen(before, after)}{more}"
+        return f"{counts}; {named or _column_changes(before, after)}{more}"
 
     def _shares(self, old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, float]:
         """Share of rows in which a column differs, the largest first."""
@@ -88,16 +89,16 @@ class ChangeNotes:
         return read([out])
 
 
-def _chosen(before: Trace, after: Trace) -> str:
-    """Which columns the partition has that it had not, or has no more."""
+def _column_changes(before: Trace, after: Trace) -> str:
+    """Which columns of the partition were added or removed."""
     old, new = ([name for name, _ in _columns(trace)] for trace in (before, after))
     gone, came = [name for name in old if name not in new], [name for name in new if name not in old]
-    told = [f"{', '.join(names)} {word}" for names, word in ((came, "added"), (gone, "removed")) if names]
-    return "; ".join(told) or "the same values, encoded or ordered anew"
+    changes = [f"{', '.join(names)} {word}" for names, word in ((came, "added"), (gone, "removed")) if names]
+    return "; ".join(changes) or "the same values in another order or encoding"
 
 
 def _sources(trace: Trace) -> dict[str, str]:
-    """The artifacts that a partition was put together from, by step."""
+    """The artifacts that a partition was built from, by step."""
     labels = (label.partition(":") for label in trace.manifest if label.startswith("upstream:"))
     return {name.partition("@")[0]: trace.manifest[f"{kind}:{name}"] for kind, _, name in labels}
 
@@ -118,7 +119,7 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
                 )  # fmt: skip
             run, trace = change["run"], workspace.traces.find(change["before"])
             if trace is None:
-                raise DaedalusError("what lay there before was not made by a run", where=f"{_COMMAND} {day}")
+                raise DaedalusError("the cache has no trace of the earlier partition", where=f"{_COMMAND} {day}")
         else:
             run, trace = _trace_of(workspace, day, against)
         with workspace.partitions.reading(day) as now:
@@ -143,6 +144,7 @@ def _started(workspace: Workspace, run: str) -> str:
 
 
 def _trace_of(workspace: Workspace, day: str, against: str) -> tuple[str, Trace]:
+    """(run, trace of the day's partition) of the run whose id begins so. Raises DaedalusError."""
     runs = [run for run in workspace.traces.runs() if run.startswith(against)]
     known = ", ".join(run[:8] for run in workspace.traces.runs()[:5])
     if len(runs) != 1:
@@ -156,7 +158,7 @@ def _trace_of(workspace: Workspace, day: str, against: str) -> tuple[str, Trace]
     if trace is None:
         where = f"{_COMMAND} --against {runs[0][:8]}"
         raise DaedalusError(
-            "that run did not finish this day, or was collected", where=where, found=day, expected=f"one of {known}"
+            "that run did not finish this day, or gc removed it", where=where, found=day, expected=f"one of {known}"
         )
     return runs[0], trace
 
@@ -166,7 +168,7 @@ def _columns(trace: Trace) -> list[tuple[str, str]]:
 
 
 def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
-    """The trace's upstream by the names that `ParquetSink` knows them by."""
+    """Paths of the trace's upstream artifacts by step, as `ParquetSink` takes them."""
     found = {}
     for label, artifact in trace.manifest.items():
         kind, _, name = label.partition(":")
@@ -178,13 +180,13 @@ def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
                 raise DaedalusError("an artifact of that run is no longer in the cache", where=where, found=name)
             found[step] = path
     if "sessions" not in found:
-        raise DaedalusError("that run kept its artifacts as daedalus 0.1 did", where=f"{_COMMAND} --against",
+        raise DaedalusError("that run has artifacts in the format of daedalus 0.1", where=f"{_COMMAND} --against",
                             hint="compare with a later run; daeda runs lists them")  # fmt: skip
     return found
 
 
 def _percent(row: Mapping) -> str:
-    """A share that is never rounded to nothing."""
+    """A share in percent, never rounded to 0."""
     return "  <0.1%" if row["share"] < 0.0005 else f"{row['share']:>7.1%}"
 
 
@@ -197,4 +199,4 @@ def diff_lines(found: dict) -> list[str]:
         for example in row["examples"][:1]:
             old, new = shown_apart(str(example["old"]), str(example["new"]))
             lines += [cut(f"      {line}") for line in ("/".join(example["row"]), f"- {old}", f"+ {new}")]
-    return lines if found["columns"] else [*lines, "  no value of a row that stayed has changed"]
+    return lines if found["columns"] else [*lines, "  no value changed in the rows of both"]

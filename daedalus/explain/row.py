@@ -1,7 +1,7 @@
 """`daeda explain row`: which source events, in which files, make up the lists of one output row.
 
-Each event of the row's user is looked at again, straight from the feed files, and told by the first
-reason that keeps it out. Only the values of views come from the cache.
+Each event of the row's user is read again from the feed files, and gets the first reason that leaves it
+out. The row itself, the pool and the values of views come from the cache.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COMMAND = "daeda explain row"
 
 @dataclass
 class Listed:
-    """What a column of a row is made of."""
+    """The events that a column of a row counts, and those left out."""
 
     counted: list[dict] = field(default_factory=list)
     left_out: list[dict] = field(default_factory=list)
@@ -69,7 +69,7 @@ def explain_row(settings: Settings, text: str, user: int, artwork: int, column: 
 
 
 class _Looker:
-    """One day of a workspace, opened for questions about its rows."""
+    """Answers questions about the rows of one day."""
 
     def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day) -> None:
         self._workspace, self._graph, self._verdicts, self._day = workspace, graph, verdicts, day
@@ -93,13 +93,14 @@ class _Looker:
         return [row for row in found if only in (None, row[0])]
 
     def rows(self, user: int, artwork: int) -> list[dict]:
+        """The day's spine rows of a user and an artwork."""
         spine = self._artifact(f"spine@{self._day}")
         where = f"user_id = {int(user)} AND artwork_id = {int(artwork)}"
         sql = Sql(f"SELECT * FROM {parquet('spine')} WHERE {where} ORDER BY event_timestamp, event")
         return self._table(sql, {"spine": [spine]})
 
     def events(self, user: int) -> list[dict]:
-        """Every feed row of the user in the files that the day reads, newest first, as it stands there."""
+        """Every feed row of the user in the files that the day reads, newest first, duplicates and strays included."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
         groups: list[tuple[Columns, int]] = []
         named: dict[str, list[str]] = {}
@@ -111,8 +112,8 @@ class _Looker:
             tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(self._runtime.platforms.items()))
         ).raw(f", {FILE} AS file", files=True)
         order = "event_timestamp DESC, artwork_id, file"
-        told = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
-        sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} AND ({told}) ORDER BY {order}")
+        shown = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
+        sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} AND ({shown}) ORDER BY {order}")
         if not groups:
             return []
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
@@ -122,7 +123,7 @@ class _Looker:
         return [{**row, "file": paths.get(row["file"], row["file"])} for row in rows]
 
     def listed(self, aggregation: Aggregation, window: int | None, row: dict, events: Iterable[dict]) -> Listed:
-        """An aggregation's column for a row: what counts and what does not."""
+        """An aggregation's column for a row: events that count, and events left out."""
         found, seen, pairs = Listed(), set(), []
         for event in events:
             if event["event"] not in aggregation.events:
@@ -147,7 +148,7 @@ class _Looker:
         listed: set[str] = set()  # as text: NaN is one value, -0.0 and 0.0 are two
         for event, value in pairs:
             if aggregation.kind.distinct and repr(value) in listed:
-                found.left_out.append(_shown(event, value, "its value came again later"))
+                found.left_out.append(_shown(event, value, "a later event has the same value"))
             elif (
                 aggregation.kind.listed
                 and aggregation.max_items is not None
@@ -159,12 +160,13 @@ class _Looker:
             listed.add(repr(value))
 
     def _left_out(self, aggregation: Aggregation, window: int | None, row: dict, event: dict) -> str:
+        """The first reason that excludes an event; "" if it counts."""
         time = event["event_timestamp"]
         if time is None or event["artwork_id"] is None:
             return "a key is NULL"
         partition = Day.fromisoformat(Path(event["file"]).parent.name.removeprefix("dt="))
         if (partition - time.date()).days not in self._runtime.spine.lateness.partitions:
-            return f"a stray: it lies in dt={partition}"
+            return f"a stray in dt={partition}"
         if time >= row["event_timestamp"]:
             return "not before the row"
         if window is not None and time < row["event_timestamp"] - dt.timedelta(seconds=window):
@@ -223,6 +225,7 @@ class _Looker:
         tables: Mapping[str, Any] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> list[dict]:
+        """The rows of a query as dicts."""
         with self._workspace.ducks.lease() as duck:
             table = duck.table(sql, Bindings(files, tables or {}, variables or {}))
             columns = map(as_python, table.columns)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from daedalus.base.text import counted, cut
 
-_ROWS, _SEEN, _LEFT_OUT = 3, 12, 4  # lines at most; events that are left out also take what those seen leave free
+_ROWS, _SEEN, _LEFT_OUT = 3, 12, 4  # lines at most; events left out also get the lines that seen ones leave free
 
 
 @dataclass
 class _Event:
     """An event, over all windows of one aggregation."""
 
-    told: str
+    text: str
     seen: list[str] = field(default_factory=list)  # windows in which a value of it counts
     values: dict[str, None] = field(default_factory=dict)  # those that count, in order
     why: dict[str, list[str]] = field(default_factory=dict)  # reason -> windows in which nothing of it counts
@@ -25,9 +25,9 @@ class _Event:
         left_out = [f"{' '.join(windows)} ({why})" for why, windows in self.why.items()]
         if self.seen:
             head = ", not ".join([" ".join(self.seen), *left_out])
-            return f"    + {head} {self.told}{self._values()}" if head else f"    + {self.told}{self._values()}"
+            return f"    + {head} {self.text}{self._values()}" if head else f"    + {self.text}{self._values()}"
         alone = len(self.why) == 1  # in all windows for one reason
-        return f"    - {next(iter(self.why)) if alone else ', '.join(left_out)}: {self.told}"
+        return f"    - {next(iter(self.why)) if alone else ', '.join(left_out)}: {self.text}"
 
     def _values(self) -> str:
         never = [f"not {value} ({why})" for value, why in self.without.items() if value not in self.values]
@@ -36,7 +36,7 @@ class _Event:
 
 
 def row_lines(found: dict) -> list[str]:
-    """Of each of the first rows every aggregation, and its events: those seen, then those left out, newest first."""
+    """The first rows, each with every aggregation and its events: those seen, then those left out, newest first."""
     lines = []
     for row in found["rows"][:_ROWS]:
         lines.append(
@@ -50,7 +50,7 @@ def row_lines(found: dict) -> list[str]:
 
 
 def _aggregations(columns: Mapping[str, dict]) -> dict[str, dict[str, dict]]:
-    """Columns by aggregation, then by window; "" for those without one. A single column stands for itself."""
+    """Columns by aggregation, then by window; "" for those without one. A single column is not split."""
     found: dict[str, dict[str, dict]] = {}
     for column, listed in columns.items():
         match = re.fullmatch(r"(.+)_(\d+[smhdw])", column) if len(columns) > 1 else None
@@ -76,7 +76,7 @@ def _events(windows: Mapping[str, dict]) -> list[_Event]:
     found: dict[tuple, _Event] = {}
     for window, listed in windows.items():
         for one in (*listed["counted"], *listed["left_out"]):
-            event = found.setdefault(_key(one), _Event(_told(one)))
+            event = found.setdefault(_key(one), _Event(_text(one)))
             value = None if one["value"] in (None, one["artwork_id"]) else str(one["value"])
             if "why" in one:
                 if value is not None:
@@ -91,10 +91,10 @@ def _events(windows: Mapping[str, dict]) -> list[_Event]:
 
 
 def _key(event: Mapping) -> tuple:
-    """An exact duplicate is an event of its own: it stands beside the one that counts."""
+    """What identifies an event; an exact duplicate is an event beside the one that counts."""
     again = event.get("why") == "an exact duplicate"
     return event["event_timestamp"], event["event"], event["artwork_id"], event["file"], again
 
 
-def _told(event: Mapping) -> str:
+def _text(event: Mapping) -> str:
     return f"{event['event_timestamp']} {event['event']} {event['artwork_id']} {event['file']}"

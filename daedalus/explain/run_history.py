@@ -1,4 +1,4 @@
-"""The last runs: what each was asked, which partitions it changed, what it computed, and why."""
+"""The last runs: what each was to do, which partitions it changed, what it computed, and why."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
 
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
-_CAUSES = 12  # that a run is told with
+_CAUSES = 12  # of a run, at most
 
 
 def last_runs(traces: Traces, most: int = 12) -> list[dict]:
     """The last runs, newest first.
 
     Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; `changed`, the partitions
-    that differ from those of the run before, with rows before and after; `computed`, steps whose trace was
-    made in its time, and their `seconds`; and `causes`, followed up from some of the changed days.
+    that differ from those of the run before, with rows before and after; `computed`, the steps traced
+    until the next run began, with their `seconds`; and `causes`, found from some of the changed days.
     """
     records = traces.run_records()
     made = _Made(traces)
@@ -50,12 +50,12 @@ def _asked(run: RunRecord) -> dict:
 
 
 def _changed(traces: Traces, now: Mapping[str, dict], older: Sequence[Mapping[str, dict]], new: set[str]) -> list[dict]:
-    """Days whose partition is not that of the run before which finished the day; `new` are keys made since."""
+    """Days whose partition differs from that of the last run that finished the day; `new` are keys made since."""
     changed = []
     for day, summary in sorted(now.items()):
         before = next((run[day] for run in older if day in run), None)
         if before is None and summary["chunk"] not in new:
-            continue  # what lay there is older than any run that is known
+            continue  # published before the oldest run on record
         if before is not None and before["chunk"] == summary["chunk"]:
             continue
         then, after = (traces.find(row["chunk"]) if row else None for row in (before, summary))
@@ -67,7 +67,7 @@ def _changed(traces: Traces, now: Mapping[str, dict], older: Sequence[Mapping[st
 
 
 class _Made:
-    """When traces were made, and under which key an action gave an artifact at a time."""
+    """When traces were made, and the key under which an action gave an artifact at a time."""
 
     def __init__(self, traces: Traces) -> None:
         rows = traces.made()
@@ -78,7 +78,7 @@ class _Made:
             self._keys[name, artifact].append((when, key))
 
     def between(self, first: float, until: float) -> tuple[dict[str, int], float]:
-        """How many of each step were made in a time, and the seconds that they took."""
+        """How many traces of each step were made in a time, and the seconds that they took."""
         rows = self._rows[bisect_left(self._when, first) : bisect_left(self._when, until)]
         steps = Counter(name.partition("@")[0].partition(":")[0] for _, name, *_ in rows)
         return dict(steps.most_common()), sum(seconds for *_, seconds, _ in rows)
@@ -93,7 +93,7 @@ class _Made:
 
 
 def _causes(traces: Traces, made: _Made, started: float, until: float, changed: Sequence[Mapping]) -> list[dict]:
-    """What changed by itself above some of the changed partitions, each once."""
+    """Root causes of some of the changed partitions, each once."""
     found: dict[str, dict] = {}
     pairs = [(row["then"], row["now"]) for row in changed if row["then"] and row["now"]]
     seen: set[str] = set()
@@ -111,7 +111,7 @@ def _follow(
     found: dict[str, dict],
     seen: set[str],
 ) -> None:
-    """Adds the causes of one action's change, and those of what stands above it."""
+    """Adds the causes of one action's change and, recursively, of those upstream."""
     if now.key in seen or then.key == now.key:
         return
     seen.add(now.key)
@@ -129,7 +129,7 @@ def _follow(
 
 
 def _above(then: Manifest, now: Manifest) -> list[str]:
-    """Actions above whose artifact both name, differently."""
+    """Upstream actions of both manifests whose artifacts differ."""
     return [
         label.partition(":")[2]
         for label in now

@@ -1,4 +1,4 @@
-"""`daeda runs`: the last runs, what each was asked and what it changed."""
+"""`daeda runs`: the last runs, what each was to do and what it changed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def list_runs(settings: Settings, most: int) -> dict:
 
 
 def runs_lines(found: Mapping) -> list[str]:
-    """A line a run, and below it what it changed and why."""
+    """A line per run, and below it what it changed and why."""
     if not found["runs"]:
-        return [f"no run is known in {found['cache_root']}: daeda skeleton"]
+        return [f"no run is recorded in {found['cache_root']}: daeda skeleton"]
     lines = [f"{'run':<10}{'started (UTC)':<21}{'state':<12}{'days':>5}  range"]
     for run in found["runs"]:
         words = [run["range"], "--force" * run["force"], run["model"] or ""]

@@ -1,4 +1,4 @@
-"""What lies in the user's folders: days, columns, types, events. Reads footers and two columns of a few files."""
+"""Looks at the user's folders: days, columns, types, events. Reads footers, and two columns of a few files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from daedalus.sql.types import type_name, widen
 from daedalus.workspace.bad_files import bad_files
 
 Columns = Mapping[str, str]  # name -> type as DuckDB calls it
-_EVENT_FILES = 8  # of the feed, that events are counted in
+_EVENT_FILES = 8  # feed files in which events are counted
 _NAMES_SHOWN = 5
 
 
@@ -54,8 +54,8 @@ def look_at_feed(config: Config, inputs: Inputs) -> FeedLook:
     try:
         folder = FeedFolder(config, inputs.files)
     except DaedalusError as error:
-        lies = _some(sorted(entry.name for entry in Path(path).iterdir())) if Path(path).is_dir() else "no folder"
-        raise DaedalusError(error.what, where=f"--feed {path}", found=lies,
+        there = _some(sorted(entry.name for entry in Path(path).iterdir())) if Path(path).is_dir() else "no folder"
+        raise DaedalusError(error.what, where=f"--feed {path}", found=there,
                             expected="partitions named dt=YYYY-MM-DD with *.parquet files") from None  # fmt: skip
     days = sorted(folder.days)
     if bad := bad_files(inputs_feed(inputs, folder, days)):
@@ -65,7 +65,7 @@ def look_at_feed(config: Config, inputs: Inputs) -> FeedLook:
     events = _events(sample) or _events(files)
     if not events:
         raise DaedalusError("the feed has no rows", where=f"--feed {path}", found=f"no event in {len(files)} files",
-                            expected="rows to propose windows of")  # fmt: skip
+                            expected="rows to propose windows for")  # fmt: skip
     return FeedLook(path, tuple(days), events, _sessions(sample[-1]))
 
 
@@ -82,14 +82,14 @@ def look_at_views(path: str, inputs: Inputs) -> list[ViewLook]:
         if files and _is_text(name):
             found[name] = ViewLook(name, source, *_columns(files, inputs))
     if not found:
-        lies = _some(sorted(entry.name for entry in root.iterdir())) if root.is_dir() else "no folder"
-        raise DaedalusError("there is no catalog view", where=f"--catalog {path}", found=lies,
+        there = _some(sorted(entry.name for entry in root.iterdir())) if root.is_dir() else "no folder"
+        raise DaedalusError("there is no catalog view", where=f"--catalog {path}", found=there,
                             expected="a folder with parquet files for each view")  # fmt: skip
     return list(found.values())
 
 
 def _files(entry: Path, inputs: Inputs) -> tuple[str, list[str]]:
-    """The source of a view that is called so, and what it matches."""
+    """The `source` of the view at a path, and the files that it matches."""
     exact = glob.escape(str(entry))
     if entry.is_file():
         return exact, [str(entry)] * (entry.suffix == ".parquet")
@@ -118,7 +118,7 @@ def look_at_pool(path: str, inputs: Inputs) -> PoolLook:
 
 
 def _refusal(error: DaedalusError) -> DaedalusError:
-    """What would fail a day of a run, as what is refused here."""
+    """An error that fails a day of a run, as one that init exits with (2)."""
     hint = error.hint or did_you_mean(str(error.expected), str(error.found).split(", "))
     return DaedalusError(error.what, where=error.where, found=error.found, expected=error.expected, hint=hint)
 
@@ -132,11 +132,11 @@ def _is_text(name: str) -> bool:
     try:
         return bool(name.encode())
     except UnicodeEncodeError:
-        return False  # bytes that no configuration can spell
+        return False  # bytes that are not UTF-8
 
 
 def _columns(files: Sequence[str], inputs: Inputs) -> tuple[Columns, Mapping[str, str]]:
-    """Columns of all files of a view by the type that holds them all; and those of which there is none."""
+    """Columns of a view with a type that holds the values of all its files; and those left out, with reasons."""
     columns, passed_over = dict[str, str](), dict[str, str]()
     inputs.prepare(files)
     for file in files:
@@ -157,7 +157,7 @@ def _read(file: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         with pq.ParquetFile(file) as opened:
             yield opened.read(columns=[name for name in columns if name in opened.schema_arrow.names])
     except (pa.ArrowException, OSError):
-        return  # a run tells of it
+        return  # a run reports it
 
 
 def _events(files: Sequence[str]) -> Mapping[str, float]:

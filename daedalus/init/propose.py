@@ -1,4 +1,4 @@
-"""What a first configuration says, and what it could only guess: the edits that a person should look at."""
+"""Proposes a first configuration, and the edits to check where it could only guess."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _TIME_NAMES = ("updated_at", "modified_at", "event_timestamp", "timestamp", "ts"
 _PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "BLOB")
 _WINDOWS = ["1d", "3d", "7d"]
 _MAX_ITEMS = 200
-_MOST_EVENTS = 20  # the most frequent, that lists are proposed of
+_MOST_EVENTS = 20  # the most frequent, for which lists are proposed
 OUTPUT_ROOT, CACHE_ROOT = "data/training_output", "cache"
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Something that a look at the files could not settle."""
+    """A key whose value the files do not decide: why, and what to put there."""
 
     file: str
     key: str
@@ -43,13 +43,13 @@ class Proposal:
     views: list[ViewGuess] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     pool: dict[str, str] | None = None
-    seen_events: list[str] = field(default_factory=list)  # what merely was shown
+    seen_events: list[str] = field(default_factory=list)  # events that only say that something was shown
     aggregations: list[dict] = field(default_factory=list)
     enrich: list[str] = field(default_factory=list)
     ages: dict[str, str] = field(default_factory=dict)
     recent: dict[str, str] | None = None
     animated: bool = False
-    view_only: float | None = None  # share of rows in sessions that merely were shown something
+    view_only: float | None = None  # share of rows in sessions of only those
     edits: list[Edit] = field(default_factory=list)
     output_root: str = OUTPUT_ROOT
     cache_root: str = CACHE_ROOT
@@ -63,11 +63,11 @@ class Proposal:
         return names + ([self.recent["column"]] if self.recent else [])
 
     def is_unique(self, feature: str) -> bool:
-        """Whether one view alone has a feature of that name, in any case: only then its bare name means it."""
+        """Whether only one view has a feature of that name, ignoring case, so that the bare name identifies it."""
         return self._spelled[feature.casefold()] == 1
 
     def is_free(self, name: str) -> bool:
-        """Whether no feature, and nothing proposed so far, is called so."""
+        """Whether no feature, and no column proposed so far, has that name."""
         made = {*self.ages, *(output for aggregation in self.aggregations for output in _outputs(aggregation))}
         taken = {*SPINE_COLUMNS, *made, *([self.recent["column"]] if self.recent else [])}
         return name.casefold() not in {*self._spelled, *(other.casefold() for other in taken)}
@@ -78,7 +78,7 @@ class Proposal:
 
     @property
     def feature_refs(self) -> list[str]:
-        """One of each view loads it whole."""
+        """One feature per view, which loads all of them."""
         return [f"{view.name}:{next(iter(view.features))}" for view in self.views]
 
 
@@ -91,7 +91,7 @@ def propose(feed: FeedLook, views: Sequence[ViewLook], pool: PoolLook | None) ->
     _guess_pool(found, pool)
     _guess_columns(found)
     for aggregation in _aggregations(found):
-        while not all(map(found.is_free, _outputs(aggregation))):  # a feature has that name, or another event
+        while not all(map(found.is_free, _outputs(aggregation))):  # taken by a feature, or by another event
             aggregation["name"] += "_"
         found.aggregations.append(aggregation)
     return found
@@ -103,6 +103,7 @@ def _outputs(aggregation: Mapping) -> list[str]:
 
 
 def _guess_view(found: Proposal, view: ViewLook) -> None:
+    """Adds a view's entity, time and features, or why it is left out."""
     entities = [name for name in ("artwork_id", "user_id") if is_integer(view.columns.get(name, ""))]
     times = [name for name, kind in view.columns.items() if is_time(kind)]
     if not entities or not times:
@@ -122,7 +123,7 @@ def _guess_view(found: Proposal, view: ViewLook) -> None:
     unfit = {name: reason for name, kind in names.items() if (reason := _no_feature(name, kind))}
     features = {name: kind for name, kind in names.items() if name not in unfit}
     if not features:
-        found.left_out.append(f"{view.name}: no column beside id and time can be a feature")
+        found.left_out.append(f"{view.name}: no column besides id and time can be a feature")
         return
     passed_over = {**view.passed_over, **unfit}
     found.left_out += [f"{view.name}: its column {name} ({reason})" for name, reason in passed_over.items()]
@@ -132,7 +133,7 @@ def _guess_view(found: Proposal, view: ViewLook) -> None:
 def _no_feature(name: str, kind: str) -> str:
     """Why a column of a view is not proposed as a feature; "" for one that is."""
     if name.casefold() in {*SPINE_COLUMNS, "file_row_number", "qid", "dt"} or name.startswith("daeda:") or not name:
-        return "its name has a meaning of its own"
+        return "its name is reserved"
     plain = is_integer(kind) or is_time(kind) or kind.startswith("DECIMAL(") or kind in _PLAIN
     return "" if plain or (kind.endswith("[]") and not _no_feature("item", kind[:-2])) else f"its type is {kind}"
 
@@ -143,7 +144,7 @@ def _guess_events(found: Proposal) -> None:
     if not found.seen_events and events:
         found.seen_events = events[:1]
         why = "no event is named like a view; the most frequent was taken"
-        put = f"the events that only mean: it was shown (of {', '.join(events)})"
+        put = f"the events that only say that an artwork was shown (of {', '.join(events)})"
         found.edits.append(Edit("training/runtime.yaml", "embedding_coverage_filter.events", why, put))
     if rows := sum(found.feed.sessions.values()):
         seen = set(found.seen_events)
@@ -168,7 +169,7 @@ def _guess_pool(found: Proposal, pool: PoolLook | None) -> None:
 
 
 def _guess_columns(found: Proposal) -> None:
-    """Ages, publications and what the rolling lists are made of, by the names that such columns have."""
+    """Guesses ages, publications and columns for rolling lists, by the usual names of such columns."""
     for view in found.views:
         of_users = view.entity == "user_id"
         kinds, age = view.features, "user_age" if of_users else "artwork_age"
@@ -188,7 +189,7 @@ def _guess_columns(found: Proposal) -> None:
 
 
 def _aggregations(found: Proposal) -> Iterator[dict]:
-    """Ids by kind of event; what likes were made of; dislikes for good."""
+    """Artwork ids per event, counts and features of likes, and all past dislikes."""
     acts = [event for event in found.feed.events if event not in found.seen_events][:_MOST_EVENTS]
     if found.seen_events:
         yield _rolling("view_artwork_ids", found.seen_events, "artwork_id", "distinct", False)

@@ -1,4 +1,4 @@
-"""Puts a proposal into the three files, and says what a person should look at."""
+"""Writes a proposal into the three files, and prints what a person should check."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggreg
 
 
 def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool = False) -> dict:
-    """Writes a config folder from a look at the user's files; nothing is written when a look fails.
+    """Writes a config folder for the user's files; writes nothing if they cannot be used.
 
-    Raises DaedalusError (exit 2) for folders without what is needed, and for files that are there already.
+    Raises DaedalusError (exit 2) for folders that lack something, and for config files that exist already.
     """
     folder = Path(config)
     for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool}.items():
         if is_uri(path):
             hint = "copy a few days, run init on them, then put the addresses into catalog.yaml"
-            what = "init looks at local files alone"
+            what = "init reads local files only"
             raise DaedalusError(what, where=option, found=path, expected="a folder", hint=hint)
-    there = [str(folder / path) for path in _FILES.values() if os.path.lexists(folder / path)]
-    if there and not force:
-        raise DaedalusError("there is a configuration already", where=", ".join(there), expected="a new folder",
+    old = [str(folder / path) for path in _FILES.values() if os.path.lexists(folder / path)]
+    if old and not force:
+        raise DaedalusError("there is a configuration already", where=", ".join(old), expected="a new folder",
                             hint="--config DIR for another, or --force to replace it")  # fmt: skip
     with TemporaryDirectory(prefix="daeda-init-") as aside:
         found = _proposal(folder, Path(aside), feed, catalog, pool)
@@ -64,17 +64,17 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
         "edits": [vars(edit) for edit in found.edits],
         "output_root": found.output_root,
         "cache_root": found.cache_root,
-        "problem": None,  # of old, what a run would refuse: that is refused here now
+        "problem": None,  # always None: what a run would reject raises an error
     }
 
 
 def _proposal(folder: Path, aside: Path, feed: str, catalog: str, pool: str | None) -> Proposal:
-    """What a look at the files proposes. The looks are the run's own, with a cache `aside`."""
+    """The proposal for the files. They are read as a run reads them, with a cache in `aside`."""
     for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool or ""}.items():
         try:
             path.encode()
         except UnicodeEncodeError:
-            raise DaedalusError("a path that no configuration can spell", where=option, found=repr(path),
+            raise DaedalusError("a path that no configuration can hold", where=option, found=repr(path),
                                 expected="UTF-8") from None  # fmt: skip
     runtime = Runtime(
         feed_start="", feed_end="", output_columns=[], cache_root=str(aside), output_root=str(aside / "output")
@@ -86,7 +86,7 @@ def _proposal(folder: Path, aside: Path, feed: str, catalog: str, pool: str | No
 
 
 def _check(folder: Path, aside: Path) -> None:
-    """Raises DaedalusError (exit 2) for what a run with the files that lie `aside` would refuse, as it would."""
+    """Raises the DaedalusError (exit 2) that a run with the config files in `aside` would raise."""
     config = replace(load_config(aside), folder=folder)
     check_roots(config)
     compute = structs.replace(config.runtime.compute, duckdb_config={"threads": 1})
@@ -107,11 +107,11 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def _roots(folder: Path) -> tuple[str, str]:
-    """Where output and cache go: where the replaced configuration had them, else into folders that are free."""
+    """Output and cache folder: those of the configuration to replace, else unused ones."""
     try:
         runtime = load_config(folder).runtime
         return runtime.output_root, runtime.cache_root
-    except DaedalusError:  # there is none yet, or none that can be read
+    except DaedalusError:  # there is no configuration, or an invalid one
         pass
     roots, name = (OUTPUT_ROOT, CACHE_ROOT), folder.resolve().name
     for number in range(1, 1000):
@@ -127,7 +127,7 @@ def _in_use(folder: Path) -> bool:
 
 
 def write_schemas(folder: Path) -> None:
-    """The JSON Schemas that the first lines of the YAML files name, for editors."""
+    """Writes the JSON Schemas that the first lines of the YAML files name, for editors."""
     _write(folder, {f".schema/{kind}.json": json.dumps(schema(kind), indent=2) + "\n" for kind in _FILES})
 
 
@@ -163,7 +163,7 @@ def _yaml(value: object) -> str:
 
 
 def _todo(found: Proposal):  # type: ignore[no-untyped-def]
-    """What puts a comment above a key that was only guessed."""
+    """A function for the templates: the comment above a key, if its value was only guessed."""
     edits = {(edit.file, edit.key): edit for edit in found.edits}
 
     def comment(file: str, key: str) -> str:
@@ -176,19 +176,19 @@ def _todo(found: Proposal):  # type: ignore[no-untyped-def]
     return comment
 
 
-def _another(found: Mapping) -> str:
+def _why_other_roots(found: Mapping) -> str:
     return "" if found["output_root"] == OUTPUT_ROOT else f"; {OUTPUT_ROOT} or {CACHE_ROOT} is not empty"
 
 
 def init_lines(found: Mapping) -> list[str]:
-    """What was found, what to look at, and how to go on, at most 80 columns where names allow."""
+    """What was found, what to check, and the next commands, at most 80 columns where names allow."""
     events = ", ".join(f"{event} {share:.0%}" for event, share in found["events"].items())
     lines = [
         *wrapped(", ".join(found["files"]), "wrote       "),
         *wrapped(f"{found['days'][0]} to {found['days'][1]}; {events}", "feed        "),
         *wrapped(", ".join(found["views"]) or "none", "views       "),
         *wrapped(", ".join(found["aggregations"]), "windows     "),
-        *wrapped(f"{found['output_root']}, cache {found['cache_root']}{_another(found)}", "output      "),
+        *wrapped(f"{found['output_root']}, cache {found['cache_root']}{_why_other_roots(found)}", "output      "),
         *(text for line in found["left_out"] for text in wrapped(line, "left out    ")),
     ]
     for place, edit in enumerate(found["edits"], 1):

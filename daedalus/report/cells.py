@@ -1,6 +1,6 @@
 """The state, cost and causes of every step of every day of a range: what the heat map shows.
 
-Days that stand are told by `stat` and their traces, as `daeda cache status` does; the others by a plan.
+Days whose inputs and files have not changed are described by their traces, the others by a plan.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.workspace import Workspace
 
 FRESH, MISSING, EMPTY, FAILED = "fresh", "missing", "empty", "failed"  # beside RUN and MAYBE, which are stale
-_NAMED = 6  # actions that one is told to follow from, at most
+_NAMED = 6  # most upstream actions named as causes of one cell
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One step of one day, or of none: its state, what it cost, and which list of causes is its own."""
+    """One step of one day, or of no day: its state, its cost, and its list of causes."""
 
     state: str
     seconds: float | None = None
     rows: int | None = None
     bytes: int | None = None
-    why: int | None = None  # place in `Grid.whys`
+    why: int | None = None  # index in `Grid.whys`
 
 
 @dataclass
 class Grid:
-    """Cells by (step, day), where the day of what belongs to none is ""; with causes told once."""
+    """Cells by (step, day), with the day "" for steps of no day; equal lists of causes are stored once."""
 
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)  # state of each whole day
     whys: list[list[dict]] = field(default_factory=list)
     roots: list[dict] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)  # day -> why its feed cannot be used
-    counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # rows that steps took down
+    counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # row counts of steps
 
     def steps(self) -> list[str]:
         """Steps that belong to days, in the order in which they run."""
@@ -61,17 +61,17 @@ def _place(step: str) -> tuple[int, str]:
 
 
 def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Grid:
-    """What is known of each step of the days, with nothing run."""
+    """What is known of each step of the days; runs nothing."""
     present = Reach.of(workspace.config).with_rows(days, listing.feed.days)
-    stands = fresh_days(workspace, listing, present)
+    fresh = fresh_days(workspace, listing, present)
     costs, grid, names = workspace.traces.latest_costs(), Grid(), {str(day) for day in days} | {""}
     for file in workspace.day_stamps.files():
-        if file.name != QID_MAP and (file.day in stands.days or file.day in stands.read) and file.day in names:
+        if file.name != QID_MAP and (file.day in fresh.days or file.day in fresh.read) and file.day in names:
             _add(grid, file.name, file.day, FRESH, costs.get(file.name))
-    for day, summary in stands.days.items():
+    for day, summary in fresh.days.items():
         grid.days[day] = EMPTY if summary["empty"] else FRESH
-    if len(stands.days) < len(present):
-        _plan(workspace, days, frozenset(map(Day.fromisoformat, stands.days)), listing, grid, costs)
+    if len(fresh.days) < len(present):
+        _plan(workspace, days, frozenset(map(Day.fromisoformat, fresh.days)), listing, grid, costs)
     for asked in days:
         grid.days.setdefault(str(asked), EMPTY)
     for day in _failed(workspace, [str(day) for day in present]):
@@ -83,7 +83,7 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
 def _plan(
     workspace: Workspace, days: list[Day], skip: frozenset[Day], listing: Listing, grid: Grid, costs: Mapping[str, Cost]
 ) -> None:
-    """The cells of days that do not stand, by what a run would do now."""
+    """Adds the cells of the days not in `skip`: what a run would do now."""
     from daedalus.workspace.graph import build_graph
 
     graph = build_graph(workspace, days, reconcile=False, skip=skip, listing=listing)
@@ -96,9 +96,9 @@ def _plan(
             continue
         why = None
         if verdict.state != HIT:
-            told = _shortened(causes.of(verdict), verdict.state)
-            why = places.setdefault(json.dumps(told, sort_keys=True), len(grid.whys))
-            grid.whys += [told] if why == len(grid.whys) else []
+            listed = _shortened(causes.of(verdict), verdict.state)
+            why = places.setdefault(json.dumps(listed, sort_keys=True), len(grid.whys))
+            grid.whys += [listed] if why == len(grid.whys) else []
         state = FRESH if verdict.state == HIT else verdict.state if verdict.trace else MISSING
         _add(grid, name, verdict.action.day or "", state, costs.get(name), why)
         if verdict.action.step == "chunk" and verdict.action.day:
@@ -113,7 +113,7 @@ def _plan(
 
 
 def _shortened(causes: list[dict], state: str) -> list[dict]:
-    """The causes of a cell; of what only follows, the first few and how many more there are."""
+    """The causes of a cell; of one that may run, the first few and how many more there are."""
     if state != MAYBE or len(causes) <= _NAMED:
         return causes
     more = {"kind": "more", "what": f"{len(causes) - _NAMED} more", "old": None, "new": None}
@@ -121,7 +121,7 @@ def _shortened(causes: list[dict], state: str) -> list[dict]:
 
 
 def _add(grid: Grid, name: str, day: str, state: str, cost: Cost | None, why: int | None = None) -> None:
-    """Takes down a cell. Blocks of several days (`@2026-01-01+8d`) are rows of their own, on their last day."""
+    """Adds a cell. Blocks of several days (`@2026-01-01+8d`) are rows of their own, on their last day."""
     step, _, rest = name.partition("@")
     step += rest[len("YYYY-MM-DD") :]
     if cost is None:
@@ -133,7 +133,7 @@ def _add(grid: Grid, name: str, day: str, state: str, cost: Cost | None, why: in
 
 
 def _failed(workspace: Workspace, days: Iterable[str]) -> set[str]:
-    """Days that the last run which was asked for them did not get done, though it went to its end."""
+    """Days that failed in the last run that was asked for them and ran to its end."""
     left, failed = set(days), set()
     for run in workspace.traces.run_records():
         if run.state not in ("done", "failed") or not left:

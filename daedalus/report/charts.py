@@ -1,4 +1,4 @@
-"""Small charts as SVG paths, a unit of width a day, so that the page can show fewer days by its viewBox alone."""
+"""Small charts as SVG paths, one unit wide per day, so that the page can select days by the viewBox alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 HEIGHT = 40
 _MARGIN = 6  # above and below, for the dot
-_LEAST_TOP = 0.05  # shares are drawn up to this at least: a hair of nulls is no mountain
+_LEAST_TOP = 0.05  # an axis of shares ends at this or above, so that few nulls look few
 
 Series = Sequence[float | int | None]
 
@@ -23,8 +23,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """What one small chart shows: `low` and `high` are the least and most of its values; one without lines never
-    changes."""
+    """One small chart: `low` and `high` are its least and greatest value; without lines, the value never changes."""
 
     label: str
     unit: str  # share, count, hours or value
@@ -91,7 +90,7 @@ def _chart(
 
 
 def bounds(series: Iterable[Series], shares: bool) -> tuple[float, float]:
-    """The ends of an axis on which all the series fit; shares begin at 0."""
+    """The ends of an axis that fits all the series; an axis of shares begins at 0."""
     known = [float(value) for values in series for value in values if value is not None]
     if shares or not known:
         return 0.0, max([*known, _LEAST_TOP])
@@ -126,12 +125,12 @@ def band_path(lower: Series, upper: Series, low: float, high: float) -> str:
 
 
 def dot(place: int, value: float, low: float, high: float) -> str:
-    """A point: a line of no length, which round caps make a dot whatever the page does to the chart."""
+    """A line of no length, which round caps draw as a dot however the page scales the chart."""
     return f"M{place}.5 {_y(value, low, high)}h0"
 
 
 def _runs(series: Series) -> list[tuple[int, list[float]]]:
-    """Stretches of days that have a value, with the place of their first."""
+    """Runs of days with a value: (index of the first, values)."""
     runs: list[tuple[int, list[float]]] = []
     for place, value in enumerate(series):
         if value is None:

@@ -1,7 +1,7 @@
 """`daeda report`: gathers every number of the page into one plain object, the one that `--json` prints.
 
-Reads what is there and runs nothing. Partitions are read a day at a time, and only those whose bytes no
-report has seen: what a partition holds is remembered by the digest of its content.
+Runs nothing. A partition is read only if no report has read its content before: its statistics are stored
+by the digest of its content.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
 Say = Callable[[str], None]
-_TRIES = 3  # at a partition that another process replaces meanwhile
-_ROOTS = 50  # causes that are told with the steps that they touch
-_TOUCHED = 20  # of those steps, by name
+_TRIES = 3  # for a partition that another process replaces meanwhile
+_ROOTS = 50  # most root causes listed
+_TOUCHED = 20  # most affected steps listed for each
 
 
 def collect(settings: Settings, range: str | None = None, say: Say = lambda line: None) -> dict[str, Any]:
     """All numbers about the days of `range`, or of the config's: see the keys below.
 
-    `say` is told how far it is. Raises DaedalusError for refused config, range or inputs.
+    `say` is called with lines of progress. Raises DaedalusError for refused config, range or inputs.
     """
     with opened(settings) as workspace:
         span = workspace.config.range(range)
@@ -113,7 +113,7 @@ def _root(cause: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:
-    """Rows of each day that are left after each step, as the traces have them."""
+    """Rows of each day that are left after each step, according to the traces."""
     found = []
     for label, (step, count) in FUNNEL.items():
         rows = [grid.counts.get((step, day), {}).get(count) for day in days]
@@ -122,7 +122,7 @@ def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:
 
 
 class _Reading:
-    """The statistics of partitions: from what is remembered, else from their files."""
+    """The statistics of partitions: stored ones, else from their files."""
 
     def __init__(self, workspace: Workspace, say: Say) -> None:
         self._workspace, self._say = workspace, say
@@ -132,15 +132,16 @@ class _Reading:
         self._notes: list[str] = []
 
     def all(self, days: Sequence[str]) -> tuple[dict[str, dict], dict[str, Any]]:
-        """Statistics with `bytes` by day, and how many were read; a day without partition has none."""
+        """Statistics with `bytes` by day, none for a day without partition; and how many were read."""
         labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]
         with ThreadPoolExecutor(self._workspace.workers) as pool:
             pairs = zip(days, pool.map(self._of, days, labels), strict=True)
             found = {day: statistics for day, statistics in pairs if statistics is not None}
-        self._say(f"{len(found)} partitions: {self._read} read, {self._known} known by their content")
+        self._say(f"{len(found)} partitions: {self._read} read, {self._known} cached")
         return found, {"read": self._read, "known": self._known, "notes": self._notes}
 
     def _of(self, day: str, label: str) -> dict[str, Any] | None:
+        """The statistics of a day's partition; None if there is none or it cannot be read."""
         partitions = self._workspace.partitions
         try:
             for _ in range(_TRIES):
@@ -156,8 +157,8 @@ class _Reading:
                 if partitions.look(day) == before:
                     break
             else:
-                raise DaedalusError("the partition is being replaced again and again", where=f"dt={day}")
-        except Exception as error:  # a partition that cannot be read is told of; the others are shown
+                raise DaedalusError("the partition is being replaced repeatedly", where=f"dt={day}")
+        except Exception as error:  # noted; the other partitions are shown
             self._notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
             self._say(f"{label}  cannot be read: {_first_line(error)}")
             return None

@@ -1,4 +1,4 @@
-"""Columns over days: the statistics of partitions turned into series, and the day that departs most."""
+"""Turns the statistics of partitions into series by day, and finds the day that departs most."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _MEASURES = {
     "time": ("mean", "p5", "p50", "p95"),
     "other": (),
 }
-_MARKED = 6.0  # times the usual spread, from which a day is worth a look
-_TOLD_BY = ("nulls", "mean", "empty", "distinct", "top")  # percentiles of counts jump where nothing happened
-_LEAST_SPREAD = 0.01  # of the usual value: no day is far off for less
+_MARKED = 6.0  # times the usual spread, from which a day is marked
+_COMPARED = ("nulls", "mean", "empty", "distinct", "top")  # not percentiles: those of counts jump by chance
+_LEAST_SPREAD = 0.01  # of the usual value: smaller differences are never far
 _LEAST_SHARE = 0.01  # the same of shares
 
 
 def columns_by_day(days: Sequence[str], found: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> list[dict]:
-    """One entry a column: its `measures` by day (None where it has no value), `top` values, and what `departs`.
+    """One entry per column: its `measures` by day (None without a value), `top` values, and what `departs`.
 
-    `found` has the statistics of each day's partition, `order` the columns as the config wants them.
+    `found` has the statistics of each day's partition, `order` the columns in the order of the config.
     """
     by_day = {day: {column["name"]: column for column in found[day]["columns"]} for day in days if day in found}
     names = list(dict.fromkeys([*order, *(name for columns in by_day.values() for name in columns)]))
@@ -79,7 +79,7 @@ def _value(measure: str, column: Mapping[str, Any], day: str, rows: int) -> floa
 
 
 def rounded(value: float) -> float:
-    """Six digits: as many as a chart or an eye can use."""
+    """The value to six digits, enough for a chart."""
     return float(f"{value:.6g}")
 
 
@@ -91,14 +91,15 @@ def departure(days: Sequence[str], measures: Mapping[str, Series]) -> dict | Non
     """The day, and the measure, that is farthest from the usual (the median), in spreads of that measure.
 
     The spread is 1.48 times the median distance from the median, which a few odd days do not move. None
-    where no measure ever differs.
+    if no measure ever differs.
     """
-    told = [(measure, measures[measure]) for measure in _TOLD_BY if measure in measures]
-    found = [row for measure, series in told if (row := _farthest(days, measure, series))]
+    compared = [(measure, measures[measure]) for measure in _COMPARED if measure in measures]
+    found = [row for measure, series in compared if (row := _farthest(days, measure, series))]
     return max(found, key=lambda row: row["times"], default=None)
 
 
 def _farthest(days: Sequence[str], measure: str, series: Series) -> dict | None:
+    """The day on which a measure is farthest from its median; None below 3 values, or if all are equal."""
     known = [(day, float(value)) for day, value in zip(days, series, strict=True) if value is not None]
     if len(known) < 3:
         return None

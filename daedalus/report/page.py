@@ -1,6 +1,6 @@
-"""Renders the numbers of `collect` as one HTML file that needs nothing else: no network, no other file.
+"""Renders the numbers of `collect` as one HTML file that needs no network and no other file.
 
-Every name and value is escaped by Jinja; a content policy lets no script run but the page's own.
+Jinja escapes every name and value; a content policy allows only the page's own script.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretch
 if TYPE_CHECKING:
     import jinja2
 
-# state -> (sign, what it means); signs are read where colours are not
+# state -> (sign, meaning); the signs are for people who do not see the colours
 STATES = {
-    "fresh": ("·", "fresh: the cache answers"),
+    "fresh": ("·", "fresh: cached"),
     "run": ("R", "stale: a run would compute it"),
-    "maybe": ("m", "stale: may run, if what stands above it changes"),
+    "maybe": ("m", "stale: may run, if a step upstream changes"),
     "stale": ("~", "stale day: its partition may change"),
     "missing": ("o", "missing: never computed"),
-    "empty": ("–", "empty: no row is usable"),
+    "empty": ("–", "empty: no usable rows"),
     "failed": ("x", "failed in the last run"),
 }
 SHARES = ("nulls", "empty", "top")  # measures that are shares of rows
@@ -38,22 +38,22 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def check_out(out: str) -> Path:
-    """The file to write. Raises DaedalusError when it cannot be, before any work is done."""
+    """The file to write. Raises DaedalusError, before any work is done, if it cannot be written."""
     path = Path(out)
     if path.is_dir():
-        raise DaedalusError("a folder stands where the report shall go", where=f"--out {out}", expected="a file's name")
+        raise DaedalusError("the report's path is a folder", where=f"--out {out}", expected="a file's name")
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        raise DaedalusError("the report cannot be written there", where=f"--out {out}", found="no plain file",
-                            expected="a file's name; what lies there is a link, a device or a pipe")  # fmt: skip
+        raise DaedalusError("the report cannot be written there", where=f"--out {out}",
+                            found="a link, a device or a pipe", expected="a file's name")  # fmt: skip
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        found = "no such folder" if not path.parent.exists() else "no folder that can be written"
+        found = "no such folder" if not path.parent.exists() else "not a writable folder"
         raise DaedalusError("the report cannot be written there", where=f"--out {out}",
                             found=f"{path.parent}: {found}", expected="a folder that can be written")  # fmt: skip
     return path
 
 
 def write_page(found: Mapping[str, Any], out: Path) -> int:
-    """Writes the page, whole or not at all; returns its bytes."""
+    """Writes the page atomically; returns its size in bytes."""
     page = render(found).encode()
     try:
         write_file(out, page)
@@ -94,14 +94,14 @@ def _resource(name: str) -> str:
 
 
 def breakable(text: str) -> Any:
-    """A name that may be broken over lines where its parts end."""
+    """A name that may be broken into lines after each of its parts."""
     from markupsafe import Markup
 
     return Markup("<wbr>").join(re.split(r"(?<=[:_+.@])", text))
 
 
 def _raw(text: str) -> Any:
-    """Our own style and script, which must not be escaped."""
+    """Marks our own style and script as not to be escaped."""
     from markupsafe import Markup
 
     return Markup(text)
@@ -159,7 +159,7 @@ def seconds(value: float | None) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A value of whatever size, in few digits."""
+    """A value of any size, in few digits."""
     if value is None:
         return "–"
     if value == 0 or 0.01 <= abs(value) < 1e7:
@@ -168,7 +168,7 @@ def figure(value: float | None) -> str:
 
 
 def page_lines(found: Mapping[str, Any]) -> list[str]:
-    """What the command prints beside the file: the totals, and what to look at first."""
+    """What the command prints: the totals, the columns that depart most, and notes."""
     totals, days = found["totals"], found["totals"]["days"]
     states = ", ".join(f"{days[state]} {state}" for state in ("fresh", "stale", "missing", "empty", "failed"))
     lines = [

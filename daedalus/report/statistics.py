@@ -1,7 +1,7 @@
 """What each column of one partition holds: nulls, mean, percentiles, lengths of lists, values of text.
 
-All is exact and counted by value, so DuckDB spills where a partition is larger than the memory it may use;
-a few columns are looked at at once, and no row ever comes into Python.
+All is exact and counted by value, so DuckDB spills if a partition exceeds its memory limit. A few columns
+are read at once, and no row is loaded into Python.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def partition_statistics(duck: Duck, parts: Sequence[Path]) -> dict[str, Any]:
 
 
 def kind_of(kind: pa.DataType) -> Kind:
-    """What can be told of a column of this type."""
+    """The kind of a column of this type, which decides its statistics."""
     import pyarrow.types as is_a
 
     if is_a.is_boolean(kind):
@@ -67,7 +67,7 @@ def kind_of(kind: pa.DataType) -> Kind:
 
 
 def _value(field: pa.Field) -> str:
-    """The number that is counted for a column, or what stands for one."""
+    """SQL of the value that is counted for a column."""
     column = name(field.name)
     return {
         "number": f"CAST({column} AS DOUBLE)",

@@ -1,4 +1,4 @@
-"""`daeda config check` and `config schema`: what the configuration says, and what an editor needs to know of it."""
+"""`daeda config check` and `config schema`: validation with every value, and JSON Schemas for editors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations
 
 
 def schema(file: str) -> dict:
-    """JSON Schema of one of the three files, made of the definitions that validate it."""
+    """JSON Schema of one of the three files, from the definitions that validate it."""
     return msgspec.json.schema(_FILES[file])
 
 
 def check_config(settings: Settings) -> dict:
-    """Validates config and inputs without running anything, and lists every value with where it comes from.
+    """Validates config and inputs without running anything, and lists every value with its origin.
 
-    Raises DaedalusError (exit 2) for what a run would refuse.
+    Raises the DaedalusError (exit 2) that a run would raise.
     """
     with opened(settings) as workspace:
         config, span = workspace.config, list(workspace.config.range(None))
@@ -55,14 +55,14 @@ def check_config(settings: Settings) -> dict:
 
 
 def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
-    """Each leaf of a file: key path, value, and whether the file or the default says so."""
+    """Each leaf of a file: key path, value, and whether it is from the file or the default."""
     for key, value in _leaves(msgspec.to_builtins(part)):
         origin = file if _is_in(raw, key) else "default"
-        yield {"file": file, "key": ".".join(key), "value": _harmless(key, value), "origin": origin}
+        yield {"file": file, "key": ".".join(key), "value": _without_secrets(key, value), "origin": origin}
 
 
-def _harmless(key: tuple[str, ...], value: Any) -> Any:
-    """A value as it may be shown: nothing that opens a door."""
+def _without_secrets(key: tuple[str, ...], value: Any) -> Any:
+    """The value as it may be shown: credentials under object_store are masked."""
     return shown(key[1], value) if key[0] == "object_store" and len(key) > 1 else value
 
 
@@ -83,7 +83,7 @@ def _is_in(raw: Any, key: tuple[str, ...]) -> bool:
 
 
 def _value_lines(key: str, value: Any, text: str) -> list[str]:
-    """A value beside its key, or below it when it is long: whole in any case."""
+    """A value beside its key, or below it when it is long; never cut."""
     if len(line := f"{key:<47} {text}") <= (room() or 80):
         return [line]
     if isinstance(value, list) and value and isinstance(value[0], dict):
@@ -101,7 +101,7 @@ def check_lines(found: dict) -> list[str]:
     """What `config check` prints, at most 80 columns."""
     days, feed = found["days"], found["feed"]
     lines = [
-        f"{found['config']}: " + ("valid, but not all of its input" if found["bad_files"] else "valid"),
+        f"{found['config']}: " + ("valid, but some input files are not usable" if found["bad_files"] else "valid"),
         f"feed        {feed['partitions']} partitions, {feed['first']} to {feed['last']}",
         *wrapped(", ".join(f"{name} {count}" for name, count in found["views"].items()), "view files  "),
         f"range       {counted(days['total'], 'day')}, {days['with_rows']} with rows, "
@@ -110,7 +110,8 @@ def check_lines(found: dict) -> list[str]:
     lines += [line for row in found["bad_files"] for line in wrapped(f"{row['day']}: {row['error']}", "bad file    ")]
     if found["failing_days"]:
         lines += wrapped(
-            f"{counted(len(found['failing_days']), 'day')} would fail: {found['failing_days'][0]} and after", " " * 12
+            f"{counted(len(found['failing_days']), 'day')} would fail, first {found['failing_days'][0]}",
+            " " * 12,
         )
     file = ""
     for row in found["values"]:

@@ -1,4 +1,4 @@
-"""`daeda cache gc`: what may go from the local cache."""
+"""`daeda cache gc`: removes what is not needed from the local cache."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def cache_gc(
 ) -> dict:
     """Removes artifacts, and their traces, that neither the config's range nor the last complete run needs.
 
-    With `max_bytes` only until the cache is that small, the cheapest to rebuild per byte first. Waits
-    for running processes: nothing that they use is removed.
+    With `max_bytes`, only until the cache is that small, the cheapest to rebuild per byte first. Waits for
+    running processes, so that nothing they use is removed.
     """
     with opened(settings) as workspace, workspace.alone():
         from daedalus.workspace.graph import build_graph
@@ -43,7 +43,7 @@ def cache_gc(
 def _candidates(
     workspace: Workspace, sizes: Mapping[str, int], keep: set[str], older_than_days: float | None
 ) -> list[str]:
-    """What may go, the cheapest to rebuild per byte first."""
+    """Artifacts that may be removed, the cheapest to rebuild per byte first."""
     seconds: dict[str, float] = {}
     for trace in workspace.traces.all():
         seconds[trace.artifact] = max(trace.seconds, seconds.get(trace.artifact, 0))
@@ -60,19 +60,17 @@ def _remove(workspace: Workspace, artifacts: list[str]) -> None:
     for artifact in artifacts:
         workspace.store.path("", artifact).unlink()
     workspace.traces.drop(t.key for t in workspace.traces.all() if t.artifact in gone)
-    for left in workspace.store.damaged():  # looked at or not, they are of no more use
+    for damaged in workspace.store.damaged():  # set aside for people to look at; no longer needed
         with contextlib.suppress(OSError):
-            left.unlink()
+            damaged.unlink()
 
 
 def gc_lines(found: dict) -> list[str]:
     size, removed, kept = f"{found['freed_bytes'] / 2**20:,.1f} MiB", found["removed"], found["kept"]
     lines = [f"{size} freed: {counted(removed, 'artifact')} removed, {kept:,} kept"]
     if found["dry_run"]:
-        lines = [f"{size} would be freed: {counted(removed, 'artifact')} would go, {kept:,} stay"]
+        lines = [f"{size} would be freed: {counted(removed, 'artifact')} would be removed, {kept:,} kept"]
     if found["max_bytes"] is not None and found["left_bytes"] > found["max_bytes"]:
         left = f"{found['left_bytes'] / 2**20:,.1f} MiB"
-        lines.append(
-            f"{left} stay, more than --max-bytes: the config or the last complete run needs them, or they are young"
-        )
+        lines.append(f"{left} left, more than --max-bytes: needed by the config or the last complete run, or too new")
     return lines

@@ -1,8 +1,8 @@
-"""`daeda cache gc --remote`: what may go from a shared cache.
+"""`daeda cache gc --remote`: removes what is not needed from a shared cache.
 
-Kept is what the given configs need (the traces and artifacts that a walk of their ranges hits), what the
-histories of qid maps are made of, and whatever is young: somebody may be just adding it. Traces go before
-the artifacts that they name, so that no trace is left that names nothing.
+It keeps what the given configs need (the traces and artifacts that a run of their ranges would hit), the
+histories of qid maps, and what is recent: another process may be adding it. Traces are deleted before the
+artifacts that they name, so that no trace names a missing artifact.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def shared_gc(
     runtime = main.runtime
     _check(main)
 
-    def there(config: Config) -> Config:
-        """Another config, over the same caches."""
+    def with_same_caches(config: Config) -> Config:
+        """Another config, with the cache settings of `settings`."""
         same = {k: getattr(runtime, k) for k in ("cache_root", "cache_remote", "cache_remote_mode", "object_store")}
         same["cache_remote_key_file"] = runtime.cache_remote_key_file
         return dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **same))
@@ -57,7 +57,7 @@ def shared_gc(
             content = _Content(remote)
             needed = _needed(workspace, content)
             for folder in also:
-                with opened(dataclasses.replace(settings, config=folder, output_root=None), there) as other:
+                with opened(dataclasses.replace(settings, config=folder, output_root=None), with_same_caches) as other:
                     needed |= _needed(other, content)
             return _sweep(remote, content, needed, oldest, dry_run)
     except OSError as error:
@@ -71,17 +71,17 @@ def _check(config: Config) -> None:
     if not runtime.cache_remote:
         raise DaedalusError("there is no shared cache", where=where, expected="cache_remote in runtime.yaml")
     if runtime.cache_remote_mode == "read":
-        raise DaedalusError("the shared cache is only read", where=where, found="cache_remote_mode: read",
+        raise DaedalusError("the shared cache is read-only", where=where, found="cache_remote_mode: read",
                             expected="write or read-write")  # fmt: skip
 
 
 def _named(objects: Iterable[Object], suffix: str) -> dict[str, Object]:
-    """Objects by the digest or key that names them; what has another name is somebody else's."""
+    """Objects by the digest or key in their names; objects with other names are not ours."""
     return {stem(one): one for one in objects if digest.is_digest(stem(one)) and one.uri.endswith(stem(one) + suffix)}
 
 
 class _Content(SecondLevel):
-    """All that a shared cache holds; as a level it knows every trace, without its manifest."""
+    """The content of a shared cache. As a second level it knows every trace, without its manifest."""
 
     def __init__(self, remote: CacheBucket) -> None:
         """Reads every trace once. Raises OSError."""
@@ -95,6 +95,7 @@ class _Content(SecondLevel):
                     self._known[key] = value
 
     def _read(self, key: str) -> tuple[Trace, frozenset[str]] | None:
+        """A trace and the digests of its parts; None if it is missing, wrongly signed or invalid."""
         found = self._remote.get(trace_key(key))
         if found is None or not self._remote.believed(trace_key(key), found[0]):
             return None
@@ -116,18 +117,18 @@ class _Content(SecondLevel):
         return {part for key in keys if key in self._known for part in self._known[key][1]}
 
     def maps(self) -> set[str]:
-        """The artifacts that histories of qid maps are made of. Raises OSError for one that cannot be read."""
+        """The artifacts of all qid map histories. Raises OSError for a history that cannot be read."""
         found: set[str] = set()
-        for there in self._remote.objects("qid_maps/"):
-            value = self._remote.get(f"qid_maps/{there.uri.rpartition('/')[2]}")
+        for history in self._remote.objects("qid_maps/"):
+            value = self._remote.get(f"qid_maps/{history.uri.rpartition('/')[2]}")
             if value is None:
-                raise OSError(0, "the history of a qid map cannot be read", there.uri)
+                raise OSError(0, "the history of a qid map cannot be read", history.uri)
             found |= {str(piece["digest"]) for piece in value[0].get("pieces", [])}
         return found
 
 
 def _needed(workspace: Workspace, content: _Content) -> set[str]:
-    """Keys that a walk of the config's range hits, by the numbers of this machine or by those that are shared."""
+    """Keys that a run of the config's range would hit, with the qids of this machine or with the shared ones."""
     from daedalus.workspace.graph import build_graph
 
     graph = build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
@@ -140,6 +141,7 @@ def _needed(workspace: Workspace, content: _Content) -> set[str]:
 
 
 def _sweep(remote: CacheBucket, content: _Content, needed: set[str], oldest: float, dry_run: bool) -> dict[str, Any]:
+    """Deletes old traces, then old artifacts, that are not needed; returns the counts."""
     old = {key for key, found in content.traces.items() if key not in needed and found.modified < oldest}
     keep = content.parts(content.traces.keys() - old) | content.maps()
     gone = {name: found for name, found in content.artifacts.items() if name not in keep and found.modified < oldest}
@@ -158,5 +160,5 @@ def shared_gc_lines(found: dict) -> list[str]:
     return [
         f"{size} {would}freed in {found['uri']}",
         f"{found['removed']:,} artifacts and {found['traces_removed']:,} traces {would}removed; "
-        f"{found['kept']:,} and {found['traces_kept']:,} stay",
+        f"{found['kept']:,} and {found['traces_kept']:,} kept",
     ]

@@ -25,24 +25,24 @@ def cache_status(settings: Settings) -> dict:
     with opened(settings) as workspace:
         span, listing = list(workspace.config.range(None)), workspace.listing()
         present = Reach.of(workspace.config).with_rows(span, listing.feed.days)
-        stands = fresh_days(workspace, listing, present)
-        known_days = stands.days.keys() | stands.read.keys()
-        standing = [row for row in workspace.day_stamps.rows if row[1] in known_days and row[0] != QID_MAP]
+        fresh = fresh_days(workspace, listing, present)
+        known_days = fresh.days.keys() | fresh.read.keys()
+        stamps = [row for row in workspace.day_stamps.rows if row[1] in known_days and row[0] != QID_MAP]
         verdicts: list[Verdict] = []
-        if len(stands.days) < len(present):
+        if len(fresh.days) < len(present):
             from daedalus.stagecache.walk.plan import make_plan
 
-            skip = frozenset(Day.fromisoformat(day) for day in stands.days)
+            skip = frozenset(Day.fromisoformat(day) for day in fresh.days)
             from daedalus.workspace.graph import build_graph
 
             graph = build_graph(workspace, span, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
-        # By digest, if it is on this machine; of partitions it means nothing.
-        known = {path[-40:-8]: size for _, _, path, size, *_ in standing if size >= 0}
+        # Sizes by digest, if the artifact is on this machine; keys from partition paths match no artifact.
+        known = {path[-40:-8]: size for _, _, path, size, *_ in stamps if size >= 0}
         sizes = workspace.store.sizes(known)
         in_use = needed(verdicts) | last_complete(workspace) | known.keys()
-        walked = [str(day) for day in present if str(day) not in stands.days]
-        days = [*_day_states(verdicts, walked), *_standing_days(stands, standing)]
+        planned = [str(day) for day in present if str(day) not in fresh.days]
+        days = [*_day_states(verdicts, planned), *_fresh_day_rows(fresh, stamps)]
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
         return {
             "cache_root": str(workspace.cache_root),
@@ -50,13 +50,13 @@ def cache_status(settings: Settings) -> dict:
             "bytes": sum(sizes.values()),
             "days": sorted(days, key=lambda row: row["day"]),
             "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in in_use),
-            "steps": _by_step(verdicts, standing),
+            "steps": _by_step(verdicts, stamps),
             **_shared_status(workspace),
         }
 
 
 def _shared_status(workspace: Workspace) -> dict:
-    """Whether the shared cache, if there is one, answers."""
+    """Whether the shared cache, if there is one, can be reached."""
     if workspace.shared is None:
         return {}
     from daedalus.sharing.open import reachable
@@ -64,29 +64,30 @@ def _shared_status(workspace: Workspace) -> dict:
     return {"shared": {"uri": workspace.shared.remote.uri, "reachable": reachable(workspace.shared)}}
 
 
-def _standing_days(stands: FreshDays, files: Iterable[tuple]) -> list[dict]:
-    """The rows of days that nobody touched; `files` as `DayStamps.rows` has them."""
-    steps: dict[str, dict[str, str]] = {day: {} for day in stands.days}
-    for name, day, *_ in files:
+def _fresh_day_rows(fresh: FreshDays, stamps: Iterable[tuple]) -> list[dict]:
+    """Rows of days whose inputs and files have not changed; `stamps` are `DayStamps.rows`."""
+    steps: dict[str, dict[str, str]] = {day: {} for day in fresh.days}
+    for name, day, *_ in stamps:
         if day in steps:
             steps[day][name.partition("@")[0]] = HIT
-    state = {day: "empty" if summary["empty"] else "fresh" for day, summary in stands.days.items()}
-    return [{"day": day, "state": state[day], "steps": steps[day]} for day in stands.days]
+    state = {day: "empty" if summary["empty"] else "fresh" for day, summary in fresh.days.items()}
+    return [{"day": day, "state": state[day], "steps": steps[day]} for day in fresh.days]
 
 
 def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
+    """Rows of planned days; a day is fresh if its partition and all that is upstream are hits."""
     by_name = {verdict.action.name: verdict for verdict in verdicts}
     fresh: dict[str, bool] = {}
-    for verdict in verdicts:  # upstream stands first
+    for verdict in verdicts:  # upstream comes first
         fresh[verdict.action.name] = verdict.state == HIT and all(fresh[name] for name in verdict.action.upstream)
     of_day: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         of_day[verdict.action.day or ""].append(verdict)
     found: list[dict] = []
     for day in days:
-        chunk = by_name[f"chunk@{day}"]
-        state = "fresh" if fresh[chunk.action.name] else "stale" if chunk.trace else "missing"
-        if state == "fresh" and chunk.trace and chunk.trace.counts.get("empty"):
+        partition = by_name[f"chunk@{day}"]
+        state = "fresh" if fresh[partition.action.name] else "stale" if partition.trace else "missing"
+        if state == "fresh" and partition.trace and partition.trace.counts.get("empty"):
             state = "empty"
         found.append({"day": day, "state": state, "steps": {_kind(v): v.state for v in of_day[day]}})
     return found
@@ -96,8 +97,8 @@ def _kind(verdict: Verdict) -> str:
     return verdict.action.name.partition("@")[0]
 
 
-def _by_step(verdicts: Iterable[Verdict], standing: Iterable[tuple]) -> dict[str, dict]:
-    """For each step: bytes, how many would run or may, and the commonest cause in one word."""
+def _by_step(verdicts: Iterable[Verdict], stamps: Iterable[tuple]) -> dict[str, dict]:
+    """For each step: bytes, counts by state, and the most frequent kind of cause."""
     found: dict[str, dict] = {}
     causes: dict[str, Counter[str]] = defaultdict(Counter)
     for verdict in verdicts:
@@ -110,7 +111,7 @@ def _by_step(verdicts: Iterable[Verdict], standing: Iterable[tuple]) -> dict[str
             causes[verdict.action.step]["upstream"] += 0
     seen = {verdict.action.name for verdict in verdicts}
     by_part: dict[str, dict] = {}  # the row of `rolling` for each aggregation, and so on
-    for name, _, path, size, *_ in standing:
+    for name, _, path, size, *_ in stamps:
         is_file = path.endswith(".parquet")
         if not is_file and name in seen:
             continue  # a partition's folder
@@ -130,24 +131,24 @@ def _by_step(verdicts: Iterable[Verdict], standing: Iterable[tuple]) -> dict[str
 
 
 def _root_kinds(why: Iterable[Cause]) -> list[str]:
-    """Kinds in one word; a statement that changed with a config value or an input is told by those."""
+    """Kinds of causes; without `code` where a config value or an input changed the statement."""
     kinds = {cause.kind for cause in why}
     return sorted(kinds - {"code"} if kinds & {"config", "input"} else kinds)
 
 
 def needed(verdicts: Iterable[Verdict]) -> set[str]:
-    """Artifacts that answer the plan, and the last ones of what would run again."""
+    """Artifacts that a plan uses, and the last ones of actions that would run."""
     return {v.trace.artifact for v in verdicts if v.trace and v.action.step != "chunk"}
 
 
 def last_complete(workspace: Workspace) -> set[str]:
-    """Artifacts of the last run that finished whole."""
+    """Artifacts of the last complete run."""
     known = workspace.traces.fact("last complete run")
     return set(known) if isinstance(known, list) else set()
 
 
 def status_lines(found: dict) -> list[str]:
-    """Days by month, a sign a day; then steps with their bytes and what they wait for."""
+    """Days by month, a sign per day; then steps with their bytes, states and commonest cause."""
     months: dict[str, list[str]] = defaultdict(lambda: [" "] * 31)
     for row in found["days"]:
         months[row["day"][:7]][Day.fromisoformat(row["day"]).day - 1] = _SIGNS[row["state"]]
@@ -162,7 +163,7 @@ def status_lines(found: dict) -> list[str]:
         lines.append(f"{step:<20}{size:>9}{row[HIT]:>8}{row[RUN]:>7}{row[MAYBE]:>7}  {row['why']}")
     size, free = found["bytes"] / 2**20, found["reclaimable_bytes"] / 2**20
     if shared := found.get("shared"):
-        lines.append(f"shared cache {shared['uri']}: {'it answers' if shared['reachable'] else 'no answer'}")
+        lines.append(f"shared cache {shared['uri']}: {'reachable' if shared['reachable'] else 'not reachable'}")
     return [
         *lines,
         f"{found['artifacts']:,} artifacts, {size:,.1f} MiB in {found['cache_root']}; gc would free {free:,.1f} MiB",
@@ -175,7 +176,7 @@ def grid_lines(found: dict) -> list[str]:
     by_month: dict[str, list[dict]] = defaultdict(list)
     for row in found["days"]:
         by_month[row["day"][:7]].append(row)
-    lines = ["# hit, R would run, m may run if what is above it changes"]
+    lines = ["# hit, R would run, m may run if a step upstream changes"]
     for month, rows in by_month.items():
         if not any(row["state"] == "stale" for row in rows):
             continue

@@ -1,4 +1,4 @@
-"""`daeda cache verify`: are the bytes what their names say, and does a step give them again?"""
+"""`daeda cache verify`: checks artifacts against their digests, and whether steps reproduce them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from daedalus.workspace.workspace import Workspace, opened
 
 
 def cache_verify(settings: Settings, recompute: int = 0) -> dict:
-    """Reads every artifact; damaged ones are set aside, and the next run makes them again.
+    """Reads every artifact and sets damaged ones aside; the next run recomputes them.
 
-    With `recompute`, that many hits are executed again and their bytes compared: what differs is not
+    With `recompute`, runs that many cached steps again and compares the bytes: a step that differs is not
     deterministic, or reads something that its manifest does not name.
     """
     with opened(settings) as workspace:
@@ -30,7 +30,7 @@ def cache_verify(settings: Settings, recompute: int = 0) -> dict:
 
 
 def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
-    """Executes a sample of the config's hits again: (how many, what differs)."""
+    """Runs a sample of the config's hits again: (how many, what differs)."""
     from daedalus.workspace.graph import build_graph
 
     graph = build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
@@ -60,8 +60,8 @@ def verify_lines(found: dict) -> list[str]:
     lines = [f"{found['checked']:,} artifacts read, {len(found['corrupt'])} damaged"]
     lines += [f"  set aside: {path}" for path in found["corrupt"]]
     if found["corrupt"]:
-        lines.append("the next run makes them again: daeda skeleton")
+        lines.append("the next run recomputes them: daeda skeleton")
     if "recomputed" in found:
-        lines.append(f"{found['recomputed']} executed again, {len(found['differing'])} columns differ")
+        lines.append(f"{found['recomputed']} steps run again, {len(found['differing'])} columns differ")
         lines += [f"  {row['step']}: {row['column']} ({row['how']})" for row in found["differing"]]
     return lines

@@ -1,4 +1,4 @@
-"""What a valid configuration says that surely, or probably, is not what was meant. Nothing here refuses."""
+"""Warnings about a valid configuration that probably is not what was meant. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CLOSE = 0.75
 
 
 def doubts(config: Config) -> list[str]:
-    """A line each; the configuration is taken as it stands all the same."""
+    """The warnings, a line each."""
     return [*_not_shipped(config), *_odd_events(config), *_odd_defaults(config)]
 
 

@@ -1,4 +1,4 @@
-"""The picture of a run in a notebook: redrawn in place, and left as the run ended."""
+"""The live display of a run in a notebook; its last state stays in the output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT = 100, 40
 
 
 def notebook_progress() -> Progress | None:
-    """What shows a run in the notebook that this process serves; None elsewhere. Imports nothing to find out."""
+    """A Notebook if this process is a notebook's kernel, else None. Imports nothing to find out."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return Notebook() if shell is not None and type(shell).__name__ == "ZMQInteractiveShell" else None
@@ -75,7 +75,7 @@ class Notebook(Progress):
 
 
 class _Pre:
-    """Text as it stands, in a cell's output."""
+    """Preformatted text as a cell's output."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -1,7 +1,7 @@
-"""Runs and datasets told to an OpenLineage backend, by the official client (the extra `lineage`).
+"""Sends runs and datasets to an OpenLineage backend by the official client (the extra `lineage`).
 
-A run of the stage is an OpenLineage run, each day that it works on one below it. A backend that cannot be
-reached costs one warning and nothing else: the run goes on, and nothing more is sent.
+A run of the stage is an OpenLineage run, with a child run for each day that it works on. If the backend cannot
+be reached, a warning is printed, the run goes on, and nothing more is sent.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _NAMESPACE = "daedalus"
 _JOB = "skeleton"
 _PRODUCER = f"daedalus-skeleton/{daedalus.__version__}"
-_SECONDS = 3.0  # that a backend has for an answer
+_SECONDS = 3.0  # until a request times out
 
 
 class Lineage(Progress):
-    """Tells a backend of a run: an http(s) address, or a file to which a line of JSON an event is appended.
+    """Sends the events of a run to an http(s) address, or appends them to a file, a line of JSON each.
 
     Raises DaedalusError (exit 2) without the client, and for a file that cannot be written.
     """
@@ -56,16 +56,16 @@ class Lineage(Progress):
         run, job = str(uuid.uuid4()), f"{_JOB}.day"
         inputs = [_read(f"{self._config.catalog.feed.path}/dt={day}")]
         self._emit("START", run, job, inputs=inputs, parent=True)
-        chunk = next((outcome for outcome in outcomes if outcome.step == "chunk"), None)
-        if chunk is None or not chunk.good:
+        partition = next((outcome for outcome in outcomes if outcome.step == "chunk"), None)
+        if partition is None or not partition.good:
             errors = [f"{outcome.name}: {outcome.error}" for outcome in outcomes if outcome.state == FAILED]
             self._emit("FAIL", run, job, inputs=inputs, parent=True, error="; ".join(errors) or "blocked")
             return
-        written = _written(f"{self._output}/dt={day}", chunk.counts.get("written", 0), chunk.bytes)
+        written = _written(f"{self._output}/dt={day}", partition.counts.get("written", 0), partition.bytes)
         self._emit("COMPLETE", run, job, inputs=inputs, outputs=[written], parent=True)
 
     def end(self) -> None:
-        """The run is over: complete, with failed days, or left before its end."""
+        """Sends the run's last event: COMPLETE, FAIL if days failed, or ABORT if it was interrupted."""
         state = "ABORT" if self._open else "FAIL" if self._failed else "COMPLETE"
         error = "some days failed" if state == "FAIL" else ""
         self._emit(state, self._run, _JOB, inputs=self._inputs(), outputs=[_written(self._output)], error=error)
@@ -79,6 +79,7 @@ class Lineage(Progress):
 
     def _emit(self, state: str, run: str, job: str, *, inputs: list[Any], outputs: list[Any] | None = None,
               parent: bool = False, error: str = "") -> None:  # fmt: skip
+        """Sends an event. After an error it warns, and no more is sent."""
         if self._client is None:
             return
         from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
@@ -89,9 +90,9 @@ class Lineage(Progress):
                 eventType=RunState[state], eventTime=datetime.now(UTC).isoformat(), producer=_PRODUCER,
                 run=Run(run, facets), job=Job(_NAMESPACE, job), inputs=inputs, outputs=outputs or [],
             ))  # fmt: skip
-        except Exception as problem:  # whatever a backend does, the run goes on
+        except Exception as problem:  # the run goes on, whatever the backend does
             self._client = None
-            self._warn(f"lineage is not told any more: {bare(str(problem).splitlines()[0])[:200]}")
+            self._warn(f"no more lineage is sent: {bare(str(problem).splitlines()[0])[:200]}")
 
 
 def _client(target: str) -> OpenLineageClient | None:
@@ -103,18 +104,18 @@ def _client(target: str) -> OpenLineageClient | None:
         raise DaedalusError("the OpenLineage client is not installed", where="--openlineage",
                             hint="pip install 'daedalus-skeleton[lineage]'") from None  # fmt: skip
     if target.startswith(("http://", "https://")):
-        patience = {"total": 0}
-        return OpenLineageClient(transport=HttpTransport(HttpConfig(url=target, timeout=_SECONDS, retry=patience)))
+        once = {"total": 0}
+        return OpenLineageClient(transport=HttpTransport(HttpConfig(url=target, timeout=_SECONDS, retry=once)))
     try:
         Path(target).open("a").close()
     except OSError as error:
-        raise DaedalusError("the lineage cannot be written", where=f"--openlineage {target}", found=error.strerror,
+        raise DaedalusError("the lineage file cannot be written", where=f"--openlineage {target}", found=error.strerror,
                             expected="an http(s) address, or a file that can be written") from None  # fmt: skip
     return OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=target, append=True)))
 
 
 def _sources(config: Config) -> Iterator[tuple[str, list[str]]]:
-    """What a run reads, as the config names it, with the columns that the config names."""
+    """What a run reads: (name in the config, columns that the config names)."""
     yield config.catalog.feed.path, []
     for view in config.catalog.views.values():
         yield view.source, [view.entity, view.timestamp_field, *view.features]
@@ -124,7 +125,7 @@ def _sources(config: Config) -> Iterator[tuple[str, list[str]]]:
 
 
 def _written(name: str, rows: int | None = None, size: int | None = None) -> Any:
-    """An output by its name in the config; the namespace says only that it is a file's."""
+    """An output dataset by its name in the config, in the namespace `file`."""
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
@@ -133,7 +134,7 @@ def _written(name: str, rows: int | None = None, size: int | None = None) -> Any
 
 
 def _read(name: str, fields: list[str] | None = None) -> Any:
-    """An input by its name in the config, with the columns that are read where the config says so."""
+    """An input dataset by its name in the config, with the columns that are read, if given."""
     from openlineage.client.event_v2 import InputDataset
     from openlineage.client.facet_v2 import schema_dataset
 

@@ -1,4 +1,4 @@
-"""More eyes on a run than one: several watchers at once, and one that writes a trace for Perfetto or Chrome."""
+"""`TraceFile` writes a run's timeline for Perfetto or Chrome; `Several` combines watchers of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS, _DAYS = 1, 2  # process ids: what the viewer groups tracks by
 
 
 class Several(Progress):
-    """Tells several watchers whatever a walk tells."""
+    """Passes every call on to several watchers."""
 
     def __init__(self, *watchers: Progress) -> None:
         self._watchers = watchers
@@ -52,17 +52,17 @@ class Several(Progress):
 
 
 class TraceFile(Progress):
-    """Writes what ran when, a lane a worker, and each day from its first step to its last.
+    """Writes a timeline of the steps, a lane per worker, and of each day from its first step to its last.
 
-    The file is in Chrome's trace event format (times in microseconds), which Perfetto opens. It is whole
-    whenever it is there: one without events from the start, the whole run's when that ends, in whatever way.
+    The file is in Chrome's trace event format (times in microseconds), which Perfetto opens. It is always
+    valid: it has no events until the run ends, in whatever way, and then all of them.
     Raises DaedalusError when it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._began = path, time.perf_counter()
         self._events: list[dict] = []
-        self._lanes: dict[str, tuple[int, float]] = {}  # action at work -> lane, when it started
+        self._lanes: dict[str, tuple[int, float]] = {}  # running action -> lane, when it started
         self._most, self._hits = 0, 0
         self._days: dict[str, float] = {}
         self._write()
@@ -79,11 +79,11 @@ class TraceFile(Progress):
             self._hits += outcome.state == HIT
             return
         lane, began = self._lanes.pop(outcome.name)
-        told = {"day": outcome.day, "state": outcome.state, "rows": rows_out(outcome.counts), "bytes": outcome.bytes,
-                "why": [_said(cause) for cause in outcome.why], "error": outcome.error}  # fmt: skip
+        facts = {"day": outcome.day, "state": outcome.state, "rows": rows_out(outcome.counts), "bytes": outcome.bytes,
+                 "why": [_text(cause) for cause in outcome.why], "error": outcome.error}  # fmt: skip
         self._events.append({
             "name": outcome.name.partition("@")[0], "cat": outcome.step, "ph": "X", "pid": _STEPS, "tid": lane,
-            "ts": began, "dur": self._now() - began, "args": {key: value for key, value in told.items() if value},
+            "ts": began, "dur": self._now() - began, "args": {key: value for key, value in facts.items() if value},
         })  # fmt: skip
         counter = {"name": "from the cache", "ph": "C", "pid": _STEPS, "ts": self._now(), "args": {"hits": self._hits}}
         self._events.append(counter)
@@ -112,5 +112,5 @@ class TraceFile(Progress):
                                 expected="a file in a folder that can be written") from None  # fmt: skip
 
 
-def _said(cause: Cause) -> str:
+def _text(cause: Cause) -> str:
     return cause.what if cause.kind == "missing" else f"{cause.kind} {cause.what}"

@@ -1,7 +1,7 @@
-"""The terminal picture of a run: days as a calendar, steps at work, what the cache spared, time left.
+"""The live display of a run on a terminal: days as a calendar, running steps, time saved, time left.
 
-Nothing here decides anything: it listens to a walk (see stagecache/progress.py) and is drawn a few times a
-second by a thread of its own, so that a walk never waits for a terminal.
+It only watches a walk (see stagecache/walk/progress.py). A thread of its own draws it a few times a second, so
+that a walk never waits for a terminal.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from daedalus.stagecache.walk.progress import Progress
 
 _FRAMES_A_SECOND = 4
 _WAITING, _RUNNING, _EMPTY = "waiting", "running", "empty"
-# Each state has a sign of its own, for eyes and terminals without colour.
+# Each state has its own sign, for people and terminals without colour.
 _SIGNS = {
     HIT: ("-", "green"), COMPUTED: ("#", "bold blue"), UNCHANGED: ("=", "cyan"), FAILED: ("x", "bold red"),
     BLOCKED: ("!", "yellow"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
 }  # fmt: skip
-_WIDEST = 110  # columns of such a line: numbers far from their names are hard to read
+_WIDEST = 110  # columns of a step's line: numbers far from their names are hard to read
 _NARROW = 60  # columns below which a step's rows are left out
-_MOST_STEPS = 20  # lines of steps, at work and just done
-_WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day is what the first of these of its steps is
+_MOST_STEPS = 20  # lines of steps, running and just done
+_WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day has the first of these states that one of its steps has
 
 
 @contextmanager
 def one_line(out: TextIO) -> Iterator[Callable[[str], None]]:
-    """A line that each new one takes the place of."""
+    """Gives a function that shows a line in place of the last one."""
     with _Screen(file=out, highlight=False).status("") as status:
         yield lambda line: status.update(Text(printable(line)))
 
 
 class _Screen(Console):
-    """A terminal that may go away: the work goes on all the same."""
+    """A terminal; if it goes away, the run continues without output."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -56,16 +56,16 @@ class Tui(Progress):
         self._console = _Screen(file=out, highlight=False)
         self._live: Live | None = None
         self._days: dict[str, str] = {}
-        self._told: dict[str, Counter[str]] = {}
+        self._states: dict[str, Counter[str]] = {}  # of each day's steps
         self._steps: Counter[str] = Counter()
         self._at_work: dict[str, float] = {}
         self._just_done: deque[Outcome] = deque(maxlen=_MOST_STEPS)
         self._total, self._began = 0, time.monotonic()
         self._expected: Mapping[str, float] = {}
-        self._left = self._spared = self._worked = 0.0
+        self._left = self._saved = self._worked = 0.0
         self._rows = 0
 
-    # What a walk tells
+    # What a walk calls
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
         self.expect(days, actions, expected)
@@ -73,7 +73,7 @@ class Tui(Progress):
         self._live.start()
 
     def expect(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
-        """What the picture is of; for who draws it himself."""
+        """Sets what the display is about, without starting to draw it."""
         self._days = dict.fromkeys(days, _WAITING)
         self._total, self._expected = actions, expected
         self._left, self._began = sum(self._expected.values()), time.monotonic()
@@ -89,7 +89,7 @@ class Tui(Progress):
         self._steps[outcome.state] += 1
         self._left -= self._expected.get(outcome.name, 0)
         if outcome.state == HIT:
-            self._spared += outcome.seconds
+            self._saved += outcome.seconds
         if outcome.state == FAILED:
             self.say(f"x {outcome.name} failed: {outcome.error.partition('; ')[0]}")
         if outcome.ran:
@@ -97,10 +97,10 @@ class Tui(Progress):
             self._rows += rows_out(outcome.counts)
             self._just_done.appendleft(outcome)
         if outcome.day in self._days:
-            self._told.setdefault(outcome.day, Counter())[outcome.state] += 1
+            self._states.setdefault(outcome.day, Counter())[outcome.state] += 1
 
     def day_done(self, day: str, outcomes: list[Outcome]) -> None:
-        states = self._told.get(day, Counter())
+        states = self._states.get(day, Counter())
         empty = any(outcome.counts.get("empty") for outcome in outcomes)
         self._days[day] = _EMPTY if empty else next((state for state in _WORST if states[state]), HIT)
 
@@ -113,7 +113,7 @@ class Tui(Progress):
             self._live = None
             self._console.print(Group(*self._calendar(self._console.width, 1000), self._legend()))
 
-    # The picture
+    # The display
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width - 2, console.height  # a terminal echoes ^C, and must not wrap then
@@ -130,25 +130,25 @@ class Tui(Progress):
         ran = self._steps[COMPUTED] + self._steps[UNCHANGED]
         pace = f"{self._rows / max(seconds, 1):,.0f} rows/s written"
         memory = f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
-        facts = [f"{_clock(seconds)} gone", f"about {_clock(left)} left", pace, memory, *self._spilled()]
+        facts = [f"{_clock(seconds)} elapsed", f"about {_clock(left)} left", pace, memory, *self._spilled()]
         lines.append(Text(" · ".join(facts)))
-        lines.append(Text(f"{ran:,} ran, {self._steps[HIT]:,} from the cache, which spared {_clock(self._spared)}"))
+        lines.append(Text(f"{ran:,} ran, {self._steps[HIT]:,} cached, which saved {_clock(self._saved)}"))
         return [_cut(line, width) for line in lines]
 
     def _spilled(self) -> list[str]:
-        """What the memory limit sent to disk, when it is worth a word."""
+        """How much the memory limit sent to disk, from 0.05 GiB on."""
         gib = self.spilled() / 2**30
         return [f"spilled {gib:.1f} GiB"] if gib >= 0.05 else []
 
     def _time_left(self, seconds: float, done: int) -> float:
-        """From recorded costs, at the share of steps that ran so far and the steps that run side by side."""
+        """Estimated from recorded costs, the share of steps that ran so far, and how many run in parallel."""
         if not self._expected or not done:
             return seconds / max(done, 1) * (self._total - done)
         ran = (self._steps[COMPUTED] + self._steps[UNCHANGED]) / done
         return self._left * ran / max(self._worked / max(seconds, 0.1), 1)
 
     def _calendar(self, width: int, height: int) -> list[Text]:
-        """A month a cell of 41 columns; the months at work when there is no room for all."""
+        """A month per cell of 41 columns; the months in progress when there is no room for all."""
         months: dict[str, Text] = {}
         for day, state in self._days.items():
             text = months.setdefault(day[:7], Text(f"{day[:7]} "))
@@ -177,7 +177,7 @@ class Tui(Progress):
         return legend
 
     def _work(self, width: int, height: int) -> list[Text]:
-        """The steps at work and, below them, those just done with their rows; as many lines whatever goes on."""
+        """The running steps and, below them, those just done with their rows; always `height` lines."""
         now = time.monotonic()
         at_work = sorted(self._at_work.copy().items(), key=lambda item: item[1])
         lines = [_step(_RUNNING, name, "", now - began, width) for name, began in at_work]
@@ -189,7 +189,7 @@ class Tui(Progress):
 
 
 def _step(state: str, name: str, rows: str, seconds: float, width: int) -> Text:
-    """A line that says where, how many rows, how fast and how long; what is too long loses its middle."""
+    """The line of a step: name, rows, rows a second, seconds. A name that is too long loses its end, not its day."""
     sign, style = _SIGNS[state]
     facts = f"{rows:>25}{seconds:>8.1f} s" if width >= _NARROW else f"{seconds:>8.1f} s"
     name, room = printable(name), max(min(width, _WIDEST) - len(facts) - 2, 0)

@@ -217,7 +217,7 @@ def test_a_range_without_feed_says_which_days_there_are(warm):
         done = warm.cli(*command)
         assert done.returncode == 0 and told in done.stdout, command
     assert warm.json("explain", "day", "2030-01-01")["feed"] == ["2026-01-22", str(LAST)]
-    assert "no run is known" in warm.cli("runs", "--cache-root", "empty").stdout
+    assert "no run is recorded" in warm.cli("runs", "--cache-root", "empty").stdout
 
 
 def test_explain_day_tells_what_became_of_the_days_feed_rows(warm):

@@ -372,7 +372,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_the_terminal_alone(cold, warm_temp
     said += rest.splitlines()
     assert run.returncode == 130 and not out
     unexpected = [line for line in said if not re.match(r"14 days, |Dask dashboard: |2026-02-\d\d  \[", line)]
-    assert unexpected == ["interrupted; finished steps are kept. Go on with: daeda skeleton --resume"]
+    assert unexpected == ["interrupted; finished steps are kept. Continue with: daeda skeleton --resume"]
     with pytest.raises(ProcessLookupError):
         for _ in range(100):  # the group is empty: no worker is left
             os.killpg(run.pid, 0)

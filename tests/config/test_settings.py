@@ -88,7 +88,7 @@ def test_values_that_cannot_be_meant_are_refused(name, value):
 
 
 def test_a_setting_and_its_other_name_are_one():
-    with pytest.raises(DaedalusError, match="stands twice"):
+    with pytest.raises(DaedalusError, match="given twice"):
         allowed_settings({"memory_limit": "1GB", "max_memory": "2GB"}, "compute.duckdb_config")
 
 

@@ -258,7 +258,7 @@ def test_explain_row_says_why_events_are_left_out(warm):
     assert {
         "not before the row",
         "before the window",
-        "its value came again later",
+        "a later event has the same value",
         "no embedding (coverage filter)",
     } <= found
 
@@ -374,7 +374,7 @@ def test_an_edit_that_is_taken_back_is_named_and_not_called_altered_output(warm)
     edit(warm.runtime, session_filter__drop_single_like=False)
     assert roots(warm) == {"config session_filter.drop_single_like": ("true", "false")}
     shown = warm.cli("skeleton", "--range", RANGE, "--plan").stdout
-    assert "session_filter.drop_single_like" in shown and "all of it in the cache" in shown and "altered" not in shown
+    assert "session_filter.drop_single_like" in shown and ", all cached" in shown and "altered" not in shown
     ran = warm.cli("skeleton", "--range", RANGE).stdout
     assert "14 x config session_filter.drop_single_like, in the cache" in ran and "altered" not in ran
 
@@ -440,11 +440,11 @@ def test_a_row_has_one_line_an_event_with_its_windows_and_why_it_is_not_in_other
         "    - an exact duplicate: 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
         "  tacks: 2h 3, 3d 3 counted, 6 events left out",
         "    + 2h 3d 2026-02-02T11:00:00 like 11 dt=2026-02-02/p.parquet -> 2, 3",
-        "    + 2h 3d 2026-02-02T10:00:00 like 10 dt=2026-02-02/p.parquet -> 1, not 2 (its value came again later)",
+        "    + 2h 3d 2026-02-02T10:00:00 like 10 dt=2026-02-02/p.parquet -> 1, not 2 (a later event has the same value)",
         "    - not before the row: 2026-02-02T12:00:00 like 12 dt=2026-02-02/p.parquet",
         "    - an exact duplicate: 2026-02-02T11:00:00 like 11 dt=2026-02-02/p.parquet",
         "    - 2h (before the window), 3d (no value): 2026-02-01T12:00:00 like 12 dt=2026-02-01/p.parquet",
-        "    - 2h (before the window), 3d (its value came again later): 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
+        "    - 2h (before the window), 3d (a later event has the same value): 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
         "    - an exact duplicate: 2026-02-01T11:00:00 like 11 dt=2026-02-01/p.parquet",
-        "    - 2h (before the window), 3d (its value came again later): 2026-02-01T10:00:00 like 10 dt=2026-02-01/p.parquet",
+        "    - 2h (before the window), 3d (a later event has the same value): 2026-02-01T10:00:00 like 10 dt=2026-02-01/p.parquet",
     ]  # fmt: skip

@@ -453,7 +453,7 @@ def test_gc_keeps_what_the_configs_need(first, store, tmp_path, monkeypatch):
 
 def test_gc_is_refused_where_it_cannot_be(first, s3_options):
     for options, values, said in (
-        (["--max-bytes", "1"], {}, "do not go together"),
+        (["--max-bytes", "1"], {}, "cannot be combined"),
         ([], {"cache_remote_mode": "read"}, "only read"),
         ([], {"cache_remote_mode": "read-write", "object_store": {**s3_options, "endpoint": "http://127.0.0.1:9"}},
          "does not answer"),
@@ -463,7 +463,7 @@ def test_gc_is_refused_where_it_cannot_be(first, s3_options):
         done = first.cli("cache", "gc", "--remote", *options)
         assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     done = first.cli("cache", "gc", "--also-config", "other")
-    assert done.returncode == 2 and "do not go together" in done.stderr
+    assert done.returncode == 2 and "cannot be combined" in done.stderr
 
 
 def test_what_is_known_of_inputs_is_carried(shared, monkeypatch):

@@ -249,7 +249,7 @@ def test_the_command_writes_one_file_and_prints_the_same_numbers(warm):
     assert not re.search(r'(?:src|href)="(?!#|data:,)', page) and "http://" not in page and "https://" not in page
     assert "@import" not in page and "url(" not in page
     done = warm.cli("report", "--range", RANGE)
-    assert "14 partitions: 0 read, 14 known by their content" in done.stderr
+    assert "14 partitions: 0 read, 14 cached" in done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80 and "14 fresh" in done.stdout
     assert not list(warm.root.glob(".*.html.*"))
 

@@ -117,7 +117,7 @@ def test_the_keyboard_moves_in_the_heat_map_and_shows_causes(opened, report):
     here = "document.activeElement.getAttribute('aria-label')"
     assert page.evaluate(here).startswith(f"whole day, {DAYS[10]}: stale")  # the first day that is not fresh
     page.keyboard.press("Home")
-    assert page.evaluate(here) == f"whole day, {DAYS[0]}: fresh: the cache answers"
+    assert page.evaluate(here) == f"whole day, {DAYS[0]}: fresh: cached"
     page.keyboard.press("PageDown")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
