@@ -1,1 +1,4 @@
-"""The stage cache: actions, manifests, artifacts and traces. It knows nothing of SQL, feeds or terminals."""
+"""The stage cache: actions, manifests, artifacts, traces, and the walk that runs actions.
+
+It knows nothing of SQL, feeds or terminals.
+"""

@@ -1,4 +1,4 @@
-"""What a walk tells whoever watches it. The silent watcher is the base; the plain one writes lines."""
+"""Progress of a walk: the silent base class, and plain lines for logs and pipes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Watches a walk and says nothing. Every method is called from the thread that walks.
+    """Follows a walk and prints nothing. Every method is called from the thread of the walk.
 
-    `spilled()` is set before the walk: the bytes that its workers have on disk because memory was short.
+    `spilled()` is set before the walk: it returns the bytes that workers have on disk because memory was short.
     """
 
     spilled: Callable[[], int] = staticmethod(lambda: 0)
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
-        """The walk starts: the days it is about, how many actions there are, and what each would cost to run."""
+        """The walk starts: its days, the number of actions, and the expected seconds of each by name."""
 
     def started(self, name: str) -> None:
         """An action begins to run."""
@@ -33,14 +33,14 @@ class Progress:
         """The last action of a day ended."""
 
     def say(self, line: str) -> None:
-        """A sentence for the person who waits."""
+        """Prints a sentence for the user."""
 
     def end(self) -> None:
         """The walk is over, or was interrupted."""
 
 
 class PlainProgress(Progress):
-    """A line for each day that ran anything and for each failure, for logs and pipes."""
+    """Prints a line for each day that ran anything and for each failure."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
