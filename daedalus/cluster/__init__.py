@@ -1,1 +1,1 @@
-"""Actions on Dask workers (the extra `dask`). Imported only for `--executor dask`."""
+"""Runs actions on Dask workers (the extra `dask`). Imported only for `--executor dask`."""
