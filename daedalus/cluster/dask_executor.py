@@ -2,11 +2,11 @@
 
 A task's way through this file:
 
-    submit     `qids` go to the coordinator's own threads, all others on
-    _answer    in a thread: asks the shared cache; without an answer, readies upstream artifacts for workers
-    _send      to Dask, with the first task that connects; the future is kept in `_out`
-    _returned  in Dask's thread: takes the result, or puts the task into `_again`
-    tend       in the walk's thread: sends what was not answered, counts workers, and handles `_again`
+    submit     runs `qids` in the coordinator's own threads (`here`); all other tasks go on
+    _answer    in a thread: asks the shared cache; if it has no answer, makes upstream artifacts readable for workers
+    _send      submits to Dask (the first one connects, see `_open`); the future is kept in `_out`
+    _returned  in Dask's thread: completes the task, or puts it into `_again`
+    tend       in the walk's thread: sends unanswered tasks, counts workers, handles `_again`
 
 Delivery is at least once. When workers die, Dask blames every task that they had. A blamed task becomes a suspect
 and runs once more with the whole cluster to itself; only if workers die again does it fail.
@@ -95,7 +95,7 @@ class DaskExecutor:
         self._lost = False  # the connection to the scheduler
         self._made = False  # whether any worker has made anything
         self._looked = 0.0  # when the workers were last counted
-        self._none_since: float | None = None  # when the last count with a usable worker ended
+        self._none_since: float | None = None  # since when no worker is usable
         self._stirred = 0.0  # when a worker was last seen being started
 
     @property
@@ -319,7 +319,7 @@ class DaskExecutor:
         elif self._looked - self._stirred > WAIT_SECONDS:
             seconds = self._looked - self._none_since
             raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {seconds:.0f} s",
-                             hint="finished days are kept; when there are workers: daeda skeleton --resume")  # fmt: skip
+                             hint="finished days are kept; with workers again: daeda skeleton --resume")  # fmt: skip
 
 
 def _lost(where: str) -> RunStopped:
