@@ -53,7 +53,7 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def kinds(self) -> dict[str, list[str]]:
-        """The kinds of actions behind each name: upstream digests alone do not say which file is bound to which name."""
+        """The kinds of actions bound to each name, since upstream digests alone do not say what is bound to what."""
         return {name: sorted({kind_of(action) for action in made}) for name, made in self.upstream.items()}
 
 

@@ -1,4 +1,4 @@
-"""Input files wherever they lie: each question goes to the local disk or to an object store, by the path."""
+"""Input files on the local disk and in object stores: each call goes to one of them, by the path."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class InputFiles:
-    """See `Files` in ports.py. `remote` is opened when the first URI is asked for."""
+    """A `Files` over both. `remote` is opened at the first URI."""
 
     def __init__(self, local: LocalFiles, remote: Callable[[], RemoteFiles]) -> None:
         self._local, self._open = local, remote
-        self.say: Callable[[str], None] = lambda line: None  # is told how far a long look is
+        self.say: Callable[[str], None] = lambda line: None  # prints the progress of a long look
 
     @cached_property
     def remote(self) -> RemoteFiles:
@@ -31,7 +31,7 @@ class InputFiles:
 
     @property
     def traffic(self) -> Traffic | None:
-        """Requests and bytes so far; None when all is local."""
+        """Requests and bytes so far; None if everything is local."""
         return self.remote.traffic if "remote" in self.__dict__ else None
 
     def _at(self, path: str) -> Files:

@@ -1,1 +1,1 @@
-"""The skeleton stage: what each step computes. It knows nothing of stores or traces."""
+"""The skeleton stage: what each step reads and computes. stage.py lists the steps."""

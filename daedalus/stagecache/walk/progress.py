@@ -46,7 +46,7 @@ class PlainProgress(Progress):
         self._out = out
         self._days = 0
         self._done = 0
-        self._untouched = 0
+        self._cached = 0
         self._began = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -66,7 +66,7 @@ class PlainProgress(Progress):
         for outcome in outcomes:
             states[outcome.state] = states.get(outcome.state, 0) + 1
         if set(states) == {"hit"}:
-            self._untouched += 1
+            self._cached += 1
             return
         seconds = sum(outcome.seconds for outcome in outcomes if outcome.ran)
         rows = sum(outcome.counts.get("written", 0) for outcome in outcomes)
@@ -77,5 +77,5 @@ class PlainProgress(Progress):
         )
 
     def end(self) -> None:
-        if self._untouched:
-            self.say(f"{self._untouched} days: nothing to run")
+        if self._cached:
+            self.say(f"{self._cached} days: nothing to run")
