@@ -64,7 +64,7 @@ def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
 
 
 def check_defaults(config: Config, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) for a default_sql that is no constant. A pass is remembered."""
+    """Raises DaedalusError (exit 2) for a default_sql that is not a constant. A pass is remembered."""
     for i, column in enumerate(config.output_columns):
         if column.default_sql is UNSET:
             continue
@@ -75,7 +75,7 @@ def check_defaults(config: Config, facts: Facts) -> None:
         if problem := problem_of(column.default_sql):
             text = column.default_sql
             raise DaedalusError(
-                f"default_sql of {column.name} is no constant: {problem}",
+                f"default_sql of {column.name} is not a constant: {problem}",
                 where=config.where(RUNTIME, f"output_columns[{i}].default_sql"),
                 found=text if len(text) <= 200 else f"{text[:200]}…",
                 expected="one constant expression, such as CAST(NULL AS FLOAT[])",
@@ -84,7 +84,7 @@ def check_defaults(config: Config, facts: Facts) -> None:
 
 
 def problem_of(text: str) -> str:
-    """Why an expression is no constant, or ""."""
+    """Why an expression is not a constant, or ""."""
     import duckdb
 
     if len(text) > _LONGEST:

@@ -45,7 +45,7 @@ class FeedFolder:
             raise DaedalusError("the feed folder cannot be listed", where=where, found=found) from None
         if tree is None:
             raise DaedalusError(
-                "the feed folder is not there", where=where, found=seen_from(self.root), expected="a folder"
+                "the feed folder does not exist", where=where, found=seen_from(self.root), expected="a folder"
             )
         self.days: dict[Day, list[str]] = {}
         self.errors: dict[str, str] = {}  # labels in `days` that cannot be read as files, and why

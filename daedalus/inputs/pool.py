@@ -45,7 +45,7 @@ def newest_manifest(files: Files, uri: str, table: str, where: str) -> str:
     versions = {path: stem for path, stem in versions.items() if stem.isdigit()}
     if not versions:
         raise DaedalusError(
-            "the embedding pool is not there",
+            "the embedding pool does not exist",
             where=where,
             found=f"no Lance table at {seen_from(folder)}",
             expected="a LanceDB folder with that table",

@@ -161,7 +161,7 @@ class RemoteFiles:
                 for count, done in enumerate(as_completed(reading), 1):
                     self._note_failure(reading[done], done.exception())
                     if len(unknown) > _SAY_EVERY and (count % _SAY_EVERY == 0 or count == len(unknown)):
-                        self.say(f"looking at {len(unknown):,} objects not read before, {count:,} read")
+                        self.say(f"reading {len(unknown):,} new objects, {count:,} done")
             except BaseException:  # also Ctrl-C: downloads that have not begun are cancelled
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -133,7 +133,7 @@ def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
 def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str) -> None:
     if not is_time(timestamp) and timestamp != "NULL":
         at = f"{where}.timestamp_field: {view.timestamp_field}"
-        raise DaedalusError("a view's timestamp field is no time", where=at, found=timestamp, expected="TIMESTAMP")
+        raise DaedalusError("a view's timestamp field is not a time", where=at, found=timestamp, expected="TIMESTAMP")
     wanted, found = SPINE_COLUMNS[view.entity], types[view.entity]
     if not fits(found, wanted):
         at = f"{where}.entity: {view.entity}"

@@ -263,11 +263,11 @@ class ObjectStore:
         try:
             yield
         except (exceptions.NotFoundError, FileNotFoundError):
-            raise FileNotFoundError(errno.ENOENT, "not there", where) from None
+            raise FileNotFoundError(errno.ENOENT, "no such object", where) from None
         except exceptions.AlreadyExistsError:
-            raise FileExistsError(errno.EEXIST, "already there", where) from None
+            raise FileExistsError(errno.EEXIST, "already exists", where) from None
         except exceptions.PreconditionError:
-            raise Conflict(errno.EAGAIN, "changed by somebody else", where) from None
+            raise Conflict(errno.EAGAIN, "changed by another writer", where) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise PermissionError(errno.EACCES, self._text(error), where) from None
         except exceptions.BaseError as error:

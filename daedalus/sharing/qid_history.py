@@ -81,7 +81,7 @@ class QidHistory:
             if begin + piece.rows > rows:
                 path = folder / f"{len(found)}.parquet"
                 if not self._remote.fetch(piece.part(), path):
-                    raise OSError(errno.EIO, "a piece of the map is damaged or gone", piece.digest)
+                    raise OSError(errno.EIO, "a piece of the map is damaged or missing", piece.digest)
                 found.append((path, max(rows - begin, 0)))
             begin += piece.rows
         return found

@@ -137,7 +137,8 @@ def _among(column: str, kind: str, values: Sequence) -> str:
     if kind == "FLOAT" and any(isinstance(value, float) for value in fitting):
         literals = [f"CAST('{value!r}' AS FLOAT)" for value in fitting if value == value]
     matches = [f"{name(column)} IN ({', '.join(literals)})"] if literals else []
-    matches += [f"isnan({name(column)})"] if len(literals) < len(fitting) else []  # by `=` the statistics of a file hide NaN
+    # `=` would miss NaN, which statistics of a file do not count, so that its row groups are skipped.
+    matches += [f"isnan({name(column)})"] if len(literals) < len(fitting) else []
     return " OR ".join(matches)
 
 

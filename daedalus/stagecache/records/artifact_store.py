@@ -63,7 +63,7 @@ class Scratch:
                 os.close(self._lock)  # swept between the two
         except OSError as error:
             raise DaedalusError("a folder cannot be written", where=str(self._parent), found=error.strerror) from None
-        raise DaedalusError("a folder cannot be written", where=str(self._parent), found="what is made in it vanishes")
+        raise DaedalusError("a folder cannot be written", where=str(self._parent), found="folders made in it disappear")
 
     def path(self, suffix: str = "") -> Path:
         """A free path in the folder."""
