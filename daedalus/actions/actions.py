@@ -1,7 +1,7 @@
-"""Making actions: what a step of a day reads and runs becomes an `Action` with labelled ingredients.
+"""Makes actions: turns what a step of a day reads and runs into an `Action` with labelled ingredients.
 
-The only place that builds ingredients from SQL, config values, input files and versions. It knows no stage: a stage
-hands in its steps, and what they know.
+Ingredients of SQL, config values, input files and versions are built here. This module knows no stage: a stage
+passes in its steps and their context.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ def sql_fingerprint(sql: Sql) -> Fingerprint:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a `Sql` reads: files of upstream actions and of the feed or a view, tables made when it runs, variables.
+    """What a `Sql` reads, by the names in it.
 
-    `lists` are variables that list paths in an order that means something. `columns` are those read of `files`, and as
-    what.
+    `upstream` are actions, `files` input files, `tables` functions that make Arrow tables when it runs, `variables`
+    SQL literals. `lists` are variables that list paths whose order matters. `columns` are the columns that are read of
+    `files`, and the types that they are read as.
     """
 
     upstream: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -52,15 +53,15 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def kinds(self) -> dict[str, list[str]]:
-        """Which steps' outputs stand behind each name: what a digest of each upstream alone would not tell."""
+        """The kinds of actions bound to each name, since upstream digests alone do not say what is bound to what."""
         return {name: sorted({kind_of(action) for action in made}) for name, made in self.upstream.items()}
 
 
 class Actions(Generic[_Context]):
     """Collects the actions of a stage by name; each is made once.
 
-    `steps` are functions by the step's name, `(actions, *subject) -> name`, that ask here for what they read, by
-    name as well. `context` is what the stage knows: its config, its inputs, its output.
+    `steps` are functions by step name, `(actions, *subject) -> action name`. They add their action here, and get the
+    names of the actions that they read by `need`. `context` has the stage's config, inputs and output.
     """
 
     def __init__(
@@ -75,44 +76,47 @@ class Actions(Generic[_Context]):
     ) -> None:
         self.context, self.unaffected = context, unaffected
         self.actions: dict[str, Action] = {}
-        self.texts: dict[str, str] = {}  # what code digests are digests of, for explanations
+        self.texts: dict[str, str] = {}  # source texts by their digest, for explanations
         self._steps, self._fingerprint = steps, cache(fingerprint)
         self._store, self._ducks, self._files = store, ducks, files
         self._known: dict[tuple, Any] = {}
         self._last: dict[str, str] = {}
 
     def need(self, step: str, *subject: Any) -> Any:
-        """The name of a step's action for a day, a view, an aggregation, …; None when there is nothing to make."""
+        """Makes a step's action for a day, a view, an aggregation, …, once; returns its name, or None if there is none.
+
+        None means that there is nothing to read, such as a day without feed files.
+        """
         return self.once(self._steps[step], *subject)
 
     def once(self, function: Callable[..., _T], *subject: Any) -> _T:
-        """What a function of these actions gives, computed once; a subject that has a name is known by it."""
+        """Calls `function(self, *subject)` once and remembers the result; a subject with a `name` is compared by it."""
         key = (function, *(getattr(one, "name", one) for one in subject))
         if key not in self._known:
             self._known[key] = function(self, *subject)
         return self._known[key]
 
     def last_of(self, step: str) -> str | None:
-        """The action of a step that was added last."""
+        """The name of the step's action that was added last."""
         return self._last.get(step)
 
-    # What ingredients are made of
+    # Ingredients
 
     def code_of(self, function: Callable) -> dict[str, str]:
-        """Ingredients of what a function writes, which reaches the writer of parquet."""
+        """Ingredients of an artifact that a Python function writes as parquet."""
         written = self.digest_of(self._fingerprint(function))
         return {f"code:{function.__name__}": written, "engine:pyarrow": version("pyarrow")}
 
     def written_by_duckdb(self) -> dict[str, str]:
-        """Ingredients of every artifact that DuckDB's rows are written to."""
+        """Ingredients of an artifact whose rows come from DuckDB."""
         return {**self.code_of(write_parquet), "engine:duckdb": version("duckdb")}
 
     def code_of_input(self, function: Callable) -> dict[str, str]:
-        """Ingredients of what a function reads without writing it."""
+        """Ingredients of a Python function that reads an input."""
         return {f"code:{function.__name__}": self.digest_of(self._fingerprint(function))}
 
     def digest_of(self, found: Fingerprint) -> str:
-        """The digest of a fingerprint, whose text is kept for explanations."""
+        """The digest of a fingerprint; its text is kept for explanations."""
         self.texts[found.digest] = found.text
         return found.digest
 
@@ -129,9 +133,10 @@ class Actions(Generic[_Context]):
         keyed: Sequence[Keyed] = (),
         watched: Sequence[InputFile] = (),
     ) -> str:
-        """An action that is one `Sql`. `config` are the values that it depends on, by key path; `keyed` its joins.
+        """Adds an action that runs one `Sql`; returns its name.
 
-        `watched` are files that tell whether what is read stays as it was looked at.
+        `config` are the values that it depends on, by key path; `keyed` are the tables that it joins by key.
+        `watched` are files that must not change while it runs, besides those that it reads.
         """
         ingredients = {
             "code:sql": self.digest_of(sql_fingerprint(sql)),
@@ -143,7 +148,7 @@ class Actions(Generic[_Context]):
         }
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [upstream for names in reading.upstream.values() for upstream in names]
-        refusal = DayError if name.day else DaedalusError  # what no day can do without ends the run
+        refusal = DayError if name.day else DaedalusError  # an action that all days need ends the run
         run = partial(_run_sql, self._ducks, self._files, refusal, sql, reading)
         describe = partial(describe_sql, sql, reading)
         return self.add(name, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed)
@@ -161,7 +166,7 @@ class Actions(Generic[_Context]):
         describe: Callable[[Mapping[str, Path]], str] = lambda upstream: "",
         **rest: Any,
     ) -> str:
-        """Adds an action, if there is none of that name yet, and returns its name; `rest` are fields of `Action`."""
+        """Adds an action, unless there is one of that name; returns the name. `rest` are fields of `Action`."""
         known = str(name)
         if known not in self.actions:
             broken = next((file for file in files if file.error), None)
@@ -175,7 +180,7 @@ class Actions(Generic[_Context]):
                 run=partial(_fail, broken) if broken else run,
                 describe=describe,
                 is_unaffected=partial(self.unaffected.is_unaffected, str(name.day), keyed) if keyed else _never,
-                # Of an object what is read is a copy, which is held to the digest.
+                # Objects are read from copies whose digests were checked, so only local files can change.
                 verify=partial(_verify, self._files, [*watched, *(f for f in files if not is_uri(f.path))]),
                 **fields,
             )
@@ -184,11 +189,11 @@ class Actions(Generic[_Context]):
 
 
 def config_ingredients(config: Mapping[str, object]) -> dict[str, str]:
-    """Values of the configuration that an action depends on, by key path, as ingredients."""
+    """Ingredients of config values by key path."""
     return {f"config:{key}": digest.canonical_json(value) for key, value in config.items()}
 
 
-# What actions run: each takes (upstream paths by action name, output path) last, and returns counts.
+# The `run` functions of actions: (upstream paths by action name, output path) are the last arguments.
 
 
 def _run_sql(
@@ -209,7 +214,7 @@ def _run_sql(
 def _blame(
     duck: Duck, reading: Reading, local: Mapping[str, str], out: Path, refusal: type[DaedalusError]
 ) -> None:  # fmt: skip
-    """Reads each column of each file by itself. Raises `refusal` for the first that cannot be read."""
+    """Finds the column that a failed statement could not read, by reading each alone. Raises `refusal` for it."""
     columns = [(file, column, kind) for members in reading.files.values() for file in members
                for column, kind in reading.columns.items() if column in file.schema]  # fmt: skip
     for file, column, kind in columns:
@@ -226,7 +231,7 @@ def _blame(
 
 
 def _bound(reading: Reading, upstream: Mapping[str, Path], local: Mapping[str, str]) -> dict[str, list[Path | str]]:
-    """Files by the names that the statement has for them; `local` are those with the bytes of input files."""
+    """Paths by the names in the statement; `local` maps paths of input files to local files with their bytes."""
     bound: dict[str, list[Path | str]] = {
         view: [upstream[name] for name in names] for view, names in reading.upstream.items()
     }
@@ -240,7 +245,7 @@ def _variables(reading: Reading, local: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> str:
-    """A script for DuckDB that gives the action's rows."""
+    """A script for DuckDB that returns the action's rows."""
     files = {name: f"[{', '.join(map(path_literal, paths))}]" for name, paths in _bound(reading, upstream, {}).items()}
     lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **_variables(reading, {})}.items()]
     lines += [f"-- {table}: made by Python when the step runs" for table in reading.tables]
@@ -249,7 +254,7 @@ def describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> st
 
 
 def _fail(broken: InputFile, upstream: Mapping[str, Path], out: Path) -> Counts:
-    """What an action with a bad input file does instead of running."""
+    """The `run` of an action with an unreadable input file: raises its error."""
     assert broken.error is not None
     raise broken.error
 

@@ -1,4 +1,4 @@
-"""Artifacts between machines that share no folder: sent before a task is done, fetched when a path is asked for."""
+"""Moves artifacts between machines that share no folder: sent before a task ends, fetched when a path is needed."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from daedalus.stagecache.records.file_digests import FileDigests
 
 
 class Carrier(Protocol):
-    """Where artifacts are left for others. It travels with the job, so it must pickle."""
+    """Transfers artifacts through a place that all machines reach. It is sent with the job, so it must pickle."""
 
     def send(self, artifact: str, path: Path) -> Any:
-        """Returns when everyone can fetch the artifact: the ticket that they need. Sending twice changes nothing."""
+        """Uploads an artifact; returns the ticket that fetches it. Sending twice changes nothing."""
 
     def fetch(self, artifact: str, ticket: Any, path: Path) -> bool:
-        """Writes the artifact to `path`, its bytes checked; False when it is not to be had."""
+        """Downloads an artifact to `path` and checks its bytes; False when it is not available."""
 
 
 class CarriedArtifacts(ArtifactStore):
-    """A machine's own store; what it lacks is fetched by its ticket when its path is asked for."""
+    """A machine's own store; an artifact that it lacks is fetched by its ticket when its path is needed."""
 
     def __init__(
         self, root: Path, scratch: FreePaths, digests: FileDigests, carrier: Carrier,
         there: Callable[[str], Any] = lambda artifact: None,
     ) -> None:  # fmt: skip
-        """`there(artifact)` is the ticket of what everyone can fetch already, or None."""
+        """`there(artifact)` is the ticket of an artifact that was sent before, or None."""
         super().__init__(root, scratch, digests)
         self._carrier, self._there = carrier, there
         self.tickets: dict[str, Any] = {}
         self._fetching = threading.Lock()
 
     def path(self, name: str, artifact: str) -> Path:
-        """Raises DayError when the artifact is not here and cannot be fetched."""
+        """The local path, fetched first if need be. Raises DayError when the artifact cannot be fetched."""
         path = super().path(name, artifact)
         if not path.exists() and (ticket := self.tickets.get(artifact) or self._there(artifact)):
             with self._fetching:
@@ -57,27 +57,28 @@ class CarriedArtifacts(ArtifactStore):
         fetched = self._carrier.fetch(artifact, ticket, path)
         if not fetched or digest.of_file(path) != artifact:
             raise DayError("an artifact cannot be fetched", where=name, found=artifact,
-                           hint="run again: what is lost is made anew")  # fmt: skip
+                           hint="run again: lost artifacts are recomputed")  # fmt: skip
 
     def send(self, artifact: str) -> Any:
-        """The artifact's ticket; what has none yet is sent first."""
+        """The artifact's ticket; an artifact without one is sent first."""
         if artifact not in self.tickets:
             sent = self._there(artifact) or self._carrier.send(artifact, super().path("", artifact))
             self.tickets[artifact] = sent
         return self.tickets[artifact]
 
     def send_folder(self, folder: Path, files: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
-        """(digest, ticket) of a folder's `files` by name, sent; the folder goes."""
+        """Sends a folder's `files` (digests by name) and removes the folder; returns (digest, ticket) by name."""
         try:
             return {name: (content, self._carrier.send(content, folder / name)) for name, content in files.items()}
         finally:
             remove_folder(folder)
 
     def fetch_folder(self, name: str, files: Mapping[str, tuple[str, Any]], folder: Path) -> None:
-        """Makes the folder that was sent, if it has files. Raises DayError when one cannot be fetched."""
+        """Fetches the files of a sent folder into `folder`, if it has any. Raises DayError if one cannot be fetched."""
         for file, (content, ticket) in files.items():
             folder.mkdir(exist_ok=True)
             self._bring(name, content, ticket, folder / file)
 
     def tickets_of(self, artifacts: Iterable[str]) -> Mapping[str, Any]:
+        """Tickets by artifact; those without one are sent first."""
         return {artifact: self.send(artifact) for artifact in artifacts}

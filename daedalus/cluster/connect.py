@@ -1,7 +1,7 @@
-"""A Dask cluster to work with: one of this machine, or the one behind a scheduler's address.
+"""Connects to a Dask cluster: a local one, or the one behind a scheduler's address.
 
-A local cluster is on loopback alone, a process a worker, each with one thread, and ends with the run. Dask's
-own log stays off the terminal: what a person must know is said by whoever walks.
+A local cluster listens on loopback only, has one process per worker with one thread each, and ends with the run.
+Dask's own log is kept off the terminal: the executor reports what the user must know.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _CONNECT_SECONDS = 10
 _STARTS = 5
 _SILENT = logging.CRITICAL + 1
 _LOOPBACK = "127.0.0.1"
-# Dask gives up a nanny that takes longer to start a worker anew, as on a busy machine; who gave up itself is replaced.
+# Dask gives up a nanny that takes too long to restart a worker, as on a busy machine; `replace_lost` handles dead ones.
 PATIENT = {"distributed.deploy.lost-worker-timeout": "1 hour"}
 Workers = Mapping[str, Mapping[str, Any]]  # address -> what the scheduler knows of it
 
 
 def check_installed() -> None:
-    """Raises DaedalusError (exit 2) without the extra."""
+    """Raises DaedalusError (exit 2) if Dask is not installed."""
     if find_spec("distributed") is None:
         raise DaedalusError("Dask is not installed", where="--executor dask",
                             hint="pip install 'daedalus-skeleton[dask]'")  # fmt: skip
@@ -41,10 +41,10 @@ def check_installed() -> None:
 
 @contextmanager
 def connected(address: str | None, count: int, need: int, folder: Path) -> Iterator[Client]:
-    """A client of the scheduler at `address`; without one, of a local cluster of `count` workers.
+    """A client of the scheduler at `address`; without an address, of a local cluster of `count` workers.
 
-    `need` are the bytes that each local worker declares, `folder` is where it may spill. Raises DaedalusError
-    (exit 2) when nobody answers at the address.
+    `need` is the memory in bytes that each local worker declares, `folder` is where it may spill. Raises
+    DaedalusError (exit 2) when no scheduler answers at the address.
     """
     from distributed.utils import silence_logging_cmgr
 
@@ -52,7 +52,7 @@ def connected(address: str | None, count: int, need: int, folder: Path) -> Itera
         for root in ("distributed", "tornado.application"):
             stack.enter_context(silence_logging_cmgr(_SILENT, root))
         if address is None:
-            with _spared_from_ctrl_c():
+            with _shielded_from_ctrl_c():
                 client = stack.enter_context(_local(count, need, folder))
         else:
             client = stack.enter_context(_given(address))
@@ -73,7 +73,7 @@ def _local(count: int, need: int, folder: Path) -> Iterator[Client]:
 
 
 def _started(count: int, need: int, folder: Path) -> LocalCluster:
-    """A cluster on loopback; begun anew when a worker dies before it is up."""
+    """Starts a cluster on loopback; tries again when a worker dies while it starts."""
     from distributed import LocalCluster
 
     anywhere = f"{_LOOPBACK}:0"
@@ -109,17 +109,17 @@ def _given(address: str) -> Iterator[Client]:
 
 
 @contextmanager
-def _spared_from_ctrl_c() -> Iterator[None]:
-    """Threads and processes begun meanwhile never see Ctrl-C: this process alone answers it, and ends them.
+def _shielded_from_ctrl_c() -> Iterator[None]:
+    """Blocks SIGINT for threads and processes that are started meanwhile: only this process handles it and ends them.
 
-    A terminal sends it to all processes at once, and each worker would print what it was doing.
+    A terminal sends SIGINT to all processes at once, and each worker would print a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     from multiprocessing.resource_tracker import ensure_running
 
-    ensure_running()  # whoever starts it later would be open to Ctrl-C again
+    ensure_running()  # to start the resource tracker later would unblock SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -128,7 +128,7 @@ def _spared_from_ctrl_c() -> Iterator[None]:
 
 
 def workers(client: Client) -> dict[str, Any]:
-    """The workers that take tasks now; asks for those that a local cluster has lost for good."""
+    """The running workers by address; first replaces those that a local cluster has lost for good."""
     if client.cluster is not None:
         replace_lost(client.cluster)
     found = client.scheduler_info(n_workers=-1)["workers"]
@@ -136,7 +136,7 @@ def workers(client: Client) -> dict[str, Any]:
 
 
 def replace_lost(cluster: SpecCluster) -> None:
-    """Starts others for workers whose nannies gave up, which Dask itself goes on counting."""
+    """Starts new workers for those whose nannies gave up, which Dask itself still counts as present."""
     from distributed.core import Status
 
     def forget() -> None:
@@ -150,7 +150,7 @@ def replace_lost(cluster: SpecCluster) -> None:
 
 
 def is_starting(client: Client) -> bool:
-    """Whether a worker of this machine's cluster is being started, so that there is one to wait for."""
+    """Whether a worker of a local cluster is being started, so that waiting makes sense."""
     from distributed.core import Status
 
     cluster = client.cluster
@@ -162,20 +162,20 @@ def is_starting(client: Client) -> bool:
 
 
 def dashboard(client: Client) -> str:
-    """The line that tells where Dask's own pages are."""
+    """The line that names the address of Dask's dashboard."""
     needs = "" if find_spec("bokeh") else " (its pages need bokeh where the scheduler runs)"
     return f"Dask dashboard: {client.dashboard_link}{needs}"
 
 
 def slots(workers: Workers, need: int) -> int:
-    """How many actions the workers take at once."""
+    """How many actions the workers can run at once, by threads and by declared memory."""
     return sum(min(worker["nthreads"], int(worker["resources"].get(MEMORY, 0) // need)) for worker in workers.values())
 
 
 def wait_for_workers(
     look: Callable[[], Workers], need: int, seconds: float, say: Callable[[str], None], where: str
 ) -> None:
-    """Returns when some worker can take an action. Raises DaedalusError (exit 2) when none could in time."""
+    """Waits until some worker can run an action. Raises DaedalusError (exit 2) when none can after `seconds`."""
     workers = look()
     if not workers:
         say(f"waiting up to {seconds:.0f} s for a Dask worker")
@@ -199,20 +199,20 @@ def wait_for_workers(
 
 
 def register(client: Client, plugin: Any, name: str) -> None:
-    """Sets up a plugin on the workers that there are and on those that come.
+    """Sets up a plugin on all workers, present and future.
 
-    Raises OSError when they cannot be reached, and whatever a worker that cannot load the plugin raises.
+    Raises OSError when they cannot be reached, and what a worker raises that cannot load the plugin.
     """
     for attempt in range(_STARTS):
         try:
             client.register_plugin(plugin, name=name)
             return
-        except OSError:  # a worker died meanwhile: the others are asked again, which changes nothing for them
+        except OSError:  # a worker died meanwhile: try again, which changes nothing for the others
             if attempt == _STARTS - 1:
                 raise
 
 
 def unregister(client: Client, name: str) -> None:
-    """Takes a run's bench away from all workers, as far as they can still be reached."""
+    """Removes a run's plugin from all workers that can still be reached."""
     with suppress(Exception):
         client.unregister_worker_plugin(name)

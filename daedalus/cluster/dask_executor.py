@@ -1,7 +1,15 @@
-"""Actions sent to Dask workers; handing out numbers and publishing stay with the coordinator.
+"""Runs actions on Dask workers; the coordinator assigns qids and publishes partitions itself.
 
-Delivery is at least once. When workers die under a task, Dask blames all tasks that they had: whoever is
-blamed is tried once more with the cluster to itself, and only who is alone with the deaths fails for them.
+A task's way through this file:
+
+    submit     runs `qids` in the coordinator's own threads (`here`); all other tasks go on
+    _answer    in a thread: asks the shared cache; if it has no answer, makes upstream artifacts readable for workers
+    _send      submits to Dask (the first one connects, see `_open`); the future is kept in `_out`
+    _returned  in Dask's thread: completes the task, or puts it into `_again`
+    tend       in the walk's thread: sends unanswered tasks, counts workers, handles `_again`
+
+Delivery is at least once. When workers die, Dask blames every task that they had. A blamed task becomes a suspect
+and runs once more with the whole cluster to itself; only if workers die again does it fail.
 """
 
 from __future__ import annotations
@@ -28,32 +36,34 @@ from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, 
 if TYPE_CHECKING:
     from distributed import Client
 
-_NUMBERED, _PUBLISHED = "qids", "chunk"  # the step that hands out numbers, and the one whose output is published
-_DEPTH = 2  # tasks sent for each that a worker can run, so that none waits for the next
-_BACKLOG = 64  # tasks of the coordinator's own that may wait, and questions to the shared cache
-_ASKING = 16  # threads that ask
-_LOOK_SECONDS = 1.0  # between looks at what workers there are
-WAIT_SECONDS = 60.0  # for a first worker, and for another when none is left and none is being started
-_START_SECONDS = 600.0  # for one that is being started
+_NUMBERED, _PUBLISHED = "qids", "chunk"  # the step that assigns numbers, and the one whose output is published
+_DEPTH = 2  # tasks sent per slot of a worker, so that no worker waits for its next task
+_BACKLOG = 64  # tasks that may wait for the coordinator's threads or for an answer of the shared cache
+_ASKING = 16  # threads that ask the shared cache
+_LOOK_SECONDS = 1.0  # between counts of the workers
+WAIT_SECONDS = 60.0  # to wait for a first worker, and for another when none is left and none is being started
+_START_SECONDS = 600.0  # to wait for a worker that is being started
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A task on its way, the tickets of what it reads, and the future that the walk waits for."""
+    """A submitted task, the tickets of what it reads, and the future that the walk waits for."""
 
     task: Task
     future: Future[Made | Trace]
     tickets: Mapping[str, Any] = field(default_factory=dict)
-    alone: bool = False
-    attempt: int = 0
+    alone: bool = False  # a suspect that has the cluster to itself
+    attempt: int = 0  # in Dask's key: the same key would return the result of the attempt before
 
 
 class DaskExecutor:
-    """An `Executor` over the workers of a Dask cluster, which is opened when the first task is sent.
+    """An `Executor` over the workers of a Dask cluster, which it connects to when the first task is sent.
 
-    `here` runs what stays with the coordinator, `adopt(artifact, ticket)` is told of what workers made, `say(line)`
-    what a person should know; `carried` is the coordinator's store where no folder is shared. Raises
-    DaedalusError (exit 2) from `submit` when there is no cluster to work with.
+    `job()` is what workers build the graph from, `need()` the memory in bytes that an action takes, `cluster(need)`
+    opens a client. `where` names the cluster in errors; `local` says that it is on this machine. `here` runs what
+    stays with the coordinator, `adopt(artifact, ticket)` is called with what workers made, `say(line)` prints a
+    line for the user; `carried` is the coordinator's store if no folder is shared. `submit` and `tend` raise
+    DaedalusError (exit 2) when there is no usable cluster.
     """
 
     def __init__(
@@ -74,20 +84,23 @@ class DaskExecutor:
         self._carried = carried
         self._client: Client | None = None
         self._stack = ExitStack()
-        self._waiting_here: set[Future] = set()
+        self._waiting_here: set[Future] = set()  # of tasks that the coordinator runs itself
         self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="daeda-ask")
-        self._asked: list[tuple[Sent, Future[Trace | Mapping[str, Any]]]] = []
-        self._out: dict[Future, Sent] = {}  # on their way, by Dask's future
-        self._again: deque[tuple[Sent, Any]] = deque()  # came back, with a refusal or a death
-        self._suspects: deque[Sent] = deque()
-        self._unfit: set[str] = set()
-        self._fit: dict[str, Any] = {}
-        self._lost, self._made, self._looked = False, False, 0.0
-        self._none_since: float | None = None
+        self._asked: list[tuple[Sent, Future[Trace | Mapping[str, Any]]]] = []  # waiting for an answer of `_answer`
+        self._out: dict[Future, Sent] = {}  # with Dask, by Dask's future
+        self._again: deque[tuple[Sent, Any]] = deque()  # returned with a Refusal or KilledWorker, for `tend`
+        self._suspects: deque[Sent] = deque()  # blamed for deaths; each is to run alone
+        self._unfit: set[str] = set()  # addresses of workers that refused a task
+        self._fit: dict[str, Any] = {}  # the other workers, as of the last count
+        self._lost = False  # the connection to the scheduler
+        self._made = False  # whether any worker has made anything
+        self._looked = 0.0  # when the workers were last counted
+        self._none_since: float | None = None  # since when no worker is usable
         self._stirred = 0.0  # when a worker was last seen being started
 
     @property
     def free(self) -> bool:
+        # While suspects wait for or have the cluster to themselves, nothing else may be sent.
         if (
             len(self._waiting_here) + len(self._asked) >= _BACKLOG
             or self._suspects
@@ -102,7 +115,7 @@ class DaskExecutor:
         sent = Sent(task, Future())
         if task.ask is nobody and not self._carried:
             self._send(sent)
-        else:
+        else:  # asking and sending artifacts block, so a thread does it
             self._asked.append((sent, self._asking.submit(self._answer, task)))
         return sent.future
 
@@ -113,17 +126,20 @@ class DaskExecutor:
         return future
 
     def _answer(self, task: Task) -> Trace | Mapping[str, Any]:
-        """What somebody knows; else the tickets of what the task reads, which workers can have then."""
+        """The trace that answers a task if the shared cache has it; else the tickets of what the task reads.
+
+        Called in a thread of `_asking`. When it returns, workers can read all upstream artifacts.
+        """
         if found := task.ask():
             return found
         if self._carried:
             return self._carried.tickets_of(task.digests.values())
         for name, artifact in task.digests.items():
-            task.above[name].shelf.path(name, artifact)  # fetched, where the shared cache alone has it
+            task.above[name].shelf.path(name, artifact)  # downloads to the shared folder what only the bucket has
         return {}
 
     def tend(self) -> None:
-        self._heed_answers()
+        self._send_unanswered()
         if self._client is None:
             return
         if self._lost:
@@ -134,15 +150,15 @@ class DaskExecutor:
             sent, why = self._again.popleft()
             if isinstance(why, Refusal):
                 self._refused(sent, why)
-            elif sent.alone:
+            elif sent.alone:  # no other task ran, so the deaths are this one's
                 sent.future.set_exception(_deadly(sent.task, why))
             else:
                 self._suspects.append(sent)
-        if self._suspects and not self._out:
+        if self._suspects and not self._out:  # one at a time, once everything else has returned
             self._send(replace(self._suspects.popleft(), alone=True))
 
-    def _heed_answers(self) -> None:
-        """Sends the tasks that nobody knows the answer of."""
+    def _send_unanswered(self) -> None:
+        """Completes the tasks that the shared cache has answered, and sends the others."""
         asked, self._asked = self._asked, []
         for sent, answer in asked:
             if not answer.done():
@@ -166,7 +182,7 @@ class DaskExecutor:
         self._stack.close()
 
     def _fetching(self, task: Task) -> Task:
-        """The task, with what it reads of other machines' fetched when it runs."""
+        """The task with upstream shelves that fetch what other machines made, if no folder is shared."""
         if not self._carried:
             return task
         above = {name: replace(action, shelf=self._carried) if action.step != "chunk" else action
@@ -174,6 +190,7 @@ class DaskExecutor:
         return replace(task, above=above)
 
     def _open(self) -> None:
+        """Connects, waits for a worker, and sets up the run's plugin on all workers."""
         from daedalus.cluster.worker import StageWorker, worker_name
 
         self._bytes, job = self._need(), self._job()
@@ -192,13 +209,14 @@ class DaskExecutor:
         self._look()
 
     def _send(self, sent: Sent) -> None:
+        """Submits a task to Dask, away from workers that refused one."""
         from daedalus.cluster.worker import run_action
 
         if self._client is None:
             self._open()
         name, _, at = sent.task.action.name.partition("@")
         options: dict[str, Any] = {"key": (name, at, self._run, sent.attempt)}
-        if self._unfit:
+        if self._unfit:  # a preference: workers that join later are allowed too
             options |= {"workers": sorted(self._fit), "allow_other_workers": True}
         task = sent.task
         inner = self._pool.submit(
@@ -208,7 +226,7 @@ class DaskExecutor:
         inner.add_done_callback(self._returned)
 
     def _returned(self, inner: Future) -> None:
-        """Called by Dask's own thread."""
+        """Handles the end of a task. Called in Dask's thread: whatever needs the walk's thread goes to `_again`."""
         from distributed import KilledWorker
 
         sent = self._out[inner]
@@ -219,7 +237,7 @@ class DaskExecutor:
                     self._again.append((sent, found))
                 else:
                     self._take(sent, *found)
-            except CancelledError:
+            except CancelledError:  # Dask cancels all futures when the scheduler is gone
                 self._lost = True
             except KilledWorker as death:
                 self._again.append((sent, death))
@@ -228,6 +246,7 @@ class DaskExecutor:
         del self._out[inner]
 
     def _take(self, sent: Sent, made: Made, ticket: Any) -> None:
+        """Completes a task with what a worker made; a partition is still to be published."""
         self._made = True
         if sent.task.action.step == _PUBLISHED:
             self._publish(sent, made, ticket)
@@ -238,19 +257,19 @@ class DaskExecutor:
         sent.future.set_result(made)
 
     def _publish(self, sent: Sent, made: Made, files: Mapping[str, tuple[str, Any]]) -> None:
-        """Puts a partition that a worker made into its place: what is left to run of the action is to bring it here.
+        """Publishes a partition that a worker made: runs the action here, with a `run` that only brings the files.
 
-        Called by Dask's own thread.
+        Called in Dask's thread.
         """
-        name, carried, lies = sent.task.action.name, self._carried, Path(made.artifact)
+        name, carried, folder = sent.task.action.name, self._carried, Path(made.artifact)
 
         def bring(upstream: Mapping[str, Path], out: Path) -> Counts:
-            nonlocal lies
+            nonlocal folder
             if carried:
                 carried.fetch_folder(name, files, out)
             else:
-                take(name, lies, {file: content for file, (content, _) in files.items()}, out)
-                lies = out  # for another try
+                take(name, folder, {file: content for file, (content, _) in files.items()}, out)
+                folder = out  # if the action is tried again, the files are there now
             return made.counts
 
         def published(inner: Future) -> None:
@@ -267,7 +286,7 @@ class DaskExecutor:
         self._run_here(task).add_done_callback(published)
 
     def _refused(self, sent: Sent, refusal: Refusal) -> None:
-        """Sends a task to others than the worker that must not run it."""
+        """Sends a refused task again, to other workers. Raises RunStopped when none is left."""
         reason = refusal.reason(sent.task.manifest)
         if refusal.worker not in self._unfit:
             self._unfit.add(refusal.worker)
@@ -276,13 +295,13 @@ class DaskExecutor:
         if not self._fit:
             error = RunStopped("no Dask worker can do this run's work", where=refusal.worker, found=reason,
                                expected="the coordinator's code, packages and shared folder on each worker",
-                               hint="start the workers anew with what is installed here")  # fmt: skip
+                               hint="restart the workers with the code and packages installed here")  # fmt: skip
             error.exit_code = EXIT_DAY_FAILED if self._made else EXIT_REFUSED
             raise error
         self._send(sent)
 
     def _look(self) -> None:
-        """Counts the workers; gives up when there has been none for a while."""
+        """Counts the workers. Raises RunStopped when there has been none for a while."""
         assert self._client is not None
         try:
             workers = connect.workers(self._client)
@@ -292,20 +311,20 @@ class DaskExecutor:
         self._fit = {address: worker for address, worker in workers.items() if address not in self._unfit}
         if connect.slots(self._fit, self._bytes):
             self._none_since = None
-        elif self._none_since is None:
+        elif self._none_since is None:  # the patience of WAIT_SECONDS starts now
             self._none_since = self._stirred = self._looked
             self._say(f"no Dask worker is left; waiting up to {WAIT_SECONDS:.0f} s for one")
         elif connect.is_starting(self._client) and self._looked - self._none_since < _START_SECONDS:
-            self._stirred = self._looked
+            self._stirred = self._looked  # and starts again while a worker is being started
         elif self._looked - self._stirred > WAIT_SECONDS:
             seconds = self._looked - self._none_since
             raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {seconds:.0f} s",
-                             hint="what is finished is kept; with workers again: daeda skeleton --resume")  # fmt: skip
+                             hint="finished days are kept; with workers again: daeda skeleton --resume")  # fmt: skip
 
 
 def _lost(where: str) -> RunStopped:
     return RunStopped("the connection to the Dask scheduler is lost", where=where,
-                      hint="what is finished is kept; when it is back: daeda skeleton --resume")  # fmt: skip
+                      hint="finished days are kept; when it is back: daeda skeleton --resume")  # fmt: skip
 
 
 def _unusable(where: str, error: Exception) -> DaedalusError:
@@ -317,13 +336,13 @@ def _unusable(where: str, error: Exception) -> DaedalusError:
 
 def _deadly(task: Task, death: Any) -> DayError:
     return DayError("every Dask worker that ran this step died", where=str(death.last_worker.address),
-                    found=f"{death.allowed_failures + 1} deaths, and as many with no other step at work",
-                    hint=f"look at the workers' logs; was it memory: a {connect.MEMORY} that the host does not have, "
-                         "or a memory_limit that it takes for too much")  # fmt: skip
+                    found=f"{death.allowed_failures + 1} deaths, and as many while no other step ran",
+                    hint=f"look at the workers' logs; if memory ran out, {connect.MEMORY} may be more than the host "
+                         "has, or memory_limit too high")  # fmt: skip
 
 
 def _as_here(error: Exception) -> Exception:
-    """The error as a run on this machine would tell it: paths as the config gives them."""
+    """The error as a run on this machine would report it, with paths relative to the working directory."""
     if isinstance(error, DaedalusError):
         error.where = error.where.removeprefix(f"{os.getcwd()}/")
     return error

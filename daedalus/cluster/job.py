@@ -1,6 +1,6 @@
-"""What of a run travels to workers: not its closures, but what the same graph of actions is built from.
+"""What is sent to workers of a run: not closures, but the values that the same graph of actions is built from.
 
-A worker names an action, computes its key from code and engines of its own, and runs it only if that is the
+A worker computes an action's key from its own code and engines, and runs the action only if that is the
 coordinator's key. So a worker with other code can never put a wrong result under a key.
 """
 
@@ -25,16 +25,16 @@ from daedalus.inputs.pool import PoolInput
 from daedalus.skeleton.context import Sources
 from daedalus.stagecache.action import Manifest, differences
 
-_SHOWN = 3  # differences that a refusal names
+_SHOWN = 3  # how many differences a refusal names
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run, as it is shipped to each worker once. Paths are absolute: they hold on all machines.
+    """One run, as it is sent to each worker once. Paths are absolute, so that they are valid on all machines.
 
     `staging` is a folder that the coordinator made in the cache: a worker that sees it shares the cache, and
-    puts unfinished files below it. Others keep what they make on a disk of their own, and need a `carrier`.
-    `duckdb` is how a worker thread opens its DuckDB.
+    puts unfinished files below it. Other workers keep what they make on their own disk, and need a `carrier`.
+    `numbered` says whether partitions have qids. `duckdb` are the settings of a worker's DuckDB.
     """
 
     run: str
@@ -50,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A worker's answer when it must not run a task: why, or the manifest that its own code makes."""
+    """A worker's answer when it must not run a task: why, or the manifest by its own code."""
 
     worker: str
     why: str = ""
@@ -58,7 +58,7 @@ class Refusal:
     versions: str = ""
 
     def reason(self, wanted: Manifest) -> str:
-        """One line about what differs from the coordinator's manifest."""
+        """One line: what differs from the coordinator's manifest."""
         if self.manifest is None:
             return self.why
         if self.versions != versions():
@@ -69,12 +69,12 @@ class Refusal:
 
 
 def versions() -> str:
-    """What besides the code itself decides how code is read."""
+    """The versions of daedalus and of Python, which syntax trees depend on too."""
     return f"daedalus {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def absolute(path: str) -> str:
-    """A path that does not depend on the working directory; what is no path of this machine stays as it is."""
+    """The absolute path; a URI stays as it is."""
     return path if "://" in path else os.path.abspath(path)
 
 
@@ -91,7 +91,7 @@ def _settled(files: Iterable[InputFile]) -> tuple[InputFile, ...]:
 
 
 def settled_config(config: Config) -> Config:
-    """The config with an absolute path of the pool, the one input that steps open by its name in the config."""
+    """The config with an absolute path of the pool, the one input that steps open by its path in the config."""
     coverage = config.runtime.embedding_coverage_filter
     coverage = msgspec.structs.replace(coverage, uri=absolute(coverage.uri))
     runtime = msgspec.structs.replace(config.runtime, embedding_coverage_filter=coverage)

@@ -1,4 +1,4 @@
-"""A folder that all hosts share: free names in it, and files that one host leaves there for another."""
+"""A folder that all hosts share: free paths in it, and files that one host leaves there for another."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from daedalus.base import digest
 from daedalus.base.durable import sync
 from daedalus.base.errors import DayError
 
-_SEEN_SECONDS = 5.0  # in which a shared folder shows everyone what someone renamed there
+_SEEN_SECONDS = 5.0  # within which a shared folder shows all hosts a rename
 
 
 class Staging:
-    """Free paths in a folder that someone else holds; a worker that dies leaves them to its holder."""
+    """Gives free paths in the coordinator's scratch folder, which removes them even if a worker dies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,7 +28,10 @@ class Staging:
 
 
 def wait_for(path: Path) -> None:
-    """Network file systems show what others renamed a little later; listing the folder makes them look."""
+    """Waits a few seconds for a file of another host: network file systems may show it late.
+
+    Listing the folder makes them refresh.
+    """
     until = time.monotonic() + _SEEN_SECONDS
     while not path.exists() and time.monotonic() < until:
         with suppress(OSError):
@@ -37,7 +40,7 @@ def wait_for(path: Path) -> None:
 
 
 def left_in(folder: Path) -> dict[str, str]:
-    """Forces a folder's files to disk; their digests by name. None for a folder that is not there."""
+    """Syncs a folder's files to disk and returns their digests by name; empty if there is no folder."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     for path in files:
         sync(path)
@@ -45,9 +48,9 @@ def left_in(folder: Path) -> dict[str, str]:
 
 
 def take(name: str, folder: Path, files: Mapping[str, str], out: Path) -> None:
-    """Moves files that another host left to a new folder `out`, if there are any, maybe on another file system.
+    """Moves files (digests by name) that another host left in `folder` to a new folder `out`.
 
-    Raises DayError when one is not what that host wrote.
+    `out` may be on another file system; it is made only if there are files. Raises DayError when one has other bytes.
     """
     for file, content in files.items():
         wait_for(folder / file)
@@ -55,4 +58,4 @@ def take(name: str, folder: Path, files: Mapping[str, str], out: Path) -> None:
         shutil.move(folder / file, out / file)
         if digest.of_file(out / file) != content:
             raise DayError("a file is not what a worker wrote", where=name, found=str(folder / file), expected=content,
-                           hint="does the shared folder show all hosts the same?")  # fmt: skip
+                           hint="check that the shared folder has the same content on all hosts")  # fmt: skip

@@ -1,7 +1,7 @@
-"""A worker's side: the bench that a run sets up on each worker, and the one function that Dask calls.
+"""The worker's side: the plugin that a run sets up on each worker, and the one function that Dask calls.
 
-A bench builds the run's graph when the first task comes. Its unfinished files lie in the coordinator's
-scratch folder, so they go when the coordinator does; SQLite and locks stay off the shared folder.
+The plugin builds the run's graph when the first task arrives. With a shared folder its unfinished files are in the
+coordinator's scratch folder, which is removed with the coordinator; SQLite and locks stay off the shared folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class _NoQids:
-    """The coordinator alone hands out numbers."""
+    """In place of the qid map: only the coordinator assigns numbers."""
 
     shared, current = None, ""
 
@@ -53,20 +53,20 @@ def worker_name(run: str) -> str:
 def run_action(
     run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
 ) -> tuple[Made, Any] | Refusal:
-    """Runs an action of a run on the worker that this is called on, or says why it must not.
+    """Runs an action on the worker that calls this: (what was made, its ticket), or a refusal.
 
-    `tickets` are those of upstream artifacts, and what comes with the result is its ticket, where no folder is shared.
-    A partition's digest is the folder that it lies in, and what comes with it are its files (see `_handed_over`).
+    `tickets` are those of upstream artifacts; where a folder is shared there are none, and the result has none.
+    A partition has its folder's path in place of a digest, and its files in place of a ticket (see `_handed_over`).
     """
     bench = cast(StageWorker, get_worker().plugins[worker_name(run)])
     return bench.run(name, digests, key, tickets)
 
 
 class StageWorker(WorkerPlugin):
-    """What one worker holds for one run: its graph, DuckDBs, and folder for unfinished files."""
+    """What one worker has for one run: the graph, DuckDB connections, and a folder for unfinished files."""
 
     def __init__(self, job: Job, *, quiet: bool = False) -> None:
-        """`quiet`: the worker shares the coordinator's terminal, and leaves it alone."""
+        """With `quiet` the worker logs nothing: it shares the coordinator's terminal."""
         self.name = worker_name(job.run)
         self._job, self._quiet = job, quiet
         self._opening = threading.Lock()
@@ -86,7 +86,7 @@ class StageWorker(WorkerPlugin):
             logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
     def teardown(self, worker: Any) -> None:
-        """Stops what still runs: nobody waits for it."""
+        """Interrupts running queries and removes unfinished files."""
         for close in self._closing:
             close()
 
@@ -128,7 +128,7 @@ class StageWorker(WorkerPlugin):
         return {action.name: action for action in build_stage(make, job.days)}, store
 
     def _files(self) -> InputFiles:
-        """Input files: those of object stores fetched by the digests that the coordinator told, never listed."""
+        """The input files. Objects are fetched by the digests in the job; nothing is listed."""
         job, scratch = self._job, Scratch(self._local, "fetching-")
         self._closing.append(scratch.close)
 
@@ -141,7 +141,7 @@ class StageWorker(WorkerPlugin):
         return InputFiles(LocalFiles(FileDigests(Traces(_IN_MEMORY)), scratch), remote)
 
     def _store(self) -> tuple[FreePaths, ArtifactStore]:
-        """Where unfinished files lie, and the cache that all share; with a carrier, those of this worker's own."""
+        """(free paths, artifacts): in the shared cache; with a carrier, in a folder of this worker."""
         job, digests = self._job, FileDigests(Traces(_IN_MEMORY))
         if not job.carrier:
             staging = Staging(job.staging)
@@ -153,7 +153,7 @@ class StageWorker(WorkerPlugin):
 
 
 class _Unpublished:
-    """A `Shelf` of partitions, which stay unfinished: the coordinator is to publish them."""
+    """A `Shelf` of partitions that leaves them unfinished, since the coordinator publishes them."""
 
     def __init__(self, staging: FreePaths) -> None:
         self._staging = staging
@@ -162,7 +162,7 @@ class _Unpublished:
         return self._staging.path()
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
-        """Returns the path in place of a digest: bytes are looked at by who publishes them."""
+        """Returns the path in place of a digest; `_handed_over` computes the digests of the files."""
         return str(staged), 0
 
     def problem(self, name: str, artifact: str) -> str:
@@ -173,7 +173,7 @@ class _Unpublished:
 
 
 def _handed_over(folder: Path, store: ArtifactStore) -> dict[str, tuple[str, Any]]:
-    """(digest, ticket, if no folder is shared) of a partition's files by name."""
+    """(digest, ticket) of a partition's files by name; the ticket is None if a folder is shared."""
     files = left_in(folder)
     if isinstance(store, CarriedArtifacts):
         return store.send_folder(folder, files)

@@ -1,7 +1,7 @@
-"""`default_sql` must be one constant: it is part of a cached artifact, so it may read nothing and never vary.
+"""Checks that `default_sql` is one constant: cached artifacts contain it, so it may read nothing and must never vary.
 
-It may come with somebody else's config, too. So what is a constant is told by a list here and not by DuckDB's word for
-it, from the parse tree of the whole statement, and its value is asked of a DuckDB that reaches nothing.
+The config may come from somebody else. So the check does not trust DuckDB's own word for "constant": it compares the
+parse tree of the whole statement with a list of functions, and evaluates it in a DuckDB without external access.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from daedalus.stagecache.fingerprint import version
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LONGEST, _DEEPEST = 20_000, 64  # characters, and nodes below each other, of an expression
+_LONGEST, _DEEPEST = 20_000, 64  # characters of an expression, and depth of its tree
 _MOST_BYTES = 1 << 20  # of its value
 _PATIENCE = 1.0  # seconds
 _PARTS = frozenset(("CONSTANT", "CAST", "TYPE", "FUNCTION", "OPERATOR", "CASE", "BETWEEN", "COMPARISON", "CONJUNCTION"))
@@ -32,7 +32,7 @@ _NOT_CONSTANT = {
     "SUBQUERY": "a subquery", "COLUMN_REF": "a column", "WINDOW": "a window", "PARAMETER": "a parameter",
     "STAR": "a star", "LAMBDA": "a lambda", "COLLATE": "a collation",
 }  # fmt: skip
-# Functions whose value follows from their arguments alone, and is not much longer than they are.
+# Functions whose value depends on their arguments alone, and is not much longer than they are.
 _LISTED = """
     + - * / // % ** ^ & | ~ << >> || ~~ !~~ ~~* !~~* @ abs add subtract multiply divide mod pow power sqrt cbrt exp ln
     log log2 log10 sign floor ceil ceiling round round_even trunc greatest least isnan isfinite isinf pi
@@ -51,7 +51,7 @@ _FUNCTIONS = frozenset(_LISTED.split())
 
 
 def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) for settings that DuckDB does not take. What passed once is remembered."""
+    """Raises DaedalusError (exit 2) for settings that DuckDB refuses. A pass is remembered."""
     settings = config.duckdb_settings
     key = f"duckdb_config:{digest.of_json(settings)}:{version('duckdb')}"
     if not facts.fact(key):
@@ -64,7 +64,7 @@ def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
 
 
 def check_defaults(config: Config, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) for a default_sql that is no constant. What passed once is remembered."""
+    """Raises DaedalusError (exit 2) for a default_sql that is not a constant. A pass is remembered."""
     for i, column in enumerate(config.output_columns):
         if column.default_sql is UNSET:
             continue
@@ -75,7 +75,7 @@ def check_defaults(config: Config, facts: Facts) -> None:
         if problem := problem_of(column.default_sql):
             text = column.default_sql
             raise DaedalusError(
-                f"default_sql of {column.name} is no constant: {problem}",
+                f"default_sql of {column.name} is not a constant: {problem}",
                 where=config.where(RUNTIME, f"output_columns[{i}].default_sql"),
                 found=text if len(text) <= 200 else f"{text[:200]}…",
                 expected="one constant expression, such as CAST(NULL AS FLOAT[])",
@@ -84,7 +84,7 @@ def check_defaults(config: Config, facts: Facts) -> None:
 
 
 def problem_of(text: str) -> str:
-    """Why an expression is no constant, or ""."""
+    """Why an expression is not a constant, or ""."""
     import duckdb
 
     if len(text) > _LONGEST:
@@ -107,7 +107,7 @@ def problem_of(text: str) -> str:
 
 
 def _brackets_in_a_row(text: str) -> int:
-    """How deep brackets are open at most, quotes apart."""
+    """The greatest depth of nested brackets outside quotes: a cheap check before the text is parsed."""
     deepest = open_now = 0
     for bracket in re.findall(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[\[({]|[\])}]", text):
         open_now += {"[": 1, "(": 1, "{": 1, "]": -1, ")": -1, "}": -1}.get(bracket, 0)
@@ -116,7 +116,7 @@ def _brackets_in_a_row(text: str) -> int:
 
 
 def _problem_of_tree(tree: Mapping[str, Any]) -> str:
-    """What of a parsed statement is not one SELECT of one constant, nothing else to it."""
+    """Why a parsed statement is not one SELECT of one constant and nothing else, or ""."""
     if tree["error"]:
         return f"not one SQL expression ({tree.get('error_message', '')})"
     nodes = [statement["node"] for statement in tree["statements"]]
@@ -146,7 +146,7 @@ def _problem_of_function(part: Mapping[str, Any]) -> str:
 
 
 def _parts(tree: Any) -> Iterator[tuple[dict, int]]:
-    """Every part of an expression that has a class, and how many stand above it."""
+    """Every node of an expression's tree that has a class, and its depth."""
     waiting = [(tree, 0)]
     while waiting:
         found, depth = waiting.pop()
@@ -160,7 +160,7 @@ def _parts(tree: Any) -> Iterator[tuple[dict, int]]:
 
 
 def _problem_of_value(duck: Duck, text: str) -> str:
-    """What is wrong with a value that is to be a column of a parquet file."""
+    """Why an expression's value cannot be a column of a parquet file, or ""."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

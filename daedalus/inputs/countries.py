@@ -1,4 +1,4 @@
-"""ISO 3166-1 codes, from the library that keeps them."""
+"""ISO 3166-1 country codes, from pycountry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def country_codes() -> pa.Table:
-    """alpha2 -> numeric code, as `alpha2` VARCHAR and `code` INTEGER."""
+    """A table of `alpha2` VARCHAR and its numeric `code` INTEGER."""
     import pyarrow as pa
     import pycountry
 

@@ -1,4 +1,4 @@
-"""The feed: the files of its partitions by day, and what their columns must be."""
+"""The feed: the files of its partitions by day, and checks of their columns."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Feed:
     partitions: Mapping[Day, tuple[InputFile, ...]]
 
     def files(self, day: Day, lateness: Lateness) -> dict[int, list[InputFile]]:
-        """Files that may hold rows of `day`, by how many days late their partition is; those of its own are 0."""
+        """Files that may have rows of `day`, by how many days late their partition is; 0 is the day's own."""
         return {late: list(self.partitions.get(day + late * ONE_DAY, ())) for late in lateness.partitions}
 
     def with_sessions(self, days: Sequence[Day]) -> Day | None:
-        """The first of these partitions that has feed_session."""
+        """The first of these days whose partition has a column feed_session."""
         return next((d for d in days for file in self.partitions.get(d, ()) if "feed_session" in file.schema), None)
 
 
 def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Feed:
-    """Digests and schemas of the partitions of `days`."""
+    """Looks at the partitions of `days`: the digests and schemas of their files."""
     labels = {day: folder.days[day] for day in days if day in folder.days}
     inputs.prepare(
         [f"{folder.root}/{name}" for names in labels.values() for name in names if name not in folder.errors]
@@ -48,7 +48,7 @@ def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Fee
 
 
 def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
-    """Raises DayError naming file, column and both types when a column cannot be what the spine needs."""
+    """Raises DayError, naming the file and the column, if a column is missing or cannot be read as the spine needs."""
     refuse_other_names(path, schema, SPINE_COLUMNS)
     for column in REQUIRED_COLUMNS:
         if column not in schema:

@@ -1,4 +1,4 @@
-"""Where input files lie, whether on a disk or in an object store, as a protocol."""
+"""The protocol of input files, whether on a disk or in an object store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OnRead = Callable[[str, Path, str], None]  # (path, local file with its bytes, d
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies in a hive tree, two levels deep. Names of folders inside a folder end in a slash."""
+    """The names in a hive tree, two levels deep. Names of folders inside a folder end in a slash."""
 
     folders: Mapping[str, Sequence[str]]
     files: Sequence[str] = ()  # beside the folders
@@ -21,30 +21,31 @@ class Tree:
 
 
 class Files(Protocol):
-    """Where input files lie, on disk or in an object store. Paths are as the config spells them."""
+    """Lists, digests and fetches input files. Paths are as the config spells them."""
 
     def tree(self, root: str) -> Tree | None:
-        """What lies in a hive tree; None: there is none. Raises OSError when the root cannot be listed."""
+        """Lists a hive tree; None if the root does not exist. Raises OSError when it cannot be listed."""
 
     def is_folder(self, source: str) -> bool: ...
 
     def matching(self, pattern: str) -> list[str]:
-        """What a pattern matches (see globs.py), in path order; of a disk also what is no file, as that is an error.
+        """The paths that a pattern matches (see globs.py), sorted; on a disk also those of folders named *.parquet and
+        of broken links, which fail later.
 
         Raises OSError for a folder that cannot be listed.
         """
 
     def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
-        """Looks at many files at once, where that is quicker; tells `looked` of each that had to be read."""
+        """Digests many files at once, where that is quicker; calls `looked` for each that had to be read."""
 
     def of(self, path: str) -> tuple[str, Any]:
         """(digest, stamp of the file as it was digested). Raises OSError or DaedalusError."""
 
     def is_still(self, path: str, content: str, stamp: Any, looked: int) -> bool:
-        """Whether a new look finds what `of` found: (content, stamp), at a time in nanoseconds since 1970."""
+        """Whether the file is still the one with the digest and stamp that `of` found, `looked` ns after 1970."""
 
     def settled(self, path: str) -> tuple[int, int, int, int] | None:
         """What `stat` says of a file whose digest is known for good under it; None when it may change unseen."""
 
     def fetch(self, wanted: Mapping[str, str]) -> AbstractContextManager[Mapping[str, str]]:
-        """Local files, while the context lasts, with the bytes of these paths, whose digests are the values."""
+        """Local files, by path, with the bytes of `wanted`, which maps paths to digests. They last as the context."""

@@ -1,4 +1,4 @@
-"""Looks at input files: digests and schemas, each file at most once a run, and what is remembered of a footer."""
+"""Looks at input files: their digests, and what their footers say, which is remembered by digest."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
-_MOST = {"ms": (2**63 - 1) // 1000, "day": 106_751_990}  # that microseconds hold
+_MOST = {"ms": (2**63 - 1) // 1000, "day": 106_751_990}  # the greatest that fits in microseconds
 
 
-_FORM = 2  # of what is remembered of a footer
+_FORM = 2  # version of what is remembered of a footer
 
 
-_INFINITY = 2**31 - 1  # of days, which a TIMESTAMP has too
+_INFINITY = 2**31 - 1  # as a DATE; TIMESTAMP has an infinity too
 
 
-# In the place of a type:
+# In place of a type, for a column that cannot be read:
 TOO_FAR = "TIMESTAMP in milliseconds, with times that no microseconds can hold"
 
 
@@ -52,7 +52,7 @@ class Inputs:
         """Looks at many files at once, for `look`."""
 
         def looked(path: str, local: Path, content: str) -> None:
-            with suppress(DaedalusError):  # `look` tells of it
+            with suppress(DaedalusError):  # `look` reports it
                 self._learn(path, str(local), content)
 
         self.files.prepare(paths, looked)
@@ -78,7 +78,7 @@ class Inputs:
         return InputFile(path, label, content, stamp, schema, looked=looked, times=footer["times"])
 
     def look_whole(self, path: str, label: str) -> InputFile:
-        """Digest alone, of a file that is no parquet. Raises OSError or DaedalusError."""
+        """Looks at a file that is no parquet: digest only. Raises OSError or DaedalusError."""
         looked = time.time_ns()
         content, stamp = self.files.of(path)
         return InputFile(path, label, content, stamp, {}, looked=looked)
@@ -116,12 +116,12 @@ def _unreadable(path: str, why: object) -> DayError:
 
 
 def _is_read(footer: dict | None) -> bool:
-    """Whether what is remembered of a footer was read as `_read_footer` reads it now."""
+    """Whether what is remembered of a footer has the current form."""
     return footer is not None and footer.get("form") == _FORM
 
 
 def _read_footer(path: str, local: str) -> dict:
-    """`columns`, name to type, `rows` and `bytes` of a parquet file, whose bytes are in `local`."""
+    """Reads the footer of a parquet file, from the file `local`: `columns` (name to type), `rows`, `bytes`, `times`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -137,7 +137,7 @@ def _read_footer(path: str, local: str) -> dict:
 
 
 def _beyond_micros(file: pq.ParquetFile) -> Iterator[tuple[str, str]]:
-    """Columns with times that DuckDB, which reads microseconds, fails on; so the statistics say."""
+    """Columns whose statistics have times beyond microseconds, on which DuckDB fails: (name, what to say as type)."""
     units = {field.name: _unit(field.type) for field in file.schema_arrow}
     coarse = {name: unit for name, unit in units.items() if unit in _MOST}
     groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups if coarse else 0)]
@@ -150,7 +150,7 @@ def _beyond_micros(file: pq.ParquetFile) -> Iterator[tuple[str, str]]:
 
 
 def _event_times(file: pq.ParquetFile) -> Iterator[list[int]]:
-    """See `InputFile.times`."""
+    """The values of `InputFile.times`."""
     units = {"s": (1000, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}  # seconds are kept as milliseconds
     kinds = {field.name: field.type for field in file.schema_arrow}
     times, by = units.get(getattr(kinds.get("event_timestamp"), "unit", ""), (0, 1))

@@ -1,4 +1,4 @@
-"""A parquet file of the input, as it was when looked at."""
+"""A parquet file of the input, as it was when it was looked at."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Check = Callable[[str, Mapping[str, str]], None]  # (path, schema); raises DayEr
 
 @dataclass(frozen=True)
 class InputFile:
-    """A parquet file as it was when looked at. `schema` maps columns to DuckDB types.
+    """A parquet file as it was when it was looked at. `schema` maps columns to DuckDB types.
 
-    `times` are (least, most, rows) of event_timestamp in its row groups, in microseconds, as far as it says.
+    `label` is its name in ingredients, without the root folder. `times` are (min, max, rows) of event_timestamp per
+    row group, in microseconds, if its statistics have them.
     """
 
     path: str
@@ -29,6 +30,6 @@ class InputFile:
     times: Sequence[Sequence[int]] = ()
 
     def check_unchanged(self, files: Files) -> None:
-        """Raises DayError when a new look does not find what was looked at."""
+        """Raises DayError when the file is no longer the one that was looked at."""
         if not files.is_still(self.path, self.digest, self.stamp, self.looked):
             raise DayError("an input file changed while it was being read", where=self.path, hint="run again")

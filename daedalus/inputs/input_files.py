@@ -1,4 +1,4 @@
-"""Input files wherever they lie: each question goes to the local disk or to an object store, by the path."""
+"""Input files on the local disk and in object stores: each call goes to one of them, by the path."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class InputFiles:
-    """See `Files` in files.py. `remote(say)` is opened when the first URI is asked for.
+    """A `Files` over both. `remote(say)` is opened at the first URI.
 
-    `say` is told how far a long look is.
+    `say` prints the progress of a long look.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class InputFiles:
 
     @property
     def traffic(self) -> Traffic | None:
-        """Requests and bytes so far; None when all is local."""
+        """Requests and bytes so far; None if everything is local."""
         return self.remote.traffic if "remote" in self.__dict__ else None
 
     def _at(self, path: str) -> Files:

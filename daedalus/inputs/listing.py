@@ -1,4 +1,4 @@
-"""What files there are to read, by name alone: nothing is opened."""
+"""Lists the files of feed, views and pool by name; nothing is opened."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _ANY_CASE = "*.[pP][aA][rR][qQ][uU][eE][tT]"
-_NAMED = 3  # of what is passed over, the names that a note has
-_PASSED_OVER = {
+_NAMED = 3  # how many ignored names a note has
+_IGNORED = {
     "folder": ("folder", "of the feed, not named dt=YYYY-MM-DD"),
     "inner": ("folder", "inside a day's"),
     "file": ("file", "of the feed, not dt=YYYY-MM-DD/*.parquet"),
@@ -32,7 +32,7 @@ _PASSED_OVER = {
 
 
 class FeedFolder:
-    """The hive tree at `feed.path`, listed once; its files are looked at when a day asks for them."""
+    """The hive tree at `feed.path`, listed once; its files are looked at when a day needs them."""
 
     def __init__(self, config: Config, files: Files) -> None:
         path = config.catalog.feed.path
@@ -45,11 +45,11 @@ class FeedFolder:
             raise DaedalusError("the feed folder cannot be listed", where=where, found=found) from None
         if tree is None:
             raise DaedalusError(
-                "the feed folder is not there", where=where, found=seen_from(self.root), expected="a folder"
+                "the feed folder does not exist", where=where, found=seen_from(self.root), expected="a folder"
             )
         self.days: dict[Day, list[str]] = {}
-        self.errors: dict[str, str] = {}  # of `days`, what is no file, and why
-        self._others: dict[str, list[str]] = {kind: [] for kind in _PASSED_OVER}
+        self.errors: dict[str, str] = {}  # labels in `days` that cannot be read as files, and why
+        self._others: dict[str, list[str]] = {kind: [] for kind in _IGNORED}
         self._others["file"] += [name for name in tree.files if not _hidden(name)]
         for name, members in sorted({**tree.folders, **dict.fromkeys(tree.errors, ())}.items()):
             match = _PARTITION.fullmatch(name)
@@ -66,7 +66,7 @@ class FeedFolder:
             raise DaedalusError("the feed has no partitions", where=where, found=found, expected=expected)
 
     def _take(self, folder: str, members: Sequence[str]) -> list[str]:
-        """What is read of a day's folder."""
+        """The labels of a day's parquet files; other names in its folder are noted."""
         taken = []
         for member in sorted(members):
             label = f"{folder}/{member.rstrip('/')}"
@@ -80,10 +80,10 @@ class FeedFolder:
 
     @property
     def notes(self) -> list[str]:
-        """What is passed over, a line a kind, though its name is not hidden by `_` or a dot."""
+        """What is ignored although its name is not hidden by `_` or a dot: one line per kind."""
         found = [(kind, sorted(names)) for kind, names in self._others.items() if names]
         return [
-            f"passed over {counted(len(names), _PASSED_OVER[kind][0])} {_PASSED_OVER[kind][1]}: "
+            f"ignored {counted(len(names), _IGNORED[kind][0])} {_IGNORED[kind][1]}: "
             + ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
             for kind, names in found
         ]  # fmt: skip
@@ -99,7 +99,7 @@ class FeedFolder:
 
 
 def _hidden(name: str) -> bool:
-    """Whether a name is one that writers of files give to what is no data."""
+    """Whether a name is of a kind that other tools give to files that are no data."""
     return name.startswith(HIDDEN) or name.endswith("_$folder$")
 
 
@@ -112,7 +112,7 @@ def _date(text: str) -> Day | None:
 
 @dataclass(frozen=True)
 class Listing:
-    """What files there are to read, by name alone."""
+    """The files to read, by name."""
 
     feed: FeedFolder
     views: Mapping[str, list[str]]
@@ -120,7 +120,7 @@ class Listing:
 
 
 def list_inputs(config: Config, files: Files) -> Listing:
-    """Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
+    """Lists all inputs. Raises DaedalusError (exit 2) when the feed, a view or the pool does not exist."""
     feed = FeedFolder(config, files)
     views = {name: list_view(config, files, name) for name in referenced_views(config)}
     coverage, pool = config.runtime.embedding_coverage_filter, None
@@ -131,7 +131,7 @@ def list_inputs(config: Config, files: Files) -> Listing:
 
 
 def list_view(config: Config, files: Files, name: str) -> list[str]:
-    """The view's files, in path order. Raises DaedalusError (exit 2) when there are none."""
+    """The view's files, sorted by path. Raises DaedalusError (exit 2) when there are none."""
     view = config.catalog.views[name]
     try:
         paths = files.matching(pattern_of(view, files))
@@ -145,5 +145,5 @@ def list_view(config: Config, files: Files, name: str) -> list[str]:
 
 
 def pattern_of(view: View, files: Files) -> str:
-    """What matches a view's files."""
+    """The pattern of a view's files."""
     return f"{view.source.rstrip('/')}/{_ANY_CASE}" if files.is_folder(view.source) else view.source

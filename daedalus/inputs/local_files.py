@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LocalFiles:
-    """See `Files` in ports.py. What is read by a name of ours, because libraries do not take its own, is linked."""
+    """The `Files` of the local disk. A path that is not UTF-8, which libraries refuse, is read through a symlink."""
 
     def __init__(self, digests: Digests, links: Scratch) -> None:
         self._digests, self._links = digests, links
@@ -60,7 +60,7 @@ class LocalFiles:
         try:
             if type(stamp).of(path) != stamp:
                 return False
-            # Two writes within a tick of the clock leave one stamp: a file that was young at the look is read again.
+            # Two writes within a clock tick leave the same stamp: a file that was young at the look is hashed again.
             return stamp.settled(looked) or digest.of_file(path) == content
         except OSError:
             return False

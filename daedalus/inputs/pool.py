@@ -1,4 +1,4 @@
-"""The embedding pool: ids only, out of a LanceDB table. Vectors are never read."""
+"""The embedding pool: reads the ids of a LanceDB table, never the vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoolInput:
-    """The pool as it was looked at: the manifest of the table's newest version, which names all that is in it."""
+    """The pool as it was looked at: the manifest of the table's newest version, which names all its files."""
 
     manifest: InputFile
 
@@ -31,7 +31,7 @@ class PoolInput:
 
     @property
     def digest(self) -> str:
-        """Changes with the version, also where a table was dropped and made anew."""
+        """A digest that changes with the version, also when the table was dropped and created again."""
         return digest.of_json([PurePosixPath(self.manifest.path).name, self.manifest.digest])
 
 
@@ -45,7 +45,7 @@ def newest_manifest(files: Files, uri: str, table: str, where: str) -> str:
     versions = {path: stem for path, stem in versions.items() if stem.isdigit()}
     if not versions:
         raise DaedalusError(
-            "the embedding pool is not there",
+            "the embedding pool does not exist",
             where=where,
             found=f"no Lance table at {seen_from(folder)}",
             expected="a LanceDB folder with that table",
@@ -62,7 +62,7 @@ def _version(stem: str) -> int:
 
 
 def check_pool(config: Config, pool: PoolInput | None, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) for an id column that the pool lacks. A pass is remembered."""
+    """Raises DaedalusError (exit 2) if the pool has no such id column. A pass is remembered."""
     coverage = config.runtime.embedding_coverage_filter
     key = f"pool id:{pool.digest if pool else ''}:{coverage.id_column}"
     if pool is None or facts.fact(key):
@@ -74,20 +74,20 @@ def check_pool(config: Config, pool: PoolInput | None, facts: Facts) -> None:
 
 
 def pool_options(config: Config) -> dict[str, str]:
-    """How to reach a pool on an object store."""
+    """The options with which LanceDB reaches a pool on an object store."""
     uri = config.runtime.embedding_coverage_filter.uri
     return library_options(config.runtime.object_store) if is_uri(uri) else {}
 
 
 def _open(uri: str, table: str, version: int | None, where: str, options: Mapping[str, str] | None) -> Any:
-    """A version of the table, or with None its newest. Raises DayError."""
+    """Opens a version of the table, the newest for None. Raises DayError."""
     import lancedb
 
     try:
         opened = lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
         if version is not None:
             opened.checkout(version)
-    except (OSError, RuntimeError, ValueError) as error:  # whatever Lance makes of a table that is not there any more
+    except (OSError, RuntimeError, ValueError) as error:  # which one Lance raises for a vanished table varies
         raise DayError("the embedding pool cannot be read", where=where, found=str(error).splitlines()[0][:200],
                        hint="if it was being written, run again") from None  # fmt: skip
     return opened
@@ -114,7 +114,7 @@ def read_pool_ids(
 ) -> Any:  # fmt: skip
     """A stream of record batches with one column, `id`. `options` are for a database on an object store.
 
-    `version` is that of the table; None is the newest.
+    `version` is the table's version; None is the newest.
     """
     import pyarrow as pa
 

@@ -1,8 +1,8 @@
-"""Input files in object stores: listed once a run, read once a content, used as local copies.
+"""Input files in object stores: listed once per run, downloaded once per content, read from local copies.
 
-An object's digest is remembered with its stamp, so that an object which the listing shows unchanged is not
-read. Whatever an action reads is a copy held to the digest that its key names: what somebody writes over an
-object meanwhile can fail an action, never slip into it.
+An object's digest is remembered with its stamp, so an object that the listing shows unchanged is not downloaded.
+An action reads a copy whose digest is checked against the one in its key: an object that is overwritten meanwhile
+can fail an action but never get into its result.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from daedalus.objectstore.globs import fixed, matches
 from daedalus.objectstore.object_store import Object, ObjectStore, Traffic, split_uri
 
 _AT_ONCE = 16  # downloads
-_READS = 4  # of one object, until two agree
+_READS = 4  # downloads of one object, until two agree
 _SAY_EVERY = 20  # objects read
 _FACT = "object:"  # + uri -> {"stamp", "digest"}
-_FILE = "file:"  # + digest -> {"form", "columns", "rows", "bytes", "times"}, see inputs.py
+_FILE = "file:"  # + digest -> {"form", "columns", "rows", "bytes", "times"}, see footers.py
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 ObjectNote = dict[str, Any]  # stamp, digest, columns, rows, bytes
 
 
 class RemoteFiles:
-    """See `Files` in ports.py. `say` is told how far a long look is."""
+    """The `Files` of object stores. `say` prints the progress of a long look."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class RemoteFiles:
         self._say = say
         self.traffic = Traffic()
         self._stores: dict[str, ObjectStore] = {}
-        self.roots: set[str] = set()  # folders of which any object is told by one listing
+        self.roots: set[str] = set()  # folders that are listed whole when any object in them is asked for
         self._listings: dict[str, list[Object]] = {}
         self._objects: dict[str, Object] = {}
         self._known: dict[str, ObjectNote] | None = None
@@ -73,10 +73,10 @@ class RemoteFiles:
                 self._stores[bucket].traffic = self.traffic
             return self._stores[bucket], key
 
-    # What there is
+    # Listing
 
     def objects(self, folder: str) -> list[Object]:
-        """All objects below a folder, asked for once. Raises DaedalusError when the store cannot say."""
+        """All objects below a folder, listed once. Raises DaedalusError when the store cannot list it."""
         folder = folder.rstrip("/") + "/"
         if folder not in self._listings:
             self._listings[folder] = self._list(folder)
@@ -85,18 +85,18 @@ class RemoteFiles:
 
     def _list(self, folder: str) -> list[Object]:
         store, key = self.store(folder)
-        try:  # a listing that is cut is not asked for again by the client
+        try:  # the client does not retry a listing that breaks off
             return retried(lambda: store.list(key), on=lambda error: isinstance(error, OSError), pauses=[0])
         except OSError as error:
             raise unreachable(folder, error) from None
 
     def forget(self, folder: str) -> None:
-        """Makes the next `objects` ask again."""
+        """Makes the next `objects` list the folder again."""
         for one in self._listings.pop(folder.rstrip("/") + "/", []):
             self._objects.pop(one.uri, None)
 
     def object(self, uri: str) -> Object | None:
-        """What is known of an object; None when it is not there."""
+        """An object, from a listing or by a request; None if it does not exist."""
         for root in self.roots:
             if uri.startswith(root):
                 self.objects(root)
@@ -138,18 +138,18 @@ class RemoteFiles:
         return [one.uri for one in self.objects(folder) if matches(one.uri[start:].split("/"), segments[wild:])]
 
     def stat(self, uri: str) -> tuple[int, int, int, int]:
-        """What tells, like `stat` of a file, whether an object is what it was; all but nothing for none."""
+        """Numbers in place of a file's `stat`: size, a hash of the stamp, 0, 0; (-1, 0, 0, 0) for no object."""
         found = self.object(uri)
         return (found.size, int(digest.of_text(found.stamp)[:15], 16), 0, 0) if found else (-1, 0, 0, 0)
 
-    # What it holds
+    # Digests and copies
 
     def is_known(self, uri: str) -> bool:
-        """Whether the digest of an object as it is listed is known."""
+        """Whether the digest of an object, as it is listed now, is known."""
         return self._record(uri) is not None
 
     def prepare(self, paths: Sequence[str], looked: OnRead = lambda *_: None) -> None:
-        """Reads those objects, in parallel, whose digest is not known; what fails is raised by `of`."""
+        """Downloads, in parallel, the objects whose digest is not known; errors are raised by `of`."""
         unknown = [uri for uri in dict.fromkeys(paths) if not self.is_known(uri) and uri not in self._failed]
         if not unknown:
             return
@@ -159,13 +159,13 @@ class RemoteFiles:
                 for count, done in enumerate(as_completed(reading), 1):
                     self._note_failure(reading[done], done.exception())
                     if len(unknown) > _SAY_EVERY and (count % _SAY_EVERY == 0 or count == len(unknown)):
-                        self._say(f"looking at {len(unknown):,} objects not read before, {count:,} read")
-            except BaseException:  # also Ctrl-C: what has not begun is not waited for
+                        self._say(f"reading {len(unknown):,} new objects, {count:,} done")
+            except BaseException:  # also Ctrl-C: downloads that have not begun are cancelled
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _note_failure(self, uri: str, error: BaseException | None) -> None:
-        """Keeps what `of` is to raise; raises what concerns more than one object."""
+        """Keeps the error of one object for `of`; raises an error that concerns them all, such as a full disk."""
         if isinstance(error, OSError | DaedalusError) and not is_full(error):
             self._failed[uri] = error
         elif error:
@@ -205,14 +205,14 @@ class RemoteFiles:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _bring(self, uri: str, content: str, name: Path) -> None:
-        """Puts the bytes of a digest under a free name: a copy that is here, or else the object."""
+        """Puts the bytes with the digest `content` at the free path `name`: from a local copy, else by download."""
         with self._bringing[content]:
             if not self._copies.take(content, name):
                 self._download(uri, name, content)
                 self._copies.keep(name, content)
 
     def _look(self, uri: str, looked: OnRead) -> None:
-        """Reads an object that is not known and remembers its digest."""
+        """Downloads an object that is not known and remembers its digest."""
         name = self._scratch.path(".parquet")
         try:
             content = self._download(uri, name)
@@ -223,15 +223,15 @@ class RemoteFiles:
         self.learn(uri, content)
 
     def learn(self, uri: str, content: str) -> None:
-        """Remembers the digest of an object as it is listed."""
+        """Remembers the digest of an object, as it is listed now."""
         if found := self.object(uri):
             self._remember(uri, {"stamp": found.stamp, "digest": content})
 
     def _download(self, uri: str, name: Path, wanted: str = "") -> str:
-        """Fetches an object whole and returns its digest.
+        """Downloads an object to `name` and returns its digest.
 
-        A flipped bit has no length to be told by, so the bytes must be those `wanted`, or those of the
-        store's own MD5 (an ETag of that form), or the same in two reads. Raises DayError.
+        The length does not reveal a flipped bit, so the bytes must have the digest `wanted`, or the store's own MD5
+        (an ETag of that form), or be the same in two downloads. Raises DayError.
         """
         store, key = self.store(uri)
         listed, seen = self._objects.get(uri), set()
@@ -256,10 +256,10 @@ class RemoteFiles:
         self._remember(uri, None)
         raise DayError("an object changed while it was being read", where=uri, hint="run again")
 
-    # What is remembered
+    # Notes: digests and footers that are remembered
 
     def _record(self, uri: str) -> ObjectNote | None:
-        """What is remembered of an object as it is listed, here or by who shares what he knows."""
+        """The note on an object, as it is listed now; made here or learned from another machine."""
         if self._known is None:
             self._known = dict(self._facts.facts(_FACT))
         found = self.object(uri)
@@ -277,8 +277,7 @@ class RemoteFiles:
         self._facts.remember_fact(_FACT + uri, record)
 
     def known_objects(self) -> dict[str, ObjectNote]:
-        """Of each object that was ever read, here or by those learned from: `stamp`, `digest`; of parquet also
-        `columns`, `rows`, `bytes`."""
+        """The notes on all objects, made here or learned: `stamp`, `digest`, and for parquet the footer's fields."""
         footers = self._facts.facts(_FILE)
         known = self._facts.facts(_FACT).items()
         own = {
@@ -288,7 +287,7 @@ class RemoteFiles:
         return {**self._learned, **own}
 
     def learn_objects(self, records: Mapping[str, ObjectNote]) -> None:
-        """Takes over what `known_objects` told elsewhere: it holds for objects that are listed with that stamp."""
+        """Adds notes that `known_objects` gave on another machine; one is used if the listing has the same stamp."""
         self._learned = records
 
 
@@ -305,16 +304,16 @@ _FOOTER = ("form", "columns", "rows", "bytes", "times")
 
 
 def unreachable(uri: str, error: OSError) -> DaedalusError:
-    """A store that cannot be asked, for people."""
+    """The error for a store that cannot be read."""
     hint = "is there such a bucket? see object_store in training/runtime.yaml, or AWS_… in the environment"
     return DaedalusError("the object store cannot be read", where=uri, found=error.strerror or error,
                          expected="a bucket that can be listed and read", hint=hint)  # fmt: skip
 
 
 def _confirmed(name: Path, etag: str) -> bool:
-    """Whether a file is what its ETag says, or the ETag is of a kind that says nothing of the bytes."""
-    told = _MD5.fullmatch(etag)
-    if not told:
-        return True  # of an upload in parts, or of another store: only the transport vouches for the bytes
+    """Whether a file has the MD5 in its ETag; also true if the ETag is not an MD5."""
+    md5 = _MD5.fullmatch(etag)
+    if not md5:
+        return True  # a multipart upload or another store: only the transport protects the bytes
     with name.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == told[1]
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == md5[1]

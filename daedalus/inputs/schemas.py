@@ -1,4 +1,4 @@
-"""What feed and views have in common: columns found by name, and files grouped by schema."""
+"""Shared by feed and views: refuses ambiguous column names, and groups files by schema."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daedalus.inputs.input_file import InputFile
 
 
 def refuse_other_names(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
-    """A column is found by its name as it is spelt, once: DuckDB, which knows no case, could read another for it."""
+    """Raises DayError if DuckDB, which ignores case, could read another column for one of `wanted`."""
     spelled: dict[str, list[str]] = {}
     for column in schema:
         spelled.setdefault(column.casefold(), []).append(column)
@@ -24,20 +24,21 @@ def refuse_other_names(path: str, schema: Mapping[str, str], wanted: Iterable[st
             raise DayError("a column is spelt in another case", where=where, found=found[0], expected=column,
                            hint="rename it")  # fmt: skip
         if schema.get(column) == TWICE:
-            raise DayError("a column stands twice", where=where, found=TWICE, expected="one", hint="rename the other")
-        first, _, number = column.casefold().rpartition("_")  # DuckDB calls a second column x of a file x_1
-        if number.isdigit() and _stands_twice(spelled.get(first, []), schema):
-            raise DayError("a column that another would be read for", where=where, found=f"two columns {first}",
-                           expected="one", hint="rename the other")  # fmt: skip
+            raise DayError("a duplicate column", where=where, found=TWICE, expected="one", hint="rename the other")
+        first, _, number = column.casefold().rpartition("_")  # DuckDB renames a second column x to x_1
+        if number.isdigit() and _is_duplicate(spelled.get(first, []), schema):
+            raise DayError("a column that DuckDB cannot tell from a duplicate", where=where,
+                           found=f"two columns {first}", expected="one", hint="rename the other")  # fmt: skip
 
 
-def _stands_twice(names: Sequence[str], schema: Mapping[str, str]) -> bool:
+def _is_duplicate(names: Sequence[str], schema: Mapping[str, str]) -> bool:
     return len(names) > 1 or any(schema[name] == TWICE for name in names)
 
 
 def group_by_schema(
     files: Sequence[InputFile], columns: Sequence[str]
 ) -> list[tuple[Mapping[str, str], list[InputFile]]]:
+    """(schema of `columns`, files that have it), in the order of the files."""
     groups: dict[tuple, list[InputFile]] = {}
     for file in files:
         groups.setdefault(tuple((c, file.schema[c]) for c in columns if c in file.schema), []).append(file)

@@ -1,4 +1,4 @@
-"""Types against config: what can only be checked once the views' files have been looked at."""
+"""Checks of the config against column types, made once the views' files have been looked at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daedalus.sql.types import holds, is_integer, is_nested, is_time
 
 
 def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
-    """Raises DaedalusError (exit 2) naming file and key path."""
+    """Raises DaedalusError (exit 2), naming the config file and the key path, for a column of a wrong type."""
     _aggregated(config, views)
     _times(config, views)
     _filters(config, views)
@@ -58,7 +58,7 @@ def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
 
 
 def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, str]:
-    """The types of the columns that the content filter drops rows by."""
+    """The types of the columns that the content filter uses."""
     known = {column: makers(config)[column][0] for column in config.runtime.content_filter.drop}
     return {
         column: views[maker.source].types[column] if maker.kind == "feature" else SPINE_COLUMNS.get(column, "INTEGER")
@@ -67,7 +67,7 @@ def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, st
 
 
 def idle_filters(config: Config, views: Mapping[str, ViewInput]) -> list[str]:
-    """Values of the content filter that surely drop nothing, a line each."""
+    """A line for each value of the content filter that no row can have."""
     types, drop = filter_types(config, views), config.runtime.content_filter.drop
     return [
         f"content_filter.drop.{column}: no {types[column]} is {value!r}, so it drops nothing"

@@ -1,4 +1,4 @@
-"""Catalog views: their files, and the types of their columns over all of them."""
+"""Catalog views: their files, and the types of their columns over all files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from daedalus.sql.types import canonical, fits, is_time, widen
 
 @dataclass(frozen=True)
 class ViewInput:
-    """A view's files, in path order, and the types of its entity and features over all of them."""
+    """A view's files, sorted by path, and the types of its entity and features over all files."""
 
     name: str
     view: View
@@ -36,7 +36,7 @@ class ViewInput:
 
 
 def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]) -> ViewInput:
-    """Raises DaedalusError (exit 2) when the view's files are unreadable or of the wrong types."""
+    """Looks at a view's files. Raises DaedalusError (exit 2) when they are unreadable or have wrong types."""
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
     root = _fixed_prefix(pattern_of(view, inputs.files))
@@ -64,7 +64,7 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
 
 
 def _times(config: Config, name: str) -> list[str]:
-    """The columns of a view that are read as TIMESTAMP, even when they are DATE."""
+    """The columns of a view that are read as TIMESTAMP, even if they are DATE."""
     runtime = config.runtime
     recent = [runtime.recent_published.published_at] if runtime.recent_published else []
     refs = [ref for text in (*runtime.ages.values(), *recent) if (ref := Ref.parse(text))]
@@ -78,20 +78,20 @@ def _check_view_file(view: View, times: Sequence[str], path: str, schema: Mappin
         if schema.get(column) == TOO_FAR or (schema.get(column) == FAR_DATE and column in times):
             raise DayError("a time that cannot be read", where=f"{path}: {column}", found=schema[column],
                            expected="TIMESTAMP")  # fmt: skip
-    if "file_row_number" in schema:  # what DuckDB calls the row number that ties are settled by
+    if "file_row_number" in schema:  # DuckDB's name for the row number, which breaks ties
         raise DayError("a column name that cannot be read", where=f"{path}: file_row_number", found="file_row_number",
                        expected="another name")  # fmt: skip
 
 
 def _fixed_prefix(pattern: str) -> str:
-    """The folder above the first wildcard: labels below it do not change when the data moves."""
+    """The folder above the first wildcard. Labels are relative to it, so they do not change when the data moves."""
     parts = Path(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return str(Path(*parts[:fixed])) if fixed else "."
 
 
 def _null_type(config: Config, view: str, column: str) -> str:
-    """The type of a column in which every value is NULL: what its use needs."""
+    """The type given to a column in which every value is NULL, by what uses it."""
     runtime, ref = config.runtime, f"{view}:{column}"
     recent = runtime.recent_published
     if ref in runtime.ages.values() or (recent and ref == recent.published_at):
@@ -107,6 +107,7 @@ def _null_type(config: Config, view: str, column: str) -> str:
 
 
 def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
+    """The narrowest type that holds a column of all files. Raises DaedalusError if there is none."""
     kind, first = None, None
     for file in files:
         if column not in file.schema:
@@ -132,7 +133,7 @@ def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
 def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str) -> None:
     if not is_time(timestamp) and timestamp != "NULL":
         at = f"{where}.timestamp_field: {view.timestamp_field}"
-        raise DaedalusError("a view's timestamp field is no time", where=at, found=timestamp, expected="TIMESTAMP")
+        raise DaedalusError("a view's timestamp field is not a time", where=at, found=timestamp, expected="TIMESTAMP")
     wanted, found = SPINE_COLUMNS[view.entity], types[view.entity]
     if not fits(found, wanted):
         at = f"{where}.entity: {view.entity}"

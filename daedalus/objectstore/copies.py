@@ -1,8 +1,8 @@
-"""Local copies of objects, bounded: files named by the digest of their bytes, the least recently used go first.
+"""Bounded local copies of objects: files named by the digest of their bytes, evicted least recently used first.
 
-Whoever uses a copy holds a second name (a hard link) of it in a folder of its own, so that a copy may be
-evicted at any moment, by this process or another. Nothing on the disk is trusted: a copy is read and
-held to its name each time that it is taken, so one torn by a crash is only fetched again.
+A user of a copy has a hard link to it in a folder of its own, so that a copy may be evicted at any time, by
+this process or another. A copy is hashed and compared with its name each time that it is used, so one that a crash
+left incomplete is downloaded again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from daedalus.base import digest
 
-_FULL = 7 / 8  # of the limit is kept, so that not every new copy has to make room
+_FULL = 7 / 8  # of the limit is kept at an eviction, so that not every new copy has to evict
 
 
 class Copies:
@@ -26,15 +26,15 @@ class Copies:
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder, self._limit = folder, limit
         self._lock = threading.Lock()
-        self._room = 0  # bytes that may come before the folder is looked at again
+        self._room = 0  # bytes that may be added before the folder is measured again
 
     def take(self, content: str, name: Path) -> bool:
-        """Gives the copy of that digest the free name `name` too; False when there is none."""
+        """Links the copy with the digest `content` to the free path `name`; False when there is none."""
         kept = self._path(content)
         try:
             _link(kept, name)
             whole = digest.of_file(name) == content
-            os.utime(name)  # what was used last
+            os.utime(name)  # for the order of eviction
         except FileNotFoundError:
             return False
         if not whole:
@@ -43,7 +43,7 @@ class Copies:
         return whole
 
     def keep(self, name: Path, content: str) -> None:
-        """Keeps a file, whose digest that is, as a copy; it keeps its own name too."""
+        """Adds the file `name`, whose digest is `content`, as a copy; the file stays."""
         kept, new = self._path(content), self._folder / f"new-{uuid.uuid4().hex}"
         kept.parent.mkdir(parents=True, exist_ok=True)
         _link(name, new)
@@ -58,7 +58,7 @@ class Copies:
         return self._folder / content[:2] / content
 
     def _ours(self) -> Iterator[Path]:
-        """Files of the names that `keep` gives; whatever else lies in the folder is somebody's."""
+        """The files with names that `keep` gives; all others in the folder are left alone."""
         kept = (path for path in self._folder.glob("??/*") if path.name[:2] == path.parent.name)
         yield from (path for path in kept if digest.is_digest(path.name))
         yield from (path for path in self._folder.glob("new-*") if digest.is_digest(path.name[4:]))

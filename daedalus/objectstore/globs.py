@@ -1,7 +1,7 @@
-"""Patterns of paths: one meaning for a disk, which is walked, and for an object store, which is listed.
+"""Path patterns with the same meaning on a disk, which is walked, and in an object store, which is listed.
 
-As `glob.glob(…, recursive=True)` has it, and names that begin with `_` are hidden as those with a dot are: a
-wildcard finds neither.
+They work as in `glob.glob(…, recursive=True)`, and names that begin with `_` are hidden like those with a dot:
+wildcards match neither.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ HIDDEN = ("_", ".")
 
 
 def is_parquet(name: str) -> bool:
-    """Whether a file's name ends as those of parquet files do, in any case."""
+    """Whether a file's name ends in .parquet, in upper or lower case."""
     return name.lower().endswith(".parquet")
 
 
 def matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether path segments match a pattern's."""
+    """Whether path segments match the segments of a pattern."""
     if not pattern:
         return not names
     if pattern[0] == "**":
@@ -35,12 +35,12 @@ def _fits(name: str, pattern: str) -> bool:
 
 
 def fixed(segments: Sequence[str]) -> int:
-    """How many segments of a pattern stand before its first wildcard."""
+    """The number of segments of a pattern before its first wildcard."""
     return next((i for i, segment in enumerate(segments) if glob.has_magic(segment)), len(segments))
 
 
 def find(pattern: str) -> list[str]:
-    """The paths on the disk that match, in order: of files, broken links and all else that has such a name.
+    """The paths on the disk that match, sorted: files, folders, broken links and anything else with such a name.
 
     Raises OSError for a folder that cannot be listed.
     """
@@ -53,7 +53,7 @@ def find(pattern: str) -> list[str]:
 
 
 def _walk(folder: str, pattern: Sequence[str], above: tuple[str, ...]) -> Iterator[str]:
-    """`above` are the folders on the way: a link to one of them leads nowhere new."""
+    """Paths below `folder` that match; `above` are the real paths of its parents, so links to them are not followed."""
     head, *rest = pattern
     if head == "**":
         yield from _walk(folder, rest or ["*"], above)
@@ -72,7 +72,7 @@ def _walk(folder: str, pattern: Sequence[str], above: tuple[str, ...]) -> Iterat
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or leads to one; a link that leads in a circle does not."""
+    """Whether an entry is a folder or a link to one; a circular link is not."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,8 +1,8 @@
 """Object stores by URI (s3://, gs://, az://): the only `import obstore`.
 
 Credentials and endpoint come from the usual environment variables (AWS_…, GOOGLE_…, AZURE_…), or from the
-config's `object_store`. Every call is bounded: a few tries, a limited time, and then an OSError that says
-where. Nothing here trusts an ETag to be a digest; it is a hint that an object may still be the same.
+config's `object_store`. Every call makes a few tries in a limited time, then raises an OSError with the URI.
+An ETag is never taken for a digest; it is a hint that an object may still be the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from daedalus.base.errors import bare
 from daedalus.base.retry import retried
 
 SCHEMES = ("s3://", "gs://", "az://")
-_PREFIXES = {"s3://": "aws_", "gs://": "google_", "az://": "azure_"}  # which a key of that store may begin with
+_PREFIXES = {"s3://": "aws_", "gs://": "google_", "az://": "azure_"}  # optional prefixes of option names
 _KEYS = {  # as obstore names them
     "s3://": """access_key_id bucket bucket_name checksum_algorithm conditional_put container_authorization_token_file
         container_credentials_full_uri container_credentials_relative_uri copy_if_not_exists default_region
@@ -49,7 +49,7 @@ _AT_ONCE = (0.0, 0.0)  # seconds before an object whose answer was cut is read a
 
 
 class Conflict(OSError):
-    """An object is not what a conditional write expected: somebody else was first."""
+    """A conditional write failed, because another writer changed the object first."""
 
 
 def is_uri(path: object) -> bool:
@@ -65,35 +65,35 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def known_keys(path: str) -> set[str]:
-    """The options of the store that an address names; a key may have the store's prefix before one."""
+    """The options of the store of a URI, without the optional prefix."""
     return set(_KEYS[path[:5]].split())
 
 
 def is_known(key: str, path: str) -> bool:
-    """Whether the store that an address names has an option of that name."""
+    """Whether the store of a URI has an option of that name."""
     return not known_keys(path).isdisjoint(_names(key, path))
 
 
 def shown(key: str, value: object) -> object:
-    """An option's value as it may be shown: what is not known to be harmless, as `(set)`."""
+    """An option's value for display: `(set)` unless the option is known to be harmless."""
     names = {name for scheme in SCHEMES for name in _names(key, scheme)}
     harmless = isinstance(value, bool) or not names.isdisjoint(_HARMLESS.split())
-    told = bare(value) if isinstance(value, str) else value
-    return told if harmless and "@" not in str(told) else "(set)"
+    text = bare(value) if isinstance(value, str) else value
+    return text if harmless and "@" not in str(text) else "(set)"
 
 
 def _names(key: str, path: str) -> tuple[str, str]:
-    """An option as it is spelled, and without the prefix of that store."""
+    """An option's name in lower case, with and without the store's prefix."""
     return key.lower(), key.lower().removeprefix(_PREFIXES[path[:5]])
 
 
 def _options_of(options: Mapping[str, Any], uri: str) -> dict[str, Any]:
-    """Those options that the store of an address has: one `object_store` may speak of stores of several kinds."""
+    """The options that the store of a URI has, since one `object_store` may configure stores of several kinds."""
     return {key: value for key, value in options.items() if is_known(key, uri)}
 
 
 def library_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """Options for the libraries that read object stores themselves (lancedb, polars), as they want them: text."""
+    """The options as strings, for libraries that read object stores themselves (lancedb, polars)."""
     endpoint = {"endpoint": _endpoint(options)} if _endpoint(options) else {}
     found = {**options, **endpoint, **({"allow_http": True} if _is_http(options) else {})}
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in found.items()}
@@ -101,7 +101,7 @@ def library_options(options: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Object:
-    """One object of a listing. `stamp` is its version, or its ETag, size and time: a hint, no digest."""
+    """One object. `stamp` joins its version, ETag, size and time: if it is equal, the bytes are probably the same."""
 
     uri: str
     size: int
@@ -112,7 +112,7 @@ class Object:
 
 @dataclass
 class Traffic:
-    """Requests and bytes so far, retries inside the client not counted."""
+    """Requests and bytes so far, without retries inside the client."""
 
     requests: int = 0
     received: int = 0
@@ -129,8 +129,8 @@ class Traffic:
 class ObjectStore:
     """The objects under one URI, by key relative to it. Safe to use from several threads.
 
-    `options` are obstore's (`endpoint`, `region`, `access_key_id` …); `patience` is how many seconds a
-    request and its retries may take together, transfers apart.
+    `options` are obstore's (`endpoint`, `region`, `access_key_id` …); `patience` is the seconds that a request
+    and its retries may take together, transfers apart.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class ObjectStore:
         return uri.removeprefix(self.uri).lstrip("/")
 
     def list(self, prefix: str = "") -> list[Object]:
-        """All objects whose keys begin with `prefix`, by key; 1,000 a request."""
+        """All objects whose keys begin with `prefix`, sorted by key; makes a request per 1,000."""
         import obstore
 
         found: list[Object] = []
@@ -161,7 +161,7 @@ class ObjectStore:
         return sorted(found, key=lambda one: one.uri)
 
     def head(self, key: str) -> Object:
-        """What is known of an object. Raises FileNotFoundError."""
+        """An object's size, stamp and time. Raises FileNotFoundError."""
         import obstore
 
         with self._errors(key):
@@ -169,9 +169,9 @@ class ObjectStore:
             return self._object({**obstore.head(self._store, key), "path": key})
 
     def get(self, key: str, *, most: int | None = None) -> tuple[bytes, Object]:
-        """A small object, whole; begun again when it is cut.
+        """(bytes, object) of a small object; tries again when the download breaks off.
 
-        Raises FileNotFoundError, and OSError for one of more than `most` bytes.
+        Raises FileNotFoundError, and OSError for an object of more than `most` bytes.
         """
         import obstore
         from obstore.exceptions import BaseError
@@ -191,7 +191,7 @@ class ObjectStore:
             return retried(read, on=was_cut, pauses=_AT_ONCE, clean=self.traffic.add)
 
     def fetch(self, key: str, path: Path) -> Object:
-        """Downloads an object to a new file, begun again when it is cut. Raises FileNotFoundError."""
+        """Downloads an object to a new file, tries again when it breaks off. Raises FileNotFoundError."""
         return retried(
             lambda: self._fetch(key, path),
             on=lambda error: isinstance(error, OSError) and not isinstance(error, FileNotFoundError),
@@ -213,10 +213,10 @@ class ObjectStore:
             return self._object({**got.meta, "path": key})
 
     def put(self, key: str, data: bytes | Path, *, create: bool = False, replaces: str | None = None) -> str:
-        """Writes an object whole, or not at all; returns its ETag.
+        """Writes an object atomically; returns its ETag.
 
-        With `create` it must not be there yet (FileExistsError); with `replaces` it must still have that
-        ETag (Conflict).
+        With `create` the object must not exist yet (else FileExistsError); with `replaces` it must still have
+        that ETag (else Conflict).
         """
         import obstore
 
@@ -227,7 +227,7 @@ class ObjectStore:
             return str(obstore.put(self._store, key, data, mode=mode)["e_tag"])
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Removes objects; those that are not there are no error."""
+        """Removes objects; missing ones are no error."""
         import obstore
 
         listed = list(keys)
@@ -251,25 +251,25 @@ class ObjectStore:
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
-        """obstore's errors as those that files give."""
+        """Turns obstore's errors into those of files."""
         from obstore import exceptions
 
         where = self.of(key)
         try:
             yield
         except (exceptions.NotFoundError, FileNotFoundError):
-            raise FileNotFoundError(errno.ENOENT, "not there", where) from None
+            raise FileNotFoundError(errno.ENOENT, "no such object", where) from None
         except exceptions.AlreadyExistsError:
-            raise FileExistsError(errno.EEXIST, "already there", where) from None
+            raise FileExistsError(errno.EEXIST, "already exists", where) from None
         except exceptions.PreconditionError:
-            raise Conflict(errno.EAGAIN, "changed by somebody else", where) from None
+            raise Conflict(errno.EAGAIN, "changed by another writer", where) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise PermissionError(errno.EACCES, self._told(error), where) from None
+            raise PermissionError(errno.EACCES, self._text(error), where) from None
         except exceptions.BaseError as error:
-            raise OSError(errno.EIO, self._told(error), where) from None
+            raise OSError(errno.EIO, self._text(error), where) from None
 
-    def _told(self, error: Exception) -> str:
-        """An error's first line, without what the options keep secret."""
+    def _text(self, error: Exception) -> str:
+        """An error's first line, without secret values of the options."""
         return _first_line(error, self._options)
 
 
@@ -285,8 +285,8 @@ def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
 
 def _endpoint(options: Mapping[str, Any]) -> str:
     names = ("endpoint", "aws_endpoint", "endpoint_url", "aws_endpoint_url")
-    told = next((value for key, value in options.items() if key.lower() in names), "")
-    return str(told or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "")
+    given = next((value for key, value in options.items() if key.lower() in names), "")
+    return str(given or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "")
 
 
 def _is_http(options: Mapping[str, Any]) -> bool:
@@ -308,7 +308,7 @@ def _open(uri: str, options: dict[str, Any], patience: float, tries: int) -> Any
 
 
 def _folder(prefix: str) -> str | None:
-    """The part of a prefix that a store lists by: whole path segments."""
+    """The folder of a prefix, since a store lists by whole path segments."""
     return prefix.rpartition("/")[0] or None
 
 

@@ -1,12 +1,12 @@
-"""Manifests: the small objects that make what lies on an object store visible, at once and whole.
+"""Manifests: small JSON objects that make an output on an object store visible atomically.
 
     dt=YYYY-MM-DD/manifest.json              which part files are the partition
     dt=YYYY-MM-DD/<generation>/part-N-0.parquet
     qid_map.json                             which object is the qid map
     qid_map/<generation>.parquet
 
-The bytes come first, under a name that nothing had before, and then the manifest by compare-and-swap. So a
-reader finds what was there or what is there, never a mix; who still reads what was there may find it gone.
+The bytes are written first, under a new name, and then the manifest by compare-and-swap. So a reader gets the
+state before or the state after, never a mix; one that is still reading the state before may find files gone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.objectstore.object_store import ObjectStore
 
 _CHECK = "check"  # digest of the rest of the object
-_READS = 3  # of an object that is not whole: it may be the transport
+_READS = 3  # tries for an object that is damaged, since the transfer may be at fault
 _PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/manifest\.json")
 _PART = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}/part-\d+-0\.parquet")
 
@@ -34,7 +34,7 @@ class PartFile:
     bytes: int
     digest: str
     rows: int
-    etag: str = ""  # as it was put: while it is the same, so are the bytes
+    etag: str = ""  # of the upload: while it is the same, so are the bytes
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class PartFile:
 
 @dataclass(frozen=True)
 class PartList:
-    """What a day's partition consists of; `digest` is that of its parts' names and digests."""
+    """The part files of a day's partition; `digest` is that of their names and digests."""
 
     digest: str
     parts: tuple[PartFile, ...]
@@ -57,13 +57,13 @@ class PartList:
 
     @classmethod
     def of(cls, value: Mapping, where: str) -> PartList:
-        """Raises DaedalusError for JSON that is no manifest."""
+        """Parses the JSON of `as_json`. Raises DaedalusError for anything else."""
         try:
             return cls(str(value["digest"]), tuple(PartFile(**part) for part in value["parts"]))
         except (TypeError, KeyError) as error:
             raise DaedalusError(
                 "a manifest of the output cannot be read", where=where, found=f"{type(error).__name__}: {error}",
-                expected="what a run has written", hint="run again: the partition is then put together anew",
+                expected="a manifest that a run wrote", hint="run again: the partition is then rewritten",
             ) from None  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def manifest_key(day: object) -> str:
 
 
 def is_part(key: str) -> bool:
-    """Whether a key below a partition's folder is one that we give; what has another is never deleted."""
+    """Whether a key below a partition's folder has the form that we give; objects with others are never deleted."""
     return _PART.fullmatch(key) is not None
 
 
@@ -82,12 +82,12 @@ def manifest_days(keys: Iterable[str]) -> dict[str, str]:
 
 
 def write_json(value: Mapping) -> bytes:
-    """A small JSON object that says itself whether it is whole."""
+    """A JSON object with a digest of itself, by which `read_json` sees damage."""
     return json.dumps({**value, _CHECK: digest.of_json(value)}, sort_keys=True, indent=1).encode()
 
 
 def read_json(store: ObjectStore, key: str) -> tuple[dict, str]:
-    """What `write_json` wrote, and its ETag; empty when it is damaged. Raises FileNotFoundError."""
+    """(value, ETag) of what `write_json` wrote; the value is empty if damaged. Raises FileNotFoundError."""
     for _ in range(_READS):
         data, found = store.get(key)
         try:

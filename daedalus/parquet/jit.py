@@ -1,4 +1,4 @@
-"""Functions compiled by numba when they are first called."""
+"""The decorator of functions that numba compiles."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numba import njit
 
 
 def compiled(function: Callable) -> Callable:
-    """Compiled when first called, and kept on disk where there is a folder to write to."""
+    """The function, compiled when first called; the machine code is cached on disk if a folder can be written."""
     try:
         return njit(nogil=True, cache=True)(function)
-    except RuntimeError:
+    except RuntimeError:  # there is no such folder
         return njit(nogil=True)(function)

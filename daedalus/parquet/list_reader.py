@@ -1,6 +1,6 @@
-"""The reader of list columns that lists.py wrote: numbers and their values, as they lie there.
+"""Reads list columns that list_writer.py wrote, as dictionary numbers and values, without building the lists.
 
-Any reader of parquet gives the lists themselves; numbers cost a twentieth of that, and are what is written again.
+Any parquet reader gives the lists themselves; to read the numbers costs a twentieth, and they can be written again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
-    """A column chunk whose lists of `kind` have these sizes.
+    """Reads a column chunk of lists of `kind`, whose sizes are known.
 
-    Returns (numbers, one list after the other; values by number; the page of values as it lies there).
+    Returns (the numbers of all lists, concatenated; values by number; the dictionary page as it is in the file).
     """
     import numpy as np
 
@@ -28,6 +28,7 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
     ends, entries, row, codes = np.cumsum(np.maximum(sizes, 1)), 0, 0, []
     while row < len(sizes):
         head, page = chunk.next()
+        # A page ends with a row. Its header counts entries: a list's values, or one entry for an empty list.
         entries += head[DATA_HEAD][1][PAGE_VALUES][1]
         end = int(ends.searchsorted(entries)) + 1
         codes.append(_numbers(page, int(sizes[row:end].sum())))
@@ -36,7 +37,7 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
 
 
 class _Pages:
-    """A column chunk, page by page; the next begins `at`."""
+    """The pages of a column chunk in order; the next begins at `at`."""
 
     def __init__(self, data: bytes) -> None:
         import pyarrow as pa
@@ -44,7 +45,7 @@ class _Pages:
         self._data, self.at, self._codec = data, 0, pa.Codec("zstd")
 
     def next(self) -> tuple[Struct, pa.Buffer]:
-        """The next page's header, and its bytes."""
+        """The next page's header, and its bytes, decompressed."""
         import pyarrow as pa
 
         head, begin = read_head(self._data, self.at)
@@ -54,6 +55,7 @@ class _Pages:
 
 
 def _values(page: pa.Buffer, count: int, kind: pa.DataType) -> pa.Array:
+    """The values of a dictionary page, which are PLAIN: strings behind their lengths, others as in Arrow."""
     import pyarrow as pa
 
     if kind != pa.string():
@@ -67,7 +69,8 @@ def _values(page: pa.Buffer, count: int, kind: pa.DataType) -> pa.Array:
 
 
 def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
-    """The numbers of a page of lists: behind two runs of levels, each behind its length, their width and a varint."""
+    """The numbers of a page of lists. They follow the repetition levels, the definition levels (each behind its
+    length in 4 bytes), the width in bits, and the header of the run of packed bits, a varint."""
     import numpy as np
 
     from daedalus.parquet import packing
@@ -78,11 +81,11 @@ def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
         at += 4 + int.from_bytes(data[at : at + 4].tobytes(), "little")
     bits = int(data[at])  # 32 in files of daedalus 0.2
     at += 1
-    while data[at] & 0x80:
+    while data[at] & 0x80:  # skip the varint: there is only one run
         at += 1
     packed = data[at + 1 : at + 1 + -(-count // 8) * bits]
     kind = np.uint16 if bits == 16 else np.uint32
-    numbers = np.require(packed.view(kind), requirements="A")  # else what is compiled for it is compiled anew
+    numbers = np.require(packed.view(kind), requirements="A")  # for unaligned arrays numba would compile once more
     if bits == 24:
         words, numbers = numbers, np.empty(-(-count // 8) * 8, np.uint32)
         packing.widened(words, numbers)

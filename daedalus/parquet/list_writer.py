@@ -1,13 +1,13 @@
-"""The writer of list columns: each row group has its values, and lists of their numbers.
+"""Writes list columns: per row group a dictionary of values, and lists of their numbers.
 
-Neighbours' lists are alike. A number takes 16 bits (24 where a row group has more than 65,536 values) though fewer
-would do: Zstd sees whole bytes, so it finds alike lists at any length, which numbers of 13 or 15 bits hide from
-it, and over a quarter of the bytes of plain 64-bit values: three quarters of their file, in a third of the time.
-Not 32 bits: there are readers whose mask for the low `width` bits is 0 then. Where 24 are too few, values lie plain.
-Numbers go by the first column that has the value, then by the value, so a shorter column needs the first values only,
-and the bytes follow from the lists (where a part of the lists is written again, from those that it is a part of).
+A number takes 16 bits (24 if a row group has more than 65,536 values) even where fewer would do. Lists of neighbouring
+rows are alike, and Zstd, which compares bytes, finds that in numbers of whole bytes but not in numbers of 13 or 15
+bits. Compared with plain 64-bit values the files have three quarters of the size and take a third of the time.
+Numbers of 32 bits are not used: some readers compute the mask of the low `width` bits as 0 then. Where 24 bits are too
+few, values are written plain. `numbered` orders values by the first column that has them, then ascending, so that a
+shorter window's column needs only the first values, and the bytes follow from the lists alone.
 
-Source: parquet-format's Encodings.md (PLAIN, RLE_DICTIONARY, the hybrid of runs and packed bits) and parquet.thrift.
+Formats: parquet-format's Encodings.md (PLAIN, RLE_DICTIONARY, the RLE/bit-packing hybrid) and parquet.thrift.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PLAIN, _RLE, _RLE_DICTIONARY, _ZSTD = 0, 3, 8, 6  # Encoding, CompressionCodec
-PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED = 1, 2, 3  # PageHeader
-DATA_HEAD, DICTIONARY_HEAD = 5, 7  # in it, of pages of these types
-PAGE_VALUES = 1  # DataPageHeader, DictionaryPageHeader
-_DATA, _DICTIONARY = (0, DATA_HEAD), (2, DICTIONARY_HEAD)
-_LEVEL = 2  # of Zstd: numbers of 16 bits are alike at any length, which higher levels only look for in vain
+PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED = 1, 2, 3  # PageHeader: type, sizes in bytes unpacked and packed
+DATA_HEAD, DICTIONARY_HEAD = 5, 7  # PageHeader: the header for the page's type
+PAGE_VALUES = 1  # DataPageHeader, DictionaryPageHeader: the number of values
+_DATA, _DICTIONARY = (0, DATA_HEAD), (2, DICTIONARY_HEAD)  # (PageType, its field in PageHeader)
+_LEVEL = 2  # of Zstd: with numbers of 16 bits higher levels find no more
 _WIDTHS = {2: 16, 4: 24}  # bits of a number in the file, by its bytes in memory
-_MOST_NUMBERED = 1 << 24  # values of a row group
-_PAGE_VALUES = 1 << 22  # a page ends with the row that reaches it; sizes of pages have 31 bits
+_MOST_NUMBERED = 1 << 24  # values of a row group that 24 bits can number
+_PAGE_VALUES = 1 << 22  # a page ends with the row that reaches so many; sizes of pages must fit in 31 bits
 
 
 @dataclass(frozen=True)
 class Lists:
-    """Rows of list columns, of which a row's list in one column begins its list in the next.
+    """Rows of list columns in which a row's list in one column is a prefix of its list in the next.
 
-    `codes` are positions in `values`, which are distinct and need not all occur; a row's list in the last column
-    begins at `begins`. `sizes` are by row and column. `page` is the page of `values`, where it was written before.
+    `codes` are indices into `values`, which are distinct and need not all occur. A row's list in the last column
+    begins at `begins` in `codes`; `sizes` are the lengths by row and column. `page` is the dictionary page of
+    `values`, compressed with its header, if they were read from a file; else empty.
     """
 
     codes: np.ndarray
@@ -54,7 +55,10 @@ class Lists:
 
 
 def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
-    """Writes columns of lists, all of one type, by row groups; returns the rows. Codes are written as they are."""
+    """Writes columns of lists, all of one type, by row group; returns the number of rows.
+
+    Codes are written as they are. Types that `has_plain` does not know are written by pyarrow.
+    """
     import pyarrow as pa
 
     if not has_plain(schema.field(0).type.value_type):
@@ -68,7 +72,7 @@ def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
 
 
 def _form(schema: pa.Schema) -> ParquetFooter:
-    """What pyarrow says of such columns in a file without rows."""
+    """The footer that pyarrow writes for these columns in a file without rows: source of the schema elements."""
     import pyarrow as pa
 
     empty = pa.BufferOutputStream()
@@ -77,7 +81,7 @@ def _form(schema: pa.Schema) -> ParquetFooter:
 
 
 def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
-    """Lists as columns of Arrow."""
+    """The lists as Arrow columns."""
     import numpy as np
     import pyarrow as pa
 
@@ -93,10 +97,11 @@ def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
 
 
 def _write_group(out: BinaryIO, codec: pa.Codec, form: ParquetFooter, lists: Lists, ordinal: int) -> Struct:
+    """Writes a row group, column by column; returns its RowGroup struct."""
     start = out.tell()
     chunks = []
     for column, elements in enumerate(form.schema.values()):
-        chunk, whole = _Chunk(codec), column == lists.sizes.shape[1] - 1
+        chunk, whole = _Chunk(codec), column == lists.sizes.shape[1] - 1  # only the last column may need all values
         numbered = len(lists.values) <= _MOST_NUMBERED
         for rows in _pages(lists.sizes[:, column]):
             taken = (lists.codes, lists.begins[rows], lists.sizes[rows, column])
@@ -108,9 +113,10 @@ def _write_group(out: BinaryIO, codec: pa.Codec, form: ParquetFooter, lists: Lis
 
 
 def numbered(pieces: Sequence[Lists]) -> Lists:
-    """The rows of all pieces with one set of values: those that occur, by first column and then ascending.
+    """The rows of all pieces over one dictionary: the values that occur, by first column and then ascending.
 
-    Its codes, of 16 bits if they fit, are the lists of the last column and nothing else, row by row.
+    So the result depends on the lists alone, not on how the pieces numbered them. Its codes, uint16 if they fit,
+    are the lists of the last column, row by row, and nothing else.
     """
     import numpy as np
     import pyarrow as pa
@@ -119,10 +125,12 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
 
     sizes = np.concatenate([piece.sizes for piece in pieces])
     values, places = _ascending([piece.values for piece in pieces])
+    # The first column in which each value occurs; the number of columns if it does not occur.
     first = np.full(len(values), sizes.shape[1], np.int16)
     for piece, place in zip(pieces, places, strict=True):
         found = packing.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
         first[place] = np.minimum(first[place], found)
+    # Stable, so ascending within a column; without those that do not occur, which are last.
     order = np.argsort(first, kind="stable")[: np.count_nonzero(first < sizes.shape[1])]
     numbers = np.zeros(len(values), np.uint16 if len(order) <= 1 << 16 else np.uint32)
     numbers[order] = np.arange(len(order))
@@ -134,7 +142,7 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
 
 
 def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
-    """The values of several arrays ascending, each once, and for each array where its values stand among them."""
+    """(the distinct values of several arrays, ascending; for each array the indices of its values among them)."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -151,7 +159,8 @@ def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]
 
 
 def _ordered(values: pa.Array) -> pa.Array:
-    """What to order values by: 0.0 and -0.0, which are equal, must not fall as they come."""
+    """The keys to sort values by. Floats are sorted by their bits, since 0.0 and -0.0 are equal and would be in any
+    order."""
     import pyarrow as pa
 
     if pa.types.is_floating(values.type):
@@ -160,7 +169,7 @@ def _ordered(values: pa.Array) -> pa.Array:
 
 
 def _pages(sizes: np.ndarray) -> Iterator[slice]:
-    """The rows of each page of a column, whose lists have these sizes."""
+    """The rows of each page of a column whose lists have these sizes."""
     import numpy as np
 
     page = (np.cumsum(sizes) - sizes) // _PAGE_VALUES
@@ -169,31 +178,32 @@ def _pages(sizes: np.ndarray) -> Iterator[slice]:
 
 
 class _Chunk:
-    """A column chunk in the making: pages of lists, and the page of values, which goes before them in the file."""
+    """Builds a column chunk: pages of lists, and the dictionary page, which is made last and written first."""
 
     def __init__(self, codec: pa.Codec) -> None:
         self._codec = codec
-        self._values_page: Sequence[Any] = ()  # a header and what follows it, compressed
-        self._pages: list[Any] = []
-        self._entries = self._unpacked = self._values = 0
+        self._values_page: Sequence[Any] = ()  # a header and the compressed values
+        self._pages: list[Any] = []  # headers and compressed lists, in turn
+        self._entries = self._unpacked = self._values = 0  # entries, bytes before compression, values needed so far
 
     def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray) -> None:
-        """Levels, then the numbers' width, and the numbers in one run of packed bits."""
+        """Adds a page of numbers: the levels, the width in bits, and the numbers in one run of packed bits."""
         import numpy as np
         import pyarrow as pa
 
         from daedalus.parquet import packing
 
         values, head, bits = int(sizes.sum()), _levels(sizes), _WIDTHS[codes.itemsize]
-        eights = -(-values // 8)  # numbers are packed by eight
+        eights = -(-values // 8)  # a run of packed bits has a multiple of 8 numbers
         head.append(bits)
-        write_varint(head, eights << 1 | 1)
-        begin = -len(head) % codes.itemsize
-        # Arrow's own memory, which it keeps for the next page: fresh memory costs as much as filling it.
+        write_varint(head, eights << 1 | 1)  # the lowest bit says that the bits are packed
+        begin = -len(head) % codes.itemsize  # so that the numbers are aligned in memory
+        # Memory of Arrow's pool, which is reused for the next page: fresh memory costs as much as filling it.
         room = pa.allocate_buffer(begin + len(head) + eights * bits)
         page = np.frombuffer(room, np.uint8)[begin:]
         page[: len(head)] = head
         packed = page[len(head) :]
+        # 16 bits are written in place; 24 bits by way of 32, which `narrowed` packs.
         numbers = packed.view(np.uint16) if bits == 16 else np.empty(8 * eights, np.uint32)
         packing.prefixes(codes, begins, sizes, numbers)
         numbers[values:] = 0
@@ -204,7 +214,7 @@ class _Chunk:
         self._add_page(sizes, _RLE_DICTIONARY, page)
 
     def add_plain(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray, values: pa.Array) -> None:
-        """Levels, then the values themselves."""
+        """Adds a page of plain values: the levels, then the values themselves."""
         import numpy as np
         import pyarrow as pa
 
@@ -217,13 +227,16 @@ class _Chunk:
     def _add_page(self, sizes: np.ndarray, encoding: int, page: Any) -> None:
         import numpy as np
 
-        entries = int(np.maximum(sizes, 1).sum())
+        entries = int(np.maximum(sizes, 1).sum())  # an empty list has one, without a value
         header: Struct = {PAGE_VALUES: (I32, entries), 2: (I32, encoding), 3: (I32, _RLE), 4: (I32, _RLE)}
         self._pages += self._page(_DATA, header, page)
         self._entries += entries
 
     def add_values(self, values: pa.Array, whole: bool, page: bytes) -> None:
-        """The values that lists have numbers of, up to the last that occurs; the `whole` may lie there as a `page`."""
+        """Sets the dictionary: all values if `whole`, else those up to the last that occurs.
+
+        A `page` of all values that was read from a file is copied, header and all.
+        """
         if whole and page:
             head, begin = read_head(page, 0)
             self._unpacked += begin + head[PAGE_UNPACKED][1]
@@ -234,7 +247,7 @@ class _Chunk:
             self._values_page = self._page(_DICTIONARY, header, _plain(values))
 
     def write(self, out: BinaryIO, elements: Sequence[Struct]) -> Struct:
-        """Writes it; returns what the footer says of it, whose column is described by `elements`."""
+        """Writes the chunk; returns its ColumnMetaData struct. `elements` are the column's schema elements."""
         start = out.tell()
         out.writelines(self._values_page)
         lists_start = out.tell()
@@ -253,7 +266,7 @@ class _Chunk:
         return {**said, footer.DICTIONARY_PAGE: (I64, start)} if numbered else said
 
     def _page(self, kind: tuple[int, int], header: Struct, data: Any) -> tuple[bytes, pa.Buffer]:
-        """A page's header, and what follows it."""
+        """(header, compressed data) of a page; `kind` is (PageType, its field in PageHeader)."""
         packed = self._codec.compress(data)
         number, field = kind
         of_both: Struct = {PAGE_TYPE: (I32, number), PAGE_UNPACKED: (I32, len(data)), PAGE_PACKED: (I32, packed.size)}
@@ -263,7 +276,7 @@ class _Chunk:
 
 
 def _levels(sizes: np.ndarray) -> bytearray:
-    """Repetition and definition levels of lists of these sizes, each behind its length."""
+    """The repetition and the definition levels of lists of these sizes, each behind its length in 4 bytes."""
     from daedalus.parquet import packing
 
     head = bytearray()
@@ -273,7 +286,7 @@ def _levels(sizes: np.ndarray) -> bytearray:
 
 
 def has_plain(kind: pa.DataType) -> bool:
-    """Whether values of a type are encoded here: those whose bytes in Arrow are parquet's, and strings."""
+    """Whether this file can write values of a type: those with the same bytes in Arrow and PLAIN, and strings."""
     import pyarrow as pa
 
     alike = (pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.date32(), pa.timestamp("us"))
@@ -281,6 +294,7 @@ def has_plain(kind: pa.DataType) -> bool:
 
 
 def _plain(values: pa.Array) -> bytes | pa.Buffer:
+    """Values in parquet's PLAIN encoding."""
     import pyarrow as pa
 
     if values.type == pa.string():

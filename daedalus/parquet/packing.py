@@ -1,7 +1,7 @@
-"""The compiled part of the writer of lists: numbers and levels, ready to be compressed.
+"""The compiled part of the list writer: fills pages with numbers and levels, ready to be compressed.
 
-Source: parquet-format's Encodings.md and its README on nested columns. This file calls nothing of the project:
-numba keeps what it compiled by this file's time stamp.
+Formats: parquet-format's Encodings.md and its README on nested columns. This file uses nothing of the project but
+`jit`: numba's disk cache of a function depends on the time stamp of its file alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from daedalus.parquet.jit import compiled
 
 @compiled
 def first_columns(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
-    """By code (there are `kinds`), the first column whose lists have it, or how many columns there are; see `Lists`."""
+    """For each of `kinds` codes the first column whose lists have it, or the number of columns; see `Lists`."""
     columns = sizes.shape[1]
     first = np.full(kinds, columns, np.int16)
-    for column in range(columns - 1, -1, -1):  # shorter columns last: what they write stays, and nothing is compared
+    for column in range(columns - 1, -1, -1):  # earlier columns overwrite later ones, so nothing need be compared
         for row in range(len(begins)):
             begin = begins[row] + (sizes[row, column - 1] if column else 0)
             for code in codes[begin : begins[row] + sizes[row, column]]:
@@ -26,7 +26,7 @@ def first_columns(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
 
 @compiled
 def put_numbers(codes, begins, sizes, numbers, out, filled):  # type: ignore[no-untyped-def]
-    """Writes each row's list, as the numbers of its codes, to `out` from `filled` on; returns where it ends."""
+    """Writes each row's list, with codes replaced by their `numbers`, to `out` from `filled` on; returns the end."""
     for row in range(len(sizes)):
         taken, room = codes[begins[row] : begins[row] + sizes[row]], out[filled : filled + sizes[row]]
         for i in range(len(taken)):
@@ -37,10 +37,10 @@ def put_numbers(codes, begins, sizes, numbers, out, filled):  # type: ignore[no-
 
 @compiled
 def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
-    """Writes the first `sizes` codes of each row's list to `out`, one list after the other."""
+    """Writes the first `sizes` codes of each row's list to `out`, concatenated."""
     filled = 0
     for row in range(len(sizes)):
-        # Slices first: with indices that start at 0 the compiler copies in vectors.
+        # Slice first: the compiler vectorises copies whose indices start at 0.
         taken, room = codes[begins[row] : begins[row] + sizes[row]], out[filled : filled + sizes[row]]
         for i in range(len(taken)):
             room[i] = taken[i]
@@ -49,7 +49,7 @@ def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def narrowed(numbers, words):  # type: ignore[no-untyped-def]
-    """Writes numbers of 24 bits, of which there are a multiple of four, to `words` of 32, low bits first."""
+    """Packs numbers of 24 bits, a multiple of four, into 32-bit `words`, low bits first: 4 numbers in 3 words."""
     for i in range(len(numbers) // 4):
         four, room = numbers[4 * i : 4 * i + 4], words[3 * i : 3 * i + 3]
         room[0] = four[0] | four[1] << np.uint32(24)
@@ -59,7 +59,7 @@ def narrowed(numbers, words):  # type: ignore[no-untyped-def]
 
 @compiled
 def widened(words, numbers):  # type: ignore[no-untyped-def]
-    """Writes what `narrowed` wrote to `words` to `numbers`."""
+    """Unpacks `words` that `narrowed` packed into `numbers`."""
     for i in range(len(numbers) // 4):
         three, room = words[3 * i : 3 * i + 3], numbers[4 * i : 4 * i + 4]
         room[0] = three[0] & np.uint32(0xFFFFFF)
@@ -70,7 +70,10 @@ def widened(words, numbers):  # type: ignore[no-untyped-def]
 
 @compiled
 def put_run(out, at, count, level):  # type: ignore[no-untyped-def]
-    """Writes `count` equal levels as a run to `out`, if there are any; returns where it ends."""
+    """Writes a run of `count` equal levels to `out`, if there are any; returns the end.
+
+    A run is a varint, the count shifted left by 1 (bit 0 is 0 for a run), then the level in one byte.
+    """
     if count == 0:
         return at
     left = count << 1
@@ -84,13 +87,14 @@ def put_run(out, at, count, level):  # type: ignore[no-untyped-def]
 
 @compiled
 def levels(sizes):  # type: ignore[no-untyped-def]
-    """Repetition and definition levels of lists without NULLs in parquet's runs, as two arrays of bytes.
+    """The repetition and the definition levels of lists without NULLs, as two arrays of bytes in parquet's runs.
 
-    Repetition is 0 where a row begins; definition is 3 for a value and 1 for an empty list.
+    Repetition is 0 for a row's first entry, else 1; definition is 3 for a value and 1 for an empty list.
     """
+    # Room for the worst case: per row two runs of repetition and one of definition, each of up to 8 bytes.
     repeated, defined = np.empty(16 * len(sizes) + 16, np.uint8), np.empty(8 * len(sizes) + 8, np.uint8)
-    repeated_end = defined_end = begun = alike = 0
-    level = 3
+    repeated_end = defined_end = begun = alike = 0  # `begun`: zeros of repetition not written yet
+    level = 3  # of definition, of the last `alike` entries, which are not written yet
     for size in sizes:
         begun += 1
         if size > 1:
@@ -107,5 +111,5 @@ def levels(sizes):  # type: ignore[no-untyped-def]
 
 
 def load() -> None:
-    """Makes the compiler ready, which takes the first call of anything that is compiled 0.3 s."""
+    """Loads the compiler and its cache by a small call: the first call of any compiled function takes 0.3 s longer."""
     levels(np.zeros(1, np.int64))

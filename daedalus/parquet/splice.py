@@ -1,7 +1,7 @@
-"""Puts a parquet file together from columns of others, without decoding them.
+"""Builds a parquet file from columns of others, without decoding them.
 
-The files are aligned: the same rows, cut into the same row groups. A row group that goes over whole is copied as it
-lies there, compressed; one of which only a part is wanted is written anew.
+The files must be aligned: the same rows in the same row groups. A whole row group is copied compressed, as it is; a
+row group of which only some rows are wanted is decoded and written again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from daedalus.parquet.writer import write_parquet
 
 
 class Spliced:
-    """A file being put together; `columns` are (name, source) in order, `sources` the aligned files by name."""
+    """Columns of several aligned files, to be written as one file.
+
+    `columns` are (name, source) in order, `sources` are the files by name. Raises ValueError if they do not align.
+    """
 
     def __init__(self, columns: Sequence[tuple[str, str]], sources: Mapping[str, Path]) -> None:
         self._stack = ExitStack()
@@ -51,7 +54,7 @@ class Spliced:
             footer.finish(out, footer.with_groups(self._footer(), groups))
 
     def _cut(self, pieces: ExitStack, group: int, first: int, last: int) -> list[tuple[str, ParquetFooter]]:
-        """The columns with rows `first` to `last` of a row group alone in new files, in memory."""
+        """Writes rows `first` to `last` of a row group to new files in memory; returns the columns in those."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -66,6 +69,7 @@ class Spliced:
         return [(name, cut[path]) for name, path in self._paths]
 
     def _footer(self) -> Struct:
+        """The footer without row groups: the columns' schema elements below one root."""
         elements = [element for name, file in self._columns for element in file.schema[name]]
         leaves = sum(len(file.leaves[name]) for name, file in self._columns)
         some = self._columns[0][1].footer
@@ -73,12 +77,12 @@ class Spliced:
         return {
             footer.VERSION: some[footer.VERSION],
             footer.SCHEMA: (LIST, (STRUCT, [root, *elements])),
-            footer.ORDERS: (LIST, (STRUCT, [{1: (STRUCT, {})}] * leaves)),  # each by its type's own order
+            footer.ORDERS: (LIST, (STRUCT, [{1: (STRUCT, {})}] * leaves)),  # TypeDefinedOrder of each leaf's statistics
         }
 
 
 def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
-    """Writes the first `kept` row groups of a file, and below them those of another with the same columns.
+    """Writes to `out` the first `kept` row groups of a file, then all of another file with the same columns.
 
     Raises ValueError when the columns differ.
     """
@@ -95,7 +99,7 @@ def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
 
 
 def _spans(group_rows: Sequence[int], begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(row group, its first row wanted, its last, exclusive) for rows of a file whose row groups have `group_rows`."""
+    """The parts of row groups that are rows `begin` to `end` of a file: (row group, first row in it, end in it)."""
     start = 0
     for group, rows in enumerate(group_rows):
         first, last = max(begin - start, 0), min(end - start, rows)
@@ -105,13 +109,14 @@ def _spans(group_rows: Sequence[int], begin: int, end: int) -> Iterator[tuple[in
 
 
 def _copy_group(out: BinaryIO, columns: Sequence[tuple[str, ParquetFooter]], group: int, ordinal: int) -> Struct:
-    """Copies a row group of each column, and returns what the footer says of them together."""
+    """Copies the chunks of a row group, column by column; returns their RowGroup struct."""
     start = out.tell()
     copied = [_copy_chunk(out, file, chunk) for name, file in columns for chunk in file.chunks(group, name)]
     return footer.row_group(copied, columns[0][1].groups[group][footer.GROUP_ROWS][1], start, ordinal)
 
 
 def _copy_chunk(out: BinaryIO, source: ParquetFooter, chunk: Struct) -> Struct:
+    """Copies the bytes of a column chunk; returns its struct with the offsets of pages moved."""
     meta: Struct = chunk[META][1]
     start = min(meta[field][1] for field in PAGES if field in meta)
     shift = out.tell() - start

@@ -1,7 +1,7 @@
-"""Thrift's compact protocol, read into plain values and written back: what a parquet footer is made of.
+"""Reads and writes Thrift's compact protocol, in which parquet's footers and page headers are encoded.
 
-A struct is a dict of field id -> (type, value); nothing is known of what fields mean, so fields that a
-later parquet adds come through unharmed. ParquetFooter: the compact protocol's specification in apache/thrift.
+A struct is a dict of field id -> (type, value). The meaning of fields is not known here, so fields that a
+later parquet adds are kept as they are. Format: the compact protocol's specification in apache/thrift.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Struct = dict[int, tuple[int, Any]]  # a list's value is (type of its items, ite
 
 
 def read_struct(data: bytes) -> Struct:
-    """The struct that `data` begins with. Raises IndexError when it is cut short, ValueError for maps."""
+    """Reads the struct at the start of `data`. Raises IndexError when it is cut short, ValueError for maps."""
     return _Reader(data).struct()
 
 
 def read_head(data: bytes, at: int) -> tuple[Struct, int]:
-    """The struct that begins at a place in `data`, and where it ends. Errors as for `read_struct`."""
+    """Reads the struct at index `at` of `data`; returns it and the index of its end. Errors as in `read_struct`."""
     reader = _Reader(data, at)
     return reader.struct(), reader.at
 
@@ -51,7 +51,7 @@ class _Reader:
 
     def _integer(self) -> int:
         value = self._varint()
-        return (value >> 1) ^ -(value & 1)
+        return (value >> 1) ^ -(value & 1)  # zigzag: 0, -1, 1, -2, … are 0, 1, 2, 3, …
 
     def _bytes(self, count: int) -> bytes:
         self.at += count
@@ -60,7 +60,7 @@ class _Reader:
     def struct(self) -> Struct:
         found: Struct = {}
         field = 0
-        while head := self._data[self.at]:
+        while head := self._data[self.at]:  # a field's type, and its id less the one before, or 0: the id follows
             self.at += 1
             kind, step = head & 0x0F, head >> 4
             field = field + step if step else self._integer()
@@ -88,7 +88,7 @@ class _Reader:
 
 
 def write_varint(out: bytearray, value: int) -> None:
-    """Appends an unsigned integer, seven bits a byte, the lowest first; parquet's run lengths are written so too."""
+    """Appends an unsigned integer, seven bits per byte, lowest first; parquet writes run lengths like this too."""
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7

@@ -1,13 +1,13 @@
-"""The writer of parquet (rolling lists have their own, lists.py): its bytes depend on the rows and their order alone.
+"""Writes parquet files whose bytes depend only on the rows and their order (rolling lists: list_writer.py).
 
-DuckDB's own COPY encodes by the chunks that it is fed, and those depend on how many files and row
-groups the input had: the same twelve rows out of two files or three gave different bytes, so that
-early cutoff was lost. Here rows are cut into groups of a fixed size first.
+DuckDB's own COPY encodes by the chunks that it gets, which depend on the number of files and row groups of
+its input: the same twelve rows from two files or three gave different bytes, so that early cutoff failed.
+Here rows are first cut into row groups of a fixed size.
 
-How a column is encoded follows from its type, measured on real partitions: lists plain, because where
-neighbours' lists are alike Zstd finds whole runs that pyarrow's dictionary indices, of 13 or 15 bits, would
-hide; times, ids and counts plain too, and so are mostly distinct strings. Differences (DELTA_BINARY_PACKED, and
-DELTA_LENGTH_BYTE_ARRAY of strings) save nothing worth it under Zstd, and not every reader knows them.
+A column's encoding follows from its type, by measurements on real partitions. Lists are PLAIN: lists of neighbouring
+rows are alike, and Zstd finds that in whole bytes but not in pyarrow's dictionary indices of 13 or 15 bits. Times,
+ids, counts and mostly distinct strings are PLAIN too. Delta encodings (DELTA_BINARY_PACKED, and
+DELTA_LENGTH_BYTE_ARRAY for strings) save too little under Zstd, and not every reader supports them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_GROUP = 24_576
-LEVEL = 3  # of Zstd: from here on it looks for long matches
+LEVEL = 3  # of Zstd: the lowest that searches for long matches
 
 
 def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-    """Writes tables one below the other, Zstd, in row groups of ROWS_PER_GROUP; returns the rows."""
+    """Writes the rows of all tables, with Zstd, in row groups of ROWS_PER_GROUP; returns the number of rows."""
     return write_groups(path, schema, _regroup(tables))
 
 
 def write_groups(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-    """The same of tables that are a row group each, which have at most ROWS_PER_GROUP rows."""
+    """The same for tables that become one row group each; they have at most ROWS_PER_GROUP rows."""
     import pyarrow.parquet as pq
 
     groups = iter(tables)
@@ -46,13 +46,16 @@ def write_groups(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable
 
 
 def _encodings(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
-    """The writer's options for each column, by its type and, for strings, its first row group."""
+    """pyarrow's options by column: which have a dictionary, and which have statistics.
+
+    They follow from the column's type and, for strings, from its first row group.
+    """
     import pyarrow as pa
 
     dictionary, statistics = [], []
     for field in schema:
         kind = field.type
-        if pa.types.is_nested(kind):
+        if pa.types.is_nested(kind):  # no dictionary, no statistics
             continue
         statistics.append(field.name)
         plain = pa.types.is_timestamp(kind) or pa.types.is_int64(kind) or pa.types.is_floating(kind)
@@ -62,13 +65,14 @@ def _encodings(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
 
 
 def _mostly_distinct(table: pa.Table | None, column: str) -> bool:
+    """Whether more than half of a column's values are distinct: then a dictionary only costs."""
     import pyarrow.compute as pc
 
     return table is not None and 2 * pc.count_distinct(table[column]).as_py() > table.num_rows
 
 
 def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of ROWS_PER_GROUP, each in one piece."""
+    """The same rows in tables of ROWS_PER_GROUP, each of one chunk."""
     import pyarrow as pa
 
     held: list[pa.Table] = []

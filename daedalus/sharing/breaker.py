@@ -1,4 +1,4 @@
-"""Patience with a store that may be down or slow: after a few failures a run goes on without it."""
+"""A circuit breaker for a store that may be down or slow: after a few failures a run goes on without it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from daedalus.base.errors import is_full
 from daedalus.objectstore.object_store import Conflict
 
 _FAILURES = 3  # in a row
-_FAIR_SECONDS = 1.0  # that a request may take without being called slow
-_SLOW_SECONDS = 60.0  # of waiting beyond that, over a run
+_FAIR_SECONDS = 1.0  # a request that takes no longer is not slow
+_SLOW_SECONDS = 60.0  # time beyond that, summed over a run, after which the store is given up
 
 
 class Off(OSError):
-    """The store was given up for this run."""
+    """Raised for requests to a store that was given up for this run."""
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.EHOSTDOWN, why)
@@ -33,7 +33,7 @@ class Breaker:
 
     @contextmanager
     def watch(self, *, transfer: bool = False) -> Iterator[None]:
-        """Around a request. What a store answers is no failure; a `transfer` takes what its bytes take."""
+        """Wraps a request. An answer such as "not found" is no failure; the time of a `transfer` is not counted."""
         if self.off:
             raise Off(self.off)
         began = time.monotonic()

@@ -1,7 +1,7 @@
-"""The objects of a shared cache: read with short patience and checked, written only if they are not there yet.
+"""The objects of a shared cache: read with short timeouts and checked, written only if they do not exist yet.
 
-What was found wrong is remembered, so that nobody takes it again in this run, and whoever makes the right
-bytes writes over it.
+An object that was found wrong is remembered: it is not read again in this run, and it may be overwritten with the
+right bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from daedalus.sharing.record import Blob, Signer, parse
 _PATIENCE = 5.0  # seconds for a look-up and its retries
 _TRANSFER_PATIENCE = 30.0  # seconds without a byte
 _TRIES = 2
-_LARGEST = 256 << 20  # bytes of a small object: what is larger is none of ours
+_LARGEST = 256 << 20  # bytes: no JSON object that we write is larger
 
 
 def artifact_key(content: str) -> str:
@@ -41,7 +41,7 @@ class CacheBucket:
     """The shared cache at one URI. Safe to use from several threads.
 
     `listed` are its artifacts with their sizes and `traces` the keys of its traces, once they were listed.
-    `wrong` tells of objects that were looked at what is wrong with them.
+    `wrong` maps objects that were found wrong to the reason.
     """
 
     def __init__(
@@ -79,11 +79,14 @@ class CacheBucket:
         with self.reading.watch():
             try:
                 return self._lookups.list(prefix)
-            except FileNotFoundError as error:  # there is no such bucket
+            except FileNotFoundError as error:  # the bucket does not exist
                 raise OSError(errno.EIO, "no such bucket", error.filename) from None
 
     def get(self, key: str) -> tuple[dict[str, Any], Object] | None:
-        """A JSON object, signed if it must be; None where there is none that can be used. Raises OSError."""
+        """(value, object) of a JSON object; None if it does not exist or is no JSON. Raises OSError.
+
+        The signature is not checked here, see `believed`.
+        """
         with self.reading.watch():
             try:
                 data, found = self._lookups.get(key, most=_LARGEST)
@@ -97,24 +100,25 @@ class CacheBucket:
         return value, found
 
     def believed(self, key: str, value: Mapping[str, Any]) -> bool:
-        """Whether an object bears the signature that it must bear; what does not is counted."""
+        """Whether an object has a valid signature if one is required; one that has not is rejected."""
         if problem := self.signer.problem(key, value):
             self.reject(key, problem)
         return not problem
 
     def reject(self, key: str, why: str) -> None:
+        """Records that an object is wrong; each is counted once."""
         with self._lock:
             if key not in self.wrong:
                 self.wrong[key] = why
                 self.rejected[why] += 1
 
     def has(self, part: Blob) -> bool:
-        """Whether bytes are there to be taken, as far as is known without reading them."""
+        """Whether bytes can be downloaded, as far as is known without reading them."""
         key = artifact_key(part.digest)
         return not self.reading.off and self.fault(part) == "" and key not in self._unreached
 
     def fault(self, part: Blob) -> str:
-        """Why bytes that should be there cannot be used: "missing", or what is wrong with them."""
+        """Why bytes cannot be used: "missing", or what is wrong with them; "" when nothing is."""
         key, size = artifact_key(part.digest), self.listed.get(part.digest)
         if size is None:
             return "missing"
@@ -123,9 +127,9 @@ class CacheBucket:
         return self.wrong.get(key, "")
 
     def fetch(self, part: Blob, path: Path) -> bool:
-        """Downloads bytes to a new file, and holds them to their digests; False where they cannot be had.
+        """Downloads bytes to a new file and checks their digests; False if they are missing or wrong.
 
-        Raises OSError only for this machine's own disk.
+        Raises OSError only if this machine's disk is full.
         """
         key = artifact_key(part.digest)
         try:
@@ -147,7 +151,7 @@ class CacheBucket:
     # Writing
 
     def put_part(self, part: Blob, path: Path) -> bool:
-        """Adds bytes; False if they are there already. Raises OSError."""
+        """Uploads bytes; False if the bucket has them already. Raises OSError."""
         key = artifact_key(part.digest)
         if part.digest in self.listed and not self.fault(part):
             return False
@@ -157,7 +161,7 @@ class CacheBucket:
         return added
 
     def note(self, part: Blob) -> None:
-        """Takes down that the right bytes are there now."""
+        """Records that the bucket has the right bytes now."""
         key = artifact_key(part.digest)
         with self._lock:
             self.listed[part.digest] = part.size
@@ -165,7 +169,7 @@ class CacheBucket:
             self._unreached.discard(key)
 
     def put_trace(self, key: str, value: Mapping[str, Any]) -> bool:
-        """Adds a trace; False if there is one. Raises OSError."""
+        """Uploads a trace; False if the bucket has one for this key. Raises OSError."""
         with self.writing.watch():
             added = self._put(self._lookups, trace_key(key), encode(value))
         with self._lock:
@@ -181,12 +185,12 @@ class CacheBucket:
         return True
 
     def put(self, key: str, value: Mapping[str, Any], *, create: bool = False, replaces: str | None = None) -> str:
-        """Writes a small object, on a condition or over what is there; returns its ETag. Raises OSError."""
+        """Writes a small object, conditionally or overwriting; returns its ETag. Raises OSError."""
         with self.writing.watch():
             return self._lookups.put(key, encode(value), create=create, replaces=replaces)
 
     def delete(self, keys: list[str]) -> None:
-        """Raises OSError."""
+        """Deletes objects. Raises OSError."""
         with self.writing.watch(transfer=True):
             self._lookups.delete(keys)
 
@@ -196,5 +200,5 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 
 def stem(found: Object) -> str:
-    """The digest or key that an object is named by."""
+    """The digest or key in an object's name."""
     return found.uri.rpartition("/")[2].partition(".")[0]

@@ -1,4 +1,4 @@
-"""The shared cache of a config: how it is opened, and what may go from it."""
+"""Opens the shared cache of a config, and shares what is known of inputs through it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SHORTEST = 16  # bytes of a key
 
 
 def open_shared(config: Config, store: ArtifactStore, traces: Traces, folders: Sequence[Partitions]) -> SharedCache:
-    """The second level behind a local cache; asks nothing of it yet. Raises DaedalusError for a bad key.
+    """The second level behind a local cache; makes no request yet. Raises DaedalusError for a bad key.
 
-    `folders` are the shelves of partitions that it is to hold too: those of an output on this machine.
+    `folders` are shelves of partitions that are shared too: those of outputs on this machine.
     """
     runtime = config.runtime
     mode, uri = runtime.cache_remote_mode, str(runtime.cache_remote)
@@ -39,7 +39,7 @@ def open_shared(config: Config, store: ArtifactStore, traces: Traces, folders: S
 class InputNotes:
     """What is known of inputs that are costly to read, such as objects: {address: {stamp, digest, …}}.
 
-    `export()` gives all that is known here; `take(notes)` adds what others know, as hints like one's own.
+    `export()` returns all that is known here; `take(notes)` adds what other machines know.
     """
 
     export: Callable[[], Mapping[str, Any]]
@@ -47,7 +47,7 @@ class InputNotes:
 
 
 def take_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
-    """Before inputs are looked at: what others know of them, as far as it is believed."""
+    """Reads what other machines know of inputs, before they are looked at; ignored if unsigned or outdated."""
     remote, key = shared.remote, _inputs_key(feed)
     with suppress(OSError):
         found = remote.get(key) if remote.reads else None
@@ -62,7 +62,7 @@ def take_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
 
 
 def offer_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
-    """After a run: what is known here. The last writer wins; it is only a hint that spares reading."""
+    """Writes what is known of inputs, after a run. The last writer wins; it is only a hint that saves reading."""
     remote, key = shared.remote, _inputs_key(feed)
     if remote.writes:
         sequence = shared.seen.last(key) + 1
@@ -73,11 +73,11 @@ def offer_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
 
 
 def _inputs_key(feed: str) -> str:
-    return f"inputs/{digest.of_text(feed)}.json"  # digest: whatever is in the path
+    return f"inputs/{digest.of_text(feed)}.json"  # a digest, since a path may contain anything
 
 
 def reachable(shared: SharedCache) -> bool:
-    """Whether the store answers, with one request."""
+    """Whether the store answers; makes one request."""
     try:
         shared.remote.get("none")
     except OSError:
@@ -86,7 +86,7 @@ def reachable(shared: SharedCache) -> bool:
 
 
 def _key(config: Config) -> bytes | None:
-    """The key that traces are signed with: the environment's, or the config's file; None: they are not signed."""
+    """The key that traces are signed with, from the environment or the config's key file; None: no signatures."""
     where, text = f"the environment variable {KEY}", os.environ.get(KEY)
     if text is None and (file := config.runtime.cache_remote_key_file):
         where = config.where(RUNTIME, "cache_remote_key_file")

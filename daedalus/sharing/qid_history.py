@@ -2,11 +2,11 @@
 
     {lineage, pieces: [{digest, sha256, size, rows}, …]}
 
-Invariant: under one lineage there is one history. A record follows from the one before by adding a piece of
-new rows, or by putting all pieces into one, and the swap lets one writer through. So the number of rows
-names a state, each state begins with the rows of those before it, and a session has the same number in all
-of them. Who uses new numbers has got them into the record first; who cannot takes another lineage (see
-daedalus/output/shared_numbers.py). A record that vanished is never begun again under its old lineage.
+Invariant: under one lineage there is one history. Each record adds a piece of new rows to the one before, or merges
+all pieces into one, and the swap lets one writer through. So the number of rows identifies a state, each state
+begins with the rows of those before it, and a session has the same number in all of them. A writer uses new numbers
+only once they are in the record; one that cannot write starts another lineage (see daedalus/output/shared_numbers.py).
+If a record vanishes, its lineage is never started again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Piece(Blob, frozen=True):
 
 @dataclass(frozen=True)
 class State:
-    """A record as it was read or written."""
+    """A version of the record, as it was read or written."""
 
     lineage: str
     pieces: tuple[Piece, ...]
@@ -46,14 +46,14 @@ class State:
 
 
 class QidHistory:
-    """The record of one output's map. Every method raises OSError when the store is not as it should be."""
+    """The record of one output's map. Every method raises OSError when the store fails or the record is not valid."""
 
     def __init__(self, remote: CacheBucket, seen: Seen, name: str) -> None:
         self._remote, self._seen, self._key = remote, seen, f"qid_maps/{name}.json"
         self.reads, self.writes = remote.reads, remote.writes
 
     def read(self) -> State | None:
-        """The newest state, or None if there is none. What is badly signed or damaged raises."""
+        """The newest state, or None if there is none. Raises OSError if it is badly signed, damaged or outdated."""
         found = self._remote.get(self._key)
         if found is None:
             if self._key in self._remote.wrong:
@@ -74,28 +74,28 @@ class QidHistory:
         return state
 
     def fetch(self, state: State, rows: int, folder: Path) -> list[tuple[Path, int]]:
-        """Files with what a state has beyond `rows`: (file, rows to leave out)."""
+        """Downloads the pieces that have rows beyond the first `rows`: (file, leading rows to skip)."""
         found: list[tuple[Path, int]] = []
         begin = 0
         for piece in state.pieces:
             if begin + piece.rows > rows:
                 path = folder / f"{len(found)}.parquet"
                 if not self._remote.fetch(piece.part(), path):
-                    raise OSError(errno.EIO, "a piece of the map is damaged or gone", piece.digest)
+                    raise OSError(errno.EIO, "a piece of the map is damaged or missing", piece.digest)
                 found.append((path, max(rows - begin, 0)))
             begin += piece.rows
         return found
 
     def create(self, lineage: str, whole: Path | None, rows: int) -> State:
-        """Begins a history with a map as it is."""
+        """Starts a history with a whole map, or an empty one."""
         return self._put(lineage, (self._piece(whole, rows),) if whole else (), None)
 
     def add(self, state: State, piece: Path, rows: int) -> State:
-        """Puts rows below a state, which must still be the newest."""
+        """Appends rows to a state, which must still be the newest."""
         return self._put(state.lineage, (*state.pieces, self._piece(piece, rows)), state.etag)
 
     def replace(self, state: State, whole: Path, rows: int) -> State:
-        """The rows of a state, which must still be the newest, as one piece."""
+        """Replaces the pieces of a state, which must still be the newest, by one with the same rows."""
         return self._put(state.lineage, (self._piece(whole, rows),), state.etag)
 
     def _piece(self, path: Path, rows: int) -> Piece:

@@ -1,6 +1,6 @@
-"""A trace as it is shared: with the digests of its bytes, and signed by whoever has the key.
+"""Shared traces, with the digests of their bytes, and the signatures of shared objects.
 
-xxh3 is no cryptographic hash, so what a download is held to is the sha256 that the signed record names.
+xxh3 is no cryptographic hash, so a download is also checked against the sha256 in the signed record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"[\w ]+")
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """The bytes of one object, by content."""
+    """The digests and the size of some bytes."""
 
     digest: str
     sha256: str
@@ -32,7 +32,7 @@ class Blob(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, path: Path) -> Blob:
-        """Reads a file. Raises OSError."""
+        """The blob of a file's bytes. Raises OSError."""
         content = digest.of_file(path)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -40,7 +40,7 @@ class Blob(msgspec.Struct, frozen=True):
 
 
 class SharedTrace(msgspec.Struct, frozen=True):
-    """A trace, and the bytes that it names: one part called "", or the files of a partition by name."""
+    """A trace with the blobs of its artifact: one part called "", or the files of a partition by name."""
 
     kind: str
     key: str
@@ -64,23 +64,23 @@ class SharedTrace(msgspec.Struct, frozen=True):
         )
 
     def problem(self, key: str, name: str) -> str:
-        """Why this does not answer an action's key, or ""."""
+        """Why this is not the trace of an action with that key and name, or ""."""
         contents = [part.digest for part in self.parts.values()]
         if not _PLAIN.fullmatch(self.artifact) or not all(map(digest.is_digest, contents)):
-            return "no trace"  # a name that could lead out of a folder
+            return "no trace"  # such a name could be a path that leads out of a folder
         if self.kind != "trace" or self.key != key or action_key(self.manifest) != key:
             return "another key's trace"
         return "" if self.name == name else "another action's trace"
 
 
 def read_record(value: object) -> SharedTrace:
-    """Raises ValueError for what is no record."""
+    """Converts JSON to a trace. Raises ValueError."""
     return msgspec.convert(value, SharedTrace)
 
 
 class Signer:
-    """HMAC-SHA256, with a key that a group shares, over the canonical JSON of an object and of the name that it has in
-    the bucket: it is good under that name alone. Without a key nothing is signed and nothing checked."""
+    """Signs with HMAC-SHA256 and a key that a group shares, over the canonical JSON of an object and its name in the
+    bucket: a signature is valid under that name alone. Without a key nothing is signed or checked."""
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key
@@ -94,7 +94,7 @@ class Signer:
         return {**value, _SIGNATURE: self._of(name, value)} if self._key else dict(value)
 
     def problem(self, name: str, value: Mapping[str, Any]) -> str:
-        """Why an object that lies under a name cannot be believed, or ""."""
+        """What is wrong with the signature of an object of this name, or ""."""
         if self._key is None:
             return ""
         signature = value.get(_SIGNATURE)
@@ -110,7 +110,7 @@ class Signer:
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """A JSON object. Raises ValueError."""
+    """Parses a JSON object. Raises ValueError."""
     try:
         value = json.loads(data)
     except RecursionError:

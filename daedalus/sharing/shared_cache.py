@@ -1,9 +1,8 @@
-"""The second level as a walk sees it: answers from traces of others, and offers what was made here.
+"""The second level as a walk uses it: answers from traces of others, and shares what was made here.
 
-At the start the listings and the packs of the graph's days are read side by side. An answer that is in
-a pack is taken at once; one that is only listed is asked for by key, in the worker that would else run the
-action. Artifacts stay where they are until somebody needs them (see shelf.py); a partition is fetched at
-once, for it is what the run is for.
+At the start the listings and the packs of the graph's days are read in parallel. A trace that is in a pack is used
+without a request; one that is only listed is read by key, in the worker that would otherwise run the action.
+Artifacts are downloaded when they are needed (see shelf.py); partitions at once, since they are the output.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ class FolderShelf(Shelf, Protocol):
     """A shelf whose artifacts are folders of files, such as partitions."""
 
     def parts(self, name: str) -> dict[str, Path]:
-        """The files that are there, by name."""
+        """The files of the folder of that name, by file name."""
 
     def named(self, digests: Mapping[str, str]) -> str:
-        """The artifact that files of these digests, by name, make."""
+        """The digest of a folder whose files have these digests, by file name."""
 
 
 class SharedCache(SecondLevel):
@@ -58,17 +57,17 @@ class SharedCache(SecondLevel):
         self._listing, self._is_listed = threading.Lock(), False
         self._packs: dict[str | None, dict[str, Any]] = {}  # by day, then by action
         self._packed: dict[str, dict[str, Any]] = {}  # by key
-        self._records: dict[str, dict[str, Any]] = {}  # by key: those that were used or made here
-        self._lacking: set[str] = set()  # keys whose traces are there and whose bytes are not
+        self._records: dict[str, dict[str, Any]] = {}  # by key: traces that were used or made here
+        self._lacking: set[str] = set()  # keys of traces in the bucket whose bytes are missing or wrong
         self._uploads, self._failed, self._owing, self._owed = Uploads(), 0, False, f"not shared:{remote.uri}"
         self._lock = threading.Lock()
-        self._told: set[str] = set()
+        self._said: set[str] = set()
         self.hits = self.bytes = self.shared = 0
 
     # Reading
 
     def prepare(self, days: Iterable[str | None]) -> None:
-        """Lists what there is, and reads the packs of days, as far as the store answers."""
+        """Lists the bucket and reads the packs of `days`, as far as the store answers."""
         missing = [day for day in dict.fromkeys(days) if day not in self._packs]
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="daeda-look") as pool:
             listed = pool.submit(self._list)
@@ -78,6 +77,7 @@ class SharedCache(SecondLevel):
             listed.result()
 
     def _list(self) -> None:
+        """Lists artifacts and traces, once. If that fails, the store is given up for this run."""
         with self._listing:
             if self._is_listed:
                 return
@@ -90,7 +90,7 @@ class SharedCache(SecondLevel):
                 self.remote.reading.give_up(str(error.strerror or error))
 
     def _read_pack(self, day: str | None) -> dict[str, Any]:
-        """The records of a pack by action; nothing of it is believed yet."""
+        """The records of a pack by action; they are not checked yet."""
         try:
             found = self.remote.get(pack_key(day))
         except OSError:
@@ -138,7 +138,7 @@ class SharedCache(SecondLevel):
         return found[0] if found else None
 
     def _accepted(self, action: Action, key: str, value: dict[str, Any] | None) -> SharedTrace | None:
-        """A record that answers a key and whose bytes are there; None for anything else, which is remembered."""
+        """The checked trace of a key whose bytes can be downloaded; else None, and what is wrong is remembered."""
         if value is None or not self.remote.believed(trace_key(key), value):
             return None
         try:
@@ -161,7 +161,7 @@ class SharedCache(SecondLevel):
         return record
 
     def _misfit(self, action: Action, record: SharedTrace) -> str:
-        """What is wrong with the parts of a record, for the kind of artifact that the action makes."""
+        """What is wrong with a record's parts, for the kind of artifact that the action makes, or ""."""
         if self._is_elsewhere(action.shelf):
             return ""
         digests = {name: part.digest for name, part in record.parts.items()}
@@ -173,11 +173,11 @@ class SharedCache(SecondLevel):
         return "" if folder.named(digests) == record.artifact else "another artifact's bytes"
 
     def _is_elsewhere(self, shelf: Shelf) -> bool:
-        """Whether a shelf's artifacts are none of this cache's: others see them where they lie."""
+        """Whether a shelf's artifacts are not in this cache: others read them at their own place."""
         return shelf is not self.shelf and id(shelf) not in self._folders
 
     def _bring(self, folder: FolderShelf, record: SharedTrace) -> bool:
-        """Fetches a folder and swaps it into its place."""
+        """Downloads the files of a folder and puts it into its place; False if that fails."""
         staged = folder.stage(record.name)
         if record.parts:
             staged.mkdir()
@@ -192,7 +192,7 @@ class SharedCache(SecondLevel):
     # Writing
 
     def share(self, action: Action, trace: Trace) -> None:
-        if not self.remote.writes or self._stands(action, trace):
+        if not self.remote.writes or self._is_shared(action, trace):
             return
         if not self._owing:
             self._owing = True
@@ -200,8 +200,8 @@ class SharedCache(SecondLevel):
         if self.remote.writing.off or not self._uploads.add(partial(self._upload, action.shelf, trace), trace.bytes):
             self._fail()
 
-    def _stands(self, action: Action, trace: Trace) -> bool:
-        """Whether the shared cache has a trace and its bytes, as far as is known."""
+    def _is_shared(self, action: Action, trace: Trace) -> bool:
+        """Whether the shared cache has a trace and its bytes, as far as is known without a request."""
         remote, wrong = self.remote, self.remote.wrong
         if trace_key(trace.key) in wrong or artifact_key(trace.artifact) in wrong or trace.key in self._lacking:
             return False
@@ -210,7 +210,7 @@ class SharedCache(SecondLevel):
         return trace.key in self._records or trace.key in remote.traces
 
     def _upload(self, shelf: Shelf, trace: Trace) -> None:
-        """Bytes first: a trace never names what is not there."""
+        """Uploads the bytes first and then the trace, so that a trace never names missing bytes."""
         remote, folder = self.remote, self._folders.get(id(shelf))
         if remote.reads and remote.reading.off:
             remote.writing.give_up(remote.reading.off)
@@ -220,7 +220,7 @@ class SharedCache(SecondLevel):
                 return
             value = remote.signer.sign(trace_key(trace.key), msgspec.to_builtins(SharedTrace.of(trace, parts)))
             remote.put_trace(trace.key, value)
-        except Exception:  # in whatever way it fails, sharing costs no run
+        except Exception:  # a failure to share must not fail the run
             self._fail()
             return
         if shelf is self.shelf:
@@ -231,11 +231,11 @@ class SharedCache(SecondLevel):
             self.shared += 1
 
     def _put_parts(self, folder: FolderShelf | None, trace: Trace) -> dict[str, Blob] | None:
-        """Adds the bytes of a trace's artifact; None when it is gone: there is nothing to offer. Raises OSError."""
+        """Uploads the bytes of a trace's artifact; None when it is gone or replaced. Raises OSError."""
         paths = folder.parts(trace.name) if folder else {"": self.shelf.here(trace.artifact)}
         parts = {name: Blob.of(path) for name, path in paths.items() if path}
         if not folder and not parts and (there := self.shelf.sent(trace.artifact)):
-            parts = {"": there}  # by the worker that made it
+            parts = {"": there}  # uploaded by the worker that made it
         digests = {name: part.digest for name, part in parts.items()}
         if (folder.named(digests) if folder else digests.get("")) != trace.artifact:
             return None
@@ -245,7 +245,7 @@ class SharedCache(SecondLevel):
         return parts
 
     def learned(self, part: Blob) -> None:
-        """Takes note of bytes that another machine of this run has put there."""
+        """Records bytes that a worker of this run has uploaded."""
         self.remote.note(part)
         self.shelf.expect(part)
 
@@ -254,20 +254,20 @@ class SharedCache(SecondLevel):
             self._failed += 1
 
     def owes(self) -> bool:
-        """Whether an earlier run could not share all, and the store answers now."""
+        """Whether an earlier run could not share everything, and the store answers now."""
         if not self.remote.writes or not self._traces.fact(self._owed):
             return False
         self._list()
         return not self.remote.reading.off
 
     def finish(self, outcomes: Mapping[str, Outcome], say: Callable[[str], None]) -> None:
-        """Waits for what is being shared, and writes the packs of days with new traces. Ctrl-C ends the wait."""
+        """Waits for the uploads, and writes the packs of days with new traces. Ctrl-C ends the wait."""
         uploads = self._uploads
         if uploads.waiting and not self.remote.writing.off:
             say(f"sharing {uploads.waiting:,} steps, {uploads.bytes / 1e6:,.0f} MB")
         try:
             self._failed += uploads.drain(_DRAIN_SECONDS)
-        except KeyboardInterrupt:  # who does not want to wait leaves the rest to a later run
+        except KeyboardInterrupt:  # the rest is left to a later run
             self._failed += uploads.waiting
         uploads.stop()
         if self.remote.writes and not self.remote.writing.off:
@@ -293,29 +293,29 @@ class SharedCache(SecondLevel):
             self.remote.put(pack_key(day), {"traces": list({**old, **records}.values())})
 
     def qid_map(self, output: str, feed: str) -> QidHistory:
-        """The history of an output's qid map, by the output's and the feed's path as configured."""
+        """The history of the qid map of an output and a feed, by their paths as configured."""
         return QidHistory(self.remote, self.seen, digest.of_json([output, feed]))
 
     def close(self) -> None:
-        """Drops what is not shared yet."""
+        """Drops uploads that are still waiting."""
         self._uploads.stop()
 
-    # Telling
+    # Reporting
 
     def news(self) -> list[str]:
         remote, found = self.remote, []
         if remote.reading.off:
             found.append(f"the shared cache does not answer ({remote.reading.off}); going on without it")
         elif remote.writing.off:
-            found.append(f"the shared cache takes nothing ({remote.writing.off}); what is made stays here")
+            found.append(f"the shared cache cannot be written ({remote.writing.off}); results stay on this machine")
         if remote.reads and not remote.signer.checks:
-            found.append("the shared cache is not signed: whoever can write to it is trusted (see SECURITY.md)")
+            found.append("the shared cache is not signed: anyone who can write to it is trusted (see SECURITY.md)")
         if remote.rejected["older than what was seen"]:
-            found.append("warning: the shared cache holds an older state than was seen before; it is not used")
+            found.append("warning: the shared cache has an older state than this machine has seen; it is not used")
         if remote.rejected["unsigned"] or remote.rejected["badly signed"]:
-            found.append("warning: the shared cache holds results without the right signature; they are not used")
-        new = [line for line in found if line not in self._told]
-        self._told.update(new)
+            found.append("warning: the shared cache has results without a valid signature; they are not used")
+        new = [line for line in found if line not in self._said]
+        self._said.update(new)
         return new
 
     def summary(self) -> dict[str, Any]:

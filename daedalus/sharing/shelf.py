@@ -1,4 +1,4 @@
-"""The local store with the shared cache behind it: what is not here is fetched when its path is asked for."""
+"""The local store with the shared cache behind it: a missing artifact is downloaded when its path is needed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _FACT = "shared:"
 
 
 class SharedShelf:
-    """A `Shelf`. An artifact that is in the shared cache alone is as good as one that is here, until it is needed.
+    """A `Shelf`. An artifact that only the shared cache has counts as present, and is downloaded when it is needed.
 
-    What bytes are to be like is known from traces that were believed; it is kept as a fact for later runs.
+    The expected digests of its bytes come from checked traces and are remembered as facts for later runs.
     """
 
     def __init__(self, store: ArtifactStore, remote: CacheBucket, traces: Traces, listing: Callable[[], None]) -> None:
-        """`listing` makes sure that the remote's objects are listed."""
+        """`listing()` ensures that the bucket's objects are listed."""
         self._store, self._remote, self._traces, self._list = store, remote, traces, listing
         self._parts: dict[str, Blob] = {}
         self._fetching: dict[str, threading.Lock] = defaultdict(threading.Lock)
-        self.bytes = 0  # fetched
+        self.bytes = 0  # downloaded
 
     def stage(self, name: str) -> Path:
         return self._store.stage(name)
@@ -49,7 +49,7 @@ class SharedShelf:
         return found if fault in ("", "missing") else f"{fault} (in the shared cache)"
 
     def path(self, name: str, artifact: str) -> Path:
-        """Where the artifact lies, fetched if it is not here. Raises Again when it cannot be had after all."""
+        """The local path of an artifact, downloaded if need be. Raises Again when it is no longer available."""
         if self._store.problem(name, artifact):
             with self._fetching[artifact]:
                 if self._store.problem(name, artifact) and not self._fetch(name, artifact):
@@ -57,16 +57,16 @@ class SharedShelf:
         return self._store.path(name, artifact)
 
     def here(self, artifact: str) -> Path | None:
-        """Where the artifact lies, if it is whole and on this machine."""
+        """The path of an artifact if it is on this machine and intact."""
         return None if self._store.problem("", artifact) else self._store.path("", artifact)
 
     def sent(self, artifact: str) -> Blob | None:
-        """What is known of an artifact's bytes, if they are in the shared cache."""
+        """The blob of an artifact if the shared cache has its bytes."""
         part = self._part(artifact)
         return part if part and self._remote.has(part) else None
 
     def expect(self, part: Blob) -> None:
-        """Remembers what an artifact's bytes are to be like, from a trace that is believed or was made here."""
+        """Remembers the expected digests of an artifact, from a trace that was checked or made here."""
         if self._part(part.digest) != part:
             self._parts[part.digest] = part
             self._traces.remember_fact(_FACT + part.digest, [part.sha256, part.size])

@@ -1,4 +1,4 @@
-"""Write behind: threads that share what was made, while the run goes on."""
+"""Write-behind: threads that upload results while the run goes on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 
 _THREADS = 4
-_QUEUED = 20_000  # a name and a trace each; what does not fit is left for a later run
+_QUEUED = 20_000  # jobs, each with a name and a trace; what does not fit is left for a later run
 
 
 class Uploads:
-    """Jobs in the order in which they came, each of `bytes` bytes; `begin` is called when the first comes."""
+    """A queue of upload jobs and the threads that run them, which start with the first jobs."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[tuple[Callable[[], None], int]] = queue.Queue(_QUEUED)
@@ -22,7 +22,7 @@ class Uploads:
         self._stopped = False
 
     def add(self, job: Callable[[], None], size: int) -> bool:
-        """Whether there was room for a job. A job raises nothing."""
+        """Queues a job of `size` bytes; False if the queue is full or stopped. A job must not raise."""
         with self._open:
             if self._stopped:
                 return False
@@ -38,15 +38,15 @@ class Uploads:
         return True
 
     def drain(self, seconds: float) -> int:
-        """Waits until all is done, at most so long; returns how many jobs are left."""
+        """Waits until all jobs are done, at most `seconds`; returns how many are left."""
         until = time.monotonic() + seconds
         with self._open:
             while self.waiting and (left := until - time.monotonic()) > 0:
-                self._open.wait(min(left, 0.2))  # short, so that Ctrl-C is heard
+                self._open.wait(min(left, 0.2))  # short, so that Ctrl-C is noticed
             return self.waiting
 
     def stop(self) -> None:
-        """Drops what waits; a job that is at work is not waited for."""
+        """Drops waiting jobs; does not wait for running ones."""
         with self._open:
             self._stopped = True
 

@@ -1,4 +1,4 @@
-"""What the steps of the skeleton know: the config, the inputs as they were looked at, and where the output goes."""
+"""The context of the skeleton's steps: the config, the inputs as they were looked at, and where the output goes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sources:
-    """All that a run reads, looked at once."""
+    """The inputs of a run, looked at once."""
 
     feed: Feed
-    feed_days: Sequence[Day]  # every partition there is, looked at or not
+    feed_days: Sequence[Day]  # of all partitions in the feed folder, looked at or not
     views: Mapping[str, ViewInput]
     pool: PoolInput | None
 
 
 @dataclass(frozen=True)
 class Publishing:
-    """Where partitions go and how they are numbered.
+    """Where partitions are published and how their sessions are numbered.
 
-    `numbered` says whether qids are to be added; `earlier(action)` is what it made last, if that lies here.
+    `numbered` says whether partitions have qids; `earlier(action)` is the published partition of a day's action, if
+    it is on this machine.
     """
 
     partitions: Shelf
@@ -58,7 +59,7 @@ class Skeleton:
         return self.config.runtime
 
     def covers(self, events: Sequence[str] | None = None) -> bool:
-        """Whether the coverage filter can drop rows of these events; None: of any."""
+        """Whether the coverage filter can drop rows of these events; with None, of any event."""
         coverage = self.runtime.embedding_coverage_filter
         return coverage.enabled and (events is None or not set(events).isdisjoint(coverage.events))
 
@@ -68,7 +69,7 @@ class Skeleton:
         return [day.toordinal() for day in self.sources.feed_days]
 
     def next_with_files(self, day: int) -> int:
-        """The ordinal of the first day from `day` on of which there may be rows; a past is mostly without any."""
+        """The ordinal of the first day from `day` on that may have rows, to skip days without feed quickly."""
         late, known = self.runtime.spine.lateness, self.feed_ordinals
         place = bisect_left(known, day - late.before)
         return max(day, known[place] - late.after) if place < len(known) else Day.max.toordinal()

@@ -1,4 +1,4 @@
-"""A feed day's rows as SQL: those of its partition, and of its neighbours as far as rows come late or early."""
+"""A feed day's rows as SQL: from its own partition, and from neighbours' as far as rows come late or early."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Columns = tuple[tuple[str, str], ...]  # a schema that can be hashed
 class FeedDay:
     """A feed day's files by schema, and how the spine is cleaned.
 
-    `groups` are (schema, by how many days the partition of the files is late, below 0 for an earlier one); group i is
-    bound as `feed_i`. The variable `day_start` is the day.
+    `groups` are (schema, how many days the files' partition is after this day, negative for an earlier one); group i
+    is bound as `feed_i`. The variable `day_start` is the day.
     """
 
     groups: tuple[tuple[Columns, int], ...]
@@ -36,7 +36,7 @@ class FeedDay:
     platforms: tuple[tuple[str, int], ...]
 
     def raw(self, also: str = "", *, files: bool = False) -> str:
-        """SELECT of every row, its columns as the spine has them, whether it is `own`, how `late` it is, and `also`."""
+        """SELECT of every row: the spine's columns, `own` (from the day's own partition), `late` (days), and `also`."""
         several = len(self.lateness.partitions) > 1
         return " UNION ALL ".join(
             f"SELECT {_columns_of(dict(schema), dict(self.platforms))}, {literal(not late)} AS own"
@@ -45,7 +45,7 @@ class FeedDay:
         )
 
     def clean(self, raw: str, also: str = "TRUE") -> str:
-        """SELECT of the day's rows with all keys, each once."""
+        """SELECT of the day's rows that have all keys, without duplicates; `also` is a further condition."""
         texts = "".join(f", {code}_text" for code in CODES)
         rows = f"DISTINCT {columns(SPINE_COLUMNS)}{texts}" if self.deduplicate else columns(SPINE_COLUMNS)
         return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {_IN_DAY} AND {also}"
@@ -61,9 +61,9 @@ _IN_DAY = f"event_timestamp >= {_DAY} AND event_timestamp < {_DAY} + INTERVAL 1 
 
 
 def _columns_of(schema: Schema, platforms: Mapping[str, int]) -> str:
-    """The spine's columns from files of one schema, and the codes as they were written.
+    """The spine's columns from files of one schema, and the codes' original texts.
 
-    Rows are duplicates by what the feed says, so 'tw' and 'TW' are two rows though both become 158.
+    Rows are duplicates if they are equal in the feed, so 'tw' and 'TW' are two rows though both become 158.
     """
     plain = [
         f"{read_as(column, schema.get(column), kind)} AS {name(column)}"
@@ -95,7 +95,7 @@ def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
 
 
 def files_of(make: Make, day: Day) -> dict[int, list[InputFile]]:
-    """Files that may hold rows of a day, by how many days late their partition is."""
+    """Files that may have rows of a day, by how many days late their partition is."""
     return make.context.sources.feed.files(day, make.context.runtime.spine.lateness)
 
 
@@ -106,7 +106,10 @@ def sql_of_feed(
     config: Mapping[str, object],
     reads: Mapping[str, Sequence[str]] | None = None,
 ) -> str | None:
-    """An action that reads a day's feed files themselves, and what else it `reads`; None when there are none."""
+    """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
+
+    `render` makes its statement; `config` are further values that it depends on.
+    """
     assert name.day is not None
     late_files = files_of(make, name.day)
     if not any(late_files.values()):
@@ -134,7 +137,7 @@ def sql_of_feed(
 def _by_schema(
     late_files: Mapping[int, Sequence[InputFile]],
 ) -> tuple[list[tuple[Columns, int]], dict[str, list[InputFile]]]:
-    """Schemas with how many days late their partition is, and the files of each as `feed_i`."""
+    """(the `groups` of a `FeedDay`, the files of each group by its name `feed_i`)."""
     groups: list[tuple[Columns, int]] = []
     bound: dict[str, list[InputFile]] = {}
     for late, files in late_files.items():
@@ -145,12 +148,15 @@ def _by_schema(
 
 
 def day_start(day: Day) -> dict[str, str]:
-    """The variable that statements know a day by."""
+    """The variable that has the day in statements."""
     return {"day_start": f"TIMESTAMP '{day}'"}
 
 
 def events_part(events: Sequence[str], column: str, *, flatten: bool = False, contributor: bool = False) -> str:
-    """Such as `click+like.artwork_id`: another name for whatever differs."""
+    """The part of an action's name for events and a column, such as `click+like.artwork_id`.
+
+    Arguments that differ give different parts.
+    """
     named = "+".join(escaped(event, "+.") for event in events)
     plain = escaped(column, ".[")
     plain = plain.removesuffix("-self") + "%2Dself" if plain.endswith("-self") else plain

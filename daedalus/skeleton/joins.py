@@ -1,7 +1,7 @@
-"""Joins of views to the rows of a day: features, ages, the animated model type, the content filter, in that order.
+"""Joins views to the rows of a day: features, ages, the animated model type, the content filter, in that order.
 
-The order of the last two is load-bearing: upstream tags every animated artwork with the model type
-that the content filter drops, so filtering first would lose legitimate animated artworks.
+The order of the last two matters: upstream tags every animated artwork with the model type that the content
+filter drops, so to filter first would lose legitimate animated artworks.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from daedalus.stagecache.action_name import ActionName
 def preload_filtered_features(
     bound: str, entity: str, features: Sequence[str], ids: str, *, as_of_day: bool = False
 ) -> str:
-    """SELECT of one row per entity of a view, with `features`, for who joins it by the ids of a day's rows.
+    """SELECT of one row per entity of a view, with `features`, to be joined by entity.
 
-    With `as_of_day` the latest row of the entities in `ids` before the end of the day (variable
-    `day_start`); a NULL time always qualifies. Else the view already holds one row per entity.
+    With `as_of_day` it is the latest row before the end of the day (variable `day_start`) of the entities in
+    `ids`; a NULL time always qualifies. Else the view's artifact already has one row per entity.
     """
     kept = columns([entity, *(feature for feature in features if feature != entity)])
     if not as_of_day:
         return f"SELECT {kept} FROM {parquet(bound)}"
-    # By position, as the artifact is in order of entity and time. Of a window's first row DuckDB would make arg_max of
-    # a struct of the features, in which -0.0 becomes 0.0.
+    # By position, since the artifact is sorted by entity and time. DuckDB would turn a window function's first row into
+    # arg_max of a struct of the features, in which -0.0 becomes 0.0.
     versions = parquet(bound, positions=True)
     latest = f"""
         SELECT max({POSITION}) FROM {versions} WHERE {name(entity)} IN ({ids})
@@ -47,7 +47,7 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A view as the join joins it: its entity, the features that are needed, and whether as of the row's day."""
+    """A view to join: its entity, the features that are needed, and whether as of the row's day."""
 
     name: str
     entity: str
@@ -56,14 +56,14 @@ class FeatureView:
 
     @property
     def bound(self) -> str:
-        """The variable of its files; DuckDB takes two that differ in case for one."""
+        """The name of the variable with its files, also unique if case is ignored, as DuckDB does."""
         cased = self.name != self.name.lower()
         return f"cased view {self.name.encode().hex()} {self.name}" if cased else f"view {self.name}"
 
 
 @dataclass(frozen=True)
 class Join:
-    """What some columns of a day's rows are made of."""
+    """The views, ages, model type rule and filter from which some columns of a day's rows are made."""
 
     views: tuple[FeatureView, ...]
     ages: Mapping[str, tuple[str, str]]  # age -> (view name, feature)
@@ -73,13 +73,13 @@ class Join:
 
     @property
     def needs(self) -> list[str]:
-        """Feed columns that are read to make them."""
+        """Feed columns that the join reads."""
         entities = {view.entity for view in self.views}
         return sorted({*entities, "event_timestamp"} | (set(self.drop) & set(SPINE_COLUMNS)))
 
 
 def join_preloaded_features(rows: str, join: Join) -> str:
-    """LEFT JOIN of each view by entity; age sources come along under names of our own."""
+    """LEFT JOINs each view by entity; the times that ages are computed from get names of our own."""
     taken = [f"v{i}.{name(f)} AS {name(f)}" for i, view in enumerate(join.views) for f in view.features]
     index = {view.name: i for i, view in enumerate(join.views)}
     taken += [f"v{index[v]}.{name(f)} AS {name(_source(age))}" for age, (v, f) in join.ages.items()]
@@ -97,7 +97,7 @@ def _preloaded(view: FeatureView, rows: str, join: Join) -> str:
 
 
 def compute_age_columns(rows: str, join: Join) -> str:
-    """Whole days from a source to the event, floored, never below 0; NULL when the source is NULL."""
+    """Adds ages: whole days from a time to the event, rounded down, at least 0; NULL when the time is NULL."""
     if not join.ages:
         return rows
     us = "(epoch_us(event_timestamp) - epoch_us(CAST({} AS TIMESTAMP)))"
@@ -114,7 +114,7 @@ def _source(age: str) -> str:
 
 
 def curate_animated_model_type(rows: str, join: Join) -> str:
-    """Gives animated artworks the model type that they have in truth."""
+    """Replaces the model type of animated artworks, which upstream tags wrongly."""
     rule = join.animated
     if rule is None:
         return rows
@@ -131,18 +131,19 @@ def apply_content_filter(rows: str, join: Join) -> str:
 
 
 def _among(column: str, kind: str, values: Sequence) -> str:
-    """SQL of whether a column of a type has one of the values, as that type holds them; "" when it can have none."""
-    held = [_sized(value) for value in values if holds(kind, value)]
-    told = [literal(value) for value in held if value == value]
-    if kind == "FLOAT" and any(isinstance(value, float) for value in held):
-        told = [f"CAST('{value!r}' AS FLOAT)" for value in held if value == value]
-    matches = [f"{name(column)} IN ({', '.join(told)})"] if told else []
-    matches += [f"isnan({name(column)})"] if len(told) < len(held) else []  # by `=` the statistics of a file hide NaN
+    """SQL for "a column of type `kind` has one of the values", rounded to that type; "" if it can have none."""
+    fitting = [_sized(value) for value in values if holds(kind, value)]
+    literals = [literal(value) for value in fitting if value == value]
+    if kind == "FLOAT" and any(isinstance(value, float) for value in fitting):
+        literals = [f"CAST('{value!r}' AS FLOAT)" for value in fitting if value == value]
+    matches = [f"{name(column)} IN ({', '.join(literals)})"] if literals else []
+    # `=` would miss NaN, which statistics of a file do not count, so that its row groups are skipped.
+    matches += [f"isnan({name(column)})"] if len(literals) < len(fitting) else []
     return " OR ".join(matches)
 
 
 def _sized(value: Any) -> Any:
-    """A value that has a literal: the largest integers have none."""
+    """The value in a form that has a SQL literal: the largest integers become floats."""
     return float(value) if isinstance(value, int) and abs(value) >= 2**127 else value
 
 
@@ -155,7 +156,7 @@ JOIN_STEPS: tuple[Callable[[str, Join], str], ...] = (
 
 
 def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list]) -> Join:
-    """What must be joined to have the columns `needed`."""
+    """The join that makes the columns `needed`."""
     runtime, known = config.runtime, makers(config)
     animated = runtime.animated_model_type if "model_type" in needed else None
     names = {*needed, *(("artwork_type", "model_type") if animated else ())}
@@ -173,14 +174,14 @@ def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list
 
 
 def join_in_order(rows: str, join: Join) -> str:
-    """SELECT of rows with all that is joined to them, without those that the content filter drops."""
+    """SELECT of `rows` with the joined columns, without those that the content filter drops."""
     for step in JOIN_STEPS:
         rows = step(rows, join)
     return rows
 
 
 def joined(make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[str, object]) -> str:
-    """An action that joins views to the rows of the sessions."""
+    """Adds an action that joins views to the rows of the sessions."""
     assert name.day is not None
     runtime = make.context.runtime
     settings = {**config, **{f"ages.{age}": runtime.ages[age] for age in join.ages}}

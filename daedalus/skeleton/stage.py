@@ -1,11 +1,11 @@
 """The skeleton stage: each step of config/steps.py is a file in steps/, and asks for what it reads by name.
 
-    of no day           pool, view (one a view), published
-    of a feed day       spine, coverage, event_values (one an event set and column), history
-    of a target day     sessions, attributes, rolling (one an aggregation), recent_published, content, qids, partition
+    no day         pool, view (one per view), published
+    feed day       spine, coverage, event_values (one per event set and column), history
+    target day     sessions, attributes, rolling (one per aggregation), recent_published, content, qids, partition
 
-Overlapping windows share what is made of a feed day; only what depends on the target day is made for it. It is made
-for the rows of the sessions: the content filter, and with it which rows ship, comes last.
+Steps of a feed day are shared by all target days whose windows need it. Steps of a target day are made for all rows
+of the sessions; the content filter, which decides which rows ship, is applied last.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The only `import duckdb` of the stage: runs one `Sql` over bound parquet files into one parquet file.
+"""DuckDB for steps: runs a `Sql` over bound parquet files and writes one parquet file.
 
-A worker keeps one DuckDB and empties it after every action: opening one costs 12 ms, five times the work
-of a small step. Steps meet in files only. Each has one thread and its share of the configured memory:
-two steps side by side, a thread each, take two thirds of the time of two in turn with two threads.
+A worker thread keeps one DuckDB and drops its tables after every action: to open one costs 12 ms, five times the
+work of a small step. Steps exchange data in files only. Each DuckDB has one thread and its share of the configured
+memory: two steps in parallel, a thread each, take two thirds of the time of two in sequence with two threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
-# Last the lock: nothing that runs afterwards, of ours or out of a config, sets anything.
+# The lock comes last: no statement after it, ours or of a config, can change a setting.
 _SETTINGS = "".join(
     f"SET {setting} = {literal(value)};"
     for setting, value in {"threads": 1, **FIXED, "lock_configuration": True}.items()
@@ -38,7 +38,7 @@ _SETTINGS = "".join(
 
 @dataclass(frozen=True)
 class Bindings:
-    """What the names in a `Sql` stand for: lists of parquet files, Arrow tables, and variables."""
+    """The values of the names in a `Sql`: lists of parquet files, Arrow tables, and variables."""
 
     files: Mapping[str, Sequence[Path | str]] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Duck:
         self._db.execute(_SETTINGS)
 
     def copy(self, sql: Sql, bindings: Bindings, out: Path) -> dict[str, int]:
-        """Writes the rows of `sql` to `out` and returns its counts, with `rows` for those written."""
+        """Writes the rows of `sql` to `out`; returns its counts, and as `rows` the number written."""
         import pyarrow as pa
 
         with self._bound(sql, bindings):
@@ -88,7 +88,7 @@ class Duck:
         return self._db.sql(select).to_arrow_table()
 
     def memory_mib(self) -> int:
-        """The limit, in MiB, as DuckDB understood it."""
+        """The memory limit in MiB, as DuckDB parsed it."""
         number, unit = str(self.value("SELECT current_setting('memory_limit')")).split()
         return int(float(number) * _UNITS[unit]) >> 20
 
@@ -101,11 +101,12 @@ class Duck:
     def _counts(self, sql: Sql) -> dict[str, int]:
         if not sql.counts:
             return {}
-        rows = self._db.execute(sql.counts).fetchall()  # to the end: a result half read blocks the connection
+        rows = self._db.execute(sql.counts).fetchall()  # all of it: a half-read result blocks the connection
         return {column[0]: value for column, value in zip(self._db.description, rows[0], strict=True)}
 
     @contextmanager
     def _bound(self, sql: Sql, bindings: Bindings) -> Iterator[None]:
+        """Sets variables, registers tables and creates the temporary tables of `sql`; drops tables at the end."""
         import duckdb
 
         try:
@@ -129,18 +130,18 @@ class Duck:
 
 
 def _short_of_memory(mib: int, error: Exception) -> DayError:
-    """No fault of the input: what there was to have, and where to give more."""
+    """The error of a step that ran out of memory."""
     return DayError(
-        "a step needs more memory than it may have",
+        "a step needs more memory than its limit",
         where="training/runtime.yaml: compute.duckdb_config.memory_limit",
         found=f"{mib:,} MiB for this step: {str(error).splitlines()[0][:160]}",
-        expected="more: memory_limit is shared by as many steps as there are threads",
+        expected="a higher limit: memory_limit is divided by the number of threads",
         hint="raise memory_limit, or lower threads",
     )
 
 
 def is_of_data(error: Exception) -> bool:
-    """Whether an error is of what was read, not of memory, disks or an interrupt."""
+    """Whether an error is about the data that was read, not about memory, disks or an interrupt."""
     import duckdb
     import pyarrow as pa
 
@@ -150,7 +151,7 @@ def is_of_data(error: Exception) -> bool:
 
 
 class Ducks:
-    """One Duck a worker thread, opened when first needed."""
+    """A pool of DuckDB connections, opened as they are needed: one per worker thread."""
 
     def __init__(self, config: Mapping[str, Any], spill: Scratch) -> None:
         self._config, self._spill, self._lock = config, spill, threading.Lock()
@@ -162,6 +163,7 @@ class Ducks:
 
     @contextmanager
     def lease(self) -> Iterator[Duck]:
+        """A connection for the caller's exclusive use."""
         with self._lock:
             duck = self._free.pop() if self._free else None
         if duck is None:
@@ -177,7 +179,7 @@ class Ducks:
                 self._free.append(duck)
 
     def spilled(self) -> int:
-        """Bytes that lie on disk now because they did not fit the memory limit."""
+        """Bytes on disk now that did not fit into the memory limit."""
         total = 0
         for folder in list(self._folders):
             with suppress(OSError):  # files come and go

@@ -1,26 +1,26 @@
-"""Small pieces of SQL that every step shares: quoting, literals, and one SELECT with a total order."""
+"""SQL statements as values, and the helpers that all steps share: quoting, literals, bound files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Position of a row in the artifact it is read from; every artifact is bound with it.
+# Position of a row in the artifact that it is read from.
 POSITION = '"file_row_number"'
-# Our own columns in artifacts that also hold columns named by the user.
+# Our own columns, in statements and artifacts that also have columns named by the user.
 ROW = '"daeda:row"'  # position among the rows of the day's sessions
-PLACE = '"daeda:place"'  # a view file's place in path order
+PLACE = '"daeda:place"'  # a view file's position in path order
 LINE = '"daeda:line"'  # a view row's number in its file
-NANOS = '"daeda:nanos"'  # what a view row's timestamp has beyond whole microseconds
+NANOS = '"daeda:nanos"'  # the nanoseconds of a view row's timestamp beyond whole microseconds
 FILE = '"daeda:file"'
 TIME = '"daeda:time"'  # a view row's own timestamp, in UTC
 
 
 @dataclass(frozen=True)
 class Sql:
-    """What one action executes: the SELECT whose rows are its output, after those kept as temporary `tables`.
+    """What one action executes: temporary `tables` first, then the SELECT whose rows are its output.
 
-    `counts` is a SELECT of one row, whose columns are kept with the trace by their names.
+    `counts` is a SELECT of one row, whose columns become the action's counts by name.
     """
 
     select: str
@@ -33,9 +33,9 @@ class Sql:
 
 
 def parquet(bound: str, *, positions: bool = False, files: bool = False) -> str:
-    """The parquet files bound as `bound`. Their paths come in a variable, so the statement has none.
+    """SQL that reads the parquet files bound as `bound`. The paths are in a variable, so the statement has none.
 
-    With `positions` also POSITION, a row's place in its file; with `files` also FILE, the file's path.
+    With `positions` it adds POSITION, a row's number in its file; with `files` FILE, the file's path.
     """
     options = ["hive_partitioning = false"]
     options += ["file_row_number = true"] if positions else []
@@ -44,12 +44,12 @@ def parquet(bound: str, *, positions: bool = False, files: bool = False) -> str:
 
 
 def path_literal(path: object) -> str:
-    """A path that DuckDB takes as it stands: in a list of files it would read `*`, `?` and `[` as patterns."""
+    """A SQL literal of a path, with `*`, `?` and `[` escaped: in a list of files DuckDB takes them for patterns."""
     return literal("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
 
 
 def name(identifier: str) -> str:
-    """A quoted identifier, whatever is in it."""
+    """The identifier, quoted."""
     return '"' + identifier.replace('"', '""') + '"'
 
 

@@ -1,4 +1,4 @@
-"""Column types: what a parquet file holds, in DuckDB's names, and how it becomes what a step needs."""
+"""Column types by DuckDB's names: those of parquet files, and how columns are read as the type that a step needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ARROW_NAMES = {
 
 
 def type_name(kind: pa.DataType) -> str:
-    """The DuckDB name of an Arrow type, as DuckDB reads it from parquet."""
+    """The name of the type that DuckDB gives a parquet column of this Arrow type."""
     import pyarrow.types as t
 
     if t.is_dictionary(kind):
@@ -94,7 +94,7 @@ def fits(found: str, wanted: str) -> bool:
 
 
 def holds(kind: str, value: object) -> bool:
-    """Whether a column of a type can have a value of the configuration, a float to the digits that the type has."""
+    """Whether a column of a type can contain a value of the configuration; floats are rounded to the type."""
     if isinstance(value, bool | str) or not isinstance(value, int | float):
         return True
     if kind in _FLOATS:
@@ -111,7 +111,7 @@ def holds(kind: str, value: object) -> bool:
 
 
 def _rounds(value: float, size: str) -> bool:
-    """Whether a number is one of a float's; neither too large for it nor, but for 0, too small."""
+    """Whether a number is in the range of a float of `size`: not too large, and not so small that it becomes 0."""
     try:
         (near,) = struct.unpack(size, struct.pack(size, float(value)))
     except OverflowError:
@@ -120,15 +120,16 @@ def _rounds(value: float, size: str) -> bool:
 
 
 def _spelled(kind: str) -> bool:
-    """Whether a type's name is one that SQL knows; structs and the like are read from where they are."""
+    """Whether a type's name is valid in SQL; names of structs and the like are not."""
     plain = {*_INTEGERS, *_FLOATS, *_TIMES, "UBIGINT", "BOOLEAN", "VARCHAR", "BLOB", "DATE"}
     return kind.rstrip("[]") in plain or kind.startswith("DECIMAL(")
 
 
 def _floored(nanos: str) -> str:
-    """SQL of the microsecond that nanoseconds lie in: CAST would round up, into the next day, and `//` before 1970.
+    """SQL that rounds nanoseconds down to microseconds. CAST would round up, maybe into the next day, and `//` rounds
+    up before 1970.
 
-    The last and the first nanosecond there are, with which open ends are written, DuckDB takes for infinity.
+    DuckDB takes the last and the first nanosecond, which are used for open ends, for infinity.
     """
     ns, last, first = f"epoch_ns({nanos})", (2**63 - 1) // 1000, -(2**63) // 1000
     ends = f"CASE WHEN {nanos} > TIMESTAMP '2000-01-01' THEN {last} WHEN {nanos} IS NOT NULL THEN {first} END"
@@ -136,7 +137,7 @@ def _floored(nanos: str) -> str:
 
 
 def read_as(column: str, found: str | None, wanted: str) -> str:
-    """SQL that reads a column of a file as `wanted`; a column that is not there is NULL."""
+    """SQL that reads a column of type `found` as `wanted`; a column that does not exist is NULL."""
     if found is None or found == "NULL":
         return f"CAST(NULL AS {wanted})" if _spelled(wanted) else "NULL"
     if wanted == "TIMESTAMP" and found.endswith("_NS"):

@@ -1,8 +1,8 @@
-"""Action -> Manifest (labelled ingredients) -> ActionKey.
+"""Actions, their manifests (labelled ingredients), and the key of a manifest.
 
-The manifest is the only thing that a key is made of, and the only thing that an explanation
-compares. Downstream manifests hold upstream content digests, never upstream keys, so a step that
-ran and gave the same bytes changes no other key (early cutoff needs no code).
+A key is the digest of a manifest and of nothing else, and explanations compare manifests. A manifest
+holds the content digests of upstream artifacts, never their keys, so a step that runs and gives the
+same bytes changes no other key (early cutoff needs no code).
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ Counts = dict[str, int]
 
 
 class Again(DaedalusError):
-    """What an action stood on is gone: a walk looks it up again, after the actions named `lost`."""
+    """An artifact that an action reads is gone: the walk looks the action up again, after the actions named `lost`."""
 
     def __init__(self, lost: Sequence[str] = ()) -> None:
         super().__init__(
-            "an artifact of the shared cache cannot be had any more", found=", ".join(lost), hint="daeda skeleton"
+            "an artifact of the shared cache is no longer available", found=", ".join(lost), hint="daeda skeleton"
         )
         self.lost = tuple(lost)
 
 
 class CannotUse(Exception):
-    """An answer of somebody else cannot be taken here."""
+    """A result that another machine made cannot be used here."""
 
 
 class Shelf(Protocol):
-    """Where an action's output is kept, by content digest."""
+    """Stores the outputs of actions by content digest."""
 
     def stage(self, name: str) -> Path:
-        """A path, not there yet, to write the output to."""
+        """A path to write the output to, where nothing exists yet."""
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
-        """Makes a staged output durable and visible, at once and whole. Returns (digest, bytes)."""
+        """Makes a staged output durable and visible, atomically. Returns (digest, bytes)."""
 
     def problem(self, name: str, artifact: str) -> str:
-        """Why the artifact cannot be used ("missing", "damaged"), or "" when it can."""
+        """Why the artifact cannot be used, such as "missing" or "damaged"; "" when it can."""
 
     def path(self, name: str, artifact: str) -> Path:
-        """Where a kept artifact lies. Raises Again when it cannot be had any more."""
+        """The path of a kept artifact. Raises Again when it is no longer available."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Action:
     """A step bound to a day, its config and its inputs.
 
     `run(upstream paths by action name, staged output path)` writes the output and returns row counts.
-    `after` orders without being an ingredient; `guards` must also have
-    gone well. `is_unaffected(old, new)` tells of two manifests whether they surely give the same bytes, for what
-    is quicker to tell than to run. `verify` is called after the run; it raises when an
-    input file changed meanwhile. `describe(upstream paths)` is what runs, as text that can be run by hand.
-    `moving()` are ingredients that may change while the walk goes on. `receive(counts)` is called in a worker
-    before the answer of another machine is taken; it raises CannotUse.
+    `after` names actions that must end before this one, without being ingredients; those in `guards` must also
+    succeed. `is_unaffected(old, new)` returns whether two manifests are certain to give the same bytes, where that
+    is quicker to find out than to run. `verify` is called after the run; it raises when an input file changed
+    meanwhile. `describe(upstream paths)` returns what runs as text that can be run by hand. `moving()` returns
+    ingredients that may change during the walk. `receive(counts)` is called in a worker before a result of
+    another machine is used; it raises CannotUse.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Action:
     receive: Callable[[Counts], None] | None = None
 
     def manifest(self, upstream_digests: Mapping[str, str]) -> Manifest:
-        """All ingredients. Raises KeyError when an upstream digest is not known yet."""
+        """All ingredients by label. Raises KeyError when an upstream digest is not known yet."""
         above = {f"upstream:{name}": upstream_digests[name] for name in self.upstream}
         return {"code:step": self.step, **self.ingredients, **self.moving(), **above}
 
@@ -105,7 +105,7 @@ class Cause:
 
 
 def differences(old: Manifest | None, new: Manifest) -> list[Cause]:
-    """Why `new` is not `old`, one cause per label that differs."""
+    """The causes by which `new` differs from `old`, one per label."""
     if old is None:
         return [Cause("missing", "never computed", None, None)]
     causes = []

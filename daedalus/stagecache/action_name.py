@@ -1,4 +1,4 @@
-"""The name of an action: its step, the part of it, and the day or span of days it is of."""
+"""The name of an action: its step, the part of the step, and the day or span of days."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from daedalus.base.days import Day
 
 @dataclass(frozen=True)
 class ActionName:
-    """What `step:part@day` or `step:part@span` says. Two that differ are written differently."""
+    """The fields of `step:part@day` or `step:part@span`. Names that differ give different strings."""
 
     step: str
     part: str = ""
@@ -23,7 +23,7 @@ class ActionName:
 
 
 def escaped(text: str, separators: str) -> str:
-    """A part of a name in which none of the `separators` occurs: parts that differ make names that differ."""
+    """The text with `separators` and `%` percent-encoded. Texts that differ give different results."""
     return "".join(f"%{ord(c):02X}" if c in separators or c == "%" else c for c in text)
 
 
@@ -38,7 +38,7 @@ def step_of(name: str) -> str:
 
 
 def part_of(name: str) -> str:
-    """The part of a name as it is written there: `likes` of `rolling:likes@2026-05-15`."""
+    """The part of a name, still escaped: `likes` of `rolling:likes@2026-05-15`."""
     return kind_of(name).partition(":")[2]
 
 

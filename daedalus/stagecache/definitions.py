@@ -1,8 +1,8 @@
-"""The definitions that a function reaches through a project's modules, as syntax trees free of place.
+"""The definitions that a function reaches through a project's modules, as syntax trees without locations.
 
-In a tree, a name that the project defines is the number of its definition, in the order in which they are reached, and
-an imported one is what it is imported from: neither moving a file nor renaming what is in it changes a tree. Nor does
-the text of an error: errors carry no values, so of a `raise` only the name of what is raised counts.
+In a tree, a name that the project defines is replaced by the number of its definition, in the order in which they are
+reached, and an imported name by what it is imported from: neither moving a file nor renaming a definition changes a
+tree. Nor does the text of an error: of a `raise` only the name of the exception counts.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Definition:
         return _contents(self.module).definitions[self.name]
 
     def is_exception(self) -> bool:
-        """Whether it is a class of errors, which is told by its name: its text computes nothing."""
+        """Whether this is an exception class: it stays in trees by name, and its body is not followed."""
         bases = [base for node in self.nodes() if isinstance(node, ast.ClassDef) for base in node.bases]
         return any(_is_exception(self.module, base.id) for base in bases if isinstance(base, ast.Name))
 
 
 @dataclass(frozen=True)
 class _Module:
-    """A module of the project, by whose attributes code is reached."""
+    """A module of the project, whose attributes are resolved to definitions."""
 
     name: str
 
@@ -54,14 +54,14 @@ class _Contents:
 
 @dataclass
 class Reached:
-    """The definitions that a function reaches, in the order in which they are met, with their trees."""
+    """The definitions that a function reaches, in the order in which they are found, with their trees."""
 
     project: str
     numbers: dict[Definition, int] = field(default_factory=dict)
     trees: list[Any] = field(default_factory=list)
 
     def add(self, definition: Definition) -> int:
-        """The number of a definition; what it uses is reached with it."""
+        """Adds a definition and all that it uses; returns its number."""
         if definition not in self.numbers:
             self.numbers[definition] = len(self.trees)
             self.trees.append(None)
@@ -72,11 +72,15 @@ class Reached:
         return self.numbers[definition]
 
     def texts(self) -> Iterator[tuple[str, str]]:
+        """(name, source) of each definition."""
         for definition in self.numbers:
             yield definition.name, "\n".join(map(ast.unparse, definition.nodes()))
 
     def resolve(self, module: str, name: str, local: Mapping[str, tuple[str, str]]) -> Definition | _Module | str:
-        """What a name in a module stands for: something of the project, or its full name elsewhere."""
+        """What a name in a module refers to: something of the project, or its full name elsewhere.
+
+        `local` are the imports inside the definition.
+        """
         contents = _contents(module)
         if name not in local and name not in contents.imports:
             return Definition(module, name) if name in contents.definitions else name
@@ -88,14 +92,15 @@ class Reached:
         return self.attribute(_Module(source), original)
 
     def attribute(self, module: _Module, name: str) -> Definition | _Module | str:
+        """What an attribute of a module of the project refers to."""
         inside = f"{module.name}.{name}"
         return _Module(inside) if _is_module(inside) else self.resolve(module.name, name, {})
 
 
 class _Anonymous(ast.NodeTransformer):
-    """The tree of a definition without the names that only say where something is.
+    """Turns the tree of a definition into one without the names that only say where something is.
 
-    A name that is also bound inside the definition stays as it is, and `ambiguous` says what it may stand for.
+    A name that is also bound inside the definition is kept; `ambiguous` has what it refers to outside.
     """
 
     def __init__(self, reached: Reached, definition: Definition, nodes: Sequence[ast.stmt]) -> None:
@@ -129,7 +134,7 @@ class _Anonymous(ast.NodeTransformer):
         return ast.Name(self._named(node.attr, self._reached.attribute(found, node.attr)), node.ctx)
 
     def _module(self, node: ast.expr) -> _Module | None:
-        """The project's module that an expression is."""
+        """The project's module that an expression refers to, if it does."""
         if isinstance(node, ast.Name) and node.id not in self._bound:
             found = self._reached.resolve(self._definition.module, node.id, self._imports)
         elif isinstance(node, ast.Attribute) and (parent := self._module(node.value)):
@@ -149,7 +154,7 @@ class _Anonymous(ast.NodeTransformer):
     def visit_Import(self, node: ast.stmt) -> None:
         return None
 
-    visit_ImportFrom = visit_Import  # names are what they are imported from, wherever that is said
+    visit_ImportFrom = visit_Import  # `_imports` has read them: names are replaced by what they are imported from
 
 
 def _nameless(node: ast.stmt) -> ast.stmt:
@@ -161,7 +166,7 @@ def _nameless(node: ast.stmt) -> ast.stmt:
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:
-    """The names that are bound inside a definition, which hide those of the module there."""
+    """The names that are bound inside a definition and so hide those of the module."""
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         for inside in ast.walk(node):
             if isinstance(inside, ast.comprehension | ast.Lambda):
@@ -172,6 +177,7 @@ def _bound(node: ast.stmt) -> Iterator[str]:
 
 
 def _stored(node: ast.AST) -> Iterator[str]:
+    """The names that a node binds: assignments, arguments, definitions, patterns."""
     for child in ast.walk(node):
         if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
             yield child.id
@@ -207,7 +213,7 @@ def _parsed(source: str) -> _Contents:
 
 
 def _defined(node: ast.stmt) -> list[str]:
-    """The names that a statement of a module gives a meaning to, but for imports."""
+    """The names that a statement of a module defines, imports apart."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.AugAssign):
@@ -236,7 +242,7 @@ def _is_module(name: str) -> bool:
 
 
 def source_of(module: str) -> str:
-    """A module's source; it need not be imported for that."""
+    """A module's source, without importing it."""
     loaded = sys.modules.get(module)
     spec = loaded.__spec__ if loaded else importlib.util.find_spec(module)
     return spec.loader.get_source(module)  # type: ignore[union-attr]

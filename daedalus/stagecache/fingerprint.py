@@ -1,8 +1,8 @@
-"""Fingerprints of what runs: normalised SQL, and the syntax trees of Python that computes.
+"""Fingerprints of what runs: normalised SQL, and syntax trees of Python functions.
 
-A comment, a docstring or a line break changes neither; a changed helper, constant or default of the project, however
-far down, changes the fingerprint of all that reach it. Where code is defined, and how its errors are worded, changes
-nothing: see definitions.py.
+A comment, a docstring or a line break changes neither. A changed helper, constant or default of the project, at any
+depth, changes the fingerprint of every function that reaches it. Where code is defined and how its errors are worded
+change nothing: see definitions.py.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _SQL_TOKEN = re.compile(r"""('(?:[^']|'')*')|("(?:[^"]|"")*")|((?:--[^\n]*|/\*.*
 
 
 def normalise_sql(sql: str) -> str:
-    """The statement without comments, its white space folded; literals and quoted names are kept to the letter."""
+    """The statement without comments and with white space folded; literals and quoted names stay as they are."""
     return _SQL_TOKEN.sub(lambda match: match[0] if match[3] is None else " ", sql).strip()
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The digest of what runs, and the text that it is the digest of, for people to compare."""
+    """The digest of what runs, and its source text, which explanations compare."""
 
     digest: str
     text: str
@@ -41,7 +41,7 @@ def of_sql(*statements: str) -> Fingerprint:
 
 @cache
 def of_python(function: Callable) -> Fingerprint:
-    """A function's syntax tree, with all project code and constants that it reaches."""
+    """The fingerprint of a function: its syntax tree, with all project code and constants that it reaches."""
     reached = Reached(function.__module__.partition(".")[0])
     reached.add(Definition(function.__module__, function.__qualname__.split(".")[0]))
     text = "\n\n".join(f"# {name}\n{source}" for name, source in sorted(reached.texts()))
@@ -50,7 +50,7 @@ def of_python(function: Callable) -> Fingerprint:
 
 @cache
 def of_packages(*names: str) -> str:
-    """Digest of every module of some packages: whether any code at all that renders or computes has changed."""
+    """The digest of all modules of some packages; it changes with any of their code, docstrings apart."""
     trees = {}
     for name in names:
         package = importlib.import_module(name)
@@ -61,7 +61,7 @@ def of_packages(*names: str) -> str:
 
 @cache
 def version(package: str) -> str:
-    """The installed version of a package whose bytes an artifact holds."""
+    """The installed version of a package."""
     from importlib import metadata
 
     return metadata.version(package)

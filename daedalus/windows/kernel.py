@@ -1,14 +1,21 @@
-"""The compiled heart of rolling: for each row, the newest of what its user did before it.
+"""The compiled kernel of rolling: for each row, the list of its user's newest values before the row.
 
-One pass over a user's events in time order keeps the newest, latest first; of distinct values an event takes
-the place of its value's earlier one. A row's list is what lies on top, copied as it stands, and what no later row
-can list is dropped below, so a row costs what it lists, however long the user's past is. The events between two rows
-come in together: those that they take the place of go in one pass over what the row before listed.
+`newest_values` (lists) and `count_events` (counts) are the entry points. Both take the rows and events of some users,
+and per user go through events and rows together in time order. Values are int codes; `distinct` means that a value
+counts once in a list, at its latest event.
 
-Where a row's own events may be several in a list, so that what lies on top differs from row to row, the events are
-linked instead, each to the next older one that still stands for its value.
+Lists have two methods:
 
-This file imports nothing of the project: numba keeps what it compiled by this file's time stamp.
+- The usual one, a stack in the array `recent`: events newest first, from index `top` to `end`. New events are put on
+  top (`enter`), which removes the earlier events of their values if `distinct`; events that left the longest window,
+  or are below the limit, are cut off at `end` for good. A row's list is a copy from `top`, so a row costs as much as
+  its list is long, however many events the user has.
+- With `many_own`, a linked list in the array `linked`. A row does not see events with its own code, and when there
+  can be several of them, different rows see different stacks. So each event is linked to the next older one that has
+  not been replaced (`link`), and each row walks down from the newest, skipping its own (`list_others`).
+
+This file imports nothing of the project but `jit`: numba's disk cache of a function depends on the time stamp of its
+file alone, so it would miss changes elsewhere.
 """
 
 from __future__ import annotations
@@ -17,21 +24,24 @@ import numpy as np
 
 from daedalus.parquet.jit import compiled
 
-# Rows of `past`, a user's events; of `recent`, those that a list may have, newest first, and their values; and of
-# `linked`, for each event the next older and newer one that stands for its value, -1 where there is none, its
-# value's newest before it with another own code, and a heap of those whose turn comes later.
+# Rows of the 2-D arrays. An "event" is an index into `past`, so a larger number is a later event.
+# past: all events of the user; own codes are compared with a row's own code, to leave out the row's own events.
 TIME, CODE, OWN = 0, 1, 2
+# recent: EVENT is the event and CODE its value code; columns are filled from the right, the newest at `top`.
 EVENT = 0
+# linked: for each event the next OLDER and NEWER event in the list, and as OTHER the latest event before it of the
+# same value with another own code; -1 where there is none. HELD is a heap that `list_others` uses.
 OLDER, NEWER, OTHER, HELD = 0, 1, 2, 3
 
 
 @compiled
 def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
-    """The events of `user` in time order, copied to the columns of `past`: (how many, `past`, grown if need be).
+    """Copies the events of `user` in time order to `past`; returns (how many, `past`, reallocated if too small).
 
     `events` are (users, times, value codes, own codes) in pieces (days, ascending), each sorted by user,
-    time and value; `ends` has, for each piece, (next event, end) and moves on. Events of one time are
-    turned round: read from the newest back, they too must come by value ascending.
+    time and value. `ends` has (next event, end) of each piece; the first is advanced past this user, so users
+    must be asked for in ascending order. Events of equal time are copied in reverse: lists are read from the
+    newest back, and there equal times must be in ascending order of value.
     """
     users, times, codes, owns = events
     count = 0
@@ -60,7 +70,7 @@ def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
 
 @compiled
 def place(newest, top, end, event):  # type: ignore[no-untyped-def]
-    """Where `event`, or the first older one, stands among events that are newest first from `top` to `end`."""
+    """The index of `event`, or of the first older one, in `newest[top:end]`, which is newest first (binary search)."""
     while top < end:
         middle = (top + end) >> 1
         if newest[middle] > event:
@@ -72,17 +82,18 @@ def place(newest, top, end, event):  # type: ignore[no-untyped-def]
 
 @compiled
 def enter(first, seen, past, recent, top, end, last, distinct):  # type: ignore[no-untyped-def]
-    """Puts events `first` to `seen` on top of `recent`, and takes out what they take the place of.
+    """Puts events `first` to `seen` on top of `recent`; with `distinct`, removes the events that they replace.
 
-    Returns the new top.
+    `last` is the latest event of each value, and is updated. Returns the new top.
     """
     newest, codes = recent[EVENT], recent[CODE]
-    gone, oldest = 0, seen  # of those taken out, how many there are and the oldest
+    gone, oldest = 0, seen  # how many events are replaced, and the oldest of them
     for event in range(first, seen):
         code = past[CODE, event]
         top -= 1
         newest[top], codes[top] = event, code
         before = last[code]
+        # The last condition: `before` is still on the stack, not cut off below `end`.
         if distinct and top + 1 < end and before >= newest[end - 1]:
             gone += 1
             oldest = min(oldest, before)
@@ -90,10 +101,11 @@ def enter(first, seen, past, recent, top, end, last, distinct):  # type: ignore[
     if gone == 0:
         return top
     at = place(newest, top, end, oldest)
-    if gone == 1:
+    if gone == 1:  # the most frequent case: close the gap by moving what is above it
         for i in range(at, top, -1):
             newest[i], codes[i] = newest[i - 1], codes[i - 1]
         return top + 1
+    # Several: compact from the oldest gap upwards. An event that is not the latest of its value has been replaced.
     kept = at + 1
     for i in range(at, top - 1, -1):
         if newest[i] == last[codes[i]]:
@@ -104,7 +116,7 @@ def enter(first, seen, past, recent, top, end, last, distinct):  # type: ignore[
 
 @compiled
 def link(event, past, linked, last, distinct):  # type: ignore[no-untyped-def]
-    """Puts an event at the head of those that stand for their values, and takes out its value's earlier one."""
+    """Puts an event at the head of the linked list; with `distinct`, unlinks its value's event before."""
     before = last[past[CODE, event]] if distinct else -1
     linked[OLDER, event], linked[NEWER, event], linked[OTHER, event] = event - 1, -1, before
     if event > 0:
@@ -114,6 +126,7 @@ def link(event, past, linked, last, distinct):  # type: ignore[no-untyped-def]
         linked[OLDER, newer] = older
         if older >= 0:
             linked[NEWER, older] = newer
+        # A row whose own code is this event's does not see `before` either: pass on what it sees instead.
         if past[OWN, before] == past[OWN, event]:
             linked[OTHER, event] = linked[OTHER, before]
     last[past[CODE, event]] = event
@@ -121,7 +134,7 @@ def link(event, past, linked, last, distinct):  # type: ignore[no-untyped-def]
 
 @compiled
 def hold(held, waiting, event):  # type: ignore[no-untyped-def]
-    """Puts an event into a heap of `waiting` ones, the newest first."""
+    """Adds an event to a heap of `waiting` events, a max-heap with the newest at 0."""
     at = waiting
     while at > 0 and held[(at - 1) >> 1] < event:
         held[at] = held[(at - 1) >> 1]
@@ -131,7 +144,7 @@ def hold(held, waiting, event):  # type: ignore[no-untyped-def]
 
 @compiled
 def let_go(held, waiting):  # type: ignore[no-untyped-def]
-    """Takes the newest out of a heap of `waiting` events."""
+    """Removes the newest event, at 0, from a heap of `waiting` events."""
     event, at = held[waiting - 1], 0
     while 2 * at + 1 < waiting - 1:
         child = 2 * at + 1
@@ -146,7 +159,7 @@ def let_go(held, waiting):  # type: ignore[no-untyped-def]
 
 @compiled
 def move_edges(edges, times, seen, now, spans):  # type: ignore[no-untyped-def]
-    """Moves each window's first event, among the first `seen`, to where it is for a row at `now`."""
+    """Advances `edges`, the first event in each window, for a row at `now`; only the first `seen` events count."""
     for window in range(len(spans)):
         while edges[window] < seen and times[edges[window]] < now - spans[window]:
             edges[window] += 1
@@ -154,15 +167,15 @@ def move_edges(edges, times, seen, now, spans):  # type: ignore[no-untyped-def]
 
 @compiled
 def list_values(edges, limit, own, recent, top, end, out, sizes):  # type: ignore[no-untyped-def]
-    """Writes a row's list, of what `recent` has from `top` to `end`, to `out`, and how long it is in each window.
+    """Writes a row's list, of `recent[top:end]`, to `out`, and its length in each window to `sizes`.
 
-    `edges` are the windows' first events; `own` is the place of the one that is not there for the row, or `end`.
+    `edges` are the windows' first events; `own` is the index of the one event that the row does not see, or `end`.
     """
     for window in range(len(edges)):
-        below = place(recent[EVENT], top, end, edges[window] - 1)
+        below = place(recent[EVENT], top, end, edges[window] - 1)  # the index after the window's oldest event
         sizes[window] = min(limit, below - top - (own < below))
-    above = min(sizes[-1], own - top)
-    # Slices first: with indices that start at 0 the compiler copies in vectors.
+    above = min(sizes[-1], own - top)  # how many of the list are newer than the event at `own`
+    # Slice first: the compiler vectorises copies whose indices start at 0.
     newer, older, room = recent[CODE, top:], recent[CODE, own + 1 :], out[above:]
     for i in range(above):
         out[i] = newer[i]
@@ -172,28 +185,29 @@ def list_values(edges, limit, own, recent, top, end, out, sizes):  # type: ignor
 
 @compiled
 def list_others(edges, limit, own, past, linked, newest, out, sizes):  # type: ignore[no-untyped-def]
-    """As `list_values`, of what is linked from the event `newest` on, but events whose own code is `own` do not count.
+    """As `list_values`, walking the linked list from the event `newest`, without events whose own code is `own`.
 
-    A value whose newest event is such a one has its turn where its newest event of another comes.
+    A value whose latest event is left out is listed at its latest event with another own code, OTHER. That one is
+    older and not linked, so it waits in a heap until the walk reaches its time.
     """
     held = linked[HELD]
     count = waiting = window = 0
     while count < limit:
-        if waiting > 0 and held[0] > newest:
+        if waiting > 0 and held[0] > newest:  # the next in time order is in the heap, not in the list
             event = held[0]
             let_go(held, waiting)
             waiting -= 1
         else:
             event = newest
             newest = linked[OLDER, event] if event >= 0 else -1
-        if event < edges[-1]:
+        if event < edges[-1]:  # also -1, at the end of the list
             break
         if past[OWN, event] == own:
             if linked[OTHER, event] >= edges[-1]:
                 hold(held, waiting, linked[OTHER, event])
                 waiting += 1
             continue
-        while event < edges[window]:
+        while event < edges[window]:  # left a shorter window: its list is what has been written
             sizes[window] = count
             window += 1
         out[count] = past[CODE, event]
@@ -203,13 +217,14 @@ def list_others(edges, limit, own, past, linked, newest, out, sizes):  # type: i
 
 @compiled
 def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, kinds, out):  # type: ignore[no-untyped-def]
-    """Lists of each row's newest values' codes in the longest window, and how many of them lie in each window.
+    """Lists each row's newest values in the longest window, as codes, and counts how many are in each window.
 
-    `users` are where each user's rows begin, and their end; `rows` are (user, time, own code), where -1 is
-    the code of a row that all events count for; `events` and `ends` as `gather` wants them. `spans` are the
-    windows' microseconds, shortest first; `many_own` says that a row's own events may be several in a list, else
-    own codes are value codes; `kinds` is how many value codes there are. Returns (buffer of codes, which is
-    `out`, grown if need be, where each row's list begins in it, sizes by row and window).
+    `users` are the indices at which each user's rows begin, and the end of the last; `rows` are (user, time, own
+    code), where own code -1 means that the row sees all events; `events` and `ends` are as in `gather`. `spans` are
+    the windows' lengths in microseconds, shortest first; `limit` is the most values of a list. `many_own` says that
+    several events of a list may have the row's own code; without it own codes are value codes. `kinds` is the number
+    of value codes. Returns (buffer of codes, which is `out`, reallocated if too small; the index at which each row's
+    list begins in it; sizes by row and window).
     """
     row_user, row_time, row_own = rows
     begins, sizes = np.zeros(len(row_user), np.int64), np.zeros((len(row_user), len(spans)), np.int64)
@@ -228,37 +243,44 @@ def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, k
         seen = 0
         for row in first + np.argsort(row_time[first:rows_end]):
             entered, own = seen, row_own[row]
-            while seen < count and past[TIME, seen] < row_time[row]:
+            while seen < count and past[TIME, seen] < row_time[row]:  # strictly before the row: no leakage
                 if many_own:
                     link(seen, past, linked, last, distinct)
                 seen += 1
             move_edges(edges, past[TIME], seen, row_time[row], spans)
-            if len(out) < filled + min(limit, seen):
+            if len(out) < filled + min(limit, seen):  # no list is longer than this
                 out = np.concatenate((out, np.empty(max(len(out), seen), out.dtype)))
             begins[row] = filled
             if many_own:
                 list_others(edges, limit, own, past, linked, seen - 1, out[filled:], sizes[row])
             else:
                 top = enter(entered, seen, past, recent, top, end, last, distinct)
+                # Cut off what is out of the longest window, and what is below the limit (one more is kept, for the
+                # event that the row itself may not see): no later row can list it.
                 end = place(recent[EVENT], top, min(end, top + limit + 1), edges[-1] - 1)
                 left_out = end if own < 0 or last[own] < 0 else place(recent[EVENT], top, end, last[own])
                 list_values(edges, limit, left_out, recent, top, end, out[filled:], sizes[row])
             filled += sizes[row, -1]
-        for event in range(seen):
+        for event in range(seen):  # reset for the next user, at the cost of this user's events alone
             last[past[CODE, event]] = -1
     return out, begins, sizes
 
 
 @compiled
 def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-untyped-def]
-    """How many events each row sees, by row and window; arguments as for `newest_values`, `kinds` own codes."""
+    """How many events each row sees, by row and window; arguments as in `newest_values`, `kinds` counts own codes.
+
+    A window has `seen - edges[window]` events, less those with the row's own code. The latter are numbered among
+    themselves (`place_of`), so their number is that of the latest minus that of the first in the window, plus 1.
+    """
     row_user, row_time, row_own = rows
     sizes = np.zeros((len(row_user), len(spans)), np.int64)
     last = np.full(kinds, -1, np.int64)  # the latest event of each own code, of this user
-    oldest = np.empty((len(spans), kinds), np.int64)  # and, by window, the first one that a row has looked from
+    oldest = np.empty((len(spans), kinds), np.int64)  # by window, an event of the code from where to look for the first
     past = np.empty((3, 1024), np.int64)
-    place_of, after = np.empty(1024, np.int64), np.empty(1024, np.int64)  # among events of its own code; the next one
-    edges = np.empty(len(spans), np.int64)  # the first event that lies in each window
+    # By event: its number among the events of its own code, and the next event of that code.
+    place_of, after = np.empty(1024, np.int64), np.empty(1024, np.int64)
+    edges = np.empty(len(spans), np.int64)  # the first event in each window
     for user in range(len(users) - 1):
         first, end = users[user], users[user + 1]
         count, past = gather(row_user[first], events, ends, past)

@@ -1,7 +1,7 @@
 """`aggregate_pit_table`: the rolling step on Arrow tables, for notebooks and catalog work.
 
-DuckDB or Polars select the events and put them in order; the compiled kernel, which the stage runs on files, lists
-them, so a row costs what it lists. Values that are nested, which the kernel does not number, are listed by the SQL.
+DuckDB or Polars selects and sorts the events; the compiled kernel, the same that the stage runs on files, makes the
+lists. Nested values, which the kernel cannot number, are listed by the SQL that defines the windows.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _engine_of(config: Config | Path | str | None) -> Literal["duckdb", "polars"
 
 
 def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Table:
-    """One column per window, of `events` as `roll_table` wants them."""
+    """One column per window; `events` are as in `roll_table`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -82,7 +82,8 @@ def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Ta
     if rolling.kind.listed and pa.types.is_nested(events.schema.field("value").type):
         placed = rows.select(_KEYS).append_column("file_row_number", pa.array(range(rows.num_rows), pa.int64()))
         return _query(rolling_sql(rolling, "pit_rows", "pit_events"), {"pit_rows": placed, "pit_events": events})
-    if rolling.without_self:  # another artwork than NULL is none that is known
+    if rolling.without_self:  # as in SQL, nothing differs from NULL: no row sees an event without an artwork, and a
+        # row without one (its time becomes NULL) sees no event
         events = events.filter(pc.is_valid(events["artwork_id"]))
         times = pc.if_else(pc.is_valid(rows["artwork_id"]), rows["event_timestamp"], None)
         rows = rows.set_column(rows.column_names.index("event_timestamp"), "event_timestamp", times)
@@ -101,7 +102,7 @@ def _spec(spec: Aggregation | Mapping[str, Any], i: int) -> Aggregation:
 
 
 def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[str]) -> None:
-    """Raises DaedalusError for what no type of a field forbids; `taken` are names that its outputs cannot have."""
+    """Raises DaedalusError for what the types of a spec do not rule out; `taken` are names already in use."""
     import pyarrow.types as t
 
     outputs, kind = aggregation.outputs, events.schema.field(aggregation.column).type
@@ -109,14 +110,14 @@ def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[st
         raise DaedalusError("an aggregation without windows", where=f"{where}.windows", found="[]", expected="[1d, 7d]")
     twice = taken.intersection(outputs) or {name for name in outputs if outputs.count(name) > 1}
     if twice:
-        raise DaedalusError("a name that stands twice", where=where, found=min(twice), expected="a name of its own")
+        raise DaedalusError("a duplicate output name", where=where, found=min(twice), expected="a unique name")
     if aggregation.kind.flatten and not (t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)):
         raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
     at_least(1, aggregation.max_items, f"{where}.max_items")
 
 
 def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
-    """The table with its times in whole microseconds of UTC."""
+    """The table with its times in whole microseconds of UTC. Raises DaedalusError for a missing or bad column."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -162,7 +163,7 @@ def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
 
 
 def _with_duckdb(events: pa.Table, aggregation: Aggregation) -> pa.Table:
-    """What an aggregation lists: (user_id, ts, value, artwork_id) in order of time and value, without NULLs."""
+    """The events of an aggregation: (user_id, ts, value, artwork_id) by time and value; NULLs only in the artworks."""
     column = name(aggregation.column)
     value = f"unnest({column})" if aggregation.kind.flatten else column
     kept = f"SELECT user_id, event_timestamp AS ts, {value} AS value, artwork_id FROM pit_events"
@@ -181,7 +182,7 @@ def _query(sql: Sql, tables: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def _with_polars(events: pa.Table, aggregation: Aggregation) -> pa.Table:
-    """The same by Polars."""
+    """The same as `_with_duckdb`, by Polars."""
     import polars as pl
 
     found = pl.DataFrame(pl.from_arrow(events)).lazy().filter(pl.col("event").is_in(list(aggregation.events))).select(

@@ -1,7 +1,7 @@
-"""Rolling by the compiled kernel: events of feed days in, windows out, aligned with the rows.
+"""Rolling by the compiled kernel: reads the events of feed days, writes windows aligned with the rows.
 
-What it computes is `history.rolling_sql`, which tests hold it to. It reads events as they come, sorted by
-user, and holds those of the users of one row group of rows: memory follows neither the days nor the feed.
+It gives what `rolling_sql` selects; tests compare the two. Rows are read by row group, and events, sorted by user,
+only for the users of that row group: memory grows neither with the number of days nor with the feed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 _FOREVER = 1 << 60  # microseconds: the length of a window without an edge
 _NO_LIMIT = 1 << 60
-_NEVER = -(1 << 62)  # a time before all others, from which a window can still be taken off
+_NEVER = -(1 << 62)  # a time before all others, from which a window's length can be subtracted without overflow
 _LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
 _READ_ROWS = 65_536
 
 
 def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dict[str, int]:
-    """Writes an aggregation's windows for `rows` (user_id, artwork_id, event_timestamp; sorted by user): lists
-    as windows.py keeps them, counts as a column each.
+    """Writes an aggregation's windows for `rows` (user_id, artwork_id, event_timestamp; sorted by user): lists in
+    the form of windows_file.py, counts as one column per window. Returns the action's counts.
 
     `events` are files of (user_id, ts, value, and artwork_id when a row's own events are excluded), each
     sorted by all of these, the times of one file before those of the next. Raises DayError when lists
-    without `max_items` outgrow what a column holds.
+    without `max_items` are too long for a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -53,10 +53,10 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
 
 
 def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
-    """The same of tables, in memory: the windows in the order of `rows`, which may be any.
+    """The same for tables in memory: one column per window, in the order of `rows`, which may be any.
 
-    `events` are (user_id, ts, value, artwork_id) in order of time and value, without NULLs but in the artworks.
-    A row whose time is NULL sees none of them.
+    `events` are (user_id, ts, value, artwork_id) by time and value, with NULLs only in the artworks.
+    A row whose time is NULL sees no events.
     """
     import numpy as np
     import pyarrow as pa
@@ -88,7 +88,7 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
 
 
 def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """The column with values of `kind`, if that is another; what does not fit it is NULL for whole numbers."""
+    """The column cast to `kind`; integers that do not fit become NULL."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -99,7 +99,7 @@ def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 class _Whole(NamedTuple):
-    """A table of events, of all users that rows have."""
+    """A table with the events of all users, in place of a `_Piece`."""
 
     table: pa.Table
 
@@ -108,12 +108,12 @@ class _Whole(NamedTuple):
 
 
 def _reads_values(rolling: Rolling) -> bool:
-    """Whether it matters which value an event has: not to who only counts them."""
+    """Whether the values of events are needed; plain counts do not need them."""
     return rolling.kind.listed or rolling.without_self == "value"
 
 
 class _Block(NamedTuple):
-    """A batch of rows and the events of their users, as the kernel wants them."""
+    """A batch of rows and the events of their users, as arguments of the kernel."""
 
     arguments: tuple
     values: pa.Array  # by code
@@ -182,7 +182,7 @@ def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
 
 
 def _one_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """-0.0 is 0.0 where values are held against each other; Arrow would number them apart."""
+    """Turns -0.0 into 0.0: as distinct values they are equal, but Arrow would give them two numbers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -190,7 +190,7 @@ def _one_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:
-    """Where each value stands in `among`, -1 where it does not."""
+    """The index of each value in `among`, -1 for a value that is not there."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.index_in(column, value_set=among), -1).to_numpy(zero_copy_only=False)
@@ -215,7 +215,7 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 class _Piece:
-    """A file of events, read forward, user by user."""
+    """A file of events, sorted by user and read once from front to back."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         import pyarrow.parquet as pq
@@ -227,7 +227,8 @@ class _Piece:
         self._last: int | None = None  # the last user held
 
     def of_users(self, first: int, last: int) -> pa.Table:
-        """The events of users `first` to `last`; those of users before are let go."""
+        """The events of users `first` to `last`, inclusive. Events of earlier users are dropped; `last` is kept, since
+        the next batch of rows may begin with that user."""
         import pyarrow as pa
 
         held = [self._held]

@@ -1,4 +1,4 @@
-"""The statement that defines the windows: what the compiled kernel computes is what this selects."""
+"""The SQL that defines the windows; the compiled kernel gives the same result."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ ROWS = parquet("rows", positions=True)
 def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("events"), *, once: str = "") -> Sql:
     """One column per window, in the order of `rows` (user_id, artwork_id, event_timestamp), from `events`.
 
-    With `once`, the longest window's lists are a column of that name, and other windows tell how much of it is theirs.
-
-    `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the
-    longest window is listed: newest first, a shorter window's list is a prefix of it, so it is sliced.
+    `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the longest
+    window's list is built: lists are newest first, so a shorter window's list is a prefix of it.
+    With `once`, the longest list is a column of that name, and each window is the length of its prefix.
     """
     taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value"
     sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
@@ -39,7 +38,7 @@ def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("event
 
 
 def _seen(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") -> str:
-    """SELECT of each row with each event that it sees."""
+    """SELECT of pairs: each row with each event that it sees."""
     clauses = ["e.user_id = r.user_id", "e.ts < r.event_timestamp", *([also] if also else [])]
     if rolling.longest is not None:
         clauses.append(f"e.ts >= r.event_timestamp - INTERVAL {rolling.longest} SECOND")
@@ -49,7 +48,7 @@ def _seen(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") 
 
 
 def _latest(rolling: Rolling, taken: str, rows: str, events: str) -> str:
-    """SELECT of each row with each value that it sees, at the value's latest occurrence before the row."""
+    """SELECT of pairs: each row with each value that it sees, at the value's latest occurrence before the row."""
     if rolling.without_self == "event":  # which occurrence is the latest depends on the row
         pairs = _seen(rolling, taken, rows, events)
         return f"SELECT target, value, max(ts) AS ts, any_value(t) AS t FROM ({pairs}) GROUP BY target, value"
@@ -60,5 +59,5 @@ def _latest(rolling: Rolling, taken: str, rows: str, events: str) -> str:
 
 
 def _within(seconds: int | None) -> str:
-    """Counts what lies in a window, out of what lies in the longest."""
+    """SQL that counts the events in a window, among those of the longest."""
     return "count(*)" if seconds is None else f"count(*) FILTER (ts >= t - INTERVAL {seconds} SECOND)"

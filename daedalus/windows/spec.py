@@ -1,4 +1,4 @@
-"""What an aggregation lists: which events a row sees, and what becomes of them."""
+"""The definition of an aggregation's windows: which events a row sees, and what is made of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SelfRule = Literal["", "value", "event"]  # nothing excluded; values equal to th
 
 
 def self_rule(aggregation: Aggregation) -> SelfRule:
-    """How `exclude_self` is held: by value where values are artworks, else by the event that brings the value."""
+    """How `exclude_self` works: by value if values are artworks, else by the artwork of the event."""
     if not aggregation.exclude_self:
         return ""
     return "value" if aggregation.column == "artwork_id" else "event"
@@ -32,5 +32,6 @@ class Rolling:
 
     @property
     def longest(self) -> int | None:
+        """Seconds of the longest window; None for all of the past."""
         seconds = [s for _, s in self.windows]
         return None if None in seconds else max(s for s in seconds if s is not None)

@@ -1,8 +1,8 @@
-"""What rolling keeps of a row's windows: the longest one's list, and how many of its values each window has.
+"""The file of a rolling step's lists: per row, the longest window's list, and the length of each window's list.
 
-A shorter window's list begins the longer one's, so a list once and a number a window say it all, in half the bytes.
-Rows are those of the sessions, whether they ship or not: which of them do is decided after (see partition.py),
-so that another content filter lists nothing anew.
+A shorter window's list is a prefix of the longer one's, so one list and one number per window are enough, in half
+the bytes. Rows are all those of the sessions: the content filter is applied later (see partition.py), so a change
+of it does not recompute lists.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-ITEMS = "daeda:items"  # the longest list, the first column; windows are columns of that name's length, INTEGER
+ITEMS = "daeda:items"  # the first column, the longest list; then one INTEGER column per window, its list's length
 
 
 def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
-    """Writes windows by row groups; `schema` has them as list columns, the longest last. Returns the rows."""
+    """Writes windows by row group; `schema` has them as list columns, the longest last. Returns the number of rows."""
     import pyarrow as pa
 
     sizes: list[pa.Table] = []
@@ -34,7 +34,7 @@ def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int
         for group in groups:
             columns = [pa.array(column, pa.int32()) for column in group.sizes.T]
             sizes.append(pa.Table.from_arrays(columns, schema=lengths))
-            lists = numbered([group])  # as the windows will be, of which each gets a prefix of the values
+            lists = numbered([group])  # as the partition will have them: each window needs a prefix of the values
             yield Lists(lists.codes, lists.begins, lists.sizes[:, -1:], lists.values)
 
     parts = {"items": path.with_suffix(".items"), "sizes": path.with_suffix(".sizes")}
@@ -50,7 +50,7 @@ def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int
 
 
 class WindowsFile:
-    """A file that `write_windows` wrote, read by row group. `schema` has its windows as list columns."""
+    """Reads a file of `write_windows` by row group. `schema` has its windows as list columns."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -63,7 +63,7 @@ class WindowsFile:
         self.schema = pa.schema([(name, self._kind) for name in self._names])
 
     def group(self, group: int) -> Lists:
-        """A row group's lists."""
+        """The lists of a row group."""
         import numpy as np
 
         table = self._parquet.read_row_group(group, columns=self._names, use_threads=False)
@@ -72,6 +72,7 @@ class WindowsFile:
         return Lists(codes, np.cumsum(sizes[:, -1]) - sizes[:, -1], sizes, values, page)
 
     def _items(self, group: int, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
+        """(codes, values, page of values) of the longest lists, by our own reader where it can."""
         chunk = self._parquet.metadata.row_group(group).column(0)
         if has_plain(self._kind.value_type) and chunk.has_dictionary_page:
             self._file.seek(chunk.dictionary_page_offset)

@@ -79,7 +79,7 @@ def test_what_was_guessed_is_named_where_it_stands(cold):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("nowhere", "data/catalog", None), "the feed folder is not there"),
+        (("nowhere", "data/catalog", None), "the feed folder does not exist"),
         (("data/feed", "nowhere", None), "there is no catalog view"),
         (("data/feed", "data/catalog", "nowhere"), "there is no Lance table"),
     ],

@@ -312,7 +312,7 @@ HINTS = {
         ["views.artwork_tack.timestamp_field", "found:    updatd_at", "did you mean 'updated_at'?"],
     ),
     "no constant": (
-        set_runtime(output_columns=["user_id", {"name": "x", "default_sql": "user_id"}]), ["x is no constant: it holds a column"]),
+        set_runtime(output_columns=["user_id", {"name": "x", "default_sql": "user_id"}]), ["x is not a constant: it holds a column"]),
     "no feed": (lambda w: shutil.rmtree(w.root / "data/feed"), ["found:    data/feed, in "]),
     "no config": (lambda w: shutil.rmtree(w.root / "config"), ["config, in ", "daeda init"]),
 }  # fmt: skip

@@ -95,7 +95,7 @@ def test_a_setting_and_its_other_name_are_one():
 def test_memory_that_was_short_is_no_fault_of_the_input(tmp_path):
     duck = Duck({"memory_limit": "20MB", "temp_directory": ""})
     rows = pa.table({"x": pa.array(range(3_000_000), pa.int64())})
-    with pytest.raises(DayError, match="a step needs more memory than it may have") as failed:
+    with pytest.raises(DayError, match="a step needs more memory than its limit") as failed:
         duck.table(Sql("SELECT list(x ORDER BY x DESC) AS xs FROM rows"), Bindings(tables={"rows": rows}))
     duck.close()
     assert "memory_limit" in failed.value.where and "memory_limit" in failed.value.hint

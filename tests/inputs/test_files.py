@@ -239,7 +239,7 @@ def doubled(table: pa.Table, name: str) -> pa.Table:
 
 
 BAD_COLUMNS = {
-    "twice": (lambda t, name: doubled(t, name), "stands twice"),
+    "twice": (lambda t, name: doubled(t, name), "a duplicate column"),
     "twice in other cases": (lambda t, name: t.append_column(name.upper(), t[name]), "differ only in case"),
     "in another case": (lambda t, name: renamed(t, **{name: name.upper()}), "another case"),
 }
@@ -468,7 +468,7 @@ def test_what_is_passed_over_is_named_once_in_notes(make, name):
     assert check_config(Settings())["notes"] == report.input_notes
     again = project.run()
     assert nothing_ran(again) and again.input_notes == report.input_notes
-    assert f"passed over 1 {kind}" in " ".join(" ".join(again.lines()).split())
+    assert f"ignored 1 {kind}" in " ".join(" ".join(again.lines()).split())
 
 
 def test_many_that_are_passed_over_are_counted(make):

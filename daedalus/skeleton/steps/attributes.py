@@ -16,7 +16,7 @@ from daedalus.stagecache.action_name import ActionName
 
 
 def select_attributes(join: Join, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
-    """The output columns made here, aligned with `rows`; those in `defaults` are constants."""
+    """SQL of the output columns `outputs`, aligned with `rows`; those in `defaults` are constants."""
     rows = f"SELECT {POSITION}, {columns(join.needs)} FROM {parquet('rows', positions=True)}"
     rows = join_in_order(rows, join)
     made = [f"({defaults[c]}\n) AS {name(c)}" if c in defaults else name(c) for c in outputs]
@@ -24,14 +24,14 @@ def select_attributes(join: Join, outputs: Sequence[str], defaults: Mapping[str,
 
 
 def default_literal(value: object) -> str:
-    """SQL of a literal default. What has no type of its own is INTEGER, as it is in DuckDB's tables."""
+    """SQL of a literal default. NULL and [] have no type of their own and become INTEGER, as in DuckDB's tables."""
     if value is None or value == []:
         return f"CAST({literal(value)} AS {'INTEGER' if value is None else 'INTEGER[]'})"
     return literal(value)
 
 
 def attribute_definition(config: Config) -> tuple[Join, list[str], dict[str, str]]:
-    """(what is joined, output columns that are made of it, those that are constants with their SQL)."""
+    """(the join; the output columns made here; those of them that are constants, with their SQL)."""
     known = makers(config)
     defaults = {
         column.name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)

@@ -1,4 +1,4 @@
-"""content: which rows of the sessions ship."""
+"""content: which rows of the sessions ship, by the content filter."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from daedalus.stagecache.action_name import ActionName
 
 
 def rows_that_ship(join: Join) -> Sql:
-    """The rows that ship: their positions among those of the sessions, which are `rows`."""
+    """SQL of the rows that ship: their positions in `rows`, the rows of the sessions."""
     rows = f"SELECT {POSITION} AS {ROW}, {columns(join.needs)} FROM {parquet('rows', positions=True)}"
     rows = join_in_order(rows, join)
     return Sql(f"SELECT {ROW} FROM ({rows}) ORDER BY {ROW}")
 
 
 def filter_definition(config: Config, types: Mapping[str, str]) -> Join:
-    """What decides which rows ship; `types` are those of the columns that rows are dropped by."""
+    """The join that the content filter needs; `types` are those of the columns that it drops by."""
     drop = config.runtime.content_filter.drop
     join = _definition(config, drop, {c: sorted(values, key=repr) for c, values in sorted(drop.items())})
     return replace(join, types=types)
 
 
 def build(make: Make, day: Day) -> str:
-    """Reads the rows of the sessions and the views that the content filter's columns are made of."""
+    """Reads the rows of the sessions and the views that the content filter's columns come from."""
     join, sql = make.once(_statement)
     config = {f"content_filter.drop.{column}": values for column, values in join.drop.items()}
     return joined(make, ActionName("content", day=day), sql, join, config)

@@ -1,4 +1,4 @@
-"""coverage: which rows of a feed day stay, by the artworks that the embedding pool has."""
+"""coverage: which rows of a feed day stay, by whether the embedding pool has their artwork."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daedalus.stagecache.action_name import ActionName
 
 @cache
 def apply_embedding_coverage_filter(events: Sequence[str]) -> Sql:
-    """One BOOLEAN a row of `spine`: whether it stays. Rows of `events` stay if their artwork is in `pool`."""
+    """SQL of one BOOLEAN per row of `spine`: whether it stays. Rows of `events` stay if their artwork is in `pool`."""
     uncovered = (
         f"{in_list('s.event', events)} AND NOT EXISTS (SELECT 1 FROM {parquet('pool')} p WHERE p.id = s.artwork_id)"
     )
@@ -23,7 +23,7 @@ def apply_embedding_coverage_filter(events: Sequence[str]) -> Sql:
 
 
 def covered_spine(filtered: bool) -> str:
-    """FROM clause of the rows that the coverage filter leaves; `spine` is aliased s."""
+    """FROM clause of the spine's rows, aliased s; if `filtered`, of those that the coverage filter keeps."""
     spine = f"{parquet('spine', positions=True)} s"
     return (
         f"{spine} JOIN {parquet('coverage', positions=True)} c ON c.{POSITION} = s.{POSITION} AND c.covered"
@@ -43,6 +43,6 @@ def build(make: Make, day: Day) -> str:
 
 
 def covered(make: Make, day: Day, filtered: bool) -> dict[str, list[str]]:
-    """What `covered_spine` reads: a feed day's spine, and its coverage where that matters."""
+    """The upstream that `covered_spine` reads: a feed day's spine, and if `filtered` its coverage."""
     coverage = {"coverage": [make.need("coverage", day)]} if filtered else {}
     return {"spine": [make.need("spine", day)], **coverage}

@@ -30,7 +30,7 @@ def enrich_spine_for_rolling(
     flatten: bool = False,
     contributor: bool = False,
 ) -> Sql:
-    """A feed day's events that one aggregation sees: user_id, ts, value, and the event's artwork_id for `contributor`.
+    """SQL of a feed day's events for an aggregation: user_id, ts, value, and with `contributor` the artwork_id.
 
     With `entity` the value comes from `view` by that entity, else from the spine. NULL values are left out.
     """
@@ -50,7 +50,10 @@ def enrich_spine_for_rolling(
 
 
 def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
-    """Reads a feed day's spine, its coverage, and the view that has the value; shared by all that see the same."""
+    """Reads a feed day's spine, its coverage, and the view that has the value.
+
+    Aggregations with the same events and column share the action.
+    """
     if make.need("spine", day) is None:
         return None
     context = make.context

@@ -21,9 +21,9 @@ _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
 def inject_dislike_history(
     feed: FeedDay, events: Sequence[str], column: str, *, contributor: bool, filtered: Sequence[str] = ()
 ) -> Sql:
-    """A feed day's events for a cumulative aggregation, from the feed itself.
+    """SQL of a feed day's events for a cumulative aggregation, from the feed itself.
 
-    Those of `filtered`, which the coverage filter names, need an artwork that is in `pool`.
+    Events in `filtered`, to which the coverage filter applies, need an artwork that is in `pool`.
     """
     own = ", artwork_id" if contributor else ""
     clean = feed.clean(f"({feed.raw()})", in_list("event", events))
@@ -36,13 +36,13 @@ def inject_dislike_history(
 
 @cache
 def gather_history(contributor: bool) -> Sql:
-    """Several days' history in one artifact, so that a long past is read in a few files."""
+    """SQL that merges the history of several days into one artifact, so that a long past is read in a few files."""
     kept = "user_id, ts, value" + (", artwork_id" if contributor else "")
     return Sql(f"SELECT {kept} FROM {parquet('events')} ORDER BY {kept}")
 
 
 def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
-    """The events of `size` days from the ordinal `first` on: of one from the feed, of more from smaller blocks."""
+    """The events of `size` days from the ordinal `first` on: reads the feed for one day, smaller blocks for more."""
     if make.context.next_with_files(first) >= first + size:
         return None
     if size == 1:
@@ -73,7 +73,7 @@ def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
 
 
 def pieces(make: Make, aggregation: Aggregation, first: int, last: int) -> list[str]:
-    """History of the days with ordinals in [first, last), in as few artifacts as there can be."""
+    """The history of the days with ordinals in [first, last), as the fewest possible blocks."""
     found = []
     while (first := max(first, make.context.next_with_files(first) // _BLOCKS[0] * _BLOCKS[0])) < last:
         size = next((b for b in _BLOCKS if first % b == 0 and first + b <= last), 1)

@@ -1,4 +1,4 @@
-"""partition, stored as the step `chunk`: the output columns of a target day's rows that ship, in part files."""
+"""partition (stored name `chunk`): the output columns of a target day's rows that ship, in part files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from daedalus.stagecache.action_name import ActionName
 
 
 def build(make: Make, day: Day) -> str | None:
-    """Reads the steps that made the output columns, and which rows of the sessions ship."""
+    """Reads the steps that made the output columns, and `content` for the rows that ship."""
     spine = make.need("spine", day)
     if spine is None:
         return None
@@ -43,7 +43,7 @@ def build(make: Make, day: Day) -> str | None:
 
 
 def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """(column, source) of the partition in order, and each source's action."""
+    """(the output columns in order as (column, source), the action of each source)."""
     config = make.context.config
     known = makers(config)
     by_name = {aggregation.name: aggregation for aggregation in config.aggregations}

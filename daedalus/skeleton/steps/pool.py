@@ -17,7 +17,7 @@ POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id 
 
 
 def build(make: Make) -> str:
-    """Reads the ids of the version of the table that was looked at; asked for while the coverage filter is enabled."""
+    """Reads the ids of the table, in the version that was looked at. Needed only if the coverage filter is enabled."""
     config, pool = make.context.config, make.context.sources.pool
     coverage = config.runtime.embedding_coverage_filter
     assert pool is not None

@@ -10,9 +10,9 @@ from daedalus.stagecache.action_name import ActionName
 
 
 def list_published(published_at: str, author: str, *, every_version: bool, is_day: bool = False) -> Sql:
-    """The latest row of every artwork of `view` as an event of its author: user_id, ts, value.
+    """SQL of the latest row of every artwork of `view` as an event of its author: user_id, ts, value.
 
-    A day (`is_day`) is its midnight.
+    With `is_day` the time is a DATE, which counts as its midnight.
     """
     time = f"CAST({name(published_at)} AS TIMESTAMP)" if is_day else name(published_at)
     newest = f"row_number() OVER (PARTITION BY artwork_id ORDER BY {TIME} DESC NULLS LAST) = 1"
@@ -25,7 +25,7 @@ def list_published(published_at: str, author: str, *, every_version: bool, is_da
 
 
 def build(make: Make) -> str:
-    """Reads the view that says when artworks were published, and by whom."""
+    """Reads the view that has the times and authors of artworks."""
     recent, views = make.context.runtime.recent_published, make.context.sources.views
     assert recent is not None
     published, author = Ref.parse(recent.published_at), Ref.parse(recent.author)

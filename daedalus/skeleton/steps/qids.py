@@ -1,4 +1,4 @@
-"""qids: the number of each session, where the feed has any. Days are numbered one after the other."""
+"""qids: the number of each session, if the feed has sessions. Days are numbered one after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daedalus.stagecache.fingerprint import of_sql
 
 
 def build(make: Make, day: Day) -> str:
-    """Reads the rows of the sessions, which of them ship, and the qid map, which it adds to."""
+    """Reads the rows of the sessions, `content`, and the qid map, to which it adds new sessions."""
     qids = make.context.publishing.qids
     sessions, content = make.need("sessions", day), make.need("content", day)
     before = make.last_of("qids")
@@ -39,5 +39,5 @@ def _run(qids: QidMap, sessions: str, content: str, upstream: Mapping[str, Path]
 
 
 def _lineage(qids: QidMap) -> dict[str, str]:
-    """The map's lineage, which may become another while numbers are handed out."""
+    """The map's lineage as an ingredient; it may change while numbers are assigned."""
     return {"input:qid_map": qids.current}

@@ -1,4 +1,4 @@
-"""recent_published: what a row's user published before it."""
+"""recent_published: the artworks that a row's user published shortly before it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daedalus.windows.spec import Rolling
 
 
 def compute_user_recent_published_artworks(column: str, window: int, max_items: int | None) -> Rolling:
-    """What the row's user published within `window` seconds before it: a list over publications as `events`."""
+    """The definition of a list of what the row's user published within `window` seconds before it."""
     return Rolling(AggregationKind(), ((column, window),), max_items=max_items)
 
 

@@ -58,7 +58,7 @@ def rolled(
     config: Mapping[str, object],
     keyed: Sequence[Keyed] = (),
 ) -> str:
-    """An action that the compiled kernel runs; the SQL that says the same is for people."""
+    """Adds an action that the compiled kernel runs; `daeda explain step` shows the equivalent SQL."""
     assert name.day is not None
     rows = make.need("sessions", name.day)
     reading = Reading({"rows": [rows], "events": events})

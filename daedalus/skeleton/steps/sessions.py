@@ -17,17 +17,16 @@ from daedalus.stagecache.action_name import ActionName
 def filter_to_target_day(filtered: bool) -> str:
     """FROM clause of the target day's rows, aliased s.
 
-    A feed day's spine has no row of another day, and no injected history: to keep the target day is to read its spine
-    and no other.
+    A feed day's spine has only rows of that day, and no injected history, so reading the target day's spine is enough.
     """
     return covered_spine(filtered)
 
 
 @cache
 def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_only: bool, drop_single_like: bool) -> Sql:
-    """The target day's rows, which are those of its spine, without view-only and single-like sessions.
+    """SQL of the target day's rows without view-only and single-like sessions.
 
-    Rows without a session stay. `events` are the coverage filter's: what counts as a mere view.
+    Rows without a session stay. `events` are the coverage filter's; they count as views.
     """
     view = in_list("s.event", events) if events else "FALSE"
     acts = f"count(*) FILTER (NOT ({view}))"
@@ -38,7 +37,7 @@ def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_onl
         dropped.append(f"({acts} = 1 AND count(*) FILTER (s.event = 'like' AND NOT ({view})) = 1)")
     rows = filter_to_target_day(filtered)
     keep = "TRUE"
-    if dropped:  # the spine is read twice: to keep its rows meanwhile takes three times as long
+    if dropped:  # the spine is read twice: a temporary table takes three times as long
         sessions = f"SELECT s.feed_session FROM {rows} WHERE s.feed_session IS NOT NULL GROUP BY s.feed_session"
         keep = f"s.feed_session IS NULL OR s.feed_session NOT IN ({sessions} HAVING {' OR '.join(dropped)})"
     return Sql(

@@ -1,4 +1,4 @@
-"""Which rows: the clean spine of a feed day, coverage, and the target day's rows after the session filter."""
+"""spine: the clean rows of a feed day."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def order_by(names: Sequence[str]) -> str:
 
 @cache
 def build_time_window_entity_spine(feed: FeedDay) -> Sql:
-    """The clean rows of one feed day: those of partitions `d - before .. d + after` whose time is in day `d`.
+    """SQL of the clean rows of one feed day: those of partitions `d - before .. d + after` whose time is in day `d`.
 
-    Counts: read, null_keys and strays of the day's own partition, with `+1` of the next day's, `+-1` of the one
-    before, and so on (see `feed_rows`); duplicates and spine of the day.
+    Counts: read, null_keys and strays of the day's own partition, with the suffix `+1` of the next day's, `+-1` of
+    the one before, and so on; duplicates and spine of the day.
     """
     early = f"event_timestamp < {_DAY} - INTERVAL {feed.lateness.after} DAY"
     stray = f"{early} OR event_timestamp >= {_DAY} + INTERVAL {feed.lateness.before + 1} DAY"
@@ -47,8 +47,8 @@ def build_time_window_entity_spine(feed: FeedDay) -> Sql:
 
 
 def _late_counts(late: int, lateness: Lateness) -> str:
-    """The counts of a partition that is `late` days after the spine's."""
-    first, end = late - lateness.after, late + lateness.before + 1  # the days whose rows are no strays there
+    """SQL of the counts of the partition that is `late` days after the spine's."""
+    first, end = late - lateness.after, late + lateness.before + 1  # days whose rows are not strays in that partition
     until = f"{_DAY} + INTERVAL {end if end >= 0 else f'({end})'} DAY"
     allowed = f"event_timestamp >= {_DAY} + INTERVAL ({first}) DAY AND event_timestamp < {until}"
     return f"""
@@ -58,6 +58,6 @@ def _late_counts(late: int, lateness: Lateness) -> str:
 
 
 def build(make: Make, day: Day) -> str | None:
-    """Reads the feed files of a day and, as far as rows come late or early, those of its neighbours."""
+    """Reads the feed files of a day and, as far as rows come late or early, of neighbouring days."""
     make.unaffected.watch(str(day))
     return sql_of_feed(make, ActionName("spine", day=day), build_time_window_entity_spine, {})

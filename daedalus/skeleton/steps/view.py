@@ -17,11 +17,11 @@ from daedalus.stagecache.action_name import ActionName
 def read_view(
     groups: Sequence[Schema], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool
 ) -> Sql:
-    """A view's latest row per entity, or with `every_version` the last row of each entity and time.
+    """SQL of a view's latest row per entity, or with `every_version` the last row of each entity and time.
 
-    Files of one schema are bound as `view_i`, in path order within and by `file_order` across.
-    `types` are the columns' types over all files. A NULL time is older than any other; equal times:
-    the last in (path, row number) order wins; a NULL entity is ignored.
+    Files of schema i in `groups` are bound as `view_i`; the variable `view_files` has all files in path order. `types`
+    are the columns' types over all files. A NULL time is older than any other; of equal times the last in order of
+    (path, row number) wins; rows with a NULL entity are ignored.
     """
     wanted = [column for column in types if column != entity]
     fine = any(schema.get(timestamp_field, "").endswith("_NS") for schema in groups)
@@ -46,7 +46,7 @@ def read_view(
 
 
 def _nanoseconds(column: str, schema: Schema) -> str:
-    """SQL of what a time has beyond its whole microseconds, for rows that are apart by less."""
+    """SQL of the nanoseconds of a time beyond whole microseconds, to order rows that differ by less."""
     if not schema.get(column, "").endswith("_NS"):
         return "0"
     return f"coalesce((epoch_ns({name(column)}) % 1000 + 1000) % 1000, 0)"
@@ -62,12 +62,12 @@ def build(make: Make, name: str) -> str:
     files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
     columns = {view.timestamp_field: "TIMESTAMP", **found.types}
     reading = Reading(files=files, lists={"view_files": found.files}, columns=columns)
-    order = digest.of_json([file.label for file in found.files])  # no label of a file begins with a slash
+    order = digest.of_json([file.label for file in found.files])  # as "input:/…": no file's label begins with a slash
     config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
     return make.sql(ActionName("view", name), sql, reading, config, extra={"input:/order of files": order})
 
 
 def keyed_by_entity(make: Make, views: Iterable[str]) -> list[Keyed]:
-    """Views as tables that steps join."""
+    """The `Keyed` tables of views that are joined by entity."""
     entities = {view: make.context.config.catalog.views[view].entity for view in views}
     return [Keyed(make.need("view", view), entity, entity) for view, entity in entities.items()]

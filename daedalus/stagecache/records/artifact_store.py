@@ -1,11 +1,11 @@
 """Artifacts by content digest, under the cache root:
 
     artifacts/ab/abcdef….parquet    immutable outputs, named by the digest of their bytes
-    damaged/                        artifacts whose bytes were not what their name says
-    tmp/run-…/                      one folder a process, locked while it lives; others are swept
-    traces.db                       what each action made, and from what (see trace.py)
+    damaged/                        artifacts whose bytes do not match their name
+    tmp/run-…/                      one folder a process, locked while it runs; those of dead processes are removed
+    traces.db                       what each action made, and from what (see traces.py)
 
-Order of a commit: bytes, fsync, rename, fsync of the folder, and only then the trace.
+A commit writes the bytes, then fsync, rename, fsync of the folder, and only then the trace.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from daedalus.stagecache.records.file_digests import FileDigests
 class Scratch:
     """A process's own folder for unfinished files, held by a lock that dies with the process.
 
-    It is made when the first path is asked for; what dead processes left beside it is swept then.
+    It is made when the first path is needed; folders that dead processes left beside it are removed then.
     """
 
     def __init__(self, parent: Path, prefix: str = "run-") -> None:
@@ -63,9 +63,10 @@ class Scratch:
                 os.close(self._lock)  # swept between the two
         except OSError as error:
             raise DaedalusError("a folder cannot be written", where=str(self._parent), found=error.strerror) from None
-        raise DaedalusError("a folder cannot be written", where=str(self._parent), found="what is made in it vanishes")
+        raise DaedalusError("a folder cannot be written", where=str(self._parent), found="folders made in it disappear")
 
     def path(self, suffix: str = "") -> Path:
+        """A free path in the folder."""
         return self.folder / f"{uuid.uuid4().hex}{suffix}"
 
     def close(self) -> None:
@@ -77,12 +78,12 @@ class Scratch:
 
 _TRIES = 100
 _MARK = b"daeda: unfinished files of one process, swept by the next\n"
-_BEING_MADE = 60  # seconds in which a folder without a lock may be one that is just being made
-_UNFINISHED = re.compile(r"[0-9a-f]{32}(\.\w+)*")  # what `path` gives, and what is made beside it
+_BEING_MADE = 60  # seconds for which a folder without a lock is taken for one that is just being made
+_UNFINISHED = re.compile(r"[0-9a-f]{32}(\.\w+)*")  # names that `path` gives, also with further suffixes
 
 
 def _sweep(parent: Path, prefix: str) -> None:
-    """Removes what dead processes left half-written, and nothing of anybody else's."""
+    """Removes the scratch folders of dead processes, and nothing else."""
     ours = re.compile(re.escape(prefix) + "[0-9]+-[0-9a-f]{8}").fullmatch
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for folder in [entry for entry in entries if ours(entry.name) and entry.is_dir(follow_symlinks=False)]:
@@ -91,7 +92,7 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 
 def _sweep_one(folder: Path) -> None:
-    """Removes a folder of our name if nobody holds its lock, and that says that it is ours."""
+    """Removes a folder with a name like ours if nobody holds its lock and the lock has our mark."""
     try:
         lock = open_lock(folder / "lock", 0)
     except FileNotFoundError:
@@ -99,7 +100,7 @@ def _sweep_one(folder: Path) -> None:
             folder.rmdir()  # an empty one
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process is alive
         if os.read(lock, len(_MARK) + 1) == _MARK or _is_unmarked(folder, lock):
             remove_folder(folder)
     finally:
@@ -107,13 +108,13 @@ def _sweep_one(folder: Path) -> None:
 
 
 def _is_unmarked(folder: Path, lock: int) -> bool:
-    """Whether a folder is one of version 0.2, whose locks were empty, or of who died before the mark was written."""
+    """Whether a folder without the mark is ours: of version 0.2, or of a process that died before it wrote the mark."""
     names = set(os.listdir(folder)) - {"lock"}
     return os.fstat(lock).st_size == 0 and all(map(_UNFINISHED.fullmatch, names))
 
 
 class FreePaths(Protocol):
-    """Names for unfinished files, on the file system of the artifacts."""
+    """Gives free paths for unfinished files, on the file system of the artifacts."""
 
     def path(self, suffix: str = "") -> Path: ...
 
@@ -143,12 +144,12 @@ class ArtifactStore:
         return artifact, size
 
     def adopt(self, artifact: str) -> None:
-        """Takes up an artifact that another process has made for this one, and digested, under its name."""
-        with contextlib.suppress(OSError):  # this machine may not see it yet: then it is read when it is asked for
+        """Records the digest of an artifact that another process of this run has put into the store."""
+        with contextlib.suppress(OSError):  # this machine may not see it yet: then it is hashed when it is needed
             self._digests.note(self.path("", artifact), artifact)
 
     def take(self, artifact: str, staged: Path) -> None:
-        """Keeps a file whose digest is known."""
+        """Moves a file whose digest is known into the store."""
         kept = self.path("", artifact)
         kept.parent.mkdir(parents=True, exist_ok=True)
         move_file(staged, kept)
@@ -164,18 +165,18 @@ class ArtifactStore:
         return "" if found == artifact else "damaged"
 
     def set_aside(self, artifact: str) -> None:
-        """Moves a damaged artifact out of the way, for whoever wants to look at it."""
+        """Moves a damaged artifact to damaged/, where it can be examined."""
         (self.root / "damaged").mkdir(exist_ok=True)
         os.replace(self.path("", artifact), self.root / "damaged" / f"{artifact}.parquet")
 
     def artifacts(self) -> Iterator[tuple[str, Path]]:
-        """(digest, path) of all that is stored."""
+        """(digest, path) of every artifact."""
         for path in sorted((self.root / "artifacts").glob("??/*.parquet")):
             if _is_artifact(path.parent.name, path.name):
                 yield path.stem, path
 
     def sizes(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
-        """Bytes of all that is stored, by digest; of those in `known` without another look."""
+        """The size of every artifact by digest; those in `known` are not looked at again."""
         found: dict[str, int] = {}
         known, root = known or {}, self._artifacts
         shelves = os.listdir(root) if os.path.isdir(root) else []
@@ -188,15 +189,15 @@ class ArtifactStore:
         return found
 
     def damaged(self) -> Iterator[Path]:
-        """What `set_aside` has moved."""
+        """The artifacts that `set_aside` has moved."""
         return (path for path in (self.root / "damaged").glob("*.parquet") if digest.is_digest(path.stem))
 
     def reread(self, path: Path) -> str:
-        """The digest of the bytes that are there now, whatever `stat` says."""
+        """The digest of the file's bytes now, read even if `stat` says that nothing changed."""
         self._digests.forget(path)
         return self._digests.of(path)[0]
 
 
 def _is_artifact(shelf: str, name: str) -> bool:
-    """Whether a file below `artifacts` has a name that we give, and is not somebody else's."""
+    """Whether a file below `artifacts` has a name that we give; files with other names are left alone."""
     return name[-8:] == ".parquet" and name[:2] == shelf and digest.is_digest(name[:-8]) is not None

@@ -1,7 +1,7 @@
-"""What stood when a walk last ended: for each day what it asked for and the files that answer it, by `stat`.
+"""SQLite tables of the fast path: per day, a digest of what it reads and the stat of each file that it left.
 
-A day that asks for the same, and whose files nobody touched, is not walked again: no graph is built for it.
-This is no second truth. Whatever is not exactly as it was left is looked up by key and digest, as ever.
+A day that reads the same, and whose files have the same stat, is not walked again: no graph is built for it.
+Any day that differs is looked up by key and digest as usual.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from daedalus.stagecache.records.traces import Traces
 
 
 class KeptFile(NamedTuple):
-    """A file that an action of a day left; `day` is "" for what belongs to no day."""
+    """A file that an action left, by its stat; `day` is "" for an action of no day."""
 
     name: str  # of the action
     day: str
     path: str
-    size: int  # -1: there is none
+    size: int  # -1: the file does not exist
     mtime: int
     ctime: int
     inode: int
@@ -31,24 +31,24 @@ _FILES = "select name, day, path, size, mtime, ctime, inode from standing_files"
 
 
 class DayStamps:
-    """The record of one output root."""
+    """The stamps of the days of one output root."""
 
     def __init__(self, traces: Traces, root: str) -> None:
         self._traces, self._root = traces, root
 
     def asked(self) -> dict[str, str]:
-        """What each day asked for when it was last done."""
+        """For each day, the digest of what it read when it was last done."""
         return dict(self._traces.rows("select day, asks from standing_days where root = ?", [self._root]))
 
     def summaries(self) -> dict[str, dict]:
-        """What is to be told of each day, also of those that were only read; "" has what belongs to no day."""
+        """The summary of each day, also of feed days that were only read; "" is that of actions of no day."""
         rows = self._traces.rows("select day, summary from standing_days where root = ?", [self._root])
         values = json.loads(f"[{','.join(summary for _, summary in rows)}]")
         return dict(zip((day for day, _ in rows), values, strict=True))
 
     @cached_property
     def rows(self) -> list[tuple]:
-        """All files, as `KeptFile` has them but raw: there are 25 a day, and whoever asks goes through them all."""
+        """All files as plain tuples with the fields of `KeptFile`: there are about 25 a day, and callers read all."""
         return self._traces.rows(f"{_FILES} where root = ?", [self._root])
 
     def files(self, days: Iterable[str] | None = None) -> list[KeptFile]:
@@ -59,17 +59,17 @@ class DayStamps:
         return [KeptFile._make(row) for day in days for row in self._traces.rows(sql, [self._root, day])]
 
     def touched(self, stat: Callable[[str], Stat] = stat_of) -> set[str]:
-        """Days with a file that is not as it was left, by what `stat` says of it."""
+        """Days with a file whose stat differs from the recorded one."""
         return {row[1] for row in self.rows if stat(row[2]) != row[3:]}
 
     def record(
         self, walked: Iterable[str], days: Mapping[str, tuple[str, dict]], files: Iterable[KeptFile],
         *, forget: Iterable[str],
     ) -> None:  # fmt: skip
-        """Takes down days, as (what was asked, summary), and files, by action.
+        """Records `days` as (digest of what was read, summary), and `files`, which replace those of the same action.
 
-        Days that were `walked` and are not among `days` did not end well; `forget` are those of which
-        nothing that is known holds.
+        Days that were `walked` and are not in `days` failed: their rows are deleted. For days in `forget` the files
+        are deleted too.
         """
         root = self._root
         rows = [(root, day, asks, json.dumps(summary)) for day, (asks, summary) in days.items()]

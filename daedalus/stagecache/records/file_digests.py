@@ -1,9 +1,9 @@
-"""Digests of files, remembered by what `stat` says of them.
+"""Content digests of files, remembered with their `stat`.
 
-A remembered digest holds only while path, size, mtime, ctime and inode are what they were, and only
-if the file had not been written within one clock tick of the look: two writes inside one tick leave
-the same stamps, so a file that young is hashed again the next time. So is one whose stamp lies ahead of
-the clock, for as long as it does.
+A remembered digest is valid only while path, size, mtime, ctime and inode are the same, and only
+if the file had not been written within one clock tick before the look: two writes inside one tick leave
+the same stamps, so a file that young is hashed again the next time. So is a file whose stamp is ahead of
+the clock.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Stamp:
     @classmethod
     def of(cls, path: Path | str) -> Stamp:
         stat = os.stat(path)
-        if not modes.S_ISREG(stat.st_mode):  # to open a pipe is to wait for who writes to it; a device has no end
+        if not modes.S_ISREG(stat.st_mode):  # opening a pipe waits for a writer; a device may have no end
             raise OSError(errno.EINVAL, f"{_KINDS.get(modes.S_IFMT(stat.st_mode), 'something')}, not a file", str(path))
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
@@ -62,7 +62,7 @@ class Stamp:
 
 
 class FileDigests:
-    """Content digests of files, hashing only those that may have changed."""
+    """Gives content digests of files, hashing only files that may have changed."""
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
@@ -89,8 +89,8 @@ class FileDigests:
     def settle(self) -> None:
         """Looks once more, a clock tick later, at files that were young when they were looked at.
 
-        Those that others write are read again. Nobody else writes under the names that this process
-        gave: who meddled with those since shows in the stamp. No clock tick settles a stamp that lies ahead.
+        Files that others write are hashed again. Nobody else writes under names that this process gave, so for
+        its own files an equal stamp is enough. A stamp that is ahead of the clock cannot be settled.
         """
         known, now = self._load(), time.time_ns()
         stamps = {name: known[name][0] for name in self._young if name in known}
@@ -110,12 +110,12 @@ class FileDigests:
         self._traces.remember_files(settled)
 
     def settled(self, path: Path | str) -> Stamp | None:
-        """The stamp under which a file's digest is known for good; None when it may still change unseen."""
+        """The stamp of a file whose digest is settled; None when the file may still change without a new stamp."""
         known = self._load().get(os.path.abspath(path))
         return known[0] if known and known[0].settled(known[1]) else None
 
     def forget(self, path: Path | str) -> None:
-        """Makes the next look read the file."""
+        """Makes the next `of` hash the file."""
         self._load().pop(os.path.abspath(path), None)
 
     def _hash(self, name: str) -> tuple[str, Stamp]:

@@ -1,4 +1,4 @@
-"""One process at a time computes a key. A lock goes with its process, so a dead one is never waited for."""
+"""Locks by key, so that one process at a time computes an action. A dead process's locks are free."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from daedalus.base.errors import DaedalusError
 
 
 class KeyLocks:
-    """A lock file a key, under one folder; it is there only while it is held."""
+    """One lock file per key in a folder; the file exists only while the lock is held."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[str, int] = {}
 
     def acquire(self, key: str) -> bool:
-        """Whether this process now holds the key's lock; never waits."""
+        """Tries to take the key's lock, without waiting; returns whether this process now holds it."""
         self._make_folder()
         path = self._folder / key
         while True:
@@ -36,7 +36,7 @@ class KeyLocks:
                 if isinstance(error, BlockingIOError):
                     return False
                 raise
-            os.close(handle)  # its holder removed it before we had the lock: it is no one's name any more
+            os.close(handle)  # the holder unlinked the file before we got the lock: try again with a new file
 
     def _make_folder(self) -> None:
         try:
@@ -50,17 +50,17 @@ class KeyLocks:
             os.close(self._held.pop(key))
 
     def release_all(self) -> None:
-        """Releases what is held, and removes what an interrupt while one was taken, or a dead process, left."""
+        """Releases all locks, and removes lock files that dead processes or an interrupt left."""
         for key in list(self._held):
             self.release(key)
         for path in self._folder.glob("*"):
-            with suppress(DaedalusError):  # somebody else's, such as a link
+            with suppress(DaedalusError):  # not a lock file of ours, such as a link
                 if digest.is_digest(path.name) and self.acquire(path.name):
                     self.release(path.name)
 
 
 def _is(path: Path, handle: int) -> bool:
-    """Whether the open file is still the one of that name."""
+    """Whether the path still names the open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(handle))
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Traces: what each action made, from which manifest, at what cost. One SQLite file in the cache.
+"""The trace database: what each action made, from which manifest, at what cost. One SQLite file in the cache.
 
-A trace is written after its artifact's bytes are durable, so a trace without bytes can only mean
-that someone took them away; the reader treats that as a miss. Losing traces costs time, never truth,
-so a damaged database is set aside and begun anew.
+A trace is written after its artifact's bytes are durable, so a trace without bytes means that the bytes
+were removed later; that counts as a miss. Losing traces costs time, never correctness, so a damaged
+database is set aside and a new one is created.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ create table if not exists run_days(run text, day text, summary text, primary ke
 
 @dataclass(frozen=True)
 class Trace:
-    """The record of one execution."""
+    """The record of one execution of an action."""
 
     key: str
     name: str
@@ -51,12 +51,12 @@ class Trace:
     seconds: float
     bytes: int
     manifest: Manifest
-    code: str = ""  # digest of all code there was; tells whether a statement changed for another reason
+    code: str = ""  # digest of all code at the time; shows whether SQL changed by code or by config alone
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the trace that an action last had says of its execution, without its manifest."""
+    """An action's last trace without its manifest: what it made, and the cost."""
 
     artifact: str
     counts: Counts
@@ -66,7 +66,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run: when it was started, and what was asked of it."""
+    """A run: when it started, its state, and its request."""
 
     id: str
     started: float
@@ -115,14 +115,14 @@ class Traces:
 
     @contextmanager
     def _held(self) -> Iterator[sqlite3.Connection]:
-        """The database, for one thread at a time. Raises DaedalusError for what its disk does not give or take."""
+        """The database, for one thread at a time. Raises DaedalusError when it cannot be read or written."""
         try:
             with self._lock:
                 yield self._db
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.ProgrammingError):
                 raise
-            hint = "look at the disk, then run again; without this file all is computed anew, to the same bytes"
+            hint = "check the disk, then run again; without this file everything is recomputed, to the same bytes"
             raise DaedalusError(
                 "the cache's records cannot be read or written", where=str(self._path), found=error, hint=hint
             ) from None
@@ -134,7 +134,7 @@ class Traces:
         return _trace(rows[0]) if rows else None
 
     def latest(self, name: str) -> Trace | None:
-        """The trace that an action of this name last ran or hit with."""
+        """The trace of the last run or hit of an action."""
         rows = self.rows(f"{_SELECT_TRACE} where key = (select key from latest where latest.name = ?)", [name])
         return _trace(rows[0]) if rows else None
 
@@ -148,7 +148,7 @@ class Traces:
             db.execute("insert or replace into latest values (?, ?)", (trace.name, trace.key))
 
     def point(self, name: str, key: str) -> None:
-        """Makes `key` the latest of `name`, after a hit on an older trace."""
+        """Makes `key` the latest key of an action, after a hit on an older trace."""
         self.rows("insert or replace into latest values (?, ?)", [name, key])
 
     def all(self) -> list[Trace]:
@@ -158,7 +158,7 @@ class Traces:
         return dict(self.rows("select name, key from latest"))
 
     def latest_costs(self) -> dict[str, Cost]:
-        """Of each action, what its last trace says that it made and cost."""
+        """The cost of each action by its last trace."""
         rows = self.rows(
             "select latest.name, artifact, counts, seconds, bytes from latest join traces on traces.key = latest.key"
         )
@@ -173,14 +173,14 @@ class Traces:
             db.executemany("delete from traces where key = ?", [(key,) for key in keys])
             db.execute("delete from latest where key not in (select key from traces)")
 
-    # Digests of files, and small facts that hold for good
+    # Digests of files, and facts: small JSON values by key
 
     def files(self) -> list[tuple]:
         rows = self.rows("select cast(path as blob), size, mtime, ctime, inode, looked, digest from files")
         return [(os.fsdecode(path), *rest) for path, *rest in rows]
 
     def remember_files(self, rows: Iterable[tuple]) -> None:
-        """Rows as `files` gives them. A path is text of whatever bytes it is."""
+        """Writes rows as `files` returns them. A path is stored as text even if its bytes are not UTF-8."""
         encoded = [(os.fsencode(path), *rest) for path, *rest in rows]
         with self.writing() as db:
             db.executemany("insert or replace into files values (cast(? as text), ?, ?, ?, ?, ?, ?)", encoded)
@@ -204,13 +204,13 @@ class Traces:
             db.executemany("insert or replace into facts values (?, ?)", rows)
 
     def remember_texts(self, texts: Mapping[str, str]) -> None:
-        """Keeps what code digests are digests of."""
+        """Stores source texts by their digest, for explanations."""
         rows = [(f"text:{content}", json.dumps(text)) for content, text in texts.items()]
         with self.writing() as db:
             db.executemany("insert or ignore into facts values (?, ?)", rows)
 
     def costs(self) -> dict[str, tuple[float, float]]:
-        """Mean (seconds, rows in) of each kind of action, by its name without the day."""
+        """Mean (seconds, rows in) by an action's name without the day."""
         kind = "case when instr(name, '@') > 0 then substr(name, 1, instr(name, '@') - 1) else name end"
         rows_in = "coalesce(json_extract(counts, '$.rows_in'), 0)"
         return {
@@ -227,16 +227,16 @@ class Traces:
         self.rows("update runs set state = ? where id = ?", [state, run])
 
     def unfinished_runs(self) -> list[tuple[str, dict]]:
-        """(id, request) of the runs that neither ended nor were taken up by another, the last one first."""
+        """(id, request) of the runs that did not finish and were not resumed, newest first."""
         rows = self.rows("select id, request from runs where state = 'unfinished' order by started desc")
         return [(run, json.loads(request)) for run, request in rows]
 
     def runs(self) -> list[str]:
-        """Ids of all runs, the last one first."""
+        """Ids of all runs, newest first."""
         return [run for (run,) in self.rows("select id from runs order by started desc")]
 
     def run_records(self) -> list[RunRecord]:
-        """All runs, the last one first."""
+        """All runs, newest first."""
         rows = self.rows("select id, started, state, request from runs order by started desc")
         return [RunRecord(run, started, state, json.loads(request)) for run, started, state, request in rows]
 
@@ -251,7 +251,7 @@ class Traces:
 
 
 def _enter_wal(db: sqlite3.Connection) -> None:
-    """SQLite does not wait for others while it switches the mode, so this does."""
+    """Switches to WAL. SQLite does not wait for other processes while it switches, so this retries."""
     retried(
         lambda: db.execute("pragma journal_mode=wal"),
         on=lambda error: isinstance(error, sqlite3.OperationalError) and "locked" in str(error),

@@ -1,7 +1,9 @@
-"""Where actions run: what a walk asks of an executor, and the one of threads.
+"""Executors, which run the actions of a walk: the protocol, and a pool of threads.
 
-An executor may be elsewhere and may run a task twice: a task writes under the digest of its bytes, so the
-second time changes nothing.
+The walk submits a `Task` per action that it must run and waits for the future, whose result is `Made` (the action
+ran) or a `Trace` (a second level of the cache had the result). It submits while the executor is `free`, and calls
+`tend` regularly in between. An executor may run on other machines and may run a task twice: a task writes under
+the digest of its bytes, so the second time changes nothing.
 """
 
 from __future__ import annotations
@@ -21,29 +23,30 @@ from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
 
 _RETRY_PAUSES = (0.1, 0.5)  # seconds
+# Errors of a disk, mostly a network's, that may be gone a moment later. All others fail the action at once.
 _TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.ESTALE, errno.ENETUNREACH}
 
 
 class RunStopped(DaedalusError):
-    """No other day would fare better, so the whole run stops; what it finished is kept."""
+    """Stops the whole run, because every other day would fail too; finished days are kept."""
 
     exit_code = EXIT_DAY_FAILED
 
 
 def nobody() -> None:
-    """Nobody is asked: the action is to run."""
+    """A `Task.ask` without a second level to ask: always None, so that the action runs."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """An action to run: the digests of what it reads, the actions that made them, and what its key is made of.
+    """An action to run, with what it reads.
 
-    `ask()` may know the answer already; it may wait.
+    `ask()` returns the trace that answers the action if a second level of the cache has one; it may block.
     """
 
     action: Action
-    digests: Mapping[str, str]
-    above: Mapping[str, Action]
+    digests: Mapping[str, str]  # of upstream artifacts, by action name
+    above: Mapping[str, Action]  # the upstream actions, whose shelves have the artifacts
     key: str
     manifest: Manifest
     ask: Callable[[], Trace | None] = nobody
@@ -51,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Made:
-    """What an action made, and what that took."""
+    """What an action made: its artifact's digest and size, row counts, and the seconds it took."""
 
     artifact: str
     bytes: int
@@ -60,27 +63,27 @@ class Made:
 
 
 class Executor(Protocol):
-    """Runs tasks. The walking thread calls it; another executor may call `submit` from a thread of its own."""
+    """Runs tasks. The thread of the walk calls it; an executor that wraps this one may call `submit` from others."""
 
     @property
     def free(self) -> bool:
-        """Whether it takes another task now."""
+        """Whether the walk may submit another task now."""
 
     def submit(self, task: Task) -> Future[Made | Trace]:
-        """Begins a task. Raises DaedalusError when nothing can be run there at all."""
+        """Starts or queues a task. Raises DaedalusError when this executor can run nothing at all."""
 
     def tend(self) -> None:
-        """Called again and again during the walk. Raises RunStopped when the executor cannot go on."""
+        """Called repeatedly during the walk, for housekeeping. Raises RunStopped when the executor cannot go on."""
 
     def shutdown(self) -> None:
-        """Drops what has not begun, waits for what has, and gives back what it holds."""
+        """Cancels tasks that have not started, waits for the others, and releases resources."""
 
 
 class Threads:
-    """So many threads of this process; an `Executor`."""
+    """A thread pool; an `Executor`."""
 
     def __init__(self, workers: int, ahead: Callable[[], None] | None = None) -> None:
-        """`ahead` is called beside the first task, for what later ones would wait for."""
+        """`ahead` is called once, in a thread of its own when the first task starts: it warms up what tasks need."""
         self._workers, self._ahead = workers, ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="daeda")
         self._busy: set[Future] = set()
@@ -99,26 +102,26 @@ class Threads:
         return future
 
     def tend(self) -> None:
-        """Threads look after themselves."""
+        """Nothing to do for threads."""
 
     def shutdown(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def answer(task: Task) -> Made | Trace:
-    """Asks, and runs the task where nobody knows."""
+    """The trace that answers a task if a second level has it; else runs the task."""
     return task.ask() or perform(task)
 
 
 def perform(task: Task) -> Made:
-    """Runs a task here and now. Raises Again when upstream artifacts cannot be had any more."""
+    """Runs a task in this thread. Raises Again when upstream artifacts are no longer available."""
     began = time.perf_counter()
     action, paths = task.action, _paths(task)
 
     def run() -> Made:
         staged = action.shelf.stage(action.name)
         counts = action.run(paths, staged)
-        action.verify()
+        action.verify()  # before `keep`: what was made of an input that changed meanwhile is never kept
         artifact, size = action.shelf.keep(action.name, staged)
         return Made(artifact, size, counts, time.perf_counter() - began)
 
@@ -130,6 +133,7 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _paths(task: Task) -> dict[str, Path]:
+    """Paths of the upstream artifacts by action name. Asking for a path may fetch it; all that are lost raise Again."""
     lost: list[str] = []
     paths = {}
     for name, artifact in task.digests.items():

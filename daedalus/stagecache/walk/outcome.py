@@ -1,4 +1,4 @@
-"""How an action of a walk ended: what everyone who reads a walk speaks of."""
+"""The result of one action in a run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 HIT, COMPUTED, UNCHANGED, FAILED, BLOCKED = "hit", "computed", "unchanged", "failed", "blocked"
-RUN, MAYBE = "run", "maybe"  # what a plan says of an action that is no hit
+RUN, MAYBE = "run", "maybe"  # states that only a plan has
 STATES = (HIT, COMPUTED, UNCHANGED, FAILED, BLOCKED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an action ended."""
+    """How an action ended: its state, what it made, and why it ran."""
 
     name: str
     step: str
@@ -28,7 +28,7 @@ class Outcome:
     bytes: int = 0
     why: tuple[Cause, ...] = ()
     error: str = ""
-    expected: float | None = None  # seconds that it took before
+    expected: float | None = None  # seconds of its previous run
     key: str = ""
 
     @property
@@ -41,5 +41,5 @@ class Outcome:
 
 
 def rows_out(counts: Counts) -> int:
-    """The rows that an action made, by its counts."""
+    """The number of rows that an action wrote, from its counts."""
     return counts.get("rows", counts.get("written", 0))

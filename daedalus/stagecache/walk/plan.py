@@ -1,4 +1,4 @@
-"""Verdict per action, with nothing run: hit, run, or maybe (something above it will run)."""
+"""Plans a run without running anything: per action hit, run, or maybe (something upstream will run)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from daedalus.stagecache.walk.second_level import SecondLevel
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the cache knows of an action whose upstream is known: its key, and the trace that answers it."""
+    """What the cache has for an action whose upstream is known: its key, and the trace that answers it."""
 
     key: str
     manifest: Manifest
-    trace: Trace | None  # usable: the artifact is there, whole
-    previous: Trace | None  # what this action last was
+    trace: Trace | None  # set only if its artifact exists and is intact
+    previous: Trace | None  # of the action's last run or hit
     why: tuple[Cause, ...]  # empty on a hit
 
 
 def look_up(action: Action, upstream: Mapping[str, str], traces: Traces, force: bool = False) -> Lookup:
-    """Finds the trace that answers an action, or the reasons why none does."""
+    """Looks an action up: finds the trace that answers it, or the reasons why none does."""
     manifest = action.manifest(upstream)
     key = action_key(manifest)
     trace = traces.find(key)
@@ -35,13 +35,13 @@ def look_up(action: Action, upstream: Mapping[str, str], traces: Traces, force: 
         why = [Cause("missing", "recomputed on request (--force)", None, None)]
     elif trace and (latest is None or latest.key == key):
         why = [Cause("missing", f"{problem} output", trace.artifact, None)]
-    else:  # with a trace: an edit was taken back, and its output lies where the older one lay
+    else:  # if there is a trace: an edit was undone, and a newer output has replaced the one of this key
         why = differences(latest.manifest if latest else None, manifest)
     return Lookup(key, manifest, None, latest, tuple(why))
 
 
 def turned_back(action: Action, found: Trace, traces: Traces) -> tuple[Cause, ...]:
-    """What changed since an action was last looked up, though what it is now was made before."""
+    """What changed since the action's last run or hit, when the cache still has its result from before."""
     latest = traces.latest(action.name)
     return tuple(differences(latest.manifest, found.manifest)) if latest and latest.key != found.key else ()
 
@@ -52,17 +52,17 @@ class Verdict:
 
     action: Action
     state: str  # HIT, RUN or MAYBE
-    why: tuple[Cause, ...]  # of a hit: what changed since it was last looked up
-    trace: Trace | None  # on a hit the trace that answers, else the previous one: its cost is the estimate
+    why: tuple[Cause, ...]  # of a hit: what changed since its last run or hit
+    trace: Trace | None  # of a hit the trace that answers, else the previous one, whose cost is the estimate
     key: str = ""
 
 
 def make_plan(
     actions: Iterable[Action], traces: Traces, force: bool = False, level: SecondLevel | None = None
 ) -> list[Verdict]:
-    """One verdict per action; `actions` come in an order in which upstream stands first.
+    """One verdict per action; `actions` are ordered so that upstream comes first.
 
-    `level` also answers, as far as it knows without asking.
+    `level` may answer too, from what it knows without requests.
     """
     digests: dict[str, str] = {}
     latest = traces.latest_keys()

@@ -1,4 +1,4 @@
-"""What a walk tells whoever watches it. The silent watcher is the base; the plain one writes lines."""
+"""Progress of a walk: the silent base class, and plain lines for logs and pipes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Watches a walk and says nothing. Every method is called from the thread that walks.
+    """Follows a walk and prints nothing. Every method is called from the thread of the walk.
 
-    `spilled()` are the bytes that the walk's workers have on disk because memory is short.
+    `spilled()` returns the bytes that the walk's workers have on disk because memory is short.
     """
 
     spilled: Callable[[], int] = staticmethod(lambda: 0)
@@ -25,7 +25,7 @@ class Progress:
         self.spilled = spilled
 
     def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
-        """The walk starts: the days it is about, how many actions there are, and what each would cost to run."""
+        """The walk starts: its days, the number of actions, and the expected seconds of each by name."""
 
     def started(self, name: str) -> None:
         """An action begins to run."""
@@ -37,20 +37,20 @@ class Progress:
         """The last action of a day ended."""
 
     def say(self, line: str) -> None:
-        """A sentence for the person who waits."""
+        """Prints a sentence for the user."""
 
     def end(self) -> None:
         """The walk is over, or was interrupted."""
 
 
 class PlainProgress(Progress):
-    """A line for each day that ran anything and for each failure, for logs and pipes."""
+    """Prints a line for each day that ran anything and for each failure."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._days = 0
         self._done = 0
-        self._untouched = 0
+        self._cached = 0
         self._began = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -70,7 +70,7 @@ class PlainProgress(Progress):
         for outcome in outcomes:
             states[outcome.state] = states.get(outcome.state, 0) + 1
         if set(states) == {"hit"}:
-            self._untouched += 1
+            self._cached += 1
             return
         seconds = sum(outcome.seconds for outcome in outcomes if outcome.ran)
         rows = sum(outcome.counts.get("written", 0) for outcome in outcomes)
@@ -81,5 +81,5 @@ class PlainProgress(Progress):
         )
 
     def end(self) -> None:
-        if self._untouched:
-            self.say(f"{self._untouched} days: nothing to run")
+        if self._cached:
+            self.say(f"{self._cached} days: nothing to run")

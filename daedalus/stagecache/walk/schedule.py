@@ -1,4 +1,4 @@
-"""Which actions are ready: those whose upstream, and whatever they come after, has ended."""
+"""Which actions are ready: those whose upstream, and all that they come after, have ended."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ class Schedule:
         return self._actions[heapq.heappop(self._ready)]
 
     def ended(self, name: str) -> None:
-        """Makes ready what waited for this one alone."""
+        """Notes that an action ended; actions that waited for nothing else become ready."""
         for above in self._needed_by[name]:
             self._missing[above] -= 1
             if not self._missing[above]:
                 heapq.heappush(self._ready, self._index[above])
 
     def place(self, name: str) -> int:
+        """The position of an action in the graph's list."""
         return self._index[name]
 
     def action(self, name: str) -> Action:
         return self._actions[self._index[name]]
 
     def below(self, name: str) -> list[str]:
-        """What waits, or waited, for this one."""
+        """The actions directly downstream of this one, or ordered after it."""
         return self._needed_by[name]

@@ -1,4 +1,4 @@
-"""What a walk asks of a second level of the cache; the one here is none."""
+"""The interface of a second level of the cache, as a null object."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from daedalus.stagecache.records.traces import Trace
 
 
 class SecondLevel:
-    """A second level that knows nothing."""
+    """A second level of the cache that has nothing; sharing/shared_cache.py has a real one."""
 
     def known(self, action: Action, key: str) -> Trace | None:
-        """The trace that would answer, as far as it is known without asking anyone. Never waits."""
+        """The trace that answers, if it is known without a request. Using it may need a download. Never blocks."""
         return None
 
     def cached_answer(self, action: Action, key: str) -> Trace | None:
-        """A `known` trace that can be taken as it is, with nothing to fetch now. Never waits."""
+        """A `known` trace that can be used now, with nothing to download first. Never blocks."""
         return None
 
     def ask(self, action: Action, key: str) -> Trace | None:
-        """The trace that answers, with whatever it needs in place. Called in a worker; may wait, never raises OSError
-        for the level's own sake."""
+        """The trace that answers, with all that it needs downloaded. Called in a worker; may block. Failures of the
+        level itself never raise OSError."""
         return None
 
     def share(self, action: Action, trace: Trace) -> None:
-        """Offers what is kept here under a trace to others. Never waits."""
+        """Offers a local trace and its artifact to others. Never blocks."""
 
     def news(self) -> Sequence[str]:
-        """Sentences for the person who waits, each once."""
+        """New sentences for the user."""
         return ()

@@ -1,7 +1,7 @@
-"""The walk: every action in order, looked up, and run when the cache has no answer.
+"""The walk: looks up every action in order, and runs those that the cache cannot answer.
 
-The walking thread alone touches the traces; workers only run actions and write files (see executor.py).
-One action's failure blocks what needs it and nothing else.
+Only the thread of the walk uses the traces; workers run actions and write files (see executor.py).
+An action's failure blocks what is downstream of it and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from daedalus.stagecache.walk.progress import Progress
 from daedalus.stagecache.walk.schedule import Schedule
 from daedalus.stagecache.walk.second_level import SecondLevel
 
-_POLL_SECONDS = 0.02  # between looks at what another process computes
+_POLL_SECONDS = 0.02  # between checks of what another process computes
 
 
 class OutOfSpace(RunStopped):
@@ -36,7 +36,7 @@ class OutOfSpace(RunStopped):
 
 
 def is_out_of_space(error: BaseException) -> bool:
-    """Whether an error means that a disk or a quota is full, whoever says so."""
+    """Whether an error means that a disk or a quota is full, also one that DuckDB or Arrow raised."""
     text = str(error)
     return is_full(error) or "No space left on device" in text or "disk is full" in text
 
@@ -70,16 +70,16 @@ class Walk:
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
         self._running: dict[Future[Made | Trace], tuple[Action, Lookup]] = {}
-        self._elsewhere: list[Action] = []  # another process computes them, or what they stand on is made again
-        self._reopened: set[str] = set()  # ended, but their artifacts are gone
+        self._elsewhere: list[Action] = []  # to look up again: another process computes them, or an upstream is remade
+        self._reopened: set[str] = set()  # ended before, but their artifacts are gone
         self.outcomes: dict[str, Outcome] = {}
 
     def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
         """Walks the graph and returns every action's outcome by name.
 
-        `closing` names, for each day to report, the action with whose end the day is done. Raises
-        Interrupted on Ctrl-C, RunStopped when no day can be done any more (OutOfSpace: a disk is full), and
-        the error of an action that belongs to no day: nothing can be done without it.
+        `closing` maps each day to report to the action that completes it. Raises Interrupted on Ctrl-C,
+        RunStopped when no further day can be done (OutOfSpace: a disk is full), and the error of an action
+        that belongs to no day, since every day needs it.
         """
         self._closes = {name: day for day, name in closing.items()}
         self._progress.begin(sorted(closing), self._count, self._expected)
@@ -100,6 +100,7 @@ class Walk:
         return self.outcomes
 
     def _advance(self) -> None:
+        """Starts what can start, then waits for a result or, if other processes compute all the rest, a moment."""
         self._executor.tend()
         for line in self._level.news():
             self._progress.say(line)
@@ -119,6 +120,7 @@ class Walk:
             time.sleep(_POLL_SECONDS)
 
     def _begin(self, action: Action) -> None:
+        """Looks an action up, and submits it if there is no answer; or puts it off to the next `_advance`."""
         if not self._reopened.isdisjoint(action.upstream):
             self._elsewhere.append(action)
             return
@@ -149,15 +151,15 @@ class Walk:
         self._running[self._executor.submit(task)] = (action, found)
 
     def _answered(self, action: Action, found: Lookup) -> Lookup:
-        """A hit by what others made, or by what surely gives the same bytes."""
+        """Answers by the second level, or by the last trace if the changes cannot affect the bytes."""
         if trace := self._level.cached_answer(action, found.key):
             self._traces.record(trace)
             self._latest[action.name] = trace.key
             return replace(found, trace=trace)
-        return self._spare(action, found)
+        return self._if_unaffected(action, found)
 
-    def _spare(self, action: Action, found: Lookup) -> Lookup:
-        """A hit, where what changed since the last time surely leaves the bytes as they are."""
+    def _if_unaffected(self, action: Action, found: Lookup) -> Lookup:
+        """A hit by the last trace, if what changed since cannot change the bytes."""
         last = found.previous
         if last is None or not action.is_unaffected(last.manifest, found.manifest):
             return found
@@ -183,6 +185,7 @@ class Walk:
         )  # fmt: skip
 
     def _collect(self, future: Future) -> None:
+        """Records the result of a finished task."""
         action, found = self._running.pop(future)
         try:
             made = future.result()
@@ -202,7 +205,7 @@ class Walk:
         except Again as again:
             self._reopen(again.lost)
             self._elsewhere.append(action)
-        except Exception as error:  # an action may fail in any way; its day says how
+        except Exception as error:  # an action may fail in any way; its day reports the error
             self._fail(action, found, error)
         else:
             state = UNCHANGED if same else COMPUTED
@@ -216,14 +219,14 @@ class Walk:
                 self._locks.release(found.key)
 
     def _reopen(self, names: Iterable[str]) -> None:
-        """Makes actions that ended be looked up again: who needs them waits."""
+        """Has actions that ended looked up again; actions downstream of them wait."""
         for name in names:
             if name in self.outcomes and name not in self._reopened:
                 self._reopened.add(name)
                 self._elsewhere.append(self._schedule.action(name))
 
     def _outdated(self, action: Action, found: Lookup) -> bool:
-        """Whether something that an action stood on came out differently while it ran."""
+        """Whether an upstream artifact was remade with other bytes while the action ran."""
         return any(found.manifest[f"upstream:{name}"] != self.outcomes[name].artifact for name in action.upstream)
 
     def _fail(self, action: Action, found: Lookup, error: Exception) -> None:
@@ -255,7 +258,7 @@ class Walk:
             self._progress.day_done(day, self._of_day[day])
 
     def _replace(self, before: Outcome, outcome: Outcome) -> None:
-        """A second end of an action: what stood on other bytes is looked up again as well."""
+        """Handles a second end of an action: if its bytes changed, what is downstream is looked up again too."""
         self._reopened.discard(outcome.name)
         if outcome.day:
             found = self._of_day[outcome.day]
