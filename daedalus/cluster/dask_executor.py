@@ -29,6 +29,7 @@ from daedalus.cluster import connect
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.job import Job, Refusal
 from daedalus.cluster.shared_folder import take
+from daedalus.config.steps import PARTITION
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, nobody
@@ -36,7 +37,7 @@ from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, 
 if TYPE_CHECKING:
     from distributed import Client
 
-_NUMBERED, _PUBLISHED = "qids", "chunk"  # the step that assigns numbers, and the one whose output is published
+_NUMBERED, _PUBLISHED = "qids", PARTITION  # the step that assigns numbers, and the one whose output is published
 _DEPTH = 2  # tasks sent per slot of a worker, so that no worker waits for its next task
 _BACKLOG = 64  # tasks that may wait for the coordinator's threads or for an answer of the shared cache
 _ASKING = 16  # threads that ask the shared cache
@@ -185,7 +186,7 @@ class DaskExecutor:
         """The task with upstream shelves that fetch what other machines made, if no folder is shared."""
         if not self._carried:
             return task
-        above = {name: replace(action, shelf=self._carried) if action.step != "chunk" else action
+        above = {name: replace(action, shelf=self._carried) if action.step != PARTITION else action
                  for name, action in task.above.items()}  # fmt: skip
         return replace(task, above=above)
 

@@ -14,9 +14,11 @@ from typing import Any
 
 from daedalus.base.errors import DaedalusError
 from daedalus.base.text import cut, shown_apart
+from daedalus.config.steps import PARTITION
 from daedalus.explain.compare import changed, compare_partitions, read
 from daedalus.explain.day import one_day
 from daedalus.output.parquet_sink import ParquetSink, cut_sample
+from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Trace
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -32,7 +34,7 @@ class ChangeNotes:
         self._before: dict[str, Trace | None] = {}
 
     def __call__(self, day: str) -> None:
-        self._before[day] = self._traces.latest(f"chunk@{day}")
+        self._before[day] = self._traces.latest(f"{PARTITION}@{day}")
 
     def summary(self, most: int = 8) -> list[str]:
         """Lines for people; shares are those of the first row group. Stores what `diff_day` needs."""
@@ -48,7 +50,7 @@ class ChangeNotes:
 
     def _brief(self, day: str) -> str:
         """What differs in a day's partition, for one line."""
-        before, after = self._before[day], self._traces.latest(f"chunk@{day}")
+        before, after = self._before[day], self._traces.latest(f"{PARTITION}@{day}")
         if before is None or after is None or before.key == after.key:
             return "rewritten: it was no longer as a run had left it"
         rows = [trace.counts.get("written", 0) for trace in (before, after)]
@@ -100,7 +102,7 @@ def _column_changes(before: Trace, after: Trace) -> str:
 def _sources(trace: Trace) -> dict[str, str]:
     """The artifacts that a partition was built from, by step."""
     labels = (label.partition(":") for label in trace.manifest if label.startswith("upstream:"))
-    return {name.partition("@")[0]: trace.manifest[f"{kind}:{name}"] for kind, _, name in labels}
+    return {kind_of(name): trace.manifest[f"{kind}:{name}"] for kind, _, name in labels}
 
 
 def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
@@ -173,7 +175,7 @@ def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
     for label, artifact in trace.manifest.items():
         kind, _, name = label.partition(":")
         if kind == "upstream":
-            step = name.partition("@")[0]
+            step = kind_of(name)
             path = None if workspace.shelf.problem(name, artifact) else workspace.shelf.path(name, artifact)
             if path is None:
                 where = f"{_COMMAND} --against"

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from daedalus.stagecache.action import Manifest, differences
+from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
 
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
@@ -80,7 +81,7 @@ class _Made:
     def between(self, first: float, until: float) -> tuple[dict[str, int], float]:
         """How many traces of each step were made in a time, and the seconds that they took."""
         rows = self._rows[bisect_left(self._when, first) : bisect_left(self._when, until)]
-        steps = Counter(name.partition("@")[0].partition(":")[0] for _, name, *_ in rows)
+        steps = Counter(step_of(name) for _, name, *_ in rows)
         return dict(steps.most_common()), sum(seconds for *_, seconds, _ in rows)
 
     def since(self, first: float) -> set[str]:

@@ -14,6 +14,7 @@ from daedalus.explain.causes import Causes
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.run import all_fresh
 from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
+from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.outcome import STATES, rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict, make_plan
@@ -50,7 +51,7 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
     report.plan = [
         {
             "day": verdict.action.day,
-            "step": verdict.action.name.partition("@")[0],
+            "step": kind_of(verdict.action.name),
             "state": verdict.state,
             "why": causes.of(verdict),
             "expected_seconds": expected_seconds(verdict, verdicts, costs),
@@ -98,7 +99,7 @@ def expected_seconds(
     rows_then: float
     if trace := verdict.trace:
         seconds, rows_then = trace.seconds, trace.counts.get("rows_in", 0)
-    elif known := costs.get(verdict.action.name.partition("@")[0]):
+    elif known := costs.get(kind_of(verdict.action.name)):
         seconds, rows_then = known
     else:
         return None

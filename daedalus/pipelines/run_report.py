@@ -11,6 +11,7 @@ from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.base.text import counted, cut, printable, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.objectstore.object_store import is_uri
+from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.walk.outcome import FAILED, HIT, STATES, Outcome
 from daedalus.workspace.day_summary import feed_rows
 
@@ -169,7 +170,7 @@ def report_run(
         report.partitions["removed"] = len(report.removed_days)
     report.rows = _rows(outcomes, {**read, **trusted}, trusted, chunks.values())
     report.failures = [
-        Failure(outcome.day or "", outcome.name.partition("@")[0], outcome.error)
+        Failure(outcome.day or "", kind_of(outcome.name), outcome.error)
         for outcome in outcomes.values()
         if outcome.state == FAILED
     ]

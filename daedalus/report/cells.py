@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
 from daedalus.config.reach import Reach
-from daedalus.config.steps import ORDER
+from daedalus.config.steps import ORDER, PARTITION
 from daedalus.explain.causes import Causes
 from daedalus.inputs.listing import Listing
+from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.records.traces import Cost
 from daedalus.stagecache.walk.outcome import rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
@@ -56,7 +57,7 @@ class Grid:
 
 
 def _place(step: str) -> tuple[int, str]:
-    kind = step.partition(":")[0]
+    kind = step_of(step)
     return ORDER.get(kind, len(ORDER)), step
 
 
@@ -101,7 +102,7 @@ def _plan(
             grid.whys += [listed] if why == len(grid.whys) else []
         state = FRESH if verdict.state == HIT else verdict.state if verdict.trace else MISSING
         _add(grid, name, verdict.action.day or "", state, costs.get(name), why)
-        if verdict.action.step == "chunk" and verdict.action.day:
+        if verdict.action.step == PARTITION and verdict.action.day:
             empty = state == FRESH and verdict.trace is not None and verdict.trace.counts.get("empty")
             stale = "stale" if state in (RUN, MAYBE) else state
             grid.days[verdict.action.day] = EMPTY if empty else stale

@@ -37,11 +37,6 @@ def step_of(name: str) -> str:
     return kind_of(name).partition(":")[0]
 
 
-def part_of(name: str) -> str:
-    """The part of a name, still escaped: `likes` of `rolling:likes@2026-05-15`."""
-    return kind_of(name).partition(":")[2]
-
-
 def day_of(name: str) -> str:
     """The day or span of a name, "" for none: `2026-05-15` of `rolling:likes@2026-05-15`."""
     return name.partition("@")[2]

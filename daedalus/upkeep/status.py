@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
 from daedalus.config.reach import Reach
+from daedalus.config.steps import PARTITION
+from daedalus.stagecache.action_name import kind_of, step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
 from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days
 from daedalus.workspace.settings import Settings
@@ -69,7 +71,7 @@ def _fresh_day_rows(fresh: FreshDays, stamps: Iterable[tuple]) -> list[dict]:
     steps: dict[str, dict[str, str]] = {day: {} for day in fresh.days}
     for name, day, *_ in stamps:
         if day in steps:
-            steps[day][name.partition("@")[0]] = HIT
+            steps[day][kind_of(name)] = HIT
     state = {day: "empty" if summary["empty"] else "fresh" for day, summary in fresh.days.items()}
     return [{"day": day, "state": state[day], "steps": steps[day]} for day in fresh.days]
 
@@ -85,7 +87,7 @@ def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
         of_day[verdict.action.day or ""].append(verdict)
     found: list[dict] = []
     for day in days:
-        partition = by_name[f"chunk@{day}"]
+        partition = by_name[f"{PARTITION}@{day}"]
         state = "fresh" if fresh[partition.action.name] else "stale" if partition.trace else "missing"
         if state == "fresh" and partition.trace and partition.trace.counts.get("empty"):
             state = "empty"
@@ -94,7 +96,7 @@ def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
 
 
 def _kind(verdict: Verdict) -> str:
-    return verdict.action.name.partition("@")[0]
+    return kind_of(verdict.action.name)
 
 
 def _by_step(verdicts: Iterable[Verdict], stamps: Iterable[tuple]) -> dict[str, dict]:
@@ -115,10 +117,10 @@ def _by_step(verdicts: Iterable[Verdict], stamps: Iterable[tuple]) -> dict[str, 
         is_file = path.endswith(".parquet")
         if not is_file and name in seen:
             continue  # a partition's folder
-        part = name.partition("@")[0]
+        part = kind_of(name)
         if part not in by_part:
             empty = {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""}
-            by_part[part] = found.setdefault(part.partition(":")[0], empty)
+            by_part[part] = found.setdefault(step_of(part), empty)
         row = by_part[part]
         if is_file and size > 0:
             row["bytes"] += size
@@ -138,7 +140,7 @@ def _root_kinds(why: Iterable[Cause]) -> list[str]:
 
 def needed(verdicts: Iterable[Verdict]) -> set[str]:
     """Artifacts that a plan uses, and the last ones of actions that would run."""
-    return {v.trace.artifact for v in verdicts if v.trace and v.action.step != "chunk"}
+    return {v.trace.artifact for v in verdicts if v.trace and v.action.step != PARTITION}
 
 
 def last_complete(workspace: Workspace) -> set[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import daedalus
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import Config
+from daedalus.config.steps import PARTITION
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 
@@ -56,7 +57,7 @@ class Lineage(Progress):
         run, job = str(uuid.uuid4()), f"{_JOB}.day"
         inputs = [_read(f"{self._config.catalog.feed.path}/dt={day}")]
         self._emit("START", run, job, inputs=inputs, parent=True)
-        partition = next((outcome for outcome in outcomes if outcome.step == "chunk"), None)
+        partition = next((outcome for outcome in outcomes if outcome.step == PARTITION), None)
         if partition is None or not partition.good:
             errors = [f"{outcome.name}: {outcome.error}" for outcome in outcomes if outcome.state == FAILED]
             self._emit("FAIL", run, job, inputs=inputs, parent=True, error="; ".join(errors) or "blocked")

@@ -10,6 +10,7 @@ from pathlib import Path
 from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
 from daedalus.stagecache.action import Cause
+from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.walk.outcome import HIT, Outcome, rows_out
 from daedalus.stagecache.walk.progress import Progress
 
@@ -82,7 +83,7 @@ class TraceFile(Progress):
         facts = {"day": outcome.day, "state": outcome.state, "rows": rows_out(outcome.counts), "bytes": outcome.bytes,
                  "why": [_text(cause) for cause in outcome.why], "error": outcome.error}  # fmt: skip
         self._events.append({
-            "name": outcome.name.partition("@")[0], "cat": outcome.step, "ph": "X", "pid": _STEPS, "tid": lane,
+            "name": kind_of(outcome.name), "cat": outcome.step, "ph": "X", "pid": _STEPS, "tid": lane,
             "ts": began, "dur": self._now() - began, "args": {key: value for key, value in facts.items() if value},
         })  # fmt: skip
         counter = {"name": "from the cache", "ph": "C", "pid": _STEPS, "ts": self._now(), "args": {"hits": self._hits}}

@@ -14,6 +14,7 @@ from functools import partial
 
 from daedalus.base.errors import DaedalusError, Interrupted, bare, is_full
 from daedalus.stagecache.action import Action, Again, Cause
+from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Trace, Traces
 from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, Threads, nobody
@@ -62,7 +63,7 @@ class Walk:
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
         self._level = level or SecondLevel()
         costs = traces.costs()
-        kinds = {action.name: action.name.partition("@")[0] for action in actions}
+        kinds = {action.name: kind_of(action.name) for action in actions}
         self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
         self._executor, self._progress = executor or Threads(1), progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
