@@ -182,7 +182,7 @@ def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
                 raise DaedalusError("an artifact of that run is no longer in the cache", where=where, found=name)
             found[step] = path
     if "sessions" not in found:
-        raise DaedalusError("that run has artifacts in the format of daedalus 0.1", where=f"{_COMMAND} --against",
+        raise DaedalusError("that run has artifacts in the format of daedalus 0.2", where=f"{_COMMAND} --against",
                             hint="compare with a later run; daeda runs lists them")  # fmt: skip
     return found
 
