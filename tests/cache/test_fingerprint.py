@@ -137,7 +137,12 @@ def test_where_code_is_and_by_which_name_does_not_matter(tmp_path, monkeypatch, 
     assert fingerprint(tmp_path, moved) == before
 
 
-ROOTS = ("windows.roll:roll", "output.parquet_sink:ParquetSink", "parquet.writer:write_parquet", "inputs.pool:read_pool_ids")
+ROOTS = (
+    "windows.roll:roll",
+    "output.parquet_sink:ParquetSink",
+    "parquet.writer:write_parquet",
+    "inputs.pool:read_pool_ids",
+)
 
 
 def test_no_key_changes_when_the_files_of_the_package_move_and_errors_are_reworded(tmp_path):
