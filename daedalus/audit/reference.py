@@ -532,7 +532,8 @@ def _aggregated(agg: dict, seen: list[tuple]) -> object:
     ordered = [value for _, value in sorted(seen, key=lambda pair: (-pair[0], pair[1] != pair[1], pair[1]))]
     if agg["agg"] != "list":
         first: dict[str, Any] = {}
-        for value in ordered:  # by its text: NaN is one value, -0.0 and 0.0 are two
+        for value in ordered:  # by its text: NaN is one value; and there is one zero
+            value = value + 0.0 if isinstance(value, float) else value
             first.setdefault(repr(value), value)
         ordered = list(first.values())
     return ordered[: agg.get("max_items")]

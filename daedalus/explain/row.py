@@ -145,9 +145,11 @@ class _Looker:
         if aggregation.kind.listed:
             pairs.sort(key=lambda pair: (pair[1] != pair[1], pair[1]))  # NaN last
         pairs.sort(key=lambda pair: pair[0]["event_timestamp"], reverse=True)
-        listed: set[str] = set()  # as text: NaN is one value, -0.0 and 0.0 are two
-        for event, value in pairs:
-            if aggregation.kind.distinct and repr(value) in listed:
+        listed: set[str] = set()  # as text: NaN is one value
+        for event, found_value in pairs:
+            is_distinct = aggregation.kind.distinct
+            value = found_value + 0.0 if is_distinct and isinstance(found_value, float) else found_value  # one zero
+            if is_distinct and repr(value) in listed:
                 found.left_out.append(_shown(event, value, "a later event has the same value"))
             elif (
                 aggregation.kind.listed
