@@ -235,5 +235,5 @@ def audit_lines(found: Mapping) -> list[str]:
         middle = "" if row["median_days"] is None else f"{row['median_days']:,.2f}"
         lines.append(f"  {row['view']:<38}{row['as_of']:<8}{share:>8.1%}{middle:>14}")
     if any(row["younger"] and row["as_of"] == "latest" for row in found["leakage"]):
-        lines.append("next: `as_of: day` under a view in catalog.yaml uses no rows after the event's day")
+        lines.append("next: `as_of: day` under a view in catalog.yaml uses no rows of later days")
     return lines
