@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from daedalus.actions.unaffected import Keyed, Unaffected
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
+from daedalus.config.duckdb_settings import FIXED
 from daedalus.inputs.files import Files
 from daedalus.inputs.input_file import InputFile
 from daedalus.objectstore.object_store import is_uri
@@ -34,6 +35,13 @@ _Context = TypeVar("_Context")
 @cache
 def sql_fingerprint(sql: Sql) -> Fingerprint:
     return of_sql(*sql.statements)
+
+
+@cache
+def _settings_fingerprint() -> Fingerprint:
+    """Of what every connection is set to: a statement means something else under other settings."""
+    text = "\n".join(f"SET {setting} = {value!r}" for setting, value in FIXED.items())
+    return Fingerprint(digest.of_text(text), text)
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,8 @@ class Actions(Generic[_Context]):
 
     def written_by_duckdb(self) -> dict[str, str]:
         """Ingredients of an artifact whose rows come from DuckDB."""
-        return {**self.code_of(write_parquet), "engine:duckdb": version("duckdb")}
+        settings = self.digest_of(_settings_fingerprint())
+        return {**self.code_of(write_parquet), "code:settings": settings, "engine:duckdb": version("duckdb")}
 
     def code_of_input(self, function: Callable) -> dict[str, str]:
         """Ingredients of a Python function that reads an input."""

@@ -41,7 +41,7 @@ _LISTED = """
     list_concat list_cat array_concat list_append list_prepend list_slice array_slice list_extract array_extract
     list_sort list_reverse_sort list_reverse list_distinct len length array_length list_contains list_position
     concat concat_ws lower upper lcase ucase trim ltrim rtrim left right substring substr reverse strlen string_split
-    starts_with ends_with contains strpos instr chr ascii unicode encode decode hex unhex to_hex from_hex bin
+    starts_with ends_with contains strpos instr chr ascii unicode encode decode unhex from_hex
     make_date make_time make_timestamp make_timestamp_ms make_timestamp_ns epoch epoch_ms epoch_us epoch_ns to_timestamp
     date_part datepart date_trunc datetrunc date_diff datediff date_add year month day hour minute second last_day
     to_years to_months to_weeks to_days to_hours to_minutes to_seconds to_milliseconds to_microseconds

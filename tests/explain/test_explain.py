@@ -119,6 +119,7 @@ KINDS = {
     "helper function": (code("parquet/splice.py", "        start += rows", "        start = start + rows"), ("code", "ParquetSink"), set()),
     "global constant": (code("parquet/writer.py", "ROWS_PER_GROUP = 24_576", "ROWS_PER_GROUP = 17"), ("code", "write_parquet"), {"chunk", "spine"}),
     "how a config value is understood": (code("windows/spec.py", 'if not aggregation.exclude_self:', 'if aggregation.exclude_self:'), ("code", "rolling"), {"rolling", "chunk"}),
+    "a setting of DuckDB": (code("config/duckdb_settings.py", '"pandas_analyze_sample": 1000', '"pandas_analyze_sample": 999'), ("code", "settings"), set()),
     "docstring": (code("parquet/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
     "a refactoring that renders the same SQL": (code("sql/text.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
     "SQL text": (code("skeleton/joins.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
