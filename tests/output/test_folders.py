@@ -81,7 +81,7 @@ def test_a_place_in_which_nothing_stays_ends_in_a_message(tmp_path, monkeypatch)
     with pytest.raises(DaedalusError, match="cannot be written"):
         _ = Scratch(Path("/proc/daeda")).folder
     monkeypatch.setattr(Path, "exists", lambda self: False)
-    with pytest.raises(DaedalusError, match="vanishes"):
+    with pytest.raises(DaedalusError, match="disappear"):
         _ = Scratch(tmp_path).folder
 
 
