@@ -1,4 +1,4 @@
-"""Configuration: its shape (`schema`), its rules (`rules`), its reading (`load`) and what it becomes (`model`)."""
+"""Configuration: its shape (`schema`), its rules (`validation`), its reading (`load`) and what it becomes (`model`)."""
 
 from daedalus.config.load import load_config
 from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config

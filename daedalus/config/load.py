@@ -14,8 +14,8 @@ import yaml
 
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
-from daedalus.config.rules import check
 from daedalus.config.schema import Aggregation, Aggregations, Catalog, Runtime, View
+from daedalus.config.validation import check
 
 _MOST_BYTES, _MOST_DEEP, _MOST_VALUES = 10 << 20, 100, 100_000  # of a file; the values with its aliases written out
 _NUMBER_AS_TEXT = re.compile(r"([-+]?)(\d+)\.?(\d*)[eE]([-+]?)(\d+)")

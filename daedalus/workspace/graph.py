@@ -27,7 +27,7 @@ from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import remembered_fingerprint
-from daedalus.workspace.stray_rows import stray_notes
+from daedalus.workspace.stray_notes import stray_notes
 from daedalus.workspace.workspace import Workspace
 
 

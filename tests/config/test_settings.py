@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from anything import anything
-from test_stale import run
+from test_warm_equals_cold import run
 
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.config.duckdb_settings import ALIASES, ALLOWED, FIXED, UNUSED, allowed_settings

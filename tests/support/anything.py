@@ -1,4 +1,4 @@
-"""Tiny projects of which anything may change, one change at a time: see test_stale.py."""
+"""Tiny projects of which anything may change, one change at a time: see test_warm_equals_cold.py."""
 
 from __future__ import annotations
 
