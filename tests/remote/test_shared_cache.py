@@ -454,7 +454,7 @@ def test_gc_keeps_what_the_configs_need(first, store, tmp_path, monkeypatch):
 def test_gc_is_refused_where_it_cannot_be(first, s3_options):
     for options, values, said in (
         (["--max-bytes", "1"], {}, "cannot be combined"),
-        ([], {"cache_remote_mode": "read"}, "only read"),
+        ([], {"cache_remote_mode": "read"}, "read-only"),
         ([], {"cache_remote_mode": "read-write", "object_store": {**s3_options, "endpoint": "http://127.0.0.1:9"}},
          "does not answer"),
         ([], {"cache_remote": None}, "no shared cache"),

@@ -127,8 +127,8 @@ def filter_in_two_cases(world) -> None:
 
 
 @pytest.mark.parametrize(("change", "what"), [
-    (rename_age, "a reserved name"), (rename_feature, "a reserved name"), (name_two_alike, "a name that stands twice"),
-    (filter_in_two_cases, "a name that stands twice"),
+    (rename_age, "a reserved name"), (rename_feature, "a reserved name"), (name_two_alike, "a name that appears twice"),
+    (filter_in_two_cases, "a name that appears twice"),
 ])  # fmt: skip
 def test_names_that_would_collide_are_refused(tmp_path, monkeypatch, change, what):
     monkeypatch.chdir(tmp_path)
