@@ -21,6 +21,7 @@ from daedalus.workspace.fresh_days import QID_MAP
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from daedalus.explain.diff import ChangeNotes
     from daedalus.pipelines.on_dask import OnDask
     from daedalus.stagecache.walk.executor import Executor
     from daedalus.workspace.graph import Graph
@@ -35,9 +36,7 @@ def execute(
         begin_run(workspace, run, request, looked.span, looked.done)
         end_run(workspace, run, request, looked.span, failed=False)
         return all_fresh(looked)
-    from daedalus.explain.causes import CauseFinder
     from daedalus.explain.diff import ChangeNotes
-    from daedalus.pipelines.run_notes import run_notes, shared_notes, traffic_note
     from daedalus.workspace.graph import build_graph
     from daedalus.workspace.record_days import record_days
 
@@ -54,6 +53,22 @@ def execute(
     _share(workspace, outcomes, progress)
     stuck = _remove_partitions(workspace, graph.empty)
     workspace.qids.settle()
+    report = _summary(workspace, looked, graph, outcomes, stuck, changes)
+    record_days(workspace, graph, outcomes, looked.fresh)
+    end_run(workspace, run, request, looked.span, failed=bool(report.failures))
+    if not report.failures and not looked.resumed:
+        _remember_complete(workspace, outcomes)
+    return report
+
+
+def _summary(
+    workspace: Workspace, looked: Looked, graph: Graph, outcomes: Mapping[str, Outcome], stuck: Mapping[str, Outcome],
+    changes: ChangeNotes,
+) -> RunReport:  # fmt: skip
+    """The report of a walk, and of the partitions that could not be removed (`stuck`, by day)."""
+    from daedalus.explain.causes import CauseFinder
+    from daedalus.pipelines.run_notes import run_notes, shared_notes, traffic_note
+
     known = looked.with_resumed(workspace)
     ended = {**outcomes, **{f"{PARTITION}@{day}": outcome for day, outcome in stuck.items()}}
     report = report_run(
@@ -68,10 +83,6 @@ def execute(
     report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], seconds, finder),
                     *traffic_note(workspace.files.traffic), *changes.summary(), *shared_notes(report.shared),
                     *no_feed_note(looked.listing.feed.span, bool(known.days or graph.days))]  # fmt: skip
-    record_days(workspace, graph, outcomes, looked.fresh)
-    end_run(workspace, run, request, looked.span, failed=bool(report.failures))
-    if not report.failures and not looked.resumed:
-        _remember_complete(workspace, outcomes)
     return report
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError
-from daedalus.pipelines.look import look
+from daedalus.pipelines.look import Looked, look
 from daedalus.pipelines.requests import Request, last_unfinished, meaning_of, resumed_days, resumes_force
 from daedalus.pipelines.run import execute
 from daedalus.pipelines.run_report import RunReport
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.settings import Settings
-from daedalus.workspace.workspace import opened
+from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
     from daedalus.pipelines.on_dask import OnDask
@@ -61,15 +61,19 @@ def run_skeleton_stage(
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
         looked = look(workspace, span, resumed, force=force)
         if plan:
-            from daedalus.pipelines.plan import plan_run
-
-            report = plan_run(workspace, looked)
+            report = _plan(workspace, looked)
         else:
             request = Request(settings, meaning_of(workspace), model, force)
             report = execute(workspace, looked, request, progress, _dask(scheduler) if executor == "dask" else None)
         report.output = str(workspace.output_root)
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _plan(workspace: Workspace, looked: Looked) -> RunReport:
+    from daedalus.pipelines.plan import plan_run
+
+    return plan_run(workspace, looked)
 
 
 def _default_progress() -> Progress:

@@ -86,17 +86,24 @@ def build_graph(
     witness = _with_sessions(session_range, folder, feed, inputs)
     if witness:
         workspace.qids.lineage(reconcile=reconcile)
-    earlier = partial(_earlier, workspace) if reuse else lambda name: None
-    publishing = Publishing(workspace.partitions, workspace.qids, witness is not None, earlier)
-    unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store))
-    make = Actions(
-        steps(), Skeleton(config, sources, publishing), workspace.shelf, workspace.ducks, workspace.files, unaffected,
-        fingerprint=partial(remembered_fingerprint, traces),
+    publishing = Publishing(
+        workspace.partitions, workspace.qids, witness is not None,
+        partial(_earlier, workspace) if reuse else lambda name: None,
     )  # fmt: skip
+    make = _actions(workspace, Skeleton(config, sources, publishing))
     actions = build_stage(make, present)
     empty = [day for day in wanted if day not in set(present)]
     return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources,
                  [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
+
+
+def _actions(workspace: Workspace, context: Skeleton) -> Actions[Skeleton]:
+    traces = workspace.traces
+    unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store))
+    return Actions(
+        steps(), context, workspace.shelf, workspace.ducks, workspace.files, unaffected,
+        fingerprint=partial(remembered_fingerprint, traces),
+    )  # fmt: skip
 
 
 def _last_artifact(traces: Traces, action: str) -> str | None:
