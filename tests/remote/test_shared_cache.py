@@ -394,7 +394,7 @@ def test_a_key_that_cannot_be_read_is_refused(shared):
     with pytest.raises(DaedalusError, match="key cannot be read"):
         shared.run(SPAN)
     edit(shared.runtime, cache_remote_key_file=None, cache_remote="/mnt/share")
-    with pytest.raises(DaedalusError, match="no object store"):
+    with pytest.raises(DaedalusError, match="not on an object store"):
         shared.run(SPAN)
 
 

@@ -61,7 +61,7 @@ class Processes:
 
     def _start(self, kind: str, *arguments: object, package: Path = PROJECT) -> subprocess.Popen:
         command = [sys.executable, "-m", "dask", kind, *_HOST, *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": f"{package}:{PROJECT / 'tests'}"}
+        environment = {**os.environ, "PYTHONPATH": f"{package}:{PROJECT / 'tests/support'}"}
         log = (self._folder / f"{kind}-{len(self.all)}.log").open("w")
         self.all.append(subprocess.Popen(command, cwd=self._folder, env=environment, stdout=log, stderr=log))
         log.close()
