@@ -20,13 +20,13 @@ from daedalus.inputs.files import Files
 from daedalus.inputs.input_file import InputFile
 from daedalus.objectstore.object_store import is_uri
 from daedalus.parquet.writer import write_parquet
+from daedalus.sql.column_types import read_as
 from daedalus.sql.duck import Bindings, Duck, Ducks, is_of_data
-from daedalus.sql.text import Sql, literal, parquet, path_literal
+from daedalus.sql.text import Sql, literal, normalise_sql, of_sql, parquet, path_literal
 from daedalus.sql.text import name as quoted
-from daedalus.sql.types import read_as
 from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
 from daedalus.stagecache.action_name import ActionName, kind_of
-from daedalus.stagecache.fingerprint import Fingerprint, normalise_sql, of_python, of_sql, version
+from daedalus.stagecache.fingerprint import Fingerprint, of_python, version
 
 _T = TypeVar("_T")
 _Context = TypeVar("_Context")

@@ -20,9 +20,9 @@ from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.base.days import Day, parse_range
 from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError, at_least, bare
-from daedalus.base.text import counted, cut, plain
+from daedalus.base.terminal_text import counted, cut, plain
 from daedalus.config.reach import Reach
-from daedalus.explain.compare import readable
+from daedalus.explain.value_differences import readable
 from daedalus.workspace.settings import Settings
 
 _SHOWN = 20  # differences that are kept

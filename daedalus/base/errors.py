@@ -53,7 +53,7 @@ class DaedalusError(Exception):
 
     def text(self) -> str:
         """The message as printed on a terminal."""
-        from daedalus.base.text import printable
+        from daedalus.base.terminal_text import printable
 
         lines = [f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
         return "\n".join(map(printable, lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -29,3 +30,12 @@ def retried(
         if pause:
             time.sleep(pause)
     raise AssertionError("unreachable")
+
+
+PAUSES = (0.1, 0.5)  # seconds before a failed action is run again
+# Errors of a disk, mostly a network's, that may be gone a moment later. All others fail the action at once.
+_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.ESTALE, errno.ENETUNREACH}
+
+
+def is_transient(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _TRANSIENT

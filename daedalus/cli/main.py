@@ -59,7 +59,7 @@ def _end(code: int) -> NoReturn:
 
 def _run(given: list[str]) -> int:
     """Runs a command line; returns its exit code. An OSError becomes a DaedalusError."""
-    from daedalus.base.text import silence
+    from daedalus.base.terminal_text import silence
     from daedalus.cli.output import refuse
 
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from daedalus.base.errors import DaedalusError, bare
-from daedalus.base.text import printable, silence, tell
+from daedalus.base.terminal_text import printable, silence, tell
 
 
 def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:

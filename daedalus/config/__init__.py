@@ -1,6 +1,6 @@
-"""Configuration: its shape (`schema`), its rules (`validation`), its reading (`load`) and what it becomes (`model`)."""
+"""Configuration: its shape (`schema`), rules (`validation`), reading (`load`) and what it becomes (`config`)."""
 
+from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.load import load_config
-from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
 
 __all__ = ["AGGREGATIONS", "CATALOG", "RUNTIME", "Config", "load_config"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from daedalus.config.steps import STEPS
 
 if TYPE_CHECKING:
-    from daedalus.config.model import Config
+    from daedalus.config.config import Config
 
 # Name -> DuckDB type of the feed's columns as the spine holds them; the order is the tie-break of output rows.
 SPINE_COLUMNS = {

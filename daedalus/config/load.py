@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
-from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
+from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.schema import Aggregation, Aggregations, Catalog, Runtime, View
 from daedalus.config.validation import check
 

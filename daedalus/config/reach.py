@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from daedalus.base.days import ONE_DAY, Day
-from daedalus.config.model import Config
+from daedalus.config.config import Config
 from daedalus.config.schema import Lateness
 
 

@@ -11,8 +11,8 @@ from daedalus.base.days import parse_duration, parse_range
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.sizes import parse_size
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.duckdb_settings import MOST_THREADS
-from daedalus.config.model import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from daedalus.base.text import cut, room, shown_apart
+from daedalus.base.terminal_text import cut, room, shown_apart
 
 
 def headline(cause: Mapping) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day, parse_range
 from daedalus.base.errors import DaedalusError, did_you_mean
-from daedalus.base.text import column, counted, cut, fitted
+from daedalus.base.terminal_text import column, counted, cut, fitted
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ORDER
 from daedalus.explain.cause_lines import cause_lines

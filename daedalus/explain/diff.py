@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.base.errors import DaedalusError
-from daedalus.base.text import cut, shown_apart
+from daedalus.base.terminal_text import cut, shown_apart
 from daedalus.config.steps import PARTITION
-from daedalus.explain.compare import changed, compare_partitions, read
 from daedalus.explain.day import one_day
-from daedalus.output.parquet_sink import ParquetSink, cut_sample
+from daedalus.explain.value_differences import changed, compare_partitions, read
+from daedalus.output.cut_partition import ParquetSink, cut_sample
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Trace
 from daedalus.workspace.settings import Settings

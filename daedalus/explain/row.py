@@ -14,15 +14,15 @@ from typing import Any
 
 from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.base.errors import DaedalusError, did_you_mean
-from daedalus.base.text import plain
+from daedalus.base.terminal_text import plain
 from daedalus.config.columns import CODES, SPINE_COLUMNS
 from daedalus.config.schema import Aggregation
-from daedalus.explain.compare import as_python
 from daedalus.explain.day import one_day, planned
+from daedalus.explain.value_differences import as_python
 from daedalus.inputs.countries import country_codes
 from daedalus.inputs.schemas import group_by_schema
 from daedalus.skeleton.feed_day import Columns, FeedDay
-from daedalus.skeleton.joins import preload_filtered_features
+from daedalus.skeleton.joins_and_filters import preload_filtered_features
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import FILE, Sql, literal, parquet
 from daedalus.sql.text import name as quoted

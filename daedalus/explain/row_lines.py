@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from daedalus.base.text import counted, cut
+from daedalus.base.terminal_text import counted, cut
 
 _ROWS, _SEEN, _LEFT_OUT = 3, 12, 4  # lines at most; events left out also get the lines that seen ones leave free
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from daedalus.base.text import counted, cut
+from daedalus.base.terminal_text import counted, cut
 from daedalus.explain.cause_lines import headline
 from daedalus.explain.run_history import last_runs
 from daedalus.workspace.settings import Settings

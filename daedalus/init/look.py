@@ -18,7 +18,7 @@ from daedalus.inputs.feed import look_at_feed as inputs_feed
 from daedalus.inputs.footers import Inputs
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.pool import newest_manifest
-from daedalus.sql.types import type_name, widen
+from daedalus.sql.column_types import type_name, widen
 from daedalus.workspace.bad_files import bad_files
 
 Columns = Mapping[str, str]  # name -> type as DuckDB calls it

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.init.look import FeedLook, PoolLook, ViewLook
-from daedalus.sql.types import is_integer, is_time
+from daedalus.sql.column_types import is_integer, is_time
 
 _TIME_NAMES = ("updated_at", "modified_at", "event_timestamp", "timestamp", "ts", "created_at")  # best first
 _PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "BLOB")

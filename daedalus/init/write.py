@@ -16,7 +16,7 @@ from msgspec import structs
 
 from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
-from daedalus.base.text import wrapped
+from daedalus.base.terminal_text import wrapped
 from daedalus.config import Config, load_config
 from daedalus.config.schema import Catalog, Feed, Runtime
 from daedalus.init.look import look_at_feed, look_at_pool, look_at_views

@@ -13,7 +13,7 @@ from daedalus.inputs.footers import Inputs, _unreadable
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import refuse_other_names
-from daedalus.sql.types import fits, is_integer
+from daedalus.sql.column_types import fits, is_integer
 
 
 @dataclass(frozen=True)

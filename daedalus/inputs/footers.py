@@ -14,7 +14,7 @@ from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Facts
 from daedalus.inputs.files import Files
 from daedalus.inputs.input_file import Check, InputFile
-from daedalus.sql.types import type_name
+from daedalus.sql.column_types import type_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

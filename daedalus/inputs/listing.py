@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day, parse_day
 from daedalus.base.errors import DaedalusError, seen_from
-from daedalus.base.text import counted
+from daedalus.base.terminal_text import counted
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import referenced_views
 from daedalus.config.schema import View

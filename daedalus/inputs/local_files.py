@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base import digest
-from daedalus.base.text import is_utf8
+from daedalus.base.terminal_text import is_utf8
 from daedalus.inputs.files import Tree
 from daedalus.objectstore.globs import find, is_folder, is_parquet
 

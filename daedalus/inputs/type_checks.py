@@ -9,7 +9,7 @@ from daedalus.config import AGGREGATIONS, RUNTIME, Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
 from daedalus.config.load import yaml_hint
 from daedalus.inputs.views import ViewInput
-from daedalus.sql.types import holds, is_integer, is_nested, is_time
+from daedalus.sql.column_types import holds, is_integer, is_nested, is_time
 
 
 def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:

@@ -17,7 +17,7 @@ from daedalus.inputs.footers import FAR_DATE, TOO_FAR, Inputs
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.listing import pattern_of
 from daedalus.inputs.schemas import group_by_schema, refuse_other_names
-from daedalus.sql.types import canonical, fits, is_time, widen
+from daedalus.sql.column_types import canonical, fits, is_time, widen
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from daedalus.base.text import column, counted, cut, fitted, wrapped
+from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.causes import Causes

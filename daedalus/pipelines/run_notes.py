@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from daedalus.base.text import counted, cut, wrapped
+from daedalus.base.terminal_text import counted, cut, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import headline
 from daedalus.explain.causes import CauseFinder

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from daedalus.base.days import DayRange
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
-from daedalus.base.text import counted, cut, printable, wrapped
+from daedalus.base.terminal_text import counted, cut, printable, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.action_name import kind_of

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
-from daedalus.base.text import cut
+from daedalus.base.terminal_text import cut
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from daedalus.inputs.countries import country_codes
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.schemas import group_by_schema
 from daedalus.skeleton.context import Make
+from daedalus.sql.column_types import is_integer, read_as
 from daedalus.sql.text import Sql, columns, literal, name, parquet
-from daedalus.sql.types import is_integer, read_as
 from daedalus.stagecache.action_name import ActionName, escaped
 from daedalus.stagecache.fingerprint import version
 

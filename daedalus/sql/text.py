@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from daedalus.base import digest
+from daedalus.stagecache.fingerprint import Fingerprint
 
 # Position of a row in the artifact that it is read from.
 POSITION = '"file_row_number"'
@@ -76,3 +80,16 @@ def in_list(column: str, values: Iterable[object]) -> str:
 
 def columns(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{name(n)}" for n in names)
+
+
+_SQL_TOKEN = re.compile(r"""('(?:[^']|'')*')|("(?:[^"]|"")*")|((?:--[^\n]*|/\*.*?\*/|\s)+)""", re.DOTALL)
+
+
+def normalise_sql(sql: str) -> str:
+    """The statement without comments and with white space folded; literals and quoted names stay as they are."""
+    return _SQL_TOKEN.sub(lambda match: match[0] if match[3] is None else " ", sql).strip()
+
+
+def of_sql(*statements: str) -> Fingerprint:
+    text = ";\n".join(normalise_sql(statement) for statement in statements)
+    return Fingerprint(digest.of_text(text), text)

@@ -2,7 +2,7 @@
 
 A comment, a docstring or a line break changes neither. A changed helper, constant or default of the project, at any
 depth, changes the fingerprint of every function that reaches it. Where code is defined and how its errors are worded
-change nothing: see definitions.py.
+change nothing: see syntax_trees.py.
 """
 
 from __future__ import annotations
@@ -10,20 +10,12 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from daedalus.base import digest
-from daedalus.stagecache.definitions import Definition, Reached, source_of, without_docstrings
-
-_SQL_TOKEN = re.compile(r"""('(?:[^']|'')*')|("(?:[^"]|"")*")|((?:--[^\n]*|/\*.*?\*/|\s)+)""", re.DOTALL)
-
-
-def normalise_sql(sql: str) -> str:
-    """The statement without comments and with white space folded; literals and quoted names stay as they are."""
-    return _SQL_TOKEN.sub(lambda match: match[0] if match[3] is None else " ", sql).strip()
+from daedalus.stagecache.syntax_trees import Definition, Reached, source_of, without_docstrings
 
 
 @dataclass(frozen=True)
@@ -32,11 +24,6 @@ class Fingerprint:
 
     digest: str
     text: str
-
-
-def of_sql(*statements: str) -> Fingerprint:
-    text = ";\n".join(normalise_sql(statement) for statement in statements)
-    return Fingerprint(digest.of_text(text), text)
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from daedalus.base.text import counted, room, wrapped
+from daedalus.base.terminal_text import counted, room, wrapped
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.load import read_yaml
 from daedalus.config.schema import Aggregations, Catalog, Runtime

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 
-from daedalus.base.text import counted
+from daedalus.base.terminal_text import counted
 from daedalus.stagecache.walk.plan import make_plan
 from daedalus.upkeep.status import last_complete, needed
 from daedalus.workspace.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from daedalus.explain.compare import how_they_differ
+from daedalus.explain.value_differences import how_they_differ
 from daedalus.stagecache.walk.plan import HIT, make_plan
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from daedalus.base.text import printable
+from daedalus.base.terminal_text import printable
 from daedalus.stagecache.walk.outcome import FAILED, Outcome
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.watch.terminal import Tui

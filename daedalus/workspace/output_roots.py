@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 
 from daedalus.base.errors import DaedalusError
-from daedalus.base.text import is_utf8
+from daedalus.base.terminal_text import is_utf8
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.objectstore.globs import matches
 from daedalus.objectstore.object_store import is_uri

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import daedalus
-from daedalus.stagecache.fingerprint import of_python, of_sql
+from daedalus.sql.text import of_sql
+from daedalus.stagecache.fingerprint import of_python
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_where_code_is_and_by_which_name_does_not_matter(tmp_path, monkeypatch, 
 
 ROOTS = (
     "windows.roll:roll",
-    "output.parquet_sink:ParquetSink",
+    "output.cut_partition:ParquetSink",
     "parquet.writer:write_parquet",
     "inputs.pool:read_pool_ids",
 )

@@ -14,7 +14,7 @@ import pytest
 from small import DAYS, PROJECT
 from tiny import at, feed, project
 
-from daedalus.base import text as words
+from daedalus.base import terminal_text as words
 
 
 def test_numbers_go_with_their_nouns():

@@ -122,8 +122,8 @@ KINDS = {
     "a setting of DuckDB": (code("config/duckdb_settings.py", '"pandas_analyze_sample": 1000', '"pandas_analyze_sample": 999'), ("code", "settings"), set()),
     "docstring": (code("parquet/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
     "a refactoring that renders the same SQL": (code("sql/text.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
-    "SQL text": (code("skeleton/joins.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
-    "SQL that means something else": (code("skeleton/joins.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"attributes", "chunk"}),
+    "SQL text": (code("skeleton/joins_and_filters.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
+    "SQL that means something else": (code("skeleton/joins_and_filters.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"attributes", "chunk"}),
     "feed bytes": (drop_first_row, ("input", f"dt={DAYS[5]}/part-1.parquet"), {"spine"}),
     "feed file added": (add_feed_file, ("input", f"dt={DAYS[5]}/part-2.parquet"), set()),
     "feed file removed": (remove_feed_file, ("input", f"dt={DAYS[5]}/part-0.parquet"), {"spine"}),
@@ -186,7 +186,7 @@ def record_runs(world: Small, package) -> dict[tuple, str]:
 
 
 def test_a_code_change_is_shown_by_its_lines(warm, tmp_path):
-    package = edited_package(tmp_path, "skeleton/joins.py", "greatest(0, ", "greatest(1, ")
+    package = edited_package(tmp_path, "skeleton/joins_and_filters.py", "greatest(0, ", "greatest(1, ")
     found = warm.json("explain", "day", str(DAYS[5]), package=package)["causes"]
     diff = next(row["diff"] for row in found if row["kind"] == "code")
     assert any(line.startswith("-") and "greatest(0" in line for line in diff)
@@ -290,7 +290,7 @@ def test_sixty_damaged_artifacts_are_all_named_and_none_is_used(warm):
 
 
 def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, monkeypatch):
-    from daedalus.skeleton import joins
+    from daedalus.skeleton import joins_and_filters as joins
 
     assert cache_verify(Settings(), 30)["differing"] == []
     original = joins.compute_age_columns

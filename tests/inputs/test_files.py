@@ -23,7 +23,7 @@ from small import PROJECT, nothing_ran
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.objectstore.globs import find, matches
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.sql.types import holds, read_as
+from daedalus.sql.column_types import holds, read_as
 from daedalus.upkeep.check_config import check_config
 from daedalus.workspace.graph import build_graph
 from daedalus.workspace.settings import Settings

@@ -16,9 +16,9 @@ from test_incremental import check_against_reference, outputs
 from test_lists import EXAMPLES, as_lists, read, tables
 
 from daedalus.base import digest
-from daedalus.output import parquet_sink as partition
+from daedalus.output import cut_partition as partition
+from daedalus.output.cut_partition import ParquetSink, cut, row_groups
 from daedalus.output.earlier_partition import EarlierPartition
-from daedalus.output.parquet_sink import ParquetSink, cut, row_groups
 from daedalus.parquet import writer as parquet
 from daedalus.parquet.list_writer import Lists, numbered, write_lists
 from daedalus.parquet.writer import write_parquet

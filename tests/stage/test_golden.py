@@ -14,8 +14,7 @@ from small import DAYS
 
 from daedalus.base import digest
 from daedalus.sql.duck import Bindings
-from daedalus.sql.text import Sql
-from daedalus.stagecache.fingerprint import normalise_sql
+from daedalus.sql.text import Sql, normalise_sql
 from daedalus.stagecache.walk.plan import make_plan
 from daedalus.workspace.graph import build_graph
 from daedalus.workspace.settings import Settings

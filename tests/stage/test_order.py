@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 from small import DAYS, RANGE
 
-from daedalus.skeleton import joins
+from daedalus.skeleton import joins_and_filters as joins
 
 
 def animated_rows(world, root: str) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daedalus.base.errors import DayError
 from daedalus.config.aggregation_kinds import KINDS
-from daedalus.output.parquet_sink import cut, row_groups
+from daedalus.output.cut_partition import cut, row_groups
 from daedalus.parquet import writer as parquet
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.windows import roll as kernel_side

@@ -9,7 +9,7 @@ from daedalus.base.days import Day
 from daedalus.config import Config
 from daedalus.inputs.type_checks import filter_types
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.joins import Join, _definition, join_in_order, joined
+from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, joined
 from daedalus.sql.text import POSITION, ROW, Sql, columns, parquet
 from daedalus.stagecache.action_name import ActionName
 

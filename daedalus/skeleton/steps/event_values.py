@@ -11,7 +11,7 @@ from daedalus.config.columns import Ref
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.feed_day import day_start, events_part
-from daedalus.skeleton.joins import preload_filtered_features
+from daedalus.skeleton.joins_and_filters import preload_filtered_features
 from daedalus.skeleton.steps.coverage import covered, covered_spine
 from daedalus.skeleton.steps.view import keyed_by_entity
 from daedalus.sql.text import Sql, in_list, name

@@ -10,8 +10,8 @@ from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config.columns import makers
 from daedalus.config.steps import PARTITION
+from daedalus.output.cut_partition import ParquetSink
 from daedalus.output.earlier_partition import EarlierPartition
-from daedalus.output.parquet_sink import ParquetSink
 from daedalus.skeleton.context import Make
 from daedalus.stagecache.action import Counts, Manifest
 from daedalus.stagecache.action_name import ActionName

@@ -9,9 +9,9 @@ from pathlib import Path
 from daedalus.base.days import Day
 from daedalus.output.qid_map import DAY_QIDS, DAY_SESSIONS, QidMap
 from daedalus.skeleton.context import Make
+from daedalus.sql.text import of_sql
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName
-from daedalus.stagecache.fingerprint import of_sql
 
 
 def build(make: Make, day: Day) -> str:

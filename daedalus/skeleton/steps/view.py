@@ -9,8 +9,8 @@ from daedalus.actions.unaffected import Keyed
 from daedalus.base import digest
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import Schema
+from daedalus.sql.column_types import read_as
 from daedalus.sql.text import FILE, LINE, NANOS, PLACE, POSITION, TIME, Sql, columns, name, parquet
-from daedalus.sql.types import read_as
 from daedalus.stagecache.action_name import ActionName
 
 

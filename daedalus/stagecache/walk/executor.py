@@ -8,7 +8,6 @@ the digest of its bytes, so the second time changes nothing.
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,13 +17,9 @@ from pathlib import Path
 from typing import Protocol
 
 from daedalus.base.errors import EXIT_DAY_FAILED, DaedalusError
-from daedalus.base.retry import retried
+from daedalus.base.retry import PAUSES, is_transient, retried
 from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
-
-_RETRY_PAUSES = (0.1, 0.5)  # seconds
-# Errors of a disk, mostly a network's, that may be gone a moment later. All others fail the action at once.
-_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.ESTALE, errno.ENETUNREACH}
 
 
 class RunStopped(DaedalusError):
@@ -125,11 +120,7 @@ def perform(task: Task) -> Made:
         artifact, size = action.shelf.keep(action.name, staged)
         return Made(artifact, size, counts, time.perf_counter() - began)
 
-    return retried(run, on=_is_transient, pauses=_RETRY_PAUSES)
-
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in _TRANSIENT
+    return retried(run, on=is_transient, pauses=PAUSES)
 
 
 def _paths(task: Task) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from daedalus.base.text import tell
+from daedalus.base.terminal_text import tell
 
 if TYPE_CHECKING:
     from daedalus.stagecache.walk.outcome import Outcome

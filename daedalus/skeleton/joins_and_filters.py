@@ -17,8 +17,8 @@ from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
+from daedalus.sql.column_types import holds
 from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
-from daedalus.sql.types import holds
 from daedalus.stagecache.action_name import ActionName
 
 
