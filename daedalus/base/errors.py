@@ -80,7 +80,7 @@ def bare(text: str) -> str:
     return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
-_USER = re.compile(r"(\w://)[^\s/?\"',]*@")
+_USER = re.compile(r"(\w://)[^\s/?\"]*@")
 _QUERY = re.compile(r"(\w://[^\s?\"',]*)\?[\w.~%-]+=[^\s)\"',]*")
 
 
