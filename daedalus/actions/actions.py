@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from daedalus.actions.unaffected import Keyed, Unaffected
 from daedalus.base import digest
-from daedalus.base.errors import DaedalusError, DayError
+from daedalus.base.errors import DaedalusError, DayError, bare
 from daedalus.config.duckdb_settings import FIXED
 from daedalus.inputs.files import Files
 from daedalus.inputs.input_file import InputFile
@@ -255,11 +255,20 @@ def _variables(reading: Reading, local: Mapping[str, str]) -> dict[str, str]:
 
 def describe_sql(sql: Sql, reading: Reading, upstream: Mapping[str, Path]) -> str:
     """A script for DuckDB that returns the action's rows."""
-    files = {name: f"[{', '.join(map(path_literal, paths))}]" for name, paths in _bound(reading, upstream, {}).items()}
-    lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **_variables(reading, {})}.items()]
+    seen = _as_shown(reading)
+    files = {
+        name: f"[{', '.join(map(path_literal, paths))}]" for name, paths in _bound(reading, upstream, seen).items()
+    }
+    lines = [f"SET VARIABLE {quoted(n)} = {value};" for n, value in {**files, **_variables(reading, seen)}.items()]
     lines += [f"-- {table}: made by Python when the step runs" for table in reading.tables]
     lines += [f"CREATE TEMP TABLE {quoted(table)} AS {normalise_sql(select)};" for table, select in sql.tables]
     return "\n".join([*lines, f"{normalise_sql(sql.select)};"])
+
+
+def _as_shown(reading: Reading) -> dict[str, str]:
+    """The addresses of the objects that are read, as they may be shown."""
+    members = [file for files in (*reading.files.values(), *reading.lists.values()) for file in files]
+    return {file.path: bare(file.path) for file in members if is_uri(file.path)}
 
 
 def _fail(broken: InputFile, upstream: Mapping[str, Path], out: Path) -> Counts:

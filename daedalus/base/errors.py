@@ -38,24 +38,24 @@ class DaedalusError(Exception):
         return _restored, (type(self), self.args, self.__dict__)
 
     def parts(self) -> list[tuple[str, str]]:
-        """The labelled lines below the first one."""
+        """The labelled lines below the first one, as they may be shown."""
         rows = [("where", self.where), ("found", self.found), ("expected", self.expected), ("hint", self.hint)]
-        return [(label, str(value)) for label, value in rows if value not in (None, "")]
+        return [(label, bare(str(value))) for label, value in rows if value not in (None, "")]
 
     def as_json(self) -> dict[str, str | None]:
         """The error as `--json` prints it."""
         rows = dict(self.parts())
-        return {"what": self.what} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
+        return {"what": bare(self.what)} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
 
     def one_line(self) -> str:
         """The message in one line, for logs and reports."""
-        return "; ".join([self.what, *(f"{label}: {value}" for label, value in self.parts())])
+        return "; ".join([bare(self.what), *(f"{label}: {value}" for label, value in self.parts())])
 
     def text(self) -> str:
         """The message as printed on a terminal."""
         from daedalus.base.terminal_text import printable
 
-        lines = [f"error: {self.what}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
+        lines = [f"error: {bare(self.what)}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
         return "\n".join(map(printable, lines))
 
 
@@ -76,11 +76,14 @@ class Interrupted(Exception):
 
 
 def bare(text: str) -> str:
-    """The text without users, passwords and queries in its addresses, since others may read what is shown."""
+    """An address, or the text of an error, without the users, passwords and queries of addresses: it may be shown.
+
+    Not for SQL, JSON or values of rows: of those it would make others.
+    """
     return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
-_USER = re.compile(r"(\w://)[^\s/?\"',]*@")
+_USER = re.compile(r"(\w://)[^\s/?\"]*@")
 _QUERY = re.compile(r"(\w://[^\s?\"',]*)\?[\w.~%-]+=[^\s)\"',]*")
 
 

@@ -1,4 +1,4 @@
-"""Prints to stdout and stderr, without the users and passwords of addresses."""
+"""Prints results to stdout, as they are; and errors and notes to stderr, without what addresses keep secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def print_lines(lines: Sequence[str]) -> None:
 def print_out(text: str) -> None:
     """Prints text to stdout; a closed pipe is no error. Raises OSError when it cannot be written."""
     try:
-        print(bare(text), flush=True)
+        print(text, flush=True)
     except BrokenPipeError:  # `daeda … | head` is no error
         silence(sys.stdout)
 

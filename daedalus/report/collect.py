@@ -173,4 +173,4 @@ class _Reading:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return bare(f"{type(error).__name__}: {error}".splitlines()[0])[:200]

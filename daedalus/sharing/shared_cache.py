@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daedalus.base import digest
+from daedalus.base.errors import bare
 from daedalus.sharing.bucket import CacheBucket, artifact_key, pack_key, trace_key
 from daedalus.sharing.qid_history import QidHistory
 from daedalus.sharing.record import Blob, SharedTrace, read_record
@@ -321,7 +322,7 @@ class SharedCache(SecondLevel):
     def summary(self) -> dict[str, Any]:
         """What `--json` says of the shared cache."""
         return {
-            "uri": self.remote.uri, "hits": self.hits, "fetched_bytes": self.bytes + self.shelf.bytes,
+            "uri": bare(self.remote.uri), "hits": self.hits, "fetched_bytes": self.bytes + self.shelf.bytes,
             "shared": self.shared, "not_shared": self._failed, "not_used": dict(self.remote.rejected),
             **self.remote.traffic,
         }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from daedalus.base.errors import bare
 from daedalus.base.terminal_text import counted, room, wrapped
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.load import read_yaml
@@ -18,6 +19,14 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
+_ADDRESSES = {  # beside the views' sources
+    ("feed", "path"),
+    ("embedding_coverage_filter", "uri"),
+    ("output_root",),
+    ("cache_root",),
+    ("cache_remote",),
+    ("cache_remote_key_file",),
+}
 
 
 def schema(file: str) -> dict:
@@ -62,8 +71,11 @@ def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
 
 
 def _without_secrets(key: tuple[str, ...], value: Any) -> Any:
-    """The value as it may be shown: credentials under object_store are masked."""
-    return shown(key[1], value) if key[0] == "object_store" and len(key) > 1 else value
+    """The value as it may be shown: credentials under object_store are masked, and taken out of addresses."""
+    if key[0] == "object_store" and len(key) > 1:
+        return shown(key[1], value)
+    is_address = key in _ADDRESSES or (key[0] == "views" and key[2:] == ("source",))
+    return bare(value) if is_address and isinstance(value, str) else value
 
 
 def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from daedalus.base import digest
-from daedalus.base.errors import DaedalusError
+from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import Config
 from daedalus.objectstore.object_store import Object
 from daedalus.sharing.bucket import CacheBucket, artifact_key, stem, trace_key
@@ -149,7 +149,7 @@ def _sweep(remote: CacheBucket, content: _Content, needed: set[str], oldest: flo
         remote.delete([trace_key(key) for key in sorted(old)])
         remote.delete([artifact_key(name) for name in sorted(gone)])
     return {
-        "uri": remote.uri, "freed_bytes": sum(found.size for found in gone.values()),
+        "uri": bare(remote.uri), "freed_bytes": sum(found.size for found in gone.values()),
         "kept": len(content.artifacts) - len(gone), "removed": len(gone),
         "traces_kept": len(content.traces) - len(old), "traces_removed": len(old), "dry_run": dry_run,
     }  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
+from daedalus.base.errors import bare
 from daedalus.config.reach import Reach
 from daedalus.config.steps import PARTITION
 from daedalus.stagecache.action_name import kind_of, step_of
@@ -63,7 +64,7 @@ def _shared_status(workspace: Workspace) -> dict:
         return {}
     from daedalus.sharing.open import reachable
 
-    return {"shared": {"uri": workspace.shared.remote.uri, "reachable": reachable(workspace.shared)}}
+    return {"shared": {"uri": bare(workspace.shared.remote.uri), "reachable": reachable(workspace.shared)}}
 
 
 def _fresh_day_rows(fresh: FreshDays, stamps: Iterable[tuple]) -> list[dict]:

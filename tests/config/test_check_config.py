@@ -156,6 +156,47 @@ def test_check_shows_only_what_is_known_to_be_harmless(warm):
     assert values["embedding_coverage_filter.uri"] == "s3://bucket/pool"
 
 
+def test_addresses_are_shown_without_what_they_keep_secret(warm):
+    secret = "s3://someone:hush,o'hush@bucket/{}?sig=hush"
+    edit(warm.runtime, cache_remote=secret.format("shared"), object_store={"endpoint": "http://127.0.0.1:9"})
+    edit(warm.catalog, views__unused={"source": secret.format("view"), "entity": "artwork_id",
+                                      "timestamp_field": "t", "features": ["f"]})  # fmt: skip
+    for command in (("config", "check"), ("cache", "status"), ("skeleton", "--force", "--range", str(DAYS[5])),
+                    ("cache", "gc", "--remote")):  # fmt: skip
+        for told in (warm.cli(*command), warm.cli(*command, "--json")):
+            assert "hush" not in told.stdout + told.stderr, told
+        assert "s3://bucket/" in json.dumps(json.loads(told.stdout))
+    values = {row["key"]: row["value"] for row in warm.json("config", "check")["values"]}
+    assert (values["cache_remote"], values["views.unused.source"]) == ("s3://bucket/shared", "s3://bucket/view")
+
+
+def test_what_looks_like_an_address_in_a_value_is_shown_whole(warm):
+    """The query went from values, rows and SQL, and with it the backslash of an escaped quote in JSON."""
+    texts = ['struct_pack("https://h/x?a=1" := 1)', "'https://u:p@shop.example/item?id=7'"]
+    columns = [{"name": f"made_{i}", "default_sql": text} for i, text in enumerate(texts)]
+    link = {"name": "link", "default": "https://shop.example/item?id=1"}
+    edit(warm.runtime, output_columns=["user_id", "event_timestamp", "artwork_id", "event", *columns, link])
+    assert columns[0] in (shown := _shown_columns(warm)) and columns[1] in shown and link in shown
+    assert texts[1] in warm.cli("config", "check").stdout
+    day = str(DAYS[5])
+    told = warm.cli("explain", "step", day, "attributes")
+    script = warm.json("explain", "step", day, "attributes")["script"]
+    assert all(text in told.stdout and text in script for text in (texts[1], "https://h/x?a=1")), script
+    warm.run()
+    edit(warm.runtime, output_columns=["user_id", "event_timestamp", "artwork_id", "event",
+                                       {**link, "default": "https://shop.example/item?id=2"}])  # fmt: skip
+    warm.run()
+    example = warm.json("diff", day)["columns"]["link"]["examples"][0]
+    assert (example["old"], example["new"]) == tuple(f"https://shop.example/item?id={i}" for i in (1, 2))
+    assert example["old"] in (lines := warm.cli("diff", day).stdout) and example["new"] in lines
+
+
+def _shown_columns(world) -> list[dict]:
+    values = {row["key"]: row["value"] for row in world.json("config", "check")["values"]}
+    columns = [column for column in values["output_columns"] if isinstance(column, dict)]
+    return [{key: value for key, value in column.items() if value is not None} for column in columns]
+
+
 @pytest.mark.parametrize(
     ("output", "key", "hint"),
     [

@@ -85,6 +85,7 @@ def test_no_error_tells_what_the_options_keep_secret():
     [
         ("cannot reach http://u:p@host:9/a?sig=x&se=y now", "cannot reach http://host:9/a now"),
         ("url (https://a:b@c@host/?token=1)", "url (https://host/)"),
+        ("http://u:p,q@h/ and http://u:p'q@h/", "http://h/ and http://h/"),
         ("s3://bucket/views/part-?.parquet", "s3://bucket/views/part-?.parquet"),
         ("s3://bucket/a@b.parquet, me@here.org", "s3://bucket/a@b.parquet, me@here.org"),
         ("/local/what?a=b", "/local/what?a=b"),
