@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +19,9 @@ from small import DAYS, Small, edit, nothing_ran
 from daedalus.objectstore.object_store import ObjectStore
 from daedalus.sharing import breaker
 from daedalus.sharing import bucket as remote
-from daedalus.sharing.record import Blob, SharedTrace, Signer
+from daedalus.sharing.record import Blob, SharedTrace, Signer, parse
 from daedalus.sharing.seen import Seen
+from daedalus.stagecache.action import action_key
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.settings import Settings
@@ -566,6 +568,43 @@ def test_what_is_no_object_of_ours_is_passed_over(shared, store, data):
         assert workspace.shared.remote.get("packs/2026-02-01.json") is None
         with pytest.raises(OSError, match="an object of"):
             store.get("packs/2026-02-01.json", most=len(data) - 1)
+
+
+@pytest.mark.parametrize("key", [None, b"a key that the group shares"])
+def test_texts_that_cannot_be_encoded_are_refused(key):
+    signer = Signer(key)
+    for bad in ("\ud800", "a\udc7f", "\udd00b", "\udfff", "\udc80\ud800"):
+        for value in ({bad: 1}, {"inputs": {bad: 1}}, {"a": [{"b": [bad]}]}, {"signature": bad}):
+            for data in (json.dumps(value).encode(), remote.encode(value)):
+                with pytest.raises(ValueError):
+                    parse(data)
+    for good in ("\udc80", "caf\udce9", "\U0001f600", "\udcff\udcc3"):  # bytes of file names, and any character
+        for value in ({good: 1}, {"inputs": {good: [good]}}, {"signature": good}):
+            for data in (json.dumps(value).encode(), remote.encode(value)):
+                assert parse(data) == value
+                unfit = "badly signed" if "signature" in value else "unsigned"
+                assert signer.problem("x", parse(data)) == (unfit if key else "")
+        record = SharedTrace("trace", action_key({good: good}), "a", "b", {}, {}, 0.0, 1, {good: good}, "")
+        assert record.problem(record.key, "a") == ""
+        if not good.isprintable():
+            assert msgspec.structs.replace(record, code=good).problem(record.key, "a") == "no trace"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\udfff", "x\udd00"])
+def test_a_run_goes_on_beside_objects_that_cannot_be_encoded(first, store, tmp_path, monkeypatch, text):
+    hostile = {"kind": "inputs", "inputs": {text: 1}, "sequence": 1, "signature": "00"}
+    store.put("inputs/x.json", json.dumps(hostile).encode())
+    for found in [*store.list("packs/"), *list(store.list("traces/"))[:3]]:
+        value = json.loads(store.get(store.key(found.uri))[0])
+        for record in value.get("traces", [value]):
+            record["manifest"] = {text: text}
+        store.put(store.key(found.uri), json.dumps(value).encode())
+    monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
+    with opened(Settings()) as workspace:
+        assert workspace.shared.remote.get("inputs/x.json") is None
+    monkeypatch.delenv("DAEDA_CACHE_KEY")
+    done = machine(first, tmp_path / "second", monkeypatch).cli("skeleton", "--range", SPAN)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("artifact", ["../../etc/passwd", "a/b", "", "x\0y"])
