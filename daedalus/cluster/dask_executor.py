@@ -98,6 +98,7 @@ class DaskExecutor:
         self._looked = 0.0  # when the workers were last counted
         self._none_since: float | None = None  # since when no worker is usable
         self._stirred = 0.0  # when a worker was last seen being started
+        self._starting: bool | None = None  # whether the wait is for a worker that is being started, as last said
 
     @property
     def free(self) -> bool:
@@ -312,15 +313,29 @@ class DaskExecutor:
         self._fit = {address: worker for address, worker in workers.items() if address not in self._unfit}
         if connect.slots(self._fit, self._bytes):
             self._none_since = None
-        elif self._none_since is None:  # the patience of WAIT_SECONDS starts now
-            self._none_since = self._stirred = self._looked
-            self._say(f"no Dask worker is left; waiting up to {WAIT_SECONDS:.0f} s for one")
-        elif connect.is_starting(self._client) and self._looked - self._none_since < _START_SECONDS:
-            self._stirred = self._looked  # and starts again while a worker is being started
-        elif self._looked - self._stirred > WAIT_SECONDS:
-            seconds = self._looked - self._none_since
+        else:
+            self._wait(self._looked)
+
+    def _wait(self, now: float) -> None:
+        """Says for what it waits, when that changes. Raises RunStopped when nothing is left to wait for."""
+        assert self._client is not None
+        if self._none_since is None:  # the patience of WAIT_SECONDS starts now
+            self._none_since = self._stirred = now
+            self._starting = None
+        left = self._none_since + _START_SECONDS - now
+        starting = left > 0 and connect.is_starting(self._client)
+        if starting:
+            self._stirred = now  # and starts again while a worker is being started
+        elif now - self._stirred > WAIT_SECONDS:
+            seconds = now - self._none_since
             raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {seconds:.0f} s",
                              hint="finished days are kept; with workers again: daeda skeleton --resume")  # fmt: skip
+        if starting != self._starting:
+            gone = "no Dask worker is left" if self._starting is None else "no Dask worker has come"
+            patience = f"{WAIT_SECONDS:.0f} s more for another" if self._starting else f"{WAIT_SECONDS:.0f} s for one"
+            started = f"one is being started: waiting up to {left:.0f} s for it"
+            self._say(f"{gone}; {started if starting else f'waiting up to {patience}'}")
+            self._starting = starting
 
 
 def _lost(where: str) -> RunStopped:

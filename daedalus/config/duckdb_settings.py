@@ -14,7 +14,8 @@ from typing import Any
 from daedalus.base.errors import DaedalusError, did_you_mean
 
 MOST_THREADS = 1024
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:%|[KMGT]?i?B?|bytes?)", re.IGNORECASE)
+_LEAST_MB = 64  # of memory_limit: DuckDB starts with a tenth of a MB, but steps work in far more
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:(%)|([KMGT]?)(i?)B?|bytes?)", re.IGNORECASE)
 # What a config may set: how much of the machine is used. Every statement has a total order, on one thread.
 ALLOWED = (
     "threads", "memory_limit", "temp_directory", "max_temp_directory_size", "preserve_insertion_order",
@@ -119,5 +120,17 @@ def _check(name: str, value: Any, where: str) -> None:
             raise DaedalusError("wrong type", where=where, found=repr(value), expected="true or false")
     elif not isinstance(value, str):
         raise DaedalusError("wrong type", where=where, found=repr(value), expected="text, such as 4GB")
-    elif name == "memory_limit" and not ((size := _SIZE.fullmatch(value.strip())) and float(size[1])):
+    elif name == "memory_limit":
+        _check_memory(value, where)
+
+
+def _check_memory(value: str, where: str) -> None:
+    size = _SIZE.fullmatch(value.strip())
+    if not (size and float(size[1])):
         raise DaedalusError("a size that cannot be read", where=where, found=repr(value), expected="such as 4GB")
+    number, percent, prefix, binary = size.groups()
+    scale = (1024 if binary else 1000) ** " KMGT".index((prefix or " ").upper())
+    if not percent and float(number) * scale < _LEAST_MB * 1e6:
+        raise DaedalusError("a size that is too small", where=where, found=repr(value),
+                            expected=f"at least {_LEAST_MB}MB, of which each thread has its share",
+                            hint="steps need far more, such as 4GB")  # fmt: skip

@@ -18,6 +18,13 @@ from daedalus.config.schema import Aggregation, Aggregations, Catalog, Runtime, 
 from daedalus.config.validation import check
 
 _MOST_BYTES, _MOST_DEEP, _MOST_VALUES = 10 << 20, 100, 100_000  # of a file; the values with its aliases written out
+_MOST_DIGITS, _MOST_SHOWN = 400, 60  # characters of a number, and of a value in a message
+_KIND_NAMES = {
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "timestamp": "a date or time that exists",
+}
 _NUMBER_AS_TEXT = re.compile(r"([-+]?)(\d+)\.?(\d*)[eE]([-+]?)(\d+)")
 _T = TypeVar("_T")
 
@@ -111,18 +118,32 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             _count_values(node, {})
         return node
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Refuses text that does not fit the type that it is read as, where PyYAML raises errors of Python's own."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, OverflowError):
+            kind = node.tag.rpartition(":")[2]
+            what = _KIND_NAMES.get(kind, f"a value of the type {kind}")
+            text = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+            shown = f"{text[:_MOST_SHOWN]}…" if len(text) > _MOST_SHOWN else text or "empty text"
+            raise _unfit(f"{shown}, which is not {what}", node, f"{what}, or quotes around text") from None
+
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
         """Rejects numbers in base 8 or 60: YAML 1.1 reads 0777 as 511, and 1:30 as 90."""
-        octal = re.fullmatch(r"[-+]?0[0-7_]+", node.value)
+        text = self.construct_scalar(node)
+        octal = re.fullmatch(r"[-+]?0[0-7_]+", text)
+        if len(text) > _MOST_DIGITS and (octal or ":" in text or not node.tag.endswith(":float")):
+            raise _unfit(f"a number of {len(text):,} characters", node, "a shorter number, or quotes around text")
         value = self.construct_yaml_float(node) if node.tag.endswith(":float") else self.construct_yaml_int(node)
-        if octal or ":" in node.value:
-            problem = f"{node.value}, which YAML reads in base {8 if octal else 60}, as {value}"
+        if octal or ":" in text:
+            problem = f"{text}, which YAML reads in base {8 if octal else 60}, as {value}"
             raise _unfit(problem, node, "a decimal number, or quotes around text")
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             spelled = str(key.value)
             if spelled in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"duplicate key {spelled!r}", key.start_mark)

@@ -59,8 +59,8 @@ def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
             with ducks.lease():
                 facts.remember_fact(key, True)
         except DaedalusError as error:
-            where = config.where(RUNTIME, "compute.duckdb_config")
-            raise DaedalusError(error.what, where=where, found=error.found, expected=error.expected) from None
+            error.where = config.where(RUNTIME, error.where.rpartition(": ")[2])
+            raise
 
 
 def check_defaults(config: Config, facts: Facts) -> None:

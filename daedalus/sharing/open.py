@@ -11,7 +11,9 @@ from typing import Any
 
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
+from daedalus.base.retry import retried
 from daedalus.config import RUNTIME, Config
+from daedalus.objectstore.object_store import Conflict
 from daedalus.output.partitions import Partitions
 from daedalus.sharing.bucket import CacheBucket
 from daedalus.sharing.record import Signer
@@ -21,6 +23,8 @@ from daedalus.stagecache.records.traces import Traces
 
 KEY = "DAEDA_CACHE_KEY"
 _SHORTEST = 16  # bytes of a key
+_PAUSES = (0.0, 0.1, 0.2, 0.4)  # seconds before notes on inputs are written again, after another writer came between
+_MOST_SEQUENCE = 1 << 53
 
 
 def open_shared(config: Config, store: ArtifactStore, traces: Traces, folders: Sequence[Partitions]) -> SharedCache:
@@ -53,9 +57,8 @@ def take_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
         found = remote.get(key) if remote.reads else None
         if not found or not remote.believed(key, found[0]) or not isinstance(found[0].get("inputs"), dict):
             return
-        sequence = found[0].get("sequence")
-        if not isinstance(sequence, int) or shared.seen.problem(key, sequence):
-            remote.reject(key, "older than what was seen")
+        sequence = _sequence(found[0])
+        if not sequence or shared.seen.problem(key, sequence):
             return
         shared.seen.note(key, sequence)
         notes.take(found[0]["inputs"])
@@ -63,13 +66,32 @@ def take_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
 
 def offer_inputs(shared: SharedCache, feed: str, notes: InputNotes) -> None:
     """Writes what is known of inputs, after a run. The last writer wins; it is only a hint that saves reading."""
-    remote, key = shared.remote, _inputs_key(feed)
-    if remote.writes:
-        sequence = shared.seen.last(key) + 1
-        value = remote.signer.sign(key, {"kind": "inputs", "sequence": sequence, "inputs": dict(notes.export())})
+    key, known = _inputs_key(feed), dict(notes.export())
+    if shared.remote.writes:
         with suppress(OSError):
-            remote.put(key, value)
-            shared.seen.note(key, sequence)
+            retried(lambda: _replace_inputs(shared, key, known), on=_is_overtaken, pauses=_PAUSES)
+
+
+def _replace_inputs(shared: SharedCache, key: str, known: Mapping[str, Any]) -> None:
+    """Writes notes with the next number after those in the bucket, if no other writer comes between. Raises OSError."""
+    remote = shared.remote
+    found = remote.get(key)  # also in mode `write`: a number that is there already is no news to who reads
+    there = _sequence(found[0]) if found and not remote.signer.problem(key, found[0]) else 0
+    sequence = max(there, shared.seen.last(key)) + 1
+    value = remote.signer.sign(key, {"kind": "inputs", "sequence": sequence, "inputs": known})
+    create = found is None and key not in remote.wrong
+    remote.put(key, value, create=create, replaces=found[1].etag if found else None)
+    shared.seen.note(key, sequence)
+
+
+def _is_overtaken(error: Exception) -> bool:
+    return isinstance(error, Conflict | FileExistsError)
+
+
+def _sequence(value: Mapping[str, Any]) -> int:
+    """The number of notes on inputs, from 1; 0 if they have none."""
+    sequence = value.get("sequence")
+    return sequence if isinstance(sequence, int) and 0 < sequence < _MOST_SEQUENCE else 0
 
 
 def _inputs_key(feed: str) -> str:

@@ -68,6 +68,8 @@ class SharedTrace(msgspec.Struct, frozen=True):
         contents = [part.digest for part in self.parts.values()]
         if not _PLAIN.fullmatch(self.artifact) or not all(map(digest.is_digest, contents)):
             return "no trace"  # such a name could be a path that leads out of a folder
+        if self.code and not digest.is_digest(self.code):
+            return "no trace"  # the database of traces takes no surrogates
         if self.kind != "trace" or self.key != key or action_key(self.manifest) != key:
             return "another key's trace"
         return "" if self.name == name else "another action's trace"
@@ -101,20 +103,28 @@ class Signer:
         if not isinstance(signature, str):
             return "unsigned"
         plain = {key: inner for key, inner in value.items() if key != _SIGNATURE}
-        return "" if hmac.compare_digest(signature.encode(), self._of(name, plain).encode()) else "badly signed"
+        return "" if hmac.compare_digest(_bytes(signature), _bytes(self._of(name, plain))) else "badly signed"
 
     def _of(self, name: str, value: Mapping[str, Any]) -> str:
         assert self._key is not None
-        text = digest.canonical_json([name, value]).encode(errors="surrogateescape")
-        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+        return hmac.new(self._key, _bytes(digest.canonical_json([name, value])), hashlib.sha256).hexdigest()
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Parses a JSON object. Raises ValueError."""
+    """Parses a JSON object whose texts can be encoded. Raises ValueError.
+
+    Surrogates stand for bytes of names that are not UTF-8, U+DC80 to U+DCFF; others cannot be signed or digested.
+    """
     try:
         value = json.loads(data)
+        _bytes(digest.canonical_json(value))
     except RecursionError:
         raise ValueError("nested without end") from None
     if not isinstance(value, dict):
         raise ValueError("no JSON object")
     return value
+
+
+def _bytes(text: str) -> bytes:
+    """Raises UnicodeEncodeError, a ValueError, for surrogates that stand for no byte."""
+    return text.encode(errors="surrogateescape")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
+from daedalus.base.text import counted
 from daedalus.config.duckdb_settings import FIXED
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.sql.text import Sql, literal, name, path_literal
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_LIMIT = "training/runtime.yaml: compute.duckdb_config.memory_limit"
+_UNITS = {"byte": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 
 
 # The lock comes last: no statement after it, ours or of a config, can change a setting.
@@ -53,6 +55,11 @@ class Duck:
 
         try:
             self._db: duckdb.DuckDBPyConnection = duckdb.connect(config=dict(config))
+            if "memory_limit" in config:
+                self._take_share(config["memory_limit"], threads)
+            self._db.execute(_SETTINGS)
+        except duckdb.OutOfMemoryException as error:
+            raise _no_room_to_start(config.get("memory_limit"), threads, str(error).splitlines()[0][:160]) from None
         except duckdb.Error as error:
             raise DaedalusError(
                 "DuckDB refuses its configuration",
@@ -60,9 +67,14 @@ class Duck:
                 found=str(error).splitlines()[0],
                 expected="settings that duckdb.connect(config=…) takes",
             ) from None
-        if "memory_limit" in config and threads > 1:
-            self._db.execute(f"SET memory_limit = '{self.memory_mib() // threads}MiB'")
-        self._db.execute(_SETTINGS)
+
+    def _take_share(self, limit: object, threads: int) -> None:
+        """Divides the limit; raises DaedalusError where the least that DuckDB can work with is not left."""
+        share = self.memory_mib() // threads
+        if not share:
+            raise _no_room_to_start(limit, threads, "less than 1 MiB for each")
+        if threads > 1:
+            self._db.execute(f"SET memory_limit = '{share}MiB'")
 
     def copy(self, sql: Sql, bindings: Bindings, out: Path) -> dict[str, int]:
         """Writes the rows of `sql` to `out`; returns its counts, and as `rows` the number written."""
@@ -129,11 +141,22 @@ class Duck:
                 self._db.unregister(table)
 
 
+def _no_room_to_start(limit: object, threads: int, problem: str) -> DaedalusError:
+    """The error of a DuckDB that cannot start within its share of the limit."""
+    return DaedalusError(
+        "DuckDB cannot start with its share of the memory",
+        where=_LIMIT,
+        found=f"{limit} for {counted(threads, 'thread')}: {problem}",
+        expected="a higher limit: memory_limit is divided by the number of threads",
+        hint="raise memory_limit, or lower threads",
+    )
+
+
 def _short_of_memory(mib: int, error: Exception) -> DayError:
     """The error of a step that ran out of memory."""
     return DayError(
         "a step needs more memory than its limit",
-        where="training/runtime.yaml: compute.duckdb_config.memory_limit",
+        where=_LIMIT,
         found=f"{mib:,} MiB for this step: {str(error).splitlines()[0][:160]}",
         expected="a higher limit: memory_limit is divided by the number of threads",
         hint="raise memory_limit, or lower threads",

@@ -272,7 +272,8 @@ def test_a_worker_that_is_being_started_is_waited_for(monkeypatch):
     monkeypatch.setattr(executor.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(connect, "workers", lambda client: {})
     monkeypatch.setattr(connect, "is_starting", lambda client: starting[0])
-    walk = executor.DaskExecutor(None, None, None, where="here", local=True, here=None, adopt=None, say=print)
+    said: list[str] = []
+    walk = executor.DaskExecutor(None, None, None, where="here", local=True, here=None, adopt=None, say=said.append)
     walk._client, walk._bytes = object(), 1
 
     def look_for(seconds: int) -> None:
@@ -281,14 +282,22 @@ def test_a_worker_that_is_being_started_is_waited_for(monkeypatch):
             walk._look()
 
     look_for(300)
+    assert [("being started" in line, "600 s" in line) for line in said] == [(True, True)]
     starting[0] = False
     look_for(60)
+    assert len(said) == 2 and "60 s more" in said[1]  # once the first of the two waits is over
     with pytest.raises(DaedalusError, match="no Dask worker is left"):
         look_for(2)
     now[0], walk._none_since, starting[0] = 0.0, None, True
     with pytest.raises(DaedalusError, match="no Dask worker is left"):
         look_for(700)  # it hangs
-    assert now[0] > 600
+    assert now[0] > 600 and len(said) == 4 and "60 s more" in said[3]
+    now[0], walk._none_since, starting[0] = 0.0, None, False
+    look_for(50)
+    assert said[4:] == ["no Dask worker is left; waiting up to 60 s for one"]
+    starting[0] = True
+    look_for(100)
+    assert len(said) == 6 and "one is being started: waiting up to 550 s" in said[5]
 
 
 def test_a_scheduler_that_is_lost_stops_the_run_and_keeps_what_is_finished(cold, warm_template, tmp_path):

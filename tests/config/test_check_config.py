@@ -12,6 +12,7 @@ from small import DAYS, RANGE, edit
 
 import daedalus
 from daedalus.base.errors import DaedalusError
+from daedalus.cli.main import main
 from daedalus.upkeep.check_config import schema
 
 
@@ -216,3 +217,14 @@ def test_an_option_that_no_store_of_the_config_has_is_refused_by_its_key(warm, o
         refused = warm.cli(*command)
         assert refused.returncode == 2 and "Traceback" not in refused.stderr
         assert f"object_store.{key}" in refused.stderr and hint in refused.stderr
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("1B", 1), ("4 bytes", 2), ("0.0001%", 1), ("64MB", 1024), ("63MB", 1)])
+def test_memory_that_duckdb_cannot_start_with_is_refused(cold, capsys, limit, threads):
+    edit(cold.runtime, compute={"duckdb_config": {"threads": threads, "memory_limit": limit}})
+    for arguments in (["config", "check"], ["skeleton", "--range", "2026-02-03"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        err = capsys.readouterr().err
+        assert "duckdb_config.memory_limit\n" in err and limit in err and "Traceback" not in err

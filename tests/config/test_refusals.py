@@ -11,7 +11,9 @@ import pytest
 from reference import Reference, differences, read_output
 from small import DAYS, RANGE, edit, rewrite
 
+from daedalus.base.errors import DaedalusError
 from daedalus.cli.main import main
+from daedalus.config.load import read_yaml
 
 
 def command(*arguments: str) -> int:
@@ -172,6 +174,43 @@ def test_refused(cold, capsys, case):
         assert name in err, err
     assert not list(cold.output.rglob("*.parquet"))
     assert not list(cold.root.rglob(".daeda-*"))
+
+
+UNREAD = {
+    "2026-02-30": "a date", "2026-01-01T25:00:00Z": "a date", "2026-01-01T00:00:00+99:99": "a date",
+    "!!timestamp foo": "a date", "!!timestamp ''": "a date", "!!timestamp [a]": "scalar",
+    "0x_": "a number", "0b_": "a number", "!!int abc": "a number", "!!int ''": "a number", "!!int [a]": "scalar",
+    "!!int 0o8": "a number", "9" * 5000: "5,000 characters", "-" + "9" * 5000: "5,001 characters",
+    "0" + "7" * 9000: "9,001 characters", "0x" + "f" * 5000: "5,002 characters", "0b" + "1" * 20_000: "20,002 characters",
+    ":".join(["1"] * 3000): "5,999 characters", ":".join(["1"] * 100): "base 60", "1:30": "as 90",
+    "!!float x": "a number", "!!float ''": "a number", "!!float 1:2:x": "a number", "!!float {a: 1}": "scalar",
+    "!!float " + ":".join(["1"] * 3000): "5,999 characters", "!!float " + ":".join(["1"] * 200): "a number",
+    "!!bool maybe": "true or false", "!!bool ''": "true or false", "!!bool [a]": "scalar", "!!null [a]": "scalar",
+    "!!map ab": "mapping", "!!map [a, b]": "mapping", "!!set ab": "mapping", "!!seq ab": "sequence", "!!omap ab": "sequence",
+    "!!binary é": "base64", "!!binary a": "base64",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", UNREAD, ids=lambda value: value[:20])
+@pytest.mark.parametrize("place", ["value", "key", "list"])
+def test_yaml_that_python_cannot_hold_is_refused_by_line(tmp_path, value, place):
+    path = tmp_path / "runtime.yaml"
+    line = {"value": f"feed_start: {value}", "key": f"? {value}\n: 1", "list": f"names: [a, {{b: {value}}}]"}[place]
+    path.write_text(f"first: 1\n{line}\nlast: 1\n")
+    with pytest.raises(DaedalusError) as refused:
+        read_yaml(path)
+    error = refused.value
+    assert error.exit_code == 2 and f"{path}: line 2" in error.text() and len(error.text()) < 1500
+    if place == "value":
+        assert UNREAD[value] in error.text(), error.text()
+
+
+def test_a_date_that_is_none_ends_a_check_with_a_message(cold, capsys):
+    text = cold.runtime.read_text()
+    cold.runtime.write_text(text.replace("feed_start: ", "feed_start: 2026-02-30 #", 1))
+    assert command("config", "check") == 2
+    _, err = capsys.readouterr()
+    assert "runtime.yaml: line 1" in err and "2026-02-30" in err and "Traceback" not in err
 
 
 ARGUMENTS = {

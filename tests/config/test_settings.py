@@ -79,6 +79,8 @@ def test_all_else_is_refused_by_its_key(name):
 @pytest.mark.parametrize(("name", "value"), [
     ("threads", 100_000), ("threads", 0), ("threads", -1), ("threads", "many"), ("threads", True), ("threads", 1.5),
     ("memory_limit", "lots"), ("memory_limit", "0GB"), ("memory_limit", -1), ("memory_limit", "-1"),
+    ("memory_limit", "1B"), ("memory_limit", "4 bytes"), ("memory_limit", "63.9MB"), ("memory_limit", "61 MiB"),
+    ("memory_limit", "1k"), ("memory_limit", "0.00001tib"), ("memory_limit", "64"), ("max_memory", "1 byte"),
     ("temp_directory", 3), ("preserve_insertion_order", "yes"),
 ])  # fmt: skip
 def test_values_that_cannot_be_meant_are_refused(name, value):
@@ -99,6 +101,25 @@ def test_memory_that_was_short_is_no_fault_of_the_input(tmp_path):
         duck.table(Sql("SELECT list(x ORDER BY x DESC) AS xs FROM rows"), Bindings(tables={"rows": rows}))
     duck.close()
     assert "memory_limit" in failed.value.where and "memory_limit" in failed.value.hint
+
+
+@pytest.mark.parametrize("limit", ["64MB", "62MiB", "0.1 gb", "1T", "2000T", "0.0001%", "64000000 bytes"])
+def test_a_size_that_is_enough_is_read(limit):
+    assert allowed_settings({"memory_limit": limit}, "compute.duckdb_config") == {"memory_limit": limit}
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("1B", 1), ("4 bytes", 2), ("0.00001%", 1), ("64MB", 1024), ("1KB", 3)])
+def test_a_share_that_duckdb_cannot_start_with_is_refused(limit, threads):
+    with pytest.raises(DaedalusError, match="cannot start") as refused:
+        Duck({"memory_limit": limit}, threads)
+    assert refused.value.exit_code == 2 and "memory_limit" in refused.value.where and limit in refused.value.found
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("64MB", 1), ("64MB", 4), ("2000T", 2)])
+def test_a_share_that_is_enough_to_start_with(limit, threads):
+    duck = Duck({"memory_limit": limit}, threads)
+    assert duck.memory_mib() > 10
+    duck.close()
 
 
 CONSTANTS = [

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +19,9 @@ from small import DAYS, Small, edit, nothing_ran
 from daedalus.objectstore.object_store import ObjectStore
 from daedalus.sharing import breaker
 from daedalus.sharing import bucket as remote
-from daedalus.sharing.record import Blob, SharedTrace, Signer
+from daedalus.sharing.record import Blob, SharedTrace, Signer, parse
 from daedalus.sharing.seen import Seen
+from daedalus.stagecache.action import action_key
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.settings import Settings
@@ -536,8 +538,82 @@ def test_notes_on_inputs_that_are_put_back_are_not_taken(shared, store, monkeypa
         store.put(key, older)
     with opened(Settings()) as workspace:
         take_inputs(workspace.shared, "feed", notes)
-        assert taken == {} and workspace.shared.remote.rejected == {"older than what was seen": 1}
-        assert any("an older state than this machine has seen" in line for line in workspace.shared.news())
+        assert taken == {} and not workspace.shared.remote.rejected
+        assert not any("an older state" in line for line in workspace.shared.news())
+        offer_inputs(workspace.shared, "feed", notes)  # one number after what was seen, not after what is there
+        take_inputs(workspace.shared, "feed", notes)
+        assert taken == known
+
+
+@pytest.mark.parametrize("mode", ["read-write", "write"])
+def test_writers_of_notes_on_inputs_go_on_from_each_other(shared, store, tmp_path, monkeypatch, mode):
+    from daedalus.sharing.open import InputNotes, offer_inputs, take_inputs
+
+    monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
+    taken: dict = {}
+
+    def offer(settings: Settings, known: dict) -> None:
+        with opened(settings) as workspace:
+            offer_inputs(workspace.shared, "feed", InputNotes(lambda: known, taken.update))
+
+    others = Small(elsewhere(shared.root, tmp_path / "others"))
+    edit(others.runtime, cache_remote_mode=mode)
+    for number in range(3):
+        offer(Settings(), {"a": number})
+    for number in range(3, 6):  # machines that have seen nothing
+        shutil.rmtree(others.root / "cache", ignore_errors=True)
+        monkeypatch.chdir(others.root)
+        offer(Settings(), {"a": number})
+        monkeypatch.chdir(shared.root)
+        with opened(Settings()) as workspace:
+            take_inputs(workspace.shared, "feed", InputNotes(dict, taken.update))
+            assert taken == {"a": number} and not workspace.shared.remote.rejected
+    (found,) = store.list("inputs/")
+    assert json.loads(store.get(store.key(found.uri))[0])["sequence"] == 6
+
+
+def test_of_writers_of_notes_at_once_none_is_lost_to_a_number(shared, store):
+    from daedalus.sharing.open import InputNotes, offer_inputs
+
+    with opened(Settings()) as workspace:
+        offer_inputs(workspace.shared, "feed", InputNotes(lambda: {"first": 1}, dict))
+        (key,) = [store.key(one.uri) for one in store.list("inputs/")]
+
+        class Overtaken(type(workspace.shared.remote)):
+            """Another machine writes between a look and a write, twice."""
+
+            left = 2
+
+            def put(self, key, value, **condition):
+                if self.left:
+                    self.left -= 1
+                    there = json.loads(store.get(key)[0])
+                    store.put(key, json.dumps({**there, "sequence": there["sequence"] + 10}).encode())
+                return super().put(key, value, **condition)
+
+        workspace.shared.remote.__class__ = Overtaken
+        offer_inputs(workspace.shared, "feed", InputNotes(lambda: {"second": 2}, dict))
+        value = json.loads(store.get(key)[0])
+        assert value["sequence"] == 22 and value["inputs"] == {"second": 2}
+        workspace.shared.remote.left = 1000
+        offer_inputs(workspace.shared, "feed", InputNotes(lambda: {"third": 3}, dict))  # gives up in silence
+        assert json.loads(store.get(key)[0])["inputs"] == {"second": 2} and not workspace.shared.news()[1:]
+
+
+@pytest.mark.parametrize("there", [b"no JSON", b'{"inputs":{},"sequence":1e3}', b'{"sequence":%d}' % 2**60, b"[]"])
+def test_notes_on_inputs_that_are_none_are_replaced(shared, store, there):
+    from daedalus.sharing.open import InputNotes, _inputs_key, offer_inputs, take_inputs
+
+    taken: dict = {}
+    store.put(_inputs_key("feed"), there)
+    with opened(Settings()) as workspace:
+        notes = InputNotes(lambda: {"a": 1}, taken.update)
+        take_inputs(workspace.shared, "feed", notes)
+        assert taken == {}
+        offer_inputs(workspace.shared, "feed", notes)
+    with opened(Settings()) as workspace:
+        take_inputs(workspace.shared, "feed", notes)
+    assert taken == {"a": 1}
 
 
 def test_a_map_that_is_put_back_is_not_taken(shared, store, tmp_path, monkeypatch):
@@ -566,6 +642,43 @@ def test_what_is_no_object_of_ours_is_passed_over(shared, store, data):
         assert workspace.shared.remote.get("packs/2026-02-01.json") is None
         with pytest.raises(OSError, match="an object of"):
             store.get("packs/2026-02-01.json", most=len(data) - 1)
+
+
+@pytest.mark.parametrize("key", [None, b"a key that the group shares"])
+def test_texts_that_cannot_be_encoded_are_refused(key):
+    signer = Signer(key)
+    for bad in ("\ud800", "a\udc7f", "\udd00b", "\udfff", "\udc80\ud800"):
+        for value in ({bad: 1}, {"inputs": {bad: 1}}, {"a": [{"b": [bad]}]}, {"signature": bad}):
+            for data in (json.dumps(value).encode(), remote.encode(value)):
+                with pytest.raises(ValueError):
+                    parse(data)
+    for good in ("\udc80", "caf\udce9", "\U0001f600", "\udcff\udcc3"):  # bytes of file names, and any character
+        for value in ({good: 1}, {"inputs": {good: [good]}}, {"signature": good}):
+            for data in (json.dumps(value).encode(), remote.encode(value)):
+                assert parse(data) == value
+                unfit = "badly signed" if "signature" in value else "unsigned"
+                assert signer.problem("x", parse(data)) == (unfit if key else "")
+        record = SharedTrace("trace", action_key({good: good}), "a", "b", {}, {}, 0.0, 1, {good: good}, "")
+        assert record.problem(record.key, "a") == ""
+        if not good.isprintable():
+            assert msgspec.structs.replace(record, code=good).problem(record.key, "a") == "no trace"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\udfff", "x\udd00"])
+def test_a_run_goes_on_beside_objects_that_cannot_be_encoded(first, store, tmp_path, monkeypatch, text):
+    hostile = {"kind": "inputs", "inputs": {text: 1}, "sequence": 1, "signature": "00"}
+    store.put("inputs/x.json", json.dumps(hostile).encode())
+    for found in [*store.list("packs/"), *list(store.list("traces/"))[:3]]:
+        value = json.loads(store.get(store.key(found.uri))[0])
+        for record in value.get("traces", [value]):
+            record["manifest"] = {text: text}
+        store.put(store.key(found.uri), json.dumps(value).encode())
+    monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
+    with opened(Settings()) as workspace:
+        assert workspace.shared.remote.get("inputs/x.json") is None
+    monkeypatch.delenv("DAEDA_CACHE_KEY")
+    done = machine(first, tmp_path / "second", monkeypatch).cli("skeleton", "--range", SPAN)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("artifact", ["../../etc/passwd", "a/b", "", "x\0y"])
