@@ -11,7 +11,7 @@ from daedalus.init.look import FeedLook, PoolLook, ViewLook
 from daedalus.sql.types import is_integer, is_time
 
 _TIME_NAMES = ("updated_at", "modified_at", "event_timestamp", "timestamp", "ts", "created_at")  # best first
-_PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "BLOB")
+_PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "JSON", "BLOB")
 _WINDOWS = ["1d", "3d", "7d"]
 _MAX_ITEMS = 200
 _MOST_EVENTS = 20  # the most frequent, for which lists are proposed

@@ -26,7 +26,7 @@ _ARROW_NAMES = {
     "halffloat": "FLOAT", "float": "FLOAT", "double": "DOUBLE", "bool": "BOOLEAN",
     "string": "VARCHAR", "large_string": "VARCHAR", "string_view": "VARCHAR",
     "binary": "BLOB", "large_binary": "BLOB", "date32[day]": "DATE", "null": "NULL",
-    "extension<arrow.uuid>": "UUID", "extension<arrow.json>": "VARCHAR",
+    "extension<arrow.uuid>": "UUID", "extension<arrow.json>": "JSON",
 }  # fmt: skip
 
 
@@ -53,6 +53,11 @@ def is_time(kind: str) -> bool:
     return kind in _TIMES or kind == "DATE"
 
 
+def is_text(kind: str) -> bool:
+    """Whether a type is text; JSON is, though DuckDB casts what meets it to JSON, so it is read as VARCHAR."""
+    return kind in ("VARCHAR", "JSON")
+
+
 def is_nested(kind: str) -> bool:
     """Whether a type is a list, a struct or a map."""
     return kind.endswith("[]") or "<" in kind
@@ -74,13 +79,17 @@ def widen(one: str, other: str) -> str | None:
         return "DOUBLE"
     if {one, other} <= {*_INTEGERS, *_FLOATS}:
         return "DOUBLE"
+    if is_text(one) and is_text(other):
+        return "VARCHAR"
     if is_time(one) and is_time(other):
         return "TIMESTAMP"
     return None
 
 
 def canonical(kind: str) -> str:
-    """The type under which an artifact keeps a feature: all times as TIMESTAMP, in UTC."""
+    """The type under which an artifact keeps a feature: all times as TIMESTAMP, in UTC, and JSON as text."""
+    if kind.rstrip("[]") == "JSON":
+        return kind.replace("JSON", "VARCHAR")
     if kind in _TIMES:
         return "TIMESTAMP"
     return "INTEGER" if kind == "NULL" else kind

@@ -45,6 +45,7 @@ PLAIN = {
     "text": pa.array(["", ODD, None, "b"]),
     "large_text": pa.array(["", ODD, None, "b"], pa.large_string()),
     "coded": pa.array(["x", "y", None, "x"]).dictionary_encode(),
+    "json": pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a": 1}', '"b"', None, "[]"])),
     "blob": pa.array([b"", b"\x00\xff'", None, b"b"], pa.binary()),
     "day": pa.array([dt.date(2025, 1, 1), dt.date(1969, 12, 31), None, dt.date(9999, 12, 31)], pa.date32()),
     "clock": pa.array([dt.time(1, 2, 3, 4), dt.time(0), None, dt.time(23, 59, 59, 999999)], pa.time64("us")),
