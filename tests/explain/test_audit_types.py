@@ -243,3 +243,16 @@ def test_what_others_hide_beside_files_is_none_of_them(world):
     report = run_skeleton_stage(Settings())
     assert report.steps["computed"] == report.steps["unchanged"] == report.steps["failed"] == 0
     assert (day / "._part-0-0.parquet").exists()
+
+
+def test_what_lies_in_an_output_under_other_names_is_nobodys_partition(world):
+    import daedalus
+
+    for folder in ("feed", "training_output"):
+        os.mkdir(world / f"data/{folder}/dt=2026-02-30")
+        pq.write_table(pa.table({"note": ["x"]}), world / f"data/{folder}/dt=2026-02-30/part-0-0.parquet")
+    pq.write_table(pa.table({"note": ["x"]}), world / f"data/training_output/dt={DAYS[1]}/notes.parquet")
+    assert not differs(everything())
+    assert daedalus.load().count_rows() == 24
+    report = run_skeleton_stage(Settings())
+    assert report.steps["computed"] == report.steps["unchanged"] == report.steps["failed"] == 0
