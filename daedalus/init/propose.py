@@ -132,7 +132,8 @@ def _guess_view(found: Proposal, view: ViewLook) -> None:
 
 def _no_feature(name: str, kind: str) -> str:
     """Why a column of a view is not proposed as a feature; "" for one that is."""
-    if name.casefold() in {*SPINE_COLUMNS, "file_row_number", "qid", "dt"} or name.startswith("daeda:") or not name:
+    spelled = name.casefold()
+    if spelled in {*SPINE_COLUMNS, "file_row_number", "qid", "dt"} or spelled.startswith("daeda:") or not name:
         return "its name is reserved"
     plain = is_integer(kind) or is_time(kind) or kind.startswith("DECIMAL(") or kind in _PLAIN
     return "" if plain or (kind.endswith("[]") and not _no_feature("item", kind[:-2])) else f"its type is {kind}"
