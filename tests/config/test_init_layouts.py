@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from daedalus.base.errors import DaedalusError
 from daedalus.config import load_config
 from daedalus.init.write import _loaded, init, init_lines
+from daedalus.inputs.listing import list_view
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import check_config
 from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 NOON = dt.datetime(2026, 2, 1, 12)
 MICROS = pa.timestamp("us")
@@ -97,6 +99,24 @@ def test_a_reserved_name_is_left_out_in_any_case(here, name):
     view(**{name: pa.array([1]), "kind": pa.array([1])})
     found = runs()
     assert found["left_out"] == [f"items: its column {name} (its name is reserved)"] and found["views"] == ["items"]
+
+
+@pytest.mark.parametrize("name", ["items", "a[b]*", "deep/er"])
+@pytest.mark.parametrize("files", [["a.parquet", "B.PARQUET"], ["A.PARQUET"], ["a.parquet"]])
+def test_a_view_is_all_its_parquet_files_in_upper_and_lower_case(here, name, files):
+    feed()
+    for place, file in enumerate(files):
+        view(name, file, kind=pa.array([1]), **{f"only_{place}": pa.array([1])})
+    view("one", kind=pa.array([1]))
+    os.rename("cat/one/p.parquet", "cat/single.Parquet")
+    os.rmdir("cat/one")
+    assert runs()["views"] == [name.partition("/")[0], "single"]
+    config = load_config("mine")
+    with opened(Settings("mine")) as workspace:
+        found = list_view(config, workspace.files, name.partition("/")[0])
+    assert sorted(Path(file).name for file in found) == sorted(files)
+    source = config.catalog.views[name.partition("/")[0]].source
+    assert source == "cat/items" if name == "items" else source.startswith("cat/")
 
 
 def test_errors_name_the_folder_that_was_asked_for(here):
