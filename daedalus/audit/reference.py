@@ -466,7 +466,8 @@ class Reference:
         if isinstance(value, float) and column in self.singles:
             with contextlib.suppress(OverflowError):
                 (value,) = struct.unpack("f", struct.pack("f", value))
-        found = float(found) if isinstance(found, Decimal) else found
+        if isinstance(found, Decimal):
+            return found == Decimal(repr(value))
         return bool(found == value or (found != found and value != value))
 
     # Output

@@ -645,6 +645,28 @@ def test_a_filter_compares_as_the_column_holds_its_values(make):
         project.equals_reference()
 
 
+WHOLE = {"BIGINT": 2**53, "UBIGINT": 2**63, "DECIMAL(20,0)": 2**53, "DECIMAL(38,2)": 2**53, "DECIMAL(38,30)": 2**25}
+
+
+@pytest.mark.parametrize("other", [[], [5], [0.5]])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_filter_drops_what_is_equal_and_not_what_is_as_double(make, kind, other):
+    base, step = WHOLE[kind], decimal.Decimal("1e-19" if kind == "DECIMAL(38,30)" else "1")
+    values = [base - step, decimal.Decimal(base), base + step]
+    types = {"BIGINT": pa.int64(), "UBIGINT": pa.uint64()}
+    parts = [int(part) for part in kind[8:-1].split(",")] if kind not in types else []
+    column = pa.array(values, pa.decimal128(*parts)) if parts else pa.array(map(int, values), types[kind])
+    project = make(view_table(n=column))
+    for day in (ONE, TWO):
+        project.write(day, feed_table(*(like(day, artwork) for artwork in (10, 11, 12))))
+    for value in (base, float(base)):
+        project.runtime["content_filter"] = {"drop": {"n": [value, *other]}}
+        project.configure()
+        assert project.run().exit_code == 0
+        assert project.rows()[ONE] == [10, 12], value
+        project.equals_reference()
+
+
 def test_a_filter_value_that_no_column_of_its_type_has_is_told_of(make):
     project = make(view_table(score=pa.array([1, 2], pa.int8())), content_filter={"drop": {"score": [1, 300]}})
     told = "content_filter.drop.score: no TINYINT is 300, so it drops nothing"
