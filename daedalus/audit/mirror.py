@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from daedalus.base.days import Day
+from daedalus.base.durable import day_folders
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.reach import Reach
 from daedalus.inputs.pool import pool_options, read_pool_ids
@@ -29,7 +30,7 @@ class LocalCopy:
 
     def published(self) -> list[Day]:
         """The days that have a partition."""
-        return sorted(Day.fromisoformat(path.name[3:]) for path in self.output.glob("dt=????-??-??"))
+        return [Day.fromisoformat(path.name[3:]) for path in day_folders(self.output)]
 
     def bring(self, days: Sequence[Day]) -> None:
         """Makes what these days depend on available."""

@@ -77,6 +77,14 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in there if path.suffix.lower() == ".parquet" and path.name[0] not in "_.")
 
 
+def _day(text: str) -> dt.date | None:
+    """The day, or None for one that the calendar does not have, such as 2026-02-30."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def schema_of(path: str | Path) -> pa.Schema:
     with open(path, "rb") as opened:
         return pq.read_schema(opened)
@@ -229,8 +237,9 @@ class Reference:
     def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
         """(partition, file) of all files of the feed."""
         for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=????-??-??")):
-            for file in files_of(folder):
-                yield dt.date.fromisoformat(folder.name[3:]), file
+            if day := _day(folder.name[3:]):
+                for file in files_of(folder):
+                    yield day, file
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
         """The rows of a feed file to use; here all."""
@@ -457,7 +466,8 @@ class Reference:
         if isinstance(value, float) and column in self.singles:
             with contextlib.suppress(OverflowError):
                 (value,) = struct.unpack("f", struct.pack("f", value))
-        found = float(found) if isinstance(found, Decimal) else found
+        if isinstance(found, Decimal):
+            return found == Decimal(repr(value))
         return bool(found == value or (found != found and value != value))
 
     # Output

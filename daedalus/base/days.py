@@ -12,6 +12,7 @@ from daedalus.base.errors import DaedalusError
 Day = dt.date
 ONE_DAY = dt.timedelta(days=1)
 FIRST_YEAR, LAST_YEAR = 1000, 9000  # of days that a run may be asked for
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MONTH = re.compile(r"(\d{4})-?(\d{2})")
 _SPELLINGS = "YYYYMM..YYYYMM, YYYY-MM-DD..YYYY-MM-DD, or one month or day"
 
@@ -42,6 +43,14 @@ def parse_day(text: str) -> Day:
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
         raise ValueError("year is out of range")
     return day
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a day of the calendar, written YYYY-MM-DD."""
+    try:
+        return bool(_DAY.fullmatch(text) and Day.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def parse_range(text: str, where: str = "--range") -> DayRange:

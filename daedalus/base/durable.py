@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from daedalus.base.days import is_day
 from daedalus.base.errors import DaedalusError, is_full
 
+PART = re.compile(r"part-[0-9]+-0\.parquet")  # the names of a partition's files
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -30,13 +33,18 @@ def move_file(written: Path, final: Path) -> None:
     sync(final.parent)
 
 
+def day_folders(root: Path) -> list[Path]:
+    """What lies in an output under the name of a day's partition, days ascending."""
+    return sorted(path for path in root.glob("dt=*") if is_day(path.name[3:]))
+
+
 def part_files(folder: Path) -> list[Path]:
     """The part files in a partition's folder, in order; none where there is no folder. Raises OSError.
 
-    Names that parquet readers skip, such as `._NAME`, are not part files.
+    Files of other names, parquet or not, are not ours: they are not read, and not replaced without --adopt.
     """
     names = os.listdir(folder) if folder.is_dir() else []
-    parts = [name for name in names if name.endswith(".parquet") and not name.startswith((".", "_"))]
+    parts = [name for name in names if PART.fullmatch(name)]
     return [folder / name for name in sorted(parts, key=lambda name: (len(name), name))]  # part-10 after part-9
 
 

@@ -16,8 +16,9 @@ from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.config import Config
 from daedalus.inputs.feed import look_at_feed as inputs_feed
 from daedalus.inputs.footers import Inputs
-from daedalus.inputs.listing import FeedFolder
+from daedalus.inputs.listing import ANY_CASE, FeedFolder
 from daedalus.inputs.pool import newest_manifest
+from daedalus.objectstore.globs import is_parquet
 from daedalus.sql.column_types import type_name, widen
 from daedalus.workspace.bad_files import bad_files
 
@@ -37,7 +38,7 @@ class FeedLook:
 @dataclass(frozen=True)
 class ViewLook:
     name: str
-    source: str  # a glob
+    source: str  # a folder or a glob
     columns: Columns
     passed_over: Mapping[str, str]  # column -> why it cannot be read
 
@@ -92,10 +93,12 @@ def _files(entry: Path, inputs: Inputs) -> tuple[str, list[str]]:
     """The `source` of the view at a path, and the files that it matches."""
     exact = glob.escape(str(entry))
     if entry.is_file():
-        return exact, [str(entry)] * (entry.suffix == ".parquet")
-    flat, deep = f"{exact}/*.parquet", f"{exact}/**/*.parquet"
-    files = inputs.files.matching(deep)
-    return (deep if any(Path(file).parent != entry for file in files) else flat), files
+        return exact, [str(entry)] * is_parquet(entry.name)
+    files = inputs.files.matching(f"{exact}/**/{ANY_CASE}")
+    name = "*.parquet" if all(file.endswith(".parquet") for file in files) else ANY_CASE
+    if any(Path(file).parent != entry for file in files):
+        return f"{exact}/**/{name}", files
+    return (f"{exact}/{name}" if glob.has_magic(str(entry)) else exact), files
 
 
 def look_at_pool(path: str, inputs: Inputs) -> PoolLook:

@@ -11,7 +11,7 @@ from daedalus.init.look import FeedLook, PoolLook, ViewLook
 from daedalus.sql.column_types import is_integer, is_time
 
 _TIME_NAMES = ("updated_at", "modified_at", "event_timestamp", "timestamp", "ts", "created_at")  # best first
-_PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "BLOB")
+_PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "JSON", "BLOB")
 _WINDOWS = ["1d", "3d", "7d"]
 _MAX_ITEMS = 200
 _MOST_EVENTS = 20  # the most frequent, for which lists are proposed
@@ -132,7 +132,8 @@ def _guess_view(found: Proposal, view: ViewLook) -> None:
 
 def _no_feature(name: str, kind: str) -> str:
     """Why a column of a view is not proposed as a feature; "" for one that is."""
-    if name.casefold() in {*SPINE_COLUMNS, "file_row_number", "qid", "dt"} or name.startswith("daeda:") or not name:
+    spelled = name.casefold()
+    if spelled in {*SPINE_COLUMNS, "file_row_number", "qid", "dt"} or spelled.startswith("daeda:") or not name:
         return "its name is reserved"
     plain = is_integer(kind) or is_time(kind) or kind.startswith("DECIMAL(") or kind in _PLAIN
     return "" if plain or (kind.endswith("[]") and not _no_feature("item", kind[:-2])) else f"its type is {kind}"

@@ -87,7 +87,7 @@ def _proposal(folder: Path, aside: Path, feed: str, catalog: str, pool: str | No
 
 def _check(folder: Path, aside: Path) -> None:
     """Raises the DaedalusError (exit 2) that a run with the config files in `aside` would raise."""
-    config = replace(load_config(aside), folder=folder)
+    config = _loaded(folder, aside)
     check_roots(config)
     compute = structs.replace(config.runtime.compute, duckdb_config={"threads": 1})
     runtime = structs.replace(config.runtime, cache_root=str(aside), output_root=str(aside / "out"), compute=compute)
@@ -95,6 +95,16 @@ def _check(folder: Path, aside: Path) -> None:
         from daedalus.workspace.graph import build_graph
 
         build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
+
+
+def _loaded(folder: Path, aside: Path) -> Config:
+    """The config in `aside`, as the one in `folder`, which its errors name: `aside` is gone when they are read."""
+    try:
+        return replace(load_config(aside), folder=folder)
+    except DaedalusError as error:
+        where = error.where.replace(str(aside), str(folder))
+        raise DaedalusError(error.what, where=where, found=error.found, expected=error.expected,
+                            hint=error.hint) from None  # fmt: skip
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from daedalus.inputs.footers import Inputs, _unreadable
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import refuse_other_names
-from daedalus.sql.column_types import fits, is_integer
+from daedalus.sql.column_types import fits, is_integer, is_text
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
             raise DayError("a required feed column is missing", where=f"{path}: {column}", found=found, expected=column)
     for column, wanted in SPINE_COLUMNS.items():
         found = schema.get(column, "NULL")
-        coded = column in CODES and (is_integer(found) or found == "VARCHAR")
+        coded = column in CODES and (is_integer(found) or is_text(found))
         if not coded and not fits(found, wanted):
             also = " or VARCHAR" if column in CODES else ""
             raise DayError(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MOST = {"ms": (2**63 - 1) // 1000, "day": 106_751_990}  # the greatest that fits in microseconds
 
 
-_FORM = 2  # version of what is remembered of a footer
+_FORM = 3  # version of what is remembered of a footer
 
 
 _INFINITY = 2**31 - 1  # as a DATE; TIMESTAMP has an infinity too

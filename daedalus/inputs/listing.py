@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from daedalus.inputs.files import Files
 
 _PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
-_ANY_CASE = "*.[pP][aA][rR][qQ][uU][eE][tT]"
+ANY_CASE = "*.[pP][aA][rR][qQ][uU][eE][tT]"
 _NAMED = 3  # how many ignored names a note has
 _IGNORED = {
     "folder": ("folder", "of the feed, not named dt=YYYY-MM-DD"),
@@ -146,4 +146,4 @@ def list_view(config: Config, files: Files, name: str) -> list[str]:
 
 def pattern_of(view: View, files: Files) -> str:
     """The pattern of a view's files."""
-    return f"{view.source.rstrip('/')}/{_ANY_CASE}" if files.is_folder(view.source) else view.source
+    return f"{view.source.rstrip('/')}/{ANY_CASE}" if files.is_folder(view.source) else view.source

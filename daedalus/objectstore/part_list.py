@@ -17,13 +17,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from daedalus.base import digest
+from daedalus.base.days import is_day
+from daedalus.base.durable import PART
 from daedalus.base.errors import DaedalusError
 from daedalus.objectstore.object_store import ObjectStore
 
 _CHECK = "check"  # digest of the rest of the object
 _READS = 3  # tries for an object that is damaged, since the transfer may be at fault
 _PARTITION = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/manifest\.json")
-_PART = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}/part-\d+-0\.parquet")
+_PART = re.compile(rf"[0-9a-f]{{16}}-[0-9a-f]{{8}}/{PART.pattern}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def is_part(key: str) -> bool:
 
 def manifest_days(keys: Iterable[str]) -> dict[str, str]:
     """Day to key of the manifests among some keys, days ascending."""
-    return {match[1]: key for key in sorted(keys) if (match := _PARTITION.fullmatch(key))}
+    return {match[1]: key for key in sorted(keys) if (match := _PARTITION.fullmatch(key)) and is_day(match[1])}
 
 
 def write_json(value: Mapping) -> bytes:

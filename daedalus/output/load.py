@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from daedalus.base.days import DayRange, parse_range
-from daedalus.base.durable import part_files
+from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.objectstore.object_store import (
     SCHEMES,
@@ -166,9 +166,8 @@ def _check_columns(columns: Sequence[str], last: Any, path: str) -> None:
 
 
 def _local_parts(root: Path, span: DayRange | None) -> tuple[list[str], str]:
-    """PartFile files in order, and in words what there is."""
-    folders = (folder for folder in root.glob("dt=*") if re.match(_DAY, f"{folder.as_posix()}/"))
-    parts = [part for folder in sorted(folders) for part in part_files(folder)]
+    """Part files in order, and in words what there is."""
+    parts = [part for folder in day_folders(root) for part in part_files(folder)]
     days = {str(day) for day in span} if span else None
     return [
         str(path) for path in parts if days is None or path.parent.name[3:] in days

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base import digest
-from daedalus.base.durable import move_file, open_lock, part_files
+from daedalus.base.durable import day_folders, move_file, open_lock, part_files
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Facts
@@ -91,7 +91,7 @@ class LocalMap:
         return parts_with_qids(self._parts())
 
     def _parts(self) -> list[Path]:
-        return sorted(part for folder in self._root.glob("dt=*") for part in part_files(folder))
+        return sorted(part for folder in day_folders(self._root) for part in part_files(folder))
 
 
 def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:

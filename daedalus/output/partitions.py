@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base import digest
-from daedalus.base.durable import part_files, swap_folder
+from daedalus.base.durable import PART, day_folders, part_files, swap_folder
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.config.steps import PARTITION
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
 
 NO_PARTITION = "no partition"  # the digest of a day without any row
-PART = re.compile(r"part-\d+-0\.parquet")
 _OF_SYSTEMS = re.compile(r"\._.*|\.DS_Store|\.nfs.*|\..*\.crc|Thumbs\.db|desktop\.ini")  # left in folders unasked
 
 
@@ -123,7 +122,7 @@ class Partitions:
 
     def days(self) -> list[str]:
         """The days that have a partition, in order."""
-        return sorted(path.name[3:] for path in self.root.glob("dt=????-??-??"))
+        return [path.name[3:] for path in day_folders(self.root)]
 
     def refresh(self) -> None:
         """Makes the next look see what there is now; here it always does."""

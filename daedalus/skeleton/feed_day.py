@@ -13,7 +13,7 @@ from daedalus.inputs.countries import country_codes
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.schemas import group_by_schema
 from daedalus.skeleton.context import Make
-from daedalus.sql.column_types import is_integer, read_as
+from daedalus.sql.column_types import is_integer, is_text, read_as
 from daedalus.sql.text import Sql, columns, literal, name, parquet
 from daedalus.stagecache.action_name import ActionName, escaped
 from daedalus.stagecache.fingerprint import version
@@ -79,8 +79,8 @@ def _country(kind: str | None) -> str:
     code = "0"
     if kind and is_integer(kind):
         code = "coalesce(TRY_CAST(country_code AS INTEGER), 0)"
-    elif kind == "VARCHAR":  # `countries` is bound to ISO 3166-1: alpha2 -> code
-        code = "coalesce((SELECT code FROM countries WHERE alpha2 = upper(country_code)), 0)"
+    elif kind and is_text(kind):  # `countries` is bound to ISO 3166-1: alpha2 -> code
+        code = f"coalesce((SELECT code FROM countries WHERE alpha2 = upper({_text('country_code', kind)})), 0)"
     return f"{code} AS country_code"
 
 
@@ -88,10 +88,14 @@ def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
     code = "0"
     if kind and is_integer(kind):
         code = "coalesce(TRY_CAST(platform_code AS INTEGER), 0)"
-    elif kind == "VARCHAR" and platforms:
+    elif kind and is_text(kind) and platforms:
         whens = " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in sorted(platforms.items()))
-        code = f"CAST(CASE platform_code {whens} ELSE 0 END AS INTEGER)"
+        code = f"CAST(CASE {_text('platform_code', kind)} {whens} ELSE 0 END AS INTEGER)"
     return f"{code} AS platform_code"
+
+
+def _text(code: str, kind: str) -> str:
+    return code if kind == "VARCHAR" else f"CAST({code} AS VARCHAR)"
 
 
 def files_of(make: Make, day: Day) -> dict[int, list[InputFile]]:
@@ -120,9 +124,9 @@ def sql_of_feed(
     late = spine.lateness
     one_sided = late.after if not late.before else {"before": late.before, "after": late.after}
     settings = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
-    if any(("platform_code", "VARCHAR") in schema for schema, _ in groups):
+    if _has_text(groups, "platform_code"):
         settings["platforms"] = platforms
-    by_name = any(("country_code", "VARCHAR") in schema for schema, _ in groups)
+    by_name = _has_text(groups, "country_code")
     reading = Reading(
         reads or {},
         files=bound,
@@ -132,6 +136,10 @@ def sql_of_feed(
     )
     extra = {"engine:pycountry": version("pycountry")} if by_name else {}
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra)
+
+
+def _has_text(groups: Sequence[tuple[Columns, int]], code: str) -> bool:
+    return any(is_text(dict(schema).get(code, "")) for schema, _ in groups)
 
 
 def _by_schema(

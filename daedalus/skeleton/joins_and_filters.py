@@ -17,7 +17,7 @@ from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
-from daedalus.sql.column_types import holds
+from daedalus.sql.column_types import decimal_literal, holds, is_decimal, is_integer
 from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
 from daedalus.stagecache.action_name import ActionName
 
@@ -132,8 +132,8 @@ def apply_content_filter(rows: str, join: Join) -> str:
 
 def _among(column: str, kind: str, values: Sequence) -> str:
     """SQL for "a column of type `kind` has one of the values", rounded to that type; "" if it can have none."""
-    fitting = [_sized(value) for value in values if holds(kind, value)]
-    literals = [literal(value) for value in fitting if value == value]
+    fitting = [_sized(kind, value) for value in values if holds(kind, value)]
+    literals = [decimal_literal(kind, v) if is_decimal(kind) else literal(v) for v in fitting if v == v]
     if kind == "FLOAT" and any(isinstance(value, float) for value in fitting):
         literals = [f"CAST('{value!r}' AS FLOAT)" for value in fitting if value == value]
     matches = [f"{name(column)} IN ({', '.join(literals)})"] if literals else []
@@ -142,9 +142,15 @@ def _among(column: str, kind: str, values: Sequence) -> str:
     return " OR ".join(matches)
 
 
-def _sized(value: Any) -> Any:
-    """The value in a form that has a SQL literal: the largest integers become floats."""
-    return float(value) if isinstance(value, int) and abs(value) >= 2**127 else value
+def _sized(kind: str, value: Any) -> Any:
+    """The value in a form that has a SQL literal which DuckDB compares with `kind` as it is.
+
+    The largest integers become floats. Whole floats become integers for a column of these, which a literal of type
+    DOUBLE would turn into DOUBLE: that does not tell 2^53 from its neighbour.
+    """
+    if isinstance(value, float) and (is_integer(kind) or kind == "UBIGINT"):
+        return int(value)
+    return value if is_decimal(kind) else float(value) if isinstance(value, int) and abs(value) >= 2**127 else value
 
 
 JOIN_STEPS: tuple[Callable[[str, Join], str], ...] = (

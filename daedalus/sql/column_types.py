@@ -26,7 +26,7 @@ _ARROW_NAMES = {
     "halffloat": "FLOAT", "float": "FLOAT", "double": "DOUBLE", "bool": "BOOLEAN",
     "string": "VARCHAR", "large_string": "VARCHAR", "string_view": "VARCHAR",
     "binary": "BLOB", "large_binary": "BLOB", "date32[day]": "DATE", "null": "NULL",
-    "extension<arrow.uuid>": "UUID", "extension<arrow.json>": "VARCHAR",
+    "extension<arrow.uuid>": "UUID", "extension<arrow.json>": "JSON",
 }  # fmt: skip
 
 
@@ -49,8 +49,17 @@ def is_integer(kind: str) -> bool:
     return kind in _INTEGERS
 
 
+def is_decimal(kind: str) -> bool:
+    return kind.startswith("DECIMAL(")
+
+
 def is_time(kind: str) -> bool:
     return kind in _TIMES or kind == "DATE"
+
+
+def is_text(kind: str) -> bool:
+    """Whether a type is text; JSON is, though DuckDB casts what meets it to JSON, so it is read as VARCHAR."""
+    return kind in ("VARCHAR", "JSON")
 
 
 def is_nested(kind: str) -> bool:
@@ -74,13 +83,17 @@ def widen(one: str, other: str) -> str | None:
         return "DOUBLE"
     if {one, other} <= {*_INTEGERS, *_FLOATS}:
         return "DOUBLE"
+    if is_text(one) and is_text(other):
+        return "VARCHAR"
     if is_time(one) and is_time(other):
         return "TIMESTAMP"
     return None
 
 
 def canonical(kind: str) -> str:
-    """The type under which an artifact keeps a feature: all times as TIMESTAMP, in UTC."""
+    """The type under which an artifact keeps a feature: all times as TIMESTAMP, in UTC, and JSON as text."""
+    if kind.rstrip("[]") == "JSON":
+        return kind.replace("JSON", "VARCHAR")
     if kind in _TIMES:
         return "TIMESTAMP"
     return "INTEGER" if kind == "NULL" else kind
@@ -101,13 +114,18 @@ def holds(kind: str, value: object) -> bool:
         return _rounds(value, "f" if kind == "FLOAT" else "d")
     if not math.isfinite(value):
         return False
-    if kind.startswith("DECIMAL("):
+    if is_decimal(kind):
         digits, scale = (int(part) for part in kind[8:-1].split(","))
         exact = Decimal(repr(value)).scaleb(scale, _EXACT)
         return exact == exact.to_integral_value(context=_EXACT) and abs(exact) < 10**digits
     bits, unsigned = _BITS.get(kind, 32), kind.startswith("U")
     low, high = (0, 2**bits) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1))
     return value == int(value) and low <= value < high
+
+
+def decimal_literal(kind: str, value: float) -> str:
+    """A SQL literal of type `kind`, a DECIMAL, for a number that it `holds`."""
+    return f"CAST('{Decimal(repr(value)):f}' AS {kind})"
 
 
 def _rounds(value: float, size: str) -> bool:
@@ -122,7 +140,7 @@ def _rounds(value: float, size: str) -> bool:
 def _spelled(kind: str) -> bool:
     """Whether a type's name is valid in SQL; names of structs and the like are not."""
     plain = {*_INTEGERS, *_FLOATS, *_TIMES, "UBIGINT", "BOOLEAN", "VARCHAR", "BLOB", "DATE"}
-    return kind.rstrip("[]") in plain or kind.startswith("DECIMAL(")
+    return kind.rstrip("[]") in plain or is_decimal(kind)
 
 
 def _floored(nanos: str) -> str:

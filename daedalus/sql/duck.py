@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
-from daedalus.base.text import counted
+from daedalus.base.terminal_text import counted
 from daedalus.config.duckdb_settings import FIXED
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.sql.text import Sql, literal, name, path_literal

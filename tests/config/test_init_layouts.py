@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from daedalus.base.errors import DaedalusError
 from daedalus.config import load_config
-from daedalus.init.write import init, init_lines
+from daedalus.init.write import _loaded, init, init_lines
+from daedalus.inputs.listing import list_view
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import check_config
 from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 NOON = dt.datetime(2026, 2, 1, 12)
 MICROS = pa.timestamp("us")
@@ -89,6 +91,47 @@ def test_a_feed_that_a_run_would_refuse_is_refused(here, kind):
         init("mine", "feed", "cat", None)
     assert refused.value.exit_code == 2 and found in str(refused.value) and refused.value.expected
     assert sorted(os.listdir()) == ["cat", "feed"]
+
+
+@pytest.mark.parametrize("name", ["daeda:x", "Daeda:x", "DAEDA:age user", "Qid"])
+def test_a_reserved_name_is_left_out_in_any_case(here, name):
+    feed()
+    view(**{name: pa.array([1]), "kind": pa.array([1])})
+    found = runs()
+    assert found["left_out"] == [f"items: its column {name} (its name is reserved)"] and found["views"] == ["items"]
+
+
+@pytest.mark.parametrize("name", ["items", "a[b]*", "deep/er"])
+@pytest.mark.parametrize("files", [["a.parquet", "B.PARQUET"], ["A.PARQUET"], ["a.parquet"]])
+def test_a_view_is_all_its_parquet_files_in_upper_and_lower_case(here, name, files):
+    feed()
+    for place, file in enumerate(files):
+        view(name, file, kind=pa.array([1]), **{f"only_{place}": pa.array([1])})
+    view("one", kind=pa.array([1]))
+    os.rename("cat/one/p.parquet", "cat/single.Parquet")
+    os.rmdir("cat/one")
+    assert runs()["views"] == [name.partition("/")[0], "single"]
+    config = load_config("mine")
+    with opened(Settings("mine")) as workspace:
+        found = list_view(config, workspace.files, name.partition("/")[0])
+    assert sorted(Path(file).name for file in found) == sorted(files)
+    source = config.catalog.views[name.partition("/")[0]].source
+    assert source == "cat/items" if name == "items" else source.startswith("cat/")
+
+
+def test_errors_name_the_folder_that_was_asked_for(here):
+    """Not the one in which a proposal is tried."""
+    feed()
+    view(kind=pa.array([1]))
+    init("tried", "feed", "cat", None)
+    edits = {"catalog.yaml": ("items:", "items: 3"), "training/runtime.yaml": ("feed_start:", "feed_started:")}
+    for file, edit in edits.items():
+        whole = Path("tried", file).read_text()
+        Path("tried", file).write_text(whole.replace(*edit))
+        with pytest.raises(DaedalusError) as refused:
+            _loaded(Path("mine"), here / "tried")
+        assert refused.value.where.startswith(f"mine/{file}") and str(here) not in str(refused.value)
+        Path("tried", file).write_text(whole)
 
 
 def test_a_view_file_that_is_no_parquet_is_refused(here):

@@ -45,6 +45,7 @@ PLAIN = {
     "text": pa.array(["", ODD, None, "b"]),
     "large_text": pa.array(["", ODD, None, "b"], pa.large_string()),
     "coded": pa.array(["x", "y", None, "x"]).dictionary_encode(),
+    "json": pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a": 1}', '"b"', None, "[]"])),
     "blob": pa.array([b"", b"\x00\xff'", None, b"b"], pa.binary()),
     "day": pa.array([dt.date(2025, 1, 1), dt.date(1969, 12, 31), None, dt.date(9999, 12, 31)], pa.date32()),
     "clock": pa.array([dt.time(1, 2, 3, 4), dt.time(0), None, dt.time(23, 59, 59, 999999)], pa.time64("us")),
@@ -242,3 +243,16 @@ def test_what_others_hide_beside_files_is_none_of_them(world):
     report = run_skeleton_stage(Settings())
     assert report.steps["computed"] == report.steps["unchanged"] == report.steps["failed"] == 0
     assert (day / "._part-0-0.parquet").exists()
+
+
+def test_what_lies_in_an_output_under_other_names_is_nobodys_partition(world):
+    import daedalus
+
+    for folder in ("feed", "training_output"):
+        os.mkdir(world / f"data/{folder}/dt=2026-02-30")
+        pq.write_table(pa.table({"note": ["x"]}), world / f"data/{folder}/dt=2026-02-30/part-0-0.parquet")
+    pq.write_table(pa.table({"note": ["x"]}), world / f"data/training_output/dt={DAYS[1]}/notes.parquet")
+    assert not differs(everything())
+    assert daedalus.load().count_rows() == 24
+    report = run_skeleton_stage(Settings())
+    assert report.steps["computed"] == report.steps["unchanged"] == report.steps["failed"] == 0

@@ -362,6 +362,38 @@ def test_a_type_works_where_it_may_and_is_refused_by_name_elsewhere(make, writte
     assert " ".join(works) == TYPES[kind][1]
 
 
+def as_json(*texts: str | None) -> pa.ExtensionArray:
+    return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts))
+
+
+@pytest.mark.parametrize("first", ["json", "text"])
+def test_json_is_text_whichever_file_of_a_view_has_it(make, first):
+    """DuckDB casts what meets JSON to JSON: the texts of other files, and the values of filters and rules."""
+    tables = {"json": view_table(kind=as_json('{"a": 1}', '"b"')), "text": view_table(kind=["hello", "ANIMATED"])}
+    tables["text"] = tables["text"].set_column(0, "artwork_id", [[12, 13]])
+    tables = {name: table.append_column("many", [[["x"]] * 2]) for name, table in tables.items()}
+    many = pa.ListArray.from_arrays([0, 1, 2], as_json("[]", "{}"))
+    tables["json"] = tables["json"].set_column(3, "many", many)
+    project = make(tables[first], content_filter={"drop": {"kind": ["hello", '"b"']}})
+    pq.write_table(tables["text" if first == "json" else "json"], project.views / "b.parquet")
+    project.write(ONE, feed_table(*(like(ONE, artwork) for artwork in range(10, 14))))
+    assert project.run().exit_code == 0
+    found = list(zip(project.rows()[ONE], project.rows("kind")[ONE], project.rows("many")[ONE], strict=True))
+    assert found == [(10, '{"a": 1}', ["[]"]), (13, "ANIMATED", ["x"])]
+    project.equals_reference()
+
+
+def test_json_is_text_in_the_feed(make):
+    project = make(columns=["country_code", "platform_code", "member_source"], platforms={"1": 5, "web": 6})
+    plain = feed_table(like(TWO), like(TWO, 11))
+    for name, kind in {"a.parquet": as_json, "b.parquet": lambda *texts: pa.array(texts)}.items():
+        table = plain.append_column("country_code", kind('"JP"', None)).append_column("member_source", kind("[]", "{}"))
+        project.write(TWO, table.append_column("platform_code", kind("1", '"web"')), name)
+    assert project.run().exit_code == 0
+    assert sorted(project.rows("platform_code")[TWO]) == [0, 0, 0, 5]  # a row of both files is one row
+    project.equals_reference()
+
+
 @pytest.mark.parametrize("place", ["entity", "timestamp_field", "feed"])
 @pytest.mark.parametrize("kind", ["UUID", "INTERVAL", "STRUCT", "BLOB", "HUGEINT"])
 def test_a_key_of_another_type_is_refused_by_file_and_column(make, written, kind, place):
@@ -610,6 +642,28 @@ def test_a_filter_compares_as_the_column_holds_its_values(make):
         project.configure()
         assert project.run().exit_code == 0, drop
         assert project.rows()[ONE] == [artwork for artwork in range(10, 15) if artwork not in gone], drop
+        project.equals_reference()
+
+
+WHOLE = {"BIGINT": 2**53, "UBIGINT": 2**63, "DECIMAL(20,0)": 2**53, "DECIMAL(38,2)": 2**53, "DECIMAL(38,30)": 2**25}
+
+
+@pytest.mark.parametrize("other", [[], [5], [0.5]])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_filter_drops_what_is_equal_and_not_what_is_as_double(make, kind, other):
+    base, step = WHOLE[kind], decimal.Decimal("1e-19" if kind == "DECIMAL(38,30)" else "1")
+    values = [base - step, decimal.Decimal(base), base + step]
+    types = {"BIGINT": pa.int64(), "UBIGINT": pa.uint64()}
+    parts = [int(part) for part in kind[8:-1].split(",")] if kind not in types else []
+    column = pa.array(values, pa.decimal128(*parts)) if parts else pa.array(map(int, values), types[kind])
+    project = make(view_table(n=column))
+    for day in (ONE, TWO):
+        project.write(day, feed_table(*(like(day, artwork) for artwork in (10, 11, 12))))
+    for value in (base, float(base)):
+        project.runtime["content_filter"] = {"drop": {"n": [value, *other]}}
+        project.configure()
+        assert project.run().exit_code == 0
+        assert project.rows()[ONE] == [10, 12], value
         project.equals_reference()
 
 

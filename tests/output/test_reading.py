@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import daedalus
+from daedalus.objectstore.part_list import manifest_days
 
 DAYS = [dt.date(2026, 2, 1), dt.date(2026, 2, 2)]
 READERS = ("pyarrow", "polars", "duckdb")
@@ -76,6 +77,25 @@ def test_columns_have_the_types_of_the_last_partition(tmp_path, to):
     assert found.drop_columns("dt").to_pydict() == {
         "i": rows[0] * 2, "f": rows[1] * 2, "n": [3.0, 4.0] * 2, "l": rows[3] * 2, "new": [None, None, "x", None],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("to", READERS)
+def test_what_is_no_partition_of_ours_is_not_read(tmp_path, to):
+    rows = pa.table({"user_id": [1, 2]})
+    output(tmp_path / "out", rows, rows)
+    for name in ("dt=2026-02-30", "dt=0000-01-01", "dt=2026-02-0١", "dt=20260203", "dt=2026-02-03.bak", "dt=x"):
+        (tmp_path / "out" / name).mkdir()
+        pq.write_table(rows, tmp_path / "out" / name / "part-0-0.parquet")
+    for name in ("notes.parquet", "part-0.parquet", "part-x-0.parquet", "part-1-0.parquet.parquet", "zzz.parquet"):
+        pq.write_table(pa.table({"note": ["x"]}), tmp_path / f"out/dt={DAYS[1]}" / name)
+    found = table(daedalus.load(output_root=tmp_path / "out", to=to))
+    assert found.to_pydict() == {"user_id": [1, 2] * 2, "dt": [DAYS[0]] * 2 + [DAYS[1]] * 2}
+
+
+def test_a_manifest_of_a_day_that_there_is_not_is_none():
+    assert manifest_days(f"dt=2026-02-{day}/manifest.json" for day in (30, 28)) == {
+        "2026-02-28": "dt=2026-02-28/manifest.json"
+    }
 
 
 @pytest.mark.parametrize("to", READERS)
