@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from math import copysign
 from pathlib import Path
 from statistics import median
@@ -47,7 +48,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
         reach = Reach.of(config)
         late = reach.lateness.partitions
-        reference = SampledReference(place.config, users, late, reach.lookback, reach.endless)
+        reference = SampledReference(place.config, users, late, reach.lookback, reach.endless, _reading_input)
         comparison = _Comparison(reference, root)
         for day in days:
             say(f"comparing {day}")
@@ -70,6 +71,16 @@ def _rows(part: Path, columns: list[str] | None = None) -> list[dict]:
         return read_rows(part, columns)
 
 
+def _reading_input(file: str | Path) -> AbstractContextManager[None]:
+    """Names a file of the feed or of a view in the errors of reading it."""
+    return readable([Path(file)], "an input file", "restore or remove the file, then run again")
+
+
+def _feed_rows(file: Path) -> list[dict]:
+    with _reading_input(file):
+        return read_rows(file, ["user_id"])
+
+
 def _shipped(root: Path, day: Day) -> Counter[int]:
     """Output rows of a day by user."""
     found: Counter[int] = Counter()
@@ -85,7 +96,7 @@ def _shipped(root: Path, day: Day) -> Counter[int]:
 
 def _seen(feed: Path, day: Day) -> set[int]:
     """Users of a day's own feed partition, whether or not they have output rows."""
-    return {row["user_id"] for file in files_of(feed / f"dt={day}") for row in read_rows(file, ["user_id"])} - {None}
+    return {row["user_id"] for file in files_of(feed / f"dt={day}") for row in _feed_rows(file)} - {None}
 
 
 class _Comparison:
@@ -100,7 +111,8 @@ class _Comparison:
         self._younger: dict[str, list[int]] = {name: [] for name in reference.views}
         self._qids: dict[str, int] = {}
         if (map_file := root / "qid_map.parquet").exists():
-            self._qids = {row["feed_session"]: row["qid"] for row in read_rows(map_file)}
+            with readable([map_file], "the qid map", hint=""):
+                self._qids = {row["feed_session"]: row["qid"] for row in read_rows(map_file)}
 
     def compare(self, day: Day, users: set[int]) -> None:
         """Compares a day's rows of some users with those of the reference."""

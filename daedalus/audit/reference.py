@@ -224,7 +224,7 @@ class Reference:
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
         for partition, file in self.feed_files():
             self.partitions.add(partition)
-            if "feed_session" in schema_of(file).names:
+            if "feed_session" in self.schema(file).names:
                 self.session_days.add(partition)
             for row in self.feed_rows(partition, file):
                 row["event_timestamp"] = as_micros(row.get("event_timestamp"))
@@ -244,6 +244,10 @@ class Reference:
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
         """The rows of a feed file to use; here all."""
         return read_rows(file)
+
+    def schema(self, file: str | Path) -> pa.Schema:
+        """The schema of a feed or view file."""
+        return schema_of(file)
 
     def wanted(self, day: dt.date, row: dict) -> bool:
         """Whether to compute a target row; here always."""
@@ -301,7 +305,7 @@ class Reference:
         kinds: dict[str, set] = defaultdict(set)
         for name in {ref.split(":")[0] for ref in refs}:
             self.views[name] = widened(self.view_rows(name))
-            for field in (field for path in self.view_files(name) for field in schema_of(path)):
+            for field in (field for path in self.view_files(name) for field in self.schema(path)):
                 kinds[field.name].add(field.type)
         self.singles = {name for name, types in kinds.items() if types <= {pa.float16(), pa.float32(), pa.null()}}
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as is_a
 
-from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, values_of
+from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, schema_of, values_of
 
+Reading = Callable[[str | Path], AbstractContextManager[None]]
 Users = Mapping[dt.date, set[int]]  # of each sampled day
 _ROWS_A_DAY = 20  # with fewer, fewer days are chosen
 
@@ -46,11 +48,14 @@ def choose_users(
 class SampledReference(Reference):
     """The reference over the rows of some users only. Memory grows with those users, not with the feed.
 
-    `late` are the partitions that rows of a day may lie in, by how many days they are after it.
+    `late` are the partitions that rows of a day may lie in, by how many days they are after it. `reading` gives, for a
+    file of the feed or of a view, what words the errors of reading it.
     """
 
-    def __init__(self, config: Path, users: Users, late: range, lookback: int, cumulative: bool) -> None:
-        self._of_day = users
+    def __init__(
+        self, config: Path, users: Users, late: range, lookback: int, cumulative: bool, reading: Reading
+    ) -> None:
+        self._of_day, self._reading = users, reading
         self._users: Set = set().union(*users.values())
         self._targets = {day + dt.timedelta(days=i) for day in users for i in late}
         reach = range(late[0] - lookback, late[-1] + 1)
@@ -64,13 +69,21 @@ class SampledReference(Reference):
         sessions: set[str | None] = set()
         for day, file in files:
             if day in self._targets:
-                rows = read_rows(file, ["user_id", "feed_session"], self._of_users)
+                rows = self._rows(file, ["user_id", "feed_session"], self._of_users)
                 sessions |= {row.get("feed_session") for row in rows}
         self._sessions = sessions - {None}
         return iter(files)
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
-        return read_rows(file, SPINE, self._of_users_or_sessions if partition in self._targets else self._of_users)
+        return self._rows(file, SPINE, self._of_users_or_sessions if partition in self._targets else self._of_users)
+
+    def schema(self, file: str | Path) -> pa.Schema:
+        with self._reading(file):
+            return schema_of(file)
+
+    def _rows(self, file: str | Path, columns: Sequence[str], keep: Callable[[pa.Table], pa.Array]) -> list[dict]:
+        with self._reading(file):
+            return read_rows(file, columns, keep)
 
     def wanted(self, day: dt.date, row: dict) -> bool:
         return row["user_id"] in self._of_day[day]
@@ -81,7 +94,7 @@ class SampledReference(Reference):
         wanted = self._entities(name, view["entity"])
         rows = []
         for path in self.view_files(name):
-            rows += read_rows(path, columns, lambda table: _among(table, view["entity"], wanted))
+            rows += self._rows(path, columns, lambda table: _among(table, view["entity"], wanted))
         return rows
 
     def _entities(self, name: str, entity: str) -> set:
@@ -90,7 +103,7 @@ class SampledReference(Reference):
         if recent and recent["author"].split(":")[0] == name:
             author = recent["author"].split(":")[1]
             for path in self.view_files(name):  # artworks of which a sampled user was ever the author
-                mine = read_rows(path, [entity, author], lambda table: _among(table, author, self._users))
+                mine = self._rows(path, [entity, author], lambda table: _among(table, author, self._users))
                 found |= {row[entity] for row in mine}
         return found - {None}
 

@@ -59,20 +59,41 @@ def _end(code: int) -> NoReturn:
 
 def _run(given: list[str]) -> int:
     """Runs a command line; returns its exit code. An OSError becomes a DaedalusError."""
-    from daedalus.base.terminal_text import silence
     from daedalus.cli.output import refuse
 
     try:
         return _answer(given)
     except OSError as error:
-        found = error.strerror or error
-        if error.filename and not is_full(error):
-            hint = "was it removed meanwhile, or do its permissions forbid this?"
-            what = "a file or folder cannot be used"
-            return refuse(DaedalusError(what, where=str(error.filename), found=found, hint=hint), given)
+        return refuse(_worded(error), given)
+
+
+def _worded(error: OSError) -> DaedalusError:
+    """The message of an error of the system, or of a library: those of pyarrow name no file."""
+    from daedalus.base.text import silence
+
+    found = error.strerror or " ".join(str(error).split())[:200] or type(error).__name__
+    if is_full(error) or _is_of_stdout(error):
         silence(sys.stdout)
         where = error.filename or "standard output, or a file on a full disk"
-        return refuse(DaedalusError("the result cannot be written", where=where, found=found), given)
+        return DaedalusError("the result cannot be written", where=where, found=found)
+    if error.filename:
+        hint = "was it removed meanwhile, or do its permissions forbid this?"
+        return DaedalusError("a file or folder cannot be used", where=str(error.filename), found=found, hint=hint)
+    hint = "is a file damaged, or does a disk or a connection fail?"
+    return DaedalusError("something cannot be read or written", found=found, hint=hint)
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Whether standard output did not take what was printed: then it does not take the rest either."""
+    from daedalus.cli.output import Unprinted
+
+    if error.filename or isinstance(error, Unprinted | BrokenPipeError):
+        return not error.filename
+    try:
+        sys.stdout.flush()  # what the help could not print is still there
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def _answer(given: list[str]) -> int:

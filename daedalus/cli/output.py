@@ -11,6 +11,10 @@ from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import printable, silence, tell
 
 
+class Unprinted(OSError):
+    """Standard output does not take what is printed."""
+
+
 def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
     """Prints what a command found, as JSON or as its lines."""
     print_out(json.dumps(found)) if as_json else print_lines(lines(found))
@@ -23,11 +27,13 @@ def print_lines(lines: Sequence[str]) -> None:
 
 
 def print_out(text: str) -> None:
-    """Prints text to stdout; a closed pipe is no error. Raises OSError when it cannot be written."""
+    """Prints text to stdout; a closed pipe is no error. Raises Unprinted when it cannot be written."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # `daeda … | head` is no error
         silence(sys.stdout)
+    except OSError as error:
+        raise Unprinted(error.errno, error.strerror) from None
 
 
 def print_notes(notes: Sequence[str]) -> None:

@@ -22,17 +22,19 @@ def read(paths: Sequence[Path]) -> Any:
         return pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
 
 
+_SAME_AGAIN = "daeda skeleton recreates it with the same bytes"
+
+
 @contextmanager
-def readable(paths: Sequence[Path]) -> Iterator[None]:
-    """Turns errors of reading part files into a DaedalusError (exit 2)."""
+def readable(paths: Sequence[Path], what: str = "a partition", hint: str = _SAME_AGAIN) -> Iterator[None]:
+    """Turns errors of reading parquet files into a DaedalusError (exit 2)."""
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         shown, found = str(paths[0].parent if len(paths) > 1 else paths[0]), " ".join(str(error).split())[:200]
-        raise DaedalusError("a partition cannot be read", where=shown, found=found, expected="parquet",
-                            hint="daeda skeleton recreates it with the same bytes") from None  # fmt: skip
+        raise DaedalusError(f"{what} cannot be read", where=shown, found=found, expected="parquet", hint=hint) from None
 
 
 def how_they_differ(one: Path, other: Path) -> list[dict]:

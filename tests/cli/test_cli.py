@@ -10,8 +10,13 @@ import subprocess
 import sys
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from small import DAYS, FIRST, LAST, PROJECT, RANGE, edit, nothing_ran, rewrite
+from small import DAYS, FIRST, LAST, PROJECT, RANGE, damage_pages, edit, nothing_ran, rewrite
+
+from daedalus.cli.main import _worded
+from daedalus.cli.output import refuse
 
 
 def test_skeleton_json(warm):
@@ -132,6 +137,23 @@ def test_a_stdout_that_takes_nothing(warm):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment())
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")  # `daeda … | head` is no error
+
+
+def test_an_error_of_a_library_that_names_no_file_is_told_by_its_text(tmp_path, capsys):
+    """That of pyarrow about damaged pages was told as a standard output that takes nothing."""
+    file = tmp_path / "damaged.parquet"
+    pq.write_table(pa.table({"text": ["a", "b" * 500]}), file, use_dictionary=False)
+    damage_pages(file)
+    with pytest.raises(OSError) as raised:
+        pq.ParquetFile(file).read()
+    assert raised.value.filename is None
+    assert refuse(_worded(raised.value), ["--json"]) == 2
+    out, err = capsys.readouterr()
+    told = json.loads(out)["error"]
+    assert (
+        told["found"] == " ".join(str(raised.value).split()) and told["what"] == "something cannot be read or written"
+    )
+    assert "standard output" not in out + err
 
 
 def test_resume_trusts_finished_days_and_goes_on(warm):

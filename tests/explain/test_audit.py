@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
-from small import edit, rewrite
+from small import DAYS, damage_pages, edit, rewrite
 from worlds import worlds
 
 from daedalus.audit.audit import audit, audit_lines, differs
@@ -78,6 +78,18 @@ def test_a_damaged_partition_is_refused_and_named(warm, command):
     options = ["--range", "2026-02-05"] if command == ["audit"] else ["--against", warm.json("runs")["runs"][-1]["id"]]
     done = warm.cli(*command, *options, "--json")
     assert done.returncode == 2 and "dt=2026-02-05" in json.loads(done.stdout)["error"]["where"]
+
+
+@pytest.mark.parametrize("kind", ["feed", "view", "footer of the feed", "footer of the view", "qid map"])
+def test_an_input_whose_pages_are_damaged_is_refused_and_named(warm, kind):
+    """pyarrow's error, which names no file, was told as a standard output that takes nothing."""
+    view = next((warm.root / "data/catalog/artwork_properties").glob("*.parquet"))
+    file = {"feed": warm.feed_file(DAYS[4]), "view": view, "map": warm.output / "qid_map.parquet"}[kind.split()[-1]]
+    file.write_bytes(b"PAR1 no more") if kind.startswith("footer") else damage_pages(file)
+    done = warm.cli("audit", "--range", str(DAYS[5]), "--json")
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == 2 and "Traceback" not in done.stderr and error["where"].endswith(file.name), done.stderr
+    assert "cannot be read" in error["what"] and "standard output" not in done.stderr
 
 
 def test_a_sample_is_drawn_by_its_seed(warm):

@@ -129,5 +129,12 @@ def rewrite(path: Path, change) -> None:
     pq.write_table(change(table), path)
 
 
+def damage_pages(path: Path) -> None:
+    """Overwrites the pages of a parquet file, and leaves its footer."""
+    whole = path.read_bytes()
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    path.write_bytes(whole[:4] + b"\xff" * (len(whole) - footer - 4) + whole[-footer:])
+
+
 def nothing_ran(report) -> bool:
     return report.steps["computed"] == report.steps["unchanged"] == report.partitions["written"] == 0
