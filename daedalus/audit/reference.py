@@ -85,6 +85,13 @@ def _day(text: str) -> dt.date | None:
         return None
 
 
+def _same_uuid(found: str, given: object) -> bool:
+    try:
+        return UUID(found) == UUID(str(given))
+    except ValueError:
+        return False
+
+
 def schema_of(path: str | Path) -> pa.Schema:
     with open(path, "rb") as opened:
         return pq.read_schema(opened)
@@ -308,6 +315,7 @@ class Reference:
             for field in (field for path in self.view_files(name) for field in self.schema(path)):
                 kinds[field.name].add(field.type)
         self.singles = {name for name, types in kinds.items() if types <= {pa.float16(), pa.float32(), pa.null()}}
+        self.uuids = {name for name, types in kinds.items() if "extension<arrow.uuid>" in map(str, types)}
 
     def _read_pool(self) -> set[int]:
         import lancedb
@@ -470,6 +478,8 @@ class Reference:
         if isinstance(value, float) and column in self.singles:
             with contextlib.suppress(OverflowError):
                 (value,) = struct.unpack("f", struct.pack("f", value))
+        if column in self.uuids:
+            return _same_uuid(found, value)
         if isinstance(found, Decimal):
             return found == Decimal(repr(value))
         return bool(found == value or (found != found and value != value))

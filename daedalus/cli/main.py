@@ -69,7 +69,7 @@ def _run(given: list[str]) -> int:
 
 def _worded(error: OSError) -> DaedalusError:
     """The message of an error of the system, or of a library: those of pyarrow name no file."""
-    from daedalus.base.text import silence
+    from daedalus.base.terminal_text import silence
 
     found = error.strerror or " ".join(str(error).split())[:200] or type(error).__name__
     if is_full(error) or _is_of_stdout(error):

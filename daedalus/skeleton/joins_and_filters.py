@@ -19,6 +19,10 @@ from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
 from daedalus.sql.column_types import decimal_literal, holds, is_decimal, is_integer
 from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
+<<<<<<< HEAD:daedalus/skeleton/joins_and_filters.py
+=======
+from daedalus.sql.types import as_uuid, decimal_literal, holds, is_decimal, is_integer
+>>>>>>> fixc:daedalus/skeleton/joins.py
 from daedalus.stagecache.action_name import ActionName
 
 
@@ -146,8 +150,10 @@ def _sized(kind: str, value: Any) -> Any:
     """The value in a form that has a SQL literal which DuckDB compares with `kind` as it is.
 
     The largest integers become floats. Whole floats become integers for a column of these, which a literal of type
-    DOUBLE would turn into DOUBLE: that does not tell 2^53 from its neighbour.
+    DOUBLE would turn into DOUBLE: that does not tell 2^53 from its neighbour. UUIDs are spelt as their columns do.
     """
+    if kind == "UUID":
+        return as_uuid(value)
     if isinstance(value, float) and (is_integer(kind) or kind == "UBIGINT"):
         return int(value)
     return value if is_decimal(kind) else float(value) if isinstance(value, int) and abs(value) >= 2**127 else value

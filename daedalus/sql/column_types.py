@@ -6,6 +6,7 @@ import math
 import struct
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from daedalus.sql.text import name
 
@@ -108,6 +109,8 @@ def fits(found: str, wanted: str) -> bool:
 
 def holds(kind: str, value: object) -> bool:
     """Whether a column of a type can contain a value of the configuration; floats are rounded to the type."""
+    if kind == "UUID" and isinstance(value, str):
+        return as_uuid(value) is not None
     if isinstance(value, bool | str) or not isinstance(value, int | float):
         return True
     if kind in _FLOATS:
@@ -121,6 +124,14 @@ def holds(kind: str, value: object) -> bool:
     bits, unsigned = _BITS.get(kind, 32), kind.startswith("U")
     low, high = (0, 2**bits) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1))
     return value == int(value) and low <= value < high
+
+
+def as_uuid(text: str) -> str | None:
+    """A UUID in the spelling that its columns have, or None for other text."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
 
 
 def decimal_literal(kind: str, value: float) -> str:

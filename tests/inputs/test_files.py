@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pyarrow as pa
@@ -643,6 +644,19 @@ def test_a_filter_compares_as_the_column_holds_its_values(make):
         assert project.run().exit_code == 0, drop
         assert project.rows()[ONE] == [artwork for artwork in range(10, 15) if artwork not in gone], drop
         project.equals_reference()
+
+
+KEY = "550e8400-e29b-41d4-a716-446655440000"
+
+
+@pytest.mark.parametrize("given", [KEY, KEY.upper(), f"{{{KEY}}}", KEY.replace("-", ""), f"urn:uuid:{KEY}"])
+def test_a_filter_on_a_uuid_takes_any_spelling_of_it(make, given):
+    column = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([uuid.UUID(KEY).bytes, bytes(16)], pa.binary(16)))
+    project = make(view_table(key=column), content_filter={"drop": {"key": [given, "abc"]}})
+    report = project.run()
+    assert report.exit_code == 0 and project.rows()[ONE] == [11]
+    assert report.input_notes == ["content_filter.drop.key: no UUID is 'abc', so it drops nothing"]
+    project.equals_reference()
 
 
 WHOLE = {"BIGINT": 2**53, "UBIGINT": 2**63, "DECIMAL(20,0)": 2**53, "DECIMAL(38,2)": 2**53, "DECIMAL(38,30)": 2**25}
