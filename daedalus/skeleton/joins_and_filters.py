@@ -17,12 +17,8 @@ from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
-from daedalus.sql.column_types import decimal_literal, holds, is_decimal, is_integer
+from daedalus.sql.column_types import as_uuid, decimal_literal, holds, is_decimal, is_integer
 from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
-<<<<<<< HEAD:daedalus/skeleton/joins_and_filters.py
-=======
-from daedalus.sql.types import as_uuid, decimal_literal, holds, is_decimal, is_integer
->>>>>>> fixc:daedalus/skeleton/joins.py
 from daedalus.stagecache.action_name import ActionName
 
 
