@@ -18,7 +18,7 @@ from daedalus.config.schema import Aggregation, Aggregations, Catalog, Runtime, 
 from daedalus.config.validation import check
 
 _MOST_BYTES, _MOST_DEEP, _MOST_VALUES = 10 << 20, 100, 100_000  # of a file; the values with its aliases written out
-_MOST_DIGITS, _MOST_SHOWN = 400, 60  # characters of a number, and of a value in a message
+_MOST_DIGITS, _MOST_SHOWN = 4_000, 60  # characters of a number, and of a value in a message
 _KIND_NAMES = {
     "int": "a number",
     "float": "a number",
