@@ -1,7 +1,7 @@
 """Path patterns with the same meaning on a disk, which is walked, and in an object store, which is listed.
 
 They work as in `glob.glob(…, recursive=True)`, and names that begin with `_` are hidden like those with a dot:
-wildcards match neither.
+wildcards match neither. An object store has no `.` and `..`, and nothing that ends in a slash.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 HIDDEN = ("_", ".")
+_STEPS = ("", ".", "..")  # segments that name a folder without being in its parent's listing; the first ends a pattern
 
 
 def is_parquet(name: str) -> bool:
@@ -49,12 +50,16 @@ def find(pattern: str) -> list[str]:
     if start == len(segments):
         return [pattern] if os.path.lexists(pattern) else []
     folder, wild = "/".join(segments[:start]), [segment for segment in segments[start:] if segment]
+    wild += [""] * (not segments[-1])  # after a slash at the end
     return sorted(set(_walk(folder or ("/" if start else ""), wild, (os.path.realpath(folder or "."),))))
 
 
 def _walk(folder: str, pattern: Sequence[str], above: tuple[str, ...]) -> Iterator[str]:
     """Paths below `folder` that match; `above` are the real paths of its parents, so links to them are not followed."""
     head, *rest = pattern
+    if head in _STEPS:
+        yield from _step(os.path.join(folder, head), rest, above if head != ".." else ())
+        return
     if head == "**":
         yield from _walk(folder, rest or ["*"], above)
     for entry in _entries(folder):
@@ -69,6 +74,14 @@ def _walk(folder: str, pattern: Sequence[str], above: tuple[str, ...]) -> Iterat
                 yield path
             elif is_folder(entry):
                 yield from _walk(path, rest, (*above, os.path.realpath(path)))
+
+
+def _step(path: str, rest: Sequence[str], above: tuple[str, ...]) -> Iterator[str]:
+    """What matches once a step that no listing has is taken, to `path`."""
+    if rest and os.path.isdir(path):
+        yield from _walk(path, rest, above or (os.path.realpath(path),))
+    elif path and not rest and os.path.lexists(path):
+        yield path
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import glob
+import itertools
 import os
 import socket
 import subprocess
@@ -585,6 +587,33 @@ def test_a_pattern_walks_no_circle_and_finds_what_it_matches(tmp_path):
     found = [path[len(str(tmp_path)) + 1 :] for path in find(f"{tmp_path}/**/*.parquet")]
     assert found == ["a/b/x.parquet", "a/beside/x.parquet"]
     assert all(matches(path.split("/"), ["**", "*.parquet"]) for path in found)
+
+
+def test_a_pattern_finds_what_glob_finds(tmp_path, monkeypatch):
+    """Of every pattern of up to three such segments, relative and absolute, with a slash at the end and without."""
+    monkeypatch.chdir(tmp_path)
+    for path in ("a/b/x", "a/b/c/x", "a/c/x", "a/x", "x", "a/.h/x", "c/y"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    segments = ["*", "**", ".", "..", "a", "b", "x", "[xc]"]
+    patterns = [p for count in (1, 2, 3) for p in itertools.product(segments, repeat=count) if p[-1] != "**"]
+    found = 0
+    for pattern in patterns:
+        for text in ("/".join(pattern), "/".join(("a", *pattern, ""))):
+            expected = set(glob.glob(text, recursive=True))
+            assert set(find(text)) == expected, text
+            found += len(expected)
+    assert found > 500
+    assert set(find(f"{tmp_path}/*/../a/./*/")) == set(glob.glob(f"{tmp_path}/*/../a/./*/"))
+
+
+@pytest.mark.parametrize("source", ["data/*/../catalog/q/*.parquet", "data/catalog/*/./*.parquet", "data/*/q/../*/a.*"])
+def test_a_view_is_read_by_a_pattern_with_steps_up(make, source):
+    project = make()
+    project.catalog["views"]["q"]["source"] = source
+    project.configure()
+    assert project.run().exit_code == 0 and project.rows("score")[ONE] == [1, 2]
+    project.equals_reference()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
