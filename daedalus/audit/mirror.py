@@ -6,13 +6,13 @@ Only what the sampled days depend on is fetched; a configuration written beside 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
 
-from daedalus.base.days import Day
+from daedalus.base.days import Day, parse_day
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.reach import Reach
 from daedalus.inputs.pool import pool_options, read_pool_ids
@@ -29,10 +29,19 @@ class LocalCopy:
 
     def published(self) -> list[Day]:
         """The days that have a partition."""
-        return sorted(Day.fromisoformat(path.name[3:]) for path in self.output.glob("dt=????-??-??"))
+        return _days(path.name[3:] for path in self.output.glob("dt=????-??-??"))
 
     def bring(self, days: Sequence[Day]) -> None:
         """Makes what these days depend on available."""
+
+
+def _days(names: Iterable[str]) -> list[Day]:
+    """The days of folders, in order; a folder such as dt=2026-02-30 is no partition."""
+    days = []
+    for name in names:
+        with suppress(ValueError):
+            days.append(parse_day(name))
+    return sorted(days)
 
 
 class Mirror(LocalCopy):
@@ -43,7 +52,7 @@ class Mirror(LocalCopy):
         super().__init__(self._root / "config", str(self._root / "feed"), str(self._root / "output"))
 
     def published(self) -> list[Day]:
-        return [Day.fromisoformat(day) for day in self._workspace.partitions.days()]
+        return _days(self._workspace.partitions.days())
 
     def bring(self, days: Sequence[Day]) -> None:
         workspace, listing = self._workspace, self._workspace.listing()
