@@ -71,18 +71,19 @@ def read_rows(
     return rows
 
 
+def day_of_folder(name: str) -> dt.date | None:
+    """The day of a folder dt=YYYY-MM-DD; None if there is no such day, or its year is below 1000 or above 9000."""
+    try:
+        day = dt.date.fromisoformat(name[3:])
+    except ValueError:
+        return None
+    return day if 1000 <= day.year <= 9000 else None
+
+
 def files_of(folder: Path) -> list[Path]:
     """The parquet files in a folder of the feed, without hidden ones such as `._NAME`."""
     there = folder.iterdir() if folder.is_dir() else ()
     return sorted(path for path in there if path.suffix.lower() == ".parquet" and path.name[0] not in "_.")
-
-
-def _day(text: str) -> dt.date | None:
-    """The day, or None for one that the calendar does not have, such as 2026-02-30."""
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def _same_uuid(found: str, given: object) -> bool:
@@ -242,11 +243,10 @@ class Reference:
             self.by_day[day] = [self._clean(row) for row in kept]
 
     def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
-        """(partition, file) of all files of the feed."""
+        """(partition, file) of all files of the feed; a folder of no day, such as dt=2026-02-30, is no partition."""
         for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=????-??-??")):
-            if day := _day(folder.name[3:]):
-                for file in files_of(folder):
-                    yield day, file
+            if day := day_of_folder(folder.name):
+                yield from ((day, file) for file in files_of(folder))
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
         """The rows of a feed file to use; here all."""

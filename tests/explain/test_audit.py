@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from small import DAYS, damage_pages, edit, rewrite
 from worlds import worlds
 
 from daedalus.audit.audit import audit, audit_lines, differs
+from daedalus.audit.reference import Reference
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.workspace.settings import Settings
@@ -78,6 +80,16 @@ def test_a_damaged_partition_is_refused_and_named(warm, command):
     options = ["--range", "2026-02-05"] if command == ["audit"] else ["--against", warm.json("runs")["runs"][-1]["id"]]
     done = warm.cli(*command, *options, "--json")
     assert done.returncode == 2 and "dt=2026-02-05" in json.loads(done.stdout)["error"]["where"]
+
+
+@pytest.mark.parametrize("name", ["dt=2026-02-30", "dt=2026-13-01", "dt=0000-01-01", "dt=some-da-ys", "dt=0001-01-01"])
+def test_a_folder_of_no_day_is_passed_over_as_a_run_does(warm, name):
+    """It was a traceback; and one of a year that no run takes would be read with the history."""
+    shutil.copytree(warm.feed_file(DAYS[4]).parent, warm.root / "data/feed" / name)
+    (warm.output / name).mkdir()
+    assert any(name in note for note in warm.json("config", "check")["notes"])
+    assert not differs(audit(Settings(), None, EVERYTHING, 1))
+    assert all(partition.year == 2026 for partition, _ in Reference(warm.root / "config", root=warm.root).feed_files())
 
 
 @pytest.mark.parametrize("kind", ["feed", "view", "footer of the feed", "footer of the view", "qid map"])
