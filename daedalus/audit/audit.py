@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from daedalus.audit.mirror import LocalCopy, local_place
+from daedalus.audit.mirror import LocalCopy, local_place, reading_pool
 from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.base.days import Day, parse_range
@@ -48,7 +48,8 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
         reach = Reach.of(config)
         late = reach.lateness.partitions
-        reference = SampledReference(place.config, users, late, reach.lookback, reach.endless, _reading_input)
+        with reading_pool(config.runtime.embedding_coverage_filter.uri):
+            reference = SampledReference(place.config, users, late, reach.lookback, reach.endless, _reading_input)
         comparison = _Comparison(reference, root)
         for day in days:
             say(f"comparing {day}")

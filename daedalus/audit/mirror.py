@@ -14,6 +14,7 @@ import yaml
 
 from daedalus.base.days import Day
 from daedalus.base.durable import day_folders
+from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
 from daedalus.config.reach import Reach
 from daedalus.inputs.pool import pool_options, read_pool_ids
@@ -34,6 +35,16 @@ class LocalCopy:
 
     def bring(self, days: Sequence[Day]) -> None:
         """Makes what these days depend on available."""
+
+
+@contextmanager
+def reading_pool(uri: str) -> Iterator[None]:
+    """Turns Lance's errors, such as for a missing file of the table, into a DaedalusError (exit 2)."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise DaedalusError("the embedding pool cannot be read", where=bare(uri),
+                            found=" ".join(str(error).split())[:200], hint="restore the table") from None  # fmt: skip
 
 
 class Mirror(LocalCopy):
@@ -93,7 +104,8 @@ class Mirror(LocalCopy):
         import lancedb
 
         options = pool_options(self._workspace.config)
-        ids = read_pool_ids(coverage.uri, coverage.table, coverage.id_column, "the audit", options).read_all()
+        with reading_pool(coverage.uri):
+            ids = read_pool_ids(coverage.uri, coverage.table, coverage.id_column, "the audit", options).read_all()
         pool = lancedb.connect(str(self._root / "pool"))
         pool.create_table(coverage.table, ids.rename_columns([coverage.id_column]))
 

@@ -78,8 +78,8 @@ def _check_view_file(view: View, times: Sequence[str], path: str, schema: Mappin
         if schema.get(column) == TOO_FAR or (schema.get(column) == FAR_DATE and column in times):
             raise DayError("a time that cannot be read", where=f"{path}: {column}", found=schema[column],
                            expected="TIMESTAMP")  # fmt: skip
-    if "file_row_number" in schema:  # DuckDB's name for the row number, which breaks ties
-        raise DayError("a column name that cannot be read", where=f"{path}: file_row_number", found="file_row_number",
+    if taken := next((name for name in schema if name.casefold() == "file_row_number"), ""):  # DuckDB's, breaks ties
+        raise DayError("a column name that cannot be read", where=f"{path}: {taken}", found=taken,
                        expected="another name")  # fmt: skip
 
 

@@ -104,6 +104,14 @@ def test_an_input_whose_pages_are_damaged_is_refused_and_named(warm, kind):
     assert "cannot be read" in error["what"] and "standard output" not in done.stderr
 
 
+def test_a_pool_without_its_data_is_refused(warm):
+    for file in (warm.root / "data/embeddings/artwork_embedding.lance/data").iterdir():
+        file.unlink()
+    done = warm.cli("audit", "--range", str(DAYS[5]), "--json")
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert json.loads(done.stdout)["error"]["what"] == "the embedding pool cannot be read"
+
+
 def test_a_sample_is_drawn_by_its_seed(warm):
     one, two, other = (audit(Settings(), None, 60, seed) for seed in (1, 1, 2))
     assert one == two and one["days"] != other["days"]

@@ -688,6 +688,13 @@ def test_a_filter_on_a_uuid_takes_any_spelling_of_it(make, given):
     project.equals_reference()
 
 
+@pytest.mark.parametrize("name", ["file_row_number", "File_Row_Number"])
+def test_a_column_that_hides_the_row_number_is_refused(make, name):
+    project = make(view_table(**{name: [1, 2]}))
+    done = project.cli("skeleton", "--progress", "none")
+    assert done.returncode == 2 and f": {name}" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 WHOLE = {"BIGINT": 2**53, "UBIGINT": 2**63, "DECIMAL(20,0)": 2**53, "DECIMAL(38,2)": 2**53, "DECIMAL(38,30)": 2**25}
 
 
