@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.base.errors import DaedalusError
+from daedalus.output.part_file import read_parts
 
 _KEYS = ("user_id", "artwork_id", "event_timestamp", "event")
 
 
 def read(paths: Sequence[Path]) -> Any:
     """The rows of some part files as one table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with readable(paths):
-        return pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
+        return read_parts(paths)
 
 
 _SAME_AGAIN = "daeda skeleton recreates it with the same bytes"

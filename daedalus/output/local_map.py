@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daedalus.base import digest
 from daedalus.base.durable import day_folders, move_file, open_lock, part_files
+from daedalus.output.part_file import parts_with_qids
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Facts
@@ -92,29 +93,3 @@ class LocalMap:
 
     def _parts(self) -> list[Path]:
         return sorted(part for folder in day_folders(self._root) for part in part_files(folder))
-
-
-def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:
-    """(file, whether it carries feed_session) of every part that has a qid; unreadable parts are left out."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    found = []
-    for path in paths:
-        try:
-            part = pq.ParquetFile(path)
-        except (OSError, pa.ArrowException):
-            continue
-        if _numbers(part.metadata):
-            found.append((path, "feed_session" in part.schema_arrow.names))
-    return found
-
-
-def _numbers(metadata: Any) -> bool:
-    """Whether a part has any qid that is not NULL, by its footer."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
-    qids = [chunk for chunk in chunks if chunk.path_in_schema == "qid"]
-    return any(
-        not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids
-    )

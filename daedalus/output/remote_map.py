@@ -17,8 +17,9 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
 from daedalus.base.ports import Scratch
 from daedalus.objectstore.object_store import Conflict
-from daedalus.output.local_map import NO_STATE, parts_with_qids
+from daedalus.output.local_map import NO_STATE
 from daedalus.output.map_home import MapState
+from daedalus.output.part_file import parts_with_qids, read_parts
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
 
 STATE, COPY = "qid_map.json", "qid_map.parquet"
@@ -166,6 +167,6 @@ class RemoteMap:
                 for path, carries in parts_with_qids(map(Path, local.values())):
                     columns = ["feed_session", "qid"] if carries else ["qid"]
                     kept = folder / f"dt={day}-{path.name}"
-                    pq.write_table(pq.ParquetFile(path).read(columns=columns), kept)
+                    pq.write_table(read_parts([path], columns), kept)
                     found.append((kept, carries))
         return found

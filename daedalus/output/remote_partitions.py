@@ -14,6 +14,7 @@ from daedalus.base.file_stat import Stat
 from daedalus.base.ports import Scratch
 from daedalus.objectstore.object_store import Conflict
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
+from daedalus.output.part_file import rows_of
 from daedalus.output.partitions import NO_PARTITION, day_of
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
 
@@ -128,11 +129,9 @@ class RemotePartitions:
         return "" if found.size == part.bytes and same else "altered"
 
     def _upload(self, day: str, content: str, parts: list[Path], digests: dict[str, str]) -> PartList:
-        import pyarrow.parquet as pq
-
         generation = new_generation(content)
         etags = self._output.put({f"dt={day}/{generation}/{part.name}": part for part in parts})
-        rows = [pq.read_metadata(part).num_rows for part in parts]
+        rows = map(rows_of, parts)
         listed = [
             PartFile(f"{generation}/{part.name}", part.stat().st_size, digests[part.name], count, etag)
             for part, count, etag in zip(parts, rows, etags.values(), strict=True)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from daedalus.output.part_file import parts_sql, rows_of, schema_of
 from daedalus.sql.duck import Bindings, Duck
-from daedalus.sql.text import Sql, name, parquet
+from daedalus.sql.text import Sql, name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,14 +32,9 @@ def partition_statistics(duck: Duck, parts: Sequence[Path]) -> dict[str, Any]:
     text: `distinct` and `top`, the commonest values with their rows. A percentile is the smallest value
     that at least so many of the values do not exceed; NaN and infinities are in none of them.
     """
-    import pyarrow.parquet as pq
-
-    schema, rows = None, 0
-    for part in parts:
-        with pq.ParquetFile(part) as file:
-            schema, rows = file.schema_arrow, rows + file.metadata.num_rows
-    if schema is None:
+    if not parts:
         return {"rows": 0, "columns": []}
+    schema, rows = schema_of(parts[-1]), sum(map(rows_of, parts))
     bound = Bindings(files={"partition": list(parts)})
     found: list[dict] = []
     for begin in range(0, len(schema), _AT_ONCE):
@@ -83,7 +79,7 @@ def _summary(place: int, field: pa.Field) -> str:
     """A SELECT of one row about a column."""
     column = name(field.name)
     numeric = kind_of(field.type) not in ("text", "other")
-    counted = f"SELECT {column} IS NULL AS gone, {_value(field)} AS v, count(*) AS n FROM {parquet('partition')} p"
+    counted = f"SELECT {column} IS NULL AS gone, {_value(field)} AS v, count(*) AS n FROM {parts_sql('partition')} p"
     # By the number itself: as DOUBLE, ids above 2^53 are one. Lists are grouped by their length.
     counted = f"{counted} GROUP BY {f'p.{column}' if kind_of(field.type) == 'number' else 'ALL'}"
     totals = "coalesce(sum(n) FILTER (gone), 0) AS nulls, count(*) FILTER (NOT gone) AS distinct_values"
@@ -120,7 +116,7 @@ def _column(field: pa.Field, row: dict[str, Any], rows: int) -> dict[str, Any]:
 def _tops(duck: Duck, columns: Sequence[str], bound: Bindings) -> Iterator[tuple[str, list]]:
     """The commonest values of each text column, with the rows that have them."""
     for column in columns:
-        counted = f"""SELECT {name(column)} AS v, count(*) AS n FROM {parquet("partition")}
+        counted = f"""SELECT {name(column)} AS v, count(*) AS n FROM {parts_sql("partition")}
             WHERE {name(column)} IS NOT NULL GROUP BY 1 ORDER BY n DESC, v LIMIT {_TOP}"""
         select = f"SELECT left(v, {_TOP_LENGTH}) AS v, n FROM ({counted})"
         yield column, [[row["v"], row["n"]] for row in duck.table(Sql(select), bound).to_pylist()]

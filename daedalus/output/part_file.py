@@ -1,0 +1,65 @@
+"""A partition's part file, as the rest reads it. cut_partition.py writes it; base/durable.py has its name (`PART`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.sql.text import parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:
+    """(file, whether it carries feed_session) of every part that has a qid; unreadable parts are left out."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for path in paths:
+        try:
+            part = pq.ParquetFile(path)
+        except (OSError, pa.ArrowException):
+            continue
+        if _numbers(part.metadata):
+            found.append((path, "feed_session" in part.schema_arrow.names))
+    return found
+
+
+def _numbers(metadata: Any) -> bool:
+    """Whether a part has any qid that is not NULL, by its footer."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
+    qids = [chunk for chunk in chunks if chunk.path_in_schema == "qid"]
+    return any(
+        not c.is_stats_set or c.statistics.null_count is None or c.statistics.null_count < c.num_values for c in qids
+    )
+
+
+def rows_of(part: Path) -> int:
+    """How many rows a part has, by its footer."""
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(part).num_rows
+
+
+def schema_of(part: Path) -> pa.Schema:
+    """The columns of a part."""
+    import pyarrow.parquet as pq
+
+    return pq.read_schema(part)
+
+
+def read_parts(parts: Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of some parts as one table, with all or some of their columns. Raises OSError or ArrowException."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pa.concat_tables([pq.ParquetFile(part).read(columns=columns) for part in parts])
+
+
+def parts_sql(bound: str) -> str:
+    """SQL that reads the parts bound as `bound`."""
+    return parquet(bound)
