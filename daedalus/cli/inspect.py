@@ -42,7 +42,7 @@ def runs(
 
     Example: daeda runs
     """
-    from daedalus.explain.runs import list_runs, runs_lines
+    from daedalus.explain.run_history import list_runs, runs_lines
 
     at_least(1, last, "--last")
     return show(list_runs(settings_of(config, cache_root, output_root), last), runs_lines, json)

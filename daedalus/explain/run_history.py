@@ -8,9 +8,13 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from daedalus.base.terminal_text import counted, cut
+from daedalus.explain.cause_lines import headline
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
 _CAUSES = 12  # of a run, at most
@@ -136,3 +140,38 @@ def _above(then: Manifest, now: Manifest) -> list[str]:
         for label in now
         if label.startswith("upstream:") and label in then and then[label] != now[label]
     ]
+
+
+def list_runs(settings: Settings, most: int) -> dict:
+    """The last runs, newest first, as the report has them."""
+    with opened(settings) as workspace:
+        return {"cache_root": str(workspace.cache_root), "runs": last_runs(workspace.traces, most)}
+
+
+def runs_lines(found: Mapping) -> list[str]:
+    """A line per run, and below it what it changed and why."""
+    if not found["runs"]:
+        return [f"no run is recorded in {found['cache_root']}: daeda skeleton"]
+    lines = [f"{'run':<10}{'started (UTC)':<21}{'state':<12}{'days':>5}  range"]
+    for run in found["runs"]:
+        words = [run["range"], "--force" * run["force"], run["model"] or ""]
+        head = f"{run['id'][:8]:<10}{run['started']:<21}{run['state']:<12}{run['days']:>5}  "
+        lines.append(head + " ".join(word for word in words if word))
+        lines += [f"          {line}" for line in _below(run)]
+    return [cut(line) for line in [*lines, "daeda diff DAY --against RUN compares a partition with that run's"]]
+
+
+def _below(run: Mapping) -> list[str]:
+    steps, changed = sum(run["computed"].values()), [row["day"] for row in run["changed"]]
+    if not steps and not changed:
+        return []
+    days = f": {changed[0]}" + (f" to {changed[-1]}" if len(changed) > 1 else "") if changed else ""
+    lines = [f"{counted(steps, 'step')} in {run['seconds']:,.1f} s, {counted(len(changed), 'partition')} changed{days}"]
+    return lines + [f"{headline(cause)}{_values(cause)}" for cause in run["causes"][:3]]
+
+
+def _values(cause: Mapping) -> str:
+    if cause["kind"] in ("code", "missing", "input"):
+        return ""
+    old, new = ("nothing" if cause[side] is None else cause[side] for side in ("old", "new"))
+    return f": {old} -> {new}"

@@ -12,7 +12,7 @@ from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError, Interrupted
 from daedalus.config.steps import PARTITION
 from daedalus.pipelines.look import Looked
-from daedalus.pipelines.requests import Request, begin_run, end_run
+from daedalus.pipelines.resume import Request, begin_run, end_run
 from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.look import Looked, look
-from daedalus.pipelines.requests import Request, last_unfinished, meaning_of, resumed_days, resumes_force
+from daedalus.pipelines.resume import Request, last_unfinished, meaning_of, resumed_days, resumes_force
 from daedalus.pipelines.run import execute
 from daedalus.pipelines.run_report import RunReport
 from daedalus.stagecache.walk.progress import Progress

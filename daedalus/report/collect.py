@@ -19,8 +19,8 @@ from daedalus.base.errors import DaedalusError, bare
 from daedalus.config.columns import makers
 from daedalus.explain.day import FUNNEL
 from daedalus.explain.run_history import last_runs
-from daedalus.report.cells import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, look_at_cells
 from daedalus.report.drift import columns_by_day, most_departing
+from daedalus.report.heat_map import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, look_at_cells
 from daedalus.report.statistics import partition_statistics
 from daedalus.workspace.code_stamp import remembered_fingerprint
 from daedalus.workspace.settings import Settings

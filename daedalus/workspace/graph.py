@@ -13,7 +13,7 @@ from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
 from daedalus.config.reach import Reach
-from daedalus.inputs.constants import check_defaults, check_engine
+from daedalus.inputs.default_sql import check_defaults, check_engine
 from daedalus.inputs.feed import Feed, look_at_feed
 from daedalus.inputs.footers import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing

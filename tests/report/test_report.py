@@ -20,10 +20,10 @@ from small import DAYS, RANGE, edit, rewrite
 from daedalus.base.errors import DaedalusError
 from daedalus.explain.day import explain_day
 from daedalus.report import collect as collecting
-from daedalus.report.cells import Cell, Grid, _add
 from daedalus.report.charts import band_path, charts_of, line_path
 from daedalus.report.collect import collect
 from daedalus.report.drift import departure
+from daedalus.report.heat_map import Cell, Grid, _add
 from daedalus.report.page import _costs, render
 from daedalus.report.statistics import partition_statistics
 from daedalus.sql.duck import Duck
