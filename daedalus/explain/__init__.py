@@ -1,1 +1,1 @@
-"""Says why, from traces and manifests: causes, one day, one row, differences, past runs. Runs nothing."""
+"""Says why, from traces and manifests: causes, one day, one row, differences, past runs. It runs no action."""

@@ -1,4 +1,4 @@
-"""Partitions on an object store: the parts first, under a name of their own, then one manifest (see manifests.py)."""
+"""Partitions on an object store: the parts first, under a name of their own, then one manifest (see objectstore/part_list.py)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RemotePartitions:
         return folder
 
     def parts(self, name: str) -> dict[str, Path]:
-        """PartFile files on this machine: none."""
+        """Part files on this machine: none."""
         return {}
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:

@@ -134,7 +134,7 @@ def sql_of_feed(
         variables=day_start(name.day),
         columns=SPINE_COLUMNS,
     )
-    extra = {"engine:pycountry": version("pycountry")} if by_name else {}
+    extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra)
 
 

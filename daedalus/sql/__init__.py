@@ -1,1 +1,1 @@
-"""DuckDB: statements as values, types, and the one connection."""
+"""DuckDB: statements as values, types, and the only place that connects."""

@@ -1,1 +1,1 @@
-"""Actions, keys, artifacts, traces and the walk. It knows nothing of SQL, feeds or terminals."""
+"""Actions, keys, artifacts, traces and the walk. It knows nothing of DuckDB, parquet or feeds."""

@@ -1,1 +1,1 @@
-"""What `daeda cache` and `daeda config check` do."""
+"""What `daeda cache` and `daeda config` do, and the warnings about a config that a run prints."""

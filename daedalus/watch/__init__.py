@@ -1,1 +1,1 @@
-"""What watches a run: terminal, notebook, trace files, OpenLineage. Nothing here decides anything."""
+"""What watches a run: terminal, notebook, timelines, OpenLineage. Nothing here decides anything."""
