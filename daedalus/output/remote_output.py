@@ -1,4 +1,4 @@
-"""An output root on an object store: its objects as they were listed, and its manifests (see objectstore/part_list.py)."""
+"""An output root on an object store: its objects as they were listed, and its manifests (see part_list.py)."""
 
 from __future__ import annotations
 

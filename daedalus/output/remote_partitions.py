@@ -1,4 +1,4 @@
-"""Partitions on an object store: the parts first, under a name of their own, then one manifest (see objectstore/part_list.py)."""
+"""Partitions on an object store: the parts first, under a name of their own, then one manifest (see part_list.py)."""
 
 from __future__ import annotations
 
