@@ -46,9 +46,9 @@ def parse_day(text: str) -> Day:
 
 
 def is_day(text: str) -> bool:
-    """Whether a text is a day of the calendar, written YYYY-MM-DD."""
+    """Whether a text is a day that `parse_day` takes, written YYYY-MM-DD."""
     try:
-        return bool(_DAY.fullmatch(text) and Day.fromisoformat(text))
+        return bool(_DAY.fullmatch(text) and parse_day(text))
     except ValueError:
         return False
 
