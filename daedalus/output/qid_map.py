@@ -42,7 +42,7 @@ DAY_QIDS = Sql(f"""
 
 _PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
 _UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
-_HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions anew"
+_HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions from the start"
 
 
 class QidMap:
@@ -241,7 +241,7 @@ class QidMap:
             self._refuse("the qid map does not know qids that partitions hold", parts[0])
 
     def _rebuild(self, duck: Duck, carrying: list[Path], problem: str) -> None:
-        """Adds to the map what partitions say, or makes it anew out of them."""
+        """Adds to the map what partitions say, or rebuilds it from them."""
         files: dict[str, list[Path]] = {"held": carrying}
         known = Bindings({**files, "qid_map": [self._empty_map()]}) if problem else self._with_map(files)
         union = f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION {_PAIRS}"

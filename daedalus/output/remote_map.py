@@ -59,7 +59,7 @@ class RemoteMap:
             listed = self._output.get(STATE)
             value = self._output.json(STATE) if listed else None
             if value == {}:
-                hint = "run again; if it stays, remove the object: the map is then looked at anew"
+                hint = "run again; if it stays, remove the object: the map is then checked again"
                 raise DaedalusError("the state of the qid map cannot be read", where=self.where, found="no whole JSON",
                                     expected="what a run has written", hint=hint)  # fmt: skip
             whole = value if value and {"lineage", "next", *_NO_MAP} <= value.keys() else None

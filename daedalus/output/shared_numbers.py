@@ -113,7 +113,7 @@ class SharedNumbers:
                 raise CannotUse
 
     def claim(self, added: Any) -> None:
-        """Gets new rows into the record. Raises Again where it cannot: the numbers are to be made anew."""
+        """Gets new rows into the record. Raises Again where it cannot: the numbers must be assigned again."""
         here, piece = self._map, self._scratch.path(".parquet")
         write_parquet(piece, added.schema, [added])
         if self._newest is not None:

@@ -1,4 +1,4 @@
-"""What a run's closing summary says beyond numbers: why steps ran, what was spared, where rows went."""
+"""What a run's closing summary says beyond numbers: why steps ran, what the cache saved, where rows went."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_notes(
 
 
 def cause_notes(outcomes: Mapping[str, Outcome], teller: CauseFinder) -> list[str]:
-    """What made steps run, apart from what only followed: each cause with the step-days it touched, most first."""
+    """What made steps run, apart from what is downstream: each cause with the step-days it touched, most first."""
     touched: Counter[str] = Counter()
     cached: Counter[str] = Counter()  # by steps that what was made before answers
     followed = 0
@@ -43,7 +43,7 @@ def cause_notes(outcomes: Mapping[str, Outcome], teller: CauseFinder) -> list[st
     lines += [f"{count:,} x {what}, in the cache" for what, count in kept[: max(_CAUSES - len(lines), 1)]]
     more = len(touched) + len(kept) - len(lines)
     lines += [f"and {counted(more, 'more cause')}"] if more else []
-    lines += [f"{followed:,} only followed"] if followed else []
+    lines += [f"{followed:,} downstream"] if followed else []
     return [cut(f"{'why' if place == 0 else '':<12}{line}") for place, line in enumerate(lines)]
 
 
@@ -75,18 +75,18 @@ def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:
 
 
 def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What was spared because steps ran and gave the bytes that they gave before."""
+    """What need not run because steps above it gave the bytes that they gave before."""
     same = [name for name, outcome in outcomes.items() if outcome.state == UNCHANGED]
-    below, spared = set(same), []
+    below, cached = set(same), []
     for action in actions:  # upstream stands first
         if not below.isdisjoint(action.upstream):
             below.add(action.name)
             if outcomes[action.name].state == HIT:
-                spared.append(outcomes[action.name])
-    if not spared:
+                cached.append(outcomes[action.name])
+    if not cached:
         return []
-    seconds = sum(outcome.seconds for outcome in spared)
-    return [f"cutoff      {len(same)} ran, same bytes: {len(spared):,} step-days spared, about {seconds:.1f} s"]
+    seconds = sum(outcome.seconds for outcome in cached)
+    return [f"cutoff      {len(same)} ran, same bytes: saved {len(cached):,} step-days, about {seconds:.1f} s"]
 
 
 def prediction_note(outcomes: Mapping[str, Outcome]) -> list[str]:

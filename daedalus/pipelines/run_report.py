@@ -103,7 +103,7 @@ class RunReport:
         if blocked := days["failed"] - len({failure.day for failure in self.failures}):
             lines.append(f"blocked     {counted(blocked, 'more day')}, which need what failed")
         if self.failures:
-            lines.append(f"next        mend what failed, then run again; daeda explain day {self.failures[0].day}")
+            lines.append(f"next        fix what failed, then run again; daeda explain day {self.failures[0].day}")
         if self.output and days["done"]:
             lines.append(_reading_line(self.output))
         return lines
@@ -211,7 +211,7 @@ def cached_steps(
 def cached_note(outcomes: Mapping[str, Outcome], hits: int, seconds: float) -> list[str]:
     """What all `hits` took when they ran; `seconds` are those of the hits that were not walked."""
     seconds += sum(outcome.seconds for outcome in outcomes.values() if outcome.state == HIT)
-    return [f"spared      {hits:,} steps, {seconds:,.1f} s when they ran"] if hits else []
+    return [f"saved       {seconds:,.1f} s ({hits:,} steps cached)"] if hits else []
 
 
 def no_feed_note(span: list[str], found: bool) -> list[str]:

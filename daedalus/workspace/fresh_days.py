@@ -1,4 +1,4 @@
-"""Days that stand: those that a run would find as it left them, known by `stat` alone.
+"""Fresh days: those whose inputs and files have the same stat as after the last run; no key is looked up for them.
 
 A day *asks* for what its bytes follow from: config, code, engines, views, pool, and the feed partitions that
 it reads. If it asks for what it asked when it was last done, and nobody touched what was made for it, no
@@ -32,7 +32,7 @@ _Look = Callable[[str], Stat | None]  # None: it may have changed unseen
 
 @dataclass(frozen=True)
 class FreshDays:
-    """The days asked about that stand, with their summaries; and days before them that they read."""
+    """The fresh days, with their summaries, and the days before them that they read."""
 
     days: Mapping[str, dict]
     read: Mapping[str, dict]  # also "", for what belongs to no day
@@ -121,7 +121,7 @@ def _engines() -> list:
 
 
 def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> FreshDays:
-    """Which of the days with feed rows stand. Looks at files, opens none."""
+    """Which of the days with feed rows are fresh. Looks at files by `stat`, opens none."""
     standing = workspace.day_stamps
     asked = standing.asked()
     if not asked:
@@ -148,7 +148,7 @@ def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> F
 
 
 def read_by_finished(workspace: Workspace, finished: Mapping[str, dict]) -> dict[str, dict]:
-    """What days that an unfinished run finished read of days before them, by the traces that stand for those."""
+    """What days that an unfinished run finished read of days before them, by the traces of those."""
     from daedalus.config.steps import OF_A_FEED_DAY
     from daedalus.workspace.day_summary import of_feed
 

@@ -1,4 +1,4 @@
-"""Takes down how a walk left its days, so that they may stand the next time; see fresh_days.py."""
+"""Records, after a walk, the stats by which the next run finds its days fresh; see fresh_days.py."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ def test_a_run_says_why_it_ran_and_where_rows_went(warm):
     lines = "\n".join(report.notes)
     rows = sum(pq.ParquetFile(part).metadata.num_rows for part in warm.output.glob("dt=*/*.parquet"))
     assert f"content {rows:,}" in lines
-    assert "x config session_filter.drop_single_like" in lines and "only followed" in lines and "spared " in lines
+    assert "x config session_filter.drop_single_like" in lines and " downstream" in lines and "saved " in lines
     assert max(map(len, report.notes)) <= 80
     again = warm.run()
-    assert [line.partition(" ")[0] for line in again.notes] == ["spared"]
+    assert [line.partition(" ")[0] for line in again.notes] == ["saved"]
     assert f"{again.steps['hit']:,} steps" in again.notes[0] and " 0.0 s" not in again.notes[0]
