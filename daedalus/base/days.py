@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from daedalus.base.errors import DaedalusError
 
@@ -17,8 +18,7 @@ _MONTH = re.compile(r"(\d{4})-?(\d{2})")
 _SPELLINGS = "YYYYMM..YYYYMM, YYYY-MM-DD..YYYY-MM-DD, or one month or day"
 
 
-@dataclass(frozen=True)
-class DayRange:
+class DayRange(Struct, frozen=True):
     """The days from `first` to `last`, both included."""
 
     first: Day

@@ -5,8 +5,9 @@ Every bare name used in an output or by a later step must have exactly one maker
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from daedalus.config.steps import STEPS
 
@@ -31,8 +32,7 @@ REQUIRED_COLUMNS = ("user_id", "artwork_id", "event_timestamp", "event")
 Kind = Literal["feed", "feature", "age", "aggregation", "recent", "step"]
 
 
-@dataclass(frozen=True)
-class Maker:
+class Maker(Struct, frozen=True):
     """What makes a column: its kind, and the view, aggregation or step that it comes from."""
 
     kind: Kind
@@ -42,8 +42,7 @@ class Maker:
         return f"{self.kind} {self.source}".strip()
 
 
-@dataclass(frozen=True)
-class Ref:
+class Ref(Struct, frozen=True):
     """`view:feature`, taken apart."""
 
     view: str

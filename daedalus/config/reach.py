@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config.config import Config
 from daedalus.config.schema import Lateness
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """How far a target day looks: `lookback` days before it, rows that lie in neighbouring partitions, or all the past.
 
     `endless`: an aggregation is cumulative, so every day reads all earlier partitions.

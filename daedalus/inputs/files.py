@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 OnRead = Callable[[str, Path, str], None]  # (path, local file with its bytes, digest)
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """The names in a hive tree, two levels deep. Names of folders inside a folder end in a slash."""
 
     folders: Mapping[str, Sequence[str]]

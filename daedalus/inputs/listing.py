@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daedalus.base.days import Day, parse_day
 from daedalus.base.errors import DaedalusError, seen_from
@@ -110,8 +111,7 @@ def _date(text: str) -> Day | None:
         return None
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The files to read, by name."""
 
     feed: FeedFolder

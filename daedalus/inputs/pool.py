@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean, seen_from
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from daedalus.inputs.input_file import InputFile
 
 
-@dataclass(frozen=True)
-class PoolInput:
+class PoolInput(Struct, frozen=True):
     """The pool as it was looked at: the manifest of the table's newest version, which names all its files."""
 
     manifest: InputFile

@@ -17,6 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from daedalus.base.errors import bare
 from daedalus.base.retry import retried
 
@@ -99,8 +101,7 @@ def library_options(options: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in found.items()}
 
 
-@dataclass(frozen=True)
-class Object:
+class Object(Struct, frozen=True):
     """One object. `stamp` joins its version, ETag, size and time: if it is equal, the bytes are probably the same."""
 
     uri: str

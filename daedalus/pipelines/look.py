@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daedalus.base.days import Day, DayRange
 from daedalus.config.reach import Reach
@@ -13,8 +15,7 @@ from daedalus.workspace.fresh_days import NOTHING, FreshDays, fresh_days, read_b
 from daedalus.workspace.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class Looked:
+class Looked(Struct, frozen=True, dict=True):
     """`present` are the days of the range with feed rows, `empty` the others.
 
     `fresh` are days that need no work, `resumed` those that the unfinished run which is resumed has finished.

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from daedalus.base.days import DayRange
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.base.terminal_text import counted, cut, printable, wrapped
@@ -16,8 +18,7 @@ from daedalus.stagecache.walk.outcome import FAILED, HIT, STATES, Outcome
 from daedalus.workspace.day_summary import feed_rows
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Struct, frozen=True):
     day: str
     step: str
     error: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from daedalus.base.days import Day
 
 
-@dataclass(frozen=True)
-class ActionName:
+class ActionName(Struct, frozen=True):
     """The fields of `step:part@day` or `step:part@span`. Names that differ give different strings."""
 
     step: str

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
@@ -30,8 +31,7 @@ QID_MAP = "qid_map"  # kept as if an action had left it
 _Look = Callable[[str], Stat | None]  # None: it may have changed unseen
 
 
-@dataclass(frozen=True)
-class FreshDays:
+class FreshDays(Struct, frozen=True, dict=True):
     """The fresh days, with their summaries, and the days before them that they read."""
 
     days: Mapping[str, dict]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daedalus.config import Config
 from daedalus.inputs.input_files import InputFiles
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from daedalus.sql.duck import Ducks
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(Struct, frozen=True):
     """Partitions, the qid map when it is asked for, and folders of unfinished files that are swept and closed."""
 
     partitions: PartitionHome
@@ -32,8 +32,7 @@ class Output:
     scratches: Sequence[Scratch] = ()
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What of a workspace is open before its output is."""
 
     config: Config

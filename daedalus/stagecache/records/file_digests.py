@@ -13,8 +13,9 @@ import errno
 import os
 import stat as modes
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from daedalus.base import digest
 from daedalus.stagecache.records.traces import Traces
@@ -25,8 +26,7 @@ _KINDS = {modes.S_IFDIR: "a folder", modes.S_IFIFO: "a named pipe", modes.S_IFSO
           modes.S_IFCHR: "a device", modes.S_IFBLK: "a device"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """What `stat` says of a file."""
 
     size: int

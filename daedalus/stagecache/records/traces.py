@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from daedalus.base.errors import DaedalusError
 from daedalus.base.retry import retried
@@ -40,8 +41,7 @@ create table if not exists run_days(run text, day text, summary text, primary ke
 """
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """The record of one execution of an action."""
 
     key: str
@@ -54,8 +54,7 @@ class Trace:
     code: str = ""  # digest of all code at the time; shows whether SQL changed by code or by config alone
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """An action's last trace without its manifest: what it made, and the cost."""
 
     artifact: str
@@ -64,8 +63,7 @@ class Cost:
     bytes: int
 
 
-@dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """A run: when it started, its state, and its request."""
 
     id: str

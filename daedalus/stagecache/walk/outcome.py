@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Cause, Counts
@@ -14,8 +15,7 @@ RUN, MAYBE = "run", "maybe"  # states that only a plan has
 STATES = (HIT, COMPUTED, UNCHANGED, FAILED, BLOCKED)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How an action ended: its state, what it made, and why it ran."""
 
     name: str

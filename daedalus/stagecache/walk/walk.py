@@ -12,6 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import partial
 
+from msgspec import structs
+
 from daedalus.base.errors import DaedalusError, Interrupted, bare, is_full
 from daedalus.stagecache.action import Action, Again, Cause
 from daedalus.stagecache.action_name import kind_of
@@ -166,7 +168,7 @@ class Walk:
             return found
         if action.shelf.problem(action.name, last.artifact):
             return found
-        trace = replace(last, key=found.key, manifest=found.manifest, code=self._code())
+        trace = structs.replace(last, key=found.key, manifest=found.manifest, code=self._code())
         self._traces.record(trace)
         self._latest[action.name] = trace.key
         return replace(found, trace=trace)
