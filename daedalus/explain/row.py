@@ -21,7 +21,7 @@ from daedalus.explain.day import one_day, planned
 from daedalus.explain.value_differences import as_python
 from daedalus.inputs.countries import country_codes
 from daedalus.inputs.schemas import group_by_schema
-from daedalus.skeleton.feed_day import Columns, FeedDay
+from daedalus.skeleton.feed_day import FeedDay
 from daedalus.skeleton.joins_and_filters import preload_filtered_features
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import FILE, Sql, literal, parquet
@@ -102,14 +102,14 @@ class _Looker:
     def events(self, user: int) -> list[dict]:
         """Every feed row of the user in the files that the day reads, newest first, duplicates and strays included."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
-        groups: list[tuple[Columns, int]] = []
-        named: dict[str, list[str]] = {}
-        for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
-            named[f"feed_{len(groups)}"] = [file.path for file in members]
-            groups.append((tuple(schema.items()), 0))
+        groups = group_by_schema(files, list(SPINE_COLUMNS))
+        named = {f"feed_{i}": [file.path for file in members] for i, (_, members) in enumerate(groups)}
         spine = self._runtime.spine
         raw = FeedDay(
-            tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(self._runtime.platforms.items()))
+            tuple(group for group, _ in groups),
+            spine.lateness,
+            spine.deduplicate,
+            tuple(sorted(self._runtime.platforms.items())),
         ).raw(f", {FILE} AS file", files=True)
         order = "event_timestamp DESC, artwork_id, file"
         shown = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"

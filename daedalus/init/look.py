@@ -15,10 +15,10 @@ from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.config import Config
 from daedalus.inputs.feed import look_at_feed as inputs_feed
-from daedalus.inputs.footers import Inputs
-from daedalus.inputs.listing import ANY_CASE, FeedFolder
+from daedalus.inputs.file_formats import FORMATS, format_of
+from daedalus.inputs.input_file import Inputs
+from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.pool import newest_manifest
-from daedalus.objectstore.globs import is_parquet
 from daedalus.sql.column_types import type_name, widen
 from daedalus.workspace.bad_files import bad_files
 
@@ -93,9 +93,10 @@ def _files(entry: Path, inputs: Inputs) -> tuple[str, list[str]]:
     """The `source` of the view at a path, and the files that it matches."""
     exact = glob.escape(str(entry))
     if entry.is_file():
-        return exact, [str(entry)] * is_parquet(entry.name)
-    files = inputs.files.matching(f"{exact}/**/{ANY_CASE}")
-    name = "*.parquet" if all(file.endswith(".parquet") for file in files) else ANY_CASE
+        return exact, [str(entry)] * bool(format_of(entry.name))
+    kind = FORMATS["parquet"]
+    files = inputs.files.matching(f"{exact}/**/{kind.glob}")
+    name = f"*{kind.ending}" if all(file.endswith(kind.ending) for file in files) else kind.glob
     if any(Path(file).parent != entry for file in files):
         return f"{exact}/**/{name}", files
     return (f"{exact}/{name}" if glob.has_magic(str(entry)) else exact), files

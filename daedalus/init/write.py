@@ -21,7 +21,7 @@ from daedalus.config import Config, load_config
 from daedalus.config.schema import Catalog, Feed, Runtime
 from daedalus.init.look import look_at_feed, look_at_pool, look_at_views
 from daedalus.init.propose import CACHE_ROOT, OUTPUT_ROOT, Proposal, propose
-from daedalus.inputs.footers import Inputs
+from daedalus.inputs.input_file import Inputs
 from daedalus.objectstore.object_store import is_uri
 from daedalus.upkeep.check_config import schema
 from daedalus.workspace.output_roots import check_roots

@@ -9,8 +9,7 @@ from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import DayError
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
-from daedalus.inputs.footers import Inputs, _unreadable
-from daedalus.inputs.input_file import InputFile
+from daedalus.inputs.input_file import InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import refuse_other_names
 from daedalus.sql.column_types import fits, is_integer, is_text
@@ -41,7 +40,7 @@ def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Fee
     def look(label: str) -> InputFile:
         path = f"{folder.root}/{label}"
         if why := folder.errors.get(label):
-            return InputFile(path, label, "unreadable", None, {}, _unreadable(path, why))
+            return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
         return inputs.look(path, label, check_feed_schema)
 
     return Feed({day: tuple(map(look, names)) for day, names in labels.items()})

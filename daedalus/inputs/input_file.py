@@ -1,13 +1,20 @@
-"""A parquet file of the input, as it was when it was looked at."""
+"""Input files as they were when they were looked at, and what looks at them; schemas are remembered by digest."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from daedalus.base.errors import DaedalusError, DayError
+from daedalus.base.ports import Facts
+from daedalus.inputs.file_formats import FORMATS, format_of
 from daedalus.inputs.files import Files
+
+_FORM = 3  # version of what is remembered of a footer
 
 Check = Callable[[str, Mapping[str, str]], None]  # (path, schema); raises DayError
 
@@ -29,7 +36,102 @@ class InputFile:
     looked: int = 0  # when, in nanoseconds since 1970
     times: Sequence[Sequence[int]] = ()
 
+    @property
+    def format(self) -> str:
+        """Its format by FORMATS; a view's file of any other name is read as parquet."""
+        return format_of(self.path) or "parquet"
+
     def check_unchanged(self, files: Files) -> None:
         """Raises DayError when the file is no longer the one that was looked at."""
         if not files.is_still(self.path, self.digest, self.stamp, self.looked):
             raise DayError("an input file changed while it was being read", where=self.path, hint="run again")
+
+
+class Inputs:
+    """Looks at input files, each at most once a run."""
+
+    def __init__(self, files: Files, facts: Facts) -> None:
+        self.files, self._facts = files, facts
+        self._footers: dict[str, Any] | None = None
+        self._checked: set[tuple] = set()
+
+    def prepare(self, paths: Sequence[str]) -> None:
+        """Looks at many files at once, for `look`."""
+
+        def looked(path: str, local: Path, content: str) -> None:
+            with suppress(DaedalusError):  # `look` reports it
+                self._learn(path, str(local), content)
+
+        self.files.prepare(paths, looked)
+
+    def look(self, path: str, label: str, check: Check) -> InputFile:
+        """Digest and schema of a file; what `check` raises, or an unreadable footer, becomes its `error`."""
+        looked = time.time_ns()
+        try:
+            content, stamp = self.files.of(path)
+        except OSError as error:
+            return InputFile(path, label, "unreadable", None, {}, unreadable(path, error.strerror))
+        except DaedalusError as error:
+            return InputFile(path, label, "unreadable", None, {}, error)
+        try:
+            footer = self._footer(path, content)
+            schema = footer["columns"]
+            checked = (check, *schema.items())
+            if checked not in self._checked:
+                check(path, schema)
+                self._checked.add(checked)
+        except DaedalusError as error:
+            return InputFile(path, label, content, stamp, {}, error)
+        return InputFile(path, label, content, stamp, schema, looked=looked, times=footer["times"])
+
+    def look_whole(self, path: str, label: str) -> InputFile:
+        """Looks at a file that is no parquet: digest only. Raises OSError or DaedalusError."""
+        looked = time.time_ns()
+        content, stamp = self.files.of(path)
+        return InputFile(path, label, content, stamp, {}, looked=looked)
+
+    def _footer(self, path: str, content: str) -> dict[str, Any]:
+        key = f"file:{content}"
+        if key not in self._known and _is_read(found := self._facts.fact(key)):  # learned meanwhile
+            self._known[key] = found
+        if key not in self._known:
+            with self.files.fetch({path: content}) as local:
+                self._learn(path, local[path], content)
+        return self._known[key]
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        if self._footers is None:
+            self._footers = {key: found for key, found in self._facts.facts("file:").items() if _is_read(found)}
+        return self._footers
+
+    def _learn(self, path: str, local: str, content: str) -> None:
+        key = f"file:{content}"
+        if key not in self._known:
+            self._known[key] = {"form": _FORM, **_footer_of(path, local)}
+            self._facts.remember_fact(key, self._known[key])
+
+
+def unreadable(path: str, why: object) -> DayError:
+    return DayError(
+        "a parquet file cannot be read",
+        where=path,
+        found=" ".join(str(why).split())[:200],
+        expected="a whole parquet file",
+        hint="restore or remove the file, then run again",
+    )
+
+
+def _is_read(footer: dict | None) -> bool:
+    """Whether what is remembered of a footer has the current form."""
+    return footer is not None and footer.get("form") == _FORM
+
+
+def _footer_of(path: str, local: str) -> dict:
+    """What is read of a file's schema, from its local copy."""
+    import pyarrow as pa
+
+    try:
+        return FORMATS[format_of(path) or "parquet"].read_footer(local)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None

@@ -15,15 +15,15 @@ from daedalus.base.terminal_text import counted
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import referenced_views
 from daedalus.config.schema import View
+from daedalus.inputs.file_formats import FORMATS, format_of
 from daedalus.inputs.pool import newest_manifest
-from daedalus.objectstore.globs import HIDDEN, is_parquet
+from daedalus.objectstore.globs import HIDDEN
 from daedalus.objectstore.object_store import is_uri
 
 if TYPE_CHECKING:
     from daedalus.inputs.files import Files
 
 _PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
-ANY_CASE = "*.[pP][aA][rR][qQ][uU][eE][tT]"
 _NAMED = 3  # how many ignored names a note has
 _IGNORED = {
     "folder": ("folder", "of the feed, not named dt=YYYY-MM-DD"),
@@ -71,7 +71,7 @@ class FeedFolder:
         taken = []
         for member in sorted(members):
             label = f"{folder}/{member.rstrip('/')}"
-            if is_parquet(label) and not _hidden(member):
+            if format_of(label) and not _hidden(member):
                 taken.append(label)
                 if member.endswith("/"):
                     self.errors[label] = "a folder, not a file"
@@ -134,7 +134,7 @@ def list_view(config: Config, files: Files, name: str) -> list[str]:
     """The view's files, sorted by path. Raises DaedalusError (exit 2) when there are none."""
     view = config.catalog.views[name]
     try:
-        paths = files.matching(pattern_of(view, files))
+        paths = sorted({path for pattern in patterns_of(view, files) for path in files.matching(pattern)})
     except OSError as error:
         raise DaedalusError(f"the view {name} cannot be read", where=str(error.filename or view.source),
                             found=error.strerror, expected="a folder that can be listed") from None  # fmt: skip
@@ -144,6 +144,7 @@ def list_view(config: Config, files: Files, name: str) -> list[str]:
     return paths
 
 
-def pattern_of(view: View, files: Files) -> str:
-    """The pattern of a view's files."""
-    return f"{view.source.rstrip('/')}/{ANY_CASE}" if files.is_folder(view.source) else view.source
+def patterns_of(view: View, files: Files) -> list[str]:
+    """The patterns of a view's files: of a folder, one for each format."""
+    folder = files.is_folder(view.source)
+    return [f"{view.source.rstrip('/')}/{known.glob}" for known in FORMATS.values()] if folder else [view.source]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base import digest
 from daedalus.base.terminal_text import is_utf8
+from daedalus.inputs.file_formats import format_of
 from daedalus.inputs.files import Tree
-from daedalus.objectstore.globs import find, is_folder, is_parquet
+from daedalus.objectstore.globs import find, is_folder
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
@@ -48,7 +49,7 @@ class LocalFiles:
         paths = find(pattern)
         folders = {path for path in paths if os.path.isdir(path)}
         holding = {path[:i] for path in paths if path not in folders for i, c in enumerate(path) if c == "/"}
-        return [path for path in paths if path not in folders or (is_parquet(path) and path not in holding)]
+        return [path for path in paths if path not in folders or (format_of(path) and path not in holding)]
 
     def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
         pass

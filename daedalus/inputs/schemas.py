@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import Struct
+
 from daedalus.base.errors import DayError
+from daedalus.inputs.file_formats import FORMATS
 from daedalus.inputs.footers import TWICE
 from daedalus.inputs.input_file import InputFile
 
@@ -35,11 +38,31 @@ def _is_duplicate(names: Sequence[str], schema: Mapping[str, str]) -> bool:
     return len(names) > 1 or any(schema[name] == TWICE for name in names)
 
 
+class Group(Struct, frozen=True):
+    """Input files that one scan reads: of one format, with equal types of the columns that are read.
+
+    Of a feed day `late` says how many days after it the files' partition is, negative for an earlier one.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    format: str
+    late: int = 0
+
+    @property
+    def schema(self) -> Mapping[str, str]:
+        return dict(self.columns)
+
+    def scan(self, bound: str, *, positions: bool = False, files: bool = False) -> str:
+        """SQL that reads the group's files, bound as `bound`."""
+        return FORMATS[self.format].scan(bound, positions=positions, files=files)
+
+
 def group_by_schema(
-    files: Sequence[InputFile], columns: Sequence[str]
-) -> list[tuple[Mapping[str, str], list[InputFile]]]:
-    """(schema of `columns`, files that have it), in the order of the files."""
-    groups: dict[tuple, list[InputFile]] = {}
+    files: Sequence[InputFile], columns: Sequence[str], late: int = 0
+) -> list[tuple[Group, list[InputFile]]]:
+    """(group, files that belong to it) by the types of `columns`, in the order of the files."""
+    groups: dict[Group, list[InputFile]] = {}
     for file in files:
-        groups.setdefault(tuple((c, file.schema[c]) for c in columns if c in file.schema), []).append(file)
-    return [(dict(schema), files) for schema, files in groups.items()]
+        schema = tuple((column, file.schema[column]) for column in columns if column in file.schema)
+        groups.setdefault(Group(schema, file.format, late), []).append(file)
+    return list(groups.items())

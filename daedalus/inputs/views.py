@@ -13,10 +13,10 @@ from daedalus.base.errors import DaedalusError, DayError, did_you_mean
 from daedalus.config import CATALOG, Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref
 from daedalus.config.schema import View
-from daedalus.inputs.footers import FAR_DATE, TOO_FAR, Inputs
-from daedalus.inputs.input_file import InputFile
-from daedalus.inputs.listing import pattern_of
-from daedalus.inputs.schemas import group_by_schema, refuse_other_names
+from daedalus.inputs.footers import FAR_DATE, TOO_FAR
+from daedalus.inputs.input_file import InputFile, Inputs
+from daedalus.inputs.listing import patterns_of
+from daedalus.inputs.schemas import Group, group_by_schema, refuse_other_names
 from daedalus.sql.column_types import canonical, fits, is_time, widen
 
 
@@ -29,7 +29,7 @@ class ViewInput:
     files: tuple[InputFile, ...]
     types: Mapping[str, str]
 
-    def groups(self) -> list[tuple[Mapping[str, str], list[InputFile]]]:
+    def groups(self) -> list[tuple[Group, list[InputFile]]]:
         """Files by the schema of the columns that are read."""
         read = [*self.types, self.view.timestamp_field]
         return group_by_schema(self.files, read)
@@ -39,7 +39,7 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
     """Looks at a view's files. Raises DaedalusError (exit 2) when they are unreadable or have wrong types."""
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
-    root = _fixed_prefix(pattern_of(view, inputs.files))
+    root = _fixed_prefix(patterns_of(view, inputs.files)[0])
     inputs.prepare(paths)
     check = partial(_check_view_file, view, _times(config, name))
     files = [inputs.look(path, os.path.relpath(path, root), check) for path in paths]

@@ -15,11 +15,6 @@ HIDDEN = ("_", ".")
 _STEPS = ("", ".", "..")  # segments that name a folder without being in its parent's listing; the first ends a pattern
 
 
-def is_parquet(name: str) -> bool:
-    """Whether a file's name ends in .parquet, in upper or lower case."""
-    return name.lower().endswith(".parquet")
-
-
 def matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
     """Whether path segments match the segments of a pattern."""
     if not pattern:

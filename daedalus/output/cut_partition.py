@@ -185,10 +185,10 @@ def _some(lists: Lists, rows: np.ndarray) -> Lists:
     """Some rows, and no more numbers than they have."""
     import numpy as np
 
-    from daedalus.parquet import packing
+    from daedalus.parquet import compiled_lists
 
     sizes = lists.sizes[rows]
     ends = np.cumsum(sizes[:, -1])
     codes = np.empty(ends[-1], lists.codes.dtype)
-    packing.prefixes(lists.codes, lists.begins[rows], sizes[:, -1], codes)
+    compiled_lists.prefixes(lists.codes, lists.begins[rows], sizes[:, -1], codes)
     return Lists(codes, ends - sizes[:, -1], sizes, lists.values)

@@ -73,7 +73,7 @@ def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
     length in 4 bytes), the width in bits, and the header of the run of packed bits, a varint."""
     import numpy as np
 
-    from daedalus.parquet import packing
+    from daedalus.parquet import compiled_lists
 
     data: Any = np.frombuffer(page, np.uint8)
     at = 0
@@ -88,5 +88,5 @@ def _numbers(page: pa.Buffer, count: int) -> np.ndarray:
     numbers = np.require(packed.view(kind), requirements="A")  # for unaligned arrays numba would compile once more
     if bits == 24:
         words, numbers = numbers, np.empty(-(-count // 8) * 8, np.uint32)
-        packing.widened(words, numbers)
+        compiled_lists.widened(words, numbers)
     return numbers[:count]

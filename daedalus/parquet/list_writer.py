@@ -85,12 +85,12 @@ def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    from daedalus.parquet import packing
+    from daedalus.parquet import compiled_lists
 
     columns = []
     for sizes in lists.sizes.T:
         codes = np.empty(sizes.sum(), lists.codes.dtype)
-        packing.prefixes(lists.codes, lists.begins, sizes, codes)
+        compiled_lists.prefixes(lists.codes, lists.begins, sizes, codes)
         offsets = np.concatenate(([0], np.cumsum(sizes)))
         columns.append(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), lists.values.take(pa.array(codes))))
     return pa.Table.from_arrays(columns, schema=schema)
@@ -121,14 +121,14 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
     import numpy as np
     import pyarrow as pa
 
-    from daedalus.parquet import packing
+    from daedalus.parquet import compiled_lists
 
     sizes = np.concatenate([piece.sizes for piece in pieces])
     values, places = _ascending([piece.values for piece in pieces])
     # The first column in which each value occurs; the number of columns if it does not occur.
     first = np.full(len(values), sizes.shape[1], np.int16)
     for piece, place in zip(pieces, places, strict=True):
-        found = packing.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
+        found = compiled_lists.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
         first[place] = np.minimum(first[place], found)
     # Stable, so ascending within a column; without those that do not occur, which are last.
     order = np.argsort(first, kind="stable")[: np.count_nonzero(first < sizes.shape[1])]
@@ -137,7 +137,9 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
     ends = np.cumsum(sizes[:, -1])
     codes, filled = np.empty(ends[-1], numbers.dtype), 0
     for piece, place in zip(pieces, places, strict=True):
-        filled = packing.put_numbers(piece.codes, piece.begins, piece.sizes[:, -1], numbers[place], codes, filled)
+        filled = compiled_lists.put_numbers(
+            piece.codes, piece.begins, piece.sizes[:, -1], numbers[place], codes, filled
+        )
     return Lists(codes, ends - sizes[:, -1], sizes, values.take(pa.array(order)))
 
 
@@ -191,7 +193,7 @@ class _Chunk:
         import numpy as np
         import pyarrow as pa
 
-        from daedalus.parquet import packing
+        from daedalus.parquet import compiled_lists
 
         values, head, bits = int(sizes.sum()), _levels(sizes), _WIDTHS[codes.itemsize]
         eights = -(-values // 8)  # a run of packed bits has a multiple of 8 numbers
@@ -205,10 +207,10 @@ class _Chunk:
         packed = page[len(head) :]
         # 16 bits are written in place; 24 bits by way of 32, which `narrowed` packs.
         numbers = packed.view(np.uint16) if bits == 16 else np.empty(8 * eights, np.uint32)
-        packing.prefixes(codes, begins, sizes, numbers)
+        compiled_lists.prefixes(codes, begins, sizes, numbers)
         numbers[values:] = 0
         if bits == 24:
-            packing.narrowed(numbers, packed.view(np.uint32))
+            compiled_lists.narrowed(numbers, packed.view(np.uint32))
         if values:
             self._values = max(self._values, int(numbers[:values].max()) + 1)
         self._add_page(sizes, _RLE_DICTIONARY, page)
@@ -218,10 +220,10 @@ class _Chunk:
         import numpy as np
         import pyarrow as pa
 
-        from daedalus.parquet import packing
+        from daedalus.parquet import compiled_lists
 
         taken = np.empty(sizes.sum(), codes.dtype)
-        packing.prefixes(codes, begins, sizes, taken)
+        compiled_lists.prefixes(codes, begins, sizes, taken)
         self._add_page(sizes, _PLAIN, bytes(_levels(sizes)) + memoryview(_plain(values.take(pa.array(taken)))))
 
     def _add_page(self, sizes: np.ndarray, encoding: int, page: Any) -> None:
@@ -277,10 +279,10 @@ class _Chunk:
 
 def _levels(sizes: np.ndarray) -> bytearray:
     """The repetition and the definition levels of lists of these sizes, each behind its length in 4 bytes."""
-    from daedalus.parquet import packing
+    from daedalus.parquet import compiled_lists
 
     head = bytearray()
-    for level in packing.levels(sizes):
+    for level in compiled_lists.levels(sizes):
         head += len(level).to_bytes(4, "little") + level.tobytes()
     return head
 

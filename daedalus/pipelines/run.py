@@ -146,9 +146,9 @@ def _threads(workspace: Workspace) -> Executor:
 
 def _load_compiled() -> None:
     """Makes the compiler ready: 0.4 s in which the first actions that need it would wait for each other."""
-    from daedalus.parquet import packing
+    from daedalus.parquet import compiled_lists
 
-    packing.load()
+    compiled_lists.load()
 
 
 def _share(workspace: Workspace, outcomes: Mapping[str, Outcome], progress: Progress) -> None:

@@ -9,28 +9,26 @@ from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
-from daedalus.inputs.countries import country_codes
+from daedalus.inputs.countries import country_code, country_codes
 from daedalus.inputs.input_file import InputFile
-from daedalus.inputs.schemas import group_by_schema
+from daedalus.inputs.schemas import Group, group_by_schema
 from daedalus.skeleton.context import Make
-from daedalus.sql.column_types import is_integer, is_text, read_as
-from daedalus.sql.text import Sql, columns, literal, name, parquet
+from daedalus.sql.column_types import as_text, is_integer, is_text, read_as
+from daedalus.sql.text import Sql, columns, literal, name
 from daedalus.stagecache.action_name import ActionName, escaped
 from daedalus.stagecache.fingerprint import version
 
 Schema = Mapping[str, str]
-Columns = tuple[tuple[str, str], ...]  # a schema that can be hashed
 
 
 @dataclass(frozen=True)
 class FeedDay:
     """A feed day's files by schema, and how the spine is cleaned.
 
-    `groups` are (schema, how many days the files' partition is after this day, negative for an earlier one); group i
-    is bound as `feed_i`. The variable `day_start` is the day.
+    Group i is bound as `feed_i`. The variable `day_start` is the day.
     """
 
-    groups: tuple[tuple[Columns, int], ...]
+    groups: tuple[Group, ...]
     lateness: Lateness
     deduplicate: bool
     platforms: tuple[tuple[str, int], ...]
@@ -39,9 +37,9 @@ class FeedDay:
         """SELECT of every row: the spine's columns, `own` (from the day's own partition), `late` (days), and `also`."""
         several = len(self.lateness.partitions) > 1
         return " UNION ALL ".join(
-            f"SELECT {_columns_of(dict(schema), dict(self.platforms))}, {literal(not late)} AS own"
-            f"{f', {late} AS late' if several else ''}{also} FROM {parquet(f'feed_{i}', files=files)}"
-            for i, (schema, late) in enumerate(self.groups)
+            f"SELECT {_columns_of(group.schema, dict(self.platforms))}, {literal(not group.late)} AS own"
+            f"{f', {group.late} AS late' if several else ''}{also} FROM {group.scan(f'feed_{i}', files=files)}"
+            for i, group in enumerate(self.groups)
         )
 
     def clean(self, raw: str, also: str = "TRUE") -> str:
@@ -71,17 +69,8 @@ def _columns_of(schema: Schema, platforms: Mapping[str, int]) -> str:
         if column not in CODES
     ]
     texts = [f"{read_as(code, schema.get(code), 'VARCHAR')} AS {code}_text" for code in CODES]
-    known = [_country(schema.get("country_code")), _platform(schema.get("platform_code"), platforms)]
+    known = [country_code(schema.get("country_code")), _platform(schema.get("platform_code"), platforms)]
     return ", ".join([*plain, *known, *texts])
-
-
-def _country(kind: str | None) -> str:
-    code = "0"
-    if kind and is_integer(kind):
-        code = "coalesce(TRY_CAST(country_code AS INTEGER), 0)"
-    elif kind and is_text(kind):  # `countries` is bound to ISO 3166-1: alpha2 -> code
-        code = f"coalesce((SELECT code FROM countries WHERE alpha2 = upper({_text('country_code', kind)})), 0)"
-    return f"{code} AS country_code"
 
 
 def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
@@ -90,12 +79,8 @@ def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
         code = "coalesce(TRY_CAST(platform_code AS INTEGER), 0)"
     elif kind and is_text(kind) and platforms:
         whens = " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in sorted(platforms.items()))
-        code = f"CAST(CASE {_text('platform_code', kind)} {whens} ELSE 0 END AS INTEGER)"
+        code = f"CAST(CASE {as_text('platform_code', kind)} {whens} ELSE 0 END AS INTEGER)"
     return f"{code} AS platform_code"
-
-
-def _text(code: str, kind: str) -> str:
-    return code if kind == "VARCHAR" else f"CAST({code} AS VARCHAR)"
 
 
 def files_of(make: Make, day: Day) -> dict[int, list[InputFile]]:
@@ -138,21 +123,14 @@ def sql_of_feed(
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra)
 
 
-def _has_text(groups: Sequence[tuple[Columns, int]], code: str) -> bool:
-    return any(is_text(dict(schema).get(code, "")) for schema, _ in groups)
+def _has_text(groups: Sequence[Group], code: str) -> bool:
+    return any(is_text(group.schema.get(code, "")) for group in groups)
 
 
-def _by_schema(
-    late_files: Mapping[int, Sequence[InputFile]],
-) -> tuple[list[tuple[Columns, int]], dict[str, list[InputFile]]]:
+def _by_schema(late_files: Mapping[int, Sequence[InputFile]]) -> tuple[list[Group], dict[str, list[InputFile]]]:
     """(the `groups` of a `FeedDay`, the files of each group by its name `feed_i`)."""
-    groups: list[tuple[Columns, int]] = []
-    bound: dict[str, list[InputFile]] = {}
-    for late, files in late_files.items():
-        for schema, members in group_by_schema(files, list(SPINE_COLUMNS)):
-            bound[f"feed_{len(groups)}"] = members
-            groups.append((tuple(schema.items()), late))
-    return groups, bound
+    found = [group for late, files in late_files.items() for group in group_by_schema(files, list(SPINE_COLUMNS), late)]
+    return [group for group, _ in found], {f"feed_{i}": members for i, (_, members) in enumerate(found)}
 
 
 def day_start(day: Day) -> dict[str, str]:

@@ -63,6 +63,11 @@ def is_text(kind: str) -> bool:
     return kind in ("VARCHAR", "JSON")
 
 
+def as_text(column: str, kind: str) -> str:
+    """SQL of a column that `is_text`, as VARCHAR."""
+    return column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
+
+
 def is_nested(kind: str) -> bool:
     """Whether a type is a list, a struct or a map."""
     return kind.endswith("[]") or "<" in kind

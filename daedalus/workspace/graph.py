@@ -13,9 +13,8 @@ from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
 from daedalus.config.reach import Reach
-from daedalus.inputs.default_sql import check_defaults, check_engine
 from daedalus.inputs.feed import Feed, look_at_feed
-from daedalus.inputs.footers import Inputs
+from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.inputs.pool import PoolInput, check_pool
 from daedalus.inputs.type_checks import check_types, idle_filters
@@ -23,11 +22,12 @@ from daedalus.inputs.views import look_at_view
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
 from daedalus.skeleton.stage import build_stage, steps
+from daedalus.sql.default_sql import check_defaults, check_engine
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import remembered_fingerprint
-from daedalus.workspace.stray_notes import stray_notes
+from daedalus.workspace.stray_rows import stray_notes
 from daedalus.workspace.workspace import Workspace
 
 

@@ -11,7 +11,7 @@ from test_warm_equals_cold import run
 
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.config.duckdb_settings import ALIASES, ALLOWED, FIXED, UNUSED, allowed_settings
-from daedalus.inputs.default_sql import problem_of
+from daedalus.sql.default_sql import problem_of
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql
 

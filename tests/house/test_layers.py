@@ -31,7 +31,7 @@ ROOMS = [
     "cli",
     "__main__",
 ]
-OPENS_DUCKDB = {"sql/duck.py", "inputs/default_sql.py", "output/qid_map.py", "output/load.py"}
+OPENS_DUCKDB = {"sql/duck.py", "sql/default_sql.py", "output/qid_map.py", "output/load.py"}
 MOST_FILES = 14  # in a room, but for its __init__.py
 
 

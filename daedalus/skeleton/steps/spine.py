@@ -31,7 +31,7 @@ def build_time_window_entity_spine(feed: FeedDay) -> Sql:
     """
     early = f"event_timestamp < {_DAY} - INTERVAL {feed.lateness.after} DAY"
     stray = f"{early} OR event_timestamp >= {_DAY} + INTERVAL {feed.lateness.before + 1} DAY"
-    lates = sorted({late for _, late in feed.groups if late})
+    lates = sorted({group.late for group in feed.groups if group.late})
     late = "".join(_late_counts(i, feed.lateness) for i in lates)
     return Sql(
         tables=(("raw", feed.raw()), ("clean", feed.clean("raw"))),

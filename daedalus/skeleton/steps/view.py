@@ -7,35 +7,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from daedalus.actions.actions import Reading
 from daedalus.actions.unaffected import Keyed
 from daedalus.base import digest
+from daedalus.inputs.schemas import Group
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.feed_day import Schema
 from daedalus.sql.column_types import read_as
-from daedalus.sql.text import FILE, LINE, NANOS, PLACE, POSITION, TIME, Sql, columns, name, parquet
+from daedalus.sql.text import FILE, LINE, NANOS, PLACE, POSITION, TIME, Sql, columns, name
 from daedalus.stagecache.action_name import ActionName
 
 
 def read_view(
-    groups: Sequence[Schema], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool
+    groups: Sequence[Group], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool
 ) -> Sql:
     """SQL of a view's latest row per entity, or with `every_version` the last row of each entity and time.
 
-    Files of schema i in `groups` are bound as `view_i`; the variable `view_files` has all files in path order. `types`
+    Files of group i are bound as `view_i`; the variable `view_files` has all files in path order. `types`
     are the columns' types over all files. A NULL time is older than any other; of equal times the last in order of
     (path, row number) wins; rows with a NULL entity are ignored.
     """
     wanted = [column for column in types if column != entity]
-    fine = any(schema.get(timestamp_field, "").endswith("_NS") for schema in groups)
+    schemas = [group.schema for group in groups]
+    fine = any(schema.get(timestamp_field, "").endswith("_NS") for schema in schemas)
 
-    def group(i: int, schema: Schema) -> str:
+    def rows_of(i: int, schema: Mapping[str, str]) -> str:
         read = [f"{read_as(column, schema.get(column), types[column])} AS {name(column)}" for column in wanted]
         time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
         key = read_as(entity, schema.get(entity), types[entity])
         place = f"list_position(getvariable('view_files'), {FILE}) AS {PLACE}, {POSITION} AS {LINE}"
         place += f", {_nanoseconds(timestamp_field, schema)} AS {NANOS}" if fine else ""
-        source = parquet(f"view_{i}", positions=True, files=True)
+        source = groups[i].scan(f"view_{i}", positions=True, files=True)
         return f"SELECT {key} AS {name(entity)}, {time} AS {TIME}, {place}, {', '.join(read)} FROM {source}"
 
-    rows = " UNION ALL ".join(group(i, schema) for i, schema in enumerate(groups))
+    rows = " UNION ALL ".join(rows_of(i, schema) for i, schema in enumerate(schemas))
     order = f"{f'{NANOS} DESC, ' if fine else ''}{PLACE} DESC, {LINE} DESC"
     version = f"{name(entity)}, {TIME}" if every_version else name(entity)
     return Sql(f"""
@@ -45,7 +46,7 @@ def read_view(
         ORDER BY {name(entity)}, {TIME} NULLS FIRST""")
 
 
-def _nanoseconds(column: str, schema: Schema) -> str:
+def _nanoseconds(column: str, schema: Mapping[str, str]) -> str:
     """SQL of the nanoseconds of a time beyond whole microseconds, to order rows that differ by less."""
     if not schema.get(column, "").endswith("_NS"):
         return "0"
@@ -57,7 +58,7 @@ def build(make: Make, name: str) -> str:
     found = make.context.sources.views[name]
     view = found.view
     groups = found.groups()
-    sql = read_view([schema for schema, _ in groups], view.entity, view.timestamp_field, found.types,
+    sql = read_view([group for group, _ in groups], view.entity, view.timestamp_field, found.types,
                     every_version=view.as_of == "day")  # fmt: skip
     files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
     columns = {view.timestamp_field: "TIMESTAMP", **found.types}
