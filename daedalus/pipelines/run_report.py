@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from daedalus.base.days import DayRange
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
@@ -70,7 +70,7 @@ class RunReport:
             "steps": self.steps,
             "partitions": self.partitions,
             "rows": self.rows,
-            "failures": [vars(failure) for failure in self.failures],
+            "failures": [structs.asdict(failure) for failure in self.failures],
         }
         if self.input_notes:
             found["notes"] = self.input_notes
