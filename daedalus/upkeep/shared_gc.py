@@ -106,7 +106,7 @@ class _Content(SecondLevel):
         if record.problem(key, record.name):
             return None
         parts = frozenset(part.digest for part in record.parts.values())
-        return dataclasses.replace(record.trace(), manifest={}), parts
+        return msgspec.structs.replace(record.trace(), manifest={}), parts
 
     def known(self, action: Action, key: str) -> Trace | None:
         found = self._known.get(key)
