@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Mapping
 
 EXIT_DONE = 0
 EXIT_DAY_FAILED = 1
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
+
+PARTS = ("where", "found", "expected", "hint")  # of an error, below what it says first
 
 
 class DaedalusError(Exception):
@@ -45,18 +48,35 @@ class DaedalusError(Exception):
     def as_json(self) -> dict[str, str | None]:
         """The error as `--json` prints it."""
         rows = dict(self.parts())
-        return {"what": bare(self.what)} | {key: rows.get(key) for key in ("where", "found", "expected", "hint")}
+        return {"what": bare(self.what)} | {key: rows.get(key) for key in PARTS}
 
     def one_line(self) -> str:
         """The message in one line, for logs and reports."""
-        return "; ".join([bare(self.what), *(f"{label}: {value}" for label, value in self.parts())])
+        return one_line(self.as_json())
 
     def text(self) -> str:
         """The message as printed on a terminal."""
         from daedalus.base.terminal_text import printable
 
-        lines = [f"error: {bare(self.what)}", *(f"  {label + ':':<9} {value}" for label, value in self.parts())]
-        return "\n".join(map(printable, lines))
+        return "\n".join(map(printable, [f"error: {bare(self.what)}", *part_lines(self.as_json())]))
+
+
+def one_line(problem: Mapping[str, str | None]) -> str:
+    """An error as `as_json` gives it, in one line; "" for none."""
+    parts = [f"{label}: {problem[label]}" for label in PARTS if problem.get(label)]
+    return "; ".join([problem["what"] or "", *parts]) if problem else ""
+
+
+def part_lines(problem: Mapping[str, str | None]) -> list[str]:
+    """The parts of an error below its first line, a line each."""
+    return [f"  {label + ':':<9} {problem[label]}" for label in PARTS if problem.get(label)]
+
+
+def problem_of(error: Exception) -> dict[str, str | None]:
+    """Any error as `DaedalusError.as_json` gives it; of another library its class and the first paragraph."""
+    if isinstance(error, DaedalusError):
+        return error.as_json()
+    return {"what": bare(f"{type(error).__name__}: {' '.join(str(error).split(chr(10) * 2)[0].split())}")}
 
 
 def _restored(kind: type[DaedalusError], args: tuple, state: dict) -> DaedalusError:

@@ -11,9 +11,11 @@ from daedalus.base.terminal_text import column, counted, cut, fitted
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ORDER
 from daedalus.explain.cause_lines import cause_lines
+from daedalus.explain.failure_lines import result_lines
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
+from daedalus.workspace.day_results import last_results
 from daedalus.workspace.day_summary import FEED_ROWS, feed_rows
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.settings import Settings
@@ -53,7 +55,7 @@ def explain_day(settings: Settings, text: str) -> dict:
     with opened(settings) as workspace:
         listing = workspace.listing()
         if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
-            return {"day": day, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
+            return {"day": day, "last": None, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if fresh_days(workspace, listing, [target]).days:
             return _fresh_day(workspace, day)
         from daedalus.explain.causes import Causes
@@ -62,8 +64,10 @@ def explain_day(settings: Settings, text: str) -> dict:
         causes = Causes(verdicts, workspace.traces, graph, workspace.config)
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
         shown.sort(key=lambda v: (ORDER[v.action.step], v.action.name))
+        result = last_results(workspace, [day]).get(day)
         return {
             "day": day,
+            "last": result.as_json() if result else None,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
             **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),
             "causes": causes.roots(),
@@ -82,7 +86,7 @@ def _fresh_day(workspace: Workspace, day: str) -> dict:
         if trace := traces[name]:
             rows_in = trace.counts.get("rows_in") or trace.counts.get("read")
             steps.append(_row(name, day, HIT, trace.key, rows_in, trace, []))
-    return {"day": day, "steps": steps, **_rows_of(traces, day), "causes": []}
+    return {"day": day, "last": None, "steps": steps, **_rows_of(traces, day), "causes": []}
 
 
 def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
@@ -184,13 +188,14 @@ def day_lines(found: dict) -> list[str]:
     """What `explain day` prints: root causes first, then the steps, at most 80 columns."""
     if "feed" in found:
         return [f"{found['day']}: the feed has no rows of this day; it has {found['feed'][0]} to {found['feed'][1]}"]
+    lines = result_lines(found["day"], found["last"]) if found["last"] else []
     states = [step["state"] for step in found["steps"]]
     verdict = (
         f"{counted(states.count(RUN), 'step')} would run, {states.count(MAYBE)} may"
         if {RUN, MAYBE} & set(states)
         else "fresh"
     )
-    lines = [f"{found['day']}: {verdict}"]
+    lines.append(f"{found['day']}: {verdict}{' now' if lines else ''}")
     for cause in found["causes"]:
         lines += cause_lines(cause)
     wide = column((step["step"] for step in found["steps"]), 44, 35)

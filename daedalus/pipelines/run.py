@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import to_builtins
+
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError, Interrupted
 from daedalus.config.steps import PARTITION
@@ -17,6 +19,7 @@ from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, 
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.code_stamp import code_version
+from daedalus.workspace.day_results import results_of
 from daedalus.workspace.fresh_days import QID_MAP
 from daedalus.workspace.workspace import Workspace
 
@@ -55,6 +58,7 @@ def execute(
     workspace.qids.settle()
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
     record_days(workspace, graph, outcomes, looked.fresh)
+    workspace.day_results.record(run, to_builtins(report.results), map(str, graph.days))
     end_run(workspace, run, request, looked.span, failed=bool(report.failures))
     if not report.failures and not looked.resumed:
         _remember_complete(workspace, outcomes)
@@ -80,8 +84,9 @@ def _summary(
     report.shared = workspace.shared.summary() if workspace.shared else None
     seconds = cached_steps(known.days, known.read, outcomes)[1]
     finder = CauseFinder(workspace.traces, workspace.config, looked.listing.feed.days)
+    report.changes = changes.summary()
     report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], seconds, finder),
-                    *traffic_note(workspace.files.traffic), *changes.summary(), *shared_notes(report.shared),
+                    *traffic_note(workspace.files.traffic), *shared_notes(report.shared),
                     *no_feed_note(looked.listing.feed.span, bool(known.days or graph.days))]  # fmt: skip
     return report
 
@@ -129,9 +134,11 @@ def _walk(
         day_done=day_done,
         interrupt=workspace.ducks.interrupt,
     )
+    days = list(map(str, graph.days))
     try:
-        return walk.execute({str(day): f"{PARTITION}@{day}" for day in graph.days})
+        return walk.execute({day: f"{PARTITION}@{day}" for day in days})
     except (Interrupted, RunStopped):  # unfinished: --resume goes on
+        workspace.day_results.record(run, to_builtins(results_of(walk.outcomes, days)))
         raise
     except DaedalusError:
         traces.finish_run(run, "refused")
@@ -168,7 +175,7 @@ def _remove_partitions(workspace: Workspace, days: Iterable[Day]) -> dict[str, O
         try:
             workspace.partitions.remove(day)
         except DayError as error:
-            stuck[day] = Outcome(f"{PARTITION}@{day}", PARTITION, day, FAILED, error=error.one_line())
+            stuck[day] = Outcome(f"{PARTITION}@{day}", PARTITION, day, FAILED, problem=error.as_json())
     return stuck
 
 

@@ -6,22 +6,14 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from msgspec import Struct, structs
-
 from daedalus.base.days import DayRange
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.base.terminal_text import counted, cut, printable, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.objectstore.object_store import is_uri
-from daedalus.stagecache.action_name import kind_of
-from daedalus.stagecache.walk.outcome import FAILED, HIT, STATES, Outcome
-from daedalus.workspace.day_summary import feed_rows
-
-
-class Failure(Struct, frozen=True):
-    day: str
-    step: str
-    error: str
+from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, HIT, STATES, Outcome
+from daedalus.workspace.day_results import DayResult, Failure, failure_of, results_of
+from daedalus.workspace.day_summary import LEFT_OUT, feed_rows
 
 
 @dataclass(repr=False)
@@ -34,12 +26,14 @@ class RunReport:
     steps: dict[str, int] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=lambda: {"written": 0, "kept": 0})
     rows: dict[str, int] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)  # every step that failed, also on days before the range
+    results: dict[str, DayResult] = field(default_factory=dict)  # of the days that failed or are blocked
     plan: list[dict] | None = None
     causes: list[dict] = field(default_factory=list)
     empty_days: list[str] = field(default_factory=list)
     unusable_days: list[str] = field(default_factory=list)  # they have feed rows, but none that can be used
     removed_days: list[str] = field(default_factory=list)  # their partition went, for they have no rows any more
+    changes: list[str] = field(default_factory=list)  # what of the partitions that were there before
     notes: list[str] = field(default_factory=list)
     input_notes: list[str] = field(default_factory=list)  # what of the inputs is surely not what was meant
     shared: dict | None = None  # what the shared cache gave and took
@@ -47,14 +41,14 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        return EXIT_DAY_FAILED if self.days.get("failed") else EXIT_DONE
+        return EXIT_DAY_FAILED if self.results else EXIT_DONE
 
     def __str__(self) -> str:
         return "\n".join(map(printable, self.lines()))
 
     def __repr__(self) -> str:
         days, ran = self.days, self.steps.get("computed", 0) + self.steps.get("unchanged", 0)
-        counts = ", ".join(f"{days.get(state, 0)} {state}" for state in ("done", "empty", "failed"))
+        counts = ", ".join(f"{days.get(state, 0)} {state}" for state in ("done", "empty", FAILED, BLOCKED))
         return f"<RunReport {self.range}: {counts}; {ran} steps ran, {self.seconds:.1f} s>"
 
     def _repr_html_(self) -> str:
@@ -70,8 +64,10 @@ class RunReport:
             "steps": self.steps,
             "partitions": self.partitions,
             "rows": self.rows,
-            "failures": [structs.asdict(failure) for failure in self.failures],
-        }
+            "failures": [failure.as_json() for failure in self.failures],
+            "blocked": [{"day": day, "by": [one.place for one in result.failures], "through": list(result.through)}
+                        for day, result in self.results.items() if result.state == BLOCKED],
+        }  # fmt: skip
         if self.input_notes:
             found["notes"] = self.input_notes
         if self.shared is not None:
@@ -79,42 +75,45 @@ class RunReport:
         return found if self.plan is None else {**found, "plan": self.plan}
 
     def lines(self) -> list[str]:
-        """The summary that a person reads, at most 80 columns wide where values allow."""
-        days, steps, rows = self.days, self.steps, self.rows
-        lines = [
-            f"{self.range}: {days['done']} of {counted(days['total'], 'day')} done, "
-            f"{days['empty']} empty, {days['failed']} failed, in {self.seconds:.1f} s",
-            "steps       " + (", ".join(f"{count:,} {state}" for state, count in steps.items() if count) or "none"),
-            "partitions  " + ", ".join(f"{count} {what}" for what, count in self.partitions.items()),
-            *_removed_lines(self.removed_days),
-            f"rows        {rows['read']:,} read, {rows['written']:,} in the output; left out: "
-            f"{rows['null_keys']:,} null keys,",
-            f"            {rows['duplicates']:,} duplicates, {rows['strays']:,} strays",
-        ]
-        if rows["strays"] * 2 > rows["read"]:
-            lines += wrapped("most rows are strays: they lie in partitions that spine.lateness_days does not allow for "
-                             "the days of their times", " " * 12)  # fmt: skip
+        """The summary that a person reads, at most 80 columns wide where values allow; what failed comes first."""
+        lines = [self._title()]
+        if self.failures or self.results:
+            from daedalus.explain.failure_lines import failure_lines, next_lines
+
+            lines += [*failure_lines(self.failures, self.results), *next_lines(self.results)]
+        lines += [*self.changes, *_removed_lines(self.removed_days)]
+        lines.append("steps       " + _counts(self.steps))
+        lines.append("partitions  " + _counts(self.partitions))
+        lines += _row_lines(self.rows)
         lines += _unusable_lines(self.unusable_days)
         lines += [line for note in self.input_notes for line in wrapped(note, "inputs      ")]
         lines += self.notes
-        for error, failed in self._by_error().items():
-            more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-            lines.append(f"failed      {failed[0].day} {failed[0].step}{more}")
-            lines += wrapped(error, " " * 12)
-        if blocked := days["failed"] - len({failure.day for failure in self.failures}):
-            lines.append(f"blocked     {counted(blocked, 'more day')}, which need what failed")
-        if self.failures:
-            lines.append(f"next        fix what failed, then run again; daeda explain day {self.failures[0].day}")
-        if self.output and days["done"]:
+        if self.output and self.days["done"]:
             lines.append(_reading_line(self.output))
         return lines
 
-    def _by_error(self) -> dict[str, list[Failure]]:
-        """Failures that say the same, together: one bad file fails several steps."""
-        found: dict[str, list[Failure]] = {}
-        for failure in self.failures:
-            found.setdefault(failure.error, []).append(failure)
-        return found
+    def _title(self) -> str:
+        days = self.days
+        also = "".join(f", {days[state]:,} {state}" for state in (FAILED, BLOCKED, "empty") if days[state])
+        done = f"{days['done']:,} of {counted(days['total'], 'day')} done"
+        return f"{self.range}: {done}{also}, in {self.seconds:.1f} s"
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    """The counts that are not 0."""
+    return ", ".join(f"{count:,} {what}" for what, count in found.items() if count) or "none"
+
+
+def _row_lines(rows: Mapping[str, int]) -> list[str]:
+    """Feed rows, those left out by reason, and rows of the output."""
+    left_out = [f"{rows[key]:,} {words if rows[key] != 1 else words.removesuffix('s')}"
+                for key, words in LEFT_OUT.items() if rows[key]]  # fmt: skip
+    text = f"{rows['read']:,} read, {rows['written']:,} in the output"
+    lines = wrapped(f"{text}{'; left out: ' if left_out else ''}{', '.join(left_out)}", "rows        ", " " * 12)
+    if rows["strays"] * 2 > rows["read"]:
+        lines += wrapped("most rows are strays: they lie in partitions that spine.lateness_days does not allow for "
+                         "the days of their times", " " * 12)  # fmt: skip
+    return lines
 
 
 def _reading_line(output: str) -> str:
@@ -152,14 +151,16 @@ def report_run(
     chunks = {day: outcomes[f"{PARTITION}@{day}"] for day in days}
     found_empty = [day for day, chunk in chunks.items() if chunk.good and chunk.counts.get("empty")]
     report.empty_days = sorted([*empty, *found_empty, *(d for d, s in trusted.items() if s["empty"])])
-    failed = [day for day, chunk in chunks.items() if not chunk.good]
+    report.results = results_of(outcomes, chunks)
+    states = Counter(result.state for result in report.results.values())
     report.days = {
         "total": len(span),
-        "done": len(span) - len(report.empty_days) - len(failed),
+        "done": len(span) - len(report.empty_days) - len(report.results),
         "empty": len(report.empty_days),
-        "failed": len(failed),
+        FAILED: states[FAILED],
+        BLOCKED: states[BLOCKED],
     }
-    published = [day for day in chunks if day not in failed and day not in found_empty]
+    published = [day for day in chunks if day not in report.results and day not in found_empty]
     kept_before = [day for day, summary in trusted.items() if not summary["empty"]]
     report.partitions = {
         "written": len(written & set(published)),
@@ -170,11 +171,7 @@ def report_run(
     if report.removed_days:
         report.partitions["removed"] = len(report.removed_days)
     report.rows = _rows(outcomes, {**read, **trusted}, trusted, chunks.values())
-    report.failures = [
-        Failure(outcome.day or "", kind_of(outcome.name), outcome.error)
-        for outcome in outcomes.values()
-        if outcome.state == FAILED
-    ]
+    report.failures = [failure_of(outcome) for outcome in outcomes.values() if outcome.state == FAILED]
     return report
 
 

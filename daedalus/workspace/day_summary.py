@@ -8,7 +8,8 @@ from daedalus.base.days import ONE_DAY, Day
 from daedalus.config.steps import OF_A_FEED_DAY, PARTITION
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
-FEED_ROWS = ("read", "null_keys", "duplicates", "strays")  # of a feed's rows: all, and those left out
+LEFT_OUT = {"null_keys": "null keys", "duplicates": "duplicates", "strays": "strays"}  # rows, as people call them
+FEED_ROWS = ("read", *LEFT_OUT)  # of a feed's rows: all, and those left out
 
 
 def day_summary(outcomes: Iterable[Outcome]) -> dict | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from daedalus.sharing.open import InputNotes
     from daedalus.sql.duck import Ducks
     from daedalus.stagecache.action import Shelf
+    from daedalus.stagecache.records.day_results import DayResults
 
 
 class Workspace:
@@ -123,6 +124,12 @@ class Workspace:
     @cached_property
     def day_stamps(self) -> DayStamps:
         return DayStamps(self.traces, self.output_root)
+
+    @cached_property
+    def day_results(self) -> DayResults:
+        from daedalus.stagecache.records.day_results import DayResults
+
+        return DayResults(self.traces, self.output_root)
 
     def close(self) -> None:
         if self.shared:

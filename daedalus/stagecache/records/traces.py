@@ -38,6 +38,8 @@ create table if not exists standing_days(root text, day text, asks text, summary
 create table if not exists standing_files(root text, name text, day text, path text, size integer, mtime integer,
     ctime integer, inode integer, primary key(root, day, name, path)) without rowid;
 create table if not exists run_days(run text, day text, summary text, primary key(run, day)) without rowid;
+create table if not exists day_results(root text, day text, run text, result text, primary key(root, day))
+    without rowid;
 """
 
 
@@ -242,6 +244,9 @@ class Traces:
         rows = [(run, day, json.dumps(summary)) for day, summary in summaries.items()]
         with self.writing() as db:
             db.executemany("insert or replace into run_days values (?, ?, ?)", rows)
+
+    def names_of_finished_days(self, run: str) -> set[str]:
+        return {day for (day,) in self.rows("select day from run_days where run = ?", [run])}
 
     def finished_days(self, run: str) -> dict[str, dict]:
         rows = self.rows("select day, summary from run_days where run = ?", [run])

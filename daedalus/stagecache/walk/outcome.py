@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+
+from daedalus.base.errors import one_line
 
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Cause, Counts
@@ -27,9 +30,14 @@ class Outcome(Struct, frozen=True):
     seconds: float = 0.0
     bytes: int = 0
     why: tuple[Cause, ...] = ()
-    error: str = ""
+    problem: Mapping[str, str | None] = field(default_factory=dict)  # of a failure: `DaedalusError.as_json`
     expected: float | None = None  # seconds of its previous run
     key: str = ""
+
+    @property
+    def error(self) -> str:
+        """What went wrong, in one line."""
+        return one_line(self.problem)
 
     @property
     def ran(self) -> bool:

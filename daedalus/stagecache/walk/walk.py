@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec import structs
 
-from daedalus.base.errors import DaedalusError, Interrupted, bare, is_full
+from daedalus.base.errors import DaedalusError, Interrupted, is_full, problem_of
 from daedalus.stagecache.action import Action, Again, Cause
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.key_locks import KeyLocks
@@ -240,11 +240,8 @@ class Walk:
         if action.day is None:
             if isinstance(error, DaedalusError):
                 raise error
-            raise DaedalusError(f"the step {action.name} failed", found=_first_lines(error)) from error
-        text = (
-            error.one_line() if isinstance(error, DaedalusError) else f"{type(error).__name__}: {_first_lines(error)}"
-        )
-        self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, error=bare(text)))
+            raise DaedalusError(f"the step {action.name} failed", found=problem_of(error)["what"]) from error
+        self._end(Outcome(action.name, action.step, action.day, FAILED, why=found.why, problem=problem_of(error)))
 
     def _end(self, outcome: Outcome) -> None:
         before = self.outcomes.get(outcome.name)
@@ -270,7 +267,3 @@ class Walk:
             self._day_done(day, self._of_day[day])
         if outcome.good and before.artifact != outcome.artifact:
             self._reopen(self._schedule.below(outcome.name))
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split("\n\n")[0].split())

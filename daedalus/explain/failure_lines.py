@@ -1,0 +1,92 @@
+"""Failed and blocked days as lines for people, the same on every screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from daedalus.base.days import Day
+from daedalus.base.errors import part_lines
+from daedalus.base.terminal_text import counted, printable, wrapped
+from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
+from daedalus.workspace.day_results import DayResult, Failure
+
+_ROOTS = 4  # that a line names, and groups of days that are listed
+_INDENT = " " * 12
+
+
+def failure_lines(failures: Iterable[Failure], results: Mapping[str, DayResult]) -> list[str]:
+    """What failed, each error once, as a refusal has it; then which days that blocks, through what."""
+    lines = []
+    by_problem: dict[str, list[Failure]] = {}
+    for failure in failures:  # one bad file fails several steps
+        by_problem.setdefault(failure.error, []).append(failure)
+    for alike in list(by_problem.values())[:_ROOTS]:
+        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        lines += [printable(f"failed      {alike[0].place}{more}"), *problem_lines(alike[0].problem, _INDENT)]
+    if len(by_problem) > _ROOTS:
+        lines.append(f"{_INDENT}and {counted(len(by_problem) - _ROOTS, 'other error')}: daeda explain day DAY")
+    return [*lines, *_blocked_lines(results)]
+
+
+def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
+    """An error in lines: what, then where, found, expected and hint."""
+    first = wrapped(problem["what"] or "", indent)
+    return [*first, *(printable(f"{indent}{line}") for line in part_lines(problem))]
+
+
+def _blocked_lines(results: Mapping[str, DayResult]) -> list[str]:
+    """Blocked days by what they need, and through what."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for day, result in results.items():
+        if result.state == BLOCKED:
+            groups.setdefault(tuple(one.place for one in result.failures), []).append(day)
+    lines: list[str] = []
+    for number, (places, days) in enumerate(sorted(groups.items(), key=lambda group: -len(group[1]))):
+        if number == _ROOTS:
+            rest = sum(map(len, sorted(groups.values(), key=len, reverse=True)[_ROOTS:]))
+            return [*lines, f"{_INDENT}and {counted(rest, 'more day')}"]
+        through = dict.fromkeys(name for day in days for name in results[day].through)
+        need = "need" if len(days) > 1 else "needs"
+        label = "blocked     " if number == 0 else _INDENT
+        lines += wrapped(f"{days_text(days)} {need} {_named(places)}{_through(list(through))}", label, _INDENT)
+    return lines
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _ROOTS} more" if len(names) > _ROOTS else ""
+    return ", ".join(names[:_ROOTS]) + more
+
+
+def _through(names: Sequence[str]) -> str:
+    return f", through {_named(names)}" if names else ""
+
+
+def days_text(days: Sequence[str]) -> str:
+    """Days in few words: `2026-05-16`, or `21 days from 2026-05-16 to 2026-06-05`."""
+    if len(days) == 1:
+        return days[0]
+    first, last = min(days), max(days)
+    whole = (Day.fromisoformat(last) - Day.fromisoformat(first)).days + 1 == len(days)
+    span = f"from {first} to {last}" if whole else f"between {first} and {last}"
+    return f"{counted(len(days), 'day')} {span}"
+
+
+def next_lines(results: Mapping[str, DayResult]) -> list[str]:
+    """What to do about days that failed."""
+    day = next((day for day, result in results.items() if result.state == FAILED), next(iter(results), None))
+    return [f"next        fix what failed, then run again; daeda explain day {day}"] if day else []
+
+
+def result_lines(day: str, last: Mapping) -> list[str]:
+    """What `explain day` says of a day that the last run did not finish; `last` is `DayResult.as_json`."""
+    when = f"in run {last['run'][:8]} of {last['started']} UTC"
+    if last["state"] not in (FAILED, BLOCKED):
+        return wrapped(f"{day}: unfinished {when}: it was interrupted, or still runs", "", "  ")
+    if last["state"] == FAILED:
+        lines = [f"{day}: failed {when}"]
+    else:
+        places = [f"{one['day']} {one['step']}" for one in last["failures"]]
+        lines = wrapped(f"{day}: blocked {when}: it needs {_named(places)}{_through(last['through'])}", "", "  ")
+    for failure in list({one["error"]: one for one in last["failures"]}.values())[:_ROOTS]:
+        lines += [printable(f"  {failure['day']} {failure['step']} failed"), *problem_lines(failure, "    ")]
+    return lines
