@@ -8,24 +8,43 @@ from daedalus.base.days import Day
 from daedalus.base.errors import part_lines
 from daedalus.base.terminal_text import counted, printable, wrapped
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
-from daedalus.workspace.day_results import DayResult, Failure
 
 _ROOTS = 4  # that a line names, and groups of days that are listed
 _INDENT = " " * 12
 
 
-def failure_lines(failures: Iterable[Failure], results: Mapping[str, DayResult]) -> list[str]:
-    """What failed, each error once, as a refusal has it; then which days that blocks, through what."""
+def failure_lines(failures: Iterable[Mapping], results: Mapping[str, Mapping]) -> list[str]:
+    """What failed, each error once, as a refusal has it; then which days that blocks, through what.
+
+    `failures` and `results` (by day) are as `Failure.as_json` and `DayResult.as_json` give them.
+    """
     lines = []
-    by_problem: dict[str, list[Failure]] = {}
+    by_error: dict[str, list[Mapping]] = {}
     for failure in failures:  # one bad file fails several steps
-        by_problem.setdefault(failure.error, []).append(failure)
-    for alike in list(by_problem.values())[:_ROOTS]:
+        by_error.setdefault(failure["error"], []).append(failure)
+    for alike in list(by_error.values())[:_ROOTS]:
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        lines += [printable(f"failed      {alike[0].place}{more}"), *problem_lines(alike[0].problem, _INDENT)]
-    if len(by_problem) > _ROOTS:
-        lines.append(f"{_INDENT}and {counted(len(by_problem) - _ROOTS, 'other error')}: daeda explain day DAY")
+        lines += [printable(f"failed      {_place(alike[0])}{more}"), *problem_lines(alike[0], _INDENT)]
+    if len(by_error) > _ROOTS:
+        lines.append(f"{_INDENT}and {counted(len(by_error) - _ROOTS, 'other error')}: daeda explain day DAY")
     return [*lines, *_blocked_lines(results)]
+
+
+def failures_of(results: Mapping[str, Mapping]) -> list[Mapping]:
+    """What the results name as failed, each once."""
+    return list({_place(one): one for result in results.values() for one in result["failures"]}.values())
+
+
+def _place(failure: Mapping) -> str:
+    """Such as `2026-05-15 spine`."""
+    return f"{failure['day']} {failure['step']}".strip()
+
+
+def failure_sentences(results: Mapping[str, Mapping]) -> list[str]:
+    """The same as sentences, for lists: what failed, then what that blocks."""
+    failed = [f"{_place(one)} failed: {one['error']}" for one in failures_of(results)]
+    blocked = " ".join(line.strip() for line in _blocked_lines(results)).removeprefix("blocked").strip()
+    return [*failed, *([f"blocked: {blocked}"] if blocked else [])]
 
 
 def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
@@ -34,18 +53,18 @@ def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
     return [*first, *(printable(f"{indent}{line}") for line in part_lines(problem))]
 
 
-def _blocked_lines(results: Mapping[str, DayResult]) -> list[str]:
+def _blocked_lines(results: Mapping[str, Mapping]) -> list[str]:
     """Blocked days by what they need, and through what."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for day, result in results.items():
-        if result.state == BLOCKED:
-            groups.setdefault(tuple(one.place for one in result.failures), []).append(day)
+        if result["state"] == BLOCKED:
+            groups.setdefault(tuple(map(_place, result["failures"])), []).append(day)
     lines: list[str] = []
     for number, (places, days) in enumerate(sorted(groups.items(), key=lambda group: -len(group[1]))):
         if number == _ROOTS:
             rest = sum(map(len, sorted(groups.values(), key=len, reverse=True)[_ROOTS:]))
             return [*lines, f"{_INDENT}and {counted(rest, 'more day')}"]
-        through = dict.fromkeys(name for day in days for name in results[day].through)
+        through = dict.fromkeys(name for day in days for name in results[day]["through"])
         need = "need" if len(days) > 1 else "needs"
         label = "blocked     " if number == 0 else _INDENT
         lines += wrapped(f"{days_text(days)} {need} {_named(places)}{_through(list(through))}", label, _INDENT)
@@ -71,10 +90,14 @@ def days_text(days: Sequence[str]) -> str:
     return f"{counted(len(days), 'day')} {span}"
 
 
-def next_lines(results: Mapping[str, DayResult]) -> list[str]:
-    """What to do about days that failed."""
-    day = next((day for day, result in results.items() if result.state == FAILED), next(iter(results), None))
-    return [f"next        fix what failed, then run again; daeda explain day {day}"] if day else []
+def next_lines(results: Mapping[str, Mapping]) -> list[str]:
+    """What to do about days that the last run did not finish."""
+    states: dict[str, str] = {}
+    for day, result in results.items():
+        states.setdefault(result["state"], day)
+    if day := states.get(FAILED) or states.get(BLOCKED):
+        return [f"next        fix what failed, then run again; daeda explain day {day}"]
+    return ["next        daeda skeleton --resume goes on with the unfinished run"] if states else []
 
 
 def result_lines(day: str, last: Mapping) -> list[str]:
@@ -85,8 +108,8 @@ def result_lines(day: str, last: Mapping) -> list[str]:
     if last["state"] == FAILED:
         lines = [f"{day}: failed {when}"]
     else:
-        places = [f"{one['day']} {one['step']}" for one in last["failures"]]
+        places = list(map(_place, last["failures"]))
         lines = wrapped(f"{day}: blocked {when}: it needs {_named(places)}{_through(last['through'])}", "", "  ")
     for failure in list({one["error"]: one for one in last["failures"]}.values())[:_ROOTS]:
-        lines += [printable(f"  {failure['day']} {failure['step']} failed"), *problem_lines(failure, "    ")]
+        lines += [printable(f"  {_place(failure)} failed"), *problem_lines(failure, "    ")]
     return lines

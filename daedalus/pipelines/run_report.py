@@ -65,8 +65,15 @@ class RunReport:
             "partitions": self.partitions,
             "rows": self.rows,
             "failures": [failure.as_json() for failure in self.failures],
-            "blocked": [{"day": day, "by": [one.place for one in result.failures], "through": list(result.through)}
-                        for day, result in self.results.items() if result.state == BLOCKED],
+            "blocked": [
+                {
+                    "day": day,
+                    "by": [{"day": one.day, "step": one.step} for one in result.failures],
+                    "through": list(result.through),
+                }
+                for day, result in self.results.items()
+                if result.state == BLOCKED
+            ],
         }  # fmt: skip
         if self.input_notes:
             found["notes"] = self.input_notes
@@ -80,7 +87,8 @@ class RunReport:
         if self.failures or self.results:
             from daedalus.explain.failure_lines import failure_lines, next_lines
 
-            lines += [*failure_lines(self.failures, self.results), *next_lines(self.results)]
+            found = {day: result.as_json() for day, result in self.results.items()}
+            lines += [*failure_lines([one.as_json() for one in self.failures], found), *next_lines(found)]
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))
         lines.append("partitions  " + _counts(self.partitions))

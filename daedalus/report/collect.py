@@ -18,11 +18,14 @@ import daedalus
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config.columns import makers
 from daedalus.explain.day import FUNNEL
+from daedalus.explain.failure_lines import failure_sentences
 from daedalus.explain.run_history import last_runs
 from daedalus.report.drift import columns_by_day, most_departing
-from daedalus.report.heat_map import EMPTY, FAILED, FRESH, MISSING, Cell, Grid, look_at_cells
+from daedalus.report.heat_map import EMPTY, FRESH, MISSING, Cell, Grid, look_at_cells
 from daedalus.report.statistics import partition_statistics
+from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
 from daedalus.workspace.code_stamp import remembered_fingerprint
+from daedalus.workspace.day_results import UNFINISHED
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
@@ -42,7 +45,9 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         days = [str(day) for day in span]
         say(f"{span}: looking at {len(days)} days")
         grid = look_at_cells(workspace, list(span), workspace.listing())
-        notes = [f"{day}: {error}" for day, error in sorted(grid.errors.items())]
+        failed = {bare(failure["error"]) for result in grid.results.values() for failure in result["failures"]}
+        notes = failure_sentences(grid.results)
+        notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]
         statistics, reading = _Reading(workspace, say).all(days)
         sizes = workspace.store.sizes()
         runs = last_runs(workspace.traces)
@@ -65,6 +70,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "bytes": [statistics[day]["bytes"] if day in statistics else None for day in days],
             "steps": [_by_day(grid, step, days) for step in grid.steps()],
             "of_no_day": [{"step": step, **asdict(grid.cells[step, ""])} for step in grid.of_no_day()],
+            "results": grid.results,
             "whys": grid.whys,
             "causes": [_root(cause) for cause in grid.roots[:_ROOTS]],
             "more_causes": max(len(grid.roots) - _ROOTS, 0),
@@ -79,7 +85,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
 
 def _totals(days: Sequence[str], grid: Grid, statistics: Mapping[str, Mapping], sizes: Mapping[str, int]) -> dict:
     tally = Counter(grid.days[day] for day in days)
-    states = {state: tally[state] for state in (FRESH, "stale", MISSING, EMPTY, FAILED)}
+    states = {state: tally[state] for state in (FRESH, "stale", MISSING, EMPTY, FAILED, BLOCKED, UNFINISHED)}
     return {
         "days": {"total": len(days), "done": len(statistics), **states},
         "rows": sum(found["rows"] for found in statistics.values()),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
@@ -17,12 +17,13 @@ from daedalus.explain.causes import Causes
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.records.traces import Cost
-from daedalus.stagecache.walk.outcome import rows_out
+from daedalus.stagecache.walk.outcome import FAILED, rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
+from daedalus.workspace.day_results import last_results
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.workspace import Workspace
 
-FRESH, MISSING, EMPTY, FAILED = "fresh", "missing", "empty", "failed"  # beside RUN and MAYBE, which are stale
+FRESH, MISSING, EMPTY = "fresh", "missing", "empty"  # beside RUN and MAYBE, which are stale
 _NAMED = 6  # most upstream actions named as causes of one cell
 
 
@@ -46,6 +47,7 @@ class Grid:
     whys: list[list[dict]] = field(default_factory=list)
     roots: list[dict] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)  # day -> why its feed cannot be used
+    results: dict[str, dict] = field(default_factory=dict)  # day -> `DayResult.as_json`, if the last run left it undone
     counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # row counts of steps
 
     def steps(self) -> list[str]:
@@ -75,10 +77,20 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
         _plan(workspace, days, frozenset(map(Day.fromisoformat, fresh.days)), listing, grid, costs)
     for asked in days:
         grid.days.setdefault(str(asked), EMPTY)
-    for day in _failed(workspace, [str(day) for day in present]):
-        if grid.days[day] not in (FRESH, EMPTY):
-            grid.days[day] = FAILED
+    _mark_results(workspace, [str(day) for day in present], grid)
     return grid
+
+
+def _mark_results(workspace: Workspace, days: Iterable[str], grid: Grid) -> None:
+    """Shows the days, and their steps, that failed or were blocked in the last run and are not fresh."""
+    for day, result in sorted(last_results(workspace, [d for d in days if grid.days[d] not in (FRESH, EMPTY)]).items()):
+        grid.results[day] = result.as_json()
+        grid.days[day] = result.state
+        for failure in result.failures:
+            cell = grid.cells.get((failure.step, failure.day))
+            if cell and cell.state not in (FRESH, EMPTY):
+                grid.cells[failure.step, failure.day] = replace(cell, state=FAILED, why=len(grid.whys))
+                grid.whys.append([{"kind": FAILED, "what": failure.error, "old": None, "new": None}])
 
 
 def _plan(
@@ -131,17 +143,3 @@ def _add(grid: Grid, name: str, day: str, state: str, cost: Cost | None, why: in
     state = EMPTY if state == FRESH and cost.counts.get("empty") else state
     grid.cells[step, day] = Cell(state, round(cost.seconds, 4), rows_out(cost.counts), cost.bytes, why)
     grid.counts[step, day] = cost.counts
-
-
-def _failed(workspace: Workspace, days: Iterable[str]) -> set[str]:
-    """Days that failed in the last run that was asked for them and ran to its end."""
-    left, failed = set(days), set()
-    for run in workspace.traces.run_records():
-        if run.state not in ("done", "failed") or not left:
-            continue
-        first, _, last = run.request["range"].partition("..")
-        asked = {day for day in left if first <= day <= (last or first)}
-        if run.state == "failed":
-            failed |= asked - workspace.traces.finished_days(run.id).keys()
-        left -= asked
-    return failed

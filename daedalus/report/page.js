@@ -117,6 +117,7 @@
     return why.flatMap((cause) => {
       const item = make("li");
       if (cause.kind === "missing" || cause.kind === "more") item.append(cause.what);
+      else if (cause.kind === "failed") item.append(make("span", "failed", { class: "kind" }), " ", cause.what);
       else if (cause.kind === "upstream") item.append("downstream of ", make("code", cause.what));
       else {
         item.append(make("span", cause.kind, { class: "kind" }), " ", make("code", cause.what), " ");

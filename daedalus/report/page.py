@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
-from daedalus.base.terminal_text import cut
+from daedalus.base.terminal_text import counted, cut
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ STATES = {
     "missing": ("o", "missing: never computed"),
     "empty": ("–", "empty: no usable rows"),
     "failed": ("x", "failed in the last run"),
+    "blocked": ("!", "blocked in the last run: it needs what failed on another day"),
+    "unfinished": ("/", "not finished by the last run"),
 }
 SHARES = ("nulls", "empty", "top")  # measures that are shares of rows
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -170,9 +172,10 @@ def figure(value: float | None) -> str:
 def page_lines(found: Mapping[str, Any]) -> list[str]:
     """What the command prints: the totals, the columns that depart most, and notes."""
     totals, days = found["totals"], found["totals"]["days"]
-    states = ", ".join(f"{days[state]} {state}" for state in ("fresh", "stale", "missing", "empty", "failed"))
+    order = ("failed", "blocked", "unfinished", "fresh", "stale", "missing", "empty")
+    states = ", ".join(f"{days[state]:,} {state}" for state in order if days[state])
     lines = [
-        f"{'..'.join(dict.fromkeys(found['range']))}: {days['total']} days: {states}",
+        f"{'..'.join(dict.fromkeys(found['range']))}: {counted(days['total'], 'day')}: {states}",
         f"output      {totals['rows']:,} rows, {size(totals['output_bytes'])}; cache {size(totals['cache_bytes'])}",
     ]
     lines += [cut(f"departs     {_departs(found, name)}") for name in found["departing"][:3]]

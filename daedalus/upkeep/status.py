@@ -12,6 +12,7 @@ from daedalus.config.reach import Reach
 from daedalus.config.steps import PARTITION
 from daedalus.stagecache.action_name import kind_of, step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
+from daedalus.workspace.day_results import last_results
 from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from daedalus.stagecache.action import Cause
     from daedalus.stagecache.walk.plan import Verdict
 
-_SIGNS = {"fresh": "#", "stale": "~", "missing": ".", "empty": " "}
+_SIGNS = {"failed": "x", "blocked": "!", "fresh": "#", "stale": "~", "missing": ".", "unfinished": "/", "empty": " "}
 
 
 def cache_status(settings: Settings) -> dict:
-    """Every day of the config's range: fresh, stale, missing or empty, and each step's state."""
+    """Every day of the config's range: fresh, stale, missing or empty, and each step's state.
+
+    `last` is what the last run left of a day that it did not finish: failed, blocked or unfinished, and why.
+    """
     with opened(settings) as workspace:
         span, listing = list(workspace.config.range(None)), workspace.listing()
         present = Reach.of(workspace.config).with_rows(span, listing.feed.days)
@@ -47,6 +51,8 @@ def cache_status(settings: Settings) -> dict:
         planned = [str(day) for day in present if str(day) not in fresh.days]
         days = [*_day_states(verdicts, planned), *_fresh_day_rows(fresh, stamps)]
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
+        last = last_results(workspace, [row["day"] for row in days if row["state"] in ("stale", "missing")])
+        days = [{**row, "last": last[row["day"]].as_json() if row["day"] in last else None} for row in days]
         return {
             "cache_root": str(workspace.cache_root),
             "artifacts": len(sizes),
@@ -154,12 +160,12 @@ def status_lines(found: dict) -> list[str]:
     """Days by month, a sign per day; then steps with their bytes, states and commonest cause."""
     months: dict[str, list[str]] = defaultdict(lambda: [" "] * 31)
     for row in found["days"]:
-        months[row["day"][:7]][Day.fromisoformat(row["day"]).day - 1] = _SIGNS[row["state"]]
-    tally = Counter(row["state"] for row in found["days"])
-    named = [f"{_SIGNS[state]} {count} {state}" for state, count in tally.items() if state != "empty"]
+        months[row["day"][:7]][Day.fromisoformat(row["day"]).day - 1] = _SIGNS[_shown(row)]
+    tally = Counter(map(_shown, found["days"]))
+    named = [f"{sign} {tally[state]:,} {state}".strip() for state, sign in _SIGNS.items() if tally[state]]
     lines = [f"{month}  {''.join(days)}" for month, days in months.items()]
-    lines += [", ".join([*named, f"{tally['empty']} empty"]), ""]
-    lines += grid_lines(found) if tally["stale"] else []
+    lines += [", ".join(named), *_last_lines(found["days"]), ""]
+    lines += grid_lines(found) if any(row["state"] == "stale" for row in found["days"]) else []
     lines.append(f"{'step':<20}{'MiB':>9}{'fresh':>8}{'run':>7}{'maybe':>7}  why")
     for step, row in found["steps"].items():
         size = f"{row['bytes'] / 2**20:,.1f}"
@@ -171,6 +177,22 @@ def status_lines(found: dict) -> list[str]:
         *lines,
         f"{found['artifacts']:,} artifacts, {size:,.1f} MiB in {found['cache_root']}; gc would free {free:,.1f} MiB",
     ]
+
+
+def _shown(row: dict) -> str:
+    """What the calendar shows of a day: what the last run left of it, if that was not all."""
+    return row["last"]["state"] if row["last"] else row["state"]
+
+
+def _last_lines(days: Iterable[dict]) -> list[str]:
+    """What failed in the last run, and what that blocks."""
+    results = {row["day"]: row["last"] for row in days if row["last"]}
+    if not results:
+        return []
+    from daedalus.explain.failure_lines import failure_lines, failures_of, next_lines
+
+    lines = [*failure_lines(failures_of(results), results), *next_lines(results)]
+    return ["", *lines]
 
 
 def grid_lines(found: dict) -> list[str]:

@@ -35,11 +35,6 @@ class Failure(Struct, frozen=True):
     def error(self) -> str:
         return one_line(self.problem)
 
-    @property
-    def place(self) -> str:
-        """Such as `2026-05-15 spine`."""
-        return f"{self.day} {self.step}".strip()
-
     def as_json(self) -> dict:
         return {"day": self.day, "step": self.step, "error": self.error, **self.problem}
 
