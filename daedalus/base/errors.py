@@ -76,7 +76,17 @@ def problem_of(error: Exception) -> dict[str, str | None]:
     """Any error as `DaedalusError.as_json` gives it; of another library its class and the first paragraph."""
     if isinstance(error, DaedalusError):
         return error.as_json()
-    return {"what": bare(f"{type(error).__name__}: {' '.join(str(error).split(chr(10) * 2)[0].split())}")}
+    text = " ".join(str(error).split("\n\n")[0].split())
+    return {"what": bare(f"{type(error).__name__}: {text}"), "where": _place_in_code(error)}
+
+
+def _place_in_code(error: Exception) -> str | None:
+    """The innermost place of this package that an error came through, such as `windows/roll.py:73`."""
+    from traceback import extract_tb
+
+    package = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename.startswith(package)]
+    return f"{frames[-1].filename.removeprefix(package)}:{frames[-1].lineno}" if frames else None
 
 
 def _restored(kind: type[DaedalusError], args: tuple, state: dict) -> DaedalusError:

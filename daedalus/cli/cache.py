@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -23,7 +24,8 @@ def status(
     """
     from daedalus.upkeep.status import cache_status, status_lines
 
-    return show(cache_status(settings_of(config, cache_root, output_root)), status_lines, json)
+    settings = settings_of(config, cache_root, output_root)
+    return show(cache_status(settings), partial(status_lines, options=settings.options), json)
 
 
 @app.command

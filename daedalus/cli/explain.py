@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -27,8 +28,8 @@ def day(
     """
     from daedalus.explain import day as explain
 
-    found = explain.explain_day(settings_of(config, cache_root, output_root), day)
-    return show(found, explain.day_lines, json)
+    settings = settings_of(config, cache_root, output_root)
+    return show(explain.explain_day(settings, day), partial(explain.day_lines, options=settings.options), json)
 
 
 @app.command

@@ -16,7 +16,7 @@ from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_results import last_results
-from daedalus.workspace.day_summary import FEED_ROWS, feed_rows
+from daedalus.workspace.day_summary import FUNNEL, LEFT_OUT, feed_rows
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from daedalus.stagecache.records.traces import Trace
     from daedalus.stagecache.walk.plan import Verdict
     from daedalus.workspace.graph import Graph
-
-FUNNEL = {
-    "spine": ("spine", "spine"),
-    "coverage": ("sessions", "target"),
-    "sessions": ("sessions", "rows"),
-    "content": ("content", "rows"),
-    "chunk": ("chunk", "written"),
-}  # label -> (step, count)
 
 
 def one_day(text: str, command: str) -> Day:
@@ -184,8 +176,8 @@ def step_lines(found: dict) -> list[str]:
     return [*lines, *found["script"].split("\n")]
 
 
-def day_lines(found: dict) -> list[str]:
-    """What `explain day` prints: root causes first, then the steps, at most 80 columns."""
+def day_lines(found: dict, options: str = "") -> list[str]:
+    """What `explain day` prints: what failed, root causes, then the steps, at most 80 columns."""
     if "feed" in found:
         return [f"{found['day']}: the feed has no rows of this day; it has {found['feed'][0]} to {found['feed'][1]}"]
     lines = result_lines(found["day"], found["last"]) if found["last"] else []
@@ -207,12 +199,17 @@ def day_lines(found: dict) -> list[str]:
         lines.append(f"{fitted(step['step'], wide)}{step['state']:<7}{rows:>10}{seconds:>9}{size:>9}")
         if step["state"] == MAYBE:
             lines.append(_follows(step["why"]))
-    funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
+    stale = {step["step"] for step in found["steps"] if step["state"] != HIT}
+    funnel = " > ".join(
+        f"{row['step']} {row['rows']:,}{' (of before)' if FUNNEL[row['step']][0] in stale else ''}"
+        for row in found["funnel"]
+    )
     if not funnel:
-        return [*lines, f"never computed: daeda skeleton --range {found['day']}"]
+        return [*lines, *([] if found["last"] else [f"never computed: daeda skeleton{options} --range {found['day']}"])]
     rows = found["feed_rows"]
-    left_out = ", ".join(f"{rows[key]:,} {key.replace('_', ' ')}" for key in FEED_ROWS[1:])
-    return [*lines, f"feed rows: {rows['read']:,} read; left out: {left_out}", f"rows left: {funnel}"]
+    left_out = ", ".join(f"{rows[key]:,} {words}" for key, words in LEFT_OUT.items() if rows[key])
+    return [*lines, f"feed rows: {rows['read']:,} read{'; left out: ' if left_out else ''}{left_out}",
+            f"rows left: {funnel}"]  # fmt: skip
 
 
 def _follows(why: Iterable[Mapping]) -> str:

@@ -90,14 +90,14 @@ def days_text(days: Sequence[str]) -> str:
     return f"{counted(len(days), 'day')} {span}"
 
 
-def next_lines(results: Mapping[str, Mapping]) -> list[str]:
-    """What to do about days that the last run did not finish."""
+def next_lines(results: Mapping[str, Mapping], options: str) -> list[str]:
+    """What to do about days that the last run did not finish; `options` are `Settings.options`."""
     states: dict[str, str] = {}
     for day, result in results.items():
         states.setdefault(result["state"], day)
-    if day := states.get(FAILED) or states.get(BLOCKED):
-        return [f"next        fix what failed, then run again; daeda explain day {day}"]
-    return ["next        daeda skeleton --resume goes on with the unfinished run"] if states else []
+    if shown := states.get(FAILED) or states.get(BLOCKED):
+        return [f"next        fix what failed, then run again; daeda explain day {shown}{options}"]
+    return [f"next        daeda skeleton{options} --resume goes on with the unfinished run"] if states else []
 
 
 def result_lines(day: str, last: Mapping) -> list[str]:

@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from daedalus.base.terminal_text import counted, cut, wrapped
-from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import headline
 from daedalus.explain.causes import CauseFinder
-from daedalus.explain.day import FUNNEL
 from daedalus.objectstore.object_store import Traffic
 from daedalus.pipelines.run_report import cached_note
 from daedalus.stagecache.action import Action, Cause
@@ -19,21 +17,21 @@ _CAUSES = 4  # that the summary names
 
 
 def run_notes(
-    actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, stood_seconds: float, teller: CauseFinder
+    actions: Iterable[Action], outcomes: Mapping[str, Outcome], hits: int, fresh_seconds: float, finder: CauseFinder
 ) -> list[str]:
     """All that follows, in the order of the summary; the last two as `cached_note` wants them."""
-    cut, spared = cutoff_note(actions, outcomes), cached_note(outcomes, hits, stood_seconds)
-    return [*funnel_note(outcomes), *cause_notes(outcomes, teller), *spared, *cut, *prediction_note(outcomes)]
+    cut, saved = cutoff_note(actions, outcomes), cached_note(outcomes, hits, fresh_seconds)
+    return [*cause_notes(outcomes, finder), *saved, *cut, *prediction_note(outcomes)]
 
 
-def cause_notes(outcomes: Mapping[str, Outcome], teller: CauseFinder) -> list[str]:
+def cause_notes(outcomes: Mapping[str, Outcome], finder: CauseFinder) -> list[str]:
     """What made steps run, apart from what is downstream: each cause with the step-days it touched, most first."""
     touched: Counter[str] = Counter()
     cached: Counter[str] = Counter()  # by steps that what was made before answers
     followed = 0
     for outcome in outcomes.values():
         if outcome.ran or (outcome.state == HIT and outcome.why):
-            said = _said(teller.told(outcome.name, outcome.why))
+            said = _said(finder.told(outcome.name, outcome.why))
             (touched if outcome.ran else cached).update(said)
             followed += outcome.ran and not said
     if not touched and not followed:
@@ -59,19 +57,6 @@ def traffic_note(traffic: Traffic | None) -> list[str]:
         return []
     received, sent = traffic.received / 2**20, traffic.sent / 2**20
     return [f"objects     {traffic.requests:,} requests, {received:,.1f} MiB read, {sent:,.1f} MiB written"]
-
-
-def funnel_note(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """The target days' rows after each step that drops some, over the days that were walked to their end."""
-    ends = [outcome for outcome in outcomes.values() if outcome.step == PARTITION and outcome.good]
-    stages = []
-    for label, (step, count) in FUNNEL.items():
-        if step == PARTITION:
-            continue  # it ships what content leaves
-        found = [outcomes.get(f"{step}@{end.day}") for end in ends]
-        stages.append(f"{label} {sum(outcome.counts.get(count, 0) for outcome in found if outcome):,}")
-    text = f"{' > '.join(stages)} rows of the {counted(len(ends), 'day')} looked up"
-    return wrapped(text, f"{'funnel':<12}") if ends else []
 
 
 def cutoff_note(actions: Iterable[Action], outcomes: Mapping[str, Outcome]) -> list[str]:

@@ -13,7 +13,7 @@ from daedalus.config.steps import PARTITION
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, HIT, STATES, Outcome
 from daedalus.workspace.day_results import DayResult, Failure, failure_of, results_of
-from daedalus.workspace.day_summary import LEFT_OUT, feed_rows
+from daedalus.workspace.day_summary import FUNNEL, LEFT_OUT, feed_rows, funnel_of
 
 
 @dataclass(repr=False)
@@ -26,6 +26,7 @@ class RunReport:
     steps: dict[str, int] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=lambda: {"written": 0, "kept": 0})
     rows: dict[str, int] = field(default_factory=dict)
+    funnel: dict[str, int] = field(default_factory=dict)  # rows of the days done after each step that drops some
     failures: list[Failure] = field(default_factory=list)  # every step that failed, also on days before the range
     results: dict[str, DayResult] = field(default_factory=dict)  # of the days that failed or are blocked
     plan: list[dict] | None = None
@@ -38,6 +39,7 @@ class RunReport:
     input_notes: list[str] = field(default_factory=list)  # what of the inputs is surely not what was meant
     shared: dict | None = None  # what the shared cache gave and took
     output: str = ""  # where the partitions are
+    options: str = ""  # `Settings.options`, for the commands that it names
 
     @property
     def exit_code(self) -> int:
@@ -64,6 +66,7 @@ class RunReport:
             "steps": self.steps,
             "partitions": self.partitions,
             "rows": self.rows,
+            "funnel": self.funnel,
             "failures": [failure.as_json() for failure in self.failures],
             "blocked": [
                 {
@@ -88,12 +91,12 @@ class RunReport:
             from daedalus.explain.failure_lines import failure_lines, next_lines
 
             found = {day: result.as_json() for day, result in self.results.items()}
-            lines += [*failure_lines([one.as_json() for one in self.failures], found), *next_lines(found)]
+            lines += [*failure_lines([one.as_json() for one in self.failures], found), *next_lines(found, self.options)]
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))
         lines.append("partitions  " + _counts(self.partitions))
-        lines += _row_lines(self.rows)
-        lines += _unusable_lines(self.unusable_days)
+        lines += [*_row_lines(self.rows), *_funnel_lines(self.funnel)]
+        lines += _unusable_lines(self.unusable_days, self.options)
         lines += [line for note in self.input_notes for line in wrapped(note, "inputs      ")]
         lines += self.notes
         if self.output and self.days["done"]:
@@ -110,6 +113,13 @@ class RunReport:
 def _counts(found: Mapping[str, int]) -> str:
     """The counts that are not 0."""
     return ", ".join(f"{count:,} {what}" for what, count in found.items() if count) or "none"
+
+
+def _funnel_lines(funnel: Mapping[str, int]) -> list[str]:
+    shown = [
+        f"{label} {rows:,}" for label, rows in funnel.items() if label != PARTITION
+    ]  # it ships what content leaves
+    return wrapped(f"{' > '.join(shown)} rows", "funnel      ") if shown else []
 
 
 def _row_lines(rows: Mapping[str, int]) -> list[str]:
@@ -130,9 +140,9 @@ def _reading_line(output: str) -> str:
     return cut(f"read it     daedalus.load{pattern}")
 
 
-def _unusable_lines(days: list[str]) -> list[str]:
+def _unusable_lines(days: list[str], options: str) -> list[str]:
     text = f"{counted(len(days), 'day')} with feed rows of which none can be used (NULL keys, strays, later duplicates)"
-    return wrapped(f"{text}: daeda explain day {days[0]}", "empty       ") if days else []
+    return wrapped(f"{text}: daeda explain day {days[0]}{options}", "empty       ") if days else []
 
 
 def _removed_lines(days: list[str], most: int = 8) -> list[str]:
@@ -178,9 +188,20 @@ def report_run(
     report.removed_days = sorted(removed)
     if report.removed_days:
         report.partitions["removed"] = len(report.removed_days)
+    report.funnel = _funnel(outcomes, trusted, [*published, *found_empty])
     report.rows = _rows(outcomes, {**read, **trusted}, trusted, chunks.values())
     report.failures = [failure_of(outcome) for outcome in outcomes.values() if outcome.state == FAILED]
     return report
+
+
+def _funnel(outcomes: Mapping[str, Outcome], trusted: Mapping[str, dict], walked: Iterable[str]) -> dict[str, int]:
+    """Rows after each step that drops some, over the days that are done."""
+    of_day: dict[str, dict] = {day: {} for day in walked}
+    for outcome in outcomes.values():
+        if outcome.day in of_day:
+            of_day[outcome.day][outcome.step] = outcome.counts
+    days = [*map(funnel_of, of_day.values()), *(summary.get("funnel", {}) for summary in trusted.values())]
+    return {label: sum(day.get(label, 0) for day in days) for label in FUNNEL} if any(days) else {}
 
 
 def _rows(

@@ -65,7 +65,7 @@ def run_skeleton_stage(
         else:
             request = Request(settings, meaning_of(workspace), model, force)
             report = execute(workspace, looked, request, progress, _dask(scheduler) if executor == "dask" else None)
-        report.output = str(workspace.output_root)
+        report.output, report.options = str(workspace.output_root), settings.options
     report.seconds = time.perf_counter() - began
     return report
 

@@ -17,7 +17,6 @@ from typing import Any
 import daedalus
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config.columns import makers
-from daedalus.explain.day import FUNNEL
 from daedalus.explain.failure_lines import failure_sentences
 from daedalus.explain.run_history import last_runs
 from daedalus.report.drift import columns_by_day, most_departing
@@ -26,6 +25,7 @@ from daedalus.report.statistics import partition_statistics
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
 from daedalus.workspace.code_stamp import remembered_fingerprint
 from daedalus.workspace.day_results import UNFINISHED
+from daedalus.workspace.day_summary import FUNNEL
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 

@@ -156,7 +156,7 @@ def last_complete(workspace: Workspace) -> set[str]:
     return set(known) if isinstance(known, list) else set()
 
 
-def status_lines(found: dict) -> list[str]:
+def status_lines(found: dict, options: str = "") -> list[str]:
     """Days by month, a sign per day; then steps with their bytes, states and commonest cause."""
     months: dict[str, list[str]] = defaultdict(lambda: [" "] * 31)
     for row in found["days"]:
@@ -164,7 +164,7 @@ def status_lines(found: dict) -> list[str]:
     tally = Counter(map(_shown, found["days"]))
     named = [f"{sign} {tally[state]:,} {state}".strip() for state, sign in _SIGNS.items() if tally[state]]
     lines = [f"{month}  {''.join(days)}" for month, days in months.items()]
-    lines += [", ".join(named), *_last_lines(found["days"]), ""]
+    lines += [", ".join(named), *_last_lines(found["days"], options), ""]
     lines += grid_lines(found) if any(row["state"] == "stale" for row in found["days"]) else []
     lines.append(f"{'step':<20}{'MiB':>9}{'fresh':>8}{'run':>7}{'maybe':>7}  why")
     for step, row in found["steps"].items():
@@ -184,14 +184,14 @@ def _shown(row: dict) -> str:
     return row["last"]["state"] if row["last"] else row["state"]
 
 
-def _last_lines(days: Iterable[dict]) -> list[str]:
+def _last_lines(days: Iterable[dict], options: str) -> list[str]:
     """What failed in the last run, and what that blocks."""
     results = {row["day"]: row["last"] for row in days if row["last"]}
     if not results:
         return []
     from daedalus.explain.failure_lines import failure_lines, failures_of, next_lines
 
-    lines = [*failure_lines(failures_of(results), results), *next_lines(results)]
+    lines = [*failure_lines(failures_of(results), results), *next_lines(results, options)]
     return ["", *lines]
 
 

@@ -11,6 +11,14 @@ from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 LEFT_OUT = {"null_keys": "null keys", "duplicates": "duplicates", "strays": "strays"}  # rows, as people call them
 FEED_ROWS = ("read", *LEFT_OUT)  # of a feed's rows: all, and those left out
 
+FUNNEL = {
+    "spine": ("spine", "spine"),
+    "coverage": ("sessions", "target"),
+    "sessions": ("sessions", "rows"),
+    "content": ("content", "rows"),
+    "chunk": (PARTITION, "written"),
+}  # label -> (step, count)
+
 
 def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
     """What `--resume` needs to know of a finished day; None when the day is not done."""
@@ -27,7 +35,13 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
         "empty": bool(chunk.counts.get("empty")),
         "chunk": chunk.key,
         "rows": spine_rows(found),
+        "funnel": funnel_of({outcome.step: outcome.counts for outcome in found}),
     }
+
+
+def funnel_of(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """A day's rows after each step that drops some, by FUNNEL's labels, of the counts of its steps."""
+    return {label: counts[step][count] for label, (step, count) in FUNNEL.items() if count in counts.get(step, {})}
 
 
 def tile_costs(outcomes: Iterable[Outcome]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 
 from daedalus.base.errors import at_least
@@ -19,6 +20,13 @@ class Settings:
     output_root: str | None = None
     day_workers: int | None = None
     entity_spine_chunk_rows: int | None = None
+
+    @property
+    def options(self) -> str:
+        """The options by which another command finds the same config, cache and output: "" or ` --config mine`."""
+        given = {"--config": self.config if self.config != "config" else None, "--cache-root": self.cache_root,
+                 "--output-root": self.output_root}  # fmt: skip
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in given.items() if value is not None)
 
     def applied(self) -> Config:
         """The config of the folder with these values in it. Raises DaedalusError."""
