@@ -18,13 +18,13 @@ def failure_lines(failures: Iterable[Mapping], results: Mapping[str, Mapping]) -
 
     `failures` and `results` (by day) are as `Failure.as_json` and `DayResult.as_json` give them.
     """
-    lines = []
+    lines: list[str] = []
     by_error: dict[str, list[Mapping]] = {}
     for failure in failures:  # one bad file fails several steps
         by_error.setdefault(failure["error"], []).append(failure)
     for alike in list(by_error.values())[:_ROOTS]:
-        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        lines += [printable(f"failed      {_place(alike[0])}{more}"), *problem_lines(alike[0], _INDENT)]
+        lines += wrapped(_named([place_of(one) for one in alike]), "failed      " if not lines else _INDENT, _INDENT)
+        lines += problem_lines(alike[0], _INDENT)
     if len(by_error) > _ROOTS:
         lines.append(f"{_INDENT}and {counted(len(by_error) - _ROOTS, 'other error')}: daeda explain day DAY")
     return [*lines, *_blocked_lines(results)]
@@ -32,17 +32,17 @@ def failure_lines(failures: Iterable[Mapping], results: Mapping[str, Mapping]) -
 
 def failures_of(results: Mapping[str, Mapping]) -> list[Mapping]:
     """What the results name as failed, each once."""
-    return list({_place(one): one for result in results.values() for one in result["failures"]}.values())
+    return list({place_of(one): one for result in results.values() for one in result["failures"]}.values())
 
 
-def _place(failure: Mapping) -> str:
+def place_of(failure: Mapping) -> str:
     """Such as `2026-05-15 spine`."""
     return f"{failure['day']} {failure['step']}".strip()
 
 
 def failure_sentences(results: Mapping[str, Mapping]) -> list[str]:
     """The same as sentences, for lists: what failed, then what that blocks."""
-    failed = [f"{_place(one)} failed: {one['error']}" for one in failures_of(results)]
+    failed = [f"{place_of(one)} failed: {one['error']}" for one in failures_of(results)]
     blocked = " ".join(line.strip() for line in _blocked_lines(results)).removeprefix("blocked").strip()
     return [*failed, *([f"blocked: {blocked}"] if blocked else [])]
 
@@ -58,7 +58,7 @@ def _blocked_lines(results: Mapping[str, Mapping]) -> list[str]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for day, result in results.items():
         if result["state"] == BLOCKED:
-            groups.setdefault(tuple(map(_place, result["failures"])), []).append(day)
+            groups.setdefault(tuple(map(place_of, result["failures"])), []).append(day)
     lines: list[str] = []
     for number, (places, days) in enumerate(sorted(groups.items(), key=lambda group: -len(group[1]))):
         if number == _ROOTS:
@@ -108,8 +108,8 @@ def result_lines(day: str, last: Mapping) -> list[str]:
     if last["state"] == FAILED:
         lines = [f"{day}: failed {when}"]
     else:
-        places = list(map(_place, last["failures"]))
+        places = list(map(place_of, last["failures"]))
         lines = wrapped(f"{day}: blocked {when}: it needs {_named(places)}{_through(last['through'])}", "", "  ")
     for failure in list({one["error"]: one for one in last["failures"]}.values())[:_ROOTS]:
-        lines += [printable(f"  {_place(failure)} failed"), *problem_lines(failure, "    ")]
+        lines += [printable(f"  {place_of(failure)} failed"), *problem_lines(failure, "    ")]
     return lines

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from daedalus.base.terminal_text import counted, cut
 from daedalus.explain.cause_lines import headline
+from daedalus.explain.failure_lines import days_text, place_of
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
+ENDED = "run ended:"  # before a run's id, key of what is recorded of a run in which something failed
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
 _CAUSES = 12  # of a run, at most
 
@@ -23,11 +25,12 @@ _CAUSES = 12  # of a run, at most
 def last_runs(traces: Traces, most: int = 12) -> list[dict]:
     """The last runs, newest first.
 
-    Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; `changed`, the partitions
+    Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; how many `failed` and were `blocked`,
+    with the first of the `failures`; `changed`, the partitions
     that differ from those of the run before, with rows before and after; `computed`, the steps traced
     until the next run began, with their `seconds`; and `causes`, found from some of the changed days.
     """
-    records = traces.run_records()
+    records, ended = traces.run_records(), traces.facts(ENDED)
     made = _Made(traces)
     finished = {run.id: traces.finished_days(run.id) for run in records}
     found = []
@@ -39,6 +42,7 @@ def last_runs(traces: Traces, most: int = 12) -> list[dict]:
         found.append({
             **_asked(run),
             "days": len(finished[run.id]),
+            **{"failed": 0, "blocked": 0, "failures": [], **ended.get(f"{ENDED}{run.id}", {})},
             "changed": [{key: row[key] for key in ("day", "before", "after")} for row in changed],
             "computed": steps,
             "seconds": round(seconds, 3),
@@ -152,7 +156,7 @@ def runs_lines(found: Mapping) -> list[str]:
     """A line per run, and below it what it changed and why."""
     if not found["runs"]:
         return [f"no run is recorded in {found['cache_root']}: daeda skeleton"]
-    lines = [f"{'run':<10}{'started (UTC)':<21}{'state':<12}{'days':>5}  range"]
+    lines = [f"{'run':<10}{'started (UTC)':<21}{'state':<12}{'done':>5}  range"]
     for run in found["runs"]:
         words = [run["range"], "--force" * run["force"], run["model"] or ""]
         head = f"{run['id'][:8]:<10}{run['started']:<21}{run['state']:<12}{run['days']:>5}  "
@@ -163,11 +167,19 @@ def runs_lines(found: Mapping) -> list[str]:
 
 def _below(run: Mapping) -> list[str]:
     steps, changed = sum(run["computed"].values()), [row["day"] for row in run["changed"]]
-    if not steps and not changed:
-        return []
-    days = f": {changed[0]}" + (f" to {changed[-1]}" if len(changed) > 1 else "") if changed else ""
-    lines = [f"{counted(steps, 'step')} in {run['seconds']:,.1f} s, {counted(len(changed), 'partition')} changed{days}"]
+    lines = _failed_lines(run)
+    if steps or changed:
+        did = [f"{counted(steps, 'step')} in {run['seconds']:,.1f} s"] if steps else []
+        did += [f"{counted(len(changed), 'partition')} changed: {days_text(changed)}"] if changed else []
+        lines.append(", ".join(did))
     return lines + [f"{headline(cause)}{_values(cause)}" for cause in run["causes"][:3]]
+
+
+def _failed_lines(run: Mapping) -> list[str]:
+    """How many days failed and were blocked, and the first error."""
+    counts = [f"{counted(run[state], 'day')} {state}" for state in ("failed", "blocked") if run[state]]
+    lines = [", ".join(counts)] if counts else []
+    return lines + [f"{place_of(one)} failed: {one['error']}".strip() for one in run["failures"]]
 
 
 def _values(cause: Mapping) -> str:

@@ -11,6 +11,7 @@ from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.causes import Causes
+from daedalus.explain.failure_lines import problem_lines
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.run import all_fresh
 from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
@@ -77,8 +78,12 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
 
 def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
     bad, failing = bad_files(graph.feed), days_that_fail(workspace.config, graph.feed, graph.days)
-    lines = [line for day, error in bad[:4] for line in wrapped(f"{day}: {error.one_line()}", "  bad file  ")]
-    return [*lines, f"            {counted(len(failing), 'day')} would fail for it"] if failing else lines
+    lines = []
+    for day, error in bad[:4]:
+        lines += [f"  bad file  {day}", *problem_lines(error.as_json(), " " * 12)]
+    return (
+        [*lines, f"            {counted(len(failing), 'day')} would fail for it, or be blocked"] if failing else lines
+    )
 
 
 def _removal(day: str, traces: Traces) -> dict:

@@ -13,6 +13,7 @@ from msgspec import to_builtins
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError, Interrupted
 from daedalus.config.steps import PARTITION
+from daedalus.explain.run_history import ENDED
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
 from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
@@ -60,6 +61,8 @@ def execute(
     record_days(workspace, graph, outcomes, looked.fresh)
     workspace.day_results.record(run, to_builtins(report.results), map(str, graph.days))
     end_run(workspace, run, request, looked.span, failed=bool(report.failures))
+    if report.failures:
+        workspace.traces.remember_fact(f"{ENDED}{run}", report.ended())
     if not report.failures and not looked.resumed:
         _remember_complete(workspace, outcomes)
     return report

@@ -84,6 +84,10 @@ class RunReport:
             found["shared"] = self.shared
         return found if self.plan is None else {**found, "plan": self.plan}
 
+    def ended(self) -> dict:
+        """What `daeda runs` shows of a run in which something failed."""
+        return {FAILED: self.days[FAILED], BLOCKED: self.days[BLOCKED], "failures": [self.failures[0].as_json()]}
+
     def lines(self) -> list[str]:
         """The summary that a person reads, at most 80 columns wide where values allow; what failed comes first."""
         lines = [self._title()]
@@ -116,9 +120,7 @@ def _counts(found: Mapping[str, int]) -> str:
 
 
 def _funnel_lines(funnel: Mapping[str, int]) -> list[str]:
-    shown = [
-        f"{label} {rows:,}" for label, rows in funnel.items() if label != PARTITION
-    ]  # it ships what content leaves
+    shown = [f"{label} {rows:,}" for label, rows in funnel.items() if label != PARTITION]  # as many as content leaves
     return wrapped(f"{' > '.join(shown)} rows", "funnel      ") if shown else []
 
 

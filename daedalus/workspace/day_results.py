@@ -80,7 +80,8 @@ def results_of(outcomes: Mapping[str, Outcome], days: Iterable[str]) -> dict[str
             found[day] = DayResult(FAILED, tuple(own[day]))
         else:
             causes = tuple(failure_of(outcomes[root]) for root in roots.get(last.name, ()))
-            found[day] = DayResult(BLOCKED, causes, tuple(doors.get(day, ())))
+            through = [step for step in doors.get(day, ()) if step != PARTITION] or list(doors.get(day, ()))
+            found[day] = DayResult(BLOCKED, causes, tuple(through))
     return found
 
 
