@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day, parse_range
 from daedalus.base.errors import DaedalusError, did_you_mean
-from daedalus.base.terminal_text import column, counted, cut, fitted
+from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ORDER
 from daedalus.explain.cause_lines import cause_lines
@@ -16,7 +16,7 @@ from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_results import last_results
-from daedalus.workspace.day_summary import FUNNEL, LEFT_OUT, feed_rows
+from daedalus.workspace.day_summary import FUNNEL, feed_rows
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -192,13 +192,15 @@ def day_lines(found: dict, options: str = "") -> list[str]:
         lines += cause_lines(cause)
     wide = column((step["step"] for step in found["steps"]), 44, 35)
     lines.append(f"{'step':<{wide}}{'state':<7}{'rows':>10}{'seconds':>9}{'KiB':>9}")
+    said = ""  # of steps that follow the same the first says so
     for step in found["steps"]:
         rows = "" if step["rows_out"] is None else f"{step['rows_out']:,}"
         seconds = "" if step["seconds"] is None else f"{step['seconds']:.2f}"
         size = "" if step["bytes"] is None else f"{step['bytes'] / 1024:,.0f}"
         lines.append(f"{fitted(step['step'], wide)}{step['state']:<7}{rows:>10}{seconds:>9}{size:>9}")
-        if step["state"] == MAYBE:
-            lines.append(_follows(step["why"]))
+        if step["state"] == MAYBE and (follows := _follows(step["why"])) != said:
+            lines.append(follows)
+            said = follows
     stale = {step["step"] for step in found["steps"] if step["state"] != HIT}
     funnel = " > ".join(
         f"{row['step']} {row['rows']:,}{' (of before)' if FUNNEL[row['step']][0] in stale else ''}"
@@ -207,9 +209,8 @@ def day_lines(found: dict, options: str = "") -> list[str]:
     if not funnel:
         return [*lines, *([] if found["last"] else [f"never computed: daeda skeleton{options} --range {found['day']}"])]
     rows = found["feed_rows"]
-    left_out = ", ".join(f"{rows[key]:,} {words}" for key, words in LEFT_OUT.items() if rows[key])
-    return [*lines, f"feed rows: {rows['read']:,} read{'; left out: ' if left_out else ''}{left_out}",
-            f"rows left: {funnel}"]  # fmt: skip
+    lines.append(f"feed rows: {rows['read']:,} read{left_out(rows)}")
+    return [*lines, *wrapped(f"rows left: {funnel}", "", " " * 11)]
 
 
 def _follows(why: Iterable[Mapping]) -> str:

@@ -42,9 +42,11 @@ def place_of(failure: Mapping) -> str:
 
 def failure_sentences(results: Mapping[str, Mapping]) -> list[str]:
     """The same as sentences, for lists: what failed, then what that blocks."""
-    failed = [f"{place_of(one)} failed: {one['error']}" for one in failures_of(results)]
-    blocked = " ".join(line.strip() for line in _blocked_lines(results)).removeprefix("blocked").strip()
-    return [*failed, *([f"blocked: {blocked}"] if blocked else [])]
+    places: dict[str, list[str]] = {}
+    for one in failures_of(results):
+        places.setdefault(one["error"], []).append(place_of(one))
+    failed = [f"{_named(names)} failed: {error}" for error, names in places.items()]
+    return [*failed, *(f"blocked: {text}" for text in _blocked_texts(results))]
 
 
 def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
@@ -54,21 +56,26 @@ def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
 
 
 def _blocked_lines(results: Mapping[str, Mapping]) -> list[str]:
-    """Blocked days by what they need, and through what."""
+    lines: list[str] = []
+    for text in _blocked_texts(results):
+        lines += wrapped(text, _INDENT if lines else "blocked     ", _INDENT)
+    return lines
+
+
+def _blocked_texts(results: Mapping[str, Mapping]) -> list[str]:
+    """Blocked days by what they need, and through what; the largest groups first."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for day, result in results.items():
         if result["state"] == BLOCKED:
             groups.setdefault(tuple(map(place_of, result["failures"])), []).append(day)
-    lines: list[str] = []
-    for number, (places, days) in enumerate(sorted(groups.items(), key=lambda group: -len(group[1]))):
-        if number == _ROOTS:
-            rest = sum(map(len, sorted(groups.values(), key=len, reverse=True)[_ROOTS:]))
-            return [*lines, f"{_INDENT}and {counted(rest, 'more day')}"]
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    texts = []
+    for places, days in ordered[:_ROOTS]:
         through = dict.fromkeys(name for day in days for name in results[day]["through"])
         need = "need" if len(days) > 1 else "needs"
-        label = "blocked     " if number == 0 else _INDENT
-        lines += wrapped(f"{days_text(days)} {need} {_named(places)}{_through(list(through))}", label, _INDENT)
-    return lines
+        texts.append(f"{days_text(days)} {need} {_named(places)}{_through(list(through))}")
+    rest = sum(len(days) for _, days in ordered[_ROOTS:])
+    return [*texts, f"and {counted(rest, 'more day')}"] if rest else texts
 
 
 def _named(names: Sequence[str]) -> str:

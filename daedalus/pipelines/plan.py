@@ -81,8 +81,11 @@ def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
     lines = []
     for day, error in bad[:4]:
         lines += [f"  bad file  {day}", *problem_lines(error.as_json(), " " * 12)]
+    need = "needs" if len(failing) == 1 else "need"
     return (
-        [*lines, f"            {counted(len(failing), 'day')} would fail for it, or be blocked"] if failing else lines
+        [*lines, f"            {counted(len(failing), 'day')} {need} it: they fail or are blocked"]
+        if failing
+        else lines
     )
 
 

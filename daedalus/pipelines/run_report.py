@@ -13,7 +13,7 @@ from daedalus.config.steps import PARTITION
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, HIT, STATES, Outcome
 from daedalus.workspace.day_results import DayResult, Failure, failure_of, results_of
-from daedalus.workspace.day_summary import FUNNEL, LEFT_OUT, feed_rows, funnel_of
+from daedalus.workspace.day_summary import FUNNEL, feed_rows, funnel_of, left_out
 
 
 @dataclass(repr=False)
@@ -126,10 +126,8 @@ def _funnel_lines(funnel: Mapping[str, int]) -> list[str]:
 
 def _row_lines(rows: Mapping[str, int]) -> list[str]:
     """Feed rows, those left out by reason, and rows of the output."""
-    left_out = [f"{rows[key]:,} {words if rows[key] != 1 else words.removesuffix('s')}"
-                for key, words in LEFT_OUT.items() if rows[key]]  # fmt: skip
-    text = f"{rows['read']:,} read, {rows['written']:,} in the output"
-    lines = wrapped(f"{text}{'; left out: ' if left_out else ''}{', '.join(left_out)}", "rows        ", " " * 12)
+    text = f"{rows['read']:,} read, {rows['written']:,} in the output{left_out(rows)}"
+    lines = wrapped(text, "rows        ", " " * 12)
     if rows["strays"] * 2 > rows["read"]:
         lines += wrapped("most rows are strays: they lie in partitions that spine.lateness_days does not allow for "
                          "the days of their times", " " * 12)  # fmt: skip

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from daedalus.base.days import ONE_DAY, Day
+from daedalus.base.terminal_text import counted
 from daedalus.config.steps import OF_A_FEED_DAY, PARTITION
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
-LEFT_OUT = {"null_keys": "null keys", "duplicates": "duplicates", "strays": "strays"}  # rows, as people call them
+LEFT_OUT = {"null_keys": "null key", "duplicates": "duplicate", "strays": "stray"}  # rows, as people call one
 FEED_ROWS = ("read", *LEFT_OUT)  # of a feed's rows: all, and those left out
 
 FUNNEL = {
@@ -57,6 +58,12 @@ def spine_rows(outcomes: Iterable[Outcome]) -> dict[str, int]:
 def of_feed(counts: Mapping[str, int]) -> dict[str, int]:
     """Of a spine's counts those that `feed_rows` adds up."""
     return {key: count for key, count in counts.items() if key.partition("+")[0] in FEED_ROWS}
+
+
+def left_out(rows: Mapping[str, int]) -> str:
+    """Of `feed_rows` what was left out, such as `; left out: 1 null key, 28 duplicates`; "" for nothing."""
+    parts = [counted(rows[key], noun) for key, noun in LEFT_OUT.items() if rows[key]]
+    return f"; left out: {', '.join(parts)}" if parts else ""
 
 
 def feed_rows(spines: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
