@@ -16,7 +16,7 @@ from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_results import last_results
-from daedalus.workspace.day_summary import FUNNEL, feed_rows
+from daedalus.workspace.day_summary import FUNNEL, feed_rows, left_out
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
