@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from daedalus.base.terminal_text import counted, cut
 from daedalus.explain.cause_lines import headline
-from daedalus.explain.failure_lines import days_text, place_of
+from daedalus.explain.failure_lines import place_of
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
+from daedalus.workspace.day_results import ENDED
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
-ENDED = "run ended:"  # before a run's id, key of what is recorded of a run in which something failed
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
 _CAUSES = 12  # of a run, at most
 
@@ -170,7 +170,8 @@ def _below(run: Mapping) -> list[str]:
     lines = _failed_lines(run)
     if steps or changed:
         did = [f"{counted(steps, 'step')} in {run['seconds']:,.1f} s"] if steps else []
-        did += [f"{counted(len(changed), 'partition')} changed: {days_text(changed)}"] if changed else []
+        span = " to ".join(dict.fromkeys([*changed[:1], *changed[-1:]]))
+        did += [f"{counted(len(changed), 'partition')} changed: {span}"] if changed else []
         lines.append(", ".join(did))
     return lines + [f"{headline(cause)}{_values(cause)}" for cause in run["causes"][:3]]
 

@@ -13,14 +13,13 @@ from msgspec import to_builtins
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError, Interrupted
 from daedalus.config.steps import PARTITION
-from daedalus.explain.run_history import ENDED
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
 from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.code_stamp import code_version
-from daedalus.workspace.day_results import results_of
+from daedalus.workspace.day_results import ENDED, results_of
 from daedalus.workspace.fresh_days import QID_MAP
 from daedalus.workspace.workspace import Workspace
 

@@ -62,7 +62,7 @@ class RunReport:
         found = {
             "range": [str(self.range.first), str(self.range.last)],
             "seconds": round(self.seconds, 3),
-            "days": self.days,
+            "days": {state: count for state, count in self.days.items() if count or state != BLOCKED},
             "steps": self.steps,
             "partitions": self.partitions,
             "rows": self.rows,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from daedalus.workspace.workspace import Workspace
 
 UNFINISHED = "unfinished"
+ENDED = "run ended:"  # before a run's id, the key of the fact that says what failed in it
 
 
 class Failure(Struct, frozen=True):

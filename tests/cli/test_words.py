@@ -79,7 +79,9 @@ def test_every_way_to_a_person_escapes(monkeypatch, capsys):
     from daedalus.watch.notebook import Notebook
     from daedalus.watch.terminal import Tui, one_line
 
-    failed = Outcome(f"view:{EVIL}@2026-02-01", "view", "2026-02-01", FAILED, error=f"broken {EVIL}; where: there")
+    failed = Outcome(
+        f"view:{EVIL}@2026-02-01", "view", "2026-02-01", FAILED, problem={"what": f"broken {EVIL}", "where": "there"}
+    )
     log, picture, notebook, line = PlainProgress(io.StringIO()), Tui(io.StringIO()), Notebook(), io.StringIO()
     for progress in (log, picture, notebook):
         progress.finished(failed)
