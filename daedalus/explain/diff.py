@@ -67,7 +67,7 @@ class ChangeNotes:
 
     def _shares(self, old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, float]:
         """Share of rows in which a column differs, the largest first."""
-        found = {}
+        found, ships = {}, {column.name for column in self._workspace.config.output_columns}
         for source in new:
             if source == "spine" or old.get(source) == new[source]:
                 continue
@@ -76,7 +76,7 @@ class ChangeNotes:
             if not tables:
                 continue
             was = tables[0] if len(tables) == 2 else tables[0].select([])
-            for name in tables[-1].column_names:
+            for name in filter(ships.__contains__, tables[-1].column_names):
                 if share := changed(was, tables[-1], name)["share"]:
                     found[name] = share
         return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -9,10 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from daedalus.base.terminal_text import counted, cut
+from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import headline
 from daedalus.explain.failure_lines import place_of
 from daedalus.stagecache.action import Manifest, differences
-from daedalus.stagecache.action_name import step_of
+from daedalus.stagecache.action_name import day_of, step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
 from daedalus.workspace.day_results import ENDED
 from daedalus.workspace.settings import Settings
@@ -37,7 +38,8 @@ def last_runs(traces: Traces, most: int = 12) -> list[dict]:
     for place, run in enumerate(records[:most]):
         until = records[place - 1].started if place else float("inf")
         older = [finished[record.id] for record in records[place + 1 :]]
-        changed = _changed(traces, finished[run.id], older, made.since(run.started))
+        now = {**made.partitions(run.started, until), **finished[run.id]}
+        changed = _changed(traces, now, older, made.since(run.started))
         steps, seconds = made.between(run.started, until)
         found.append({
             **_asked(run),
@@ -79,6 +81,7 @@ class _Made:
     """When traces were made, and the key under which an action gave an artifact at a time."""
 
     def __init__(self, traces: Traces) -> None:
+        self._traces = traces
         rows = traces.made()
         self._when = [when for *_, when in rows]
         self._rows = rows
@@ -91,6 +94,12 @@ class _Made:
         rows = self._rows[bisect_left(self._when, first) : bisect_left(self._when, until)]
         steps = Counter(step_of(name) for _, name, *_ in rows)
         return dict(steps.most_common()), sum(seconds for *_, seconds, _ in rows)
+
+    def partitions(self, first: float, until: float) -> dict[str, dict]:
+        """Partitions made in a time, by day, as in a summary: also those of days of which another step failed."""
+        rows = self._rows[bisect_left(self._when, first) : bisect_left(self._when, until)]
+        made = {day_of(name): self._traces.find(key) for key, name, *_ in rows if step_of(name) == PARTITION}
+        return {day: {"chunk": t.key, "written": t.counts.get("written", 0)} for day, t in made.items() if t}
 
     def since(self, first: float) -> set[str]:
         return {key for key, *_ in self._rows[bisect_left(self._when, first) :]}

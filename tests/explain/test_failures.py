@@ -1,4 +1,4 @@
-"""What failed, and what that blocks, is one story: the run, explain, cache status, runs, the report and --json agree."""
+"""What failed, and what that blocks, is one story on every screen, in --json and in the report."""
 
 from __future__ import annotations
 
