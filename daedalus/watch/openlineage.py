@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 
 if TYPE_CHECKING:
+    from daedalus.stagecache.walk.forecast import Forecast
     from openlineage.client import OpenLineageClient
 
 _NAMESPACE = "daedalus"
@@ -42,7 +43,7 @@ class Lineage(Progress):
         self._failed = False
         self._states: Counter[str] = Counter()
 
-    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+    def begin(self, days: list[str], actions: int, forecast: Forecast) -> None:
         self._open = set(days)
         self._emit("START", self._run, _JOB, inputs=self._inputs(), outputs=[_written(self._output)])
 
