@@ -90,7 +90,9 @@ def _removal(day: str, traces: Traces) -> dict:
     return {"day": day, "step": PARTITION, "state": REMOVE, "why": [why], "expected_seconds": 0.0}
 
 
-def _expected(verdict: Verdict, verdicts: Mapping[str, Verdict], costs: Mapping[str, tuple[float, float]]) -> float | None:
+def _expected(
+    verdict: Verdict, verdicts: Mapping[str, Verdict], costs: Mapping[str, tuple[float, float]]
+) -> float | None:
     above = [found.counts for name in verdict.action.upstream if (found := verdicts[name].trace)]
     return expected_seconds(verdict.trace, costs.get(kind_of(verdict.action.name)), above)
 

@@ -21,8 +21,9 @@ from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 
 if TYPE_CHECKING:
-    from daedalus.stagecache.walk.forecast import Forecast
     from openlineage.client import OpenLineageClient
+
+    from daedalus.stagecache.walk.forecast import Forecast
 
 _NAMESPACE = "daedalus"
 _JOB = "skeleton"

@@ -1,11 +1,12 @@
 """How long a walk still takes: its forecast, corrected by what the steps that ended took and by how many ran at once.
 
-The one estimator of all displays. It is told what happens, as a `Progress` is.
+The one estimator of all displays. It is told what happens, as a `Progress` is; another thread may ask.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 
@@ -63,6 +64,7 @@ class TimeLeft:
     """Estimates the seconds that a walk still takes; `clock` is read at each call."""
 
     def __init__(self, forecast: Forecast, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
         self._steps, self._workers, self._clock = dict(forecast.steps), forecast.workers, clock
         self._began = self._changed = clock()
         self._groups: dict[tuple[str, str], _Group] = {}
@@ -82,10 +84,20 @@ class TimeLeft:
             group.left_seconds += expected.seconds
 
     def started(self, name: str) -> None:
-        self._tick()
-        self._running[name] = self._clock()
+        with self._lock:
+            self._tick()
+            self._running[name] = self._clock()
 
     def finished(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._finished(outcome)
+
+    def left(self) -> float | None:
+        """The seconds left; None while too little is known."""
+        with self._lock:
+            return self._estimate()
+
+    def _finished(self, outcome: Outcome) -> None:
         self._tick()
         self._running.pop(outcome.name, None)
         self._hits += outcome.state == HIT
@@ -105,8 +117,7 @@ class TimeLeft:
             group.ran += 1
             self._kinds.setdefault(kind_of(outcome.name), _Kind()).add(expected.seconds, outcome.seconds)
 
-    def left(self) -> float | None:
-        """The seconds left; None while too little is known."""
+    def _estimate(self) -> float | None:
         self._tick()
         elapsed = self._clock() - self._began
         if not self._steps or elapsed < _SILENT or (self._guessing and not self._tried(elapsed)):
