@@ -87,14 +87,16 @@ def watcher(kind: ProgressKind, trace: str | None, openlineage: str | None, sett
 
 
 def _shown_progress(kind: ProgressKind) -> Progress:
-    from daedalus.stagecache.walk.progress import PlainProgress, Progress
-
     if kind == "none":
+        from daedalus.stagecache.walk.progress import Progress
+
         return Progress()
     if kind == "tui" or (kind == "auto" and sys.stderr.isatty()):
-        from daedalus.watch.terminal import Tui
+        from daedalus.watch.late_terminal import LateTui
 
-        return Tui(sys.stderr)
+        return LateTui(sys.stderr)
+    from daedalus.watch.plain import PlainProgress
+
     return PlainProgress(sys.stderr)
 
 

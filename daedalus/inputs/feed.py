@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daedalus.base.days import ONE_DAY, Day
@@ -11,6 +11,7 @@ from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.inputs.input_file import InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
+from daedalus.inputs.looking import counted_off
 from daedalus.inputs.schemas import refuse_other_names
 from daedalus.sql.column_types import fits, is_integer, is_text
 
@@ -30,12 +31,16 @@ class Feed:
         return next((d for d in days for file in self.partitions.get(d, ()) if "feed_session" in file.schema), None)
 
 
-def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Feed:
-    """Looks at the partitions of `days`: the digests and schemas of their files."""
+def look_at_feed(
+    inputs: Inputs, folder: FeedFolder, days: Sequence[Day], say: Callable[[str], None] = lambda line: None
+) -> Feed:
+    """Looks at the partitions of `days`: the digests and schemas of their files. `say` is told how far a long look is."""
     labels = {day: folder.days[day] for day in days if day in folder.days}
     inputs.prepare(
         [f"{folder.root}/{name}" for names in labels.values() for name in names if name not in folder.errors]
     )
+
+    count = sum(map(len, labels.values()))
 
     def look(label: str) -> InputFile:
         path = f"{folder.root}/{label}"
@@ -43,7 +48,11 @@ def look_at_feed(inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Fee
             return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
         return inputs.look(path, label, check_feed_schema)
 
-    return Feed({day: tuple(map(look, names)) for day, names in labels.items()})
+    files = counted_off(((day, name) for day, names in labels.items() for name in names), count, say)
+    found: dict[Day, list[InputFile]] = {day: [] for day in labels}
+    for day, name in files:
+        found[day].append(look(name))
+    return Feed({day: tuple(looked) for day, looked in found.items()})
 
 
 def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:

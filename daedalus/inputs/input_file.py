@@ -35,6 +35,7 @@ class InputFile:
     error: DaedalusError | None = None
     looked: int = 0  # when, in nanoseconds since 1970
     times: Sequence[Sequence[int]] = ()
+    rows: int = 0
 
     @property
     def format(self) -> str:
@@ -82,7 +83,7 @@ class Inputs:
                 self._checked.add(checked)
         except DaedalusError as error:
             return InputFile(path, label, content, stamp, {}, error)
-        return InputFile(path, label, content, stamp, schema, looked=looked, times=footer["times"])
+        return InputFile(path, label, content, stamp, schema, looked=looked, times=footer["times"], rows=footer["rows"])
 
     def look_whole(self, path: str, label: str) -> InputFile:
         """Looks at a file that is no parquet: digest only. Raises OSError or DaedalusError."""

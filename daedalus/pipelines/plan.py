@@ -17,7 +17,8 @@ from daedalus.pipelines.run import all_fresh
 from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Traces
-from daedalus.stagecache.walk.outcome import STATES, rows_out
+from daedalus.stagecache.walk.forecast import expected_seconds
+from daedalus.stagecache.walk.outcome import STATES
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict, make_plan
 from daedalus.workspace.bad_files import bad_files, days_that_fail
 from daedalus.workspace.day_summary import FEED_ROWS
@@ -55,7 +56,7 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
             "step": kind_of(verdict.action.name),
             "state": verdict.state,
             "why": causes.of(verdict),
-            "expected_seconds": expected_seconds(verdict, verdicts, costs),
+            "expected_seconds": _expected(verdict, verdicts, costs),
         }
         for verdict in verdicts.values()
         if verdict.state != HIT
@@ -97,24 +98,11 @@ def _removal(day: str, traces: Traces) -> dict:
     return {"day": day, "step": PARTITION, "state": REMOVE, "why": [why], "expected_seconds": 0.0}
 
 
-def expected_seconds(
+def _expected(
     verdict: Verdict, verdicts: Mapping[str, Verdict], costs: Mapping[str, tuple[float, float]]
 ) -> float | None:
-    """What the action cost last, or its kind on other days, scaled by the rows it will read now.
-
-    None when nothing of its kind ever ran.
-    """
-    rows_then: float
-    if trace := verdict.trace:
-        seconds, rows_then = trace.seconds, trace.counts.get("rows_in", 0)
-    elif known := costs.get(kind_of(verdict.action.name)):
-        seconds, rows_then = known
-    else:
-        return None
-    above = [found for name in verdict.action.upstream if (found := verdicts[name].trace)]
-    rows_now = sum(rows_out(found.counts) for found in above)
-    scale = rows_now / rows_then if rows_now and rows_then else 1.0
-    return round(seconds * scale, 4)
+    above = [found.counts for name in verdict.action.upstream if (found := verdicts[name].trace)]
+    return expected_seconds(verdict.trace, costs.get(kind_of(verdict.action.name)), above)
 
 
 def plan_lines(report: RunReport) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from daedalus.explain.diff import ChangeNotes
     from daedalus.pipelines.on_dask import OnDask
     from daedalus.stagecache.walk.executor import Executor
+    from daedalus.stagecache.walk.forecast import Forecast
     from daedalus.workspace.graph import Graph
 
 
@@ -49,6 +50,7 @@ def execute(
     )  # fmt: skip
     for note in graph.notes:
         progress.say(note)
+    progress.done_before({day: bool(summary["empty"]) for day, summary in looked.done.items()})
     changes = ChangeNotes(workspace, run)
     workspace.partitions.before_replacing(changes)
     begin_run(workspace, run, request, looked.span, looked.done)
@@ -133,6 +135,7 @@ def _walk(
         executor=dask.executor(workspace, graph, run, progress.say) if dask else _threads(workspace),
         force=force,
         progress=progress,
+        forecast=_forecast(workspace, graph, force, here=dask is None) if progress.estimates else None,
         day_done=day_done,
         interrupt=workspace.ducks.interrupt,
     )
@@ -145,6 +148,12 @@ def _walk(
     except DaedalusError:
         traces.finish_run(run, "refused")
         raise
+
+
+def _forecast(workspace: Workspace, graph: Graph, force: bool, *, here: bool) -> Forecast:
+    from daedalus.pipelines.forecast import forecast
+
+    return forecast(workspace, graph, force=force, here=here)
 
 
 def _threads(workspace: Workspace) -> Executor:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from daedalus.base.days import parse_range
-from daedalus.base.errors import DaedalusError
+from daedalus.base.errors import DaedalusError, bare
 from daedalus.pipelines.look import Looked, look
 from daedalus.pipelines.resume import Request, last_unfinished, meaning_of, resumed_days, resumes_force
 from daedalus.pipelines.run import execute
@@ -55,9 +55,10 @@ def run_skeleton_stage(
         options = {key: value for key, value in last["settings"].items() if getattr(settings, key) is None}
         settings = dataclasses.replace(settings, **options)
         range, model = last["range"] if range is None else range, model or last["model"]
-    with opened(settings, say=progress.say, adopt=adopt) as workspace:
+    with opened(settings, say=progress.looking, adopt=adopt) as workspace:
         force = force or (resume and resumes_force(workspace, progress.say))
         span = workspace.config.range(range)
+        progress.looking(f"{span} into {bare(workspace.output_root)}: looking at the inputs")
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
         looked = look(workspace, span, resumed, force=force)
         if plan:

@@ -12,8 +12,10 @@ from typing import Any
 from rich.console import Console
 
 from daedalus.base.terminal_text import printable
+from daedalus.stagecache.walk.forecast import Forecast
 from daedalus.stagecache.walk.outcome import FAILED, Outcome
 from daedalus.stagecache.walk.progress import Progress
+from daedalus.watch.failure import failure_lines
 from daedalus.watch.terminal import Tui
 
 _SECONDS = 0.5  # between drawings
@@ -30,17 +32,22 @@ def notebook_progress() -> Progress | None:
 class Notebook(Progress):
     """Draws what the terminal would show into one output of a cell."""
 
+    estimates = True
+
     def __init__(self) -> None:
         self._picture = Tui(io.StringIO())
         self._said: list[str] = []
         self._shown: Any = None
         self._drawn = 0.0
 
-    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+    def done_before(self, days: Mapping[str, bool]) -> None:
+        self._picture.done_before(days)
+
+    def begin(self, days: list[str], actions: int, forecast: Forecast) -> None:
         from IPython.display import display
 
         self._picture.measure(self.spilled)
-        self._picture.expect(days, actions, expected)
+        self._picture.expect(days, actions, forecast)
         self._shown = display(_Pre(self._text()), display_id=True)
 
     def started(self, name: str) -> None:
@@ -49,7 +56,8 @@ class Notebook(Progress):
     def finished(self, outcome: Outcome) -> None:
         self._picture.finished(outcome)
         if outcome.state == FAILED:
-            self.say(f"x {outcome.name} failed: {outcome.error.partition('; ')[0]}")
+            for line in failure_lines(outcome):
+                self.say(line)
         if time.monotonic() - self._drawn > _SECONDS:
             self._draw()
 

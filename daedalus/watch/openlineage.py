@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from daedalus.stagecache.walk.progress import Progress
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
+
+    from daedalus.stagecache.walk.forecast import Forecast
 
 _NAMESPACE = "daedalus"
 _JOB = "skeleton"
@@ -42,7 +44,7 @@ class Lineage(Progress):
         self._failed = False
         self._states: Counter[str] = Counter()
 
-    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+    def begin(self, days: list[str], actions: int, forecast: Forecast) -> None:
         self._open = set(days)
         self._emit("START", self._run, _JOB, inputs=self._inputs(), outputs=[_written(self._output)])
 

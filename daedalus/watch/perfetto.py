@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
@@ -13,6 +14,9 @@ from daedalus.stagecache.action import Cause
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.walk.outcome import HIT, Outcome, rows_out
 from daedalus.stagecache.walk.progress import Progress
+
+if TYPE_CHECKING:
+    from daedalus.stagecache.walk.forecast import Forecast
 
 _STEPS, _DAYS = 1, 2  # process ids: what the viewer groups tracks by
 
@@ -22,14 +26,23 @@ class Several(Progress):
 
     def __init__(self, *watchers: Progress) -> None:
         self._watchers = watchers
+        self.estimates = any(watcher.estimates for watcher in watchers)
 
     def measure(self, spilled: Callable[[], int]) -> None:
         for watcher in self._watchers:
             watcher.measure(spilled)
 
-    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+    def looking(self, line: str) -> None:
         for watcher in self._watchers:
-            watcher.begin(days, actions, expected)
+            watcher.looking(line)
+
+    def done_before(self, days: Mapping[str, bool]) -> None:
+        for watcher in self._watchers:
+            watcher.done_before(days)
+
+    def begin(self, days: list[str], actions: int, forecast: Forecast) -> None:
+        for watcher in self._watchers:
+            watcher.begin(days, actions, forecast)
 
     def started(self, name: str) -> None:
         for watcher in self._watchers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -18,19 +18,25 @@ from rich.live import Live
 from rich.text import Text
 
 from daedalus.base.terminal_text import printable, silence
+from daedalus.stagecache.walk.forecast import Forecast
 from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.walk.progress import Progress
+from daedalus.watch.failure import failure_lines
+from daedalus.watch.tallies import Tallies
+from daedalus.watch.time_left import TimeLeft, spoken
 
 _FRAMES_A_SECOND = 4
-_WAITING, _RUNNING, _EMPTY = "waiting", "running", "empty"
+_WAITING, _RUNNING, _EMPTY, _BEFORE = "waiting", "running", "empty", "done before"
 # Each state has its own sign, for people and terminals without colour.
 _SIGNS = {
     HIT: ("-", "green"), COMPUTED: ("#", "bold blue"), UNCHANGED: ("=", "cyan"), FAILED: ("x", "bold red"),
-    BLOCKED: ("!", "yellow"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
+    BLOCKED: ("!", "yellow"), _BEFORE: ("+", "green"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
 }  # fmt: skip
 _WIDEST = 110  # columns of a step's line: numbers far from their names are hard to read
 _NARROW = 60  # columns below which a step's rows are left out
+_WIDE, _BESIDE = 120, 72  # columns from which there is a panel beside the calendar, and its least width
 _MOST_STEPS = 20  # lines of steps, running and just done
+_SHORT = 0.05  # seconds below which a step that is done is not shown: it would read 0.0
 _WORST = (FAILED, BLOCKED, COMPUTED, UNCHANGED, HIT)  # a day has the first of these states that one of its steps has
 
 
@@ -52,6 +58,8 @@ class _Screen(Console):
 class Tui(Progress):
     """Draws a run on a terminal."""
 
+    estimates = True
+
     def __init__(self, out: TextIO) -> None:
         self._console = _Screen(file=out, highlight=False)
         self._live: Live | None = None
@@ -61,25 +69,27 @@ class Tui(Progress):
         self._at_work: dict[str, float] = {}
         self._just_done: deque[Outcome] = deque(maxlen=_MOST_STEPS)
         self._total, self._began = 0, time.monotonic()
-        self._expected: Mapping[str, float] = {}
-        self._left = self._saved = self._worked = 0.0
+        self._time, self._tallies = TimeLeft(Forecast()), Tallies()
         self._rows = 0
 
     # What a walk calls
 
-    def begin(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
-        self.expect(days, actions, expected)
+    def done_before(self, days: Mapping[str, bool]) -> None:
+        self._days = {day: _EMPTY if empty else _BEFORE for day, empty in days.items()}
+
+    def begin(self, days: list[str], actions: int, forecast: Forecast) -> None:
+        self.expect(days, actions, forecast)
         self._live = Live(self, console=self._console, refresh_per_second=_FRAMES_A_SECOND, transient=True)
         self._live.start()
 
-    def expect(self, days: list[str], actions: int, expected: Mapping[str, float]) -> None:
+    def expect(self, days: list[str], actions: int, forecast: Forecast) -> None:
         """Sets what the display is about, without starting to draw it."""
-        self._days = dict.fromkeys(days, _WAITING)
-        self._total, self._expected = actions, expected
-        self._left, self._began = sum(self._expected.values()), time.monotonic()
+        self._days = dict(sorted({**self._days, **dict.fromkeys(days, _WAITING)}.items()))
+        self._total, self._time, self._began = actions, TimeLeft(forecast), time.monotonic()
 
     def started(self, name: str) -> None:
         self._at_work[name] = time.monotonic()
+        self._time.started(name)
         day = name.rpartition("@")[2]
         if self._days.get(day) == _WAITING:
             self._days[day] = _RUNNING
@@ -87,15 +97,14 @@ class Tui(Progress):
     def finished(self, outcome: Outcome) -> None:
         self._at_work.pop(outcome.name, None)
         self._steps[outcome.state] += 1
-        self._left -= self._expected.get(outcome.name, 0)
-        if outcome.state == HIT:
-            self._saved += outcome.seconds
+        self._time.finished(outcome)
+        self._tallies.add(outcome)
         if outcome.state == FAILED:
-            self.say(f"x {outcome.name} failed: {outcome.error.partition('; ')[0]}")
+            self._print(failure_lines(outcome), style="red")
         if outcome.ran:
-            self._worked += outcome.seconds
             self._rows += rows_out(outcome.counts)
-            self._just_done.appendleft(outcome)
+            if outcome.seconds >= _SHORT:
+                self._just_done.appendleft(outcome)
         if outcome.day in self._days:
             self._states.setdefault(outcome.day, Counter())[outcome.state] += 1
 
@@ -105,7 +114,12 @@ class Tui(Progress):
         self._days[day] = _EMPTY if empty else next((state for state in _WORST if states[state]), HIT)
 
     def say(self, line: str) -> None:
-        (self._live.console if self._live else self._console).print(Text(printable(line)))
+        self._print([line])
+
+    def _print(self, lines: Sequence[str], style: str = "") -> None:
+        """Prints lines above the display."""
+        console = self._live.console if self._live else self._console
+        console.print(*(Text(printable(line), style=style) for line in lines), sep="\n")
 
     def end(self) -> None:
         if self._live:
@@ -118,7 +132,20 @@ class Tui(Progress):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width - 2, console.height  # a terminal echoes ^C, and must not wrap then
         head, work = self._head(width), self._work(width, min(max(height // 3, 3), _MOST_STEPS))
-        yield Group(*head, *self._calendar(width, max(height - len(head) - len(work) - 2, 2)), self._legend(), *work)
+        room = max(height - len(head) - len(work) - 2, 2)
+        yield Group(*head, *(self._wide(width, room) if width >= _WIDE - 2 else self._narrow(width, room)), *work)
+
+    def _narrow(self, width: int, room: int) -> list[Text]:
+        return [*self._calendar(width, room), self._legend()]
+
+    def _wide(self, width: int, room: int) -> list[Text]:
+        """The calendar, and beside it what is slow, why the run runs, and the share of the cache."""
+        left = (width - _BESIDE) // 41 * 41
+        days, panel = self._calendar(left, room), self._tallies.panel(width - left, room)
+        days += [Text()] * (len(panel) - len(days))
+        for line, beside in zip(days, panel, strict=False):
+            line.append(" " * (left - len(line))).append_text(beside)
+        return [*days, self._legend()]
 
     def _head(self, width: int) -> list[Text]:
         done, seconds = sum(self._steps.values()), time.monotonic() - self._began
@@ -126,26 +153,20 @@ class Tui(Progress):
         bar = max(width - 34, 10)
         filled = int(share * bar)
         lines = [Text(f"{'█' * filled}{'░' * (bar - filled)} {done:>7,} of {self._total:,} steps", style="bold")]
-        left = self._time_left(seconds, done)
         ran = self._steps[COMPUTED] + self._steps[UNCHANGED]
         pace = f"{self._rows / max(seconds, 1):,.0f} rows/s written"
         memory = f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
-        facts = [f"{_clock(seconds)} elapsed", f"about {_clock(left)} left", pace, memory, *self._spilled()]
-        lines.append(Text(" · ".join(facts)))
-        lines.append(Text(f"{ran:,} ran, {self._steps[HIT]:,} cached, which saved {_clock(self._saved)}"))
+        facts = [f"{_clock(seconds)} elapsed", spoken(self._time.left()), pace, memory, *self._spilled()]
+        lines.append(Text(" · ".join(filter(None, facts))))
+        bad = "".join(f", {self._steps[state]:,} {state}" for state in (FAILED, BLOCKED) if self._steps[state])
+        saved = f"{self._steps[HIT]:,} cached, which saved {_clock(self._tallies.saved)}"
+        lines.append(Text(f"{ran:,} ran{bad}, {saved}"))
         return [_cut(line, width) for line in lines]
 
     def _spilled(self) -> list[str]:
         """How much the memory limit sent to disk, from 0.05 GiB on."""
         gib = self.spilled() / 2**30
         return [f"spilled {gib:.1f} GiB"] if gib >= 0.05 else []
-
-    def _time_left(self, seconds: float, done: int) -> float:
-        """Estimated from recorded costs, the share of steps that ran so far, and how many run in parallel."""
-        if not self._expected or not done:
-            return seconds / max(done, 1) * (self._total - done)
-        ran = (self._steps[COMPUTED] + self._steps[UNCHANGED]) / done
-        return self._left * ran / max(self._worked / max(seconds, 0.1), 1)
 
     def _calendar(self, width: int, height: int) -> list[Text]:
         """A month per cell of 41 columns; the months in progress when there is no room for all."""

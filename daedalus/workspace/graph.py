@@ -74,7 +74,8 @@ def build_graph(
     check_engine(config, workspace.ducks, traces)
     check_defaults(config, traces)
     wanted = [day for day in days if day not in skip]
-    feed = look_at_feed(inputs, folder, reach.between(wanted[0], wanted[-1], folder.days) if wanted else [])
+    read = reach.between(wanted[0], wanted[-1], folder.days) if wanted else []
+    feed = look_at_feed(inputs, folder, read, workspace.say)
     _refuse_all_bad(feed)
     pool = _pool(inputs, config, listing)
     check_pool(config, pool, traces)

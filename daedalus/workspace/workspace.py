@@ -38,7 +38,7 @@ class Workspace:
     """An opened cache and output root for one config."""
 
     def __init__(self, config: Config, *, say: Callable[[str], None] = lambda line: None, adopt: bool = False) -> None:
-        self.config = config
+        self.config, self.say = config, say
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         _make_folder(self.cache_root, "--cache-root")
         self.scratch = Scratch(self.cache_root / "tmp")

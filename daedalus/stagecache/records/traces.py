@@ -164,6 +164,10 @@ class Traces:
         )
         return {name: Cost(artifact, json.loads(counts), *rest) for name, artifact, counts, *rest in rows}
 
+    def artifacts(self) -> dict[str, str]:
+        """The artifact of every trace, by key."""
+        return dict(self.rows("select key, artifact from traces"))
+
     def made(self) -> list[tuple[str, str, str, float, float]]:
         """(key, name, artifact, seconds, when) of all traces, in the order in which they were made."""
         return self.rows("select key, name, artifact, seconds, made from traces order by made, key")

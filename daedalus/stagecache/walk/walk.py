@@ -16,10 +16,10 @@ from msgspec import structs
 
 from daedalus.base.errors import DaedalusError, Interrupted, is_full, problem_of
 from daedalus.stagecache.action import Action, Again, Cause
-from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Trace, Traces
 from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, Threads, nobody
+from daedalus.stagecache.walk.forecast import Forecast
 from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.walk.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.walk.progress import Progress
@@ -58,15 +58,14 @@ class Walk:
         executor: Executor | None = None,
         force: bool = False,
         progress: Progress | None = None,
+        forecast: Forecast | None = None,
         day_done: Callable[[str, list[Outcome]], None] = lambda day, outcomes: None,
         interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
         self._level = level or SecondLevel()
-        costs = traces.costs()
-        kinds = {action.name: kind_of(action.name) for action in actions}
-        self._expected = {name: costs[kind][0] for name, kind in kinds.items() if kind in costs}
+        self._forecast = forecast or Forecast()
         self._executor, self._progress = executor or Threads(1), progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
         self._of_day: dict[str, list[Outcome]] = {}
@@ -85,7 +84,7 @@ class Walk:
         that belongs to no day, since every day needs it.
         """
         self._closes = {name: day for day, name in closing.items()}
-        self._progress.begin(sorted(closing), self._count, self._expected)
+        self._progress.begin(sorted(closing), self._count, self._forecast)
         try:
             while self._schedule or self._running or self._elsewhere:
                 self._advance()

@@ -1,0 +1,214 @@
+"""How long a walk still takes: its forecast, corrected by what the steps that ended took and by how many ran at once.
+
+The one estimator of all displays. It is told what happens, as a `Progress` is; another thread may ask.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from daedalus.stagecache.action_name import kind_of
+from daedalus.stagecache.walk.forecast import Expected, Forecast
+from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, HIT, MAYBE, RUN, Outcome
+
+_RUNS_FIRST = {RUN: 1.0, MAYBE: 0.75, HIT: 0.0}  # the share of each verdict taken to run, before any ended
+_STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was expected of it
+_SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
+_USE_OF_A_WORKER = 0.9  # before it is measured
+_MOST_AT_FIRST = 3.0  # times what is expected that the first step of a kind may count: it also warms up
+_PER_STEP, _AT_THE_END = 0.00005, 0.2  # seconds after the last step: for each step of the walk, and in all
+_SILENT = 0.4  # seconds at the start without an estimate
+_SILENT_GUESSING = 1.0  # the same where most is guessed
+_TRIED = 0.01  # the share of guessed work to be seen before an estimate
+
+
+class _Group(Struct):
+    """The steps of one kind and one verdict: how many are left, with their expected seconds, ended, and ran."""
+
+    left: int = 0
+    left_seconds: float = 0.0
+    ended: int = 0
+    ran: int = 0
+
+
+class _Kind(Struct):
+    """What the steps of one kind took, and what was expected; the first of them apart."""
+
+    ran: int = 0
+    first_expected: float = 0.0
+    first: float = 0.0
+    expected: float = 0.0
+    took: float = 0.0
+
+    def add(self, expected: float, took: float) -> None:
+        self.ran += 1
+        if self.ran == 1:
+            self.first_expected, self.first = expected, took
+        else:
+            self.expected += expected
+            self.took += took
+
+    def seen(self) -> tuple[int, float, float]:
+        """(steps, expected, real seconds), of the first step only while there is no other."""
+        if self.ran == 1:
+            return 1, self.first_expected, min(self.first, _MOST_AT_FIRST * self.first_expected)
+        return self.ran - 1, self.expected, self.took
+
+
+class TimeLeft:
+    """Estimates the seconds that a walk still takes; `clock` is read at each call."""
+
+    def __init__(self, forecast: Forecast, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._steps, self._workers, self._clock = dict(forecast.steps), forecast.workers, clock
+        self._began = self._changed = clock()
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._kinds: dict[str, _Kind] = {}
+        self._running: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._worked = self._busy = self._idle = 0.0
+        self._hits = 0
+        self._guessed = sum(e.seconds for e in self._steps.values() if e.guessed and e.state != HIT)
+        sure = sum(e.seconds for e in self._steps.values() if not e.guessed and e.state != HIT)
+        self._guessing = self._guessed > sure
+        self._chains = sorted(((e.chain, name) for name, e in self._steps.items() if e.state != HIT), reverse=True)
+        self._longest = 0
+        for name, expected in self._steps.items():
+            group = self._group(name, expected)
+            group.left += 1
+            group.left_seconds += expected.seconds
+
+    def started(self, name: str) -> None:
+        with self._lock:
+            self._tick()
+            self._running[name] = self._clock()
+
+    def finished(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._finished(outcome)
+
+    def left(self) -> float | None:
+        """The seconds left; None while too little is known."""
+        with self._lock:
+            return self._estimate()
+
+    def _finished(self, outcome: Outcome) -> None:
+        self._tick()
+        self._running.pop(outcome.name, None)
+        self._hits += outcome.state == HIT
+        if outcome.ran:
+            self._worked += outcome.seconds
+        expected = self._steps.get(outcome.name)
+        if expected is None or outcome.name in self._ended:
+            return
+        self._ended.add(outcome.name)
+        group = self._group(outcome.name, expected)
+        group.left -= 1
+        group.left_seconds -= expected.seconds
+        if outcome.state in (FAILED, BLOCKED):
+            return
+        group.ended += 1
+        if outcome.ran:
+            group.ran += 1
+            self._kinds.setdefault(kind_of(outcome.name), _Kind()).add(expected.seconds, outcome.seconds)
+
+    def _estimate(self) -> float | None:
+        self._tick()
+        elapsed = self._clock() - self._began
+        if not self._steps or elapsed < _SILENT or (self._guessing and not self._tried(elapsed)):
+            return None
+        usual, shares = self._usual(), self._shares()
+        work = lookups = 0.0
+        for (kind, state), group in self._groups.items():
+            share = (group.ran + shares[state] * _STEPS_TO_BELIEVE) / (group.ended + _STEPS_TO_BELIEVE)
+            work += share * group.left_seconds * self._pace_of(kind, usual)
+            lookups += (1 - share) * group.left
+        work -= sum(self._done_of(name, usual) for name in self._running)
+        chain = self._chain() * usual * shares[MAYBE]
+        by_lookups = lookups * self._idle / max(self._hits, 50)
+        return max(work / self._at_once(), chain, 0.0) + by_lookups + _AT_THE_END + _PER_STEP * len(self._steps)
+
+    def _group(self, name: str, expected: Expected) -> _Group:
+        return self._groups.setdefault((kind_of(name), expected.state), _Group())
+
+    def _tick(self) -> None:
+        """Counts the time since the last call, as time with steps at work or as time without."""
+        now = self._clock()
+        if self._running:
+            self._busy += now - self._changed
+        else:
+            self._idle += now - self._changed
+        self._changed = now
+
+    def _tried(self, elapsed: float) -> bool:
+        """Whether guesses have met enough of what is true."""
+        seen = sum(kind.expected + kind.first_expected for kind in self._kinds.values())
+        return elapsed >= _SILENT_GUESSING and seen >= _TRIED * self._guessed
+
+    def _usual(self) -> float:
+        """Real by expected seconds, over all kinds."""
+        found = [kind.seen() for kind in self._kinds.values()]
+        expected, took = (sum(column) for column in zip(*(row[1:] for row in found), strict=True)) if found else (0, 0)
+        weight = _SECONDS_TO_BELIEVE * (0.1 if self._guessing else 1.0)
+        return (took + weight) / (expected + weight)
+
+    def _pace_of(self, kind: str, usual: float) -> float:
+        """Real by expected seconds of a kind; of one of which little ran, mostly those of all kinds."""
+        if kind not in self._kinds:
+            return usual
+        steps, expected, took = self._kinds[kind].seen()
+        weight = _STEPS_TO_BELIEVE * expected / steps
+        return (took + weight * usual) / (expected + weight) if expected else usual
+
+    def _shares(self) -> dict[str, float]:
+        """Which share of the steps of each verdict runs, by those that ended."""
+        found = {}
+        for verdict, first in _RUNS_FIRST.items():
+            groups = [group for (_, state), group in self._groups.items() if state == verdict]
+            ended, ran = sum(group.ended for group in groups), sum(group.ran for group in groups)
+            found[verdict] = (ran + first * _STEPS_TO_BELIEVE) / (ended + _STEPS_TO_BELIEVE)
+        return found
+
+    def _done_of(self, name: str, usual: float) -> float:
+        """The seconds of work already done of a running step, at most what it is taken to need."""
+        expected = self._steps.get(name)
+        if expected is None or name in self._ended:
+            return 0.0
+        return min(self._clock() - self._running[name], expected.seconds * self._pace_of(kind_of(name), usual))
+
+    def _at_once(self) -> float:
+        """Seconds of work done in a second in which steps ran."""
+        if not self._workers:  # steps that were handed over may wait elsewhere
+            return max((self._worked + 1.0) / (self._busy + 1.0), 0.1)
+        now = self._clock()
+        worked = self._worked + sum(now - began for began in self._running.values())
+        measured = (worked + _USE_OF_A_WORKER * self._workers) / (self._busy + 1.0)
+        return min(max(measured, 0.1), self._workers)
+
+    def _chain(self) -> float:
+        """The expected seconds of the longest chain of steps that are left."""
+        while self._longest < len(self._chains) and self._chains[self._longest][1] in self._ended:
+            self._longest += 1
+        return self._chains[self._longest][0] if self._longest < len(self._chains) else 0.0
+
+
+def spoken(seconds: float | None) -> str:
+    """Such as `about 0:50 left`, rounded so that it claims no more than an estimate can; "" for None."""
+    if seconds is None:
+        return ""
+    if seconds < 3:
+        return "nearly done"
+    for most, step in ((30, 5), (120, 10), (240, 30)):
+        if seconds < most - step / 2:
+            near = max(round(seconds / step), 1) * step
+            return f"about {near // 60}:{near % 60:02} left"
+    minutes = math.ceil(seconds / 60 - 0.5)
+    if minutes < 60:
+        return f"about {minutes if minutes < 20 else round(minutes / 5) * 5} min left"
+    hours, rest = divmod(round(minutes / 10) * 10, 60)
+    return f"about {hours} h{f' {rest} min' if rest else ''} left"
