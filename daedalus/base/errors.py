@@ -101,8 +101,34 @@ class DayError(DaedalusError):
     exit_code = EXIT_DAY_FAILED
 
 
+class RunStopped(DaedalusError):
+    """Stops the whole run, because every other day would fail too; finished days are kept, and a resumed run goes on.
+
+    `first` is what to do before that.
+    """
+
+    exit_code = EXIT_DAY_FAILED
+
+    def __init__(
+        self, what: str, *, where: str = "", found: object = None, expected: object = None, first: str
+    ) -> None:
+        self.first = first
+        hint = f"{first}, then {_GO_ON}"
+        super().__init__(what, where=where, found=found, expected=expected, hint=hint)
+
+    def go_on_by(self, command: str) -> None:
+        """Puts the command that resumes the run into the hint."""
+        self.hint = f"{self.first}, then: {command}"
+
+
 class Interrupted(Exception):
-    """A run was interrupted; its finished steps are kept."""
+    """A run was interrupted; its finished steps are kept, and a resumed run goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(f"interrupted; finished steps are kept: {_GO_ON}")
+
+
+_GO_ON = "run again with resume=True (--resume), which goes on with what is left"
 
 
 def bare(text: str) -> str:

@@ -39,7 +39,7 @@ app = App(
     version=version,
     help="Build training data by the day, recomputing only what changed.",
     help_format="plaintext",
-    suppress_keyboard_interrupt=False,  # ours says what is kept, and how to go on
+    suppress_keyboard_interrupt=False,  # main() says what is left to do
 )
 _RUN, _INSPECT = Group("Run", sort_key=1), Group("Inspect and verify", sort_key=2)
 _MAINTAIN, _SHELL = Group("Set up and maintain", sort_key=3), Group("Shell", sort_key=4)

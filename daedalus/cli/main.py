@@ -74,7 +74,10 @@ def _worded(error: OSError) -> DaedalusError:
     found = error.strerror or " ".join(str(error).split())[:200] or type(error).__name__
     if is_full(error) or _is_of_stdout(error):
         silence(sys.stdout)
-        where = error.filename or "standard output, or a file on a full disk"
+        if error.filename:
+            return DaedalusError("a disk is full", where=os.path.dirname(os.path.abspath(error.filename)),
+                                 found=f"{found}: {error.filename}", hint="make room there, then again")  # fmt: skip
+        where = "standard output, or a file on a full disk"
         return DaedalusError("the result cannot be written", where=where, found=found)
     if error.filename:
         hint = "was it removed meanwhile, or do its permissions forbid this?"
@@ -110,10 +113,15 @@ def _answer(given: list[str]) -> int:
 
         return refuse(refusal(error, given), given)
     except DaedalusError as error:
-        return refuse(error, given)
+        from daedalus.cli.go_on import guided
+
+        return refuse(guided(error, given), given)
     except SystemExit:  # rich's: the reader of the help has closed the pipe
         return EXIT_DONE
-    except (Interrupted, KeyboardInterrupt):
-        to_stderr("interrupted; finished steps are kept. Continue with: daeda skeleton --resume")
-        tell_json(DaedalusError("interrupted; finished steps are kept", hint="daeda skeleton --resume"), given)
+    except (Interrupted, KeyboardInterrupt) as error:
+        from daedalus.cli.go_on import interruption
+
+        what, command = interruption(error, given)
+        to_stderr(f"{what}: {command}")
+        tell_json(DaedalusError(what.partition(". ")[0], hint=command), given)
         return EXIT_INTERRUPTED

@@ -22,6 +22,7 @@ def train(
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
+    resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
     json: Json = False,
     progress: ProgressKind = "auto",
     trace: Trace = None,
@@ -44,6 +45,6 @@ def train(
     settings = settings_of(config, cache_root, output_root)
     print_warnings(settings)
     report = run_skeleton_stage(
-        settings, target_date, model=name, progress=watcher(progress, trace, openlineage, settings)
+        settings, target_date, resume=resume, model=name, progress=watcher(progress, trace, openlineage, settings)
     )
     return finish(report, json)

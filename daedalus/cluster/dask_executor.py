@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError
+from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError, RunStopped
 from daedalus.cluster import connect
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.job import Job, Refusal
@@ -32,7 +32,7 @@ from daedalus.cluster.shared_folder import take
 from daedalus.config.steps import PARTITION
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.records.traces import Trace
-from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, nobody
+from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -297,7 +297,7 @@ class DaskExecutor:
         if not self._fit:
             error = RunStopped("no Dask worker can do this run's work", where=refusal.worker, found=reason,
                                expected="the coordinator's code, packages and shared folder on each worker",
-                               hint="restart the workers with the code and packages installed here")  # fmt: skip
+                               first="restart the workers with the code and packages installed here")  # fmt: skip
             error.exit_code = EXIT_DAY_FAILED if self._made else EXIT_REFUSED
             raise error
         self._send(sent)
@@ -329,7 +329,7 @@ class DaskExecutor:
         elif now - self._stirred > WAIT_SECONDS:
             seconds = now - self._none_since
             raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {seconds:.0f} s",
-                             hint="finished days are kept; with workers again: daeda skeleton --resume")  # fmt: skip
+                             first="finished days are kept; start workers")  # fmt: skip
         if starting != self._starting:
             gone = "no Dask worker is left" if self._starting is None else "no Dask worker has come"
             patience = f"{WAIT_SECONDS:.0f} s more for another" if self._starting else f"{WAIT_SECONDS:.0f} s for one"
@@ -340,7 +340,7 @@ class DaskExecutor:
 
 def _lost(where: str) -> RunStopped:
     return RunStopped("the connection to the Dask scheduler is lost", where=where,
-                      hint="finished days are kept; when it is back: daeda skeleton --resume")  # fmt: skip
+                      first="finished days are kept; have it running again")  # fmt: skip
 
 
 def _unusable(where: str, error: Exception) -> DaedalusError:

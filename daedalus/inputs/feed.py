@@ -34,7 +34,7 @@ class Feed:
 def look_at_feed(
     inputs: Inputs, folder: FeedFolder, days: Sequence[Day], say: Callable[[str], None] = lambda line: None
 ) -> Feed:
-    """Looks at the partitions of `days`: the digests and schemas of their files. `say` is told how far a long look is."""
+    """Looks at the partitions of `days`: the digests and schemas of their files; says how far a long look is."""
     labels = {day: folder.days[day] for day in days if day in folder.days}
     inputs.prepare(
         [f"{folder.root}/{name}" for names in labels.values() for name in names if name not in folder.errors]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from daedalus.base import digest
 from daedalus.base.days import Day, DayRange, parse_range
+from daedalus.base.errors import Interrupted
 from daedalus.workspace.code_stamp import code_stamp
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -21,6 +24,7 @@ class Request:
     meaning: str
     model: str | None
     force: bool
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)  # its id
 
     def as_json(self, span: DayRange) -> dict:
         options = {key: value for key, value in dataclasses.asdict(self.settings).items() if key != "config"}
@@ -75,6 +79,17 @@ def begin_run(workspace: Workspace, run: str, request: Request, span: DayRange, 
     """Records that a run begins, and the days that it need not walk."""
     workspace.traces.start_run(run, request.as_json(span))
     workspace.traces.finish_days(run, done)
+
+
+@contextmanager
+def interruptible(workspace: Workspace, request: Request) -> Iterator[None]:
+    """Ctrl-C raises Interrupted when it left a run that can be resumed; before or after that it is what it was."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any(run == request.run for run, _ in workspace.traces.unfinished_runs()):
+            raise Interrupted from None
+        raise
 
 
 def end_run(workspace: Workspace, run: str, request: Request, span: DayRange, *, failed: bool) -> None:

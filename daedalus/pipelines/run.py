@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from daedalus.base.days import Day
-from daedalus.base.errors import DaedalusError, DayError, Interrupted
+from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
 from daedalus.config.steps import PARTITION
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
@@ -35,7 +34,7 @@ def execute(
     workspace: Workspace, looked: Looked, request: Request, progress: Progress, dask: OnDask | None
 ) -> RunReport:  # fmt: skip
     """Computes what changed and publishes it; with `dask` on the workers of a cluster. Raises as a run does."""
-    run = uuid.uuid4().hex
+    run = request.run
     if looked.nothing_to_do(workspace):
         begin_run(workspace, run, request, looked.span, looked.done)
         end_run(workspace, run, request, looked.span, failed=False)
@@ -107,7 +106,7 @@ def all_fresh(looked: Looked) -> RunReport:
 def _walk(
     workspace: Workspace, run: str, graph: Graph, force: bool, progress: Progress, dask: OnDask | None
 ) -> dict[str, Outcome]:  # fmt: skip
-    from daedalus.stagecache.walk.executor import RunStopped
+    from daedalus.stagecache.walk.full_disk import OutOfSpace
     from daedalus.stagecache.walk.walk import Walk
     from daedalus.workspace.day_summary import day_summary
 
@@ -142,8 +141,10 @@ def _walk(
     days = list(map(str, graph.days))
     try:
         return walk.execute({day: f"{PARTITION}@{day}" for day in days})
-    except (Interrupted, RunStopped):  # unfinished: --resume goes on
+    except (Interrupted, RunStopped) as stopped:  # unfinished: --resume goes on
         workspace.day_results.record(run, to_builtins(results_of(walk.outcomes, days)))
+        if isinstance(stopped, OutOfSpace):
+            stopped.look_in(workspace.folders)
         raise
     except DaedalusError:
         traces.finish_run(run, "refused")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.pipelines.look import Looked, look
-from daedalus.pipelines.resume import Request, last_unfinished, meaning_of, resumed_days, resumes_force
+from daedalus.pipelines.resume import Request, interruptible, last_unfinished, meaning_of, resumed_days, resumes_force
 from daedalus.pipelines.run import execute
 from daedalus.pipelines.run_report import RunReport
 from daedalus.stagecache.walk.progress import Progress
@@ -65,7 +65,9 @@ def run_skeleton_stage(
             report = _plan(workspace, looked)
         else:
             request = Request(settings, meaning_of(workspace), model, force)
-            report = execute(workspace, looked, request, progress, _dask(scheduler) if executor == "dask" else None)
+            dask = _dask(scheduler) if executor == "dask" else None
+            with interruptible(workspace, request):
+                report = execute(workspace, looked, request, progress, dask)
         report.output, report.options = str(workspace.output_root), settings.options
     report.seconds = time.perf_counter() - began
     return report

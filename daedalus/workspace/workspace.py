@@ -117,6 +117,15 @@ class Workspace:
         fcntl.flock(self._in_use, kind)
 
     @property
+    def folders(self) -> dict[str, str]:
+        """Where files are written on this machine, by config key."""
+        spill = self.config.duckdb_settings.get("temp_directory")
+        found = {"temp_directory": str(spill)} if spill else {}
+        if not is_uri(self.output_root):
+            found["output_root"] = self.output_root
+        return {**found, "cache_root": str(self.cache_root)}
+
+    @property
     def workers(self) -> int:
         """How many actions run at once, a core each."""
         return self.config.runtime.day_workers * self.ducks.threads

@@ -196,8 +196,9 @@ def test_interrupt_keeps_what_is_done(cold, sent):
             began = time.monotonic()
     assert process.wait() == 130
     assert time.monotonic() - began < 10
-    assert "daeda skeleton --resume" in shown and "Traceback" not in shown
-    assert json.loads(process.stdout.read())["error"]["hint"] == "daeda skeleton --resume"
+    again = f"daeda skeleton --range {RANGE} --progress plain --json --resume"
+    assert f"interrupted; finished steps are kept. Continue with: {again}\n" in shown and "Traceback" not in shown
+    assert json.loads(process.stdout.read())["error"]["hint"] == again
     assert len(list(cold.output.glob("dt=*"))) >= 2
     assert not list(cold.root.rglob(".daeda-*"))
     found = cold.json("skeleton", "--resume")

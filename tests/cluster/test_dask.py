@@ -31,8 +31,8 @@ from daedalus.cluster.shared_folder import left_in, take
 from daedalus.pipelines import on_dask as clustered
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.steps import partition
+from daedalus.stagecache.walk.full_disk import OutOfSpace
 from daedalus.stagecache.walk.progress import Progress
-from daedalus.stagecache.walk.walk import OutOfSpace
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
@@ -310,7 +310,7 @@ def test_a_scheduler_that_is_lost_stops_the_run_and_keeps_what_is_finished(cold,
     finally:
         processes.close()
     assert lost.value.exit_code == 1 and "connection to the Dask scheduler is lost" in lost.value.text()
-    assert "--resume" in lost.value.text()
+    assert "--resume" in lost.value.hint and "resume=True" in lost.value.hint
     kept = artifacts(cold.root)
     assert kept and kept <= artifacts(warm_template)
     report = run_skeleton_stage(resume=True)
@@ -381,7 +381,8 @@ def test_ctrl_c_ends_all_processes_and_leaves_the_terminal_alone(cold, warm_temp
     said += rest.splitlines()
     assert run.returncode == 130 and not out
     unexpected = [line for line in said if not re.match(r"14 days, |Dask dashboard: |2026-02-\d\d  \[", line)]
-    assert unexpected == ["interrupted; finished steps are kept. Continue with: daeda skeleton --resume"]
+    again = " ".join(["daeda", *command[3:], "--progress plain --resume"])
+    assert unexpected == [f"interrupted; finished steps are kept. Continue with: {again}"]
     with pytest.raises(ProcessLookupError):
         for _ in range(100):  # the group is empty: no worker is left
             os.killpg(run.pid, 0)

@@ -16,16 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from daedalus.base.errors import EXIT_DAY_FAILED, DaedalusError
 from daedalus.base.retry import PAUSES, is_transient, retried
 from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
-
-
-class RunStopped(DaedalusError):
-    """Stops the whole run, because every other day would fail too; finished days are kept."""
-
-    exit_code = EXIT_DAY_FAILED
 
 
 def nobody() -> None:

@@ -14,12 +14,13 @@ from functools import partial
 
 from msgspec import structs
 
-from daedalus.base.errors import DaedalusError, Interrupted, is_full, problem_of
+from daedalus.base.errors import DaedalusError, Interrupted, RunStopped, problem_of
 from daedalus.stagecache.action import Action, Again, Cause
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Trace, Traces
-from daedalus.stagecache.walk.executor import Executor, Made, RunStopped, Task, Threads, nobody
+from daedalus.stagecache.walk.executor import Executor, Made, Task, Threads, nobody
 from daedalus.stagecache.walk.forecast import Forecast
+from daedalus.stagecache.walk.full_disk import OutOfSpace, is_out_of_space
 from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.walk.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.walk.progress import Progress
@@ -27,21 +28,6 @@ from daedalus.stagecache.walk.schedule import Schedule
 from daedalus.stagecache.walk.second_level import SecondLevel
 
 _POLL_SECONDS = 0.02  # between checks of what another process computes
-
-
-class OutOfSpace(RunStopped):
-    """A disk is full."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            "a disk is full", where=name, found="no space left", hint="make room, then: daeda skeleton --resume"
-        )
-
-
-def is_out_of_space(error: BaseException) -> bool:
-    """Whether an error means that a disk or a quota is full, also one that DuckDB or Arrow raised."""
-    text = str(error)
-    return is_full(error) or "No space left on device" in text or "disk is full" in text
 
 
 class Walk:
@@ -233,7 +219,7 @@ class Walk:
 
     def _fail(self, action: Action, found: Lookup, error: Exception) -> None:
         if is_out_of_space(error):
-            raise OutOfSpace(action.name) from error
+            raise OutOfSpace(action.name, error) from error
         if isinstance(error, RunStopped):
             raise error
         if action.day is None:

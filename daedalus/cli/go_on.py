@@ -1,0 +1,55 @@
+"""The command that goes on after a run stopped: the one that was typed, changed as little as possible."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from daedalus.base.errors import DaedalusError, Interrupted, RunStopped
+
+_FLAGS_OF_ONE_RUN = ("--force", "--plan")  # a resumed run takes up --force by itself, and a plan ends no run
+_RUNS = (("skeleton",), ("pipeline", "train"))
+
+
+def is_run(given: Sequence[str]) -> bool:
+    """Whether a command line computes and publishes days."""
+    return any(tuple(given[: len(run)]) == run for run in _RUNS)
+
+
+def typed(given: Sequence[str]) -> str:
+    """A command line as a shell takes it."""
+    return shlex.join(["daeda", *given])
+
+
+def resuming(given: Sequence[str]) -> str:
+    """The command that resumes the run of a command line."""
+    return typed(_with_flag(_without(given, *_FLAGS_OF_ONE_RUN), "--resume"))
+
+
+def _without(given: Sequence[str], *flags: str) -> list[str]:
+    return [token for token in given if token.partition("=")[0] not in flags]
+
+
+def _with_flag(given: Sequence[str], flag: str) -> list[str]:
+    """The command line with a flag; before `--`, after which nothing is an option."""
+    if flag in given:
+        return list(given)
+    rest = _without(given, flag)  # such as --resume=false
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], flag, *rest[end:]]
+
+
+def guided(error: DaedalusError, given: Sequence[str]) -> DaedalusError:
+    """The error with the command in its hint, if what goes on is a run."""
+    if isinstance(error, RunStopped) and is_run(given):
+        error.go_on_by(resuming(given))
+    return error
+
+
+def interruption(error: Interrupted | KeyboardInterrupt, given: Sequence[str]) -> tuple[str, str]:
+    """(what to say of an interrupted command, the command that goes on)."""
+    if isinstance(error, Interrupted) and is_run(given):
+        return "interrupted; finished steps are kept. Continue with", resuming(given)
+    if is_run(given):
+        return "interrupted; finished steps are kept. Run again with", typed(given)
+    return "interrupted; no file is half-written. Start again with", typed(given)
