@@ -50,7 +50,7 @@ def test_a_command_that_is_no_run_names_no_run(capsys, monkeypatch):
 
     monkeypatch.setattr("daedalus.audit.audit.audit", interrupted)
     assert _run(given) == 130
-    _, err = capsys.readouterr()
+    out, err = capsys.readouterr()
     assert err == "interrupted; no file is half-written. Start again with: daeda audit --rows 5 --json\n"
     assert json.loads(out)["error"]["hint"] == "daeda audit --rows 5 --json"
 
@@ -88,7 +88,7 @@ def test_the_command_that_is_named_does_go_on(warm, command, capsys, monkeypatch
     shown = capsys.readouterr().err.splitlines()[-1]
     assert "Continue with: daeda " in shown and "--force" not in shown
     assert _run(shlex.split(shown.partition("daeda ")[2])) == 0
-    out, err = capsys.readouterr()
+    _, err = capsys.readouterr()
     assert "resuming " in err and ("so is this one" in err) == ("--force" in command)
     changed = {name for name, content in warm.bytes().items() if content != expected.get(name)}
     assert changed and warm.json("runs")["runs"][0]["model"] == ("dssm" if "train" in command else None)
@@ -112,7 +112,7 @@ def test_python_says_how_to_go_on(cold):
     ("error", "named"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "cache/tmp/run-1/x.parquet"), "cache/tmp/run-1/x.parquet"),
-        (OSError(errno.EDQUOT, "Quota exceeded", "a", None, "out/.daeda-1/p-0-0.parquet"), "out/.daeda-1/p-0-0.parquet"),
+        (OSError(errno.EDQUOT, "Quota exceeded", "a", None, "out/.d-1/p-0-0.parquet"), "out/.d-1/p-0-0.parquet"),
         (Exception('IO Error: Could not write file "cache/tmp/s/x.tmp": No space left on device'), "cache/tmp/s/x.tmp"),
         (DaedalusError("records", where="cache/traces.db", found="database or disk is full"), "cache/traces.db"),
         (OSError(errno.ENOSPC, "Error writing bytes to file"), ""),
