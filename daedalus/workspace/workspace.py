@@ -15,7 +15,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.config import Config
 from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.listing import Listing, list_inputs
-from daedalus.inputs.local_files import LocalFiles
+from daedalus.inputs.local_files import LocalFiles, LocalNames
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
 from daedalus.stagecache.records.day_stamps import DayStamps
@@ -36,9 +36,18 @@ if TYPE_CHECKING:
 class Workspace:
     """An opened cache and output root for one config."""
 
-    def __init__(self, config: Config, *, say: Callable[[str], None] = lambda line: None, adopt: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        say: Callable[[str], None] = lambda line: None,
+        adopt: bool = False,
+        check: Callable[[Config, Listing], None] | None = None,
+    ) -> None:
         self.config = config
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
+        if not self.cache_root.exists():
+            _look_first(config, check)
         _make_folder(self.cache_root, "--cache-root")
         self.scratch = Scratch(self.cache_root / "tmp")
         self.traces = Traces(self.cache_root / "traces.db")
@@ -77,10 +86,7 @@ class Workspace:
 
     def _input_notes(self) -> InputNotes | None:
         """What is known of inputs goes through the shared cache where they are costly to read."""
-        config = self.config
-        views = [view.source for view in config.catalog.views.values()]
-        pool = config.runtime.embedding_coverage_filter.uri
-        if not self.shared or not any(map(is_uri, [config.catalog.feed.path, pool, *views])):
+        if not self.shared or not _is_remote(self.config):
             return None
         from daedalus.sharing.open import InputNotes
 
@@ -152,17 +158,33 @@ def opened(
     *,
     say: Callable[[str], None] = lambda line: None,
     adopt: bool = False,
+    check: Callable[[Config, Listing], None] | None = None,
 ) -> Iterator[Workspace]:
     """A workspace that is closed, and its unfinished files removed, whatever happens.
 
     `say` is told how far a long look at inputs is. With `adopt`, files that are not ours go with the partition in whose
-    folder they are.
+    folder they are. `check` may refuse the inputs before a cache is made.
     """
-    workspace = Workspace(change(settings.applied()), say=say, adopt=adopt)
+    workspace = Workspace(change(settings.applied()), say=say, adopt=adopt, check=check)
     try:
         yield workspace
     finally:
         workspace.close()
+
+
+def _is_remote(config: Config) -> bool:
+    """Whether any input is on an object store."""
+    views = [view.source for view in config.catalog.views.values()]
+    return any(map(is_uri, [config.catalog.feed.path, config.runtime.embedding_coverage_filter.uri, *views]))
+
+
+def _look_first(config: Config, check: Callable[[Config, Listing], None] | None) -> None:
+    """Lists the inputs before a cache is made, so that a command in a wrong folder is refused and leaves nothing."""
+    if _is_remote(config):
+        return
+    listing = list_inputs(config, LocalNames())
+    if check:
+        check(config, listing)
 
 
 def _make_folder(folder: Path, option: str) -> None:
