@@ -101,13 +101,5 @@ def _shown_progress(kind: ProgressKind) -> Progress:
 
 def finish(report: RunReport, as_json: bool) -> int:
     """Prints what a run did; returns its exit code."""
-    print_out(dumps(report.as_json())) if as_json else print_lines(_lines(report))
+    print_out(dumps(report.as_json())) if as_json else print_lines(report.shown())
     return report.exit_code
-
-
-def _lines(report: RunReport) -> list[str]:
-    if report.plan is None:
-        return report.lines()
-    from daedalus.pipelines.plan import plan_lines
-
-    return plan_lines(report)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
+from daedalus.base.terminal_text import counted, wrapped
 from daedalus.config.steps import PARTITION
-from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.causes import Causes
 from daedalus.pipelines.look import Looked
+from daedalus.pipelines.plan_lines import REMOVE
 from daedalus.pipelines.run import all_fresh
 from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.outcome import STATES, rows_out
-from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict, make_plan
+from daedalus.stagecache.walk.plan import HIT, Verdict, make_plan
 from daedalus.workspace.bad_files import bad_files, days_that_fail
 from daedalus.workspace.day_summary import FEED_ROWS
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from daedalus.workspace.graph import Graph
-
-REMOVE = "remove"  # a partition whose day has no feed rows any more
 
 
 def plan_run(workspace: Workspace, looked: Looked) -> RunReport:
@@ -107,44 +104,3 @@ def expected_seconds(
     rows_now = sum(rows_out(found.counts) for found in above)
     scale = rows_now / rows_then if rows_now and rows_then else 1.0
     return round(seconds * scale, 4)
-
-
-def plan_lines(report: RunReport) -> list[str]:
-    """What would run, by step, after the causes that are no mere consequence."""
-    plan = report.plan or []
-    if not plan:
-        return [f"{report.range}: nothing would run", *report.notes]
-    run, maybe, gone = ([row for row in plan if row["state"] == state] for state in (RUN, MAYBE, REMOVE))
-    lines = [f"{report.range}: {_how_many(len(run), len(maybe))}; {_cost(plan)}"]
-    lines += report.notes
-    lines += [cut(f"  dt={row['day']} would be removed: its day has no feed rows any more ({row['why'][0]['old']})")
-              for row in gone[:8]]  # fmt: skip
-    lines += [f"  and {len(gone) - 8} more would be removed"] if len(gone) > 8 else []
-    for cause in report.causes[:8]:
-        lines += cause_lines(cause)
-    if len(report.causes) > 8:
-        lines.append(f"  and {counted(len(report.causes) - 8, 'more cause')}")
-    tally = Counter((row["step"], row["state"]) for row in plan)
-    wide = column((row["step"] for row in plan), 46, 24)
-    lines.append(f"{'step':<{wide}}{'state':<8}{'days':>6}{'seconds':>10}")
-    for (step, state), count in sorted(tally.items()):
-        known = [row["expected_seconds"] for row in plan if (row["step"], row["state"]) == (step, state)]
-        seconds = "" if None in known else f"{sum(known):.1f}"
-        lines.append(f"{fitted(step, wide)}{state:<8}{count:>6}{seconds:>10}".rstrip())
-    return lines
-
-
-def _how_many(run: int, maybe: int) -> str:
-    return f"{counted(run, 'step-day')} would run, {maybe:,} may"
-
-
-def _cost(plan: Sequence[Mapping]) -> str:
-    known = [row["expected_seconds"] for row in plan if row["expected_seconds"] is not None]
-    if not known:
-        return "cost unknown: nothing like it ran here before"
-    sure = sum(row["expected_seconds"] or 0 for row in plan if row["state"] == RUN)
-    return (
-        f"{sure:.1f} to {sum(known):.1f} s expected"
-        if sum(known) < 10
-        else f"{sure:.0f} to {sum(known):.0f} s expected"
-    )
