@@ -12,7 +12,7 @@ from daedalus.explain.causes import Causes
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.plan_lines import REMOVE
 from daedalus.pipelines.run import all_fresh
-from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
+from daedalus.pipelines.run_report import Failure, RunReport, cached_steps, no_feed_note
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.outcome import STATES, rows_out
@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 
 def plan_run(workspace: Workspace, looked: Looked) -> RunReport:
-    """What a run would do of what was looked at; nothing runs. Raises DaedalusError for what a run refuses."""
+    """What a run would do of what was looked at; nothing runs. Raises the DaedalusError with which a run refuses."""
     if looked.nothing_to_do(workspace):
         return replace(all_fresh(looked), plan=[])
     from daedalus.workspace.graph import build_graph
 
+    workspace.check_output()
     skipped, listing = looked.skipped, looked.listing
     graph = build_graph(workspace, list(looked.span), reconcile=False, skip=skipped, listing=listing)
+    if graph.sessions:
+        workspace.qids.check()
     if workspace.shared:
         workspace.shared.prepare(action.day for action in graph.actions)
     gone = [str(day) for day in graph.empty if workspace.partitions.holds(str(day))]
@@ -59,7 +62,9 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
     report.plan += [_removal(day, traces) for day in gone]
     report.causes = causes.roots()
     report.input_notes = graph.notes
-    report.notes = [line for note in report.input_notes for line in wrapped(note, "  inputs    ")]
+    report.failures = _obstacles(workspace, report.plan)
+    report.notes = _obstacle_notes(report.failures)
+    report.notes += [line for note in report.input_notes for line in wrapped(note, "  inputs    ")]
     report.notes += _bad_file_notes(workspace, graph)
     report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or known.days))
     report.empty_days = [str(day) for day in graph.empty]
@@ -70,6 +75,18 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys((*FEED_ROWS, "written"), 0)
     return report
+
+
+def _obstacles(workspace: Workspace, plan: Sequence[Mapping]) -> list[Failure]:
+    """The days that would fail because something else lies where their partition would be put or removed."""
+    days = [row["day"] for row in plan if row["step"] == PARTITION]
+    found = ((day, workspace.partitions.obstacle(day)) for day in sorted(days))
+    return [Failure(day, PARTITION, error.one_line()) for day, error in found if error]
+
+
+def _obstacle_notes(failures: Sequence[Failure]) -> list[str]:
+    lines = [line for one in failures[:4] for line in wrapped(f"{one.day}: {one.error}", "  in the way  ")]
+    return [*lines, f"            {counted(len(failures), 'day')} would fail for it"] if failures else []
 
 
 def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -102,8 +103,14 @@ class Workspace:
         """What inputs there are. Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
         return list_inputs(self.config, self.files)
 
+    def check_output(self) -> None:
+        """Raises the DaedalusError (exit 2) of an output root in which a run could write nothing; makes nothing."""
+        if not is_uri(self.output_root):
+            _check_folder(Path(self.output_root), "--output-root")
+
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
+        self.check_output()
         if not is_uri(self.output_root):
             _make_folder(Path(self.output_root), "--output-root")
         self._hold(fcntl.LOCK_SH)
@@ -187,10 +194,21 @@ def _look_first(config: Config, check: Callable[[Config, Listing], None] | None)
         check(config, listing)
 
 
+def _check_folder(folder: Path, option: str) -> None:
+    """Raises DaedalusError for a folder that cannot be made or written."""
+    there = next((above for above in (folder, *folder.absolute().parents) if os.path.lexists(above)), folder)
+    if there == folder and folder.is_dir():
+        if not os.access(folder, os.W_OK):
+            raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", expected="write permission")
+        return
+    found = os.strerror(errno.EACCES if there.is_dir() else errno.EEXIST if there == folder else errno.ENOTDIR)
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise DaedalusError("a folder cannot be made", where=f"{option}: {folder}", found=f"{there}: {found}")
+
+
 def _make_folder(folder: Path, option: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DaedalusError("a folder cannot be made", where=f"{option}: {folder}", found=error.strerror) from None
-    if not os.access(folder, os.W_OK):
-        raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", expected="write permission")
+    _check_folder(folder, option)
