@@ -121,6 +121,20 @@ class RunStopped(DaedalusError):
         self.hint = f"{self.first}, then: {command}"
 
 
+class EmptyRange(DaedalusError):
+    """A range in which no day has feed rows; `nearest` is a range that has them."""
+
+    def __init__(self, where: str, found: object, feed: str, nearest: str) -> None:
+        self.nearest = nearest
+        hint = f"range={nearest!r}; or allow_empty=True, which removes the partitions of such days"
+        super().__init__("no day of the range has feed rows", where=where, found=found,
+                         expected=f"days that the feed has: {feed}", hint=hint)  # fmt: skip
+
+    def go_on_by(self, right: str, anyway: str) -> None:
+        """Puts the commands with the nearest range, and for those who mean it, into the hint."""
+        self.hint = f"{right}; if partitions of such days are to be removed: {anyway}"
+
+
 class Interrupted(Exception):
     """A run was interrupted; its finished steps are kept, and a resumed run goes on."""
 

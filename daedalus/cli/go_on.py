@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from daedalus.base.errors import DaedalusError, Interrupted, RunStopped
+from daedalus.base.errors import DaedalusError, EmptyRange, Interrupted, RunStopped
 
 _FLAGS_OF_ONE_RUN = ("--force", "--plan")  # a resumed run takes up --force by itself, and a plan ends no run
 _RUNS = (("skeleton",), ("pipeline", "train"))
@@ -31,18 +31,35 @@ def _without(given: Sequence[str], *flags: str) -> list[str]:
 
 
 def _with_flag(given: Sequence[str], flag: str) -> list[str]:
-    """The command line with a flag; before `--`, after which nothing is an option."""
     if flag in given:
         return list(given)
-    rest = _without(given, flag)  # such as --resume=false
-    end = rest.index("--") if "--" in rest else len(rest)
-    return [*rest[:end], flag, *rest[end:]]
+    return _with(_without(given, flag), flag)  # without such as --resume=false
+
+
+def _with_option(given: Sequence[str], option: str, value: str) -> list[str]:
+    """The command line with a value of an option in the place of the one that it has."""
+    if option in given:
+        at = given.index(option)
+        return [*given[: at + 1], value, *given[at + 2 :]]
+    return _with(_without(given, option), option, value)
+
+
+def _with(given: Sequence[str], *more: str) -> list[str]:
+    """The command line with more options; before `--`, after which nothing is an option."""
+    end = given.index("--") if "--" in given else len(given)
+    return [*given[:end], *more, *given[end:]]
 
 
 def guided(error: DaedalusError, given: Sequence[str]) -> DaedalusError:
     """The error with the command in its hint, if what goes on is a run."""
-    if isinstance(error, RunStopped) and is_run(given):
+    if not is_run(given):
+        return error
+    option = "--range" if given[0] == "skeleton" else "--target-date"
+    error.where = option if error.where == "--range" else error.where
+    if isinstance(error, RunStopped):
         error.go_on_by(resuming(given))
+    if isinstance(error, EmptyRange):
+        error.go_on_by(typed(_with_option(given, option, error.nearest)), typed(_with_flag(given, "--allow-empty")))
     return error
 
 

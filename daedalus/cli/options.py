@@ -13,6 +13,9 @@ ProgressKind = Literal["auto", "tui", "plain", "none"]
 Config = Annotated[str, Parameter(help="Folder with catalog.yaml and training/*.yaml.")]
 CacheRoot = Annotated[str | None, Parameter(help="Folder of the cache; default: the config's cache_root.")]
 OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; default: the config's output_root.")]
+AllowEmpty = Annotated[
+    bool, Parameter(negative=(), help="Take a range without any feed rows: its partitions are removed.")
+]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object on stdout, nothing else.")]
 
 

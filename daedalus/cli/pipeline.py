@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from daedalus.base.errors import DaedalusError
-from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
+from daedalus.cli.options import AllowEmpty, CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
 from daedalus.cli.skeleton import OpenLineage, Trace, finish, print_warnings, watcher
 
 app = App(name="pipeline", help_format="markdown")
@@ -23,6 +23,7 @@ def train(
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
+    allow_empty: AllowEmpty = False,
     json: Json = False,
     progress: ProgressKind = "auto",
     trace: Trace = None,
@@ -45,6 +46,7 @@ def train(
     settings = settings_of(config, cache_root, output_root)
     print_warnings(settings)
     report = run_skeleton_stage(
-        settings, target_date, resume=resume, model=name, progress=watcher(progress, trace, openlineage, settings)
-    )
+        settings, target_date, resume=resume, allow_empty=allow_empty, model=name,
+        progress=watcher(progress, trace, openlineage, settings),
+    )  # fmt: skip
     return finish(report, json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from daedalus.base.errors import DaedalusError
-from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
+from daedalus.cli.options import AllowEmpty, CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
 from daedalus.cli.output import print_lines, print_notes, print_out, to_stderr
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def skeleton(
     force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
     plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
     adopt: Annotated[bool, Parameter(negative=(), help="Delete other files along with their partition.")] = False,
+    allow_empty: AllowEmpty = False,
     json: Json = False,
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
     trace: Trace = None,
@@ -50,8 +51,8 @@ def skeleton(
     watched = watcher(progress, trace, openlineage, settings)
     print_warnings(settings)
     report = run_skeleton_stage(
-        settings, range, resume=resume, force=force, plan=plan, adopt=adopt, progress=watched,
-        executor=executor, scheduler=scheduler,
+        settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
+        progress=watched, executor=executor, scheduler=scheduler,
     )  # fmt: skip
     return finish(report, json)
 
@@ -102,13 +103,5 @@ def _shown_progress(kind: ProgressKind) -> Progress:
 
 def finish(report: RunReport, as_json: bool) -> int:
     """Prints what a run did; returns its exit code."""
-    print_out(dumps(report.as_json())) if as_json else print_lines(_lines(report))
+    print_out(dumps(report.as_json())) if as_json else print_lines(report.shown())
     return report.exit_code
-
-
-def _lines(report: RunReport) -> list[str]:
-    if report.plan is None:
-        return report.lines()
-    from daedalus.pipelines.plan import plan_lines
-
-    return plan_lines(report)

@@ -20,8 +20,8 @@ class Tree(Struct, frozen=True):
     errors: Mapping[str, str] = field(default_factory=dict)  # folders that cannot be listed, and why
 
 
-class Files(Protocol):
-    """Lists, digests and fetches input files. Paths are as the config spells them."""
+class Names(Protocol):
+    """Lists input files. Paths are as the config spells them."""
 
     def tree(self, root: str) -> Tree | None:
         """Lists a hive tree; None if the root does not exist. Raises OSError when it cannot be listed."""
@@ -34,6 +34,10 @@ class Files(Protocol):
 
         Raises OSError for a folder that cannot be listed.
         """
+
+
+class Files(Names, Protocol):
+    """Lists, digests and fetches input files."""
 
     def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
         """Digests many files at once, where that is quicker; calls `looked` for each that had to be read."""

@@ -21,7 +21,7 @@ from daedalus.objectstore.globs import HIDDEN
 from daedalus.objectstore.object_store import is_uri
 
 if TYPE_CHECKING:
-    from daedalus.inputs.files import Files
+    from daedalus.inputs.files import Names
 
 _PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _NAMED = 3  # how many ignored names a note has
@@ -35,7 +35,7 @@ _IGNORED = {
 class FeedFolder:
     """The hive tree at `feed.path`, listed once; its files are looked at when a day needs them."""
 
-    def __init__(self, config: Config, files: Files) -> None:
+    def __init__(self, config: Config, files: Names) -> None:
         path = config.catalog.feed.path
         self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
         where = config.where(CATALOG, "feed.path")
@@ -119,7 +119,7 @@ class Listing(Struct, frozen=True):
     pool: str | None  # the newest Lance manifest
 
 
-def list_inputs(config: Config, files: Files) -> Listing:
+def list_inputs(config: Config, files: Names) -> Listing:
     """Lists all inputs. Raises DaedalusError (exit 2) when the feed, a view or the pool does not exist."""
     feed = FeedFolder(config, files)
     views = {name: list_view(config, files, name) for name in referenced_views(config)}
@@ -130,7 +130,7 @@ def list_inputs(config: Config, files: Files) -> Listing:
     return Listing(feed, views, pool)
 
 
-def list_view(config: Config, files: Files, name: str) -> list[str]:
+def list_view(config: Config, files: Names, name: str) -> list[str]:
     """The view's files, sorted by path. Raises DaedalusError (exit 2) when there are none."""
     view = config.catalog.views[name]
     try:
@@ -144,7 +144,7 @@ def list_view(config: Config, files: Files, name: str) -> list[str]:
     return paths
 
 
-def patterns_of(view: View, files: Files) -> list[str]:
+def patterns_of(view: View, files: Names) -> list[str]:
     """The patterns of a view's files: of a folder, one for each format."""
     folder = files.is_folder(view.source)
     return [f"{view.source.rstrip('/')}/{known.glob}" for known in FORMATS.values()] if folder else [view.source]

@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from daedalus.inputs.files import OnRead
 
 
-class LocalFiles:
-    """The `Files` of the local disk. A path that is not UTF-8, which libraries refuse, is read through a symlink."""
-
-    def __init__(self, digests: Digests, links: Scratch) -> None:
-        self._digests, self._links = digests, links
+class LocalNames:
+    """The `Names` of the local disk."""
 
     def tree(self, root: str) -> Tree | None:
         if not os.path.isdir(root):
@@ -50,6 +47,13 @@ class LocalFiles:
         folders = {path for path in paths if os.path.isdir(path)}
         holding = {path[:i] for path in paths if path not in folders for i, c in enumerate(path) if c == "/"}
         return [path for path in paths if path not in folders or (format_of(path) and path not in holding)]
+
+
+class LocalFiles(LocalNames):
+    """The `Files` of the local disk. A path that is not UTF-8, which libraries refuse, is read through a symlink."""
+
+    def __init__(self, digests: Digests, links: Scratch) -> None:
+        self._digests, self._links = digests, links
 
     def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
         pass

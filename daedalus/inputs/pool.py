@@ -16,7 +16,7 @@ from daedalus.objectstore.object_store import is_uri, library_options
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Facts
-    from daedalus.inputs.files import Files
+    from daedalus.inputs.files import Names
     from daedalus.inputs.input_file import InputFile
 
 
@@ -35,7 +35,7 @@ class PoolInput(Struct, frozen=True):
         return digest.of_json([PurePosixPath(self.manifest.path).name, self.manifest.digest])
 
 
-def newest_manifest(files: Files, uri: str, table: str, where: str) -> str:
+def newest_manifest(files: Names, uri: str, table: str, where: str) -> str:
     """The Lance manifest of the table's newest version. Raises DaedalusError when there is none.
 
     Lance names manifests either by version, or by 2^64-1 minus the version in 20 digits so that the newest sorts first.

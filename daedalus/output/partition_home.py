@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat
 from daedalus.stagecache.action import Shelf
 
@@ -43,6 +44,9 @@ class PartitionHome(Shelf, Protocol):
 
     def holds(self, day: str) -> bool:
         """Whether a day has a partition of ours."""
+
+    def obstacle(self, day: str) -> DayError | None:
+        """Why a day's partition could be neither replaced nor removed, as far as a look from outside tells."""
 
     def remove(self, day: str) -> bool:
         """Removes the partition of a day that has no rows any more; whether there was one. Raises DayError."""

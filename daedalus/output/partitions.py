@@ -147,13 +147,17 @@ class Partitions:
                            expected="a folder that may be moved and deleted") from None  # fmt: skip
         return True
 
-    def _check(self, day: str) -> None:
+    def obstacle(self, day: str) -> DayError | None:
         found = [] if self._adopt else self._foreign(self.path(day))
-        if found:
-            more = f" and {len(found) - 4} more" if len(found) > 4 else ""
-            raise DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
-                           found=", ".join(found[:4]) + more, expected="a folder of part-N-0.parquet alone",
-                           hint="move it away; daeda skeleton --adopt deletes it with the partition")  # fmt: skip
+        more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+        return DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
+                        found=", ".join(found[:4]) + more, expected="a folder of part-N-0.parquet alone",
+                        hint="move it away; daeda skeleton --adopt deletes it with the partition",
+                        ) if found else None  # fmt: skip
+
+    def _check(self, day: str) -> None:
+        if error := self.obstacle(day):
+            raise error
 
     def _foreign(self, folder: Path) -> list[str]:
         """What of a partition's place is not ours: files of other names, folders, or the place itself."""

@@ -203,17 +203,42 @@ class QidMap:
 
     # Reconciling
 
+    def check(self) -> None:
+        """Raises the DaedalusError of `lineage` with `reconcile`; brings nothing in line."""
+        home = self._home
+        if not home.is_there():
+            return
+        with self.exclusive():
+            state, content = home.state(), home.content()
+            if content in (state["digest"], state["next"]) and state["partitions"] == home.stamp():
+                return
+            held = home.held()
+            if content or held:
+                with self._ducks.lease() as duck:
+                    self._examined(duck, held)
+
     def _reconcile(self, duck: Duck, held: Sequence[tuple[Path, bool]]) -> None:
+        problem, whole = self._examined(duck, held)
+        if whole is not None:
+            written = self._scratch.path(".parquet")
+            duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
+        if problem:
+            self._home.drop()
+        if whole is not None:
+            self._home.lay(written)
+
+    def _examined(self, duck: Duck, held: Sequence[tuple[Path, bool]]) -> tuple[str, Any]:
+        """(why the map cannot be used as it is, or ""; the rows that it must have, None if it has them).
+
+        Raises DaedalusError when map and partitions cannot both be right.
+        """
         problem = self._map_problem(duck)
         carrying = [path for path, carries in held if carries]
         if problem and len(carrying) < len(held):
             self._refuse(f"the qid map is {problem}, and the partitions do not carry feed_session", held[0][0])
         if not problem:
             self._check_bare(duck, [path for path, carries in held if not carries])
-        if carrying:
-            self._rebuild(duck, carrying, problem)
-        elif problem:
-            self._home.drop()
+        return problem, self._united(duck, carrying, problem) if carrying else None
 
     def _map_problem(self, duck: Duck) -> str:
         """Why the map cannot be used as it is, or ""."""
@@ -240,8 +265,8 @@ class QidMap:
         if duck.table(unknown, self._with_map({"held": parts}))["n"][0].as_py():
             self._refuse("the qid map does not know qids that partitions hold", parts[0])
 
-    def _rebuild(self, duck: Duck, carrying: list[Path], problem: str) -> None:
-        """Adds to the map what partitions say, or rebuilds it from them."""
+    def _united(self, duck: Duck, carrying: list[Path], problem: str) -> Any:
+        """The rows of the map and those that partitions say, or the latter alone; None if the map has them all."""
         files: dict[str, list[Path]] = {"held": carrying}
         known = Bindings({**files, "qid_map": [self._empty_map()]}) if problem else self._with_map(files)
         union = f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION {_PAIRS}"
@@ -249,15 +274,10 @@ class QidMap:
         sessions, qids = whole["feed_session"], whole["qid"]
         if sessions.null_count or len(sessions.unique()) < whole.num_rows or len(qids.unique()) < whole.num_rows:
             self._refuse("the qid map and the partitions contradict each other", carrying[0])
-        before = (
-            0 if problem else duck.table(Sql(f"SELECT count(*) AS n FROM {parquet('qid_map')}"), known)["n"][0].as_py()
-        )
-        if whole.num_rows > before or problem:
-            written = self._scratch.path(".parquet")
-            duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
-            if problem:
-                self._home.drop()
-            self._home.lay(written)
+        if problem:
+            return whole
+        before = duck.table(Sql(f"SELECT count(*) AS n FROM {parquet('qid_map')}"), known)["n"][0].as_py()
+        return whole if whole.num_rows > before else None
 
     def _refuse(self, what: str, part: Path) -> None:
         raise DaedalusError(

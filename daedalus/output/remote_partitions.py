@@ -92,6 +92,9 @@ class RemotePartitions:
         """Whether there is a partition."""
         return self._manifest(day) is not None
 
+    def obstacle(self, day: str) -> None:
+        """Nothing is in the way: the parts of a manifest have names of their own."""
+
     def remove(self, day: str) -> bool:
         """Takes away the partition of a day that has no rows any more."""
         if not self.holds(day):

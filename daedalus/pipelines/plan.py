@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
+from daedalus.base.terminal_text import counted, wrapped
 from daedalus.config.steps import PARTITION
-from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.causes import Causes
 from daedalus.explain.failure_lines import problem_lines
 from daedalus.pipelines.look import Looked
+from daedalus.pipelines.plan_lines import REMOVE
 from daedalus.pipelines.run import all_fresh
 from daedalus.pipelines.run_report import RunReport, cached_steps, no_feed_note
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.forecast import expected_seconds
 from daedalus.stagecache.walk.outcome import STATES
-from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict, make_plan
+from daedalus.stagecache.walk.plan import HIT, Verdict, make_plan
 from daedalus.workspace.bad_files import bad_files, days_that_fail
+from daedalus.workspace.day_results import Failure
 from daedalus.workspace.day_summary import FEED_ROWS
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from daedalus.workspace.graph import Graph
 
-REMOVE = "remove"  # a partition whose day has no feed rows any more
-
 
 def plan_run(workspace: Workspace, looked: Looked) -> RunReport:
-    """What a run would do of what was looked at; nothing runs. Raises DaedalusError for what a run refuses."""
+    """What a run would do of what was looked at; nothing runs. Raises the DaedalusError with which a run refuses."""
     if looked.nothing_to_do(workspace):
         return replace(all_fresh(looked), plan=[])
     from daedalus.workspace.graph import build_graph
 
+    workspace.check_output()
     skipped, listing = looked.skipped, looked.listing
     graph = build_graph(workspace, list(looked.span), reconcile=False, skip=skipped, listing=listing)
+    if graph.sessions:
+        workspace.qids.check()
     if workspace.shared:
         workspace.shared.prepare(action.day for action in graph.actions)
     gone = [str(day) for day in graph.empty if workspace.partitions.holds(str(day))]
@@ -64,7 +65,9 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
     report.plan += [_removal(day, traces) for day in gone]
     report.causes = causes.roots()
     report.input_notes = graph.notes
-    report.notes = [line for note in report.input_notes for line in wrapped(note, "  inputs    ")]
+    report.failures = _obstacles(workspace, report.plan)
+    report.notes = _obstacle_notes(report.failures)
+    report.notes += [line for note in report.input_notes for line in wrapped(note, "  inputs    ")]
     report.notes += _bad_file_notes(workspace, graph)
     report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or known.days))
     report.empty_days = [str(day) for day in graph.empty]
@@ -77,17 +80,29 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
     return report
 
 
+def _obstacles(workspace: Workspace, plan: Sequence[Mapping]) -> list[Failure]:
+    """The days that would fail because something else lies where their partition would be put or removed."""
+    days = [row["day"] for row in plan if row["step"] == PARTITION]
+    found = ((day, workspace.partitions.obstacle(day)) for day in sorted(days))
+    return [Failure(day, PARTITION, error.as_json()) for day, error in found if error]
+
+
+def _obstacle_notes(failures: Sequence[Failure]) -> list[str]:
+    lines = []
+    for one in failures[:4]:
+        lines += [f"  in the way  {one.day}", *problem_lines(one.problem, " " * 12)]
+    return [*lines, f"            {counted(len(failures), 'day')} would fail for it"] if failures else []
+
+
 def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
     bad, failing = bad_files(graph.feed), days_that_fail(workspace.config, graph.feed, graph.days)
     lines = []
     for day, error in bad[:4]:
         lines += [f"  bad file  {day}", *problem_lines(error.as_json(), " " * 12)]
     need = "needs" if len(failing) == 1 else "need"
-    return (
-        [*lines, f"            {counted(len(failing), 'day')} {need} it: they fail or are blocked"]
-        if failing
-        else lines
-    )
+    if failing:
+        lines.append(f"            {counted(len(failing), 'day')} {need} it: they fail or are blocked")
+    return lines
 
 
 def _removal(day: str, traces: Traces) -> dict:
@@ -103,44 +118,3 @@ def _expected(
 ) -> float | None:
     above = [found.counts for name in verdict.action.upstream if (found := verdicts[name].trace)]
     return expected_seconds(verdict.trace, costs.get(kind_of(verdict.action.name)), above)
-
-
-def plan_lines(report: RunReport) -> list[str]:
-    """What would run, by step, after the causes that are no mere consequence."""
-    plan = report.plan or []
-    if not plan:
-        return [f"{report.range}: nothing would run", *report.notes]
-    run, maybe, gone = ([row for row in plan if row["state"] == state] for state in (RUN, MAYBE, REMOVE))
-    lines = [f"{report.range}: {_how_many(len(run), len(maybe))}; {_cost(plan)}"]
-    lines += report.notes
-    lines += [cut(f"  dt={row['day']} would be removed: its day has no feed rows any more ({row['why'][0]['old']})")
-              for row in gone[:8]]  # fmt: skip
-    lines += [f"  and {len(gone) - 8} more would be removed"] if len(gone) > 8 else []
-    for cause in report.causes[:8]:
-        lines += cause_lines(cause)
-    if len(report.causes) > 8:
-        lines.append(f"  and {counted(len(report.causes) - 8, 'more cause')}")
-    tally = Counter((row["step"], row["state"]) for row in plan)
-    wide = column((row["step"] for row in plan), 46, 24)
-    lines.append(f"{'step':<{wide}}{'state':<8}{'days':>6}{'seconds':>10}")
-    for (step, state), count in sorted(tally.items()):
-        known = [row["expected_seconds"] for row in plan if (row["step"], row["state"]) == (step, state)]
-        seconds = "" if None in known else f"{sum(known):.1f}"
-        lines.append(f"{fitted(step, wide)}{state:<8}{count:>6}{seconds:>10}".rstrip())
-    return lines
-
-
-def _how_many(run: int, maybe: int) -> str:
-    return f"{counted(run, 'step-day')} would run, {maybe:,} may"
-
-
-def _cost(plan: Sequence[Mapping]) -> str:
-    known = [row["expected_seconds"] for row in plan if row["expected_seconds"] is not None]
-    if not known:
-        return "cost unknown: nothing like it ran here before"
-    sure = sum(row["expected_seconds"] or 0 for row in plan if row["state"] == RUN)
-    return (
-        f"{sure:.1f} to {sum(known):.1f} s expected"
-        if sum(known) < 10
-        else f"{sure:.0f} to {sum(known):.0f} s expected"
-    )

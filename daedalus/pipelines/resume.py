@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from daedalus.base import digest
 from daedalus.base.days import Day, DayRange, parse_range
-from daedalus.base.errors import Interrupted
+from daedalus.base.errors import Interrupted, bare
 from daedalus.workspace.code_stamp import code_stamp
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -45,6 +46,8 @@ def meaning_of(workspace: Workspace) -> str:
 
 def last_unfinished(settings: Settings) -> dict | None:
     """What was asked of the run that `--resume` goes on with."""
+    if not os.path.exists(settings.applied().runtime.cache_root):
+        return None
     with opened(settings) as workspace:
         runs = workspace.traces.unfinished_runs()
     return runs[0][1] if runs else None
@@ -63,15 +66,16 @@ def resumed_days(workspace: Workspace, span: DayRange, say: Callable[[str], None
     """The days that the last unfinished run finished; none if config or code changed since."""
     runs = workspace.traces.unfinished_runs()
     if not runs:
-        say("nothing to resume: no run is unfinished; this is a plain run")
+        say(f"nothing to resume: a plain run of {span} into {bare(workspace.output_root)}")
         return {}
     run, request = runs[0]
     if request["meaning"] != meaning_of(workspace):
-        say("config or code changed since the unfinished run; its days are looked at again")
+        say(f"resuming {request['range']}: config or code changed since that run; its days are looked at again")
         return {}
     finished = workspace.traces.finished_days(run)
     done = {day: summary for day, summary in finished.items() if Day.fromisoformat(day) in span}
-    say(f"resuming {request['range']}: {len(done)} of {len(span)} days were finished")
+    days = "" if str(span) == request["range"] else f" of {span}"
+    say(f"resuming {request['range']}: {len(done)} of {len(span)} days{days} were finished")
     return done
 
 

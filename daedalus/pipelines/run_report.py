@@ -46,9 +46,19 @@ class RunReport:
         return EXIT_DAY_FAILED if self.results else EXIT_DONE
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, self.lines()))
+        return "\n".join(map(printable, self.shown()))
+
+    def shown(self) -> list[str]:
+        """What a person reads: the summary of a run, or of a plan what would run."""
+        if self.plan is None:
+            return self.lines()
+        from daedalus.pipelines.plan_lines import plan_lines
+
+        return plan_lines(self.range, self.plan, self.causes, self.notes)
 
     def __repr__(self) -> str:
+        if self.plan is not None:
+            return f"<RunReport {self.range}: a plan of {counted(len(self.plan), 'step-day')}; print() shows it>"
         days, ran = self.days, self.steps.get("computed", 0) + self.steps.get("unchanged", 0)
         counts = ", ".join(f"{days.get(state, 0)} {state}" for state in ("done", "empty", FAILED, BLOCKED))
         return f"<RunReport {self.range}: {counts}; {ran} steps ran, {self.seconds:.1f} s>"
@@ -82,7 +92,7 @@ class RunReport:
             found["notes"] = self.input_notes
         if self.shared is not None:
             found["shared"] = self.shared
-        return found if self.plan is None else {**found, "plan": self.plan}
+        return found if self.plan is None else {**found, "plan": self.plan, "causes": self.causes}
 
     def ended(self) -> dict:
         """What `daeda runs` shows of a run in which something failed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from daedalus.base.days import parse_range
@@ -14,6 +15,7 @@ from daedalus.pipelines.resume import Request, interruptible, last_unfinished, m
 from daedalus.pipelines.run import execute
 from daedalus.pipelines.run_report import RunReport
 from daedalus.stagecache.walk.progress import Progress
+from daedalus.workspace.empty_range import refuse_empty
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
@@ -29,6 +31,7 @@ def run_skeleton_stage(
     force: bool = False,
     plan: bool = False,
     adopt: bool = False,
+    allow_empty: bool = False,
     model: str | None = None,
     progress: Progress | None = None,
     executor: Literal["threads", "dask"] = "threads",
@@ -38,7 +41,8 @@ def run_skeleton_stage(
 
     `range` is as on the command line; None is the config's feed_start..feed_end, or with `resume` the
     range of the last unfinished run. With `plan` nothing runs. With `adopt` files that are not ours go with the
-    partition in whose folder they lie; else its day fails. `model` lands in the run's record. `progress` is what
+    partition in whose folder they lie; else its day fails. A range in which no day has feed rows is refused without
+    `allow_empty`; with it, partitions of such days are removed. `model` lands in the run's record. `progress` is what
     watches; None draws in a notebook, and is silent elsewhere. With `executor="dask"` actions run on the workers of
     the Dask `scheduler` at an address, or without one on those of a cluster on this machine, whose processes import
     the calling script: call this below `if __name__ == "__main__":`.
@@ -51,16 +55,21 @@ def run_skeleton_stage(
     began = time.perf_counter()
     if range is not None:
         parse_range(range)
+    where = "--range" if range is not None else ""
     if resume and (last := last_unfinished(settings)):
         options = {key: value for key, value in last["settings"].items() if getattr(settings, key) is None}
         settings = dataclasses.replace(settings, **options)
+        where = where or f"--resume, of the run of {last['range']}"
         range, model = last["range"] if range is None else range, model or last["model"]
-    with opened(settings, say=progress.looking, adopt=adopt) as workspace:
+    check = partial(refuse_empty, range=range, where=where) if not allow_empty else None
+    with opened(settings, say=progress.looking, adopt=adopt, check=check) as workspace:
         force = force or (resume and resumes_force(workspace, progress.say))
         span = workspace.config.range(range)
         progress.looking(f"{span} into {bare(workspace.output_root)}: looking at the inputs")
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
         looked = look(workspace, span, resumed, force=force)
+        if check:
+            check(workspace.config, looked.listing)
         if plan:
             report = _plan(workspace, looked)
         else:

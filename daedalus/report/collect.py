@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 import daedalus
+from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config.columns import makers
 from daedalus.explain.failure_lines import failure_sentences
@@ -40,6 +41,8 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
 
     `say` is called with lines of progress. Raises DaedalusError for refused config, range or inputs.
     """
+    if range is not None:
+        parse_range(range)
     with opened(settings) as workspace:
         span = workspace.config.range(range)
         days = [str(day) for day in span]

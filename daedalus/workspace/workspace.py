@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.config import Config
 from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.listing import Listing, list_inputs
-from daedalus.inputs.local_files import LocalFiles
+from daedalus.inputs.local_files import LocalFiles, LocalNames
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
 from daedalus.stagecache.records.day_stamps import DayStamps
@@ -37,9 +38,18 @@ if TYPE_CHECKING:
 class Workspace:
     """An opened cache and output root for one config."""
 
-    def __init__(self, config: Config, *, say: Callable[[str], None] = lambda line: None, adopt: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        say: Callable[[str], None] = lambda line: None,
+        adopt: bool = False,
+        check: Callable[[Config, Listing], None] | None = None,
+    ) -> None:
         self.config, self.say = config, say
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
+        if not self.cache_root.exists():
+            _look_first(config, check)
         _make_folder(self.cache_root, "--cache-root")
         self.scratch = Scratch(self.cache_root / "tmp")
         self.traces = Traces(self.cache_root / "traces.db")
@@ -78,10 +88,7 @@ class Workspace:
 
     def _input_notes(self) -> InputNotes | None:
         """What is known of inputs goes through the shared cache where they are costly to read."""
-        config = self.config
-        views = [view.source for view in config.catalog.views.values()]
-        pool = config.runtime.embedding_coverage_filter.uri
-        if not self.shared or not any(map(is_uri, [config.catalog.feed.path, pool, *views])):
+        if not self.shared or not _is_remote(self.config):
             return None
         from daedalus.sharing.open import InputNotes
 
@@ -97,8 +104,14 @@ class Workspace:
         """What inputs there are. Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
         return list_inputs(self.config, self.files)
 
+    def check_output(self) -> None:
+        """Raises the DaedalusError (exit 2) of an output root in which a run could write nothing; makes nothing."""
+        if not is_uri(self.output_root):
+            _check_folder(Path(self.output_root), "--output-root")
+
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
+        self.check_output()
         if not is_uri(self.output_root):
             _make_folder(Path(self.output_root), "--output-root")
         self._hold(fcntl.LOCK_SH)
@@ -159,17 +172,45 @@ def opened(
     *,
     say: Callable[[str], None] = lambda line: None,
     adopt: bool = False,
+    check: Callable[[Config, Listing], None] | None = None,
 ) -> Iterator[Workspace]:
     """A workspace that is closed, and its unfinished files removed, whatever happens.
 
     `say` is told how far a long look at inputs is. With `adopt`, files that are not ours go with the partition in whose
-    folder they are.
+    folder they are. `check` may refuse the inputs before a cache is made.
     """
-    workspace = Workspace(change(settings.applied()), say=say, adopt=adopt)
+    workspace = Workspace(change(settings.applied()), say=say, adopt=adopt, check=check)
     try:
         yield workspace
     finally:
         workspace.close()
+
+
+def _is_remote(config: Config) -> bool:
+    """Whether any input is on an object store."""
+    views = [view.source for view in config.catalog.views.values()]
+    return any(map(is_uri, [config.catalog.feed.path, config.runtime.embedding_coverage_filter.uri, *views]))
+
+
+def _look_first(config: Config, check: Callable[[Config, Listing], None] | None) -> None:
+    """Lists the inputs before a cache is made, so that a command in a wrong folder is refused and leaves nothing."""
+    if _is_remote(config):
+        return
+    listing = list_inputs(config, LocalNames())
+    if check:
+        check(config, listing)
+
+
+def _check_folder(folder: Path, option: str) -> None:
+    """Raises DaedalusError for a folder that cannot be made or written."""
+    there = next((above for above in (folder, *folder.absolute().parents) if os.path.lexists(above)), folder)
+    if there == folder and folder.is_dir():
+        if not os.access(folder, os.W_OK):
+            raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", expected="write permission")
+        return
+    found = os.strerror(errno.EACCES if there.is_dir() else errno.EEXIST if there == folder else errno.ENOTDIR)
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise DaedalusError("a folder cannot be made", where=f"{option}: {folder}", found=f"{there}: {found}")
 
 
 def _make_folder(folder: Path, option: str) -> None:
@@ -177,5 +218,4 @@ def _make_folder(folder: Path, option: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DaedalusError("a folder cannot be made", where=f"{option}: {folder}", found=error.strerror) from None
-    if not os.access(folder, os.W_OK):
-        raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", expected="write permission")
+    _check_folder(folder, option)

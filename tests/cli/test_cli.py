@@ -207,7 +207,10 @@ def test_interrupt_keeps_what_is_done(cold, sent):
 
 def test_nothing_to_resume_is_a_plain_run(warm):
     done = warm.cli("skeleton", "--range", RANGE, "--resume")
-    assert done.returncode == 0 and "nothing to resume" in done.stderr
+    first = f"nothing to resume: a plain run of {RANGE} into data/training_output"
+    assert done.returncode == 0 and done.stderr.splitlines()[0] == first
+    done = warm.cli("skeleton", "--resume", "--output-root", "elsewhere", "--plan")
+    assert done.stderr.splitlines()[0] == "nothing to resume: a plain run of 2026-02-01..2026-02-28 into elsewhere"
 
 
 def test_version_and_help():
@@ -235,8 +238,8 @@ def test_the_last_runs_are_listed_with_what_they_changed(warm):
 
 def test_a_range_without_feed_says_which_days_there_are(warm):
     told = f"it has 2026-01-22 to {LAST}"
-    for command in (["skeleton", "--range", "203001"], ["skeleton", "--range", "203001", "--plan"],
-                    ["explain", "day", "2030-01-01"]):  # fmt: skip
+    for command in (["skeleton", "--range", "203001", "--allow-empty"], ["explain", "day", "2030-01-01"],
+                    ["skeleton", "--range", "203001", "--allow-empty", "--plan"]):  # fmt: skip
         done = warm.cli(*command)
         assert done.returncode == 0 and told in done.stdout, command
     assert warm.json("explain", "day", "2030-01-01")["feed"] == ["2026-01-22", str(LAST)]

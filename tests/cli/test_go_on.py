@@ -71,13 +71,10 @@ def stop(*_):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["skeleton", "--range", RANGE, "--force"],
-        ["pipeline", "train", "dssm", "--skeleton-only", "--target-date", "2026-02-03"],
-    ],
-)
+TRAIN = ["pipeline", "train", "dssm", "--skeleton-only", "--target-date", "2026-02-03"]
+
+
+@pytest.mark.parametrize("command", [["skeleton", "--range", RANGE, "--force"], TRAIN])
 def test_the_command_that_is_named_does_go_on(warm, command, capsys, monkeypatch):
     """After the walk too; and --force, which is not in it, is taken up."""
     expected = warm.bytes()
@@ -88,7 +85,7 @@ def test_the_command_that_is_named_does_go_on(warm, command, capsys, monkeypatch
     shown = capsys.readouterr().err.splitlines()[-1]
     assert "Continue with: daeda " in shown and "--force" not in shown
     assert _run(shlex.split(shown.partition("daeda ")[2])) == 0
-    _, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert "resuming " in err and ("so is this one" in err) == ("--force" in command)
     changed = {name for name, content in warm.bytes().items() if content != expected.get(name)}
     assert changed and warm.json("runs")["runs"][0]["model"] == ("dssm" if "train" in command else None)
@@ -112,7 +109,7 @@ def test_python_says_how_to_go_on(cold):
     ("error", "named"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "cache/tmp/run-1/x.parquet"), "cache/tmp/run-1/x.parquet"),
-        (OSError(errno.EDQUOT, "Quota exceeded", "a", None, "out/.d-1/p-0-0.parquet"), "out/.d-1/p-0-0.parquet"),
+        (OSError(errno.EDQUOT, "Quota exceeded", "a", None, "out/.daeda-1/a.parquet"), "out/.daeda-1/a.parquet"),
         (Exception('IO Error: Could not write file "cache/tmp/s/x.tmp": No space left on device'), "cache/tmp/s/x.tmp"),
         (DaedalusError("records", where="cache/traces.db", found="database or disk is full"), "cache/traces.db"),
         (OSError(errno.ENOSPC, "Error writing bytes to file"), ""),
