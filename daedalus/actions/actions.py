@@ -6,6 +6,7 @@ passes in its steps and their context.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -234,9 +235,15 @@ def _blame(
             if not is_of_data(error):
                 raise
             raise refusal("a column cannot be read", where=f"{file.path}: {column}", expected=kind,
-                           found=f"{file.schema[column]}: {' '.join(str(error).split())[:200]}") from error  # fmt: skip
+                           found=_said(error, file.schema[column])) from error  # fmt: skip
         finally:
             out.unlink(missing_ok=True)
+
+
+def _said(error: Exception, kind: str) -> str:
+    """What DuckDB said of a column's values, without the name of its error, and the column's type."""
+    text = re.sub(r"^[A-Z][\w ]* Error: ", "", " ".join(str(error).split()))
+    return f"{kind}, {text[:200]}"
 
 
 def _bound(reading: Reading, upstream: Mapping[str, Path], local: Mapping[str, str]) -> dict[str, list[Path | str]]:

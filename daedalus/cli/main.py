@@ -16,7 +16,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.base.errors)."""
     if arguments is not None:
         sys.exit(_run(arguments))
-    _start()
+    try:
+        _start()
+    except KeyboardInterrupt:  # nothing was begun, and nothing to print it with is there
+        os.write(2, b"interrupted before it began\n")
+        os._exit(EXIT_INTERRUPTED)
     _end(_run(sys.argv[1:]))
 
 

@@ -189,7 +189,9 @@ def _failed_lines(run: Mapping) -> list[str]:
     """How many days failed and were blocked, and the first error."""
     counts = [f"{counted(run[state], 'day')} {state}" for state in ("failed", "blocked") if run[state]]
     lines = [", ".join(counts)] if counts else []
-    return lines + [f"{place_of(one)} failed: {one['error']}".strip() for one in run["failures"]]
+    for one in run["failures"]:
+        lines.append(f"{f'{place_of(one)} failed' if one['step'] else 'refused'}: {one['error']}")
+    return lines
 
 
 def _values(cause: Mapping) -> str:

@@ -6,13 +6,14 @@ import dataclasses
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from daedalus.base import digest
 from daedalus.base.days import Day, DayRange, parse_range
-from daedalus.base.errors import Interrupted, bare
+from daedalus.base.errors import DaedalusError, Interrupted, RunStopped, bare
 from daedalus.workspace.code_stamp import code_stamp
+from daedalus.workspace.day_results import ENDED
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
@@ -86,14 +87,32 @@ def begin_run(workspace: Workspace, run: str, request: Request, span: DayRange, 
 
 
 @contextmanager
-def interruptible(workspace: Workspace, request: Request) -> Iterator[None]:
-    """Ctrl-C raises Interrupted when it left a run that can be resumed; before or after that it is what it was."""
+def recorded(workspace: Workspace, request: Request, span: DayRange) -> Iterator[None]:
+    """Ctrl-C raises Interrupted when it left a run that can be resumed; before or after that it is what it was.
+
+    A refusal is recorded with its reason, as a run that ended.
+    """
     try:
         yield
+    except RunStopped:
+        raise
+    except DaedalusError as error:
+        with suppress(DaedalusError):  # the records may be what cannot be used
+            _record_refusal(workspace, request, span, error)
+        raise
     except KeyboardInterrupt:
         if any(run == request.run for run, _ in workspace.traces.unfinished_runs()):
             raise Interrupted from None
         raise
+
+
+def _record_refusal(workspace: Workspace, request: Request, span: DayRange, error: DaedalusError) -> None:
+    traces = workspace.traces
+    if request.run not in traces.runs():
+        traces.start_run(request.run, request.as_json(span))
+    traces.finish_run(request.run, "refused")
+    problem = {"day": "", "step": "", "error": error.one_line(), **error.as_json()}
+    traces.remember_fact(f"{ENDED}{request.run}", {"failures": [problem]})
 
 
 def end_run(workspace: Workspace, run: str, request: Request, span: DayRange, *, failed: bool) -> None:

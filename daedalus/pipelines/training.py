@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.pipelines.look import Looked, look
-from daedalus.pipelines.resume import Request, interruptible, last_unfinished, meaning_of, resumed_days, resumes_force
+from daedalus.pipelines.resume import Request, last_unfinished, meaning_of, recorded, resumed_days, resumes_force
 from daedalus.pipelines.run import execute
 from daedalus.pipelines.run_report import RunReport
 from daedalus.stagecache.walk.progress import Progress
@@ -67,16 +68,13 @@ def run_skeleton_stage(
         span = workspace.config.range(range)
         progress.looking(f"{span} into {bare(workspace.output_root)}: looking at the inputs")
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
-        looked = look(workspace, span, resumed, force=force)
-        if check:
-            check(workspace.config, looked.listing)
-        if plan:
-            report = _plan(workspace, looked)
-        else:
-            request = Request(settings, meaning_of(workspace), model, force)
+        request = Request(settings, meaning_of(workspace), model, force)
+        with nullcontext() if plan else recorded(workspace, request, span):
+            looked = look(workspace, span, resumed, force=force)
+            if check:
+                check(workspace.config, looked.listing)
             dask = _dask(scheduler) if executor == "dask" else None
-            with interruptible(workspace, request):
-                report = execute(workspace, looked, request, progress, dask)
+            report = _plan(workspace, looked) if plan else execute(workspace, looked, request, progress, dask)
         report.output, report.options = str(workspace.output_root), settings.options
     report.seconds = time.perf_counter() - began
     return report

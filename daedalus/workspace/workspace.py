@@ -50,7 +50,7 @@ class Workspace:
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         if not self.cache_root.exists():
             _look_first(config, check)
-        _make_folder(self.cache_root, "--cache-root")
+        _make_folder(self.cache_root, "cache_root (--cache-root)")
         self.scratch = Scratch(self.cache_root / "tmp")
         self.traces = Traces(self.cache_root / "traces.db")
         self.digests = FileDigests(self.traces)
@@ -107,13 +107,13 @@ class Workspace:
     def check_output(self) -> None:
         """Raises the DaedalusError (exit 2) of an output root in which a run could write nothing; makes nothing."""
         if not is_uri(self.output_root):
-            _check_folder(Path(self.output_root), "--output-root")
+            _check_folder(Path(self.output_root), "output_root (--output-root)")
 
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
         self.check_output()
         if not is_uri(self.output_root):
-            _make_folder(Path(self.output_root), "--output-root")
+            _make_folder(Path(self.output_root), "output_root (--output-root)")
         self._hold(fcntl.LOCK_SH)
         for scratch in self._scratches:
             _ = scratch.folder
@@ -201,12 +201,18 @@ def _look_first(config: Config, check: Callable[[Config, Listing], None] | None)
         check(config, listing)
 
 
+_ELSEWHERE = "make it writable, or give another"
+
+
 def _check_folder(folder: Path, option: str) -> None:
     """Raises DaedalusError for a folder that cannot be made or written."""
     there = next((above for above in (folder, *folder.absolute().parents) if os.path.lexists(above)), folder)
     if there == folder and folder.is_dir():
         if not os.access(folder, os.W_OK):
-            raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", expected="write permission")
+            read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+            found = os.strerror(errno.EROFS if read_only else errno.EACCES)
+            raise DaedalusError("a folder cannot be written", where=f"{option}: {folder}", found=found,
+                                expected="a folder that this user may write", hint=_ELSEWHERE)  # fmt: skip
         return
     found = os.strerror(errno.EACCES if there.is_dir() else errno.EEXIST if there == folder else errno.ENOTDIR)
     if not there.is_dir() or not os.access(there, os.W_OK):
