@@ -53,6 +53,7 @@ def _open_streams() -> None:
 
 def _end(code: int) -> NoReturn:
     """Exits; without the interpreter's teardown (5 of 150 ms) if nothing was computed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: a second Ctrl-C must not change the exit code
     if "numpy" not in sys.modules:
         with suppress(OSError, ValueError, AttributeError):  # closed or missing: a normal exit reports it
             sys.stdout.flush()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import printable, silence, tell
+
+_COLOURS = {"failed": "1;31", "blocked": "33"}  # as in the picture of a run, see watch/terminal.py
 
 
 class Unprinted(OSError):
@@ -22,8 +25,15 @@ def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Prints lines to stdout, with control characters escaped."""
-    print_out("\n".join(map(printable, lines)))
+    """Prints lines to stdout, with control characters escaped; on a terminal labels of what went wrong are coloured."""
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    shown = map(printable, lines)
+    print_out("\n".join(map(_coloured, shown) if coloured else shown))
+
+
+def _coloured(line: str) -> str:
+    label, gap, rest = line.partition(" ")
+    return f"\x1b[{_COLOURS[label]}m{label}\x1b[0m{gap}{rest}" if label in _COLOURS else line
 
 
 def print_out(text: str) -> None:

@@ -64,7 +64,8 @@ def test_a_plan_refuses_an_output_that_cannot_be_written(warm, tmp_path, capsys)
             for more in (["--plan"], []):
                 given = ["skeleton", "--output-root", str(tmp_path / output), "--range", RANGE, "--progress", "none"]
                 assert _run([*given, *more]) == 2
-                assert f"error: {what}\n  where:    output_root (--output-root): {tmp_path / output}" in capsys.readouterr().err
+                where = f"output_root (--output-root): {tmp_path / output}"
+                assert f"error: {what}\n  where:    {where}" in capsys.readouterr().err
     finally:
         subprocess.run(["umount", str(tmp_path / "disk")], check=True)
 
