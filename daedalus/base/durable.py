@@ -14,6 +14,7 @@ from daedalus.base.days import is_day
 from daedalus.base.errors import DaedalusError, is_full
 
 PART = re.compile(r"part-[0-9]+-0\.parquet")  # the names of a partition's files
+PARTS = "part-N-0.parquet"  # the same, as people are told
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 

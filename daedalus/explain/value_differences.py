@@ -32,7 +32,9 @@ def readable(paths: Sequence[Path], what: str = "a partition", hint: str = _SAME
         yield
     except (pa.ArrowException, OSError) as error:
         shown, found = str(paths[0].parent if len(paths) > 1 else paths[0]), " ".join(str(error).split())[:200]
-        raise DaedalusError(f"{what} cannot be read", where=shown, found=found, expected="parquet", hint=hint) from None
+        raise DaedalusError(
+            f"{what} cannot be read", where=shown, found=found, expected="a whole file", hint=hint
+        ) from None
 
 
 def how_they_differ(one: Path, other: Path) -> list[dict]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daedalus.sql.duck import Bindings
 from daedalus.sql.text import parquet
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def read_parts(parts: Sequence[Path], columns: Sequence[str] | None = None) -> p
     return pa.concat_tables([pq.ParquetFile(part).read(columns=columns) for part in parts])
 
 
-def parts_sql(bound: str) -> str:
-    """SQL that reads the parts bound as `bound`."""
-    return parquet(bound)
+def bound_parts(name: str, parts: Sequence[Path], others: Bindings | None = None) -> tuple[str, Bindings]:
+    """(SQL that reads some parts, the bindings of a statement with them under `name`, and with `others`)."""
+    others = others or Bindings()
+    return parquet(name), replace(others, files={**others.files, name: list(parts)})

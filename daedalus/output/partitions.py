@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base import digest
-from daedalus.base.durable import PART, day_folders, part_files, swap_folder
+from daedalus.base.durable import PART, PARTS, day_folders, part_files, swap_folder
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.config.steps import PARTITION
@@ -151,7 +151,7 @@ class Partitions:
         found = [] if self._adopt else self._foreign(self.path(day))
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
         return DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
-                        found=", ".join(found[:4]) + more, expected="a folder of part-N-0.parquet alone",
+                        found=", ".join(found[:4]) + more, expected=f"a folder of {PARTS} alone",
                         hint="move it away; daeda skeleton --adopt deletes it with the partition",
                         ) if found else None  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
+from daedalus.output.part_file import bound_parts
 from daedalus.output.shared_numbers import SharedNumbers
 from daedalus.parquet.splice import stack
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
@@ -40,7 +41,6 @@ DAY_QIDS = Sql(f"""
     SELECT n.qid AS qid FROM {_SHIPPED}
     LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
-_PAIRS = f"SELECT DISTINCT feed_session, qid FROM {parquet('held')} WHERE qid IS NOT NULL"
 _UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions from the start"
 
@@ -260,16 +260,18 @@ class QidMap:
         """Partitions that hold only qids can at least show that the map is older than they are."""
         if not parts:
             return
-        unknown = Sql(f"""SELECT count(*) AS n FROM {parquet("held")}
+        held, bound = bound_parts("held", parts, self._with_map({}))
+        unknown = Sql(f"""SELECT count(*) AS n FROM {held}
             WHERE qid IS NOT NULL AND qid NOT IN (SELECT qid FROM {parquet("qid_map")})""")
-        if duck.table(unknown, self._with_map({"held": parts}))["n"][0].as_py():
+        if duck.table(unknown, bound)["n"][0].as_py():
             self._refuse("the qid map does not know qids that partitions hold", parts[0])
 
     def _united(self, duck: Duck, carrying: list[Path], problem: str) -> Any:
         """The rows of the map and those that partitions say, or the latter alone; None if the map has them all."""
-        files: dict[str, list[Path]] = {"held": carrying}
-        known = Bindings({**files, "qid_map": [self._empty_map()]}) if problem else self._with_map(files)
-        union = f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION {_PAIRS}"
+        known = Bindings({"qid_map": [self._empty_map()]}) if problem else self._with_map({})
+        held, known = bound_parts("held", carrying, known)
+        pairs = f"SELECT DISTINCT feed_session, qid FROM {held} WHERE qid IS NOT NULL"
+        union = f"SELECT feed_session, qid FROM {parquet('qid_map')} UNION {pairs}"
         whole = duck.table(Sql(f"{union} ORDER BY qid, feed_session"), known)
         sessions, qids = whole["feed_session"], whole["qid"]
         if sessions.null_count or len(sessions.unique()) < whole.num_rows or len(qids.unique()) < whole.num_rows:

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from daedalus.base.days import DayRange
+from daedalus.base.durable import PARTS
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.base.terminal_text import counted, cut, printable, wrapped
 from daedalus.config.steps import PARTITION
@@ -146,7 +147,7 @@ def _row_lines(rows: Mapping[str, int]) -> list[str]:
 
 def _reading_line(output: str) -> str:
     """How to read the partitions without the qid map, which lies beside them."""
-    pattern = "" if is_uri(output) else f", or {output}/dt=*/*.parquet"
+    pattern = "" if is_uri(output) else f", or {output}/dt=*/*.{PARTS.rpartition('.')[2]}"
     return cut(f"read it     daedalus.load{pattern}")
 
 

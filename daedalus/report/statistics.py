@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from daedalus.output.part_file import parts_sql, rows_of, schema_of
+from daedalus.output.part_file import bound_parts, rows_of, schema_of
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql, name
 
@@ -35,15 +35,15 @@ def partition_statistics(duck: Duck, parts: Sequence[Path]) -> dict[str, Any]:
     if not parts:
         return {"rows": 0, "columns": []}
     schema, rows = schema_of(parts[-1]), sum(map(rows_of, parts))
-    bound = Bindings(files={"partition": list(parts)})
+    source, bound = bound_parts("partition", parts)
     found: list[dict] = []
     for begin in range(0, len(schema), _AT_ONCE):
         batch = list(schema)[begin : begin + _AT_ONCE]
-        statement = " UNION ALL ".join(_summary(place, field) for place, field in enumerate(batch))
+        statement = " UNION ALL ".join(_summary(source, place, field) for place, field in enumerate(batch))
         summed = duck.table(Sql(f"SELECT * FROM ({statement}) ORDER BY place"), bound).to_pylist()
         found += [_column(field, row, rows) for field, row in zip(batch, summed, strict=True)]
     texts = [column["name"] for column in found if column["kind"] == "text"]
-    tops = dict(_tops(duck, texts, bound))
+    tops = dict(_tops(duck, texts, source, bound))
     return {"rows": rows, "columns": [{**c, "top": tops[c["name"]]} if c["name"] in tops else c for c in found]}
 
 
@@ -75,11 +75,11 @@ def _value(field: pa.Field) -> str:
     }[kind_of(field.type)]
 
 
-def _summary(place: int, field: pa.Field) -> str:
-    """A SELECT of one row about a column."""
+def _summary(source: str, place: int, field: pa.Field) -> str:
+    """A SELECT of one row about a column of `source`."""
     column = name(field.name)
     numeric = kind_of(field.type) not in ("text", "other")
-    counted = f"SELECT {column} IS NULL AS gone, {_value(field)} AS v, count(*) AS n FROM {parts_sql('partition')} p"
+    counted = f"SELECT {column} IS NULL AS gone, {_value(field)} AS v, count(*) AS n FROM {source} p"
     # By the number itself: as DOUBLE, ids above 2^53 are one. Lists are grouped by their length.
     counted = f"{counted} GROUP BY {f'p.{column}' if kind_of(field.type) == 'number' else 'ALL'}"
     totals = "coalesce(sum(n) FILTER (gone), 0) AS nulls, count(*) FILTER (NOT gone) AS distinct_values"
@@ -113,10 +113,10 @@ def _column(field: pa.Field, row: dict[str, Any], rows: int) -> dict[str, Any]:
     return found
 
 
-def _tops(duck: Duck, columns: Sequence[str], bound: Bindings) -> Iterator[tuple[str, list]]:
+def _tops(duck: Duck, columns: Sequence[str], source: str, bound: Bindings) -> Iterator[tuple[str, list]]:
     """The commonest values of each text column, with the rows that have them."""
     for column in columns:
-        counted = f"""SELECT {name(column)} AS v, count(*) AS n FROM {parts_sql("partition")}
+        counted = f"""SELECT {name(column)} AS v, count(*) AS n FROM {source}
             WHERE {name(column)} IS NOT NULL GROUP BY 1 ORDER BY n DESC, v LIMIT {_TOP}"""
         select = f"SELECT left(v, {_TOP_LENGTH}) AS v, n FROM ({counted})"
         yield column, [[row["v"], row["n"]] for row in duck.table(Sql(select), bound).to_pylist()]

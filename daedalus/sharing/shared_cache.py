@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daedalus.base import digest
+from daedalus.base.durable import PART
 from daedalus.base.errors import bare
 from daedalus.sharing.bucket import CacheBucket, artifact_key, pack_key, trace_key
 from daedalus.sharing.qid_history import QidHistory
@@ -169,7 +170,7 @@ class SharedCache(SecondLevel):
         folder = self._folders.get(id(action.shelf))
         if folder is None:
             return "" if digests == {"": record.artifact} else "another artifact's bytes"
-        if not all(name.endswith(".parquet") and Path(name).name == name for name in digests):
+        if not all(PART.fullmatch(name) for name in digests):
             return "no trace"
         return "" if folder.named(digests) == record.artifact else "another artifact's bytes"
 

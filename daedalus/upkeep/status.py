@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -121,7 +122,7 @@ def _by_step(verdicts: Iterable[Verdict], stamps: Iterable[tuple]) -> dict[str, 
     seen = {verdict.action.name for verdict in verdicts}
     by_part: dict[str, dict] = {}  # the row of `rolling` for each aggregation, and so on
     for name, _, path, size, *_ in stamps:
-        is_file = path.endswith(".parquet")
+        is_file = not os.path.basename(path).startswith("dt=")
         if not is_file and name in seen:
             continue  # a partition's folder
         part = kind_of(name)
