@@ -30,7 +30,8 @@ _WAITING, _RUNNING, _EMPTY, _BEFORE = "waiting", "running", "empty", "done befor
 # Each state has its own sign, for people and terminals without colour.
 _SIGNS = {
     HIT: ("-", "green"), COMPUTED: ("#", "bold blue"), UNCHANGED: ("=", "cyan"), FAILED: ("x", "bold red"),
-    BLOCKED: ("!", "yellow"), _BEFORE: ("+", "green"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
+    BLOCKED: ("!", "yellow"), _BEFORE: ("+", "green"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"),
+    _WAITING: (".", "dim"),
 }  # fmt: skip
 _WIDEST = 110  # columns of a step's line: numbers far from their names are hard to read
 _NARROW = 60  # columns below which a step's rows are left out
