@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -163,7 +163,7 @@ class TimeLeft:
             work += share * group.left_seconds * self._pace_of(kind, usual)
             lookups += (1 - share) * group.left
         work -= sum(self._done_of(name, usual) for name in self._running)
-        chain = self._chain() * usual * shares[MAYBE]
+        chain = self._chain(shares) * usual
         needed = self._time.needed(max(work, 0.0), lookups)
         return max(needed, chain) + _AT_THE_END + _PER_STEP * len(self._steps)
 
@@ -206,11 +206,14 @@ class TimeLeft:
             return 0.0
         return min(self._clock() - self._running[name], expected.seconds * self._pace_of(kind_of(name), usual))
 
-    def _chain(self) -> float:
-        """The expected seconds of the longest chain of steps that are left."""
+    def _chain(self, shares: Mapping[str, float]) -> float:
+        """The expected seconds of the longest chain of steps that are left, by the share of them that runs."""
         while self._longest < len(self._chains) and self._chains[self._longest][1] in self._ended:
             self._longest += 1
-        return self._chains[self._longest][0] if self._longest < len(self._chains) else 0.0
+        if self._longest == len(self._chains):
+            return 0.0
+        seconds, name = self._chains[self._longest]
+        return seconds * shares[self._steps[name].state]
 
 
 def spoken(seconds: float | None) -> str:
