@@ -20,7 +20,8 @@ _RUNS_FIRST = {RUN: 1.0, MAYBE: 0.75, HIT: 0.0}  # the share of each verdict tak
 _STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was expected of it
 _SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
 _USE_OF_A_WORKER = 0.9  # before it is measured
-_MOST_AT_FIRST = 3.0  # times what is expected that the first step of a kind may count: it also warms up
+_MOST_AT_FIRST = 1.5  # times what is expected that the first step of a kind may count: it also warms up
+_MOST_OF_GUESSED = 3.0  # the same where most is guessed
 _PER_STEP, _AT_THE_END = 0.0001, 0.1  # seconds after the last step: for each step of the walk, and in all
 _LOOKUP, _LOOKUPS_TO_BELIEVE = 0.0003, 50  # seconds of one, before it is measured
 _SILENT = 0.4  # seconds at the start without an estimate
@@ -54,10 +55,10 @@ class _Kind(Struct):
             self.expected += expected
             self.took += took
 
-    def seen(self) -> tuple[int, float, float]:
-        """(steps, expected, real seconds), of the first step only while there is no other."""
+    def seen(self, most: float) -> tuple[int, float, float]:
+        """(steps, expected, real seconds); of the first step, at most so often what was expected, until another ran."""
         if self.ran == 1:
-            return 1, self.first_expected, min(self.first, _MOST_AT_FIRST * self.first_expected)
+            return 1, self.first_expected, min(self.first, most * self.first_expected)
         return self.ran - 1, self.expected, self.took
 
 
@@ -113,6 +114,7 @@ class TimeLeft:
         self._guessed = sum(e.seconds for e in self._steps.values() if e.guessed and e.state != HIT)
         sure = sum(e.seconds for e in self._steps.values() if not e.guessed and e.state != HIT)
         self._guessing = self._guessed > sure
+        self._most = _MOST_OF_GUESSED if self._guessing else _MOST_AT_FIRST
         self._chains = sorted(((e.chain, name) for name, e in self._steps.items() if e.state != HIT), reverse=True)
         self._longest = 0
         for name, expected in self._steps.items():
@@ -177,7 +179,7 @@ class TimeLeft:
 
     def _usual(self) -> float:
         """Real by expected seconds, over all kinds."""
-        found = [kind.seen() for kind in self._kinds.values()]
+        found = [kind.seen(self._most) for kind in self._kinds.values()]
         expected, took = (sum(column) for column in zip(*(row[1:] for row in found), strict=True)) if found else (0, 0)
         weight = _SECONDS_TO_BELIEVE * (0.1 if self._guessing else 1.0)
         return (took + weight) / (expected + weight)
@@ -186,7 +188,7 @@ class TimeLeft:
         """Real by expected seconds of a kind; of one of which little ran, mostly those of all kinds."""
         if kind not in self._kinds:
             return usual
-        steps, expected, took = self._kinds[kind].seen()
+        steps, expected, took = self._kinds[kind].seen(self._most)
         weight = _STEPS_TO_BELIEVE * expected / steps
         return (took + weight * usual) / (expected + weight) if expected else usual
 
