@@ -20,7 +20,7 @@ _RUNS_FIRST = {RUN: 1.0, MAYBE: 0.75, HIT: 0.0}  # the share of each verdict tak
 _STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was expected of it
 _SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
 _USE_OF_A_WORKER = 0.9  # before it is measured
-_MOST_AT_FIRST = 1.5  # times what is expected that the first step of a kind may count: it also warms up
+_MOST_AT_FIRST = 1.5  # times what is expected that a first step of a kind may count: it may have warmed up
 _MOST_OF_GUESSED = 3.0  # the same where most is guessed
 _PER_STEP, _AT_THE_END = 0.0001, 0.1  # seconds after the last step: for each step of the walk, and in all
 _LOOKUP, _LOOKUPS_TO_BELIEVE = 0.0003, 50  # seconds of one, before it is measured
@@ -39,26 +39,28 @@ class _Group(Struct):
 
 
 class _Kind(Struct):
-    """What the steps of one kind took, and what was expected; the first of them apart."""
+    """What the steps of one kind took, and what was expected; apart from the one that took longest for it.
+
+    That one warmed something up for the others, or waited for a warm-up.
+    """
 
     ran: int = 0
-    first_expected: float = 0.0
-    first: float = 0.0
+    worst_expected: float = 0.0
+    worst: float = 0.0
     expected: float = 0.0
     took: float = 0.0
 
     def add(self, expected: float, took: float) -> None:
         self.ran += 1
-        if self.ran == 1:
-            self.first_expected, self.first = expected, took
-        else:
-            self.expected += expected
-            self.took += took
+        if self.ran == 1 or took * self.worst_expected > self.worst * expected:
+            self.worst_expected, self.worst, expected, took = expected, took, self.worst_expected, self.worst
+        self.expected += expected
+        self.took += took
 
     def seen(self, most: float) -> tuple[int, float, float]:
-        """(steps, expected, real seconds); of the first step, at most so often what was expected, until another ran."""
+        """(steps, expected, real seconds); of a single step, at most so often what was expected."""
         if self.ran == 1:
-            return 1, self.first_expected, min(self.first, most * self.first_expected)
+            return 1, self.worst_expected, min(self.worst, most * self.worst_expected)
         return self.ran - 1, self.expected, self.took
 
 
@@ -174,7 +176,7 @@ class TimeLeft:
 
     def _tried(self, elapsed: float) -> bool:
         """Whether guesses have met enough of what is true."""
-        seen = sum(kind.expected + kind.first_expected for kind in self._kinds.values())
+        seen = sum(kind.expected + kind.worst_expected for kind in self._kinds.values())
         return elapsed >= _SILENT_GUESSING and seen >= _TRIED * self._guessed
 
     def _usual(self) -> float:
