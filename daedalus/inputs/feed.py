@@ -51,7 +51,8 @@ def look_at_feed(
             return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
         return inputs.look(path, label, check_feed_schema)
 
-    files = counted_off(((day, name) for day, names in labels.items() for name in names), count, say)
+    named = ((day, name) for day, names in labels.items() for name in names)
+    files = counted_off(named, count, say, "looked at {done:,} of {total:,} feed files")
     found: dict[Day, list[InputFile]] = {day: [] for day in labels}
     for day, name in files:
         found[day].append(look(name))

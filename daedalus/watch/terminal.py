@@ -143,7 +143,7 @@ class Tui(Progress):
         """The calendar, and beside it what is slow, why the run runs, and the share of the cache."""
         left = (width - _BESIDE) // 41 * 41
         days, panel = self._calendar(left, room), self._tallies.panel(width - left, room)
-        days += [Text()] * (len(panel) - len(days))
+        days += [Text() for _ in panel[len(days) :]]
         for line, beside in zip(days, panel, strict=False):
             line.append(" " * (left - len(line))).append_text(beside)
         return [*days, self._legend()]

@@ -50,10 +50,11 @@ def test_the_first_line_needs_neither_the_picture_nor_an_engine(cold):
 def test_a_long_look_says_how_far_it_is(monkeypatch):
     now, said = [0.0], []
     monkeypatch.setattr(counting.time, "monotonic", lambda: now[0])
-    for _ in counting.counted_off(range(10_000), 10_000, said.append):
+    line = "looked at {done:,} of {total:,} feed files"
+    for _ in counting.counted_off(range(10_000), 10_000, said.append, line):
         now[0] += 0.001
     assert said[0] == "looked at 1,000 of 10,000 feed files" and 4 <= len(said) <= 6
-    assert list(counting.counted_off([1, 2], 2, said.append)) == [1, 2]
+    assert list(counting.counted_off([1, 2], 2, said.append, line)) == [1, 2]
 
 
 def test_on_a_terminal_how_far_a_look_is_changes_in_place():
@@ -129,10 +130,13 @@ def test_a_wide_screen_says_what_is_slow_and_why(width, height):
     lines = picture(halfway(io.StringIO()), width, height)
     assert len(lines) <= height and max(map(len, lines)) <= width
     text = "\n".join(lines)
+    assert max(map(text.count, ("most seconds by step", "slowest days", "x qids"))) <= 1
     assert "from the cache  1 of 4 (25%)" in text and "which saved 1:01" in text
     if height >= 40:
         assert (
-            "2 x config session_filter.drop_single_like" in text and "1 downstream" in text and "code sql" not in text
+            "2 x config session_filter.drop_single_like" in text
+            and "1 steps downstream" in text
+            and "code sql" not in text
         )
         assert "2.5 s       2 x sessions" in text and "3.5 s  2026-01-01" in text and " 0.0 s" not in text
 
