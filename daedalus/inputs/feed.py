@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from daedalus.base.counted_off import counted_off
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import DayError
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.inputs.input_file import InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
-from daedalus.inputs.looking import counted_off
 from daedalus.inputs.schemas import refuse_other_names
 from daedalus.sql.column_types import fits, is_integer, is_text
 
@@ -34,7 +34,10 @@ class Feed:
 def look_at_feed(
     inputs: Inputs, folder: FeedFolder, days: Sequence[Day], say: Callable[[str], None] = lambda line: None
 ) -> Feed:
-    """Looks at the partitions of `days`: the digests and schemas of their files; says how far a long look is."""
+    """Looks at the partitions of `days`: the digests and schemas of their files.
+
+    `say` is told how far a long look is.
+    """
     labels = {day: folder.days[day] for day in days if day in folder.days}
     inputs.prepare(
         [f"{folder.root}/{name}" for names in labels.values() for name in names if name not in folder.errors]
@@ -48,7 +51,8 @@ def look_at_feed(
             return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
         return inputs.look(path, label, check_feed_schema)
 
-    files = counted_off(((day, name) for day, names in labels.items() for name in names), count, say)
+    named = ((day, name) for day, names in labels.items() for name in names)
+    files = counted_off(named, count, say, "looked at {done:,} of {total:,} feed files")
     found: dict[Day, list[InputFile]] = {day: [] for day in labels}
     for day, name in files:
         found[day].append(look(name))

@@ -6,7 +6,7 @@ from collections import Counter
 
 from rich.text import Text
 
-from daedalus.base.terminal_text import printable
+from daedalus.base.terminal_text import counted, printable
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.walk.outcome import HIT, Outcome
 
@@ -43,12 +43,13 @@ class Tallies:
 
     def panel(self, width: int, height: int) -> list[Text]:
         """At most `height` lines; as many as there ever will be, so that what is below stays in its place."""
-        ran = f", {self._followed:,} downstream" if self._followed else ""
+        ran = f" ({counted(self._followed, 'step')} downstream)" if self._followed else ""
         share = f"{self._hits:,} of {self._ended:,} ({self._hits / max(self._ended, 1):.0%})"
         kinds = sorted(self._seconds.copy().items(), key=lambda item: -item[1])[:_KINDS]
         days = sorted(self._days.copy().items(), key=lambda item: -item[1])[:_DAYS]
+        causes = self._causes.copy().most_common(_CAUSES)
         sections = [
-            (f"runs for{ran}", [f"{count:>7,} x {what}" for what, count in self._causes.copy().most_common(_CAUSES)]),
+            (f"why it runs{ran}", [f"{count:>7,} x {what}" for what, count in causes]),
             ("most seconds by step", [f"{seconds:>9.1f} s  {self._kinds[kind]:>6,} x {kind}" for kind, seconds in kinds
                                       if seconds >= _LEAST]),
             ("slowest days", [f"{seconds:>9.1f} s  {day}" for day, seconds in days if seconds >= _LEAST]),
@@ -56,7 +57,7 @@ class Tallies:
         lines = [Text(f"from the cache  {share} of the steps that ended")]
         for (title, rows), most in zip(sections, (_CAUSES, _KINDS, _DAYS), strict=True):
             lines.append(Text(title, style="bold"))
-            lines += [Text(printable(row)) for row in rows] + [Text()] * (most - len(rows))
+            lines += [Text(printable(row)) for row in [*rows, *[""] * (most - len(rows))]]
         for line in lines:
             line.truncate(width)
         return lines[:height]

@@ -30,8 +30,8 @@ _WAITING, _RUNNING, _EMPTY, _BEFORE = "waiting", "running", "empty", "done befor
 # Each state has its own sign, for people and terminals without colour.
 _SIGNS = {
     HIT: ("-", "green"), COMPUTED: ("#", "bold blue"), UNCHANGED: ("=", "cyan"), FAILED: ("x", "bold red"),
-    BLOCKED: ("!", "yellow"), _BEFORE: ("+", "green"), _RUNNING: ("*", "bold magenta"),
-    _EMPTY: ("o", "dim"), _WAITING: (".", "dim"),
+    BLOCKED: ("!", "yellow"), _BEFORE: ("+", "green"), _RUNNING: ("*", "bold magenta"), _EMPTY: ("o", "dim"),
+    _WAITING: (".", "dim"),
 }  # fmt: skip
 _WIDEST = 110  # columns of a step's line: numbers far from their names are hard to read
 _NARROW = 60  # columns below which a step's rows are left out
@@ -143,7 +143,7 @@ class Tui(Progress):
         """The calendar, and beside it what is slow, why the run runs, and the share of the cache."""
         left = (width - _BESIDE) // 41 * 41
         days, panel = self._calendar(left, room), self._tallies.panel(width - left, room)
-        days += [Text()] * (len(panel) - len(days))
+        days += [Text() for _ in panel[len(days) :]]
         for line, beside in zip(days, panel, strict=False):
             line.append(" " * (left - len(line))).append_text(beside)
         return [*days, self._legend()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -20,8 +20,10 @@ _RUNS_FIRST = {RUN: 1.0, MAYBE: 0.75, HIT: 0.0}  # the share of each verdict tak
 _STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was expected of it
 _SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
 _USE_OF_A_WORKER = 0.9  # before it is measured
-_MOST_AT_FIRST = 3.0  # times what is expected that the first step of a kind may count: it also warms up
-_PER_STEP, _AT_THE_END = 0.00005, 0.2  # seconds after the last step: for each step of the walk, and in all
+_MOST_AT_FIRST = 1.5  # times what is expected that a first step of a kind may count: it may have warmed up
+_MOST_OF_GUESSED = 3.0  # the same where most is guessed
+_PER_STEP, _AT_THE_END = 0.0001, 0.1  # seconds after the last step: for each step of the walk, and in all
+_LOOKUP, _LOOKUPS_TO_BELIEVE = 0.0003, 50  # seconds of one, before it is measured
 _SILENT = 0.4  # seconds at the start without an estimate
 _SILENT_GUESSING = 1.0  # the same where most is guessed
 _TRIED = 0.01  # the share of guessed work to be seen before an estimate
@@ -37,27 +39,66 @@ class _Group(Struct):
 
 
 class _Kind(Struct):
-    """What the steps of one kind took, and what was expected; the first of them apart."""
+    """What the steps of one kind took, and what was expected; apart from the one that took longest for it.
+
+    That one warmed something up for the others, or waited for a warm-up.
+    """
 
     ran: int = 0
-    first_expected: float = 0.0
-    first: float = 0.0
+    worst_expected: float = 0.0
+    worst: float = 0.0
     expected: float = 0.0
     took: float = 0.0
 
     def add(self, expected: float, took: float) -> None:
         self.ran += 1
-        if self.ran == 1:
-            self.first_expected, self.first = expected, took
-        else:
-            self.expected += expected
-            self.took += took
+        if self.ran == 1 or took * self.worst_expected > self.worst * expected:
+            self.worst_expected, self.worst, expected, took = expected, took, self.worst_expected, self.worst
+        self.expected += expected
+        self.took += took
 
-    def seen(self) -> tuple[int, float, float]:
-        """(steps, expected, real seconds), of the first step only while there is no other."""
+    def seen(self, most: float) -> tuple[int, float, float]:
+        """(steps, expected, real seconds); of a single step, at most so often what was expected."""
         if self.ran == 1:
-            return 1, self.first_expected, min(self.first, _MOST_AT_FIRST * self.first_expected)
+            return 1, self.worst_expected, min(self.worst, most * self.worst_expected)
         return self.ran - 1, self.expected, self.took
+
+
+class _Clocked:
+    """Where the time of a walk goes: with all workers at work, to looking up hits, or to waiting for one another."""
+
+    def __init__(self, workers: int, now: float) -> None:
+        self._workers, self._changed = workers, now
+        self._full = self._looking = self._waiting = 0.0
+        self._beside_looking = self._beside_waiting = self.worked = 0.0  # seconds of work meanwhile
+        self._hits = 0
+
+    def event(self, now: float, running: int, hit: bool = False) -> None:
+        """Something ended or started, and until now so many steps were running."""
+        passed, self._changed = now - self._changed, now
+        self._hits += hit
+        if running >= max(self._workers, 1):
+            self._full += passed
+        elif hit:
+            self._looking += passed
+            self._beside_looking += passed * running
+        else:
+            self._waiting += passed
+            self._beside_waiting += passed * running
+
+    def needed(self, work: float, lookups: float) -> float:
+        """The seconds that so much work and so many hits need."""
+        hits = self._hits + _LOOKUPS_TO_BELIEVE
+        looking = lookups * (self._looking + _LOOKUP * _LOOKUPS_TO_BELIEVE) / hits
+        beside = lookups * self._beside_looking / hits
+        return looking + max(work - beside, 0.0) / self._at_once()
+
+    def _at_once(self) -> float:
+        """Seconds of work in a second, apart from looking up."""
+        if not self._workers:  # steps that were handed over may wait elsewhere
+            return max((self.worked + 1.0) / (self._full + 1.0), 0.1)
+        done = self._full * self._workers + self._beside_waiting
+        return max((done + _USE_OF_A_WORKER * self._workers) / (self._full + self._waiting + 1.0), 0.1)
 
 
 class TimeLeft:
@@ -65,17 +106,17 @@ class TimeLeft:
 
     def __init__(self, forecast: Forecast, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
-        self._steps, self._workers, self._clock = dict(forecast.steps), forecast.workers, clock
-        self._began = self._changed = clock()
+        self._steps, self._clock = dict(forecast.steps), clock
+        self._began = clock()
+        self._time = _Clocked(forecast.workers, self._began)
         self._groups: dict[tuple[str, str], _Group] = {}
         self._kinds: dict[str, _Kind] = {}
         self._running: dict[str, float] = {}
         self._ended: set[str] = set()
-        self._worked = self._busy = self._idle = 0.0
-        self._hits = 0
         self._guessed = sum(e.seconds for e in self._steps.values() if e.guessed and e.state != HIT)
         sure = sum(e.seconds for e in self._steps.values() if not e.guessed and e.state != HIT)
         self._guessing = self._guessed > sure
+        self._most = _MOST_OF_GUESSED if self._guessing else _MOST_AT_FIRST
         self._chains = sorted(((e.chain, name) for name, e in self._steps.items() if e.state != HIT), reverse=True)
         self._longest = 0
         for name, expected in self._steps.items():
@@ -85,7 +126,7 @@ class TimeLeft:
 
     def started(self, name: str) -> None:
         with self._lock:
-            self._tick()
+            self._time.event(self._clock(), len(self._running))
             self._running[name] = self._clock()
 
     def finished(self, outcome: Outcome) -> None:
@@ -98,11 +139,9 @@ class TimeLeft:
             return self._estimate()
 
     def _finished(self, outcome: Outcome) -> None:
-        self._tick()
+        self._time.event(self._clock(), len(self._running), outcome.state == HIT)
         self._running.pop(outcome.name, None)
-        self._hits += outcome.state == HIT
-        if outcome.ran:
-            self._worked += outcome.seconds
+        self._time.worked += outcome.seconds if outcome.ran else 0.0
         expected = self._steps.get(outcome.name)
         if expected is None or outcome.name in self._ended:
             return
@@ -118,7 +157,6 @@ class TimeLeft:
             self._kinds.setdefault(kind_of(outcome.name), _Kind()).add(expected.seconds, outcome.seconds)
 
     def _estimate(self) -> float | None:
-        self._tick()
         elapsed = self._clock() - self._began
         if not self._steps or elapsed < _SILENT or (self._guessing and not self._tried(elapsed)):
             return None
@@ -129,30 +167,21 @@ class TimeLeft:
             work += share * group.left_seconds * self._pace_of(kind, usual)
             lookups += (1 - share) * group.left
         work -= sum(self._done_of(name, usual) for name in self._running)
-        chain = self._chain() * usual * shares[MAYBE]
-        by_lookups = lookups * self._idle / max(self._hits, 50)
-        return max(work / self._at_once(), chain, 0.0) + by_lookups + _AT_THE_END + _PER_STEP * len(self._steps)
+        chain = self._chain(shares) * usual
+        needed = self._time.needed(max(work, 0.0), lookups)
+        return max(needed, chain) + _AT_THE_END + _PER_STEP * len(self._steps)
 
     def _group(self, name: str, expected: Expected) -> _Group:
         return self._groups.setdefault((kind_of(name), expected.state), _Group())
 
-    def _tick(self) -> None:
-        """Counts the time since the last call, as time with steps at work or as time without."""
-        now = self._clock()
-        if self._running:
-            self._busy += now - self._changed
-        else:
-            self._idle += now - self._changed
-        self._changed = now
-
     def _tried(self, elapsed: float) -> bool:
         """Whether guesses have met enough of what is true."""
-        seen = sum(kind.expected + kind.first_expected for kind in self._kinds.values())
+        seen = sum(kind.expected + kind.worst_expected for kind in self._kinds.values())
         return elapsed >= _SILENT_GUESSING and seen >= _TRIED * self._guessed
 
     def _usual(self) -> float:
         """Real by expected seconds, over all kinds."""
-        found = [kind.seen() for kind in self._kinds.values()]
+        found = [kind.seen(self._most) for kind in self._kinds.values()]
         expected, took = (sum(column) for column in zip(*(row[1:] for row in found), strict=True)) if found else (0, 0)
         weight = _SECONDS_TO_BELIEVE * (0.1 if self._guessing else 1.0)
         return (took + weight) / (expected + weight)
@@ -161,7 +190,7 @@ class TimeLeft:
         """Real by expected seconds of a kind; of one of which little ran, mostly those of all kinds."""
         if kind not in self._kinds:
             return usual
-        steps, expected, took = self._kinds[kind].seen()
+        steps, expected, took = self._kinds[kind].seen(self._most)
         weight = _STEPS_TO_BELIEVE * expected / steps
         return (took + weight * usual) / (expected + weight) if expected else usual
 
@@ -181,20 +210,14 @@ class TimeLeft:
             return 0.0
         return min(self._clock() - self._running[name], expected.seconds * self._pace_of(kind_of(name), usual))
 
-    def _at_once(self) -> float:
-        """Seconds of work done in a second in which steps ran."""
-        if not self._workers:  # steps that were handed over may wait elsewhere
-            return max((self._worked + 1.0) / (self._busy + 1.0), 0.1)
-        now = self._clock()
-        worked = self._worked + sum(now - began for began in self._running.values())
-        measured = (worked + _USE_OF_A_WORKER * self._workers) / (self._busy + 1.0)
-        return min(max(measured, 0.1), self._workers)
-
-    def _chain(self) -> float:
-        """The expected seconds of the longest chain of steps that are left."""
+    def _chain(self, shares: Mapping[str, float]) -> float:
+        """The expected seconds of the longest chain of steps that are left, by the share of them that runs."""
         while self._longest < len(self._chains) and self._chains[self._longest][1] in self._ended:
             self._longest += 1
-        return self._chains[self._longest][0] if self._longest < len(self._chains) else 0.0
+        if self._longest == len(self._chains):
+            return 0.0
+        seconds, name = self._chains[self._longest]
+        return seconds * shares[self._steps[name].state]
 
 
 def spoken(seconds: float | None) -> str:

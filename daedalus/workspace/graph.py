@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daedalus.actions.actions import Actions
 from daedalus.actions.unaffected import Unaffected
+from daedalus.base.counted_off import counted_off
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
@@ -92,7 +93,8 @@ def build_graph(
         partial(_earlier, workspace) if reuse else lambda name: None,
     )  # fmt: skip
     make = _actions(workspace, Skeleton(config, sources, publishing))
-    actions = build_stage(make, present)
+    line = "made the steps of {done:,} of {total:,} days"
+    actions = build_stage(make, counted_off(present, len(present), workspace.say, line))
     empty = [day for day in wanted if day not in set(present)]
     return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources,
                  [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip

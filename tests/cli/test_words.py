@@ -75,8 +75,8 @@ def test_every_way_to_a_person_escapes(monkeypatch, capsys):
     from daedalus.base.errors import DaedalusError
     from daedalus.cli import output as printing
     from daedalus.stagecache.walk.outcome import FAILED, Outcome
-    from daedalus.stagecache.walk.progress import PlainProgress
     from daedalus.watch.notebook import Notebook
+    from daedalus.watch.plain import PlainProgress
     from daedalus.watch.terminal import Tui, one_line
 
     failed = Outcome(

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from daedalus.stagecache.walk.outcome import COMPUTED, FAILED, HIT, Outcome
+from daedalus.stagecache.walk.forecast import Expected, Forecast
+from daedalus.stagecache.walk.outcome import COMPUTED, FAILED, HIT, MAYBE, Outcome
 from daedalus.watch.terminal import Tui
 
 DAYS = [f"2026-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
@@ -21,8 +22,8 @@ def drawn(tui: Tui, width: int, height: int) -> list[str]:
 
 def walked(tui: Tui) -> Tui:
     """Some way into a run of a year of days."""
-    actions = {f"chunk@{day}": 2.0 for day in DAYS}
-    tui.begin(DAYS, len(actions), actions)
+    steps = {f"chunk@{day}": Expected(MAYBE, 2.0) for day in DAYS}
+    tui.begin(DAYS, len(steps), Forecast(steps, 2))
     for day, state in zip(DAYS, [HIT, COMPUTED, FAILED], strict=False):
         tui.started(f"chunk@{day}")
         outcome = Outcome(f"chunk@{day}", "chunk", day, state, counts={"rows_in": 100}, seconds=2.0)
@@ -84,4 +85,4 @@ def test_a_failure_and_what_spills_are_on_the_screen():
     tui.spilled = lambda: 3 << 30
     assert any("spilled 3.0 GiB" in line for line in drawn(tui, 100, 24))
     tui.end()
-    assert f"x chunk@{DAYS[2]} failed" in out.getvalue()
+    assert f"failed  {DAYS[2]} chunk" in out.getvalue()

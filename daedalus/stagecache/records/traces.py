@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from daedalus.base.errors import DaedalusError
@@ -164,7 +165,8 @@ class Traces:
         rows = self.rows(
             "select latest.name, artifact, counts, seconds, bytes from latest join traces on traces.key = latest.key"
         )
-        return {name: Cost(artifact, json.loads(counts), *rest) for name, artifact, counts, *rest in rows}
+        counted = msgspec.json.decode(f"[{','.join(row[2] for row in rows)}]")
+        return {row[0]: Cost(row[1], counts, *row[3:]) for row, counts in zip(rows, counted, strict=True)}
 
     def artifacts(self) -> dict[str, str]:
         """The artifact of every trace, by key."""
