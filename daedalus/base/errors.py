@@ -72,6 +72,14 @@ def part_lines(problem: Mapping[str, str | None]) -> list[str]:
     return [f"  {label + ':':<9} {problem[label]}" for label in PARTS if problem.get(label)]
 
 
+def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
+    """An error in lines for people: what, then where, found, expected and hint."""
+    from daedalus.base.terminal_text import printable, wrapped
+
+    first = wrapped(problem["what"] or "", indent)
+    return [*first, *(printable(f"{indent}{line}") for line in part_lines(problem))]
+
+
 def problem_of(error: Exception) -> dict[str, str | None]:
     """Any error as `DaedalusError.as_json` gives it; of another library its class and the first paragraph."""
     if isinstance(error, DaedalusError):

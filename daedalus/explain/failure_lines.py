@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from daedalus.base.days import Day
-from daedalus.base.errors import part_lines
+from daedalus.base.errors import problem_lines
 from daedalus.base.terminal_text import counted, printable, wrapped
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
 
@@ -47,12 +47,6 @@ def failure_sentences(results: Mapping[str, Mapping]) -> list[str]:
         places.setdefault(one["error"], []).append(place_of(one))
     failed = [f"{_named(names)} failed: {error}" for error, names in places.items()]
     return [*failed, *(f"blocked: {text}" for text in _blocked_texts(results))]
-
-
-def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
-    """An error in lines: what, then where, found, expected and hint."""
-    first = wrapped(problem["what"] or "", indent)
-    return [*first, *(printable(f"{indent}{line}") for line in part_lines(problem))]
 
 
 def _blocked_lines(results: Mapping[str, Mapping]) -> list[str]:

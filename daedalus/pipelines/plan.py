@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from daedalus.base.errors import problem_lines
 from daedalus.base.terminal_text import counted, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.explain.causes import Causes
-from daedalus.explain.failure_lines import problem_lines
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.plan_lines import REMOVE
 from daedalus.pipelines.run import all_fresh

@@ -72,9 +72,10 @@ class PlainProgress(Progress):
             return
         seconds = sum(outcome.seconds for outcome in outcomes if outcome.ran)
         rows = sum(outcome.counts.get("written", 0) for outcome in outcomes)
-        parts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        left = self._time_left()
-        self._tell(f"{day}  [{self._done}/{self._days}]  {parts}; {rows:,} rows, {seconds:.1f} s{left and f'; {left}'}")
+        parts = [", ".join(f"{count} {state}" for state, count in sorted(states.items()))]
+        parts += [f"{counted(rows, 'row')}, {seconds:.1f} s"] if rows else [f"{seconds:.1f} s"] if seconds else []
+        parts += [left] if (left := self._time_left()) else []
+        self._tell(f"{day}  [{self._done}/{self._days}]  {'; '.join(parts)}")
 
     def end(self) -> None:
         if self._cached:
