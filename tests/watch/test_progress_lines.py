@@ -145,17 +145,17 @@ def test_a_narrow_screen_has_no_panel_and_no_steps_of_no_time():
     assert not any("sessions@2026-01-02" in line for line in lines)
 
 
-WRONG = "a file cannot be read; where: data/a; b.parquet; found: 4 bytes; hint: restore it"
-FAILURE = Outcome("spine@2026-05-15", "spine", "2026-05-15", FAILED, error=WRONG)
+WRONG = {"what": "a file cannot be read", "where": "data/a; b.parquet", "found": "4 bytes", "hint": "restore it"}
+FAILURE = Outcome("spine@2026-05-15", "spine", "2026-05-15", FAILED, problem=WRONG)
 
 
 def test_a_failure_has_a_line_for_each_part_of_its_error():
     assert failure_lines(FAILURE) == [
         "failed  2026-05-15 spine",
         "        a file cannot be read",
-        "        where: data/a; b.parquet",
-        "        found: 4 bytes",
-        "        hint: restore it",
+        "          where:    data/a; b.parquet",
+        "          found:    4 bytes",
+        "          hint:     restore it",
     ]
 
 
