@@ -23,7 +23,7 @@ def failure_lines(failures: Iterable[Mapping], results: Mapping[str, Mapping]) -
     for failure in failures:  # one bad file fails several steps
         by_error.setdefault(failure["error"], []).append(failure)
     for alike in list(by_error.values())[:_ROOTS]:
-        lines += wrapped(_named([place_of(one) for one in alike]), "failed      " if not lines else _INDENT, _INDENT)
+        lines += wrapped(_named([place_of(one) for one in alike]), "failed      ", _INDENT)
         lines += problem_lines(alike[0], _INDENT)
     if len(by_error) > _ROOTS:
         lines.append(f"{_INDENT}and {counted(len(by_error) - _ROOTS, 'other error')}: daeda explain day DAY")
@@ -97,8 +97,12 @@ def next_lines(results: Mapping[str, Mapping], options: str) -> list[str]:
     for day, result in results.items():
         states.setdefault(result["state"], day)
     if shown := states.get(FAILED) or states.get(BLOCKED):
-        return [f"next        fix what failed, then run again; daeda explain day {shown}{options}"]
-    return [f"next        daeda skeleton{options} --resume goes on with the unfinished run"] if states else []
+        todo, command = "fix what failed, then run again; more about it:", f"daeda explain day {shown}{options}"
+    elif states:
+        todo, command = "go on with the unfinished run:", f"daeda skeleton{options} --resume"
+    else:
+        return []
+    return [f"next        {todo}", f"{_INDENT}{command}"]
 
 
 def result_lines(day: str, last: Mapping) -> list[str]:

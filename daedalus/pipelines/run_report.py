@@ -23,7 +23,7 @@ class RunReport:
 
     range: DayRange
     seconds: float = 0.0
-    days: dict[str, int] = field(default_factory=dict)
+    days: dict[str, int] = field(default_factory=dict)  # total, done, empty, failed; blocked, if there are any
     steps: dict[str, int] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=lambda: {"written": 0, "kept": 0})
     rows: dict[str, int] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class RunReport:
         found = {
             "range": [str(self.range.first), str(self.range.last)],
             "seconds": round(self.seconds, 3),
-            "days": {state: count for state, count in self.days.items() if count or state != BLOCKED},
+            "days": self.days,
             "steps": self.steps,
             "partitions": self.partitions,
             "rows": self.rows,
@@ -97,7 +97,7 @@ class RunReport:
 
     def ended(self) -> dict:
         """What `daeda runs` shows of a run in which something failed."""
-        return {FAILED: self.days[FAILED], BLOCKED: self.days[BLOCKED], "failures": [self.failures[0].as_json()]}
+        return {FAILED: self.days[FAILED], BLOCKED: self.days.get(BLOCKED, 0), "failures": [self.failures[0].as_json()]}
 
     def lines(self) -> list[str]:
         """The summary that a person reads, at most 80 columns wide where values allow; what failed comes first."""
@@ -110,17 +110,18 @@ class RunReport:
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))
         lines.append("partitions  " + _counts(self.partitions))
-        lines += [*_row_lines(self.rows), *_funnel_lines(self.funnel)]
+        lines += _row_lines(self.rows)
+        lines += [] if self.failures else _funnel_lines(self.funnel)
         lines += _unusable_lines(self.unusable_days, self.options)
         lines += [line for note in self.input_notes for line in wrapped(note, "inputs      ")]
         lines += self.notes
-        if self.output and self.days["done"]:
+        if self.output and self.days["done"] and not self.failures:
             lines.append(_reading_line(self.output))
         return lines
 
     def _title(self) -> str:
         days = self.days
-        also = "".join(f", {days[state]:,} {state}" for state in (FAILED, BLOCKED, "empty") if days[state])
+        also = "".join(f", {days[state]:,} {state}" for state in (FAILED, BLOCKED, "empty") if days.get(state))
         done = f"{days['done']:,} of {counted(days['total'], 'day')} done"
         return f"{self.range}: {done}{also}, in {self.seconds:.1f} s"
 
@@ -132,7 +133,7 @@ def _counts(found: Mapping[str, int]) -> str:
 
 def _funnel_lines(funnel: Mapping[str, int]) -> list[str]:
     shown = [f"{label} {rows:,}" for label, rows in funnel.items() if label != PARTITION]  # as many as content leaves
-    return wrapped(f"{' > '.join(shown)} rows", "funnel      ") if shown else []
+    return wrapped(" > ".join(shown), "funnel      ") if shown else []
 
 
 def _row_lines(rows: Mapping[str, int]) -> list[str]:
@@ -187,8 +188,9 @@ def report_run(
         "done": len(span) - len(report.empty_days) - len(report.results),
         "empty": len(report.empty_days),
         FAILED: states[FAILED],
-        BLOCKED: states[BLOCKED],
     }
+    if states[BLOCKED]:
+        report.days[BLOCKED] = states[BLOCKED]
     published = [day for day in chunks if day not in report.results and day not in found_empty]
     kept_before = [day for day, summary in trusted.items() if not summary["empty"]]
     report.partitions = {

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from daedalus.base.days import parse_range
@@ -66,6 +67,8 @@ def run_skeleton_stage(
     with opened(settings, say=progress.looking, adopt=adopt, check=check) as workspace:
         force = force or (resume and resumes_force(workspace, progress.say))
         span = workspace.config.range(range)
+        if workspace.is_local and not Path(workspace.output_root).is_dir():
+            workspace.check_output()
         progress.looking(f"{span} into {bare(workspace.output_root)}: looking at the inputs")
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
         request = Request(settings, meaning_of(workspace), model, force)

@@ -104,9 +104,14 @@ class Workspace:
         """What inputs there are. Raises DaedalusError (exit 2) when the feed, a view or the pool is not there."""
         return list_inputs(self.config, self.files)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the output is a folder of this machine."""
+        return not is_uri(self.output_root)
+
     def check_output(self) -> None:
         """Raises the DaedalusError (exit 2) of an output root in which a run could write nothing; makes nothing."""
-        if not is_uri(self.output_root):
+        if self.is_local:
             _check_folder(Path(self.output_root), "output_root (--output-root)")
 
     def prepare(self) -> None:

@@ -171,4 +171,4 @@ def test_an_interrupted_run_leaves_its_days_unfinished(cold, monkeypatch):
         run_skeleton_stage(Settings(), RANGE, progress=Impatient())
     last = [row["last"] for row in cache_status(Settings())["days"]]
     assert sum(one is not None and one["state"] == "unfinished" for one in last) == 13
-    assert any("--resume goes on" in line for line in status_lines(cache_status(Settings())))
+    assert any("daeda skeleton --resume" in line for line in status_lines(cache_status(Settings())))
