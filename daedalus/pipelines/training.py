@@ -69,8 +69,9 @@ def run_skeleton_stage(
         span = workspace.config.range(range)
         if workspace.is_local and not Path(workspace.output_root).is_dir():
             workspace.check_output()
-        progress.looking(f"{span} into {bare(workspace.output_root)}: looking at the inputs")
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
+        if not resume:  # which says the same, and what is resumed
+            progress.looking(f"{span} into {bare(workspace.output_root)}: looking at the inputs")
         request = Request(settings, meaning_of(workspace), model, force)
         with nullcontext() if plan else recorded(workspace, request, span):
             looked = look(workspace, span, resumed, force=force)
