@@ -96,13 +96,10 @@ def _obstacle_notes(failures: Sequence[Failure]) -> list[str]:
 
 def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
     bad, failing = bad_files(graph.feed), days_that_fail(workspace.config, graph.feed, graph.days)
-    lines = []
+    lines: list[str] = []
     for day, error in bad[:4]:
         lines += [f"  bad file  {day}", *problem_lines(error.as_json(), " " * 12)]
-    need = "needs" if len(failing) == 1 else "need"
-    if failing:
-        lines.append(f"            {counted(len(failing), 'day')} {need} it: they fail or are blocked")
-    return lines
+    return [*lines, *[f"            {counted(len(failing), 'day')} would fail for it, or be blocked"] * bool(failing)]
 
 
 def _removal(day: str, traces: Traces) -> dict:
