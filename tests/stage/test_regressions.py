@@ -205,7 +205,7 @@ def test_a_bad_file_in_a_window_that_no_list_needs_fails_the_day_too(cold):
     edit(cold.runtime, output_columns=["user_id", "event"])
     cold.feed_file(DAYS[2]).write_bytes(b"")
     report = cold.run(f"{DAYS[4]}..{DAYS[5]}")
-    assert (report.days["failed"], report.exit_code) == (2, 1)
+    assert (report.days["blocked"], report.exit_code) == (2, 1)
 
 
 def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
