@@ -76,7 +76,7 @@ def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
     """An error in lines for people: what, then where, found, expected and hint."""
     from daedalus.base.terminal_text import printable, wrapped
 
-    first = wrapped(problem["what"] or "", indent)
+    first = wrapped(problem.get("what") or "no message", indent)
     return [*first, *(printable(f"{indent}{line}") for line in part_lines(problem))]
 
 
