@@ -226,7 +226,7 @@ def spoken(seconds: float | None) -> str:
         return ""
     if seconds < 3:
         return "nearly done"
-    for most, step in ((30, 5), (120, 10), (240, 30)):
+    for most, step in ((10, 1), (30, 5), (120, 10), (240, 30)):
         if seconds < most - step / 2:
             near = max(round(seconds / step), 1) * step
             return f"about {near // 60}:{near % 60:02} left"
