@@ -160,8 +160,8 @@ class Tui(Progress):
         facts = [f"{_clock(seconds)} elapsed", spoken(self._time.left()), pace, memory, *self._spilled()]
         lines.append(Text(" · ".join(filter(None, facts))))
         bad = "".join(f", {self._steps[state]:,} {state}" for state in (FAILED, BLOCKED) if self._steps[state])
-        saved = f"{self._steps[HIT]:,} cached, which saved {_clock(self._tallies.saved)}"
-        lines.append(Text(f"{ran:,} ran{bad}, {saved}"))
+        hits = f", {self._steps[HIT]:,} cached, which saved {_clock(self._tallies.saved)}" if self._steps[HIT] else ""
+        lines.append(Text(f"{ran:,} ran{bad}{hits}"))
         return [_cut(line, width) for line in lines]
 
     def _spilled(self) -> list[str]:
