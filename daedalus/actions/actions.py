@@ -235,7 +235,8 @@ def _blame(
             if not is_of_data(error):
                 raise
             raise refusal("a column cannot be read", where=f"{file.path}: {column}", expected=kind,
-                           found=_said(error, file.schema[column])) from error  # fmt: skip
+                           found=_said(error, file.schema[column]),
+                           hint="have the file written again with values of that type") from error  # fmt: skip
         finally:
             out.unlink(missing_ok=True)
 

@@ -11,11 +11,11 @@ from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ORDER
 from daedalus.explain.cause_lines import cause_lines
-from daedalus.explain.failure_lines import result_lines
+from daedalus.explain.failure_lines import refusal_lines, result_lines
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
-from daedalus.workspace.day_results import last_results
+from daedalus.workspace.day_results import last_refusal, last_results
 from daedalus.workspace.day_summary import FUNNEL, feed_rows, left_out
 from daedalus.workspace.fresh_days import QID_MAP, fresh_days
 from daedalus.workspace.settings import Settings
@@ -59,6 +59,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         result = last_results(workspace, [day]).get(day)
         return {
             "day": day,
+            "refused": last_refusal(workspace.traces),
             "last": result.as_json() if result else None,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
             **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),
@@ -180,14 +181,15 @@ def day_lines(found: dict, options: str = "") -> list[str]:
     """What `explain day` prints: what failed, root causes, then the steps, at most 80 columns."""
     if "feed" in found:
         return [f"{found['day']}: the feed has no rows of this day; it has {found['feed'][0]} to {found['feed'][1]}"]
-    lines = result_lines(found["day"], found["last"]) if found["last"] else []
+    lines = refusal_lines(found.get("refused"))
+    lines += result_lines(found["day"], found["last"], options) if found["last"] else []
     states = [step["state"] for step in found["steps"]]
     verdict = (
         f"{counted(states.count(RUN), 'step')} would run, {states.count(MAYBE)} may"
         if {RUN, MAYBE} & set(states)
         else "fresh"
     )
-    lines.append(f"{found['day']}: {verdict}{' now' if lines else ''}")
+    lines.append(f"{found['day']}{' now' if lines else ''}: {verdict}")
     for cause in found["causes"]:
         lines += cause_lines(cause)
     wide = column((step["step"] for step in found["steps"]), 44, 35)
@@ -201,16 +203,15 @@ def day_lines(found: dict, options: str = "") -> list[str]:
         if step["state"] == MAYBE and (follows := _follows(step["why"])) != said:
             lines.append(follows)
             said = follows
-    stale = {step["step"] for step in found["steps"] if step["state"] != HIT}
-    funnel = " > ".join(
-        f"{row['step']} {row['rows']:,}{' (of before)' if FUNNEL[row['step']][0] in stale else ''}"
-        for row in found["funnel"]
-    )
+    changed = {step["step"] for step in found["steps"] if step["state"] != HIT}
+    stale = any(FUNNEL[row["step"]][0] in changed for row in found["funnel"])
+    funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
     if not funnel:
         return [*lines, *([] if found["last"] else [f"never computed: daeda skeleton{options} --range {found['day']}"])]
     rows = found["feed_rows"]
     lines.append(f"feed rows: {rows['read']:,} read{left_out(rows)}")
-    return [*lines, *wrapped(f"rows left: {funnel}", "", " " * 11)]
+    label = "rows left in the last run: " if stale else "rows left: "
+    return [*lines, *wrapped(funnel, label, " " * 11)]
 
 
 def _follows(why: Iterable[Mapping]) -> str:

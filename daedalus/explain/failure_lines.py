@@ -23,7 +23,7 @@ def failure_lines(failures: Iterable[Mapping], results: Mapping[str, Mapping]) -
     for failure in failures:  # one bad file fails several steps
         by_error.setdefault(failure["error"], []).append(failure)
     for alike in list(by_error.values())[:_ROOTS]:
-        lines += wrapped(_named([place_of(one) for one in alike]), "failed      ", _INDENT)
+        lines += wrapped(places_of(alike), "failed      ", _INDENT)
         lines += problem_lines(alike[0], _INDENT)
     if len(by_error) > _ROOTS:
         lines.append(f"{_INDENT}and {counted(len(by_error) - _ROOTS, 'other error')}: daeda explain day DAY")
@@ -33,6 +33,11 @@ def failure_lines(failures: Iterable[Mapping], results: Mapping[str, Mapping]) -
 def failures_of(results: Mapping[str, Mapping]) -> list[Mapping]:
     """What the results name as failed, each once."""
     return list({place_of(one): one for result in results.values() for one in result["failures"]}.values())
+
+
+def places_of(failures: Iterable[Mapping]) -> str:
+    """Where the same went wrong, in few words."""
+    return _named(list(map(place_of, failures)))
 
 
 def place_of(failure: Mapping) -> str:
@@ -91,30 +96,40 @@ def days_text(days: Sequence[str]) -> str:
     return f"{counted(len(days), 'day')} {span}"
 
 
-def next_lines(results: Mapping[str, Mapping], options: str) -> list[str]:
-    """What to do about days that the last run did not finish; `options` are `Settings.options`."""
+def next_lines(results: Mapping[str, Mapping], options: str, span: str = "") -> list[str]:
+    """What to do about days that the last run did not finish; `options` are `Settings.options`, `span` its range."""
     states: dict[str, str] = {}
     for day, result in results.items():
         states.setdefault(result["state"], day)
+    again = f"{_INDENT}daeda skeleton{options}{span and f' --range {span}'}"
     if shown := states.get(FAILED) or states.get(BLOCKED):
-        todo, command = "fix what failed, then run again; more about it:", f"daeda explain day {shown}{options}"
-    elif states:
-        todo, command = "go on with the unfinished run:", f"daeda skeleton{options} --resume"
-    else:
+        more = f"{_INDENT}daeda explain day {shown}{options}"
+        return ["next        fix what failed, then run again; or look closer:", again, more]
+    return ["next        go on with the unfinished run:", f"{again} --resume"] if states else []
+
+
+def refusal_lines(refused: Mapping | None) -> list[str]:
+    """What the last run was refused for."""
+    if refused is None:
         return []
-    return [f"next        {todo}", f"{_INDENT}{command}"]
+    head = f"refused     the last run, {refused['run'][:8]} of {refused['started']} UTC"
+    return [head, *problem_lines(refused, _INDENT)]
 
 
-def result_lines(day: str, last: Mapping) -> list[str]:
+def result_lines(day: str, last: Mapping, options: str) -> list[str]:
     """What `explain day` says of a day that the last run did not finish; `last` is `DayResult.as_json`."""
     when = f"in run {last['run'][:8]} of {last['started']} UTC"
     if last["state"] not in (FAILED, BLOCKED):
-        return wrapped(f"{day}: unfinished {when}: it was interrupted, or still runs", "", "  ")
+        return [*wrapped(f"{day}: unfinished {when}, which was interrupted or is still going", "", "  "),
+                f"  go on with it: daeda skeleton{options} --resume"]  # fmt: skip
     if last["state"] == FAILED:
         lines = [f"{day}: failed {when}"]
     else:
         places = list(map(place_of, last["failures"]))
         lines = wrapped(f"{day}: blocked {when}: it needs {_named(places)}{_through(last['through'])}", "", "  ")
-    for failure in list({one["error"]: one for one in last["failures"]}.values())[:_ROOTS]:
-        lines += [printable(f"  {place_of(failure)} failed"), *problem_lines(failure, "    ")]
+    said: dict[str, list[Mapping]] = {}
+    for failure in last["failures"]:
+        said.setdefault(failure["error"], []).append(failure)
+    for alike in list(said.values())[:_ROOTS]:
+        lines += [printable(f"  {places_of(alike)} failed"), *problem_lines(alike[0], "    ")]
     return lines

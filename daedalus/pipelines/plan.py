@@ -10,6 +10,7 @@ from daedalus.base.errors import problem_lines
 from daedalus.base.terminal_text import counted, wrapped
 from daedalus.config.steps import PARTITION
 from daedalus.explain.causes import Causes
+from daedalus.explain.failure_lines import failure_lines, failures_of
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.plan_lines import REMOVE
 from daedalus.pipelines.run import all_fresh
@@ -20,7 +21,7 @@ from daedalus.stagecache.walk.forecast import expected_seconds
 from daedalus.stagecache.walk.outcome import STATES
 from daedalus.stagecache.walk.plan import HIT, Verdict, make_plan
 from daedalus.workspace.bad_files import bad_files, days_that_fail
-from daedalus.workspace.day_results import Failure
+from daedalus.workspace.day_results import Failure, last_results
 from daedalus.workspace.day_summary import FEED_ROWS
 from daedalus.workspace.workspace import Workspace
 
@@ -68,10 +69,12 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
     report.failures = _obstacles(workspace, report.plan)
     report.notes = _obstacle_notes(report.failures)
     report.notes += [line for note in report.input_notes for line in wrapped(note, "  inputs    ")]
-    report.notes += _bad_file_notes(workspace, graph)
+    waiting = {verdict.action.day for verdict in verdicts.values() if verdict.state != HIT}
+    left = last_results(workspace, [str(day) for day in graph.days if str(day) in waiting])
+    report.last = {day: result.as_json() for day, result in left.items()}
+    report.notes += _bad_file_notes(workspace, graph) or _last_notes(report.last)
     report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or known.days))
     report.empty_days = [str(day) for day in graph.empty]
-    waiting = {v.action.day for v in verdicts.values() if v.state != HIT}
     report.steps = {**dict.fromkeys(STATES, 0), HIT: sum(v.state == HIT for v in verdicts.values())}
     report.steps[HIT] += cached_steps(known.days, known.read, verdicts)[0]
     done = len(known.days) + sum(str(day) not in waiting for day in graph.days)
@@ -92,6 +95,12 @@ def _obstacle_notes(failures: Sequence[Failure]) -> list[str]:
     for one in failures[:4]:
         lines += [f"  in the way  {one.day}", *problem_lines(one.problem, " " * 12)]
     return [*lines, f"            {counted(len(failures), 'day')} would fail for it"] if failures else []
+
+
+def _last_notes(last: Mapping[str, Mapping]) -> list[str]:
+    """What failed in the last run, and may again."""
+    found = failure_lines(failures_of(last), last)
+    return ["  in the last run:", *(f"  {line}" for line in found)] if found else []
 
 
 def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:

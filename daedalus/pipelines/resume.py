@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from daedalus.base import digest
 from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.base.errors import DaedalusError, Interrupted, RunStopped, bare
+from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import code_stamp
 from daedalus.workspace.day_results import ENDED
 from daedalus.workspace.settings import Settings
@@ -111,8 +112,14 @@ def _record_refusal(workspace: Workspace, request: Request, span: DayRange, erro
     if request.run not in traces.runs():
         traces.start_run(request.run, request.as_json(span))
     traces.finish_run(request.run, "refused")
+    remember_reason(traces, request.run, error)
+
+
+def remember_reason(traces: Traces, run: str, error: DaedalusError) -> None:
+    """Records why a run was refused or stopped, if the records can be written."""
     problem = {"day": "", "step": "", "error": error.one_line(), **error.as_json()}
-    traces.remember_fact(f"{ENDED}{request.run}", {"failures": [problem]})
+    with suppress(DaedalusError):
+        traces.remember_fact(f"{ENDED}{run}", {"failures": [problem]})
 
 
 def end_run(workspace: Workspace, run: str, request: Request, span: DayRange, *, failed: bool) -> None:

@@ -13,7 +13,7 @@ from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
 from daedalus.config.steps import PARTITION
 from daedalus.pipelines.look import Looked
-from daedalus.pipelines.resume import Request, begin_run, end_run
+from daedalus.pipelines.resume import Request, begin_run, end_run, remember_reason
 from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
@@ -88,6 +88,7 @@ def _summary(
     seconds = cached_steps(known.days, known.read, outcomes)[1]
     finder = CauseFinder(workspace.traces, workspace.config, looked.listing.feed.days)
     report.changes = changes.summary()
+    report.outdated_days = [day for day in report.results if workspace.partitions.holds(day)]
     report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], seconds, finder),
                     *traffic_note(workspace.files.traffic), *shared_notes(report.shared),
                     *no_feed_note(looked.listing.feed.span, bool(known.days or graph.days))]  # fmt: skip
@@ -145,6 +146,8 @@ def _walk(
         workspace.day_results.record(run, to_builtins(results_of(walk.outcomes, days)))
         if isinstance(stopped, OutOfSpace):
             stopped.look_in(workspace.folders)
+        if isinstance(stopped, RunStopped):
+            remember_reason(traces, run, stopped)
         raise
     except DaedalusError:
         traces.finish_run(run, "refused")

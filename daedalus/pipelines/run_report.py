@@ -16,6 +16,8 @@ from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, HIT, STATES, Outco
 from daedalus.workspace.day_results import DayResult, Failure, failure_of, results_of
 from daedalus.workspace.day_summary import FUNNEL, feed_rows, funnel_of, left_out
 
+_FAILURES_KEPT = 20  # of a run, for `daeda runs`
+
 
 @dataclass(repr=False)
 class RunReport:
@@ -32,8 +34,10 @@ class RunReport:
     results: dict[str, DayResult] = field(default_factory=dict)  # of the days that failed or are blocked
     plan: list[dict] | None = None
     causes: list[dict] = field(default_factory=list)
+    last: dict[str, dict] = field(default_factory=dict)  # of a plan: what the last run left undone
     empty_days: list[str] = field(default_factory=list)
     unusable_days: list[str] = field(default_factory=list)  # they have feed rows, but none that can be used
+    outdated_days: list[str] = field(default_factory=list)  # failed or blocked, with a partition of an earlier run
     removed_days: list[str] = field(default_factory=list)  # their partition went, for they have no rows any more
     changes: list[str] = field(default_factory=list)  # what of the partitions that were there before
     notes: list[str] = field(default_factory=list)
@@ -93,11 +97,12 @@ class RunReport:
             found["notes"] = self.input_notes
         if self.shared is not None:
             found["shared"] = self.shared
-        return found if self.plan is None else {**found, "plan": self.plan, "causes": self.causes}
+        return found if self.plan is None else {**found, "plan": self.plan, "causes": self.causes, "last": self.last}
 
     def ended(self) -> dict:
         """What `daeda runs` shows of a run in which something failed."""
-        return {FAILED: self.days[FAILED], BLOCKED: self.days.get(BLOCKED, 0), "failures": [self.failures[0].as_json()]}
+        failures = [failure.as_json() for failure in self.failures[:_FAILURES_KEPT]]
+        return {FAILED: self.days[FAILED], BLOCKED: self.days.get(BLOCKED, 0), "failures": failures}
 
     def lines(self) -> list[str]:
         """The summary that a person reads, at most 80 columns wide where values allow; what failed comes first."""
@@ -106,10 +111,13 @@ class RunReport:
             from daedalus.explain.failure_lines import failure_lines, next_lines
 
             found = {day: result.as_json() for day, result in self.results.items()}
-            lines += [*failure_lines([one.as_json() for one in self.failures], found), *next_lines(found, self.options)]
+            lines += [
+                *failure_lines([one.as_json() for one in self.failures], found),
+                *next_lines(found, self.options, str(self.range)),
+            ]
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))
-        lines.append("partitions  " + _counts(self.partitions))
+        lines.append("partitions  " + _counts(self.partitions) + _outdated(self.outdated_days))
         lines += _row_lines(self.rows)
         lines += [] if self.failures else _funnel_lines(self.funnel)
         lines += _unusable_lines(self.unusable_days, self.options)
@@ -124,6 +132,10 @@ class RunReport:
         also = "".join(f", {days[state]:,} {state}" for state in (FAILED, BLOCKED, "empty") if days.get(state))
         done = f"{days['done']:,} of {counted(days['total'], 'day')} done"
         return f"{self.range}: {done}{also}, in {self.seconds:.1f} s"
+
+
+def _outdated(days: list[str]) -> str:
+    return f"; {counted(len(days), 'partition')} of earlier runs left as they were, out of date" if days else ""
 
 
 def _counts(found: Mapping[str, int]) -> str:

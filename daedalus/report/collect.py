@@ -25,7 +25,7 @@ from daedalus.report.heat_map import EMPTY, FRESH, MISSING, Cell, Grid, look_at_
 from daedalus.report.statistics import partition_statistics
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
 from daedalus.workspace.code_stamp import remembered_fingerprint
-from daedalus.workspace.day_results import UNFINISHED
+from daedalus.workspace.day_results import UNFINISHED, last_refusal
 from daedalus.workspace.day_summary import FUNNEL
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -49,7 +49,9 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         say(f"{span}: looking at {len(days)} days")
         grid = look_at_cells(workspace, list(span), workspace.listing())
         failed = {bare(failure["error"]) for result in grid.results.values() for failure in result["failures"]}
-        notes = failure_sentences(grid.results)
+        refused = last_refusal(workspace.traces)
+        notes = [f"the last run was refused: {refused['error']}"] if refused else []
+        notes += failure_sentences(grid.results)
         notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]
         statistics, reading = _Reading(workspace, say).all(days)
         sizes = workspace.store.sizes()

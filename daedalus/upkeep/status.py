@@ -13,7 +13,7 @@ from daedalus.config.reach import Reach
 from daedalus.config.steps import PARTITION
 from daedalus.stagecache.action_name import kind_of, step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
-from daedalus.workspace.day_results import last_results
+from daedalus.workspace.day_results import last_refusal, last_results
 from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -56,6 +56,7 @@ def cache_status(settings: Settings) -> dict:
         days = [{**row, "last": last[row["day"]].as_json() if row["day"] in last else None} for row in days]
         return {
             "cache_root": str(workspace.cache_root),
+            "refused": last_refusal(workspace.traces),
             "artifacts": len(sizes),
             "bytes": sum(sizes.values()),
             "days": sorted(days, key=lambda row: row["day"]),
@@ -165,7 +166,7 @@ def status_lines(found: dict, options: str = "") -> list[str]:
     tally = Counter(map(_shown, found["days"]))
     named = [f"{sign} {tally[state]:,} {state}".strip() for state, sign in _SIGNS.items() if tally[state]]
     lines = [f"{month}  {''.join(days)}" for month, days in months.items()]
-    lines += [", ".join(named), *_last_lines(found["days"], options), ""]
+    lines += [", ".join(named), *_refusal_lines(found["refused"]), *_last_lines(found["days"], options), ""]
     lines += grid_lines(found) if any(row["state"] == "stale" for row in found["days"]) else []
     lines.append(f"{'step':<20}{'MiB':>9}{'fresh':>8}{'run':>7}{'maybe':>7}  why")
     for step, row in found["steps"].items():
@@ -183,6 +184,14 @@ def status_lines(found: dict, options: str = "") -> list[str]:
 def _shown(row: dict) -> str:
     """What the calendar shows of a day: what the last run left of it, if that was not all."""
     return row["last"]["state"] if row["last"] else row["state"]
+
+
+def _refusal_lines(refused: dict | None) -> list[str]:
+    if refused is None:
+        return []
+    from daedalus.explain.failure_lines import refusal_lines
+
+    return ["", *refusal_lines(refused)]
 
 
 def _last_lines(days: Iterable[dict], options: str) -> list[str]:

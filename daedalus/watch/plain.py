@@ -42,7 +42,7 @@ class PlainProgress(Progress):
     def begin(self, days: list[str], actions: int, forecast: Forecast) -> None:
         from daedalus.watch.time_left import TimeLeft
 
-        before = f", {self._done} more done before" if self._done else ""
+        before = f"; {counted(self._done, 'day')} done before" if self._done else ""
         self.say(f"{counted(len(days), 'day')}, {counted(actions, 'step')}{before}")
         self._days += len(days)
         self._total, self._left = actions, TimeLeft(forecast)

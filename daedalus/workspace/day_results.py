@@ -19,6 +19,7 @@ from daedalus.stagecache.action_name import day_of, kind_of
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
 if TYPE_CHECKING:
+    from daedalus.stagecache.records.traces import Traces
     from daedalus.workspace.workspace import Workspace
 
 UNFINISHED = "unfinished"
@@ -56,6 +57,19 @@ class DayResult(Struct, frozen=True):
     def as_json(self) -> dict:
         found: dict = {"state": self.state, "run": self.run, "started": self.started}
         return {**found, "failures": [one.as_json() for one in self.failures], "through": list(self.through)}
+
+
+def last_refusal(traces: Traces) -> dict | None:
+    """Why the last run was refused: its `run`, when it `started`, and the error; None if it was not."""
+    for run, state, started in traces.rows("select id, state, started from runs order by started desc limit 1"):
+        found = traces.fact(f"{ENDED}{run}") if state == "refused" else None
+        if isinstance(found, dict):
+            return {"run": run, "started": _utc(started), **found["failures"][0]}
+    return None
+
+
+def _utc(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def results_of(outcomes: Mapping[str, Outcome], days: Iterable[str]) -> dict[str, DayResult]:
@@ -105,7 +119,7 @@ def last_results(workspace: Workspace, days: Iterable[str]) -> dict[str, DayResu
     for run in traces.run_records() if left else ():
         first, _, last = run.request["range"].partition("..")
         asked = {day for day in left if first <= day <= (last or first)} if run.state != "refused" else set()
-        started = dt.datetime.fromtimestamp(run.started, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        started = _utc(run.started)
         for day in asked - traces.names_of_finished_days(run.id) if asked else ():
             row = recorded.get(day)
             if row and row["run"] == run.id:

@@ -206,7 +206,7 @@ def _look_first(config: Config, check: Callable[[Config, Listing], None] | None)
         check(config, listing)
 
 
-_ELSEWHERE = "make it writable, or give another"
+_ELSEWHERE = "make it writable, or name another"
 
 
 def _check_folder(folder: Path, option: str) -> None:

@@ -124,8 +124,7 @@ class Traces:
             if isinstance(error, sqlite3.ProgrammingError):
                 raise
             full = "make room on its disk, then run again"
-            hint = "check the disk, then run again; without this file everything is recomputed, to the same bytes"
-            hint = full if "is full" in str(error) else hint
+            hint = full if "is full" in str(error) else "check the disk and the file's permissions, then run again"
             raise DaedalusError(
                 "the cache's records cannot be read or written", where=str(self._path), found=error, hint=hint
             ) from None
