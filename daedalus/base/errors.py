@@ -12,7 +12,7 @@ EXIT_DAY_FAILED = 1
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 
-PARTS = ("where", "found", "expected", "hint")  # of an error, below what it says first
+LABELS = ("where", "found", "expected", "hint")  # of an error, below what it says first
 
 
 class DaedalusError(Exception):
@@ -48,7 +48,7 @@ class DaedalusError(Exception):
     def as_json(self) -> dict[str, str | None]:
         """The error as `--json` prints it."""
         rows = dict(self.parts())
-        return {"what": bare(self.what)} | {key: rows.get(key) for key in PARTS}
+        return {"what": bare(self.what)} | {key: rows.get(key) for key in LABELS}
 
     def one_line(self) -> str:
         """The message in one line, for logs and reports."""
@@ -63,13 +63,13 @@ class DaedalusError(Exception):
 
 def one_line(problem: Mapping[str, str | None]) -> str:
     """An error as `as_json` gives it, in one line; "" for none."""
-    parts = [f"{label}: {problem[label]}" for label in PARTS if problem.get(label)]
+    parts = [f"{label}: {problem[label]}" for label in LABELS if problem.get(label)]
     return "; ".join([problem["what"] or "", *parts]) if problem else ""
 
 
 def part_lines(problem: Mapping[str, str | None]) -> list[str]:
     """The parts of an error below its first line, a line each."""
-    return [f"  {label + ':':<9} {problem[label]}" for label in PARTS if problem.get(label)]
+    return [f"  {label + ':':<9} {problem[label]}" for label in LABELS if problem.get(label)]
 
 
 def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:

@@ -59,7 +59,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         result = last_results(workspace, [day]).get(day)
         return {
             "day": day,
-            "refused": last_refusal(workspace.traces),
+            "refused": last_refusal(workspace),
             "last": result.as_json() if result else None,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
             **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),

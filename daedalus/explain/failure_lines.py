@@ -19,15 +19,21 @@ def failure_lines(failures: Iterable[Mapping], results: Mapping[str, Mapping]) -
     `failures` and `results` (by day) are as `Failure.as_json` and `DayResult.as_json` give them.
     """
     lines: list[str] = []
-    by_error: dict[str, list[Mapping]] = {}
-    for failure in failures:  # one bad file fails several steps
-        by_error.setdefault(failure["error"], []).append(failure)
-    for alike in list(by_error.values())[:_ROOTS]:
+    groups = by_error(failures)
+    for alike in groups[:_ROOTS]:
         lines += wrapped(places_of(alike), "failed      ", _INDENT)
         lines += problem_lines(alike[0], _INDENT)
-    if len(by_error) > _ROOTS:
-        lines.append(f"{_INDENT}and {counted(len(by_error) - _ROOTS, 'other error')}: daeda explain day DAY")
+    if len(groups) > _ROOTS:
+        lines.append(f"{_INDENT}and {counted(len(groups) - _ROOTS, 'other error')}: daeda explain day DAY")
     return [*lines, *_blocked_lines(results)]
+
+
+def by_error(failures: Iterable[Mapping]) -> list[list[Mapping]]:
+    """The failures that say the same together: one bad file fails several steps."""
+    found: dict[str, list[Mapping]] = {}
+    for failure in failures:
+        found.setdefault(failure["error"], []).append(failure)
+    return list(found.values())
 
 
 def failures_of(results: Mapping[str, Mapping]) -> list[Mapping]:
@@ -47,10 +53,7 @@ def place_of(failure: Mapping) -> str:
 
 def failure_sentences(results: Mapping[str, Mapping]) -> list[str]:
     """The same as sentences, for lists: what failed, then what that blocks."""
-    places: dict[str, list[str]] = {}
-    for one in failures_of(results):
-        places.setdefault(one["error"], []).append(place_of(one))
-    failed = [f"{_named(names)} failed: {error}" for error, names in places.items()]
+    failed = [f"{places_of(alike)} failed: {alike[0]['error']}" for alike in by_error(failures_of(results))]
     return [*failed, *(f"blocked: {text}" for text in _blocked_texts(results))]
 
 
@@ -127,9 +130,6 @@ def result_lines(day: str, last: Mapping, options: str) -> list[str]:
     else:
         places = list(map(place_of, last["failures"]))
         lines = wrapped(f"{day}: blocked {when}: it needs {_named(places)}{_through(last['through'])}", "", "  ")
-    said: dict[str, list[Mapping]] = {}
-    for failure in last["failures"]:
-        said.setdefault(failure["error"], []).append(failure)
-    for alike in list(said.values())[:_ROOTS]:
+    for alike in by_error(last["failures"])[:_ROOTS]:
         lines += [printable(f"  {places_of(alike)} failed"), *problem_lines(alike[0], "    ")]
     return lines

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from daedalus.base.terminal_text import counted, cut
 from daedalus.config.steps import PARTITION
 from daedalus.explain.cause_lines import headline
-from daedalus.explain.failure_lines import places_of
+from daedalus.explain.failure_lines import by_error, places_of
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import day_of, step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
@@ -189,11 +189,8 @@ def _failed_lines(run: Mapping) -> list[str]:
     """How many days failed and were blocked, and the first error."""
     counts = [f"{counted(run[state], 'day')} {state}" for state in ("failed", "blocked") if run[state]]
     lines = [", ".join(counts)] if counts else []
-    said: dict[str, list[Mapping]] = {}
-    for one in run["failures"]:
-        said.setdefault(one["error"], []).append(one)
     word = "refused" if run["state"] == "refused" else "stopped"
-    for alike in list(said.values())[:3]:
+    for alike in by_error(run["failures"])[:3]:
         what = ", ".join(filter(None, (alike[0]["what"], alike[0]["where"])))
         lines.append(f"{f'{places_of(alike)} failed' if alike[0]['step'] else word}: {what}")
     return lines

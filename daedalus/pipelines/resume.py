@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from daedalus.base import digest
 from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.base.errors import DaedalusError, Interrupted, RunStopped, bare
-from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import code_stamp
 from daedalus.workspace.day_results import ENDED
 from daedalus.workspace.settings import Settings
@@ -81,25 +80,27 @@ def resumed_days(workspace: Workspace, span: DayRange, say: Callable[[str], None
     return done
 
 
-def begin_run(workspace: Workspace, run: str, request: Request, span: DayRange, done: Mapping[str, dict]) -> None:
+def begin_run(workspace: Workspace, request: Request, span: DayRange, done: Mapping[str, dict]) -> None:
     """Records that a run begins, and the days that it need not walk."""
-    workspace.traces.start_run(run, request.as_json(span))
-    workspace.traces.finish_days(run, done)
+    workspace.traces.start_run(request.run, _asked(workspace, request, span))
+    workspace.traces.finish_days(request.run, done)
+
+
+def _asked(workspace: Workspace, request: Request, span: DayRange) -> dict:
+    return {**request.as_json(span), "output": workspace.output_root}
 
 
 @contextmanager
 def recorded(workspace: Workspace, request: Request, span: DayRange) -> Iterator[None]:
     """Ctrl-C raises Interrupted when it left a run that can be resumed; before or after that it is what it was.
 
-    A refusal is recorded with its reason, as a run that ended.
+    What stopped a run is recorded, and a refusal is, as a run that ended.
     """
     try:
         yield
-    except RunStopped:
-        raise
     except DaedalusError as error:
         with suppress(DaedalusError):  # the records may be what cannot be used
-            _record_refusal(workspace, request, span, error)
+            _record_reason(workspace, request, span, error)
         raise
     except KeyboardInterrupt:
         if any(run == request.run for run, _ in workspace.traces.unfinished_runs()):
@@ -107,24 +108,19 @@ def recorded(workspace: Workspace, request: Request, span: DayRange) -> Iterator
         raise
 
 
-def _record_refusal(workspace: Workspace, request: Request, span: DayRange, error: DaedalusError) -> None:
+def _record_reason(workspace: Workspace, request: Request, span: DayRange, error: DaedalusError) -> None:
     traces = workspace.traces
     if request.run not in traces.runs():
-        traces.start_run(request.run, request.as_json(span))
-    traces.finish_run(request.run, "refused")
-    remember_reason(traces, request.run, error)
-
-
-def remember_reason(traces: Traces, run: str, error: DaedalusError) -> None:
-    """Records why a run was refused or stopped, if the records can be written."""
+        traces.start_run(request.run, _asked(workspace, request, span))
+    if not isinstance(error, RunStopped):  # that run is unfinished: --resume goes on
+        traces.finish_run(request.run, "refused")
     problem = {"day": "", "step": "", "error": error.one_line(), **error.as_json()}
-    with suppress(DaedalusError):
-        traces.remember_fact(f"{ENDED}{run}", {"failures": [problem]})
+    traces.remember_fact(f"{ENDED}{request.run}", {"failures": [problem]})
 
 
-def end_run(workspace: Workspace, run: str, request: Request, span: DayRange, *, failed: bool) -> None:
+def end_run(workspace: Workspace, request: Request, span: DayRange, *, failed: bool) -> None:
     """Ends a run, and with it the unfinished runs whose range it covered: nothing of them is left to do."""
-    traces = workspace.traces
+    traces, run = workspace.traces, request.run
     traces.finish_run(run, "failed" if failed else "done")
     for older, asked in traces.unfinished_runs():
         days = parse_range(asked["range"])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from daedalus.base.days import Day
-from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
+from daedalus.base.errors import DayError, Interrupted, RunStopped
 from daedalus.config.steps import PARTITION
 from daedalus.pipelines.look import Looked
-from daedalus.pipelines.resume import Request, begin_run, end_run, remember_reason
+from daedalus.pipelines.resume import Request, begin_run, end_run
 from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
@@ -36,8 +36,8 @@ def execute(
     """Computes what changed and publishes it; with `dask` on the workers of a cluster. Raises as a run does."""
     run = request.run
     if looked.nothing_to_do(workspace):
-        begin_run(workspace, run, request, looked.span, looked.done)
-        end_run(workspace, run, request, looked.span, failed=False)
+        begin_run(workspace, request, looked.span, looked.done)
+        end_run(workspace, request, looked.span, failed=False)
         return all_fresh(looked)
     from daedalus.explain.diff import ChangeNotes
     from daedalus.workspace.graph import build_graph
@@ -52,7 +52,7 @@ def execute(
     progress.done_before({day: bool(summary["empty"]) for day, summary in looked.done.items()})
     changes = ChangeNotes(workspace, run)
     workspace.partitions.before_replacing(changes)
-    begin_run(workspace, run, request, looked.span, looked.done)
+    begin_run(workspace, request, looked.span, looked.done)
     outcomes = _walk(workspace, run, graph, looked.force, progress, dask)
     _share(workspace, outcomes, progress)
     stuck = _remove_partitions(workspace, graph.empty)
@@ -60,7 +60,7 @@ def execute(
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
     record_days(workspace, graph, outcomes, looked.fresh)
     workspace.day_results.record(run, to_builtins(report.results), map(str, graph.days))
-    end_run(workspace, run, request, looked.span, failed=bool(report.failures))
+    end_run(workspace, request, looked.span, failed=bool(report.failures))
     if report.failures:
         workspace.traces.remember_fact(f"{ENDED}{run}", report.ended())
     if not report.failures and not looked.resumed:
@@ -146,11 +146,6 @@ def _walk(
         workspace.day_results.record(run, to_builtins(results_of(walk.outcomes, days)))
         if isinstance(stopped, OutOfSpace):
             stopped.look_in(workspace.folders)
-        if isinstance(stopped, RunStopped):
-            remember_reason(traces, run, stopped)
-        raise
-    except DaedalusError:
-        traces.finish_run(run, "refused")
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -59,10 +60,8 @@ def run_skeleton_stage(
         parse_range(range)
     where = "--range" if range is not None else ""
     if resume and (last := last_unfinished(settings)):
-        options = {key: value for key, value in last["settings"].items() if getattr(settings, key) is None}
-        settings = dataclasses.replace(settings, **options)
-        where = where or f"--resume, of the run of {last['range']}"
-        range, model = last["range"] if range is None else range, model or last["model"]
+        settings, model = _taken_up(settings, last), model or last["model"]
+        where, range = where or f"--resume, of the run of {last['range']}", range or last["range"]
     check = partial(refuse_empty, range=range, where=where) if not allow_empty else None
     with opened(settings, say=progress.looking, adopt=adopt, check=check) as workspace:
         force = force or (resume and resumes_force(workspace, progress.say))
@@ -82,6 +81,12 @@ def run_skeleton_stage(
         report.output, report.options = str(workspace.output_root), settings.options
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _taken_up(settings: Settings, last: Mapping) -> Settings:
+    """The settings with those of the unfinished run in place of what is not given."""
+    options = {key: value for key, value in last["settings"].items() if getattr(settings, key) is None}
+    return dataclasses.replace(settings, **options)
 
 
 def _plan(workspace: Workspace, looked: Looked) -> RunReport:

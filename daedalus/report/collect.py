@@ -49,7 +49,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         say(f"{span}: looking at {len(days)} days")
         grid = look_at_cells(workspace, list(span), workspace.listing())
         failed = {bare(failure["error"]) for result in grid.results.values() for failure in result["failures"]}
-        refused = last_refusal(workspace.traces)
+        refused = last_refusal(workspace)
         notes = [f"the last run was refused: {refused['error']}"] if refused else []
         notes += failure_sentences(grid.results)
         notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]

@@ -56,7 +56,7 @@ def cache_status(settings: Settings) -> dict:
         days = [{**row, "last": last[row["day"]].as_json() if row["day"] in last else None} for row in days]
         return {
             "cache_root": str(workspace.cache_root),
-            "refused": last_refusal(workspace.traces),
+            "refused": last_refusal(workspace),
             "artifacts": len(sizes),
             "bytes": sum(sizes.values()),
             "days": sorted(days, key=lambda row: row["day"]),

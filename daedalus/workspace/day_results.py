@@ -7,7 +7,7 @@ not fresh.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +19,7 @@ from daedalus.stagecache.action_name import day_of, kind_of
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
 if TYPE_CHECKING:
-    from daedalus.stagecache.records.traces import Traces
+    from daedalus.stagecache.records.traces import RunRecord
     from daedalus.workspace.workspace import Workspace
 
 UNFINISHED = "unfinished"
@@ -59,13 +59,19 @@ class DayResult(Struct, frozen=True):
         return {**found, "failures": [one.as_json() for one in self.failures], "through": list(self.through)}
 
 
-def last_refusal(traces: Traces) -> dict | None:
+def last_refusal(workspace: Workspace) -> dict | None:
     """Why the last run was refused: its `run`, when it `started`, and the error; None if it was not."""
-    for run, state, started in traces.rows("select id, state, started from runs order by started desc limit 1"):
-        found = traces.fact(f"{ENDED}{run}") if state == "refused" else None
-        if isinstance(found, dict):
-            return {"run": run, "started": _utc(started), **found["failures"][0]}
-    return None
+    last = next(_runs(workspace), None)
+    if last is None or last.state != "refused":
+        return None
+    found = workspace.traces.fact(f"{ENDED}{last.id}")
+    return {"run": last.id, "started": _utc(last.started), **found["failures"][0]} if isinstance(found, dict) else None
+
+
+def _runs(workspace: Workspace) -> Iterator[RunRecord]:
+    """The runs into this output, newest first; other outputs may share the cache."""
+    output = workspace.output_root
+    return (run for run in workspace.traces.run_records() if run.request.get("output", output) == output)
 
 
 def _utc(seconds: float) -> str:
@@ -116,7 +122,7 @@ def last_results(workspace: Workspace, days: Iterable[str]) -> dict[str, DayResu
     """
     traces, left = workspace.traces, set(days)
     recorded, found = workspace.day_results.all() if left else {}, {}
-    for run in traces.run_records() if left else ():
+    for run in _runs(workspace) if left else ():
         first, _, last = run.request["range"].partition("..")
         asked = {day for day in left if first <= day <= (last or first)} if run.state != "refused" else set()
         started = _utc(run.started)

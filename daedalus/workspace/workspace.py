@@ -117,7 +117,7 @@ class Workspace:
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
         self.check_output()
-        if not is_uri(self.output_root):
+        if self.is_local:
             _make_folder(Path(self.output_root), "output_root (--output-root)")
         self._hold(fcntl.LOCK_SH)
         for scratch in self._scratches:
@@ -139,7 +139,7 @@ class Workspace:
         """Where files are written on this machine, by config key."""
         spill = self.config.duckdb_settings.get("temp_directory")
         found = {"temp_directory": str(spill)} if spill else {}
-        if not is_uri(self.output_root):
+        if self.is_local:
             found["output_root"] = self.output_root
         return {**found, "cache_root": str(self.cache_root)}
 

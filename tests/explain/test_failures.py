@@ -12,7 +12,7 @@ from daedalus.explain.run_history import last_runs
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.report.collect import collect
 from daedalus.upkeep.status import cache_status, status_lines
-from daedalus.workspace.day_results import results_of
+from daedalus.workspace.day_results import last_results, results_of
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
@@ -172,3 +172,25 @@ def test_an_interrupted_run_leaves_its_days_unfinished(cold, monkeypatch):
     last = [row["last"] for row in cache_status(Settings())["days"]]
     assert sum(one is not None and one["state"] == "unfinished" for one in last) == 13
     assert any("daeda skeleton --resume" in line for line in status_lines(cache_status(Settings())))
+
+
+def test_a_run_into_another_output_says_nothing_of_this_one(broken):
+    broken.run()
+    broken.run(output_root="elsewhere")
+    with opened(Settings()) as workspace:
+        left = last_results(workspace, [BROKEN])
+        assert left[BROKEN].state == "failed" and left[BROKEN].run == last_runs(workspace.traces)[1]["id"]
+
+
+def test_a_refused_run_is_told_until_another_ran(warm):
+    view = next((warm.root / "data/catalog/artwork_tack").glob("*.parquet"))
+    whole = view.read_bytes()
+    view.write_bytes(whole[:50])
+    assert warm.cli("skeleton", "--range", RANGE).returncode == 2
+    view.write_bytes(whole)
+    refused = cache_status(Settings())["refused"]
+    assert str(view.relative_to(warm.root)) in refused["where"]
+    shown = warm.cli("runs", "--last", "1").stdout
+    assert "refused: " in shown and str(view.relative_to(warm.root)) in shown
+    warm.run()
+    assert cache_status(Settings())["refused"] is None
