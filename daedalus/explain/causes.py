@@ -221,7 +221,10 @@ class Causes:
     def _file(self, content: str | None) -> str | None:
         known = self._traces.fact(f"file:{content}") if content else None
         if not isinstance(known, dict):
-            return content
+            bad = any(
+                file.digest == content for files in self._graph.feed.partitions.values() for file in files if file.error
+            )
+            return f"cannot be read ({content[:8]})" if content and bad else content
         return f"{known['rows']:,} rows, {known['bytes']:,} bytes ({content[:8] if content else ''})"
 
     def _diff(self, cause: Cause) -> list[str]:

@@ -76,6 +76,7 @@ def test_explain_day_shows_the_error_of_a_failed_day_and_what_blocks_another(bro
     )
     shown = day_lines(found)
     assert shown[0].startswith(f"{BROKEN}: failed in run ") and "    a parquet file cannot be read" in shown
+    assert any("    + cannot be read (" in line for line in shown)
     found = explain_day(Settings(), str(DAYS[10]))
     assert found["last"]["state"] == "blocked" and "like_artwork_ids" in found["last"]["through"]
     assert "chunk" not in found["last"]["through"]
