@@ -40,12 +40,12 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
     config, chance = settings.applied(), random.Random(seed)
     with local_place(settings) as place:
         days = choose_days(_published(place, range, config.runtime.output_root), rows, chance)
-        say(f"{len(days)} days of {bare(config.runtime.output_root)}: choosing rows")
+        say(f"{counted(len(days), 'day')} of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)
         root, share = place.output, -(-rows // len(days))
         chosen = {day: choose_users(_shipped(root, day), _seen(place.feed, day), share, chance) for day in days}
         users = {day: with_rows | without for day, (with_rows, without) in chosen.items()}
-        say(f"reading the raw feed and views for {len(set().union(*users.values())):,} users")
+        say(f"reading the raw feed and views for {counted(len(set().union(*users.values())), 'user')}")
         reach = Reach.of(config)
         late = reach.lateness.partitions
         with reading_pool(config.runtime.embedding_coverage_filter.uri):
@@ -62,7 +62,8 @@ def _published(place: LocalCopy, range: str | None, shown: str) -> list[Day]:
     span, there = parse_range(range) if range else None, place.published()
     days = [day for day in there if span is None or day in span]
     if not days:
-        raise DaedalusError("there is no partition to audit", where=shown, found=f"{len(there)} partitions in all",
+        found = f"{counted(len(there), 'partition')} in all"
+        raise DaedalusError("there is no partition to audit", where=shown, found=found,
                             expected=f"days of {range or 'any range'}", hint="daeda skeleton")  # fmt: skip
     return days
 
@@ -229,11 +230,11 @@ def audit_lines(found: Mapping) -> list[str]:
     """What the terminal shows, at most 80 columns but for values."""
     lines = [
         f"{found['rows']:,} rows x {found['columns']} columns of {counted(len(found['days']), 'day')}, "
-        f"{found['users']:,} users: " + ("DIFFERENT" if differs(found) else "none differ")
+        f"{counted(found['users'], 'user')}: " + ("DIFFERENT" if differs(found) else "none differ")
     ]
     lines += [cut(f"  {count:,} rows differ in {column}") for column, count in found["by_column"].items()]
     if found["missing"] or found["extra"]:
-        lines.append(f"  {found['missing']:,} rows missing, {found['extra']:,} not expected")
+        lines.append(f"  {counted(found['missing'], 'row')} missing, {found['extra']:,} not expected")
     for row in found["differences"]:
         lines.append(f"{row['day']} user {row['user_id']} artwork {row['artwork_id']} {row['event']}: {row['column']}")
         if not row["column"].startswith("row "):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.base.errors import DaedalusError
-from daedalus.base.terminal_text import cut, shown_apart
+from daedalus.base.terminal_text import counted, cut, shown_apart
 from daedalus.config.steps import PARTITION
 from daedalus.explain.day import one_day
 from daedalus.explain.value_differences import changed, compare_partitions, read
@@ -54,7 +54,7 @@ class ChangeNotes:
         if before is None or after is None or before.key == after.key:
             return "rewritten: it was no longer as a run had left it"
         rows = [trace.counts.get("written", 0) for trace in (before, after)]
-        counts = f"{rows[0]:,} rows" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
+        counts = f"{counted(rows[0], 'row')}" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
         old, new = (_sources(trace) for trace in (before, after))
         if any(old.get(source) != new.get(source) for source in ("sessions", "content")):
             return f"{counts}; more: daeda diff {day}"

@@ -17,6 +17,7 @@ from typing import Any
 import daedalus
 from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError, bare
+from daedalus.base.terminal_text import counted
 from daedalus.config.columns import makers
 from daedalus.explain.failure_lines import failure_sentences
 from daedalus.explain.run_history import last_runs
@@ -46,7 +47,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
     with opened(settings) as workspace:
         span = workspace.config.range(range)
         days = [str(day) for day in span]
-        say(f"{span}: looking at {len(days)} days")
+        say(f"{span}: looking at {counted(len(days), 'day')}")
         grid = look_at_cells(workspace, list(span), workspace.listing())
         failed = {bare(failure["error"]) for result in grid.results.values() for failure in result["failures"]}
         refused = last_refusal(workspace)
@@ -148,7 +149,7 @@ class _Reading:
         with ThreadPoolExecutor(self._workspace.workers) as pool:
             pairs = zip(days, pool.map(self._of, days, labels), strict=True)
             found = {day: statistics for day, statistics in pairs if statistics is not None}
-        self._say(f"{len(found)} partitions: {self._read} read, {self._known} cached")
+        self._say(f"{counted(len(found), 'partition')}: {self._read} read, {self._known} cached")
         return found, {"read": self._read, "known": self._known, "notes": self._notes}
 
     def _of(self, day: str, label: str) -> dict[str, Any] | None:
@@ -175,7 +176,7 @@ class _Reading:
             return None
         self._workspace.traces.remember_fact(key, found)
         self._count(read=1)
-        self._say(f"{label}  {found['rows']:,} rows read")
+        self._say(f"{label}  {counted(found['rows'], 'row')} read")
         return {**found, "bytes": size}
 
     def _count(self, read: int = 0, known: int = 0) -> None:

@@ -174,9 +174,10 @@ def page_lines(found: Mapping[str, Any]) -> list[str]:
     totals, days = found["totals"], found["totals"]["days"]
     order = ("failed", "blocked", "unfinished", "fresh", "stale", "missing", "empty")
     states = ", ".join(f"{days[state]:,} {state}" for state in order if days[state])
+    rows, written = counted(totals["rows"], "row"), size(totals["output_bytes"])
     lines = [
         f"{'..'.join(dict.fromkeys(found['range']))}: {counted(days['total'], 'day')}: {states}",
-        f"output      {totals['rows']:,} rows, {size(totals['output_bytes'])}; cache {size(totals['cache_bytes'])}",
+        f"output      {rows}, {written}; cache {size(totals['cache_bytes'])}",
     ]
     lines += [cut(f"departs     {_departs(found, name)}") for name in found["departing"][:3]]
     lines += [cut(f"note        {note}") for note in found["notes"][:5]]

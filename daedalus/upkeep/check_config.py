@@ -114,7 +114,7 @@ def check_lines(found: dict) -> list[str]:
     days, feed = found["days"], found["feed"]
     lines = [
         f"{found['config']}: " + ("valid, but some input files are not usable" if found["bad_files"] else "valid"),
-        f"feed        {feed['partitions']} partitions, {feed['first']} to {feed['last']}",
+        f"feed        {counted(feed['partitions'], 'partition')}, {feed['first']} to {feed['last']}",
         *wrapped(", ".join(f"{name} {count}" for name, count in found["views"].items()), "view files  "),
         f"range       {counted(days['total'], 'day')}, {days['with_rows']} with rows, "
         f"{counted(found['steps'], 'step')}",
