@@ -226,6 +226,8 @@ def spoken(seconds: float | None) -> str:
         return ""
     if seconds < 3:
         return "nearly done"
+    if seconds < 8:
+        return "a few seconds left"
     for most, step in ((10, 1), (30, 5), (120, 10), (240, 30)):
         if seconds < most - step / 2:
             near = max(round(seconds / step), 1) * step
