@@ -109,6 +109,11 @@ class Actions(Generic[_Context]):
         """The name of the step's action that was added last."""
         return self._last.get(step)
 
+    def constant(self, select: str) -> Any:
+        """The rows of a SELECT that reads nothing, as an Arrow table."""
+        with self._ducks.lease() as duck:
+            return duck.constant(select)
+
     # Ingredients
 
     def code_of(self, function: Callable) -> dict[str, str]:
@@ -120,6 +125,10 @@ class Actions(Generic[_Context]):
         """Ingredients of an artifact whose rows come from DuckDB."""
         settings = self.digest_of(_settings_fingerprint())
         return {**self.code_of(write_parquet), "code:settings": settings, "engine:duckdb": version("duckdb")}
+
+    def code_on_arrow(self, function: Callable) -> dict[str, str]:
+        """Ingredients of a function that may make an artifact's rows in place of a statement."""
+        return {**self.code_of(function), "engine:numba": version("numba")}
 
     def code_of_input(self, function: Callable) -> dict[str, str]:
         """Ingredients of a Python function that reads an input."""
@@ -142,8 +151,12 @@ class Actions(Generic[_Context]):
         extra: Mapping[str, str] | None = None,
         keyed: Sequence[Keyed] = (),
         watched: Sequence[InputFile] = (),
+        arrow: partial | None = None,
     ) -> str:
         """Adds an action that runs one `Sql`; returns its name.
+
+        `arrow`, of a function and what it needs, writes the same rows without DuckDB where it can: it is called with
+        the files by name and the path to write, and returns the counts, or None where the SQL must run.
 
         `config` are the values that it depends on, by key path; `keyed` are the tables that it joins by key.
         `watched` are files that must not change while it runs, besides those that it reads.
@@ -152,6 +165,7 @@ class Actions(Generic[_Context]):
             "code:sql": self.digest_of(sql_fingerprint(sql)),
             "code:reads": digest.canonical_json(reading.kinds()),
             **self.written_by_duckdb(),
+            **(self.code_on_arrow(arrow.func) if arrow else {}),
             **config_ingredients(config),
             **{f"config:variable {key}": value for key, value in reading.variables.items()},
             **(extra or {}),
@@ -159,7 +173,7 @@ class Actions(Generic[_Context]):
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [upstream for names in reading.upstream.values() for upstream in names]
         refusal = DayError if name.day else DaedalusError  # an action that all days need ends the run
-        run = partial(_run_sql, self._ducks, self._files, refusal, sql, reading)
+        run = partial(_run_sql, self._ducks, self._files, refusal, sql, reading, arrow)
         describe = partial(describe_sql, sql, reading)
         return self.add(name, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed)
 
@@ -207,18 +221,33 @@ def config_ingredients(config: Mapping[str, object]) -> dict[str, str]:
 
 
 def _run_sql(
-    ducks: Ducks, files: Files, refusal: type[DaedalusError], sql: Sql, reading: Reading,
+    ducks: Ducks, files: Files, refusal: type[DaedalusError], sql: Sql, reading: Reading, arrow: partial | None,
     upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
-    tables = {table: make() for table, make in reading.tables.items()}
     wanted = {file.path: file.digest for members in reading.files.values() for file in members}
-    with files.fetch(wanted) as local, ducks.lease() as duck:
-        try:
-            return duck.copy(sql, Bindings(_bound(reading, upstream, local), tables, _variables(reading, local)), out)
-        except Exception as error:
-            if is_of_data(error):
-                _blame(duck, reading, local, out.with_name(f"{out.name}.column"), refusal)
-            raise
+    with files.fetch(wanted) as local:
+        bound = _bound(reading, upstream, local)
+        if arrow and (counts := _on_arrow(arrow, bound, out)) is not None:
+            return counts
+        tables = {table: make() for table, make in reading.tables.items()}
+        with ducks.lease() as duck:
+            try:
+                return duck.copy(sql, Bindings(bound, tables, _variables(reading, local)), out)
+            except Exception as error:
+                if is_of_data(error):
+                    _blame(duck, reading, local, out.with_name(f"{out.name}.column"), refusal)
+                raise
+
+
+def _on_arrow(arrow: partial, bound: Mapping[str, Sequence[Path | str]], out: Path) -> Counts | None:
+    """The counts of what `arrow` wrote; None where the SQL must run, also to say what is wrong with a file."""
+    import pyarrow as pa
+
+    try:
+        return arrow(bound, out)
+    except (pa.ArrowException, OSError):
+        out.unlink(missing_ok=True)
+        return None
 
 
 def _blame(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
@@ -94,10 +95,11 @@ def sql_of_feed(
     render: Callable[[FeedDay], Sql],
     config: Mapping[str, object],
     reads: Mapping[str, Sequence[str]] | None = None,
+    arrow: Callable[[FeedDay], partial] | None = None,
 ) -> str | None:
     """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
 
-    `render` makes its statement; `config` are further values that it depends on.
+    `render` makes its statement, and `arrow` what may run in its place; `config` are further values that it depends on.
     """
     assert name.day is not None
     late_files = files_of(make, name.day)
@@ -120,7 +122,8 @@ def sql_of_feed(
         columns=SPINE_COLUMNS,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra)
+    fast = arrow(feed) if arrow else None
+    return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
 
 
 def _has_text(groups: Sequence[Group], code: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from daedalus.actions.actions import Reading
@@ -188,8 +189,8 @@ def join_in_order(rows: str, join: Join) -> str:
     return rows
 
 
-def joined(make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[str, object]) -> str:
-    """Adds an action that joins views to the rows of the sessions."""
+def joined(make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[str, object], arrow: partial) -> str:
+    """Adds an action that joins views to the rows of the sessions; `arrow` joins the latest rows of views."""
     assert name.day is not None
     runtime = make.context.runtime
     settings = {**config, **{f"ages.{age}": runtime.ages[age] for age in join.ages}}
@@ -202,4 +203,4 @@ def joined(make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[s
         {"rows": [make.need("sessions", name.day)], **views}, variables=day_start(name.day) if by_day else {}
     )
     keyed = [Keyed(make.need("view", view.name), view.entity, view.entity) for view in join.views]
-    return make.sql(name, sql, reading, settings, keyed=keyed)
+    return make.sql(name, sql, reading, settings, keyed=keyed, arrow=None if by_day else arrow)

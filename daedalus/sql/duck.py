@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
+from daedalus.base.sizes import parse_size
 from daedalus.base.terminal_text import counted
 from daedalus.config.duckdb_settings import FIXED
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.sql.text import Sql, literal, name, path_literal
+from daedalus.tables.held import HELD
 
 if TYPE_CHECKING:
     import duckdb
@@ -141,6 +143,14 @@ class Duck:
                 self._db.unregister(table)
 
 
+def _bytes_of(limit: object) -> int | None:
+    """A memory limit in bytes; None where DuckDB alone knows it."""
+    try:
+        return parse_size(str(limit), _LIMIT)
+    except DaedalusError:
+        return None
+
+
 def _no_room_to_start(limit: object, threads: int, problem: str) -> DaedalusError:
     """The error of a DuckDB that cannot start within its share of the limit."""
     return DaedalusError(
@@ -180,6 +190,7 @@ class Ducks:
         self._config, self._spill, self._lock = config, spill, threading.Lock()
         threads = config.get("threads", os.cpu_count())
         self.threads = threads if isinstance(threads, int) and threads > 0 else 1
+        HELD.limit(_bytes_of(config.get("memory_limit")), self.threads)
         self._free: list[Duck] = []
         self._all: list[Duck] = []
         self._folders: list[Path] = []  # where each spills

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent.parent / "daedalus"
 ROOMS = [
     "base",
     "parquet",
+    "tables",
     "objectstore",
     "stagecache",
     "config",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
 
 from msgspec import UNSET
 
 from daedalus.base.days import Day
 from daedalus.config import Config
 from daedalus.config.columns import makers
+from daedalus.skeleton.arrow.joins import write_attributes
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, joined
 from daedalus.sql.text import POSITION, Sql, columns, literal, name, parquet
@@ -44,12 +47,15 @@ def attribute_definition(config: Config) -> tuple[Join, list[str], dict[str, str
 
 def build(make: Make, day: Day) -> str:
     """Reads the rows of the sessions and the views that output columns come from."""
-    join, outputs, defaults, sql = make.once(_statement)
+    join, outputs, defaults, sql, constants = make.once(_statement)
     config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
     config["output_columns"] = outputs
-    return joined(make, ActionName("attributes", day=day), sql, join, config)
+    arrow = partial(write_attributes, join, outputs, constants)
+    return joined(make, ActionName("attributes", day=day), sql, join, config, arrow)
 
 
-def _statement(make: Make) -> tuple[Join, list[str], dict[str, str], Sql]:
+def _statement(make: Make) -> tuple[Join, list[str], dict[str, str], Sql, Callable[[], Any]]:
     join, outputs, defaults = attribute_definition(make.context.config)
-    return join, outputs, defaults, select_attributes(join, outputs, defaults)
+    selected = [f"({text}\n) AS {name(column)}" for column, text in defaults.items()]
+    constants = cache(partial(make.constant, f"SELECT {', '.join(selected) or '0'}"))
+    return join, outputs, defaults, select_attributes(join, outputs, defaults), constants

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from daedalus.base.days import Day
 from daedalus.config import Config
 from daedalus.inputs.type_checks import filter_types
+from daedalus.skeleton.arrow.joins import write_content
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, joined
 from daedalus.sql.text import POSITION, ROW, Sql, columns, parquet
@@ -32,7 +34,7 @@ def build(make: Make, day: Day) -> str:
     """Reads the rows of the sessions and the views that the content filter's columns come from."""
     join, sql = make.once(_statement)
     config = {f"content_filter.drop.{column}": values for column, values in join.drop.items()}
-    return joined(make, ActionName("content", day=day), sql, join, config)
+    return joined(make, ActionName("content", day=day), sql, join, config, partial(write_content, join))
 
 
 def _statement(make: Make) -> tuple[Join, Sql]:

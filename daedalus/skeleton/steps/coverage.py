@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from daedalus.actions.actions import Reading
 from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
+from daedalus.skeleton.arrow.pool_and_sessions import write_coverage
 from daedalus.skeleton.context import Make
 from daedalus.sql.text import POSITION, Sql, in_list, parquet
 from daedalus.stagecache.action_name import ActionName
@@ -39,6 +40,7 @@ def build(make: Make, day: Day) -> str:
     return make.sql(
         ActionName("coverage", day=day), apply_embedding_coverage_filter(events), reading,
         {"embedding_coverage_filter.events": list(events)}, keyed=[Keyed(make.need("pool"), "id", "artwork_id")],
+        arrow=partial(write_coverage, events),
     )  # fmt: skip
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
 from daedalus.config.columns import Ref
 from daedalus.config.schema import Aggregation
+from daedalus.skeleton.arrow.day_events import write_event_values
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.feed_day import day_start, events_part
 from daedalus.skeleton.joins_and_filters import preload_filtered_features
@@ -72,7 +73,9 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
     config = {"aggregation.events": list(events), "aggregation.column": aggregation.column}
     reading = Reading(reads, variables=day_start(day) if as_of_day else {})
     keyed = keyed_by_entity(make, [view] if view else [])
-    return make.sql(ActionName("event_values", part, day), sql, reading, config, keyed=keyed)
+    arrow = partial(write_event_values, events, aggregation.column, entity, flatten, contributor)
+    return make.sql(ActionName("event_values", part, day), sql, reading, config, keyed=keyed,
+                    arrow=None if as_of_day else arrow)  # fmt: skip
 
 
 def _view_of(context: Skeleton, column: str) -> str:

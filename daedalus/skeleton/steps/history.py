@@ -8,6 +8,7 @@ from functools import cache, partial
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
 from daedalus.config.schema import Aggregation
+from daedalus.skeleton.arrow.day_events import write_history
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import FeedDay, events_part, sql_of_feed
 from daedalus.sql.text import Sql, in_list, name, parquet
@@ -69,7 +70,11 @@ def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
                      filtered=filtered)  # fmt: skip
     part = events_part(events, aggregation.column, contributor=contributor)
     reads = {"pool": [make.need("pool")]} if filtered else {}
-    return sql_of_feed(make, ActionName("history", part, day), render, config, reads)
+
+    def arrow(feed: FeedDay) -> partial:
+        return partial(write_history, feed, day, events, aggregation.column, contributor, filtered)
+
+    return sql_of_feed(make, ActionName("history", part, day), render, config, reads, arrow)
 
 
 def pieces(make: Make, aggregation: Aggregation, first: int, last: int) -> list[str]:

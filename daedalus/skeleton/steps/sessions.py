@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
+from daedalus.skeleton.arrow.pool_and_sessions import write_sessions
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.steps.coverage import covered, covered_spine
 from daedalus.sql.text import POSITION, Sql, columns, in_list
@@ -58,4 +59,5 @@ def build(make: Make, day: Day) -> str:
     }
     if rule.drop_view_only or rule.drop_single_like:
         config["embedding_coverage_filter.events"] = list(events)
-    return make.sql(ActionName("sessions", day=day), sql, Reading(covered(make, day, filtered)), config)
+    arrow = partial(write_sessions, events, rule.drop_view_only, rule.drop_single_like)
+    return make.sql(ActionName("sessions", day=day), sql, Reading(covered(make, day, filtered)), config, arrow=arrow)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Lateness
+from daedalus.skeleton.arrow.feed_rows import write_spine
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import _DAY, _IN_DAY, _KEYED, FeedDay, sql_of_feed
 from daedalus.sql.text import Sql, columns, name
@@ -60,4 +61,5 @@ def _late_counts(late: int, lateness: Lateness) -> str:
 def build(make: Make, day: Day) -> str | None:
     """Reads the feed files of a day and, as far as rows come late or early, of neighbouring days."""
     make.unaffected.watch(str(day))
-    return sql_of_feed(make, ActionName("spine", day=day), build_time_window_entity_spine, {})
+    arrow = lambda feed: partial(write_spine, feed, day, ROW_ORDER)  # noqa: E731
+    return sql_of_feed(make, ActionName("spine", day=day), build_time_window_entity_spine, {}, arrow=arrow)

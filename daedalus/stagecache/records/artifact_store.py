@@ -25,6 +25,7 @@ from daedalus.base import digest
 from daedalus.base.durable import move_file, open_lock, remove_folder
 from daedalus.base.errors import DaedalusError
 from daedalus.stagecache.records.file_digests import FileDigests
+from daedalus.tables.held import HELD
 
 
 class Scratch:
@@ -153,6 +154,7 @@ class ArtifactStore:
         kept = self.path("", artifact)
         kept.parent.mkdir(parents=True, exist_ok=True)
         move_file(staged, kept)
+        HELD.moved(staged, kept)
         self._digests.note(kept, artifact)
 
     def problem(self, name: str, artifact: str) -> str:

@@ -1,0 +1,86 @@
+"""The steps `event_values` and `history` of one day: the events that an aggregation sees, each with its value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.base.days import Day
+from daedalus.skeleton.arrow.feed_rows import clean_rows
+from daedalus.skeleton.arrow.pool_and_sessions import Files, covered_rows, has_one_of
+from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
+from daedalus.skeleton.feed_day import FeedDay
+from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
+from daedalus.tables.sorting import order_of, sort_keys, whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_event_values(
+    events: Sequence[str], column: str, entity: str, flatten: bool, contributor: bool, files: Files, out: Path
+) -> Mapping[str, int] | None:
+    """The step `event_values`; with `entity` the value is of the view, by that column of the rows."""
+    needed = {"user_id", "event_timestamp", "event", entity or column, *(["artwork_id"] if contributor else [])}
+    rows = covered_rows(files, sorted(needed))
+    if rows is None:
+        return None
+    rows = rows.filter(has_one_of(rows["event"], events))
+    if entity:
+        view = files["view"][0]
+        if not fits(rows_of(view) // 4):
+            return None
+        values = read_table(view, [entity, column])
+        places = rows_by_entity(rows[entity], values[entity])
+        if places is None:
+            return None
+        rows = rows.set_column(0, column, whole(values[column]).take(places)) if column not in needed else None
+    return None if rows is None else _write(rows, column, flatten, contributor, out)
+
+
+def write_history(
+    feed: FeedDay, day: Day, events: Sequence[str], column: str, contributor: bool, filtered: Sequence[str],
+    files: Files, out: Path,
+) -> Mapping[str, int] | None:  # fmt: skip
+    """The step `history` of one day; events in `filtered` need an artwork that is in the pool."""
+    import pyarrow.compute as pc
+
+    rows = clean_rows(feed, day, events, files)
+    if rows is None:
+        return None
+    if filtered:
+        pool = whole(read_table(files["pool"][0], ["id"])["id"])
+        asked = has_one_of(rows["event"], filtered)
+        rows = rows.filter(pc.or_(pc.invert(asked), pc.is_in(rows["artwork_id"], value_set=pool)))
+    return _write(rows, column, False, contributor, out)
+
+
+def _write(rows: pa.Table, column: str, flatten: bool, contributor: bool, out: Path) -> Mapping[str, int] | None:
+    """Writes user, time and value of the rows, sorted by them; a member of a list each if `flatten`."""
+    import numpy as np
+    import pyarrow as pa
+
+    values = whole(rows[column])
+    columns: dict[str, Any] = {"user_id": rows["user_id"], "ts": rows["event_timestamp"]}
+    places = None
+    if flatten:
+        if not pa.types.is_list(values.type):
+            return None
+        lengths = np.asarray(values.value_lengths().fill_null(0))
+        places = np.repeat(np.arange(len(values)), lengths)
+        values = values.flatten()
+    if not is_plain(values.type) or pa.types.is_floating(values.type) or pa.types.is_nested(values.type):
+        return None
+    if contributor:
+        columns["artwork_id"] = rows["artwork_id"]
+    if places is not None:
+        columns = {name: whole(column).take(pa.array(places)) for name, column in columns.items()}
+    names = ["user_id", "ts", "value", *(["artwork_id"] if contributor else [])]
+    found = pa.table({**columns, "value": values}).select(names)
+    if values.null_count:
+        found = found.filter(values.is_valid())
+    keys = sort_keys(found.columns)
+    if keys is None:
+        return None
+    return {"rows": write_table(out, found.take(pa.array(order_of(keys))))}

@@ -1,0 +1,127 @@
+"""The steps `content` and `attributes`: views joined to the rows of the sessions, as joins_and_filters.py says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daedalus.skeleton.arrow.pool_and_sessions import Files
+from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
+from daedalus.skeleton.joins_and_filters import Join
+from daedalus.sql.column_types import holds, is_integer
+from daedalus.sql.text import ROW
+from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
+from daedalus.tables.sorting import numbers_of, whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_DAY_US = 86_400_000_000
+_FAR = 1 << 61  # microseconds: times beyond are infinite
+
+
+def write_content(join: Join, files: Files, out: Path) -> Mapping[str, int] | None:
+    """The step `content`: the positions of the rows that ship."""
+    import numpy as np
+    import pyarrow as pa
+
+    joined = _joined(join, list(join.drop), files)
+    if joined is None:
+        return None
+    dropped = np.zeros(joined.num_rows, np.bool_)
+    for column, values in join.drop.items():
+        found = _among(joined[column], join.types[column], values)
+        if found is None:
+            return None
+        dropped |= found
+    return {"rows": write_table(out, pa.table({ROW.strip('"'): np.flatnonzero(~dropped)}))}
+
+
+def write_attributes(
+    join: Join, outputs: Sequence[str], constants: Callable[[], pa.Table], files: Files, out: Path
+) -> Mapping[str, int] | None:
+    """The step `attributes`; `constants()` has the output columns that no row changes, in its one row."""
+    import numpy as np
+    import pyarrow as pa
+
+    fixed = constants()
+    joined = _joined(join, [column for column in outputs if column not in fixed.column_names], files)
+    if joined is None:
+        return None
+    alike = pa.array(np.zeros(joined.num_rows, np.int64))
+    columns = [fixed[c].take(alike) if c in fixed.column_names else joined[c] for c in outputs]
+    return {"rows": write_table(out, pa.table(dict(zip(outputs, columns, strict=True))))}
+
+
+def _joined(join: Join, wanted: Sequence[str], files: Files) -> pa.Table | None:
+    """The columns `wanted` of the rows of the sessions, from the feed, from views and ages of them."""
+    import pyarrow as pa
+
+    (sessions,) = files["rows"]
+    viewed = {view.bound: files[view.bound][0] for view in join.views}
+    if not fits(rows_of(sessions)) or any(not fits(rows_of(path) // 4) for path in viewed.values()):
+        return None
+    rows = read_table(sessions, join.needs)
+    columns: dict[str, pa.Array] = {name: whole(rows[name]) for name in join.needs if name in wanted}
+    sources = {}
+    for view in join.views:
+        ages = [feature for source, feature in join.ages.values() if source == view.name]
+        taken = list(dict.fromkeys([*view.features, *ages]))
+        values = read_table(viewed[view.bound], list(dict.fromkeys([view.entity, *taken])))
+        places = rows_by_entity(rows[view.entity], values[view.entity])
+        if places is None or not all(is_plain(values.schema.field(name).type) for name in taken):
+            return None
+        found = {name: whole(values[name]).take(places) for name in taken}
+        columns |= {name: found[name] for name in view.features}
+        sources |= {(view.name, name): found[name] for name in ages}
+    for age, source in join.ages.items():
+        made = _age(rows["event_timestamp"], sources[source])
+        if made is None:
+            return None
+        columns[age] = made
+    if join.animated:
+        columns["model_type"] = _curated(columns, join)
+    return pa.table({name: columns[name] for name in wanted}) if wanted else rows
+
+
+def _age(times: pa.ChunkedArray, source: pa.Array) -> pa.Array | None:
+    """Whole days from a time to the event, at least 0."""
+    import numpy as np
+    import pyarrow as pa
+
+    if source.type == pa.date32():
+        source = source.cast(pa.timestamp("us"))
+    if source.type != pa.timestamp("us"):
+        return None
+    born, missing = numbers_of(source)
+    if len(born) and max(-int(born.min()), int(born.max())) >= _FAR:
+        return None
+    days = np.maximum(numbers_of(times)[0] - born, 0) // _DAY_US
+    return pa.array(days.astype(np.int32), mask=missing)
+
+
+def _curated(columns: Mapping[str, pa.Array], join: Join) -> pa.Array:
+    """The model type, with that of animated artworks replaced."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rule, kind = join.animated, columns["model_type"]
+    assert rule is not None
+    wrong = pc.and_(pc.equal(columns["artwork_type"], rule.artwork_type), pc.equal(kind, rule.source))
+    return pc.if_else(pc.fill_null(wrong, False), pa.scalar(rule.target, kind.type), kind)
+
+
+def _among(column: pa.ChunkedArray, kind: str, values: Sequence[object]) -> object:
+    """Where a text, a boolean or a whole number is one of `values`, NULL never; None for other types."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = {"VARCHAR": str, "BOOLEAN": bool}.get(kind, int if is_integer(kind) else None)
+    if plain is None or not all(type(value) is plain for value in values):
+        return None
+    values = [value for value in values if holds(kind, value)]
+    if not values:
+        return np.zeros(len(column), np.bool_)
+    return np.asarray(pc.is_in(whole(column), value_set=pa.array(values, column.type)))

@@ -1,0 +1,62 @@
+"""Reads and writes artifacts as Arrow tables; columns that are held in memory are not read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daedalus.parquet.writer import write_parquet
+from daedalus.tables.held import HELD
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
+
+
+def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of an artifact, each of one chunk; None for all of them."""
+    held = HELD.get(path)
+    if held is None or (columns is not None and not set(columns) <= set(held.column_names)):
+        held = _read(path, columns, held)
+        HELD.put(path, held, held.nbytes)
+    return held if columns is None else held.select(list(columns))
+
+
+def _read(path: Path | str, columns: Sequence[str] | None, held: pa.Table | None) -> pa.Table:
+    """All columns wanted and those that are held; reads the others."""
+    import pyarrow.parquet as pq
+
+    there = held.column_names if held is not None else []
+    with open(path, "rb") as source, pq.ParquetFile(source) as file:
+        names = [name for name in (columns or file.schema_arrow.names) if name not in there]
+        table = file.read(names, use_threads=False).combine_chunks()
+    if held is None:
+        return table
+    for name in there:
+        table = table.append_column(name, held[name])
+    return table
+
+
+def rows_of(path: Path | str) -> int:
+    """The rows of an artifact."""
+    import pyarrow.parquet as pq
+
+    held = HELD.get(path)
+    if held is not None:
+        return held.num_rows
+    return pq.read_metadata(path).num_rows
+
+
+def fits(rows: int) -> bool:
+    """Whether so many rows of a feed day can be worked on in memory, within a worker's share."""
+    return rows * _ROW_BYTES <= HELD.each
+
+
+def write_table(path: Path, table: pa.Table) -> int:
+    """Writes an artifact and holds it; returns the number of rows."""
+    table = table.combine_chunks()
+    rows = write_parquet(path, table.schema, [table])
+    HELD.put(path, table, table.nbytes)
+    return rows

@@ -1,0 +1,65 @@
+"""What was just written or read, kept in memory for who reads it next.
+
+The file stays the truth: what is held is what its bytes say, so whoever finds nothing here reads the file. Paths of
+artifacts are names of their content, and unfinished files have names of their own, so nothing held is ever outdated.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+_SHARE = 8  # the part of the configured memory that is held, as its divisor; and the part of that for one file
+_UNLIMITED = 4 << 30  # taken for the limit where none is configured
+
+
+class Held:
+    """Objects by path, those used last, within a limit of bytes. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._bytes = self._most = 0
+        self.each = 0  # bytes that one worker may use beside, for what it works on
+
+    def limit(self, memory: int | None, workers: int) -> None:
+        """Divides the configured `memory` in bytes between what is held and the workers."""
+        memory = memory or _UNLIMITED
+        self._most, self.each = memory // _SHARE, memory // 2 // max(workers, 1)
+
+    def put(self, path: Path | str, what: Any, size: int) -> None:
+        """Holds `what` of `size` bytes for the file, unless it is too large."""
+        with self._lock:
+            self._drop(str(path))
+            if size > self._most // _SHARE:
+                return
+            self._kept[str(path)] = what, size
+            self._bytes += size
+            while self._bytes > self._most:
+                self._drop(next(iter(self._kept)))
+
+    def get(self, path: Path | str) -> Any:
+        """What is held for the file, or None."""
+        with self._lock:
+            found = self._kept.get(str(path))
+            if found is None:
+                return None
+            self._kept.move_to_end(str(path))
+            return found[0]
+
+    def moved(self, before: Path | str, now: Path | str) -> None:
+        """The file has another name now."""
+        with self._lock:
+            if found := self._kept.pop(str(before), None):
+                self._bytes -= found[1]
+        if found:
+            self.put(now, *found)
+
+    def _drop(self, path: str) -> None:
+        if found := self._kept.pop(path, None):
+            self._bytes -= found[1]
+
+
+HELD = Held()

@@ -1,0 +1,125 @@
+"""Sorts rows by several columns: each becomes numbers that ascend as its values do, which are sorted by their digits.
+
+NULLs come last. Text is ordered by its bytes, as in DuckDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_MOST = 1 << 62  # of a number that several columns share
+
+
+def sort_keys(columns: Sequence[pa.ChunkedArray]) -> list[np.ndarray] | None:
+    """Numbers by row, the most significant first, that compare as the rows do; None if a type has no such numbers.
+
+    Neighbouring columns share a number where it has room for both.
+    """
+    words: list[np.ndarray] = []
+    room = 0  # values of the last number
+    for column in columns:
+        ranked = _ranked(column)
+        if ranked is None:
+            return None
+        key, count = ranked
+        if words and room * count < _MOST:
+            words[-1] = words[-1] * count + key
+            room *= count
+        else:
+            words.append(key)
+            room = count
+    return words
+
+
+def _ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, int] | None:
+    """(numbers from 0 up in the order of the column's values, one more than the largest), NULL being the largest."""
+    import numpy as np
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_string(kind):
+        return _ranked_text(column)
+    if not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_boolean(kind)):
+        return None
+    if kind == pa.uint64():
+        return None
+    numbers, missing = numbers_of(column)
+    if not len(numbers):
+        return numbers, 1
+    present = numbers if missing is None else numbers[~missing]
+    if not len(present):
+        return np.zeros(len(numbers), np.int64), 1
+    least, most = int(present.min()), int(present.max())
+    if most - least >= _MOST:
+        return None
+    key = numbers - least
+    if missing is None:
+        return key, most - least + 1
+    key[missing] = most - least + 1
+    return key, most - least + 2
+
+
+def _ranked_text(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    coded = whole(column).dictionary_encode()
+    places = np.empty(len(coded.dictionary) + 1, np.int64)  # the last is of NULL
+    places[pc.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(coded.dictionary))
+    places[-1] = len(coded.dictionary)
+    codes = coded.indices if not coded.null_count else coded.indices.fill_null(len(coded.dictionary))
+    return places[codes.to_numpy()], len(places)
+
+
+def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
+    """The positions of rows in ascending order of their `sort_keys`; equal rows stay in their order."""
+    import numpy as np
+
+    from daedalus.tables import radix
+
+    order = np.arange(len(keys[0]))
+    for word in reversed(keys):
+        most = int(word.max()) if len(word) else 0
+        order = radix.ordered(word, most.bit_length(), order)
+    return order
+
+
+def first_of_equal(keys: Sequence[np.ndarray], order: np.ndarray) -> np.ndarray:
+    """Of rows with equal keys the first in `order`."""
+    import numpy as np
+
+    new = np.zeros(len(order), np.bool_)
+    new[:1] = True
+    for word in keys:
+        new[1:] |= word[order[1:]] != word[order[:-1]]
+    return order[new]
+
+
+def numbers_of(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
+    """(a column of integers, times or booleans as int64; where it is NULL, or None if it never is)."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = whole(column)
+    missing = np.asarray(array.is_null()) if array.null_count else None
+    plain = array.fill_null(pc.cast(pa.scalar(0), array.type)) if array.null_count else array
+    if plain.type == pa.int64():
+        return plain.to_numpy(), missing
+    if pa.types.is_timestamp(plain.type) or pa.types.is_date64(plain.type):
+        return plain.view(pa.int64()).to_numpy(), missing
+    return plain.cast(pa.int64()).to_numpy(zero_copy_only=False), missing
+
+
+def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column as one array."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
