@@ -132,6 +132,7 @@ def _walk(
         locks=workspace.locks,
         level=workspace.shared,
         code=code,
+        commit=workspace.commit,
         executor=dask.executor(workspace, graph, run, progress.say) if dask else _threads(workspace),
         force=force,
         progress=progress,

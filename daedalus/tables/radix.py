@@ -1,5 +1,6 @@
-"""The compiled part of sorting. It uses nothing of the project but `jit`: numba's disk cache of a function depends on the
-time stamp of its file alone.
+"""The compiled part of sorting.
+
+It uses nothing of the project but `jit`: numba's disk cache of a function depends on the time stamp of its file alone.
 """
 
 from __future__ import annotations

@@ -158,6 +158,10 @@ class Workspace:
 
         return DayResults(self.traces, self.output_root)
 
+    def commit(self) -> None:
+        """Makes the artifacts and traces so far durable."""
+        self.traces.write(self.store.sync)
+
     def close(self) -> None:
         if self.shared:
             self.shared.close()

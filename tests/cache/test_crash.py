@@ -17,6 +17,7 @@ import pytest
 from small import DAYS, PROJECT, RANGE, Small, edit, make, nothing_ran
 
 from daedalus.base import durable
+from daedalus.stagecache.records import artifact_store
 from daedalus.stagecache.records.traces import Traces
 
 KILLS = int(os.environ.get("DAEDA_KILLS", "6"))
@@ -62,7 +63,7 @@ class Faults:
         self.at, self.mode, self.calls, self.dead = at, mode, 0, False
         for owner, name in (
             (os, "replace"), (os, "rename"), (os, "fsync"), (durable, "_exchange"),
-            (Traces, "record"), (Traces, "finish_days"), (Traces, "start_run"), (Traces, "finish_run"),
+            (Traces, "write"), (Traces, "finish_days"), (Traces, "start_run"), (Traces, "finish_run"),
         ):  # fmt: skip
             monkeypatch.setattr(owner, name, self.wrap(name, getattr(owner, name)))
         monkeypatch.setattr(shutil, "rmtree", self.unless_dead(shutil.rmtree))
@@ -135,8 +136,9 @@ def whole_parquets(world: Small) -> None:
         pq.ParquetFile(path).read()
 
 
-def test_files_are_on_disk_before_they_have_their_names(tiny_template, tmp_path, monkeypatch):
-    """Power loss keeps what was synced: content before its rename, the folder after it."""
+def test_files_are_on_disk_before_they_are_trusted(tiny_template, tmp_path, monkeypatch):
+    """Power loss keeps what was synced: of outputs the content before its rename, of artifacts before their traces and
+    digests, and the folder after it."""
     world = copy(tiny_template, tmp_path / "world")
     monkeypatch.chdir(world.root)
     synced: set[Path] = set()
@@ -153,13 +155,30 @@ def test_files_are_on_disk_before_they_have_their_names(tiny_template, tmp_path,
         def move(source, target):
             source_path = Path(source).resolve()
             needed = {source_path, *(source_path.iterdir() if source_path.is_dir() else ())}
-            if Path(target).resolve().parent != source_path.parent and not needed <= synced:
+            elsewhere = Path(target).resolve().parent != source_path.parent
+            if elsewhere and "artifacts" not in Path(target).parts and not needed <= synced:
                 problems.append((source, target))
             real(source, target)
             unsynced_folders.add(Path(target).resolve().parent)
 
         return move
 
+    real_write, real_digests = Traces.write, Traces.remember_files
+
+    def write(self, durable):
+        real_write(self, durable)
+        artifacts = {path.resolve() for path in world.root.glob("cache/artifacts/*/*")}
+        traced = {artifact for (artifact,) in self.rows("select artifact from traces")}
+        problems.extend(path for path in artifacts - synced if path.stem in traced)
+
+    def remember_files(self, rows):
+        rows = list(rows)
+        problems.extend(row[0] for row in rows if "/artifacts/" in row[0] and Path(row[0]).resolve() not in synced)
+        real_digests(self, rows)
+
+    monkeypatch.setattr(Traces, "write", write)
+    monkeypatch.setattr(Traces, "remember_files", remember_files)
+    monkeypatch.setattr(artifact_store, "sync", sync)
     monkeypatch.setattr(durable, "sync", sync)
     monkeypatch.setattr(os, "replace", moved(real_replace))
     monkeypatch.setattr(os, "rename", moved(real_rename))

@@ -64,7 +64,7 @@ def _joined(join: Join, wanted: Sequence[str], files: Files) -> pa.Table | None:
         return None
     rows = read_table(sessions, join.needs)
     columns: dict[str, pa.Array] = {name: whole(rows[name]) for name in join.needs if name in wanted}
-    sources = {}
+    sources: dict[tuple[str, str], pa.Array] = {}
     for view in join.views:
         ages = [feature for source, feature in join.ages.values() if source == view.name]
         taken = list(dict.fromkeys([*view.features, *ages]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daedalus.tables.sorting import numbers_of, whole
+from daedalus.tables.sorting import numbers_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,4 +36,3 @@ def rows_by_entity(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array
     places = np.searchsorted(there, wanted)
     places[places == len(there)] = 0
     return pa.array(places, mask=there[places] != wanted)
-

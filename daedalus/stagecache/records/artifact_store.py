@@ -5,7 +5,9 @@
     tmp/run-…/                      one folder a process, locked while it runs; those of dead processes are removed
     traces.db                       what each action made, and from what (see traces.py)
 
-A commit writes the bytes, then fsync, rename, fsync of the folder, and only then the trace.
+A file gets its name, and can be read, before it is on disk: the next `sync` sees to that, for many at once, and only
+then are their digests and traces written. So after a power cut a file without a record may be torn; whoever finds one
+hashes it, and what does not have the digest of its name is made anew.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daedalus.base import digest
-from daedalus.base.durable import move_file, open_lock, remove_folder
+from daedalus.base.durable import open_lock, remove_folder, sync
 from daedalus.base.errors import DaedalusError
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.tables.held import HELD
@@ -126,6 +128,8 @@ class ArtifactStore:
     def __init__(self, root: Path, scratch: FreePaths, digests: FileDigests) -> None:
         self.root, self._scratch, self._digests = root, scratch, digests
         self._artifacts = os.path.abspath(root / "artifacts")
+        self._unsynced: list[Path] = []
+        self._folders: set[Path] = set()  # that are there
 
     def stage(self, name: str) -> Path:
         return self._scratch.path(".parquet")
@@ -150,12 +154,28 @@ class ArtifactStore:
             self._digests.note(self.path("", artifact), artifact)
 
     def take(self, artifact: str, staged: Path) -> None:
-        """Moves a file whose digest is known into the store."""
+        """Moves a file whose digest is known into the store; `sync` makes it durable."""
         kept = self.path("", artifact)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        move_file(staged, kept)
+        if kept.parent not in self._folders:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(kept.parent)
+            self._unsynced.append(kept.parent)
+        os.replace(staged, kept)
         HELD.moved(staged, kept)
+        self._unsynced.append(kept)
         self._digests.note(kept, artifact)
+
+    def sync(self) -> None:
+        """Makes all files that were taken durable, and writes their digests down."""
+        self._digests.write(self._sync)
+
+    def _sync(self) -> None:
+        paths, self._unsynced = self._unsynced, []
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):  # removed since
+                sync(path)
+        for folder in dict.fromkeys(path.parent for path in paths):
+            sync(folder)
 
     def problem(self, name: str, artifact: str) -> str:
         try:

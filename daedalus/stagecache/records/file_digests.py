@@ -13,6 +13,7 @@ import errno
 import os
 import stat as modes
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -68,6 +69,7 @@ class FileDigests:
         self._traces = traces
         self._young: set[str] = set()  # files that may yet change unseen
         self._own: set[str] = set()  # files that this process wrote
+        self._noted: list[str] = []  # of these, those that are not written down yet
         self._known: dict[str, tuple[Stamp, int, str]] | None = None
         self.hashed = 0
 
@@ -81,10 +83,23 @@ class FileDigests:
         return self._hash(name)
 
     def note(self, path: Path | str, content: str) -> None:
-        """Remembers the digest of a file that this process has just written."""
+        """Remembers the digest of a file that this process has just written; `write` does for others."""
         name = os.path.abspath(path)
+        stamp, looked = Stamp.of(name), time.time_ns()
+        self._load()[name] = (stamp, looked, content)
         self._own.add(name)
-        self._remember(name, Stamp.of(name), time.time_ns(), content)
+        self._noted.append(name)
+        if not stamp.settled(looked):
+            self._young.add(name)
+
+    def write(self, durable: Callable[[], None] = lambda: None) -> None:
+        """Writes down what was noted so far, once `durable()` has made those files so."""
+        names, self._noted = self._noted, []
+        durable()
+        known = self._load()
+        found = [(name, known[name]) for name in dict.fromkeys(names) if name in known]
+        if found:
+            self._traces.remember_files((name, *stamp.values, looked, text) for name, (stamp, looked, text) in found)
 
     def settle(self) -> None:
         """Looks once more, a clock tick later, at files that were young when they were looked at.
@@ -107,6 +122,7 @@ class FileDigests:
                     settled.append((name, *stamp.values, looked, content))
         self._young.clear()
         self._own.clear()
+        self.write()
         self._traces.remember_files(settled)
 
     def settled(self, path: Path | str) -> Stamp | None:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +80,8 @@ class Traces:
 
     def __init__(self, path: Path) -> None:
         self._lock, self._path = threading.RLock(), path
+        self._unwritten: dict[str, Trace] = {}  # by key
+        self._unwritten_keys: dict[str, str] = {}  # by the action's name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = self._open(path)
@@ -132,26 +134,49 @@ class Traces:
     # Traces
 
     def find(self, key: str) -> Trace | None:
+        """The trace of a key, also one that is not written yet."""
+        if trace := self._unwritten.get(key):
+            return trace
         rows = self.rows(f"{_SELECT_TRACE} where key = ?", [key])
         return _trace(rows[0]) if rows else None
 
     def latest(self, name: str) -> Trace | None:
         """The trace of the last run or hit of an action."""
+        if key := self._unwritten_keys.get(name):
+            return self.find(key)
         rows = self.rows(f"{_SELECT_TRACE} where key = (select key from latest where latest.name = ?)", [name])
         return _trace(rows[0]) if rows else None
 
     def record(self, trace: Trace) -> None:
-        row = (trace.key, trace.name, trace.artifact, json.dumps(trace.counts), trace.seconds, trace.bytes)
-        with self.writing() as db:
-            db.execute(
-                "insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, json.dumps(trace.manifest, sort_keys=True), trace.code, time.time()),
-            )
-            db.execute("insert or replace into latest values (?, ?)", (trace.name, trace.key))
+        """Takes a trace down, for this process; `write` does for others and for good."""
+        with self._lock:
+            self._unwritten[trace.key] = trace
+            self._unwritten_keys[trace.name] = trace.key
+
+    def write(self, durable: Callable[[], None] = lambda: None) -> None:
+        """Writes what was recorded so far, once `durable()` has made its artifacts so."""
+        with self._lock:
+            traces, keys = list(self._unwritten.values()), dict(self._unwritten_keys)
+        durable()
+        made = time.time()
+        rows = [(t.key, t.name, t.artifact, json.dumps(t.counts), t.seconds, t.bytes,
+                 json.dumps(t.manifest, sort_keys=True), t.code, made) for t in traces]  # fmt: skip
+        if not rows:
+            return
+        with self._lock, self.writing() as db:
+            keys = {name: key for name, key in keys.items() if self._unwritten_keys.get(name) == key}
+            db.executemany("insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            db.executemany("insert or replace into latest values (?, ?)", keys.items())
+            for trace in traces:
+                self._unwritten.pop(trace.key, None)
+            for name in keys:
+                del self._unwritten_keys[name]
 
     def point(self, name: str, key: str) -> None:
         """Makes `key` the latest key of an action, after a hit on an older trace."""
-        self.rows("insert or replace into latest values (?, ?)", [name, key])
+        with self._lock:
+            self._unwritten_keys.pop(name, None)
+            self.rows("insert or replace into latest values (?, ?)", [name, key])
 
     def all(self) -> list[Trace]:
         return [_trace(row) for row in self.rows(_SELECT_TRACE)]

@@ -18,6 +18,7 @@ from daedalus.base.errors import DaedalusError, Interrupted, RunStopped, problem
 from daedalus.stagecache.action import Action, Again, Cause
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Trace, Traces
+from daedalus.stagecache.walk.commits import Commits
 from daedalus.stagecache.walk.executor import Executor, Made, Task, Threads, nobody
 from daedalus.stagecache.walk.forecast import Forecast
 from daedalus.stagecache.walk.full_disk import OutOfSpace, is_out_of_space
@@ -42,6 +43,7 @@ class Walk:
         level: SecondLevel | None = None,
         code: Callable[[], str] = lambda: "",
         executor: Executor | None = None,
+        commit: Callable[[], None] | None = None,
         force: bool = False,
         progress: Progress | None = None,
         forecast: Forecast | None = None,
@@ -54,6 +56,7 @@ class Walk:
         self._forecast = forecast or Forecast()
         self._executor, self._progress = executor or Threads(1), progress or Progress()
         self._day_done, self._interrupt = day_done, interrupt
+        self._commits = Commits(commit or traces.write)
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
@@ -74,13 +77,19 @@ class Walk:
         try:
             while self._schedule or self._running or self._elsewhere:
                 self._advance()
+            self._commits.finish()
         except KeyboardInterrupt:
             raise Interrupted from None
+        except OSError as error:  # of a commit: an action's own errors are told by its day
+            if is_out_of_space(error):
+                raise OutOfSpace("that writes the cache", error) from error
+            raise
         finally:
             try:
                 if self._running:
                     self._interrupt()
                 self._executor.shutdown()
+                self._commits.finish()  # what was done before an interrupt is kept
             finally:
                 if self._locks:
                     self._locks.release_all()
@@ -90,6 +99,7 @@ class Walk:
     def _advance(self) -> None:
         """Starts what can start, then waits for a result or, if other processes compute all the rest, a moment."""
         self._executor.tend()
+        self._commits.tend()
         for line in self._level.news():
             self._progress.say(line)
         waiting, self._elsewhere = self._elsewhere, []
@@ -175,6 +185,7 @@ class Walk:
     def _collect(self, future: Future) -> None:
         """Records the result of a finished task."""
         action, found = self._running.pop(future)
+        kept = False
         try:
             made = future.result()
             if self._outdated(action, found):
@@ -189,7 +200,7 @@ class Walk:
             trace = Trace(found.key, action.name, made.artifact, counts, made.seconds, made.bytes, found.manifest,
                           self._code())  # fmt: skip
             self._traces.record(trace)
-            self._level.share(action, trace)
+            kept = True
         except Again as again:
             self._reopen(again.lost)
             self._elsewhere.append(action)
@@ -203,8 +214,16 @@ class Walk:
                         found.why, expected=expected, key=found.key)
             )  # fmt: skip
         finally:
-            if self._locks:
+            if kept:
+                self._commits.after(partial(self._committed, action, trace))
+            elif self._locks:
                 self._locks.release(found.key)
+
+    def _committed(self, action: Action, trace: Trace) -> None:
+        """Others may have what an action made, now that it is durable."""
+        self._level.share(action, trace)
+        if self._locks:
+            self._locks.release(trace.key)
 
     def _reopen(self, names: Iterable[str]) -> None:
         """Has actions that ended looked up again; actions downstream of them wait."""
@@ -239,8 +258,11 @@ class Walk:
         if outcome.day:
             self._of_day.setdefault(outcome.day, []).append(outcome)
         if day := self._closes.get(outcome.name):
-            self._day_done(day, self._of_day[day])
-            self._progress.day_done(day, self._of_day[day])
+            self._commits.when_done(partial(self._close, day))
+
+    def _close(self, day: str) -> None:
+        self._day_done(day, self._of_day[day])
+        self._progress.day_done(day, self._of_day[day])
 
     def _replace(self, before: Outcome, outcome: Outcome) -> None:
         """Handles a second end of an action: if its bytes changed, what is downstream is looked up again too."""
