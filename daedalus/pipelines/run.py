@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from daedalus.base.days import Day
-from daedalus.base.errors import DayError, Interrupted, RunStopped
+from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
 from daedalus.config.steps import PARTITION
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
@@ -144,9 +144,12 @@ def _walk(
     try:
         return walk.execute({day: f"{PARTITION}@{day}" for day in days})
     except (Interrupted, RunStopped) as stopped:  # unfinished: --resume goes on
-        workspace.day_results.record(run, to_builtins(results_of(walk.outcomes, days)))
         if isinstance(stopped, OutOfSpace):
             stopped.look_in(workspace.folders)
+        try:
+            workspace.day_results.record(run, to_builtins(results_of(walk.outcomes, days)))
+        except DaedalusError:
+            raise stopped from None  # a full disk may have no room for this either
         raise
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -80,8 +81,8 @@ class Walk:
             self._commits.finish()
         except KeyboardInterrupt:
             raise Interrupted from None
-        except OSError as error:  # of a commit: an action's own errors are told by its day
-            if is_out_of_space(error):
+        except (OSError, DaedalusError) as error:  # of a commit: an action's own errors are told by its day
+            if is_out_of_space(error) and not isinstance(error, RunStopped):
                 raise OutOfSpace("that writes the cache", error) from error
             raise
         finally:
@@ -89,7 +90,8 @@ class Walk:
                 if self._running:
                     self._interrupt()
                 self._executor.shutdown()
-                self._commits.finish()  # what was done before an interrupt is kept
+                with suppress(OSError, DaedalusError):  # the walk raises what stopped it
+                    self._commits.finish()  # what was done before an interrupt is kept
             finally:
                 if self._locks:
                     self._locks.release_all()
