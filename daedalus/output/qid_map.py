@@ -15,6 +15,7 @@ from typing import Any
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
+from daedalus.output.number_sessions import sessions_in_memory
 from daedalus.output.part_file import bound_parts
 from daedalus.output.shared_numbers import SharedNumbers
 from daedalus.parquet.splice import stack
@@ -22,6 +23,7 @@ from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.sql.duck import Bindings, Duck, Ducks
 from daedalus.sql.text import POSITION, ROW, Sql, parquet
 from daedalus.stagecache.action import Again
+from daedalus.tables.artifacts import fits, write_table
 
 _SHIPPED = f"{parquet('content')} r JOIN {parquet('sessions', positions=True)} s ON s.{POSITION} = r.{ROW}"
 _SESSIONS = f"""
@@ -41,6 +43,25 @@ DAY_QIDS = Sql(f"""
     SELECT n.qid AS qid FROM {_SHIPPED}
     LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
+
+def read_map(path: Path | None) -> Any:
+    """The rows of a map's file; none where there is no file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("feed_session", pa.string()), ("qid", pa.int64())])
+    if path is None:
+        return schema.empty_table()
+    with path.open("rb") as source, pq.ParquetFile(source) as file:
+        return file.read(schema.names, use_threads=False).cast(schema)
+
+
+def _written(out: Path, qids: Any) -> dict[str, int]:
+    import pyarrow as pa
+
+    return {"rows": write_table(out, pa.table({"qid": qids}))}
+
+
 _UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions from the start"
 
@@ -52,6 +73,7 @@ class QidMap:
         """`record` is the history that other machines share, if any; for a home on this machine only."""
         self._home, self._scratch, self._ducks = home, scratch, ducks
         self.shared = SharedNumbers(record, scratch, self) if record else None
+        self._rows: tuple[str, Any] | None = None  # (digest of the map, its rows), if they are in memory
         self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
 
     @property
@@ -138,19 +160,42 @@ class QidMap:
         `artifacts` are `sessions`, and `content`, which of their rows ship. Raises Again when
         `current` is another lineage than before, or the map has other rows.
         """
-        files = {name: [path] for name, path in artifacts.items()}
-        with self.exclusive(), self._ducks.lease() as duck:
+        with self.exclusive():
             if not self.is_current():
                 raise Again
             self._check_ours()
+            day, known = sessions_in_memory(artifacts), self._in_memory()
+            if day is None or known is None:
+                return self._assign_by_sql({name: [path] for name, path in artifacts.items()}, out)
+            added, qids = day.numbered(known)
+            self._add(added)
+            return {**_written(out, qids), "new_sessions": added.num_rows, "map_rows": known.num_rows + added.num_rows}
+
+    def _assign_by_sql(self, files: dict[str, list[Path]], out: Path) -> dict[str, int]:
+        with self._ducks.lease() as duck:
             numbered = duck.table(DAY_SESSIONS, self._with_map(files))
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
-            if added.num_rows:
-                if self.shared and self.state()["shared"]:
-                    self.shared.claim(added)
-                self.put_below(added)
+            self._add(added)
             counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
             return {**counts, "new_sessions": added.num_rows, "map_rows": self.rows()}
+
+    def _add(self, added: Any) -> None:
+        """Puts the sessions of a day that are new into the map."""
+        if added.num_rows:
+            if self.shared and self.state()["shared"]:
+                self.shared.claim(added)
+            self.put_below(added)
+
+    def _in_memory(self) -> Any:
+        """The rows of the map, which stay in memory until it changes; None if they are too many."""
+        content = self.content()
+        if self._rows is None or self._rows[0] != content:
+            self._rows = None
+            path = self._home.path()
+            if path is not None and not fits(self.rows() // 4):
+                return None
+            self._rows = content, read_map(path)
+        return self._rows[1]
 
     def _check_ours(self) -> None:
         """Raises DayError when the map is not what this program left: numbers might be handed out twice."""
@@ -164,6 +209,7 @@ class QidMap:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        known, self._rows = self._rows, None
         grown, path = self._scratch.path(".parquet"), self._home.path()
         if path is None:
             write_parquet(grown, added.schema, [added])
@@ -180,6 +226,8 @@ class QidMap:
                 rest = pq.read_table(path).select(added.column_names).cast(added.schema)
                 write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
         self.commit(grown)
+        if known is not None:
+            self._rows = self.content(), pa.concat_tables([known[1], added.cast(known[1].schema)])
 
     def commit(self, grown: Path) -> None:
         """Puts a finished file into the map's place."""

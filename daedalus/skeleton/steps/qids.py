@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from daedalus.base.days import Day
+from daedalus.output.number_sessions import DaySessions
 from daedalus.output.qid_map import DAY_QIDS, DAY_SESSIONS, QidMap
 from daedalus.skeleton.context import Make
 from daedalus.sql.text import of_sql
@@ -22,6 +23,7 @@ def build(make: Make, day: Day) -> str:
     ingredients = {
         "code:sql": make.digest_of(of_sql(*DAY_SESSIONS.statements, *DAY_QIDS.statements)),
         **make.written_by_duckdb(),
+        **make.code_on_arrow(DaySessions),
     }
     return make.add(
         ActionName("qids", day=day),
