@@ -90,8 +90,9 @@ def _lines(figures: dict[str, Any]) -> Iterator[str]:
            f"   {OURS} takes, CPU           on the clock")  # fmt: skip
     for name, found in sorted(figures.items(), key=lambda item: item[0] != OURS):
         times = "".join(f"   {_times(found.get(f'{OURS}_takes_{clock}'))}" for clock in ("cpu", "seconds"))
-        yield (f"{name:<14}{found['days']:>5}{found['cpu_a_day']:>13.3f}{found['seconds_a_day']:>10.3f}"
-               f"{found['peak_bytes'] / 2**30:>10.2f}{found['output_bytes_a_day'] / 1e6:>10.2f}{times.rstrip()}")  # fmt: skip
+        sizes = f"{found['peak_bytes'] / 2**30:>10.2f}{found['output_bytes_a_day'] / 1e6:>10.2f}"
+        clocks = f"{found['cpu_a_day']:>13.3f}{found['seconds_a_day']:>10.3f}"
+        yield f"{name:<14}{found['days']:>5}{clocks}{sizes}{times}".rstrip()
     for name, found in figures.items():
         if "compared" in found:
             yield f"rows of {name}: " + ", ".join(f"{what} {count}" for what, count in found["compared"].items())
