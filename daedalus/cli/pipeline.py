@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from daedalus.base.errors import DaedalusError
 from daedalus.cli.options import AllowEmpty, CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
-from daedalus.cli.skeleton import OpenLineage, Trace, finish, print_warnings, watcher
+from daedalus.cli.skeleton import OpenLineage, Profiled, Trace, finish, print_warnings, profiled, watcher
 
 app = App(name="pipeline", help_format="markdown")
 
@@ -28,6 +28,7 @@ def train(
     progress: ProgressKind = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
+    profile: Profiled = False,
 ) -> int:
     """Run a model's training pipeline up to the skeleton stage.
 
@@ -41,12 +42,13 @@ def train(
             expected="--skeleton-only",
             hint=f"daeda pipeline train {name} --skeleton-only",
         )
-    from daedalus.pipelines.training import run_skeleton_stage
-
     settings = settings_of(config, cache_root, output_root)
-    print_warnings(settings)
-    report = run_skeleton_stage(
-        settings, target_date, resume=resume, allow_empty=allow_empty, model=name,
-        progress=watcher(progress, trace, openlineage, settings),
-    )  # fmt: skip
-    return finish(report, json)
+    with profiled(profile) as sampler:
+        from daedalus.pipelines.training import run_skeleton_stage
+
+        print_warnings(settings)
+        report = run_skeleton_stage(
+            settings, target_date, resume=resume, allow_empty=allow_empty, model=name,
+            progress=watcher(progress, trace, openlineage, settings, *sampler),
+        )  # fmt: skip
+        return finish(report, json)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from json import dumps
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,9 +17,13 @@ from daedalus.cli.output import print_lines, print_notes, print_out, to_stderr
 if TYPE_CHECKING:
     from daedalus.pipelines.run_report import RunReport
     from daedalus.stagecache.walk.progress import Progress
+    from daedalus.watch.profile import Profile
     from daedalus.workspace.settings import Settings
 
 Trace = Annotated[str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or Chrome.")]
+Profiled = Annotated[
+    bool, Parameter(name="--profile", negative=(), help="Also print where processor time went, on stderr.")
+]
 OpenLineage = Annotated[str | None, Parameter(help="Also send OpenLineage events to this address or file.")]
 
 
@@ -38,6 +44,7 @@ def skeleton(
     progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
+    profile: Profiled = False,
     executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
     scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")] = None,
 ) -> int:
@@ -46,15 +53,16 @@ def skeleton(
     Example: daeda skeleton --range 202602..202605 --resume
     """
     settings = settings_of(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
-    from daedalus.pipelines.training import run_skeleton_stage
+    with profiled(profile, executor) as sampler:
+        from daedalus.pipelines.training import run_skeleton_stage
 
-    watched = watcher(progress, trace, openlineage, settings)
-    print_warnings(settings)
-    report = run_skeleton_stage(
-        settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
-        progress=watched, executor=executor, scheduler=scheduler,
-    )  # fmt: skip
-    return finish(report, json)
+        watched = watcher(progress, trace, openlineage, settings, *sampler)
+        print_warnings(settings)
+        report = run_skeleton_stage(
+            settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
+            progress=watched, executor=executor, scheduler=scheduler,
+        )  # fmt: skip
+        return finish(report, json)
 
 
 def print_warnings(settings: Settings) -> None:
@@ -64,10 +72,42 @@ def print_warnings(settings: Settings) -> None:
     print_notes(doubts(settings.applied()))
 
 
-def watcher(kind: ProgressKind, trace: str | None, openlineage: str | None, settings: Settings) -> Progress:
+@contextmanager
+def profiled(asked: bool, executor: str = "threads") -> Iterator[Sequence[Progress]]:
+    """Samples the run inside if asked, and prints the table at its end; gives the watchers for that."""
+    if not asked:
+        yield ()
+        return
+    if executor == "dask":
+        raise DaedalusError("a profile sees the threads of one process", where="--profile", found="--executor dask",
+                            hint="leave one of the two out")  # fmt: skip
+    from daedalus.watch.profile import Profile
+
+    profile = Profile()
+    try:
+        with profile:
+            yield (profile,)
+    except DaedalusError:  # refused: the message is what counts
+        raise
+    except BaseException:
+        _print_table(profile)
+        raise
+    _print_table(profile)
+
+
+def _print_table(profile: Profile) -> None:
+    from daedalus.watch.profile_table import table
+
+    for line in table(profile):
+        to_stderr(line)
+
+
+def watcher(
+    kind: ProgressKind, trace: str | None, openlineage: str | None, settings: Settings, *more: Progress
+) -> Progress:  # fmt: skip
     """The watcher of a run: a live display on a terminal, else lines, on stderr; trace file and lineage if asked."""
     shown = _shown_progress(kind)
-    watchers = [shown]
+    watchers = [shown, *more]
     if trace is not None:
         if not trace:
             raise DaedalusError("an empty path", where="--trace", found="''", expected="a file")

@@ -1,0 +1,124 @@
+"""A profile adds up to the processor time of the run, names steps and causes, and is not even imported unasked."""
+
+from __future__ import annotations
+
+import ast
+import json
+import linecache
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+from small import RANGE
+
+from daedalus.watch.profile import PARTS, THREADS, Profile
+from daedalus.watch.profile_causes import CAUSES, CauseOf, _opening
+from daedalus.watch.profile_table import table
+
+SCRIPT = """
+import sys
+from daedalus.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    print(*sys.modules)
+"""
+
+
+def imported(*arguments: str) -> set[str]:
+    command = [sys.executable, "-c", SCRIPT, *arguments]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_run_prints_its_profile_beside_its_result(cold):
+    done = cold.cli("skeleton", "--range", RANGE, "--progress", "none", "--json", "--profile")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    lines = done.stderr.splitlines()
+    head = next(line.split() for line in lines if line.startswith("step "))
+    causes = [word for word in head if word in CAUSES]
+    assert {"query", "encode"} <= set(causes)
+    rows = {line.split("  ")[0]: line.split() for line in lines}
+    assert {"spine", "rolling", "chunk", "(walk)", "all"} <= rows.keys()
+    assert int(rows["chunk"][1]) == report["partitions"]["written"] == 14
+    assert int(rows["all"][1]) == report["steps"]["computed"]
+    for cause in causes:  # has its sentence
+        assert f"{cause:<9}{CAUSES[cause]}" in lines
+    for narrow, wide in pairwise(line.rstrip() for line in lines if line.startswith(("rolling", "spine"))):
+        assert len(narrow) == len(wide)
+
+
+def test_a_refusal_stays_a_message(cold):
+    done = cold.cli("skeleton", "--range", "2026-13", "--profile")
+    assert done.returncode == 2 and "profile" not in done.stderr
+    done = cold.cli("skeleton", "--range", RANGE, "--profile", "--executor", "dask")
+    assert done.returncode == 2 and "--profile" in done.stderr
+
+
+def test_it_adds_up_to_the_processor_time_of_the_process():
+    def turn(stop: threading.Event) -> None:
+        while not stop.is_set():
+            sum(range(1000))
+
+    stop = threading.Event()
+    began = time.process_time()
+    with Profile() as profile:
+        thread = threading.Thread(target=turn, args=(stop,))
+        thread.start()
+        while time.process_time() - began < 0.3:
+            sum(range(1000))
+        stop.set()
+        thread.join()
+    whole = sum(profile.busy.values()) + profile.own
+    assert began + 0.3 < whole + 0.01 and whole <= time.process_time()
+    assert {step for step, _ in profile.busy} <= set(PARTS)
+    assert sum(seconds for (step, _), seconds in profile.busy.items() if step == THREADS) > 0
+    assert any("processor seconds" in line for line in table(profile))
+
+
+def cause_at(module: str, call: str) -> str | None:
+    """The cause of a frame of a module that is at a call, whatever it calls."""
+    found: list[str | None] = []
+
+    class Any:
+        def __getattr__(self, _name: str):
+            return lambda *_: found.append(CauseOf()(sys._getframe(1)))
+
+    path, source = f"{module} {call}", f"def f():\n    {call}\n"
+    linecache.cache[path] = (len(source), None, source.splitlines(True), path)
+    names: dict = {"__name__": module, call.partition(".")[0]: Any()}
+    exec(compile(source, path, "exec"), names)
+    names["f"]()
+    return found[0]
+
+
+@pytest.mark.parametrize(("module", "call", "cause"), [
+    ("daedalus.base.durable", "os.fsync(3)", "sync"),
+    ("daedalus.base.durable", "os.listdir(3)", "files"),
+    ("daedalus.sql.duck", "db.execute('select (1')", "query"),
+    ("daedalus.sql.duck", "db.execute('SET VARIABLE a = 1')", "prepare"),
+    ("daedalus.sql.duck", "db.sql('select 1')", "prepare"),
+    ("daedalus.workspace.x", "db.execute('select 1')", "records"),
+    ("daedalus.base.digest", "xxhash.xxh3_128(b'')", "digest"),
+    ("daedalus.parquet.list_writer", "codec.compress((1, 2))", "encode"),
+    ("daedalus.workspace.x", "pa.table({})", "arrays"),
+    ("threading", "waiter.acquire()", "waiting"),
+    ("daedalus.workspace.x", "x.y()", None),
+])  # fmt: skip
+def test_a_call_in_flight_decides_and_else_the_module(module, call, cause):
+    assert cause_at(module, call) == cause
+    assert cause is None or cause in CAUSES
+
+
+@pytest.mark.parametrize("text", ["f(x)", "a.b(c(d), (e))", "a(b).c(d)", "f(\n  x,\n)"])
+def test_the_bracket_that_a_call_opens(text):
+    call = ast.parse(text).body[0].value
+    assert text[: _opening(text)] == ast.unparse(call.func)
+
+
+def test_without_it_nothing_of_it_is_imported(warm):
+    assert not any("profile" in name for name in imported("skeleton", "--range", RANGE, "--progress", "none"))
+    assert "daedalus.watch.profile" in imported("skeleton", "--range", RANGE, "--progress", "none", "--profile")
