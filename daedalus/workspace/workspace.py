@@ -54,7 +54,7 @@ class Workspace:
         self.scratch = Scratch(self.cache_root / "tmp")
         self.traces = Traces(self.cache_root / "traces.db")
         self.digests = FileDigests(self.traces)
-        self.locks = KeyLocks(self.cache_root / "locks")
+        self.locks = KeyLocks(self.cache_root / "key-locks")
         self.store = ArtifactStore(self.cache_root, self.scratch, self.digests)
         spill = config.duckdb_settings.get("temp_directory")
         self._spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch

@@ -250,7 +250,6 @@ def test_four_at_once_share_the_work(warm):
     alone = sum(found[0]["steps"].values())
     computed = sum(one["steps"]["computed"] + one["steps"]["unchanged"] for one in found)
     assert alone <= computed <= 1.05 * alone
-    assert not list(warm.root.glob("cache/locks/*"))
     print(f"{alone} steps, {computed} computed by four")
 
 

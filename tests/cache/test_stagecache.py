@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -212,27 +215,23 @@ def test_an_action_whose_question_changes_is_asked_anew(cache):
     assert traces.latest("a").manifest["input:name"] == "new" and walk([moving], traces) == {"a": "hit"}
 
 
-def test_locks_that_nobody_holds_are_swept_with_ones_own(tmp_path):
-    """An interrupt between making a lock's file and taking it left the file; so does a killed process."""
+def test_a_key_is_locked_by_one_at_a_time(tmp_path):
     mine, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
-    a, b, c = map(digest.of_text, "abc")
-    assert mine.acquire(a) and other.acquire(b) and not mine.acquire(b)
-    (tmp_path / "locks" / c).touch()
-    mine.release_all()
-    assert [path.name for path in (tmp_path / "locks").iterdir()] == [b]
+    a, b = map(digest.of_text, "ab")
+    assert mine.acquire(a) and other.acquire(b) and not mine.acquire(b) and not other.acquire(a)
+    mine.release(a)
+    assert other.acquire(a)
     other.release_all()
-    assert mine.acquire(b)
+    assert mine.acquire(a) and mine.acquire(b)
 
 
-def test_an_interrupt_while_a_lock_is_taken_leaves_nothing(tmp_path, monkeypatch):
-    """The handle stayed open, and held the lock against its own process."""
-    locks, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
-
-    def interrupted(path, handle):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("daedalus.stagecache.records.key_locks._is", interrupted)
-        locks.acquire(digest.of_text("a"))
-    locks.release_all()
-    assert not list((tmp_path / "locks").iterdir()) and other.acquire(digest.of_text("a"))
+def test_the_locks_of_a_dead_process_are_free(tmp_path):
+    key = digest.of_text("a")
+    code = f"""if True:
+        import os, signal
+        from pathlib import Path
+        from daedalus.stagecache.records.key_locks import KeyLocks
+        assert KeyLocks(Path({str(tmp_path / "locks")!r})).acquire({key!r})
+        os.kill(os.getpid(), signal.SIGKILL)"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert KeyLocks(tmp_path / "locks").acquire(key)

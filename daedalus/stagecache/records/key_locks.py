@@ -2,66 +2,57 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from contextlib import suppress
+import struct
 from pathlib import Path
 
-from daedalus.base import digest
 from daedalus.base.durable import open_lock
 from daedalus.base.errors import DaedalusError
 
+_PLACES = 1 << 62
+
 
 class KeyLocks:
-    """One lock file per key in a folder; the file exists only while the lock is held."""
+    """A lock is a byte of one file, at a place that the key says, so that nothing is made or removed for it.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._held: dict[str, int] = {}
+    Two keys with the same place wait for each other, which happens to nobody. The locks belong to the open file, as
+    `fcntl(2)` says of open file description locks: not to the process, and not to its threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._handle = path, -1
 
     def acquire(self, key: str) -> bool:
-        """Tries to take the key's lock, without waiting; returns whether this process now holds it."""
-        self._make_folder()
-        path = self._folder / key
-        while True:
-            handle = open_lock(path)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is(path, handle):
-                    self._held[key] = handle
-                    return True
-            except BaseException as error:  # Ctrl-C too: an open handle would hold the lock unknown to us
-                self._held.pop(key, None)
-                os.close(handle)
-                if isinstance(error, BlockingIOError):
-                    return False
-                raise
-            os.close(handle)  # the holder unlinked the file before we got the lock: try again with a new file
-
-    def _make_folder(self) -> None:
+        """Tries to take the key's lock, without waiting; returns whether this object now holds it."""
+        if self._handle < 0:
+            self._handle = self._open()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._set(key, fcntl.F_WRLCK)
         except OSError as error:
-            raise DaedalusError("a folder cannot be made", where=str(self._folder), found=error.strerror) from None
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            raise
+        return True
 
     def release(self, key: str) -> None:
-        if key in self._held:
-            (self._folder / key).unlink(missing_ok=True)
-            os.close(self._held.pop(key))
+        if self._handle >= 0:
+            self._set(key, fcntl.F_UNLCK)
 
     def release_all(self) -> None:
-        """Releases all locks, and removes lock files that dead processes or an interrupt left."""
-        for key in list(self._held):
-            self.release(key)
-        for path in self._folder.glob("*"):
-            with suppress(DaedalusError):  # not a lock file of ours, such as a link
-                if digest.is_digest(path.name) and self.acquire(path.name):
-                    self.release(path.name)
+        """Releases all locks."""
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            os.close(handle)
 
+    def _open(self) -> int:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DaedalusError("a folder cannot be made", where=str(self._path.parent), found=error.strerror) from None
+        return open_lock(self._path)
 
-def _is(path: Path, handle: int) -> bool:
-    """Whether the path still names the open file."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+    def _set(self, key: str, kind: int) -> None:
+        place = int(key, 16) % _PLACES
+        fcntl.fcntl(self._handle, fcntl.F_OFD_SETLK, struct.pack("hhqqi", kind, os.SEEK_SET, place, 1, 0))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from queue import Empty, SimpleQueue
 
 from msgspec import structs
 
@@ -61,6 +62,7 @@ class Walk:
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
+        self._done: SimpleQueue[Future] = SimpleQueue()
         self._running: dict[Future[Made | Trace], tuple[Action, Lookup]] = {}
         self._elsewhere: list[Action] = []  # to look up again: another process computes them, or an upstream is remade
         self._reopened: set[str] = set()  # ended before, but their artifacts are gone
@@ -113,11 +115,19 @@ class Walk:
         while self._schedule and self._executor.free:
             self._begin(self._schedule.pop())
         if self._running:
-            done, _ = wait(self._running, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in sorted(done, key=lambda f: self._schedule.place(self._running[f][0].name)):
+            for future in sorted(self._ended(), key=lambda f: self._schedule.place(self._running[f][0].name)):
                 self._collect(future)
         elif self._elsewhere and not self._schedule:
             time.sleep(_POLL_SECONDS)
+
+    def _ended(self) -> list[Future]:
+        """The tasks that ended; waits a moment for the first."""
+        found = []
+        with suppress(Empty):
+            found.append(self._done.get(timeout=0.2))
+            while True:
+                found.append(self._done.get_nowait())
+        return found
 
     def _begin(self, action: Action) -> None:
         """Looks an action up, and submits it if there is no answer; or puts it off to the next `_advance`."""
@@ -148,7 +158,9 @@ class Walk:
         above = {name: self._schedule.action(name) for name in action.upstream}
         ask = nobody if self._force or type(self._level) is SecondLevel else partial(self._level.ask, action, found.key)
         task = Task(action, digests, above, found.key, found.manifest, ask)
-        self._running[self._executor.submit(task)] = (action, found)
+        future = self._executor.submit(task)
+        self._running[future] = (action, found)
+        future.add_done_callback(self._done.put)
 
     def _answered(self, action: Action, found: Lookup) -> Lookup:
         """Answers by the second level, or by the last trace if the changes cannot affect the bytes."""
