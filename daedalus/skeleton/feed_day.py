@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
@@ -48,6 +49,16 @@ class FeedDay:
         texts = "".join(f", {code}_text" for code in CODES)
         rows = f"DISTINCT {columns(SPINE_COLUMNS)}{texts}" if self.deduplicate else columns(SPINE_COLUMNS)
         return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {_IN_DAY} AND {also}"
+
+
+class FeedPart(NamedTuple):
+    """What is read for a feed day: its files by group, with the digest of each in the same order, and the rows that
+    their footers say."""
+
+    feed: FeedDay
+    day: Day
+    digests: Mapping[str, Sequence[str]]
+    rows: int
 
 
 _DAY = "getvariable('day_start')"
@@ -95,7 +106,7 @@ def sql_of_feed(
     render: Callable[[FeedDay], Sql],
     config: Mapping[str, object],
     reads: Mapping[str, Sequence[str]] | None = None,
-    arrow: Callable[[FeedDay], partial] | None = None,
+    arrow: Callable[[FeedPart], partial] | None = None,
 ) -> str | None:
     """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
 
@@ -122,8 +133,13 @@ def sql_of_feed(
         columns=SPINE_COLUMNS,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    fast = arrow(feed) if arrow else None
+    fast = arrow(_part(feed, name.day, bound)) if arrow else None
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
+
+
+def _part(feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]]) -> FeedPart:
+    digests = {name: [file.digest for file in files] for name, files in bound.items()}
+    return FeedPart(feed, day, digests, sum(file.rows for files in bound.values() for file in files))
 
 
 def _has_text(groups: Sequence[Group], code: str) -> bool:

@@ -42,6 +42,8 @@ def _ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, int] | None:
     import pyarrow as pa
 
     kind = column.type
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.int64), 1
     if pa.types.is_string(kind):
         return _ranked_text(column)
     if not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_boolean(kind)):
@@ -49,11 +51,7 @@ def _ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, int] | None:
     if kind == pa.uint64():
         return None
     numbers, missing = numbers_of(column)
-    if not len(numbers):
-        return numbers, 1
     present = numbers if missing is None else numbers[~missing]
-    if not len(present):
-        return np.zeros(len(numbers), np.int64), 1
     least, most = int(present.min()), int(present.max())
     if most - least >= _MOST:
         return None

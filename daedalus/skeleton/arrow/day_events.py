@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.base.days import Day
 from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import Files, covered_rows, has_one_of
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
-from daedalus.skeleton.feed_day import FeedDay
+from daedalus.skeleton.feed_day import FeedPart
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import order_of, sort_keys, whole
 
@@ -40,13 +39,13 @@ def write_event_values(
 
 
 def write_history(
-    feed: FeedDay, day: Day, events: Sequence[str], column: str, contributor: bool, filtered: Sequence[str],
+    part: FeedPart, events: Sequence[str], column: str, contributor: bool, filtered: Sequence[str],
     files: Files, out: Path,
 ) -> Mapping[str, int] | None:  # fmt: skip
     """The step `history` of one day; events in `filtered` need an artwork that is in the pool."""
     import pyarrow.compute as pc
 
-    rows = clean_rows(feed, day, events, files)
+    rows = clean_rows(part, events, files)
     if rows is None:
         return None
     if filtered:

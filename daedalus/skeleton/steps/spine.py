@@ -61,5 +61,6 @@ def _late_counts(late: int, lateness: Lateness) -> str:
 def build(make: Make, day: Day) -> str | None:
     """Reads the feed files of a day and, as far as rows come late or early, of neighbouring days."""
     make.unaffected.watch(str(day))
-    arrow = lambda feed: partial(write_spine, feed, day, ROW_ORDER)  # noqa: E731
-    return sql_of_feed(make, ActionName("spine", day=day), build_time_window_entity_spine, {}, arrow=arrow)
+    name = ActionName("spine", day=day)
+    return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part: partial(
+        write_spine, part, ROW_ORDER))  # fmt: skip

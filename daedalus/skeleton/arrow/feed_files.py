@@ -1,0 +1,128 @@
+"""The rows of one feed file as the spine's columns, held in memory: a day's file is read by the days around it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.inputs.countries import country_codes
+from daedalus.inputs.schemas import Group
+from daedalus.sql.column_types import is_integer
+from daedalus.tables.held import HELD
+from daedalus.tables.sorting import numbers_of, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_DAY_US = 86_400_000_000
+_TEXT = "_text"
+TEXTS = tuple(code + _TEXT for code in CODES)  # the codes' original values
+_READ = {"BIGINT": ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT"),
+         "TIMESTAMP": ("TIMESTAMP", "TIMESTAMPTZ"), "VARCHAR": ("VARCHAR",)}  # fmt: skip
+
+
+class FileRows(NamedTuple):
+    """All rows of a file: the spine's columns and TEXTS; which have all keys, and the day of each, since 1970."""
+
+    table: pa.Table
+    keyed: np.ndarray
+    days: np.ndarray
+
+
+class Codes(NamedTuple):
+    """How codes are read: those `as_text` are compared by their text, since some file has text; platforms by name."""
+
+    as_text: tuple[str, ...]
+    platforms: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, groups: Sequence[Group], platforms: tuple[tuple[str, int], ...]) -> Codes:
+        return cls(tuple(c for c in CODES if any(group.schema.get(c) == "VARCHAR" for group in groups)), platforms)
+
+
+def is_known(group: Group) -> bool:
+    """Whether files of these types are read here."""
+    schema = group.schema
+    for column, kind in schema.items():
+        if column in CODES and not (is_integer(kind) or kind == "VARCHAR"):
+            return False
+        if column not in CODES and kind not in _READ.get(SPINE_COLUMNS[column], ()):
+            return False
+    return group.format == "parquet" and set(REQUIRED_COLUMNS) <= set(schema)
+
+
+def rows_of_file(path: Path | str, digest: str, columns: Sequence[str], codes: Codes) -> FileRows | None:
+    """The rows of a file that has these columns and this digest; None if only the SQL can read it."""
+    key = f"feed {digest} {codes}"
+    if (held := HELD.get(key)) is None and (held := _read(path, columns, codes)) is not None:
+        HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes)
+    return held
+
+
+def _read(path: Path | str, columns: Sequence[str], codes: Codes) -> FileRows | None:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as source, pq.ParquetFile(source) as file:
+        table = file.read(list(columns), use_threads=False).combine_chunks()
+    if any(pa.types.is_timestamp(f.type) and f.type.unit not in ("us", "ms") for f in table.schema):
+        return None
+    rows = _typed(table, codes)
+    if rows is None:
+        return None
+    keyed = np.ones(rows.num_rows, np.bool_)
+    for column in REQUIRED_COLUMNS:
+        if rows[column].null_count:
+            keyed &= np.asarray(rows[column].is_valid())
+    return FileRows(rows, keyed, numbers_of(rows["event_timestamp"])[0] // _DAY_US)
+
+
+def _typed(table: pa.Table, codes: Codes) -> pa.Table | None:
+    import pyarrow as pa
+
+    kinds = {"BIGINT": pa.int64(), "TIMESTAMP": pa.timestamp("us"), "VARCHAR": pa.string(), "INTEGER": pa.int32()}
+    there = set(table.column_names)
+    columns: dict[str, pa.Array] = {}
+    for column, kind in SPINE_COLUMNS.items():
+        found = whole(table[column]) if column in there else pa.nulls(table.num_rows, kinds[kind])
+        columns[column] = found if column in CODES or found.type == kinds[kind] else found.cast(kinds[kind])
+    for code in CODES:
+        found = columns[code]
+        numbers = _numbers(found, _platform(dict(codes.platforms)) if code == "platform_code" else _country)
+        if numbers is None:
+            return None
+        columns[code], columns[code + _TEXT] = numbers, found.cast(pa.string() if code in codes.as_text else pa.int64())
+    return pa.table(columns)
+
+
+def _numbers(code: pa.Array, number_of: Callable[[str], int | None]) -> pa.Array | None:
+    """A code's numbers, 0 for what is not known; None where only the SQL knows."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_integer(code.type):
+        numbers = numbers_of(code)[0]  # NULL is 0
+        return pa.array(np.where(numbers == numbers.astype(np.int32), numbers, 0).astype(np.int32))
+    coded = code.cast(pa.string()).dictionary_encode()
+    known = [number_of(name) for name in coded.dictionary.to_pylist()]
+    return None if None in known else pa.array(known, pa.int32()).take(coded.indices).fill_null(0)
+
+
+def _platform(platforms: Mapping[str, int]) -> Callable[[str], int]:
+    return lambda name: platforms.get(name, 0)
+
+
+def _country(name: str) -> int | None:
+    """None for letters whose upper case is DuckDB's own."""
+    return _countries().get(name.upper(), 0) if name.isascii() else None
+
+
+@cache
+def _countries() -> Mapping[str, int]:
+    table = country_codes()
+    return dict(zip(table["alpha2"].to_pylist(), table["code"].to_pylist(), strict=True))
