@@ -38,7 +38,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
     """
     at_least(1, rows, "--rows")
     config, chance = settings.applied(), random.Random(seed)
-    with local_place(settings) as place:
+    with local_place(settings, config) as place:
         days = choose_days(_published(place, range, config.runtime.output_root), rows, chance)
         say(f"{counted(len(days), 'day')} of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)

@@ -15,7 +15,7 @@ import yaml
 from daedalus.base.days import Day
 from daedalus.base.durable import day_folders
 from daedalus.base.errors import DaedalusError, bare
-from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME
+from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.reach import Reach
 from daedalus.inputs.pool import pool_options, read_pool_ids
 from daedalus.objectstore.object_store import is_uri
@@ -123,9 +123,11 @@ class Mirror(LocalCopy):
 
 
 @contextmanager
-def local_place(settings: Settings) -> Iterator[LocalCopy]:
-    """The inputs and output of an audit: in place, or local copies if anything is on an object store."""
-    config = settings.applied()
+def local_place(settings: Settings, config: Config) -> Iterator[LocalCopy]:
+    """The inputs and output of an audit: in place, or local copies if anything is on an object store.
+
+    `config` is that of the settings.
+    """
     feed, output = config.catalog.feed.path, config.runtime.output_root
     pool = config.runtime.embedding_coverage_filter.uri
     if not any(map(is_uri, (feed, output, pool, *(view.source for view in config.catalog.views.values())))):

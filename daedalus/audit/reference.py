@@ -54,6 +54,11 @@ def days_from(first: str, last: str) -> list[dt.date]:
     return days
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file has, by libyaml where it is there: a tenth of the time."""
+    return yaml.load(path.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def read_rows(
     path: str | Path, columns: Sequence[str] | None = None, keep: Callable[[pa.Table], pa.Array] | None = None
 ) -> list[dict]:
@@ -64,8 +69,9 @@ def read_rows(
     rows: list[dict] = []
     with open(path, "rb") as opened:  # by Python, which takes any name
         file = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us")
-        names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-        for batch in file.iter_batches(columns=names):
+        there = file.schema_arrow.names
+        names = None if columns is None else [name for name in columns if name in there]
+        for batch in file.iter_batches(columns=names, use_threads=False):
             table = pa.Table.from_batches([batch])
             rows += _as_dicts(table.filter(keep(table)) if keep else table)
     return rows
@@ -204,9 +210,9 @@ class Reference:
     def __init__(self, config: Path | str, days: list[dt.date] | None = None, root: Path | str = ".") -> None:
         self.root = Path(root)
         config = Path(config)
-        self.catalog = yaml.safe_load((config / "catalog.yaml").read_text("utf-8"))
-        self.runtime = yaml.safe_load((config / "training/runtime.yaml").read_text("utf-8"))
-        self.aggs = yaml.safe_load((config / "training/aggregations.yaml").read_text("utf-8"))["aggregations"]
+        self.catalog = read_yaml(config / "catalog.yaml")
+        self.runtime = read_yaml(config / "training/runtime.yaml")
+        self.aggs = read_yaml(config / "training/aggregations.yaml")["aggregations"]
         self.configured = days_from(str(self.runtime["feed_start"]), str(self.runtime["feed_end"]))
         self.range = days or self.configured
         spine = self.runtime.get("spine", {})
@@ -238,7 +244,7 @@ class Reference:
                 row["event_timestamp"] = as_micros(row.get("event_timestamp"))
                 self._place(partition, tuple(row.get(column) for column in SPINE), raw)
         for day, rows in raw.items():
-            kept = list(dict.fromkeys(map(_typed, rows))) if self.dedup else list(map(_typed, rows))
+            kept = [row for row, _ in dict.fromkeys(map(_typed, rows))] if self.dedup else rows
             self.counts[day]["duplicates"] = len(rows) - len(kept)
             self.by_day[day] = [self._clean(row) for row in kept]
 
@@ -291,8 +297,8 @@ class Reference:
         else:
             count["strays"] += 1
 
-    def _clean(self, typed: tuple) -> dict:
-        row = dict(zip(SPINE, (value for _, value in typed), strict=True))
+    def _clean(self, values: tuple) -> dict:
+        row = dict(zip(SPINE, values, strict=True))
         country, platform = row["country_code"], row["platform_code"]
         if isinstance(country, str):
             country = numeric_countries().get(country.upper(), 0)
@@ -539,8 +545,8 @@ class Reference:
 
 
 def _typed(row: tuple) -> tuple:
-    """Values with their types, so that 1, True and '1' are three."""
-    return tuple((type(value).__name__, value) for value in row)
+    """A row with the types of its values, so that 1, True and '1' are three."""
+    return row, tuple(map(type, row))
 
 
 def _order(row: dict) -> list:

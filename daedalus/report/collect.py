@@ -164,8 +164,8 @@ class _Reading:
                 if isinstance(found := self._workspace.traces.fact(key), dict):
                     self._count(known=1)
                     return {**found, "bytes": size}
-                with partitions.reading(day) as parts, self._workspace.ducks.lease() as duck:
-                    found = partition_statistics(duck, parts)
+                with partitions.reading(day) as parts:
+                    found = partition_statistics(parts)
                 if partitions.look(day) == before:
                     break
             else:

@@ -1,7 +1,8 @@
 """What each column of one partition holds: nulls, mean, percentiles, lengths of lists, values of text.
 
-All is exact and counted by value, so DuckDB spills if a partition exceeds its memory limit. A few columns
-are read at once, and no row is loaded into Python.
+All is exact and counted by value, in one pass over the part files. A partition of few values is read at once, a larger
+one column by column, and of a column not more than a million values at a time: what is held of it are its distinct
+values, and of lists only their lengths.
 """
 
 from __future__ import annotations
@@ -10,41 +11,67 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from daedalus.output.part_file import bound_parts, rows_of, schema_of
-from daedalus.sql.duck import Bindings, Duck
-from daedalus.sql.text import Sql, name
+from daedalus.report.counts import Counts, as_arrow, as_numpy, count_numbers, count_texts
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 Kind = Literal["number", "boolean", "list", "text", "time", "other"]
-_AT_ONCE = 8  # columns in one statement
+_AT_ONCE = 1 << 20  # values read at once, of all columns together
 _TOP = 3  # values of a text column
 _TOP_LENGTH = 60  # characters of them that are kept
 _PERCENTILES = {"p5": 5, "p50": 50, "p95": 95}
+_IN_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_A_DAY = 86400  # seconds
+_LARGE, _SMALL = 1e288, 2.0**-64  # times as many rows as there can be, it is finite; a power of 2 loses no digit
 
 
-def partition_statistics(duck: Duck, parts: Sequence[Path]) -> dict[str, Any]:
+def partition_statistics(parts: Sequence[Path]) -> dict[str, Any]:
     """`rows` and `columns`, each with `name`, `type`, `kind`, `nulls` and what its kind has:
 
     number: `finite`, `mean`, `p5`, `p50`, `p95`, `distinct`; boolean: `mean` (the share that is true);
     list: the same of its lengths, and `empty`; time: the same in seconds since 1970;
     text: `distinct` and `top`, the commonest values with their rows. A percentile is the smallest value
     that at least so many of the values do not exceed; NaN and infinities are in none of them.
+
+    Numbers are distinct as they are stored, and told as 64-bit floats. A mean is that of such floats, each times its
+    rows, added in numpy's pairwise order, whose error is that of a few additions.
     """
     if not parts:
         return {"rows": 0, "columns": []}
-    schema, rows = schema_of(parts[-1]), sum(map(rows_of, parts))
-    source, bound = bound_parts("partition", parts)
-    found: list[dict] = []
-    for begin in range(0, len(schema), _AT_ONCE):
-        batch = list(schema)[begin : begin + _AT_ONCE]
-        statement = " UNION ALL ".join(_summary(source, place, field) for place, field in enumerate(batch))
-        summed = duck.table(Sql(f"SELECT * FROM ({statement}) ORDER BY place"), bound).to_pylist()
-        found += [_column(field, row, rows) for field, row in zip(batch, summed, strict=True)]
-    texts = [column["name"] for column in found if column["kind"] == "text"]
-    tops = dict(_tops(duck, texts, source, bound))
-    return {"rows": rows, "columns": [{**c, "top": tops[c["name"]]} if c["name"] in tops else c for c in found]}
+    import pyarrow.parquet as pq
+
+    footers = [pq.read_metadata(part) for part in parts]
+    schema, rows = footers[-1].schema.to_arrow_schema(), sum(footer.num_rows for footer in footers)
+    texts = [field.name for field in schema if kind_of(field.type) == "text"]
+    found = []
+    for names, rows_at_once in _shares(footers, schema.names, rows):
+        columns = {name: _Column(schema.field(name)) for name in names}
+        chosen = None if len(names) == len(schema) else names
+        for part, footer in zip(parts, footers, strict=True):
+            with pq.ParquetFile(part, metadata=footer, read_dictionary=texts) as file:
+                for batch in file.iter_batches(rows_at_once, columns=chosen, use_threads=False):
+                    read = dict(zip(batch.schema.names, batch.columns, strict=True))
+                    for name, column in columns.items():
+                        column.add(read[name])
+        found += [column.found() for column in columns.values()]
+    return {"rows": rows, "columns": found}
+
+
+def _shares(footers: Sequence[Any], names: Sequence[str], rows: int) -> Iterator[tuple[Sequence[str], int]]:
+    """(columns that are read together, how many of their rows at once)."""
+    values = dict.fromkeys(names, 0)
+    for footer in footers:
+        groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+        for chunk in (group.column(i) for group in groups for i in range(footer.num_columns)):
+            name = chunk.path_in_schema.partition(".list.")[0]
+            values[name] = values.get(name, 0) + chunk.num_values
+    if sum(values.values()) <= _AT_ONCE:
+        yield names, max(rows, 1)
+        return
+    for name in names:
+        yield [name], max(rows * _AT_ONCE // max(values[name], rows, 1), 1)
 
 
 def kind_of(kind: pa.DataType) -> Kind:
@@ -62,61 +89,103 @@ def kind_of(kind: pa.DataType) -> Kind:
     return "time" if is_a.is_timestamp(kind) or is_a.is_date(kind) else "other"
 
 
-def _value(field: pa.Field) -> str:
-    """SQL of the value that is counted for a column."""
-    column = name(field.name)
-    return {
-        "number": f"CAST({column} AS DOUBLE)",
-        "boolean": f"CAST({column} AS DOUBLE)",
-        "list": f"CAST(len({column}) AS DOUBLE)",
-        "time": f"epoch(CAST({column} AS TIMESTAMP))",
-        "text": column,
-        "other": f"CAST({column} AS VARCHAR)",
-    }[kind_of(field.type)]
+class _Column:
+    """Counts one column, batch by batch."""
+
+    def __init__(self, field: pa.Field) -> None:
+        self._field, self._kind = field, kind_of(field.type)
+        self._rows = self._nulls = self._trues = 0
+        self._counts = Counts()
+
+    def add(self, array: pa.Array) -> None:
+        self._rows += len(array)
+        self._nulls += array.null_count
+        if self._kind == "boolean":
+            self._trues += array.true_count
+        elif self._kind == "text":
+            self._counts.add(*count_texts(array))
+        elif self._kind != "other":
+            self._counts.add(*_counted(array, self._kind))
+
+    def found(self) -> dict[str, Any]:
+        found = {"name": self._field.name, "type": str(self._field.type), "kind": self._kind, "nulls": self._nulls}
+        if self._kind == "boolean":
+            known = self._rows - self._nulls
+            return {**found, "mean": self._trues / known if known else None}
+        if self._kind == "other":
+            return found
+        values, counts = self._counts.all()
+        if self._kind == "text":
+            return {**found, "distinct": len(values), "top": _top(values, counts)}
+        told = _finite(values, counts)
+        if self._kind == "number":
+            return {**found, **_summary(*told), "finite": int(told[1].sum()), "distinct": len(values)}
+        if self._kind == "list":
+            return {**found, **_summary(*told), "empty": int(counts[values == 0].sum())}
+        return {**found, **_summary(_as_seconds(told[0], self._field.type), told[1])}
 
 
-def _summary(source: str, place: int, field: pa.Field) -> str:
-    """A SELECT of one row about a column of `source`."""
-    column = name(field.name)
-    numeric = kind_of(field.type) not in ("text", "other")
-    counted = f"SELECT {column} IS NULL AS gone, {_value(field)} AS v, count(*) AS n FROM {source} p"
-    # By the number itself: as DOUBLE, ids above 2^53 are one. Lists are grouped by their length.
-    counted = f"{counted} GROUP BY {f'p.{column}' if kind_of(field.type) == 'number' else 'ALL'}"
-    totals = "coalesce(sum(n) FILTER (gone), 0) AS nulls, count(*) FILTER (NOT gone) AS distinct_values"
-    if not numeric:
-        nothing = ", ".join(f"CAST(NULL AS DOUBLE) AS {p}" for p in ("mean", *_PERCENTILES))
-        return f"SELECT {place} AS place, {totals}, 0 AS finite, 0 AS empty, {nothing} FROM ({counted})"
-    ranked = f"""SELECT *, NOT gone AND isfinite(v) AS good,
-        sum(CASE WHEN NOT gone AND isfinite(v) THEN n ELSE 0 END) OVER (ORDER BY v) AS upto,
-        sum(CASE WHEN NOT gone AND isfinite(v) THEN n ELSE 0 END) OVER () AS total FROM ({counted})"""
-    percentiles = ", ".join(
-        f"min(v) FILTER (good AND upto * 100 >= total * {p}) AS {label}" for label, p in _PERCENTILES.items()
-    )
-    return f"""SELECT {place} AS place, {totals}, coalesce(sum(n) FILTER (good), 0) AS finite,
-        coalesce(sum(n) FILTER (v = 0), 0) AS empty,
-        sum(v * n) FILTER (good) / sum(n) FILTER (good) AS mean, {percentiles} FROM ({ranked})"""
+def _counted(array: pa.Array, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+    """(the distinct values of a batch, ascending; how often each occurs): lengths of lists, times in their unit."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-
-def _column(field: pa.Field, row: dict[str, Any], rows: int) -> dict[str, Any]:
-    kind = kind_of(field.type)
-    found = {"name": field.name, "type": str(field.type), "kind": kind, "nulls": int(row["nulls"])}
-    if kind in ("number", "list", "time"):
-        found |= {label: row[label] for label in ("mean", *_PERCENTILES)}
-    if kind == "boolean":
-        found["mean"] = row["mean"]
     if kind == "list":
-        found["empty"] = int(row["empty"])
-    if kind == "number":
-        found["finite"] = int(row["finite"])
-    if kind in ("number", "text"):
-        found["distinct"] = int(row["distinct_values"])
-    return found
+        array = pc.list_value_length(array)
+    elif kind == "time":
+        array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
+    elif pa.types.is_decimal(array.type):
+        return _counted_decimals(array)
+    return count_numbers(as_numpy(array))
 
 
-def _tops(duck: Duck, columns: Sequence[str], source: str, bound: Bindings) -> Iterator[tuple[str, list]]:
-    """The commonest values of each text column, with the rows that have them."""
-    for column in columns:
-        counted = f"""SELECT {name(column)} AS v, count(*) AS n FROM {source}
-            WHERE {name(column)} IS NOT NULL GROUP BY 1 ORDER BY n DESC, v LIMIT {_TOP}"""
-        select = f"SELECT left(v, {_TOP_LENGTH}) AS v, n FROM ({counted})"
-        yield column, [[row["v"], row["n"]] for row in duck.table(Sql(select), bound).to_pylist()]
+def _counted_decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The same of decimals, which numpy has not: as Python's."""
+    import numpy as np
+
+    values, counts = array.drop_null().value_counts().flatten()
+    return count_numbers(np.array(values.to_pylist(), object), as_numpy(counts))
+
+
+def _finite(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ascending numbers without NaN and infinities, as 64-bit floats; and how often each occurs."""
+    import numpy as np
+
+    if values.dtype.kind == "f":
+        finite = slice(np.searchsorted(values, -np.inf, "right"), np.searchsorted(values, np.inf, "left"))
+        values, counts = values[finite], counts[finite]
+    return values.astype(np.float64), counts
+
+
+def _as_seconds(values: np.ndarray, kind: pa.DataType) -> np.ndarray:
+    """Times in the unit of their type as seconds."""
+    import pyarrow.types as is_a
+
+    if is_a.is_date32(kind):
+        return values * _A_DAY
+    return values / _IN_A_SECOND["ms" if is_a.is_date64(kind) else kind.unit]
+
+
+def _summary(values: np.ndarray, counts: np.ndarray) -> dict[str, float | None]:
+    """The mean and the percentiles of ascending numbers, of which each occurs so often."""
+    if not len(values):
+        return dict.fromkeys(("mean", *_PERCENTILES))
+    upto = counts.cumsum()
+    total = int(upto[-1])
+    ranks = [-(-total * share // 100) for share in _PERCENTILES.values()]
+    found = values[upto.searchsorted(ranks)].tolist()
+    # Numbers so large that their sum would be infinite are added as smaller ones.
+    small = _SMALL if max(-values[0], values[-1]) > _LARGE else 1.0
+    mean = (values * small * counts).sum() / total / small
+    return {"mean": float(mean), **dict(zip(_PERCENTILES, found, strict=True))}
+
+
+def _top(values: pa.Array, counts: np.ndarray) -> list[list]:
+    """The commonest texts, with the rows that have them; of equally common ones the first in order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = pa.RecordBatch.from_arrays([values, as_arrow(counts)], ["text", "rows"])
+    order = [("rows", "descending"), ("text", "ascending")]
+    top = table.take(pc.select_k_unstable(table, _TOP, order)).to_pydict()
+    return [[text[:_TOP_LENGTH], rows] for text, rows in zip(top["text"], top["rows"], strict=True)]

@@ -26,7 +26,6 @@ from daedalus.report.drift import departure
 from daedalus.report.heat_map import Cell, Grid, _add
 from daedalus.report.page import _costs, render
 from daedalus.report.statistics import partition_statistics
-from daedalus.sql.duck import Duck
 from daedalus.stagecache.records.traces import Cost
 from daedalus.upkeep.status import cache_status
 from daedalus.workspace.settings import Settings
@@ -99,9 +98,7 @@ def test_statistics_of_odd_columns(tmp_path):
     })  # fmt: skip
     for part in range(2):
         pq.write_table(table.slice(part * 3, 3), tmp_path / f"part-{part}-0.parquet")
-    duck = Duck({})
-    found = partition_statistics(duck, sorted(tmp_path.glob("*.parquet")))
-    duck.close()
+    found = partition_statistics(sorted(tmp_path.glob("*.parquet")))
     assert found["rows"] == 6
     by_name = {column["name"]: column for column in found["columns"]}
     number = by_name['v" , n']
@@ -200,9 +197,9 @@ def test_a_second_report_reads_only_new_partitions(warm, monkeypatch):
     read = []
 
     @functools.wraps(partition_statistics)  # the fingerprint is that of the true one
-    def counted(duck, parts):
+    def counted(parts):
         read.append(parts[0].parent.name)
-        return partition_statistics(duck, parts)
+        return partition_statistics(parts)
 
     monkeypatch.setattr(collecting, "partition_statistics", counted)
     first = collect(Settings(), RANGE)
