@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from typing import TYPE_CHECKING, Annotated
 
 from daedalus.base.errors import DaedalusError
-from daedalus.cli.options import AllowEmpty, CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
-from daedalus.cli.skeleton import OpenLineage, Trace, finish, print_warnings, watcher
+from daedalus.cli.settings import settings_of
+from daedalus.cli.skeleton import finish, print_warnings, watcher
 
-app = App(name="pipeline", help_format="markdown")
+if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import AllowEmpty, CacheRoot, Config, Json, OpenLineage, OutputRoot, ProgressKind, Trace
 
 
-@app.command
 def train(
     name: Annotated[str, Parameter(help="The model's name, recorded with the run.")],
     *,
@@ -50,3 +50,6 @@ def train(
         progress=watcher(progress, trace, openlineage, settings),
     )  # fmt: skip
     return finish(report, json)
+
+
+COMMANDS = (train,)
