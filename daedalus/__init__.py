@@ -1,6 +1,9 @@
 """Daedalus builds a ranking model's training skeleton, incrementally, from content-hashed artifacts."""
 
+import os
 from typing import Any
+
+from daedalus.base.bytecode import keep_bytecode
 
 __version__ = "0.2.0"
 __all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "load", "run_skeleton_stage"]
@@ -12,6 +15,8 @@ _HOMES = {
     "RunReport": "daedalus.pipelines.run_report",
     "Settings": "daedalus.workspace.settings",
 }
+
+keep_bytecode(__name__, os.path.dirname(__file__))  # before any other module is imported
 
 
 def __dir__() -> list[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+_CACHE_OF_USER = tempfile.TemporaryDirectory(prefix="daeda-tests-")  # before anything of the project is imported
+os.environ["XDG_CACHE_HOME"] = _CACHE_OF_USER.name
 
 pytest_plugins = ["buckets"]
 PROJECT = Path(__file__).parent.parent
@@ -37,8 +42,6 @@ def cofacts(monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def warm_template(tmp_path_factory) -> Path:
     """The small world after one run, never edited."""
-    import os
-
     import small
 
     root = tmp_path_factory.mktemp("small")

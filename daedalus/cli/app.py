@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Literal, get_type_hints
 
 from cyclopts import App, Group, Parameter
 
-from daedalus.cli import init, inspect, skeleton
+from daedalus.cli import init, inspect, options, skeleton
 from daedalus.cli.output import print_out
 
 
@@ -44,16 +46,36 @@ app = App(
 _RUN, _INSPECT = Group("Run", sort_key=1), Group("Inspect and verify", sort_key=2)
 _MAINTAIN, _SHELL = Group("Set up and maintain", sort_key=3), Group("Shell", sort_key=4)
 
+
+def _typed(command: Callable) -> Callable:
+    """A command with its annotations resolved: it does not import options.py, which imports the parser."""
+    command.__annotations__ = get_type_hints(command, vars(options), include_extras=True)
+    return command
+
+
 # In the order in which an error message lists them.
-for name, home, group, description in (
-    ("cache", "cache", _MAINTAIN, "Show, verify and clean up the cache."),
-    ("config", "config", _MAINTAIN, "Check the configuration, or print its JSON Schema."),
-    ("explain", "explain", _INSPECT, "Explain why a day's steps run, what they run, and what a row is made of."),
-    ("pipeline", "pipeline", _RUN, "Run the stages of a model's training pipeline."),
-):
-    app.command(f"daedalus.cli.{home}:app", name=name, group=group, help=description)
-app.command(skeleton.skeleton, group=_RUN, help_format="markdown")
+_GROUPS = {
+    "cache": (_MAINTAIN, "Show, verify and clean up the cache."),
+    "config": (_MAINTAIN, "Check the configuration, or print its JSON Schema."),
+    "explain": (_INSPECT, "Explain why a day's steps run, what they run, and what a row is made of."),
+    "pipeline": (_RUN, "Run the stages of a model's training pipeline."),
+}
+
+
+def __getattr__(name: str) -> App:
+    """The App of a group, which the parser asks for when one of its commands is called."""
+    if name not in _GROUPS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    group = App(name=name, help_format="markdown")
+    for command in import_module(f"daedalus.cli.{name}").COMMANDS:
+        group.command(_typed(command))
+    return group
+
+
+for name, (group, description) in _GROUPS.items():
+    app.command(f"{__name__}:{name}", name=name, group=group, help=description)
+app.command(_typed(skeleton.skeleton), group=_RUN, help_format="markdown")
 for command in (inspect.diff, inspect.runs, inspect.report, inspect.audit):
-    app.command(command, group=_INSPECT, help_format="markdown")
-app.command(init.init, group=_MAINTAIN, help_format="markdown")
+    app.command(_typed(command), group=_INSPECT, help_format="markdown")
+app.command(_typed(init.init), group=_MAINTAIN, help_format="markdown")
 app.command(completion, group=_SHELL, help_format="markdown")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from typing import TYPE_CHECKING, Annotated
 
 from daedalus.base.errors import DaedalusError, at_least
-from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
 from daedalus.cli.output import show
+from daedalus.cli.settings import settings_of
 
-app = App(name="cache", help_format="markdown")
+if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
 
 
-@app.command
 def status(
     *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
 ) -> int:
@@ -28,7 +28,6 @@ def status(
     return show(cache_status(settings), partial(status_lines, options=settings.options), json)
 
 
-@app.command
 def verify(
     *,
     recompute: Annotated[int, Parameter(help="Also run this many cached steps again and compare bytes.")] = 0,
@@ -48,7 +47,6 @@ def verify(
     return show(cache_verify(settings_of(config, cache_root, output_root), recompute), verify_lines, json)
 
 
-@app.command
 def gc(
     *,
     max_bytes: Annotated[int | None, Parameter(help="Stop once the cache is this small.")] = None,
@@ -85,3 +83,6 @@ def gc(
 
     found = cache_gc(settings, max_bytes=max_bytes, older_than_days=older_than, dry_run=dry_run)
     return show(found, gc_lines, json)
+
+
+COMMANDS = (status, verify, gc)

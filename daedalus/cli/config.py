@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from json import dumps
-from typing import Annotated, Literal
-
-from cyclopts import App, Parameter
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from daedalus.base.errors import EXIT_DAY_FAILED
-from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
 from daedalus.cli.output import print_notes, print_out, show
+from daedalus.cli.settings import settings_of
 
-app = App(name="config", help_format="markdown")
+if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
 
 
-@app.command
 def check(
     *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
 ) -> int:
@@ -32,7 +32,6 @@ def check(
     return EXIT_DAY_FAILED if found["failing_days"] else 0
 
 
-@app.command
 def schema(file: Annotated[Literal["catalog", "runtime", "aggregations"], Parameter(help="Which file.")]) -> int:
     """Print the JSON Schema of a config file, for editors that complete and check YAML.
 
@@ -42,3 +41,6 @@ def schema(file: Annotated[Literal["catalog", "runtime", "aggregations"], Parame
 
     print_out(dumps(checking.schema(file), indent=2))
     return 0
+
+
+COMMANDS = (check, schema)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
-
-from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
 from daedalus.cli.output import show
+from daedalus.cli.settings import settings_of
 
-app = App(name="explain", help_format="markdown")
+if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
 
 
-@app.command
 def day(
     day: Annotated[str, Parameter(help="YYYY-MM-DD")],
     *,
@@ -32,7 +32,6 @@ def day(
     return show(explain.explain_day(settings, day), partial(explain.day_lines, options=settings.options), json)
 
 
-@app.command
 def step(
     day: Annotated[str, Parameter(help="YYYY-MM-DD")],
     step: Annotated[str, Parameter(help="A step, as `explain day` names it.")],
@@ -52,7 +51,6 @@ def step(
     return show(found, explain.step_lines, json)
 
 
-@app.command
 def row(
     day: Annotated[str, Parameter(help="YYYY-MM-DD")],
     *,
@@ -73,3 +71,6 @@ def row(
 
     settings = settings_of(config, cache_root, output_root)
     return show(explain_row.explain_row(settings, day, user, artwork, column), row_lines, json)
+
+
+COMMANDS = (day, step, row)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
-from daedalus.cli.options import Config, Json
 from daedalus.cli.output import show
+
+if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import Config, Json
 
 
 def init(

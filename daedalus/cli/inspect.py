@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Annotated
 
 from daedalus.base.errors import EXIT_DAY_FAILED, at_least
-from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot, settings_of
 from daedalus.cli.output import saying, show
+from daedalus.cli.settings import settings_of
+
+if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
 
 
 def diff(

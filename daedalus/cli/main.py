@@ -7,34 +7,44 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from daedalus.base.errors import EXIT_DONE, EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
+
+if TYPE_CHECKING:
+    from daedalus.cli.parse import Call
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.base.errors)."""
     if arguments is not None:
         sys.exit(_run(arguments))
+    given = sys.argv[1:]
     try:
-        _start()
+        call = _start(given)
     except KeyboardInterrupt:  # nothing was begun, and nothing to print it with is there
         os.write(2, b"interrupted before it began\n")
         os._exit(EXIT_INTERRUPTED)
-    _end(_run(sys.argv[1:]))
+    _end(_run(given, call))
 
 
-def _start() -> None:
-    """Imports the parser and freezes all objects so far, so that garbage collection skips them.
+def _start(given: list[str]) -> Call | None:
+    """The call of a command line, if it is remembered; else imports the parser. Then freezes all objects so far, so
+    that garbage collection skips them.
 
     No later: if DuckDB's objects were frozen, the interpreter would report leaks on stderr at exit.
     """
     gc.set_threshold(50_000)
     _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keeps finished steps, restores the terminal
-    import daedalus.cli.app  # noqa: F401
+    from daedalus.cli.parse import remembered
+
+    call = remembered(given)
+    if call is None:
+        import daedalus.cli.app  # noqa: F401
 
     gc.freeze()
+    return call
 
 
 def _open_streams() -> None:
@@ -62,12 +72,12 @@ def _end(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _run(given: list[str]) -> int:
+def _run(given: list[str], call: Call | None = None) -> int:
     """Runs a command line; returns its exit code. An OSError becomes a DaedalusError."""
     from daedalus.cli.output import refuse
 
     try:
-        return _answer(given)
+        return _answer(given, call)
     except OSError as error:
         return refuse(_worded(error), given)
 
@@ -104,19 +114,13 @@ def _is_of_stdout(error: OSError) -> bool:
     return False
 
 
-def _answer(given: list[str]) -> int:
+def _answer(given: list[str], call: Call | None) -> int:
     """Runs a command; turns its errors and interrupts into messages and exit codes."""
-    from cyclopts import CycloptsError
-
-    from daedalus.cli.app import app
     from daedalus.cli.output import refuse, tell_json, to_stderr
+    from daedalus.cli.parse import parsed
 
     try:
-        return app(given, exit_on_error=False, print_error=False, result_action="return_value") or 0
-    except CycloptsError as error:
-        from daedalus.cli.usage import refusal
-
-        return refuse(refusal(error, given), given)
+        return (call or parsed(given))() or 0
     except DaedalusError as error:
         from daedalus.cli.go_on import guided
 

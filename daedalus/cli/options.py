@@ -1,13 +1,14 @@
-"""Options that several commands share."""
+"""The types of options that several commands share.
+
+Commands name these, and the parser's `Parameter`, in annotations only, which `app.py` resolves: so a command runs
+without the parser.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
-
-if TYPE_CHECKING:
-    from daedalus.workspace.settings import Settings
 
 ProgressKind = Literal["auto", "tui", "plain", "none"]
 Config = Annotated[str, Parameter(help="Folder with catalog.yaml and training/*.yaml.")]
@@ -17,10 +18,8 @@ AllowEmpty = Annotated[
     bool, Parameter(negative=(), help="Take a range without any feed rows: its partitions are removed.")
 ]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object on stdout, nothing else.")]
-
-
-def settings_of(config: str, cache_root: str | None, output_root: str | None, *more: int | None) -> Settings:
-    """The options as the Python API takes them."""
-    from daedalus.workspace.settings import Settings
-
-    return Settings(config, cache_root, output_root, *more)
+Trace = Annotated[str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or Chrome.")]
+OpenLineage = Annotated[str | None, Parameter(help="Also send OpenLineage events to this address or file.")]
+Profiled = Annotated[
+    bool, Parameter(name="--profile", negative=(), help="Also print where processor time went, on stderr.")
+]

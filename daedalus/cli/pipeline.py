@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from typing import TYPE_CHECKING, Annotated
 
 from daedalus.base.errors import DaedalusError
-from daedalus.cli.options import AllowEmpty, CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
-from daedalus.cli.skeleton import OpenLineage, Profiled, Trace, finish, print_warnings, profiled, watcher
+from daedalus.cli.settings import settings_of
+from daedalus.cli.skeleton import finish, print_warnings, profiled, watcher
 
-app = App(name="pipeline", help_format="markdown")
+if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import (
+        AllowEmpty,
+        CacheRoot,
+        Config,
+        Json,
+        OpenLineage,
+        OutputRoot,
+        Profiled,
+        ProgressKind,
+        Trace,
+    )
 
 
-@app.command
 def train(
     name: Annotated[str, Parameter(help="The model's name, recorded with the run.")],
     *,
@@ -52,3 +62,6 @@ def train(
             progress=watcher(progress, trace, openlineage, settings, *sampler),
         )  # fmt: skip
         return finish(report, json)
+
+
+COMMANDS = (train,)

@@ -8,23 +8,28 @@ from contextlib import contextmanager
 from json import dumps
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-
 from daedalus.base.errors import DaedalusError
-from daedalus.cli.options import AllowEmpty, CacheRoot, Config, Json, OutputRoot, ProgressKind, settings_of
 from daedalus.cli.output import print_lines, print_notes, print_out, to_stderr
+from daedalus.cli.settings import settings_of
 
 if TYPE_CHECKING:
+    from cyclopts import Parameter
+
+    from daedalus.cli.options import (
+        AllowEmpty,
+        CacheRoot,
+        Config,
+        Json,
+        OpenLineage,
+        OutputRoot,
+        Profiled,
+        ProgressKind,
+        Trace,
+    )
     from daedalus.pipelines.run_report import RunReport
     from daedalus.stagecache.walk.progress import Progress
     from daedalus.watch.profile import Profile
     from daedalus.workspace.settings import Settings
-
-Trace = Annotated[str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or Chrome.")]
-Profiled = Annotated[
-    bool, Parameter(name="--profile", negative=(), help="Also print where processor time went, on stderr.")
-]
-OpenLineage = Annotated[str | None, Parameter(help="Also send OpenLineage events to this address or file.")]
 
 
 def skeleton(

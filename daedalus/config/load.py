@@ -1,30 +1,26 @@
-"""Reads YAML files into frozen structs; errors name the file and key path."""
+"""Reads the config files into frozen structs; errors name the file and key path."""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
+from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
+from daedalus.base.file_stat import stat_of
+from daedalus.base.installed import installed
+from daedalus.base.remembered import recall, remember
 from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.schema import Aggregation, Aggregations, Catalog, Runtime, View
 from daedalus.config.validation import check
 
-_MOST_BYTES, _MOST_DEEP, _MOST_VALUES = 10 << 20, 100, 100_000  # of a file; the values with its aliases written out
-_MOST_DIGITS, _MOST_SHOWN = 4_000, 60  # characters of a number, and of a value in a message
-_KIND_NAMES = {
-    "int": "a number",
-    "float": "a number",
-    "bool": "true or false",
-    "timestamp": "a date or time that exists",
-}
+_MOST_BYTES = 10 << 20  # of a file
 _NUMBER_AS_TEXT = re.compile(r"([-+]?)(\d+)\.?(\d*)[eE]([-+]?)(\d+)")
 _T = TypeVar("_T")
 
@@ -98,101 +94,23 @@ def _aggregations(path: Path, text: str) -> tuple[Aggregation, ...]:
     return tuple(_convert(item, Aggregation, path, f"aggregations[{i}]") for i, item in enumerate(items))
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Rejects what PyYAML accepts silently: equal keys, numbers in base 8 or 60, endless nesting and aliases."""
-
-    _deep = 0
-
-    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:
-        """Called for each value before it is read; limits the depth, before Python's recursion limit is reached."""
-        self._deep += 1
-        if self._deep > _MOST_DEEP and parent is not None:
-            raise _unfit(f"values nested more than {_MOST_DEEP} deep", parent)
-
-    def ascend_resolver(self) -> None:
-        self._deep -= 1
-
-    def get_single_node(self) -> yaml.Node:
-        node = super().get_single_node()
-        if node is not None:
-            _count_values(node, {})
-        return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Refuses text that does not fit the type that it is read as, where PyYAML raises errors of Python's own."""
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError, OverflowError):
-            kind = node.tag.rpartition(":")[2]
-            what = _KIND_NAMES.get(kind, f"a value of the type {kind}")
-            text = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-            shown = f"{text[:_MOST_SHOWN]}…" if len(text) > _MOST_SHOWN else text or "empty text"
-            raise _unfit(f"{shown}, which is not {what}", node, f"{what}, or quotes around text") from None
-
-    def construct_number(self, node: yaml.ScalarNode) -> int | float:
-        """Rejects numbers in base 8 or 60: YAML 1.1 reads 0777 as 511, and 1:30 as 90."""
-        text = self.construct_scalar(node)
-        octal = re.fullmatch(r"[-+]?0[0-7_]+", text)
-        if len(text) > _MOST_DIGITS and (octal or ":" in text or not node.tag.endswith(":float")):
-            raise _unfit(f"a number of {len(text):,} characters", node, "a shorter number, or quotes around text")
-        value = self.construct_yaml_float(node) if node.tag.endswith(":float") else self.construct_yaml_int(node)
-        if octal or ":" in text:
-            problem = f"{text}, which YAML reads in base {8 if octal else 60}, as {value}"
-            raise _unfit(problem, node, "a decimal number, or quotes around text")
-        return value
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            spelled = str(key.value)
-            if spelled in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {spelled!r}", key.start_mark)
-            seen.add(spelled)
-        return super().construct_mapping(node, deep)
-
-
-for _kind in ("int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
-
-
-def _unfit(problem: str, node: yaml.Node, expected: str | None = None) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark, expected)
-
-
-def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node has with its aliases expanded, counted without expanding them."""
-    size = known.get(id(node))
-    if size is None:
-        known[id(node)] = sys.maxsize  # for an alias inside the node that it refers to
-        children = node.value if isinstance(node, yaml.CollectionNode) else []
-        pairs = isinstance(node, yaml.MappingNode)
-        size = 1 + sum(_count_values(child, known) for item in children for child in (item if pairs else [item]))
-        known[id(node)] = size
-        if size > _MOST_VALUES + len(known):  # without aliases it has at most as many as were seen
-            raise _unfit(f"aliases that expand to more than {_MOST_VALUES:,} values", node)
-    return size
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """A config file's mapping. Raises DaedalusError if it is no YAML mapping or has a key twice."""
     return _mapping(path, _text(path))
 
 
 def _mapping(path: Path, text: str) -> dict[str, Any]:
-    try:
-        raw = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f": line {mark.line + 1}" if mark else ""
-        parts = [getattr(error, part, None) for part in ("context", "problem")]
-        problem = " ".join(filter(None, parts)) or str(error).splitlines()[0]
-        what, expected = "not YAML", "valid YAML"
-        if isinstance(error, yaml.constructor.ConstructorError | yaml.composer.ComposerError):
-            what, expected = "YAML that is not supported", error.note or "one document of plain values, each key once"
-        raise DaedalusError(what, where=f"{path}{line}", found=problem, expected=expected) from None
-    if not isinstance(raw, dict):
-        raise DaedalusError("wrong type", where=str(path), found=type(raw).__name__, expected="a mapping of keys")
-    return raw
+    """The mapping in a file's text; remembered, for the parser takes longer to import than to run."""
+    parser = stat_of(os.path.join(os.path.dirname(__file__), "yaml_text.py"))
+    key = digest.of_json([text, parser, installed()])
+    known = recall("yaml", key)
+    if not isinstance(known, dict):
+        from daedalus.config.yaml_text import mapping
+
+        known = mapping(path, text)
+        if not known.get("object_store"):  # which may hold secrets
+            remember("yaml", key, known)
+    return known
 
 
 def _convert(raw: object, kind: type[_T], path: Path, prefix: str = "") -> _T:

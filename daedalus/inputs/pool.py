@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -12,12 +12,17 @@ from msgspec import Struct
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean, seen_from
 from daedalus.config import RUNTIME, Config
+from daedalus.inputs.lance.library import import_lancedb
+from daedalus.inputs.lance.manifest import column_types
 from daedalus.objectstore.object_store import is_uri, library_options
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Facts
-    from daedalus.inputs.files import Names
+    from daedalus.inputs.files import Files, Names
     from daedalus.inputs.input_file import InputFile
+
+
+_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 class PoolInput(Struct, frozen=True):
@@ -62,16 +67,29 @@ def _version(stem: str) -> int:
     return (1 << 64) - 1 - int(stem) if len(stem) == 20 else int(stem)
 
 
-def check_pool(config: Config, pool: PoolInput | None, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) if the pool has no such id column. A pass is remembered."""
+def check_pool(config: Config, pool: PoolInput | None, files: Files, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) if the pool has no such id column. A pass is remembered.
+
+    The manifest tells that a column fits; LanceDB, which takes a second to import, is asked about any other.
+    """
     coverage = config.runtime.embedding_coverage_filter
     key = f"pool id:{pool.digest if pool else ''}:{coverage.id_column}"
     if pool is None or facts.fact(key):
         return
-    where = config.where(RUNTIME, "embedding_coverage_filter")
-    opened = _open(coverage.uri, coverage.table, pool.version, where, pool_options(config))
-    _id_type(opened, coverage.table, coverage.id_column, where)
+    if _types_in(pool.manifest, files).get(coverage.id_column) not in _INTEGERS:
+        where = config.where(RUNTIME, "embedding_coverage_filter")
+        opened = _open(coverage.uri, coverage.table, pool.version, where, pool_options(config))
+        _id_type(opened, coverage.table, coverage.id_column, where)
     facts.remember_fact(key, True)
+
+
+def _types_in(manifest: InputFile, files: Files) -> Mapping[str, str]:
+    """Lance's types by column; none for a manifest that cannot be read or is not understood."""
+    try:
+        with files.fetch({manifest.path: manifest.digest}) as local:
+            return column_types(Path(local[manifest.path]).read_bytes()) or {}
+    except (OSError, DaedalusError):  # LanceDB says why
+        return {}
 
 
 def pool_options(config: Config) -> dict[str, str]:
@@ -82,8 +100,7 @@ def pool_options(config: Config) -> dict[str, str]:
 
 def _open(uri: str, table: str, version: int | None, where: str, options: Mapping[str, str] | None) -> Any:
     """Opens a version of the table, the newest for None. Raises DayError."""
-    import lancedb
-
+    lancedb = import_lancedb()
     try:
         opened = lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
         if version is not None:

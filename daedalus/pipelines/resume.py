@@ -42,7 +42,7 @@ class Request:
 def meaning_of(workspace: Workspace) -> str:
     """A digest of the configuration and of the code."""
     config = workspace.config
-    return digest.of_text(repr((config.catalog, config.runtime, config.aggregations, code_stamp())))
+    return digest.of_text(repr((config.catalog, config.runtime, config.aggregations, code_stamp(workspace.traces))))
 
 
 def last_unfinished(settings: Settings) -> dict | None:

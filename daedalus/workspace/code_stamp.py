@@ -1,23 +1,30 @@
-"""What the code is, for keys and for who must only know that nothing changed: parsed once an edit of the package."""
+"""What the code is, for keys and for who must only know that nothing changed: read and parsed once an edit of it."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import daedalus
 from daedalus.base import digest
+from daedalus.base.file_stat import stat_of
+from daedalus.base.installed import installed
 from daedalus.stagecache.records.traces import Traces
 
 if TYPE_CHECKING:
     from daedalus.stagecache.fingerprint import Fingerprint
 
+ENGINES = ("duckdb", "lancedb", "numba", "pyarrow", "pycountry")  # that keys name; tests/cache/test_fresh_days.py
+_SETTLED = 2_000_000_000  # nanoseconds; two edits within a tick of the clock leave the same stat
+
 
 def code_version(traces: Traces) -> str:
     """Digest of all code that renders statements or computes; parsed once an edit of the package."""
-    key = f"code version:{code_stamp()}"
+    key = f"code version:{code_stamp(traces)}"
     known = traces.fact(key)
     if not isinstance(known, str):
         from daedalus.stagecache.fingerprint import of_packages
@@ -31,7 +38,7 @@ def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
     """The fingerprint of a function; parsed once an edit of the package."""
     from daedalus.stagecache.fingerprint import Fingerprint, of_python
 
-    key = f"fingerprint:{code_stamp()}:{function.__module__}.{function.__qualname__}"
+    key = f"fingerprint:{code_stamp(traces)}:{function.__module__}.{function.__qualname__}"
     known = traces.fact(key)
     if not isinstance(known, list):
         found = of_python(function)
@@ -40,17 +47,33 @@ def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
     return Fingerprint(*known)
 
 
-@cache
-def code_stamp() -> str:
-    """Changes with any edit of the package, even of a comment: cheap, for who must only know that nothing changed."""
-    return digest.of_json(sorted(_sizes_and_times(os.path.dirname(daedalus.__file__), "")))
+@lru_cache(maxsize=1)
+def code_stamp(traces: Traces) -> str:
+    """Changes with any edit of the package, even of a comment, and with any engine's version.
+
+    It is a digest of content, the same for two checkouts of the same code: each reads its files once, and again when
+    their `stat` changes.
+    """
+    package = os.path.dirname(daedalus.__file__)
+    files = sorted(_python_files(package, ""))
+    stats = [stat_of(path) for _, path in files]
+    key = f"code stamp:{digest.of_json([files, stats, installed()])}"
+    known = traces.fact(key)
+    if not isinstance(known, str):
+        from daedalus.stagecache.fingerprint import version
+
+        engines = [(name, version(name)) for name in ENGINES]
+        known = digest.of_json([[(label, digest.of_file(path)) for label, path in files], engines, sys.version])
+        if max(changed for _, _, changed, _ in stats) < time.time_ns() - _SETTLED:
+            traces.remember_fact(key, known)
+    return known
 
 
-def _sizes_and_times(folder: str, label: str) -> Iterator[tuple[str, int, int]]:
+def _python_files(folder: str, label: str) -> Iterator[tuple[str, str]]:
+    """(name within the package, path) of each file of code below a folder."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".py"):
-                stat = entry.stat()
-                yield f"{label}{entry.name}", stat.st_size, stat.st_mtime_ns
-            elif entry.is_dir():
-                yield from _sizes_and_times(entry.path, f"{label}{entry.name}/")
+                yield f"{label}{entry.name}", entry.path
+            elif entry.is_dir() and entry.name != "__pycache__":
+                yield from _python_files(entry.path, f"{label}{entry.name}/")

@@ -7,8 +7,6 @@ graph is built for it. A touched file with the same bytes is looked up by its di
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from msgspec import Struct
 
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
-from daedalus.base.file_stat import Stat, stat_of
+from daedalus.base.file_stat import Stat
 from daedalus.config import Config
 from daedalus.config.reach import Reach
 from daedalus.inputs.listing import Listing
@@ -64,7 +62,7 @@ class Asking:
             return None
         config = self._config
         meaning = digest.of_text(repr((config.catalog, config.runtime, config.aggregations)))
-        return digest.of_json([meaning, self._code, _engines(), list(zip(paths, stats, strict=True))])
+        return digest.of_json([meaning, self._code, list(zip(paths, stats, strict=True))])
 
     @cached_property
     def feed(self) -> dict[Day, str | None]:
@@ -114,12 +112,6 @@ class Asking:
         return digest.of_json([[str(day), own] for day, own in sorted(self.feed.items()) if day in self._range])
 
 
-def _engines() -> list:
-    """Changes whenever a package is installed or removed: their folders do."""
-    installed = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
-    return [[path, stat_of(path)] for path in installed] + [os.environ.get("PYTHONPATH", "")]
-
-
 def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> FreshDays:
     """Which of the days with feed rows are fresh. Looks at files by `stat`, opens none."""
     standing = workspace.day_stamps
@@ -128,7 +120,8 @@ def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> F
         return NOTHING
     touched = frozenset(standing.touched(workspace.files.stat))
     summaries = standing.summaries()
-    asking = Asking(workspace.config, listing, code_stamp(), workspace.files.stat, workspace.config.session_range(days))
+    code, session_range = code_stamp(workspace.traces), workspace.config.session_range(days)
+    asking = Asking(workspace.config, listing, code, workspace.files.stat, session_range)
     sessions = asking.sessions(summaries.get("", {}).get("witness"))
     if "" in touched or sessions is None:
         return FreshDays({}, {}, touched)

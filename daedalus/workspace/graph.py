@@ -79,7 +79,7 @@ def build_graph(
     feed = look_at_feed(inputs, folder, read, workspace.say)
     _refuse_all_bad(feed)
     pool = _pool(inputs, config, listing)
-    check_pool(config, pool, traces)
+    check_pool(config, pool, workspace.files, traces)
     sources = Sources(feed, sorted(folder.days), views, pool)
     present = reach.with_rows(wanted, folder.days)
     if reconcile:

@@ -31,7 +31,8 @@ def record_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outco
     targets = {str(day) for day in graph.days}
     known, before = workspace.day_stamps.asked(), workspace.day_stamps.summaries()
     forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
-    asking = Asking(workspace.config, graph.listing, code_stamp(), workspace.files.settled, graph.session_range)
+    code = code_stamp(workspace.traces)
+    asking = Asking(workspace.config, graph.listing, code, workspace.files.settled, graph.session_range)
     records: dict[str, tuple[str, dict]] = {}
     files: list[KeptFile] = []
     for day, found in of_day.items():

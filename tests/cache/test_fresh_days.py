@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 from small import DAYS, edit, nothing_ran
 
+import daedalus
 from daedalus.explain import day as explain
 from daedalus.explain.day import explain_day
 from daedalus.pipelines import look
 from daedalus.upkeep import status as cache
 from daedalus.upkeep.status import cache_status
+from daedalus.workspace.code_stamp import ENGINES
 from daedalus.workspace.fresh_days import NOTHING
 from daedalus.workspace.settings import Settings
 
+PACKAGE = Path(daedalus.__file__).parent
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "30"))
 
 
@@ -140,3 +147,34 @@ def test_a_day_stands_only_if_a_walk_would_run_nothing_for_it(warm, monkeypatch)
         again = warm.run(range=span)
         assert nothing_ran(again), done
         assert (again.days, again.rows["written"]) == (report.days, report.rows["written"]), done
+
+
+def elsewhere(package, world) -> bool:
+    """Whether a copy of the package, run by another process, finds that nothing is to be looked up."""
+    script = (
+        "import daedalus.workspace.graph as graph\n"
+        "def refuse(*arguments, **options): raise SystemExit(3)\n"
+        "graph.build_graph = refuse\n"
+        "import daedalus; daedalus.run_skeleton_stage()"
+    )
+    env = {**os.environ, "PYTHONPATH": str(package.parent)}
+    code = subprocess.run([sys.executable, "-c", script], cwd=world.root, env=env, check=False).returncode
+    assert code in (0, 3)
+    return code == 0
+
+
+def test_another_checkout_of_the_same_code_finds_the_same_days_fresh(warm, tmp_path):
+    """And one of other code does not; neither disturbs what the first finds."""
+    package = tmp_path / "other/daedalus"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    warm.run()
+    assert elsewhere(package, warm)
+    with (package / "base/days.py").open("a") as code:
+        code.write("# another\n")
+    assert not elsewhere(package, warm)
+    assert elsewhere(PACKAGE, warm)
+
+
+def test_the_code_stamp_has_every_engine_that_a_key_names():
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    assert set(re.findall(r"""\bversion\(["'](\w+)["']\)""", code)) == set(ENGINES)
