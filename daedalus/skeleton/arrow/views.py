@@ -36,4 +36,3 @@ def rows_by_entity(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array
     places = np.searchsorted(there, wanted)
     places[places == len(there)] = 0
     return pa.array(places, mask=there[places] != wanted)
-
