@@ -6,7 +6,7 @@ The constants are field ids of the structs in parquet.thrift of parquet-format.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -24,7 +24,7 @@ from daedalus.parquet.thrift import (
     write_struct,
     write_varint,
 )
-from daedalus.parquet.writer import write_parquet
+from daedalus.parquet.writer import write_groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,12 +121,14 @@ def _columns(schema: bytes) -> tuple[Struct, dict[str, Column]]:
     return root, columns
 
 
-def in_memory(schema: pa.Schema, tables: Iterable[pa.Table]) -> ParquetFooter:
-    """The footer of a file in memory that pyarrow writes of these rows."""
+def in_memory(
+    schema: pa.Schema, tables: Iterable[pa.Table], encodings: Mapping[str, Any] | None = None
+) -> ParquetFooter:
+    """The footer of a file in memory that pyarrow writes of these row groups; see `write_groups`."""
     import pyarrow as pa
 
     out = pa.BufferOutputStream()
-    write_parquet(out, schema, tables)
+    write_groups(out, schema, tables, encodings)
     return ParquetFooter(pa.BufferReader(out.getvalue()))
 
 

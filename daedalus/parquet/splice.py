@@ -63,7 +63,7 @@ class Spliced:
             whole.file.seek(0)
             with pq.ParquetFile(whole.file) as file:
                 table = file.read_row_group(group, columns=names, use_threads=False).slice(first, last - first)
-            cut[whole] = in_memory(table.schema, [table])
+            cut[whole] = in_memory(table.schema, [table.combine_chunks()])
         return [(name, cut[file]) for name, file in self._columns]
 
 

@@ -61,6 +61,15 @@ def _lengths(schema: pa.Schema, sizes: np.ndarray) -> Iterator[Chunk]:
     return (chunk for name in schema.names for chunk in file.chunks(0, name))
 
 
+def has_windows(path: Path) -> bool:
+    """Whether `write_windows` wrote an artifact."""
+    import pyarrow.parquet as pq
+
+    if HELD.get(path, LISTS) or HELD.get(path) is not None:
+        return HELD.get(path, LISTS) is not None
+    return ITEMS in pq.read_schema(path).names
+
+
 class WindowsFile:
     """Reads a file of `write_windows` by row group. `schema` has its windows as list columns."""
 
