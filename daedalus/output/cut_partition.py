@@ -8,27 +8,38 @@ several that together do not fill one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from daedalus.base.durable import remove_folder
-from daedalus.parquet.list_writer import Lists, numbered, write_lists
-from daedalus.parquet.splice import Spliced
-from daedalus.parquet.writer import ROWS_PER_GROUP, write_groups
+from daedalus.output.plain_columns import Pieces, PlainColumns, ShippedColumns
+from daedalus.parquet.footer import Assembled, Chunk, in_memory, joined
+from daedalus.parquet.list_writer import Lists, chunks_of, form_of, numbered
+from daedalus.parquet.splice import Source, Spliced
+from daedalus.parquet.writer import ROWS_PER_GROUP, encodings_of
 from daedalus.sql.text import ROW
-from daedalus.windows.windows_file import ITEMS, WindowsFile
+from daedalus.tables.artifacts import read_table, rows_of
+from daedalus.windows.windows_file import ITEMS, WindowsFile, has_windows
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
 _SHIPPED = "qids"  # the artifact that has the rows that ship and no other
-_Pieces = list[tuple[int, "np.ndarray"]]  # a row group of a partition: (row group of the artifacts, places in it)
+_SMALL = 16 << 20  # bytes of artifacts whose cut is put together in memory
 Reuse = Callable[[Path], Mapping[str, Path]]
+
+
+class Wanted(NamedTuple):
+    """Columns of an artifact; `shipped` if it has the rows that ship and no other."""
+
+    path: Path
+    names: Sequence[str]
+    shipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,46 +59,47 @@ class ParquetSink:
         groups; `content` says which of these rows ship. `reuse(free path)` gives files, by artifact, that have the
         columns of the rows that ship as they would be cut.
         """
-        cuts = folder.with_name(f"{folder.name}.columns")
         folder.mkdir()
-        cuts.mkdir()
+        cuts = folder.with_name(f"{folder.name}.columns")
         try:
             with Spliced(self.columns, _aligned(self.columns, artifacts, cuts, reuse)) as whole:
                 for part, begin in enumerate(range(0, max(whole.rows, 1), self.chunk_rows)):
                     whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + self.chunk_rows, whole.rows))
                 return whole.rows
         finally:
-            remove_folder(cuts)
+            if cuts.exists():
+                remove_folder(cuts)
 
 
 def _aligned(
     columns: Sequence[tuple[str, str]], artifacts: Mapping[str, Path], cuts: Path, reuse: Reuse
-) -> dict[str, Path]:
-    """Files with the columns of the rows that ship, by artifact: cut to `cuts` where there is none."""
-    aligned = dict(reuse(cuts / "reused"))
-    groups = _row_groups(artifacts)
-    for number, source in enumerate(dict.fromkeys(source for _, source in columns)):
+) -> dict[str, Source]:
+    """Files with the columns of the rows that ship, by artifact; those that are nowhere are cut together."""
+    aligned: dict[str, Source] = dict(reuse(cuts / "reused"))
+    names: dict[str, list[str]] = {}
+    for name, source in columns:
         if source not in aligned:
-            aligned[source] = cuts / str(number)
-            names = [name for name, of in columns if of == source]
-            _put_into(groups, source, artifacts[source], names, aligned[source])
+            names.setdefault(source, []).append(name)
+    if names:
+        wanted = [Wanted(artifacts[source], found, source == _SHIPPED) for source, found in names.items()]
+        small = sum(artifact.path.stat().st_size for artifact in wanted) <= _SMALL
+        made = io.BytesIO() if small else cuts / "cut"
+        cut(wanted, _row_groups(artifacts), made)
+        aligned |= dict.fromkeys(names, made)
     return aligned
 
 
-def _row_groups(artifacts: Mapping[str, Path]) -> list[_Pieces]:
-    import pyarrow.parquet as pq
-
-    there = pq.read_metadata(artifacts["sessions"])
-    with pq.ParquetFile(artifacts["content"]) as file:
-        kept = file.read(use_threads=False)[ROW.strip('"')].to_numpy()
-    return row_groups(kept, [there.row_group(i).num_rows for i in range(there.num_row_groups)])
+def _row_groups(artifacts: Mapping[str, Path]) -> list[Pieces]:
+    kept = read_table(artifacts["content"])[ROW.strip('"')].to_numpy()
+    rows = rows_of(artifacts["sessions"])
+    return row_groups(kept, [min(ROWS_PER_GROUP, rows - at) for at in range(0, rows, ROWS_PER_GROUP)])
 
 
-def row_groups(kept: np.ndarray, group_rows: Sequence[int]) -> list[_Pieces]:
+def row_groups(kept: np.ndarray, group_rows: Sequence[int]) -> list[Pieces]:
     """The row groups of a partition that has the rows `kept`, which ascend, of artifacts with row groups of so many."""
     import numpy as np
 
-    found: list[_Pieces] = []
+    found: list[Pieces] = []
     filled, ends = ROWS_PER_GROUP, np.cumsum(group_rows)
     for group, rows in enumerate(np.split(kept, kept.searchsorted(ends))[: len(ends)]):
         if not len(rows):
@@ -107,70 +119,47 @@ def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
     """
     import pyarrow.parquet as pq
 
-    groups = _row_groups(artifacts)[:1]
     names = [name for name in pq.read_schema(artifacts[source]).names if name != ITEMS]
-    _put_into(groups, source, artifacts[source], names, out)
+    cut([Wanted(artifacts[source], names, source == _SHIPPED)], _row_groups(artifacts)[:1], out)
 
 
-def _put_into(groups: Sequence[_Pieces], source: str, path: Path, names: Sequence[str], out: Path) -> None:
-    (regroup if source == _SHIPPED else cut)(path, names, groups, out)
-
-
-def regroup(path: Path, names: Sequence[str], groups: Sequence[_Pieces], out: Path) -> None:
-    """Writes columns of an artifact that has the rows that ship and no other, in the row groups of the partition."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path, columns=list(names), use_threads=False, partitioning=None)
-    sizes = [sum(len(rows) for _, rows in pieces) for pieces in groups]
-    if sum(sizes) != table.num_rows:
-        raise ValueError(f"{table.num_rows} rows where {sum(sizes)} ship")
-    tables = [table.slice(end - size, size) for end, size in zip(accumulate(sizes), sizes, strict=True)]
-    write_groups(out, table.schema, tables)
-
-
-def cut(path: Path, names: Sequence[str], groups: Sequence[_Pieces], out: Path) -> None:
-    """Writes columns of an artifact with the rows in `groups`, the row groups that are written.
+def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO) -> None:
+    """Writes columns of artifacts with the rows in `groups`, the row groups that are written.
 
     Windows become lists, all of them: how one is numbered follows from all, and must not from those that are chosen.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_metadata(path)
-    if ITEMS in metadata.schema.to_arrow_schema().names:
-        with WindowsFile(path) as windows:
-            write_lists(out, windows.schema, (_lists(windows, pieces) for pieces in groups))
-    else:
-        with pq.ParquetFile(path, metadata=metadata, read_dictionary=_coded(metadata)) as file:
-            schema = pa.schema([file.schema_arrow.field(name) for name in names])
-            write_groups(out, schema, (_rows(file, schema.names, pieces) for pieces in groups))
-
-
-def _coded(metadata: pq.FileMetaData) -> list[str]:
-    """The columns of strings that are numbers of values there, and need not become strings in between."""
-    chunks = [metadata.row_group(0).column(i) for i in range(metadata.num_columns)] if metadata.num_row_groups else []
-    return [c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and "RLE_DICTIONARY" in c.encodings]
-
-
-def _rows(file: pq.ParquetFile, names: Sequence[str], pieces: _Pieces) -> pa.Table:
+    if isinstance(out, Path):
+        out.parent.mkdir(exist_ok=True)
+        with out.open("wb") as opened:
+            cut(wanted, groups, opened)
+        return
     import pyarrow as pa
 
-    found = [file.read_row_group(group, columns=names, use_threads=False).take(rows) for group, rows in pieces]
-    table = pa.concat_tables(found).select(names).combine_chunks()
-    columns = [_used(c.chunk(0)) if pa.types.is_dictionary(c.type) else c for c in table.columns]
-    return pa.Table.from_arrays(columns, schema=table.schema)
+    with ExitStack() as stack:
+        lists = [stack.enter_context(WindowsFile(path)) for path, _, _ in wanted if has_windows(path)]
+        plain = [_opened(artifact, groups) for artifact in wanted if not has_windows(artifact.path)]
+        schema = pa.schema([field for columns in plain for field in columns.schema])
+        forms = [windows.schema for windows in lists] + [schema] * bool(plain)
+        file = Assembled(out, joined([(name, form_of(form)) for form in forms for name in form.names]))
+        encodings: Mapping[str, Any] | None = None
+        for pieces in groups:
+            chunks: list[Iterable[Chunk]] = [chunks_of(windows.schema, _lists(windows, pieces)) for windows in lists]
+            if plain:
+                table = pa.Table.from_arrays([c for columns in plain for c in columns.of_rows(pieces)], schema=schema)
+                encodings = encodings_of(schema, table) if encodings is None else encodings
+                rows = in_memory(schema, [table], encodings)
+                chunks += [rows.chunks(0, name) for name in schema.names]
+            file.add(chain.from_iterable(chunks), sum(len(rows) for _, rows in pieces))
+        file.finish()
 
 
-def _used(coded: pa.DictionaryArray) -> pa.DictionaryArray:
-    """With the values that rows have and no other: a reader takes the least and the greatest from all of them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    used = coded.indices.unique().drop_null()
-    return pa.DictionaryArray.from_arrays(pc.index_in(coded.indices, value_set=used), coded.dictionary.take(used))
+def _opened(artifact: Wanted, groups: Sequence[Pieces]) -> PlainColumns | ShippedColumns:
+    if not artifact.shipped:
+        return PlainColumns(artifact.path, artifact.names)
+    return ShippedColumns(artifact.path, artifact.names, sum(len(rows) for pieces in groups for _, rows in pieces))
 
 
-def _lists(windows: WindowsFile, pieces: _Pieces) -> Lists:
+def _lists(windows: WindowsFile, pieces: Pieces) -> Lists:
     """A row group. Where most rows of one ship, with the values as they lie there, of which some may not occur now."""
     if len(pieces) == 1:
         ((group, rows),) = pieces

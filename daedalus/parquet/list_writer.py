@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from daedalus.parquet import footer
-from daedalus.parquet.footer import ParquetFooter
+from daedalus.parquet.footer import Assembled, Chunk, ParquetFooter, in_memory
 from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, read_head, write_struct, write_varint
-from daedalus.parquet.writer import write_groups, write_parquet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,30 +54,24 @@ class Lists:
     page: bytes = b""
 
 
-def write_lists(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
+def write_lists(out: Path | BinaryIO, schema: pa.Schema, groups: Iterable[Lists]) -> int:
     """Writes columns of lists, all of one type, by row group; returns the number of rows.
 
     Codes are written as they are. Types that `has_plain` does not know are written by pyarrow.
     """
-    import pyarrow as pa
-
-    if not has_plain(schema.field(0).type.value_type):
-        return write_groups(path, schema, (decoded(lists, schema) for lists in groups))
-    codec, form = pa.Codec("zstd", compression_level=_LEVEL), _form(schema)
-    with path.open("wb") as out:
-        out.write(footer.MAGIC)
-        written = [_write_group(out, codec, form, lists, ordinal) for ordinal, lists in enumerate(groups)]
-        footer.finish(out, footer.with_groups(form.footer, written))
-    return sum(group[footer.GROUP_ROWS][1] for group in written)
+    if isinstance(out, Path):
+        with out.open("wb") as opened:
+            return write_lists(opened, schema, groups)
+    file = Assembled(out, form_of(schema).footer)
+    for lists in groups:
+        file.add(chunks_of(schema, lists), len(lists.begins))
+    return file.finish()
 
 
-def _form(schema: pa.Schema) -> ParquetFooter:
+@lru_cache(256)
+def form_of(schema: pa.Schema) -> ParquetFooter:
     """The footer that pyarrow writes for these columns in a file without rows: source of the schema elements."""
-    import pyarrow as pa
-
-    empty = pa.BufferOutputStream()
-    write_parquet(empty, schema, [])
-    return ParquetFooter(pa.BufferReader(empty.getvalue()))
+    return in_memory(schema, [])
 
 
 def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
@@ -96,20 +90,29 @@ def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_group(out: BinaryIO, codec: pa.Codec, form: ParquetFooter, lists: Lists, ordinal: int) -> Struct:
-    """Writes a row group, column by column; returns its RowGroup struct."""
-    start = out.tell()
-    chunks = []
-    for column, elements in enumerate(form.schema.values()):
-        chunk, whole = _Chunk(codec), column == lists.sizes.shape[1] - 1  # only the last column may need all values
+def chunks_of(schema: pa.Schema, lists: Lists) -> Iterator[Chunk]:
+    """The column chunks of a row group."""
+    if not has_plain(schema.field(0).type.value_type):
+        file = in_memory(schema, [decoded(lists, schema)])
+        yield from (chunk for name in schema.names for chunk in file.chunks(0, name))
+        return
+    last = lists.sizes.shape[1] - 1
+    for column, found in enumerate(form_of(schema).columns.values()):
+        chunk, whole = _Chunk(_codec()), column == last  # only the last column may need all values
         numbered = len(lists.values) <= _MOST_NUMBERED
         for rows in _pages(lists.sizes[:, column]):
             taken = (lists.codes, lists.begins[rows], lists.sizes[rows, column])
             chunk.add_lists(*taken) if numbered else chunk.add_plain(*taken, lists.values)
         if numbered:
             chunk.add_values(lists.values, whole, lists.page)
-        chunks.append(footer.column_chunk(chunk.write(out, elements)))
-    return footer.row_group(chunks, len(lists.begins), start, ordinal)
+        yield chunk.made(found.elements)
+
+
+@cache
+def _codec() -> pa.Codec:
+    import pyarrow as pa
+
+    return pa.Codec("zstd", compression_level=_LEVEL)
 
 
 def numbered(pieces: Sequence[Lists]) -> Lists:
@@ -248,24 +251,20 @@ class _Chunk:
             header: Struct = {PAGE_VALUES: (I32, len(values)), 2: (I32, _PLAIN)}
             self._values_page = self._page(_DICTIONARY, header, _plain(values))
 
-    def write(self, out: BinaryIO, elements: Sequence[Struct]) -> Struct:
-        """Writes the chunk; returns its ColumnMetaData struct. `elements` are the column's schema elements."""
-        start = out.tell()
-        out.writelines(self._values_page)
-        lists_start = out.tell()
-        out.writelines(self._pages)
-        numbered = lists_start > start
-        said: Struct = {
-            footer.TYPE: elements[-1][footer.TYPE],
-            footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE] + [_RLE_DICTIONARY] * numbered)),
-            footer.PATH: (LIST, (BINARY, [element[footer.NAME][1] for element in elements])),
-            footer.CODEC: (I32, _ZSTD),
-            footer.VALUES: (I64, self._entries),
-            footer.UNPACKED: (I64, self._unpacked),
-            footer.PACKED: (I64, out.tell() - start),
-            footer.DATA_PAGE: (I64, lists_start),
-        }
-        return {**said, footer.DICTIONARY_PAGE: (I64, start)} if numbered else said
+    def made(self, elements: Sequence[Struct]) -> Chunk:
+        """The chunk. `elements` are the column's schema elements."""
+        data = [*self._values_page, *self._pages]
+        begin, packed = sum(map(len, self._values_page)), sum(map(len, data))
+        path = tuple(element[footer.NAME][1] for element in elements)
+        said = bytearray(_said(elements[-1][footer.TYPE][1], path, begin > 0))
+        for number in (self._entries, self._unpacked, packed):  # VALUES, UNPACKED, PACKED
+            said.append(1 << 4 | I64)
+            write_varint(said, number << 1)
+        said.append((footer.DATA_PAGE - footer.PACKED) << 4 | I64)
+        if not begin:
+            return Chunk(data, (bytes(said), b""), (0,), self._unpacked, packed)
+        dictionary = bytes([(footer.DICTIONARY_PAGE - footer.DATA_PAGE) << 4 | I64])
+        return Chunk(data, (bytes(said), dictionary, b""), (begin, 0), self._unpacked, packed)
 
     def _page(self, kind: tuple[int, int], header: Struct, data: Any) -> tuple[bytes, pa.Buffer]:
         """(header, compressed data) of a page; `kind` is (PageType, its field in PageHeader)."""
@@ -275,6 +274,18 @@ class _Chunk:
         head = write_struct({**of_both, field: (STRUCT, header)})
         self._unpacked += len(head) + len(data)
         return bytes(head), packed
+
+
+@lru_cache(256)
+def _said(kind: int, path: tuple[bytes, ...], numbered: bool) -> bytes:
+    """The first fields of a chunk's ColumnMetaData, up to CODEC."""
+    said: Struct = {
+        footer.TYPE: (I32, kind),
+        footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE] + [_RLE_DICTIONARY] * numbered)),
+        footer.PATH: (LIST, (BINARY, list(path))),
+        footer.CODEC: (I32, _ZSTD),
+    }
+    return write_struct(said)[:-1]
 
 
 def _levels(sizes: np.ndarray) -> bytearray:

@@ -15,6 +15,10 @@ _INTEGERS = (I16, I32, I64)
 Struct = dict[int, tuple[int, Any]]  # a list's value is (type of its items, items)
 
 
+class Encoded(bytes):
+    """The value of a field, or an item of a list, as it is written; so it is copied and never taken apart."""
+
+
 def read_struct(data: bytes) -> Struct:
     """Reads the struct at the start of `data`. Raises IndexError when it is cut short, ValueError for maps."""
     return _Reader(data).struct()
@@ -24,6 +28,27 @@ def read_head(data: bytes, at: int) -> tuple[Struct, int]:
     """Reads the struct at index `at` of `data`; returns it and the index of its end. Errors as in `read_struct`."""
     reader = _Reader(data, at)
     return reader.struct(), reader.at
+
+
+def read_shallow(data: bytes) -> Struct:
+    """Reads the struct at the start of `data`; its fields stay encoded."""
+    import numpy as np
+
+    from daedalus.parquet import compiled_thrift
+
+    found = compiled_thrift.fields(np.frombuffer(data, np.uint8)).tolist()
+    return {
+        field: (kind, kind == TRUE if kind <= FALSE else Encoded(data[begin:end])) for field, kind, begin, end in found
+    }
+
+
+def read_structs(data: bytes) -> list[tuple[Struct, bytes]]:
+    """The structs of an encoded list, each with its bytes."""
+    reader, found = _Reader(data), []
+    for _ in range(reader.list_head()[1]):
+        begin = reader.at
+        found.append((reader.struct(), data[begin : reader.at]))
+    return found
 
 
 def write_struct(value: Struct) -> bytes:
@@ -68,6 +93,12 @@ class _Reader:
         self.at += 1
         return found
 
+    def list_head(self) -> tuple[int, int]:
+        """(type of the items of a list that begins here, how many there are)."""
+        head = self._bytes(1)[0]
+        of, count = head & 0x0F, head >> 4
+        return of, self._varint() if count == 15 else count
+
     def _value(self, kind: int) -> Any:
         if kind in _INTEGERS:
             return self._integer()
@@ -76,9 +107,7 @@ class _Reader:
         if kind == STRUCT:
             return self.struct()
         if kind in (LIST, SET):
-            head = self._bytes(1)[0]
-            of, count = head & 0x0F, head >> 4
-            count = self._varint() if count == 15 else count
+            of, count = self.list_head()
             return of, [self._value(of) for _ in range(count)]
         if kind == DOUBLE:
             return struct.unpack("<d", self._bytes(8))[0]
@@ -116,7 +145,9 @@ def _write_struct(out: bytearray, fields: Struct) -> None:
 
 
 def _write_value(out: bytearray, kind: int, value: Any) -> None:
-    if kind in _INTEGERS:
+    if type(value) is Encoded:
+        out += value
+    elif kind in _INTEGERS:
         _write_integer(out, value)
     elif kind == BINARY:
         write_varint(out, len(value))

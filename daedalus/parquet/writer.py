@@ -12,7 +12,8 @@ DELTA_LENGTH_BYTE_ARRAY for strings) save too little under Zstd, and not every r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +29,24 @@ def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterabl
     return write_groups(path, schema, _regroup(tables))
 
 
-def write_groups(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-    """The same for tables that become one row group each; they have at most ROWS_PER_GROUP rows."""
+def write_groups(
+    path: Path | pa.NativeFile,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    encodings: Mapping[str, Any] | None = None,
+) -> int:
+    """The same for tables that become one row group each; they have at most ROWS_PER_GROUP rows.
+
+    `encodings` are those that follow from the first of them, if it is not among them.
+    """
     import pyarrow.parquet as pq
 
     groups = iter(tables)
     first = next(groups, None)
+    options = encodings_of(schema, first) if encodings is None else encodings
     rows = 0
     with pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=LEVEL, store_schema=False, **_encodings(schema, first)
+        path, schema, compression="zstd", compression_level=LEVEL, store_schema=False, **options
     ) as writer:
         while first is not None:
             writer.write_table(first, row_group_size=ROWS_PER_GROUP)
@@ -45,30 +55,39 @@ def write_groups(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable
     return rows
 
 
-def _encodings(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
+def encodings_of(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
     """pyarrow's options by column: which have a dictionary, and which have statistics.
 
     They follow from the column's type and, for strings, from its first row group.
     """
+    dictionary, statistics, texts = _by_type(schema)
+    coded = [name for name in texts if not (first is not None and mostly_distinct(first, name))]
+    return {"use_dictionary": [*dictionary, *coded], "write_statistics": [*statistics]}
+
+
+@lru_cache(256)
+def _by_type(schema: pa.Schema) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """The columns with a dictionary, those with statistics, and those of strings."""
     import pyarrow as pa
 
-    dictionary, statistics = [], []
+    dictionary, statistics, texts = [], [], []
     for field in schema:
         kind = field.type
         if pa.types.is_nested(kind):  # no dictionary, no statistics
             continue
         statistics.append(field.name)
-        plain = pa.types.is_timestamp(kind) or pa.types.is_int64(kind) or pa.types.is_floating(kind)
-        if not plain and not (pa.types.is_string(kind) and _mostly_distinct(first, field.name)):
+        if pa.types.is_string(kind):
+            texts.append(field.name)
+        elif not (pa.types.is_timestamp(kind) or pa.types.is_int64(kind) or pa.types.is_floating(kind)):
             dictionary.append(field.name)
-    return {"use_dictionary": dictionary, "write_statistics": statistics}
+    return dictionary, statistics, texts
 
 
-def _mostly_distinct(table: pa.Table | None, column: str) -> bool:
+def mostly_distinct(table: pa.Table, column: str) -> bool:
     """Whether more than half of a column's values are distinct: then a dictionary only costs."""
     import pyarrow.compute as pc
 
-    return table is not None and 2 * pc.count_distinct(table[column]).as_py() > table.num_rows
+    return 2 * pc.count_distinct(table[column]).as_py() > table.num_rows
 
 
 def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

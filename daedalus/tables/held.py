@@ -13,14 +13,16 @@ from typing import Any
 
 _SHARE = 8  # the part of the configured memory that is held, as its divisor; and the part of that for one file
 _UNLIMITED = 4 << 30  # taken for the limit where none is configured
+TABLE, LISTS = "table", "lists"  # what is held for a file: an Arrow table, or its lists by row group (windows_file.py)
+_FORMS = (TABLE, LISTS)
 
 
 class Held:
-    """Objects by path, those used last, within a limit of bytes. Safe to use from several threads."""
+    """Objects by path and form, those used last, within a limit of bytes. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()
         self._bytes = self._most = 0
         self.each = 0  # bytes that one worker may use beside, for what it works on
 
@@ -29,36 +31,43 @@ class Held:
         memory = memory or _UNLIMITED
         self._most, self.each = memory // _SHARE, memory // 2 // max(workers, 1)
 
-    def put(self, path: Path | str, what: Any, size: int) -> None:
+    def put(self, path: Path | str, what: Any, size: int, form: str = TABLE) -> None:
         """Holds `what` of `size` bytes for the file, unless it is too large."""
+        key = str(path), form
         with self._lock:
-            self._drop(str(path))
-            if size > self._most // _SHARE:
+            self._drop(key)
+            if not self.takes(size):
                 return
-            self._kept[str(path)] = what, size
+            self._kept[key] = what, size
             self._bytes += size
             while self._bytes > self._most:
                 self._drop(next(iter(self._kept)))
 
-    def get(self, path: Path | str) -> Any:
+    def takes(self, size: int) -> bool:
+        """Whether something of `size` bytes would be held."""
+        return size <= self._most // _SHARE
+
+    def get(self, path: Path | str, form: str = TABLE) -> Any:
         """What is held for the file, or None."""
+        key = str(path), form
         with self._lock:
-            found = self._kept.get(str(path))
+            found = self._kept.get(key)
             if found is None:
                 return None
-            self._kept.move_to_end(str(path))
+            self._kept.move_to_end(key)
             return found[0]
 
     def moved(self, before: Path | str, now: Path | str) -> None:
         """The file has another name now."""
-        with self._lock:
-            if found := self._kept.pop(str(before), None):
-                self._bytes -= found[1]
-        if found:
-            self.put(now, *found)
+        for form in _FORMS:
+            with self._lock:
+                if found := self._kept.pop((str(before), form), None):
+                    self._bytes -= found[1]
+            if found:
+                self.put(now, *found, form)
 
-    def _drop(self, path: str) -> None:
-        if found := self._kept.pop(path, None):
+    def _drop(self, key: tuple[str, str]) -> None:
+        if found := self._kept.pop(key, None):
             self._bytes -= found[1]
 
 

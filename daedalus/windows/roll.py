@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.base.errors import DayError
 from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
+from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
@@ -37,19 +39,36 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     without `max_items` are too long for a column.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     columns = ["value"] * _reads_values(rolling) + ["artwork_id"] * (rolling.without_self == "event")
-    pieces = [_Piece(path, ["user_id", "ts", *columns]) for path in events]
-    kind = pieces[0].schema.field("value").type
-    result = pa.int64() if not rolling.kind.listed else pa.list_(pa.field("element", kind))
+    pieces = _pieces(events, ["user_id", "ts", *columns])
+    kind = pieces[0].schema.field("value").type if rolling.kind.listed else None
+    result = pa.int64() if kind is None else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
-    batches = pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=["user_id", "artwork_id", "event_timestamp"],
-                                                use_threads=False)  # fmt: skip
-    blocks = (_block(rolling, batch, pieces) for batch in batches)
-    if not rolling.kind.listed:
-        return {"rows": write_parquet(out, schema, _counts(blocks, schema))}
-    return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
+    blocks = (_block(rolling, batch, pieces) for batch in _batches(rows, ["user_id", "artwork_id", "event_timestamp"]))
+    if rolling.kind.listed:
+        return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
+    counts = _counts(blocks, schema)
+    if fits(rows_of(rows)):
+        return {"rows": write_table(out, pa.concat_tables([schema.empty_table(), *counts]))}
+    return {"rows": write_parquet(out, schema, counts)}
+
+
+def _pieces(events: Sequence[Path], columns: Sequence[str]) -> Sequence[_Whole | _Piece]:
+    """Columns of files of events: in memory if all fit, else read as they are needed."""
+    if fits(sum(map(rows_of, events))):
+        return [_Whole(read_table(path, columns)) for path in events]
+    return [_Piece(path, columns) for path in events]
+
+
+def _batches(rows: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of a file by row group."""
+    import pyarrow.parquet as pq
+
+    if fits(rows_of(rows)):
+        yield from read_table(rows, columns).to_batches(ROWS_PER_GROUP)
+    else:
+        yield from pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=columns, use_threads=False)
 
 
 def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
@@ -75,7 +94,7 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
     if not rows.num_rows:
         kind = pa.int64() if not rolling.kind.listed else pa.list_(events.schema.field("value").type)
         return pa.schema([(name, kind) for name in names]).empty_table()
-    block = _block(rolling, sorted_rows.to_batches()[0], [_Whole(events)])
+    block = _block(rolling, sorted_rows.to_batches()[0], [_All(events)])
     if not rolling.kind.listed:
         (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
         return counts.take(places).select(names)
@@ -98,13 +117,27 @@ def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return column.cast(kind)
 
 
-class _Whole(NamedTuple):
-    """A table with the events of all users, in place of a `_Piece`."""
+class _All:
+    """A table with the events of all users, in any order of users, in place of a `_Piece`."""
 
-    table: pa.Table
+    def __init__(self, table: pa.Table) -> None:
+        self._table, self.schema = table, table.schema
 
-    def of_users(self, first: int, last: int) -> pa.Table:
-        return self.table
+    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
+        return self._table.to_batches()
+
+
+class _Whole:
+    """A file of events in memory, sorted by user, in place of a `_Piece`."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.schema = table.schema
+        self._batches = table.to_batches()  # one, or none of no rows
+        self._users = _numbers(table["user_id"])
+
+    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
+        begin, end = self._users.searchsorted(first), self._users.searchsorted(last, "right")
+        return [batch.slice(begin, end - begin) for batch in self._batches]
 
 
 def _reads_values(rolling: Rolling) -> bool:
@@ -120,14 +153,14 @@ class _Block(NamedTuple):
     kinds: int  # how many own codes there are
 
 
-def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole]) -> _Block:
+def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All]) -> _Block:
     import numpy as np
     import pyarrow as pa
 
     users = rows["user_id"].to_numpy()
     found = [piece.of_users(users[0], users[-1]) for piece in pieces]
-    ends = np.cumsum([0, *(table.num_rows for table in found)])
-    events = pa.concat_tables(found).combine_chunks()
+    ends = np.cumsum([0, *(sum(batch.num_rows for batch in batches) for batches in found)])
+    events = pa.Table.from_batches(chain.from_iterable(found), pieces[0].schema).combine_chunks()
     codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
     if _reads_values(rolling):
         codes, values = _coded(_one_zero(events["value"]) if rolling.kind.distinct else events["value"])
@@ -199,7 +232,7 @@ def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:
 def _micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     import pyarrow as pa
 
-    return _numbers(column.cast(pa.int64()))
+    return _whole(column).view(pa.int64()).to_numpy()
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -218,15 +251,16 @@ class _Piece:
     """A file of events, sorted by user and read once from front to back."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         file = pq.ParquetFile(path)
         self._batches = file.iter_batches(_READ_ROWS, columns=list(columns), use_threads=False)
-        self.schema = file.schema_arrow
-        self._held = self.schema.empty_table().select(list(columns))
+        self.schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+        self._held = self.schema.empty_table()
         self._last: int | None = None  # the last user held
 
-    def of_users(self, first: int, last: int) -> pa.Table:
+    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
         """The events of users `first` to `last`, inclusive. Events of earlier users are dropped; `last` is kept, since
         the next batch of rows may begin with that user."""
         import pyarrow as pa
@@ -238,9 +272,9 @@ class _Piece:
                 break
             if batch.num_rows:
                 self._last = batch["user_id"][-1].as_py()
-                held.append(pa.Table.from_batches([batch]))
+                held.append(pa.Table.from_batches([batch]).select(self.schema.names))
         users = _numbers(pa.chunked_array([c for t in held for c in t["user_id"].chunks], pa.int64()))
         table = pa.concat_tables(held)
         begin, end = users.searchsorted(first), users.searchsorted(last, "right")
         self._held = table.slice(users.searchsorted(last))
-        return table.slice(begin, end - begin)
+        return table.slice(begin, end - begin).to_batches()

@@ -8,56 +8,86 @@ of it does not recompute lists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daedalus.parquet.footer import Assembled, Chunk, in_memory, joined
 from daedalus.parquet.list_reader import read_chunk
-from daedalus.parquet.list_writer import Lists, has_plain, numbered, write_lists
-from daedalus.parquet.splice import Spliced
-from daedalus.parquet.writer import write_groups
+from daedalus.parquet.list_writer import Lists, chunks_of, form_of, has_plain, numbered
+from daedalus.tables.held import HELD, LISTS
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
 ITEMS = "daeda:items"  # the first column, the longest list; then one INTEGER column per window, its list's length
+_BUFFER = 1 << 16
 
 
 def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int:
-    """Writes windows by row group; `schema` has them as list columns, the longest last. Returns the number of rows."""
+    """Writes windows by row group, and holds them if they fit; `schema` has them as list columns, the longest last.
+    Returns the number of rows."""
     import pyarrow as pa
 
-    sizes: list[pa.Table] = []
-    lengths = pa.schema([(name, pa.int32()) for name in schema.names])
-
-    def longest() -> Iterator[Lists]:
+    items, lengths = pa.schema([(ITEMS, schema.field(-1).type)]), pa.schema([(n, pa.int32()) for n in schema.names])
+    columns = [(ITEMS, form_of(items)), *((name, form_of(lengths)) for name in schema.names)]
+    held: list[Lists] = []
+    size = 0
+    with path.open("wb", buffering=_BUFFER) as out:
+        file = Assembled(out, joined(columns))
         for group in groups:
-            columns = [pa.array(column, pa.int32()) for column in group.sizes.T]
-            sizes.append(pa.Table.from_arrays(columns, schema=lengths))
             lists = numbered([group])  # as the partition will have them: each window needs a prefix of the values
-            yield Lists(lists.codes, lists.begins, lists.sizes[:, -1:], lists.values)
+            (longest,) = chunks_of(items, replace(lists, sizes=lists.sizes[:, -1:]))
+            file.add([longest, *_lengths(lengths, lists.sizes)], len(lists.sizes))
+            size += lists.codes.nbytes + lists.begins.nbytes + lists.sizes.nbytes + lists.values.nbytes
+            if HELD.takes(size):
+                page = b"".join(longest.data)[: longest.offsets[0]]  # its data pages follow it
+                held.append(replace(lists, page=page))
+            else:
+                held.clear()
+        rows = file.finish()
+    HELD.put(path, (schema, held), size, LISTS)
+    return rows
 
-    parts = {"items": path.with_suffix(".items"), "sizes": path.with_suffix(".sizes")}
-    try:
-        write_lists(parts["items"], pa.schema([(ITEMS, schema.field(-1).type)]), longest())
-        write_groups(parts["sizes"], lengths, sizes)
-        with Spliced([(ITEMS, "items"), *((name, "sizes") for name in schema.names)], parts) as whole:
-            whole.write(path, 0, whole.rows)
-            return whole.rows
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+
+def _lengths(schema: pa.Schema, sizes: np.ndarray) -> Iterator[Chunk]:
+    """The column chunks of the lists' lengths."""
+    import pyarrow as pa
+
+    table = pa.Table.from_arrays([pa.array(column, pa.int32()) for column in sizes.T], schema=schema)
+    file = in_memory(schema, [table])
+    return (chunk for name in schema.names for chunk in file.chunks(0, name))
+
+
+def has_windows(path: Path) -> bool:
+    """Whether `write_windows` wrote an artifact."""
+    import pyarrow.parquet as pq
+
+    if HELD.get(path, LISTS) or HELD.get(path) is not None:
+        return HELD.get(path, LISTS) is not None
+    return ITEMS in pq.read_schema(path).names
 
 
 class WindowsFile:
     """Reads a file of `write_windows` by row group. `schema` has its windows as list columns."""
 
     def __init__(self, path: Path) -> None:
+        self._open = ExitStack()
+        held = HELD.get(path, LISTS)
+        if held:
+            self.schema, self._held = held
+        else:
+            self._held = None
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._parquet = pq.ParquetFile(path)
-        self._file = path.open("rb")
+        self._parquet = self._open.enter_context(pq.ParquetFile(path))
+        self._file = self._open.enter_context(path.open("rb"))
         self._names = [name for name in self._parquet.schema_arrow.names if name != ITEMS]
         self._kind = self._parquet.schema_arrow.field(ITEMS).type
         self.schema = pa.schema([(name, self._kind) for name in self._names])
@@ -66,6 +96,8 @@ class WindowsFile:
         """The lists of a row group."""
         import numpy as np
 
+        if self._held is not None:
+            return self._held[group]
         table = self._parquet.read_row_group(group, columns=self._names, use_threads=False)
         sizes = np.stack([column.to_numpy().astype(np.int64) for column in table.columns], axis=1)
         codes, values, page = self._items(group, sizes[:, -1])
@@ -85,5 +117,4 @@ class WindowsFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._parquet.close()
-        self._file.close()
+        self._open.close()

@@ -17,7 +17,8 @@ from test_lists import EXAMPLES, as_lists, read, tables
 
 from daedalus.base import digest
 from daedalus.output import cut_partition as partition
-from daedalus.output.cut_partition import ParquetSink, cut, row_groups
+from daedalus.output import plain_columns
+from daedalus.output.cut_partition import ParquetSink, Wanted, cut, row_groups
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.parquet import writer as parquet
 from daedalus.parquet.list_writer import Lists, numbered, write_lists
@@ -26,7 +27,7 @@ from daedalus.windows.windows_file import write_windows
 
 
 def four_rows_a_group(patch):
-    for module in (parquet, partition):
+    for module in (parquet, partition, plain_columns):
         patch.setattr(module, "ROWS_PER_GROUP", 4)
 
 
@@ -56,12 +57,8 @@ def test_windows_that_are_cut_are_lists_of_those_rows(tmp_path_factory, table, k
     with pytest.MonkeyPatch.context() as patch:
         four_rows_a_group(patch)
         assert write_windows(folder / "all", schema, in_fours(kind, known, rows)) == len(rows)
-        cut(
-            folder / "all",
-            schema.names,
-            row_groups(np.array(ships, np.int64), in_groups_of_four(len(rows))),
-            folder / "cut",
-        )
+        found = row_groups(np.array(ships, np.int64), in_groups_of_four(len(rows)))
+        cut([Wanted(folder / "all", schema.names)], found, folder / "cut")
     expected = {
         name: [[known[code] for code in rows[place][0][: rows[place][1][column]]] for place in ships]
         for column, name in enumerate(schema.names)
@@ -82,7 +79,7 @@ def test_where_half_of_a_row_group_ships_or_less_it_is_as_if_only_those_rows_wer
         four_rows_a_group(patch)
         write_windows(folder / "all", schema, in_fours(kind, known, rows))
         found = row_groups(np.array(ships, np.int64), in_groups_of_four(len(rows)))
-        cut(folder / "all", schema.names, found, folder / "cut")
+        cut([Wanted(folder / "all", schema.names)], found, folder / "cut")
         listed = ([rows[4 * of + place] for of, places in pieces for place in places] for pieces in found)
         write_lists(folder / "some", schema, (numbered([as_lists(kind, known, four)]) for four in listed))
     assert (folder / "cut").read_bytes() == (folder / "some").read_bytes()
@@ -95,7 +92,7 @@ def test_more_values_than_16_bits_tell_apart_are_cut(tmp_path, count):
     lists = Lists(np.arange(count, dtype=np.int32), np.array([0, count - 1, 0]), sizes, pa.array(range(count)))
     write_windows(tmp_path / "all", schema, [lists])
     for kept, expected in (([0, 1], [list(range(count - 1)), [count - 1]]), ([1], [[count - 1]])):
-        cut(tmp_path / "all", schema.names, row_groups(np.array(kept), [3]), tmp_path / "cut")
+        cut([Wanted(tmp_path / "all", schema.names)], row_groups(np.array(kept), [3]), tmp_path / "cut")
         for reader, found in read(tmp_path / "cut"):
             assert found["b"] == expected, reader
 
@@ -157,11 +154,12 @@ def test_statistics_are_those_of_the_rows_that_ship(tmp_path_factory, texts, dat
     kept = sorted(data.draw(st.sets(st.integers(0, len(texts) - 1))))
     table, folder = pa.table({"text": pa.array(texts, pa.string())}), tmp_path_factory.mktemp("statistics")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "_mostly_distinct", lambda table, column: False)
+        for module in (parquet, plain_columns):
+            patch.setattr(module, "mostly_distinct", lambda table, column: False)
         four_rows_a_group(patch)
         write_parquet(folder / "all", table.schema, [table])
         groups = row_groups(np.array(kept, np.int64), in_groups_of_four(len(texts)))
-        cut(folder / "all", ["text"], groups, folder / "cut")
+        cut([Wanted(folder / "all", ["text"])], groups, folder / "cut")
     with pq.ParquetFile(folder / "cut") as file:
         for group in range(file.num_row_groups):
             found = file.metadata.row_group(group).column(0).statistics
@@ -218,9 +216,9 @@ def cut_sources(monkeypatch):
     """The artifacts' columns that are cut from now on."""
     found = []
 
-    def noted(path, names, groups, out):
-        found.append(tuple(names))
-        cut(path, names, groups, out)
+    def noted(wanted, groups, out):
+        found.extend(tuple(artifact.names) for artifact in wanted)
+        cut(wanted, groups, out)
 
     monkeypatch.setattr(partition, "cut", noted)
     return found

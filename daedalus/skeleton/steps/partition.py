@@ -15,6 +15,7 @@ from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Make
 from daedalus.stagecache.action import Counts, Manifest
 from daedalus.stagecache.action_name import ActionName
+from daedalus.tables.artifacts import rows_of
 
 
 def build(make: Make, day: Day) -> str | None:
@@ -69,9 +70,7 @@ def _run(
     sink: ParquetSink, spine: str, sources: Mapping[str, str], ingredients: Manifest,
     earlier: Callable[[], EarlierPartition | None], upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
-    import pyarrow.parquet as pq
-
-    if not pq.read_metadata(upstream[spine]).num_rows:
+    if not rows_of(upstream[spine]):
         return {"written": 0, "empty": 1}
 
     def reused(free: Path) -> dict[str, Path]:
