@@ -34,7 +34,7 @@ def write_event_values(
         places = rows_by_entity(rows[entity], values[entity])
         if places is None:
             return None
-        rows = rows.set_column(0, column, whole(values[column]).take(places)) if column not in needed else None
+        rows = rows.append_column(column, whole(values[column]).take(places)) if column not in needed else None
     return None if rows is None else _write(rows, column, flatten, contributor, out)
 
 

@@ -1,0 +1,111 @@
+"""A step on Arrow writes the very bytes that its SQL does, and lets the SQL run where it does not know a type."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from anything import anything, change
+from hypothesis import HealthCheck, Phase, given, settings
+from small import Small
+from worlds import worlds
+
+from daedalus.actions import actions
+from daedalus.base.errors import DaedalusError
+from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.tables.held import HELD, Held
+from daedalus.workspace.settings import Settings
+
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60")) // 3
+ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "8"))
+STEPS = {"write_spine", "write_coverage", "write_sessions", "write_event_values", "write_history", "write_content",
+         "write_attributes"}  # fmt: skip
+
+
+@contextlib.contextmanager
+def no_memory() -> Iterator[None]:
+    """Nothing fits and nothing is held, so that all steps run as SQL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Held, "limit", lambda self, memory, workers: None)
+        patch.setattr(HELD, "each", -1)
+        patch.setattr(HELD, "_most", 0)
+        yield
+
+
+@contextlib.contextmanager
+def counted(ran: Counter) -> Iterator[None]:
+    """Counts by function how often the Arrow form wrote, and how often it left it to SQL."""
+    real = actions._on_arrow
+
+    def on_arrow(arrow, bound, out):
+        found = real(arrow, bound, out)
+        ran[arrow.func.__name__, found is not None] += 1
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(actions, "_on_arrow", on_arrow)
+        yield
+
+
+def made(root: Path, range: str, name: str) -> object:
+    """All that a cold run leaves: artifacts by their digests, partitions, the map, what failed; or the refusal."""
+    output, cache = root / f"out-{name}", root / f"cache-{name}"
+    try:
+        report = run_skeleton_stage(Settings(str(root / "config"), str(cache), str(output)), range, allow_empty=True)
+    except DaedalusError as error:
+        return error.one_line().replace(str(output), "out")
+    files = {path.relative_to(output): path.read_bytes() for path in sorted(output.rglob("*.parquet"))}
+    failed = sorted((f.day, f.step, f.error) for f in report.failures)
+    return files, sorted(path.name for path in cache.glob("artifacts/*/*")), failed, report.rows
+
+
+def both(root: Path, range: str, ran: Counter | None = None, name: str = "") -> None:
+    with counted(Counter() if ran is None else ran):
+        on_arrow = made(root, range, f"arrow{name}")
+    with no_memory():
+        by_sql = made(root, range, f"sql{name}")
+    assert on_arrow == by_sql
+
+
+@given(worlds())
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+)  # fmt: skip
+def test_any_world_has_the_bytes_that_sql_writes(pools, world):
+    with tempfile.TemporaryDirectory() as folder:
+        world.build(Path(folder), pools)
+        both(Path(folder), world.range)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_types_have_the_bytes_that_sql_writes(tmp_path, monkeypatch, seed):
+    monkeypatch.chdir(tmp_path)
+    world = anything(seed)
+    for number in range(ROUNDS):
+        world.write(tmp_path)
+        both(tmp_path, world.range, name=str(number))
+        change(world)
+
+
+def test_every_step_runs_on_arrow_where_types_are_usual(warm: Small):
+    ran: Counter = Counter()
+    both(warm.root, "2026-02-01..2026-02-04", ran)
+    assert {name for name, wrote in ran if wrote} == STEPS
+    assert {name for name, wrote in ran if not wrote} == set()
+
+
+def test_what_is_held_stays_within_its_limit():
+    held = Held()
+    held.limit(8 * 8 * 100, 2)
+    for number in range(20):
+        held.put(f"file {number}", number, 90)
+    held.put("too large", 0, 101)
+    assert [number for number in range(20) if held.get(f"file {number}") is not None] == list(range(12, 20))
+    held.moved("file 19", "its name")
+    assert (held.get("file 19"), held.get("its name"), held.get("too large")) == (None, 19, None)
