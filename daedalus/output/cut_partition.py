@@ -1,7 +1,7 @@
 """A partition's part files: columns of the rows that ship, cut out of artifacts that have all rows of the sessions.
 
 Which rows ship is decided last, so another content filter costs this much and no more: nothing is joined
-or listed anew. Each artifact is cut to a file of its own, a row group at a time; the files align, and are spliced.
+or listed anew. Artifacts are cut together, a row group at a time, to one file, of which the parts are spliced.
 A row group of the partition is what ships of a row group of the artifacts, whose numbers of values serve again, or of
 several that together do not fill one.
 """
@@ -59,16 +59,16 @@ class ParquetSink:
         groups; `content` says which of these rows ship. `reuse(free path)` gives files, by artifact, that have the
         columns of the rows that ship as they would be cut.
         """
-        folder.mkdir()
         cuts = folder.with_name(f"{folder.name}.columns")
+        folder.mkdir()
+        cuts.mkdir()
         try:
             with Spliced(self.columns, _aligned(self.columns, artifacts, cuts, reuse)) as whole:
                 for part, begin in enumerate(range(0, max(whole.rows, 1), self.chunk_rows)):
                     whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + self.chunk_rows, whole.rows))
                 return whole.rows
         finally:
-            if cuts.exists():
-                remove_folder(cuts)
+            remove_folder(cuts)
 
 
 def _aligned(
@@ -129,7 +129,6 @@ def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO
     Windows become lists, all of them: how one is numbered follows from all, and must not from those that are chosen.
     """
     if isinstance(out, Path):
-        out.parent.mkdir(exist_ok=True)
         with out.open("wb") as opened:
             cut(wanted, groups, opened)
         return

@@ -110,6 +110,49 @@ def levels(sizes):  # type: ignore[no-untyped-def]
     return repeated[:repeated_end], defined[:defined_end]
 
 
+@compiled
+def page_room(rows, values):  # type: ignore[no-untyped-def]
+    """Bytes that a page of so many lists and values may take; see `levels` and `fill_page`."""
+    return 24 * rows + 64 + (values + 8) * 4
+
+
+@compiled
+def put_level(out, at, level):  # type: ignore[no-untyped-def]
+    """Writes levels to `out` behind their length in 4 bytes; returns the end."""
+    for i in range(4):
+        out[at + i] = len(level) >> 8 * i & 0xFF
+    out[at + 4 : at + 4 + len(level)] = level
+    return at + 4 + len(level)
+
+
+@compiled
+def fill_page(codes, begins, sizes, values, bits, most, out):  # type: ignore[no-untyped-def]
+    """Writes a page to `out`: the levels, the width in bits, and the numbers in one run of packed bits.
+
+    `values` are the sum of `sizes`. Returns (where the page begins, where it ends, one more than the largest number
+    if `most` asks for it, else 0); it begins where the numbers are aligned in memory.
+    """
+    repeated, defined = levels(sizes)
+    eights = (values + 7) // 8  # a run of packed bits has a multiple of 8 numbers
+    run, width = eights << 1 | 1, 1  # the lowest bit says that the bits are packed
+    while run >> 7 * width:
+        width += 1
+    begin = -(9 + len(repeated) + len(defined) + width) % codes.itemsize
+    at = put_level(out, put_level(out, begin, repeated), defined)
+    out[at] = bits
+    for i in range(width):
+        out[at + 1 + i] = run >> 7 * i & 0x7F | (0x80 if i < width - 1 else 0)
+    packed = out[at + 1 + width : at + 1 + width + eights * bits]
+    # 16 bits are written in place; 24 bits by way of 32, which `narrowed` packs.
+    numbers = packed.view(codes.dtype) if bits == 16 else np.empty(8 * eights, codes.dtype)
+    prefixes(codes, begins, sizes, numbers)
+    numbers[values:] = 0
+    needed = np.int64(numbers[:values].max()) + 1 if most and values else np.int64(0)
+    if bits == 24:
+        narrowed(numbers, packed.view(np.uint32))
+    return begin, at + 1 + width + len(packed), needed
+
+
 def load() -> None:
     """Loads the compiler and its cache by a small call: the first call of any compiled function takes 0.3 s longer."""
     levels(np.zeros(1, np.int64))

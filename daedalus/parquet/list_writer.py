@@ -12,16 +12,15 @@ Formats: parquet-format's Encodings.md (PLAIN, RLE_DICTIONARY, the RLE/bit-packi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from daedalus.parquet import footer
-from daedalus.parquet.footer import Assembled, Chunk, ParquetFooter, in_memory
-from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, read_head, write_struct, write_varint
+from daedalus.parquet.footer import Chunk, ParquetFooter, in_memory
+from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, read_head, write_next, write_struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,20 +53,6 @@ class Lists:
     page: bytes = b""
 
 
-def write_lists(out: Path | BinaryIO, schema: pa.Schema, groups: Iterable[Lists]) -> int:
-    """Writes columns of lists, all of one type, by row group; returns the number of rows.
-
-    Codes are written as they are. Types that `has_plain` does not know are written by pyarrow.
-    """
-    if isinstance(out, Path):
-        with out.open("wb") as opened:
-            return write_lists(opened, schema, groups)
-    file = Assembled(out, form_of(schema).footer)
-    for lists in groups:
-        file.add(chunks_of(schema, lists), len(lists.begins))
-    return file.finish()
-
-
 @lru_cache(256)
 def form_of(schema: pa.Schema) -> ParquetFooter:
     """The footer that pyarrow writes for these columns in a file without rows: source of the schema elements."""
@@ -91,7 +76,10 @@ def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
 
 
 def chunks_of(schema: pa.Schema, lists: Lists) -> Iterator[Chunk]:
-    """The column chunks of a row group."""
+    """The column chunks of a row group of lists, all of one type.
+
+    Codes are written as they are. Types that `has_plain` does not know are written by pyarrow.
+    """
     if not has_plain(schema.field(0).type.value_type):
         file = in_memory(schema, [decoded(lists, schema)])
         yield from (chunk for name in schema.names for chunk in file.chunks(0, name))
@@ -102,7 +90,7 @@ def chunks_of(schema: pa.Schema, lists: Lists) -> Iterator[Chunk]:
         numbered = len(lists.values) <= _MOST_NUMBERED
         for rows in _pages(lists.sizes[:, column]):
             taken = (lists.codes, lists.begins[rows], lists.sizes[rows, column])
-            chunk.add_lists(*taken) if numbered else chunk.add_plain(*taken, lists.values)
+            chunk.add_lists(*taken, not whole) if numbered else chunk.add_plain(*taken, lists.values)
         if numbered:
             chunk.add_values(lists.values, whole, lists.page)
         yield chunk.made(found.elements)
@@ -126,16 +114,16 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
 
     from daedalus.parquet import compiled_lists
 
-    sizes = np.concatenate([piece.sizes for piece in pieces])
-    values, places = _ascending([piece.values for piece in pieces])
+    sizes = pieces[0].sizes if len(pieces) == 1 else np.concatenate([piece.sizes for piece in pieces])
+    several, firsts, places = _ascending([piece.values for piece in pieces])
     # The first column in which each value occurs; the number of columns if it does not occur.
-    first = np.full(len(values), sizes.shape[1], np.int16)
+    first = np.full(len(firsts), sizes.shape[1], np.int16)
     for piece, place in zip(pieces, places, strict=True):
         found = compiled_lists.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
         first[place] = np.minimum(first[place], found)
     # Stable, so ascending within a column; without those that do not occur, which are last.
     order = np.argsort(first, kind="stable")[: np.count_nonzero(first < sizes.shape[1])]
-    numbers = np.zeros(len(values), np.uint16 if len(order) <= 1 << 16 else np.uint32)
+    numbers = np.zeros(len(firsts), np.uint16 if len(order) <= 1 << 16 else np.uint32)
     numbers[order] = np.arange(len(order))
     ends = np.cumsum(sizes[:, -1])
     codes, filled = np.empty(ends[-1], numbers.dtype), 0
@@ -143,40 +131,46 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
         filled = compiled_lists.put_numbers(
             piece.codes, piece.begins, piece.sizes[:, -1], numbers[place], codes, filled
         )
-    return Lists(codes, ends - sizes[:, -1], sizes, values.take(pa.array(order)))
+    return Lists(codes, ends - sizes[:, -1], sizes, several.take(pa.array(firsts[order])))
 
 
-def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
-    """(the distinct values of several arrays, ascending; for each array the indices of its values among them)."""
+def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, np.ndarray, list[np.ndarray]]:
+    """(several arrays as one; where in it the distinct values are, ascending; for each array the indices of its values
+    among those)."""
     import numpy as np
+    import pyarrow as pa
+
+    whole = pa.concat_arrays(several) if len(several) > 1 else several[0]
+    keys = _keys(whole)
+    order = np.argsort(keys, kind="stable")
+    ascending = keys[order]
+    new = np.ones(len(order), np.bool_)
+    new[1:] = ascending[1:] != ascending[:-1]
+    places = np.empty(len(order), np.int64)
+    places[order] = np.cumsum(new) - 1
+    return whole, order[new], np.split(places, np.cumsum([len(values) for values in several])[:-1])
+
+
+def _keys(values: pa.Array) -> np.ndarray:
+    """Numbers that ascend as values do. Those of floats are their bits, since 0.0 and -0.0 are equal and would be in
+    any order."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    whole = pa.concat_arrays(several)
-    order = pc.sort_indices(_ordered(whole))
-    values = whole.take(order)
-    keys = _ordered(values)
-    new = np.ones(len(values), np.bool_)
-    new[1:] = pc.not_equal(keys[1:], keys[:-1]).to_numpy(zero_copy_only=False)
-    places = np.empty(len(values), np.int64)
-    places[order.to_numpy()] = np.cumsum(new) - 1
-    return values.filter(pa.array(new)), np.split(places, np.cumsum([len(values) for values in several])[:-1])
-
-
-def _ordered(values: pa.Array) -> pa.Array:
-    """The keys to sort values by. Floats are sorted by their bits, since 0.0 and -0.0 are equal and would be in any
-    order."""
-    import pyarrow as pa
-
-    if pa.types.is_floating(values.type):
-        return values.view(pa.int64() if values.type.bit_width == 64 else pa.int32())
-    return values
+    kind = values.type
+    if pa.types.is_integer(kind):
+        return values.to_numpy()
+    if kind in (pa.float32(), pa.float64()) or pa.types.is_temporal(kind):
+        return values.view(pa.int64() if kind.bit_width == 64 else pa.int32()).to_numpy()
+    return pc.rank(values, tiebreaker="dense").to_numpy()
 
 
 def _pages(sizes: np.ndarray) -> Iterator[slice]:
     """The rows of each page of a column whose lists have these sizes."""
     import numpy as np
 
+    if sizes.sum() < _PAGE_VALUES:
+        return iter([slice(0, len(sizes))])
     page = (np.cumsum(sizes) - sizes) // _PAGE_VALUES
     cuts = [0, *(np.flatnonzero(np.diff(page)) + 1).tolist(), len(sizes)]
     return (slice(begin, end) for begin, end in pairwise(cuts))
@@ -191,32 +185,19 @@ class _Chunk:
         self._pages: list[Any] = []  # headers and compressed lists, in turn
         self._entries = self._unpacked = self._values = 0  # entries, bytes before compression, values needed so far
 
-    def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray) -> None:
-        """Adds a page of numbers: the levels, the width in bits, and the numbers in one run of packed bits."""
+    def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray, most: bool) -> None:
+        """Adds a page of numbers; with `most` notes which values they need."""
         import numpy as np
         import pyarrow as pa
 
         from daedalus.parquet import compiled_lists
 
-        values, head, bits = int(sizes.sum()), _levels(sizes), _WIDTHS[codes.itemsize]
-        eights = -(-values // 8)  # a run of packed bits has a multiple of 8 numbers
-        head.append(bits)
-        write_varint(head, eights << 1 | 1)  # the lowest bit says that the bits are packed
-        begin = -len(head) % codes.itemsize  # so that the numbers are aligned in memory
+        values = int(sizes.sum())
         # Memory of Arrow's pool, which is reused for the next page: fresh memory costs as much as filling it.
-        room = pa.allocate_buffer(begin + len(head) + eights * bits)
-        page = np.frombuffer(room, np.uint8)[begin:]
-        page[: len(head)] = head
-        packed = page[len(head) :]
-        # 16 bits are written in place; 24 bits by way of 32, which `narrowed` packs.
-        numbers = packed.view(np.uint16) if bits == 16 else np.empty(8 * eights, np.uint32)
-        compiled_lists.prefixes(codes, begins, sizes, numbers)
-        numbers[values:] = 0
-        if bits == 24:
-            compiled_lists.narrowed(numbers, packed.view(np.uint32))
-        if values:
-            self._values = max(self._values, int(numbers[:values].max()) + 1)
-        self._add_page(sizes, _RLE_DICTIONARY, page)
+        room = np.frombuffer(pa.allocate_buffer(compiled_lists.page_room(len(sizes), values)), np.uint8)
+        begin, end, needed = compiled_lists.fill_page(codes, begins, sizes, values, _WIDTHS[codes.itemsize], most, room)
+        self._values = max(self._values, needed)
+        self._add_page(sizes, _RLE_DICTIONARY, room[begin:end])
 
     def add_plain(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray, values: pa.Array) -> None:
         """Adds a page of plain values: the levels, then the values themselves."""
@@ -233,8 +214,7 @@ class _Chunk:
         import numpy as np
 
         entries = int(np.maximum(sizes, 1).sum())  # an empty list has one, without a value
-        header: Struct = {PAGE_VALUES: (I32, entries), 2: (I32, encoding), 3: (I32, _RLE), 4: (I32, _RLE)}
-        self._pages += self._page(_DATA, header, page)
+        self._pages += self._page(_DATA, (entries, encoding, _RLE, _RLE), page)
         self._entries += entries
 
     def add_values(self, values: pa.Array, whole: bool, page: bytes) -> None:
@@ -248,8 +228,7 @@ class _Chunk:
             self._values_page = (page,)
         else:
             values = values if whole else values[: self._values]
-            header: Struct = {PAGE_VALUES: (I32, len(values)), 2: (I32, _PLAIN)}
-            self._values_page = self._page(_DICTIONARY, header, _plain(values))
+            self._values_page = self._page(_DICTIONARY, (len(values), _PLAIN), _plain(values))
 
     def made(self, elements: Sequence[Struct]) -> Chunk:
         """The chunk. `elements` are the column's schema elements."""
@@ -257,21 +236,22 @@ class _Chunk:
         begin, packed = sum(map(len, self._values_page)), sum(map(len, data))
         path = tuple(element[footer.NAME][1] for element in elements)
         said = bytearray(_said(elements[-1][footer.TYPE][1], path, begin > 0))
-        for number in (self._entries, self._unpacked, packed):  # VALUES, UNPACKED, PACKED
-            said.append(1 << 4 | I64)
-            write_varint(said, number << 1)
+        write_next(said, I64, self._entries, self._unpacked, packed)  # VALUES, UNPACKED, PACKED
         said.append((footer.DATA_PAGE - footer.PACKED) << 4 | I64)
         if not begin:
             return Chunk(data, (bytes(said), b""), (0,), self._unpacked, packed)
         dictionary = bytes([(footer.DICTIONARY_PAGE - footer.DATA_PAGE) << 4 | I64])
         return Chunk(data, (bytes(said), dictionary, b""), (begin, 0), self._unpacked, packed)
 
-    def _page(self, kind: tuple[int, int], header: Struct, data: Any) -> tuple[bytes, pa.Buffer]:
-        """(header, compressed data) of a page; `kind` is (PageType, its field in PageHeader)."""
+    def _page(self, kind: tuple[int, int], header: Sequence[int], data: Any) -> tuple[bytes, pa.Buffer]:
+        """(header, compressed data) of a page; `kind` is (PageType, its field in PageHeader), with a `header` in it."""
         packed = self._codec.compress(data)
         number, field = kind
-        of_both: Struct = {PAGE_TYPE: (I32, number), PAGE_UNPACKED: (I32, len(data)), PAGE_PACKED: (I32, packed.size)}
-        head = write_struct({**of_both, field: (STRUCT, header)})
+        head = bytearray()
+        write_next(head, I32, number, len(data), packed.size)  # PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED
+        head.append((field - PAGE_PACKED) << 4 | STRUCT)
+        write_next(head, I32, *header)
+        head += b"\0\0"  # the ends of both
         self._unpacked += len(head) + len(data)
         return bytes(head), packed
 

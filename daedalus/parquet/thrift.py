@@ -124,6 +124,13 @@ def write_varint(out: bytearray, value: int) -> None:
     out.append(value)
 
 
+def write_next(out: bytearray, kind: int, *values: int) -> None:
+    """Appends fields of integers that are not negative, each with the id after the one before."""
+    for value in values:
+        out.append(1 << 4 | kind)
+        write_varint(out, value << 1)
+
+
 def _write_integer(out: bytearray, value: int) -> None:
     write_varint(out, value << 1 if value >= 0 else (-value << 1) - 1)
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lists_file import write_lists
 from small import DAYS, edit
 from test_incremental import check_against_reference, outputs
 from test_lists import EXAMPLES, as_lists, read, tables
@@ -21,7 +22,7 @@ from daedalus.output import plain_columns
 from daedalus.output.cut_partition import ParquetSink, Wanted, cut, row_groups
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.parquet import writer as parquet
-from daedalus.parquet.list_writer import Lists, numbered, write_lists
+from daedalus.parquet.list_writer import Lists, numbered
 from daedalus.parquet.writer import write_parquet
 from daedalus.windows.windows_file import write_windows
 

@@ -20,10 +20,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
+from lists_file import write_lists
 
 from daedalus.parquet import list_writer as lists_writer
 from daedalus.parquet import writer as parquet
-from daedalus.parquet.list_writer import Lists, numbered, write_lists
+from daedalus.parquet.list_writer import Lists, numbered
 from daedalus.parquet.splice import Spliced
 from daedalus.parquet.writer import write_parquet
 

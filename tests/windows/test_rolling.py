@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daedalus.base.errors import DayError
 from daedalus.config.aggregation_kinds import KINDS
-from daedalus.output.cut_partition import cut, row_groups
+from daedalus.output.cut_partition import Wanted, cut, row_groups
 from daedalus.parquet import writer as parquet
 from daedalus.sql.duck import Bindings, Duck
+from daedalus.tables.held import HELD
 from daedalus.windows import roll as kernel_side
 from daedalus.windows.roll import roll
 from daedalus.windows.rolling_sql import rolling_sql
@@ -63,8 +64,16 @@ def duck():
     duck.close()
 
 
+@pytest.fixture(params=[4 << 30, 1], ids=["held", "streamed"], autouse=True)
+def memory(request):
+    """Files are read as a whole and held, or in pieces as they are needed."""
+    HELD.limit(request.param, 1)
+    yield
+    HELD.limit(None, 1)
+
+
 @given(case=cases())
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
     rolling, kind, rows, pieces = case
     folder = tmp_path_factory.mktemp("rolling")
@@ -78,12 +87,8 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
     bindings = Bindings({"rows": [folder / "rows.parquet"], "events": paths})
     expected, kept = (duck.table(rolling_sql(rolling, once=once), bindings) for once in ("", ITEMS))
     assert pq.read_table(folder / "out.parquet").to_pydict() == kept.to_pydict()
-    cut(
-        folder / "out.parquet",
-        expected.column_names,
-        row_groups(np.arange(len(rows)), [len(rows)]),
-        folder / "whole.parquet",
-    )
+    groups = row_groups(np.arange(len(rows)), [len(rows)])
+    cut([Wanted(folder / "out.parquet", expected.column_names)], groups, folder / "whole.parquet")
     found = pq.read_table(folder / "whole.parquet")
     assert found.to_pydict() == expected.to_pydict()
     assert [str(field.type) for field in found.schema] == [
