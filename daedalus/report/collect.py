@@ -142,13 +142,18 @@ class _Reading:
         self._read = self._known = 0
         self._lock = Lock()
         self._notes: list[str] = []
+        self._found: dict[str, dict] = {}  # statistics that were read, by the key of their fact
 
     def all(self, days: Sequence[str]) -> tuple[dict[str, dict], dict[str, Any]]:
         """Statistics with `bytes` by day, none for a day without partition; and how many were read."""
         labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]
-        with ThreadPoolExecutor(self._workspace.workers) as pool:
-            pairs = zip(days, pool.map(self._of, days, labels), strict=True)
-            found = {day: statistics for day, statistics in pairs if statistics is not None}
+        try:
+            with ThreadPoolExecutor(self._workspace.workers) as pool:
+                pairs = zip(days, pool.map(self._of, days, labels), strict=True)
+                found = {day: statistics for day, statistics in pairs if statistics is not None}
+        finally:  # an interrupted report is not for nothing
+            if self._found:
+                self._workspace.traces.remember_facts(self._found)
         self._say(f"{counted(len(found), 'partition')}: {self._read} read, {self._known} cached")
         return found, {"read": self._read, "known": self._known, "notes": self._notes}
 
@@ -174,7 +179,7 @@ class _Reading:
             self._notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
             self._say(f"{label}  cannot be read: {_first_line(error)}")
             return None
-        self._workspace.traces.remember_fact(key, found)
+        self._found[key] = found
         self._count(read=1)
         self._say(f"{label}  {counted(found['rows'], 'row')} read")
         return {**found, "bytes": size}

@@ -8,6 +8,7 @@ values, and of lists only their lengths.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,6 +75,7 @@ def _shares(footers: Sequence[Any], names: Sequence[str], rows: int) -> Iterator
         yield [name], max(rows * _AT_ONCE // max(values[name], rows, 1), 1)
 
 
+@cache
 def kind_of(kind: pa.DataType) -> Kind:
     """The kind of a column of this type, which decides its statistics."""
     import pyarrow.types as is_a
@@ -186,6 +188,6 @@ def _top(values: pa.Array, counts: np.ndarray) -> list[list]:
     import pyarrow.compute as pc
 
     table = pa.RecordBatch.from_arrays([values, as_arrow(counts)], ["text", "rows"])
-    order = [("rows", "descending"), ("text", "ascending")]
-    top = table.take(pc.select_k_unstable(table, _TOP, order)).to_pydict()
-    return [[text[:_TOP_LENGTH], rows] for text, rows in zip(top["text"], top["rows"], strict=True)]
+    places = pc.select_k_unstable(table, _TOP, [("rows", "descending"), ("text", "ascending")])
+    texts, rows = values.take(places).to_pylist(), counts[as_numpy(places)].tolist()
+    return [[text[:_TOP_LENGTH], n] for text, n in zip(texts, rows, strict=True)]
