@@ -21,6 +21,10 @@ from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
 
 
+_IN_LINE = 6  # short tasks
+_SHORT = 0.05  # seconds
+
+
 def nobody() -> None:
     """A `Task.ask` without a second level to ask: always None, so that the action runs."""
 
@@ -75,10 +79,12 @@ class Threads:
         self._workers, self._ahead = workers, ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="daeda")
         self._busy: set[Future] = set()
+        self._usual = 1.0  # seconds of a task, those that ended last counting most
 
     @property
     def free(self) -> bool:
-        return len(self._busy) < self._workers
+        """Short tasks may wait in line: for a worker to fall asleep and be woken costs as much as they do."""
+        return len(self._busy) < self._workers + (_IN_LINE if self._usual < _SHORT else 0)
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         if self._ahead:
@@ -86,8 +92,13 @@ class Threads:
             self._ahead = None
         future = self._pool.submit(answer, task)
         self._busy.add(future)
-        future.add_done_callback(self._busy.discard)
+        future.add_done_callback(self._ended)
         return future
+
+    def _ended(self, future: Future[Made | Trace]) -> None:
+        self._busy.discard(future)
+        if not future.cancelled() and not future.exception():
+            self._usual += (future.result().seconds - self._usual) / 8
 
     def tend(self) -> None:
         """Nothing to do for threads."""
