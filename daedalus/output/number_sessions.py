@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class KnownSessions:
+    """The numbers of a map in memory, and the number that the next new session gets."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.numbers: dict[str, int] = {}
+        self.next = 0
+        self.add(rows)
+
+    def add(self, rows: pa.Table) -> None:
+        """Takes in more rows of the map."""
+        qids = rows["qid"].to_pylist()
+        self.numbers.update(zip(rows["feed_session"].to_pylist(), qids, strict=True))
+        self.next = max([self.next - 1, *qids]) + 1
+
+
 class DaySessions:
     """The sessions of the rows that ship of a day, each with its first event; `artifacts` as in `QidMap.assign`."""
 
@@ -26,25 +41,23 @@ class DaySessions:
         self._codes = coded.indices
         self._times = numbers_of(rows["event_timestamp"])[0]
 
-    def numbered(self, known: pa.Table) -> tuple[pa.Table, pa.Array]:
-        """(the sessions that `known`, the map, lacks, with their numbers; the number of each row's session)."""
+    def numbered(self, known: KnownSessions) -> tuple[pa.Table, pa.Array]:
+        """(the sessions that the map lacks, with their numbers; the number of each row's session)."""
         import numpy as np
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        places = pc.index_in(self.names, value_set=whole(known["feed_session"]))
-        numbers = np.array(whole(known["qid"]).take(places).fill_null(0))
-        new = np.flatnonzero(places.is_null().to_numpy(zero_copy_only=False))
-        added = pa.table({"feed_session": self.names.take(pa.array(new)), "qid": pa.nulls(len(new), pa.int64())})
+        found = [known.numbers.get(name, -1) for name in self.names.to_pylist()]
+        numbers = np.array(found, np.int64)
+        new = np.flatnonzero(numbers < 0)
+        added = pa.table({"feed_session": self.names.take(pa.array(new, pa.int64())), "qid": numbers[new]})
         if len(new):
             keys = sort_keys([pa.chunked_array([self._first_seen()[new]]), added["feed_session"]])
             assert keys is not None
             order = order_of(keys)
-            first = (pc.max(known["qid"]).as_py() if known.num_rows else -1) + 1
-            numbers[new[order]] = np.arange(first, first + len(new))
-            names = added["feed_session"].take(pa.array(order))
-            added = pa.table({"feed_session": names, "qid": numbers[new[order]]}).combine_chunks()
-        return added, pa.array(numbers, pa.int64()).take(self._codes)
+            numbers[new[order]] = np.arange(known.next, known.next + len(new))
+            names = whole(added["feed_session"]).take(pa.array(order))
+            added = pa.table({"feed_session": names, "qid": numbers[new[order]]})
+        return added, pa.array(numbers).take(self._codes)
 
     def _first_seen(self) -> np.ndarray:
         import numpy as np

@@ -15,7 +15,7 @@ from typing import Any
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
-from daedalus.output.number_sessions import sessions_in_memory
+from daedalus.output.number_sessions import KnownSessions, sessions_in_memory
 from daedalus.output.part_file import bound_parts
 from daedalus.output.shared_numbers import SharedNumbers
 from daedalus.parquet.splice import stack
@@ -73,7 +73,7 @@ class QidMap:
         """`record` is the history that other machines share, if any; for a home on this machine only."""
         self._home, self._scratch, self._ducks = home, scratch, ducks
         self.shared = SharedNumbers(record, scratch, self) if record else None
-        self._rows: tuple[str, Any] | None = None  # (digest of the map, its rows), if they are in memory
+        self._known: tuple[str, KnownSessions] | None = None  # (digest of the map, its rows), if they are in memory
         self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
 
     @property
@@ -169,7 +169,7 @@ class QidMap:
                 return self._assign_by_sql({name: [path] for name, path in artifacts.items()}, out)
             added, qids = day.numbered(known)
             self._add(added)
-            return {**_written(out, qids), "new_sessions": added.num_rows, "map_rows": known.num_rows + added.num_rows}
+            return {**_written(out, qids), "new_sessions": added.num_rows, "map_rows": len(known.numbers)}
 
     def _assign_by_sql(self, files: dict[str, list[Path]], out: Path) -> dict[str, int]:
         with self._ducks.lease() as duck:
@@ -186,16 +186,15 @@ class QidMap:
                 self.shared.claim(added)
             self.put_below(added)
 
-    def _in_memory(self) -> Any:
+    def _in_memory(self) -> KnownSessions | None:
         """The rows of the map, which stay in memory until it changes; None if they are too many."""
         content = self.content()
-        if self._rows is None or self._rows[0] != content:
-            self._rows = None
-            path = self._home.path()
-            if path is not None and not fits(self.rows() // 4):
+        if self._known is None or self._known[0] != content:
+            self._known = None
+            if not fits(self.rows()):
                 return None
-            self._rows = content, read_map(path)
-        return self._rows[1]
+            self._known = content, KnownSessions(read_map(self._home.path()))
+        return self._known[1]
 
     def _check_ours(self) -> None:
         """Raises DayError when the map is not what this program left: numbers might be handed out twice."""
@@ -209,7 +208,7 @@ class QidMap:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        known, self._rows = self._rows, None
+        known, self._known = self._known, None
         grown, path = self._scratch.path(".parquet"), self._home.path()
         if path is None:
             write_parquet(grown, added.schema, [added])
@@ -227,7 +226,8 @@ class QidMap:
                 write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
         self.commit(grown)
         if known is not None:
-            self._rows = self.content(), pa.concat_tables([known[1], added.cast(known[1].schema)])
+            known[1].add(added)
+            self._known = self.content(), known[1]
 
     def commit(self, grown: Path) -> None:
         """Puts a finished file into the map's place."""

@@ -20,7 +20,6 @@ from daedalus.base.retry import PAUSES, is_transient, retried
 from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
 
-
 _IN_LINE = 6  # short tasks
 _SHORT = 0.05  # seconds
 
