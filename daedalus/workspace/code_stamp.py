@@ -13,6 +13,7 @@ import daedalus
 from daedalus.base import digest
 from daedalus.base.file_stat import stat_of
 from daedalus.base.installed import installed
+from daedalus.base.remembered import recall, remember
 from daedalus.stagecache.records.traces import Traces
 
 if TYPE_CHECKING:
@@ -36,15 +37,27 @@ def code_version(traces: Traces) -> str:
 
 def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
     """The fingerprint of a function; parsed once an edit of the package."""
-    from daedalus.stagecache.fingerprint import Fingerprint, of_python
+    from daedalus.stagecache.fingerprint import Fingerprint
 
     key = f"fingerprint:{code_stamp(traces)}:{function.__module__}.{function.__qualname__}"
     known = traces.fact(key)
     if not isinstance(known, list):
-        found = of_python(function)
-        known = [found.digest, found.text]
+        known = _known_to_the_user(key, function)
         traces.remember_fact(key, known)
     return Fingerprint(*known)
+
+
+def _known_to_the_user(key: str, function: Callable) -> list[str]:
+    """[digest, text] of a fingerprint: a cache that is new need not have all code parsed again."""
+    kept = digest.of_text(key)
+    known = recall("fingerprints", kept)
+    if not (isinstance(known, list) and len(known) == 2 and all(isinstance(part, str) for part in known)):
+        from daedalus.stagecache.fingerprint import of_python
+
+        found = of_python(function)
+        known = [found.digest, found.text]
+        remember("fingerprints", kept, known)
+    return known
 
 
 @lru_cache(maxsize=1)
