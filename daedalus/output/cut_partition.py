@@ -138,8 +138,8 @@ def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO
         lists = [stack.enter_context(WindowsFile(path)) for path, _, _ in wanted if has_windows(path)]
         plain = [_opened(artifact, groups) for artifact in wanted if not has_windows(artifact.path)]
         schema = pa.schema([field for columns in plain for field in columns.schema])
-        forms = [windows.schema for windows in lists] + [schema] * bool(plain)
-        file = Assembled(out, joined([(name, form_of(form)) for form in forms for name in form.names]))
+        forms = [form_of(windows.schema) for windows in lists] + [form_of(schema)] * bool(plain)
+        file = Assembled(out, joined([(name, form) for form in forms for name in form.columns]))
         encodings: Mapping[str, Any] | None = None
         for pieces in groups:
             chunks: list[Iterable[Chunk]] = [chunks_of(windows.schema, _lists(windows, pieces)) for windows in lists]

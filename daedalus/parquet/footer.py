@@ -82,11 +82,11 @@ class ParquetFooter:
         leaves = sum(len(column.leaves) for column in self.columns.values())
         rows, found = compiled_thrift.row_groups(np.frombuffer(self.footer[GROUPS][1], np.uint8), 0, leaves)
         self.group_rows: list[int] = rows.tolist()
-        self._found = found
+        self._found: list[list[list[int]]] = found.tolist()
 
     def chunks(self, group: int, name: str) -> list[Chunk]:
         """The column chunks of a column in a row group, one per leaf."""
-        return [self._chunk(self._found[group, leaf].tolist()) for leaf in self.columns[name].leaves]
+        return [self._chunk(self._found[group][leaf]) for leaf in self.columns[name].leaves]
 
     def _chunk(self, found: Sequence[int]) -> Chunk:
         """`found` is what compiled_thrift.py says of a chunk."""

@@ -32,7 +32,8 @@ def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int
     import pyarrow as pa
 
     items, lengths = pa.schema([(ITEMS, schema.field(-1).type)]), pa.schema([(n, pa.int32()) for n in schema.names])
-    columns = [(ITEMS, form_of(items)), *((name, form_of(lengths)) for name in schema.names)]
+    of_lengths = form_of(lengths)
+    columns = [(ITEMS, form_of(items)), *((name, of_lengths) for name in schema.names)]
     held: list[Lists] = []
     size = 0
     with path.open("wb", buffering=_BUFFER) as out:
