@@ -19,6 +19,7 @@ import re
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -128,7 +129,8 @@ class ArtifactStore:
     def __init__(self, root: Path, scratch: FreePaths, digests: FileDigests) -> None:
         self.root, self._scratch, self._digests = root, scratch, digests
         self._artifacts = os.path.abspath(root / "artifacts")
-        self._unsynced: list[Path] = []
+        self._unsynced: deque[Path] = deque()
+        self._taking = threading.Lock()
         self._folders: set[Path] = set()  # that are there
 
     def stage(self, name: str) -> Path:
@@ -142,10 +144,12 @@ class ArtifactStore:
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         artifact, size = digest.of_file(staged), staged.stat().st_size
-        if self.problem(name, artifact):
-            self.take(artifact, staged)
-        else:
-            staged.unlink()
+        with self._taking:  # another action may make the same bytes
+            if self.problem(name, artifact):
+                self.take(artifact, staged)
+                return artifact, size
+        self._unsynced.append(self.path(name, artifact))  # who made it may not have synced it yet
+        staged.unlink()
         return artifact, size
 
     def adopt(self, artifact: str) -> None:
@@ -170,7 +174,7 @@ class ArtifactStore:
         self._digests.write(self._sync)
 
     def _sync(self) -> None:
-        paths, self._unsynced = self._unsynced, []
+        paths = [self._unsynced.popleft() for _ in range(len(self._unsynced))]
         for path in paths:
             with contextlib.suppress(FileNotFoundError):  # removed since
                 sync(path)
@@ -179,7 +183,7 @@ class ArtifactStore:
 
     def problem(self, name: str, artifact: str) -> str:
         try:
-            found, _ = self._digests.of(self._file(artifact))
+            found, _ = self._digests.of(self._file(artifact), later=True)
         except FileNotFoundError:
             return "missing"
         except OSError as error:

@@ -13,6 +13,7 @@ import errno
 import os
 import stat as modes
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,32 +70,29 @@ class FileDigests:
         self._traces = traces
         self._young: set[str] = set()  # files that may yet change unseen
         self._own: set[str] = set()  # files that this process wrote
-        self._noted: list[str] = []  # of these, those that are not written down yet
+        self._noted: deque[str] = deque()  # files whose digests are not written down yet
         self._known: dict[str, tuple[Stamp, int, str]] | None = None
         self.hashed = 0
 
-    def of(self, path: Path | str) -> tuple[str, Stamp]:
-        """Digest and stamp. Raises OSError when the file cannot be read."""
+    def of(self, path: Path | str, *, later: bool = False) -> tuple[str, Stamp]:
+        """Digest and stamp; `later`: it is written down by the next `write`. Raises OSError when it cannot be read."""
         name = os.path.abspath(path)
         stamp = Stamp.of(name)
         known = self._load().get(name)
         if known and known[0] == stamp and stamp.settled(known[1]):
             return known[2], stamp
-        return self._hash(name)
+        return self._hash(name, later)
 
     def note(self, path: Path | str, content: str) -> None:
         """Remembers the digest of a file that this process has just written; `write` does for others."""
         name = os.path.abspath(path)
-        stamp, looked = Stamp.of(name), time.time_ns()
-        self._load()[name] = (stamp, looked, content)
         self._own.add(name)
+        self._know(name, Stamp.of(name), time.time_ns(), content)
         self._noted.append(name)
-        if not stamp.settled(looked):
-            self._young.add(name)
 
     def write(self, durable: Callable[[], None] = lambda: None) -> None:
         """Writes down what was noted so far, once `durable()` has made those files so."""
-        names, self._noted = self._noted, []
+        names = [self._noted.popleft() for _ in range(len(self._noted))]
         durable()
         known = self._load()
         found = [(name, known[name]) for name in dict.fromkeys(names) if name in known]
@@ -134,21 +132,24 @@ class FileDigests:
         """Makes the next `of` hash the file."""
         self._load().pop(os.path.abspath(path), None)
 
-    def _hash(self, name: str) -> tuple[str, Stamp]:
+    def _hash(self, name: str, later: bool) -> tuple[str, Stamp]:
         while True:
             stamp, looked = Stamp.of(name), time.time_ns()
             content = digest.of_file(name)
             if Stamp.of(name) == stamp:
                 break
         self.hashed += 1
-        self._remember(name, stamp, looked, content)
+        self._know(name, stamp, looked, content)
+        if later:
+            self._noted.append(name)
+        else:
+            self._traces.remember_files([(name, *stamp.values, looked, content)])
         return content, stamp
 
-    def _remember(self, name: str, stamp: Stamp, looked: int, content: str) -> None:
+    def _know(self, name: str, stamp: Stamp, looked: int, content: str) -> None:
         self._load()[name] = (stamp, looked, content)
         if not stamp.settled(looked):
             self._young.add(name)
-        self._traces.remember_files([(name, *stamp.values, looked, content)])
 
     def _load(self) -> dict[str, tuple[Stamp, int, str]]:
         if self._known is None:
