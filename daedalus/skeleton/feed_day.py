@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
@@ -14,6 +13,7 @@ from daedalus.config.schema import Lateness
 from daedalus.inputs.countries import country_code, country_codes
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.schemas import Group, group_by_schema
+from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make
 from daedalus.sql.column_types import as_text, is_integer, is_text, read_as
 from daedalus.sql.text import Sql, columns, literal, name
@@ -49,16 +49,6 @@ class FeedDay:
         texts = "".join(f", {code}_text" for code in CODES)
         rows = f"DISTINCT {columns(SPINE_COLUMNS)}{texts}" if self.deduplicate else columns(SPINE_COLUMNS)
         return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {_IN_DAY} AND {also}"
-
-
-class FeedPart(NamedTuple):
-    """What is read for a feed day: its files by group, with the digest of each in the same order, and the rows that
-    their footers say."""
-
-    feed: FeedDay
-    day: Day
-    digests: Mapping[str, Sequence[str]]
-    rows: int
 
 
 _DAY = "getvariable('day_start')"
@@ -139,7 +129,8 @@ def sql_of_feed(
 
 def _part(feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]]) -> FeedPart:
     digests = {name: [file.digest for file in files] for name, files in bound.items()}
-    return FeedPart(feed, day, digests, sum(file.rows for files in bound.values() for file in files))
+    rows = sum(file.rows for files in bound.values() for file in files)
+    return FeedPart(feed.groups, feed.lateness, feed.deduplicate, feed.platforms, day, digests, rows)
 
 
 def _has_text(groups: Sequence[Group], code: str) -> bool:

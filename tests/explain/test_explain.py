@@ -123,7 +123,7 @@ KINDS = {
     "docstring": (code("parquet/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
     "a refactoring that renders the same SQL": (code("sql/text.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
     "SQL text": (code("skeleton/joins_and_filters.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
-    "SQL that means something else": (code("skeleton/joins_and_filters.py", "greatest(0, ", "greatest(1, "), ("code", "sql"), {"attributes", "chunk"}),
+    "code that means something else": (code("skeleton/arrow/joins.py", "- born, 0)", "- born, 10**14)"), ("code", "write_attributes"), {"attributes", "chunk"}),
     "feed bytes": (drop_first_row, ("input", f"dt={DAYS[5]}/part-1.parquet"), {"spine"}),
     "feed file added": (add_feed_file, ("input", f"dt={DAYS[5]}/part-2.parquet"), set()),
     "feed file removed": (remove_feed_file, ("input", f"dt={DAYS[5]}/part-0.parquet"), {"spine"}),
@@ -290,22 +290,19 @@ def test_sixty_damaged_artifacts_are_all_named_and_none_is_used(warm):
 
 
 def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, monkeypatch):
-    from daedalus.skeleton import joins_and_filters as joins
+    from daedalus.skeleton.arrow import joins
 
     assert cache_verify(Settings(), 30)["differing"] == []
-    original = joins.compute_age_columns
+    original, chance = joins._joined, random.Random(3)
 
-    def noisy(rows, definition):
-        made = original(rows, definition)
-        return (
-            f"SELECT * REPLACE (CAST(floor(random() * 1000) AS INTEGER) AS user_age) FROM ({made})"
-            if definition.ages
-            else made
-        )
+    def noisy(join, wanted, files):
+        made = original(join, wanted, files)
+        if made is None or "user_age" not in made.column_names:
+            return made
+        ages = pa.array([chance.randrange(1000) for _ in range(made.num_rows)], pa.int32())
+        return made.set_column(made.column_names.index("user_age"), "user_age", ages)
 
-    steps = tuple(noisy if step is original else step for step in joins.JOIN_STEPS)
-    monkeypatch.setattr(joins, "JOIN_STEPS", steps)
-    warm.run()
+    monkeypatch.setattr(joins, "_joined", noisy)
     found = cache_verify(Settings(), 1000)
     assert {(row["step"].partition("@")[0], row["column"], row["how"]) for row in found["differing"]} == {
         ("attributes", "user_age", "value")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import Files, covered_rows, has_one_of
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
-from daedalus.skeleton.feed_day import FeedPart
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import order_of, sort_keys, whole
 

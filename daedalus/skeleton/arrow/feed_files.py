@@ -7,7 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from daedalus.base.days import Day
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.schema import Lateness
 from daedalus.inputs.countries import country_codes
 from daedalus.inputs.schemas import Group
 from daedalus.sql.column_types import is_integer
@@ -31,6 +33,22 @@ class FileRows(NamedTuple):
     table: pa.Table
     keyed: np.ndarray
     days: np.ndarray
+
+
+class FeedPart(NamedTuple):
+    """What is read for a feed day, apart from how SQL would read it.
+
+    `groups` are files by schema, bound as `feed_i`; `digests` are those of the files in that order, and `rows` all that
+    their footers say. The rest is how the day is cleaned.
+    """
+
+    groups: Sequence[Group]
+    lateness: Lateness
+    deduplicate: bool
+    platforms: tuple[tuple[str, int], ...]
+    day: Day
+    digests: Mapping[str, Sequence[str]]
+    rows: int
 
 
 class Codes(NamedTuple):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FileRows, is_known, rows_of_file
-from daedalus.skeleton.feed_day import FeedPart
+from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file
 from daedalus.tables.artifacts import fits, write_table
 from daedalus.tables.sorting import first_of_equal, order_of, sort_keys
 
@@ -45,10 +44,10 @@ def _since_epoch(day: Day) -> int:
 
 def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
     """(days by which its partition is late, rows) of each file; None if they are of other types, or too many."""
-    groups = part.feed.groups
+    groups = part.groups
     if not all(map(is_known, groups)) or not fits(part.rows):
         return None
-    codes = Codes.of(groups, part.feed.platforms)
+    codes = Codes.of(groups, part.platforms)
     found = []
     for i, group in enumerate(groups):
         for path, digest in zip(files[f"feed_{i}"], part.digests[f"feed_{i}"], strict=True):
@@ -62,7 +61,7 @@ def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
 def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, int]:
     """Rows of each partition that were read, lack a key, or are of a day that may not lie there."""
     found = {"read": 0, "null_keys": 0, "strays": 0}
-    lateness, day = part.feed.lateness, _since_epoch(part.day)
+    lateness, day = part.lateness, _since_epoch(part.day)
     for late, rows in read:
         sign = f"+{late}" if late else ""
         stray = (rows.days < day + late - lateness.after) | (rows.days > day + late + lateness.before)
@@ -90,8 +89,8 @@ def _clean(
     table = pa.concat_tables(kept).combine_chunks()
     if not table.num_rows:
         return table
-    keys = sort_keys([table[column] for column in (*order, *(TEXTS if part.feed.deduplicate else ()))])
+    keys = sort_keys([table[column] for column in (*order, *(TEXTS if part.deduplicate else ()))])
     if keys is None:
         return None
     places = order_of(keys)
-    return table.take(pa.array(first_of_equal(keys, places) if part.feed.deduplicate else places))
+    return table.take(pa.array(first_of_equal(keys, places) if part.deduplicate else places))

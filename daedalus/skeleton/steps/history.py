@@ -9,8 +9,9 @@ from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.arrow.day_events import write_history
+from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.feed_day import FeedDay, FeedPart, events_part, sql_of_feed
+from daedalus.skeleton.feed_day import FeedDay, events_part, sql_of_feed
 from daedalus.sql.text import Sql, in_list, name, parquet
 from daedalus.stagecache.action_name import ActionName
 from daedalus.windows.spec import self_rule
