@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from daedalus.base.durable import remove_folder
-from daedalus.output.plain_columns import Pieces, PlainColumns, ShippedColumns
 from daedalus.parquet.footer import Assembled, Chunk, in_memory, joined
 from daedalus.parquet.list_writer import Lists, chunks_of, form_of, numbered
 from daedalus.parquet.splice import Source, Spliced
 from daedalus.parquet.writer import ROWS_PER_GROUP, encodings_of
 from daedalus.sql.text import ROW
 from daedalus.tables.artifacts import read_table, rows_of
+from daedalus.tables.plain_columns import Pieces, PlainColumns, ShippedColumns
 from daedalus.windows.windows_file import ITEMS, WindowsFile, has_windows
 
 if TYPE_CHECKING:

@@ -132,15 +132,17 @@ def test_a_quota_that_no_disk_shows_leaves_all_folders_in_question(tmp_path):
     assert full.where == f"output_root: {tmp_path} or cache_root: {tmp_path / 'gone'}"
 
 
-def test_the_folder_of_a_run_that_a_full_disk_stopped_is_named(cold, capsys, monkeypatch):
-    def full(path, *_):
-        raise OSError(errno.ENOSPC, "No space left on device", os.fspath(path))
+@pytest.mark.parametrize("moment", ["ArtifactStore.take", "sync"])  # an action writes, or many are made durable
+def test_the_folder_of_a_run_that_a_full_disk_stopped_is_named(cold, capsys, monkeypatch, moment):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", os.fspath(arguments[-1]))
 
-    monkeypatch.setattr("daedalus.stagecache.records.artifact_store.move_file", full)
+    monkeypatch.setattr(f"daedalus.stagecache.records.artifact_store.{moment}", full)
     given = ["skeleton", "--range", "2026-02-03", "--progress", "none", "--cache-root", "my cache", "--json"]
     assert _run(given) == 1
     out, err = capsys.readouterr()
-    assert "a disk is full\n  where:    cache_root: my cache\n  found:    no space left to write my cache/tmp/" in err
+    assert "a disk is full\n  where:    cache_root: my cache\n  found:    no space left to write " in err
+    assert "my cache/" in err.partition("to write")[2]
     again = "daeda skeleton --range 2026-02-03 --progress none --cache-root 'my cache' --json --resume"
     assert f"hint:     make room, then: {again}\n" in err
     assert json.loads(out)["error"]["hint"] == f"make room, then: {again}"
