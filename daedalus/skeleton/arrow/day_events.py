@@ -10,7 +10,7 @@ from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import Files, covered_rows, has_one_of
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
-from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
+from daedalus.tables.artifacts import fits_whole, read_table, write_table
 from daedalus.tables.sorting import order_of, sort_keys, whole
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_event_values(
     rows = rows.filter(has_one_of(rows["event"], events))
     if entity:
         view = files["view"][0]
-        if not fits(rows_of(view) // 4):
+        if not fits_whole(view):
             return None
         values = read_table(view, [entity, column])
         places = rows_by_entity(rows[entity], values[entity])
@@ -45,7 +45,7 @@ def write_history(
     """The step `history` of one day; events in `filtered` need an artwork that is in the pool."""
     import pyarrow.compute as pc
 
-    rows = clean_rows(part, events, files)
+    rows = clean_rows(part, events, files) if not filtered or fits_whole(files["pool"][0]) else None
     if rows is None:
         return None
     if filtered:

@@ -11,7 +11,7 @@ from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
 from daedalus.skeleton.joins_and_filters import Join
 from daedalus.sql.column_types import holds, is_integer
 from daedalus.sql.text import ROW
-from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
+from daedalus.tables.artifacts import fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import numbers_of, whole
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _joined(join: Join, wanted: Sequence[str], files: Files) -> pa.Table | None:
 
     (sessions,) = files["rows"]
     viewed = {view.bound: files[view.bound][0] for view in join.views}
-    if not fits(rows_of(sessions)) or any(not fits(rows_of(path) // 4) for path in viewed.values()):
+    if not fits(rows_of(sessions)) or not all(map(fits_whole, viewed.values())):
         return None
     rows = read_table(sessions, join.needs)
     columns: dict[str, pa.Array] = {name: whole(rows[name]) for name in join.needs if name in wanted}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
+from daedalus.tables.artifacts import fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def write_coverage(events: Sequence[str], files: Files, out: Path) -> Mapping[st
     import pyarrow.compute as pc
 
     (spine,), (pool,) = files["spine"], files["pool"]
-    if not fits(rows_of(spine)) or not fits(rows_of(pool) // 8):
+    if not fits(rows_of(spine)) or not fits_whole(pool):
         return None
     rows = read_table(spine, ["event", "artwork_id"])
     asked = has_one_of(rows["event"], events)
