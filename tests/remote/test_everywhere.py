@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from remote import Remote
@@ -64,14 +64,15 @@ def test_all_on_an_object_store_gives_the_bytes_of_a_local_run_and_the_next_mach
         f" of {there:,} in {len(before)} objects"
     )
     assert nothing_ran(second) and second.partitions["kept"] == len(DAYS)
-    assert fetched == [] and cache["fetched_bytes"] == 0
+    # The pool's columns are read from its manifest, which LanceDB would fetch too, uncounted.
+    assert [PurePosixPath(uri).suffix for uri in fetched] == [".manifest"] and cache["fetched_bytes"] == 0
     assert second.rows == report.rows
     assert objects.requests <= len(DAYS) + 20 and cache["requests"] <= 2 * len(DAYS) + 30
     assert objects.received + cache["received"] < there / 3
     assert {key: size for key, size in stored(everywhere).items() if key.startswith(("data/", "out/dt="))} == {
         key: size for key, size in before.items() if key.startswith(("data/", "out/dt="))
     }
-    assert nothing_ran(everywhere.run(cache_root="another/cache")) and fetched == []
+    assert nothing_ran(everywhere.run(cache_root="another/cache")) and len(fetched) == 1
 
 
 def test_a_machine_with_another_output_fetches_what_the_partitions_are_made_of(everywhere):
