@@ -20,19 +20,20 @@ from small import PROJECT, Small, edit
 RUNS = ("cold", "unchanged", "aggregation")
 CEILINGS = {
     # what: cold, nothing changed, one aggregation added
-    "DuckDB connections": (2, 0, 1),
-    "DuckDB statements": (553, 0, 53),
-    "SQLite transactions": (396, 1, 36),
-    "syncs": (344, 0, 30),
-    "renames": (170, 0, 9),
-    "files opened to write": (320, 0, 81),
-    "bytes read": (6_871_217, 119_980, 2_406_716),
-    "bytes written": (7_361_958, 45_600, 1_101_990),
-    "modules of ours": (150, 69, 150),
-    "heavy modules": (8, 1, 6),
+    "DuckDB connections": (2, 0, 0),
+    "DuckDB statements": (100, 0, 0),
+    "SQLite transactions": (76, 1, 14),
+    "syncs": (351, 0, 32),
+    "renames": (183, 1, 12),
+    "files opened to write": (134, 1, 88),
+    "bytes read": (5_609_932, 134_818, 3_001_202),
+    "bytes written": (4_372_219, 45_694, 972_376),
+    "modules of ours": (176, 80, 176),
+    "heavy modules": (8, 0, 5),
 }
-# SQLite moves its log into the database when it gets at it, and times are written with more or fewer digits.
-TOLERANCE = {"bytes read": 0.1, "bytes written": 0.1}
+# SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how
+# many results are committed at once follows the speed of the machine.
+TOLERANCE = {"bytes read": 0.1, "bytes written": 0.1, "syncs": 0.5, "SQLite transactions": 3.0}
 FALLEN = 0.85
 
 

@@ -132,6 +132,7 @@ class ArtifactStore:
         self._unsynced: deque[Path] = deque()
         self._taking = threading.Lock()
         self._folders: set[Path] = set()  # that are there
+        self._has_new_folders = False
 
     def stage(self, name: str) -> Path:
         return self._scratch.path(".parquet")
@@ -163,7 +164,7 @@ class ArtifactStore:
         if kept.parent not in self._folders:
             kept.parent.mkdir(parents=True, exist_ok=True)
             self._folders.add(kept.parent)
-            self._unsynced.append(kept.parent)
+            self._has_new_folders = True
         os.replace(staged, kept)
         HELD.moved(staged, kept)
         self._unsynced.append(kept)
@@ -175,11 +176,14 @@ class ArtifactStore:
 
     def _sync(self) -> None:
         paths = [self._unsynced.popleft() for _ in range(len(self._unsynced))]
-        for path in paths:
+        new, self._has_new_folders = self._has_new_folders, False
+        for path in dict.fromkeys(paths):
             with contextlib.suppress(FileNotFoundError):  # removed since
                 sync(path)
         for folder in dict.fromkeys(path.parent for path in paths):
             sync(folder)
+        if new:
+            sync(Path(self._artifacts))
 
     def problem(self, name: str, artifact: str) -> str:
         try:
