@@ -12,29 +12,19 @@ from pathlib import Path
 import pytest
 from anything import anything, change
 from hypothesis import HealthCheck, Phase, given, settings
-from small import Small
+from small import Small, by_sql
 from worlds import worlds
 
 from daedalus.actions import actions
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.tables.held import HELD, Held
+from daedalus.tables.held import Held
 from daedalus.workspace.settings import Settings
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60")) // 3
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "8"))
 STEPS = {"write_spine", "write_coverage", "write_sessions", "write_event_values", "write_history", "write_content",
          "write_attributes"}  # fmt: skip
-
-
-@contextlib.contextmanager
-def no_memory() -> Iterator[None]:
-    """Nothing fits and nothing is held, so that all steps run as SQL."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Held, "limit", lambda self, memory, workers: None)
-        patch.setattr(HELD, "each", -1)
-        patch.setattr(HELD, "_most", 0)
-        yield
 
 
 @contextlib.contextmanager
@@ -67,9 +57,9 @@ def made(root: Path, range: str, name: str) -> object:
 def both(root: Path, range: str, ran: Counter | None = None, name: str = "") -> None:
     with counted(Counter() if ran is None else ran):
         on_arrow = made(root, range, f"arrow{name}")
-    with no_memory():
-        by_sql = made(root, range, f"sql{name}")
-    assert on_arrow == by_sql
+    with by_sql():
+        in_sql = made(root, range, f"sql{name}")
+    assert on_arrow == in_sql
 
 
 @given(worlds())

@@ -51,7 +51,7 @@ def test_golden_sql_is_what_runs_and_makes_the_artifact(warm, tmp_path, step):
         graph = build_graph(workspace, DAYS, reconcile=False)
         verdicts = {verdict.action.name: verdict for verdict in make_plan(graph.actions, workspace.traces)}
         verdict = verdicts.get(f"{step}@{day}") or verdicts[step]
-        *_, sql, reading = verdict.action.run.args
+        *_, sql, reading, _ = verdict.action.run.args
         path = GOLDEN / f"{re.sub(r'[^a-z_]+', '-', step).strip('-')}.sql"
         if os.environ.get("DAEDA_UPDATE_GOLDEN"):
             path.write_text(written(sql))

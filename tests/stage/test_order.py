@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
-from small import DAYS, RANGE
+from small import DAYS, RANGE, by_sql
 
 from daedalus.skeleton import joins_and_filters as joins
 
@@ -31,5 +31,6 @@ def test_the_other_way_round_loses_them(warm, monkeypatch):
     )
     *first, curate, content_filter = joins.JOIN_STEPS
     monkeypatch.setattr(joins, "JOIN_STEPS", (*first, content_filter, curate))
-    warm.run(RANGE, cache_root="other", output_root="wrong")
+    with by_sql():
+        warm.run(RANGE, cache_root="other", output_root="wrong")
     assert animated_rows(warm, "wrong") == 0

@@ -13,12 +13,15 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.tables.held import HELD, Held
 from daedalus.workspace.settings import Settings
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -121,6 +124,16 @@ class Small:
         after = self.stamps()
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         return sorted(name[3:13] for name in changed if name.startswith("dt="))
+
+
+@contextlib.contextmanager
+def by_sql() -> Iterator[None]:
+    """Nothing fits and nothing is held, so that all steps run as SQL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Held, "limit", lambda self, memory, workers: None)
+        patch.setattr(HELD, "each", -1)
+        patch.setattr(HELD, "_most", 0)
+        yield
 
 
 def rewrite(path: Path, change) -> None:
