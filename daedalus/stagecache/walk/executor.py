@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
 
 _IN_LINE = 6  # short tasks
-_SHORT = 0.05  # seconds
+_SHORT, _TINY = 0.05, 0.015  # seconds
 
 
 def nobody() -> None:
@@ -71,39 +72,79 @@ class Executor(Protocol):
 
 
 class Threads:
-    """A thread pool; an `Executor`."""
+    """A pool of threads; an `Executor`.
+
+    Short tasks wait in line, since for a worker to fall asleep and be woken costs as much as they do. One thread works
+    through those that are shorter still: they are mostly Python, of which two threads get no more done than one.
+    """
 
     def __init__(self, workers: int, ahead: Callable[[], None] | None = None) -> None:
         """`ahead` is called once, in a thread of its own when the first task starts: it warms up what tasks need."""
         self._workers, self._ahead = workers, ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="daeda")
         self._busy: set[Future] = set()
+        self._lock = threading.Lock()
+        self._line: deque[tuple[Future[Made | Trace], Task]] = deque()
+        self._at_work = 0  # threads
         self._usual = 1.0  # seconds of a task, those that ended last counting most
 
     @property
     def free(self) -> bool:
-        """Short tasks may wait in line: for a worker to fall asleep and be woken costs as much as they do."""
         return len(self._busy) < self._workers + (_IN_LINE if self._usual < _SHORT else 0)
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         if self._ahead:
             threading.Thread(target=self._ahead, name="daeda-ahead").start()
             self._ahead = None
-        future = self._pool.submit(answer, task)
+        future: Future[Made | Trace] = Future()
         self._busy.add(future)
         future.add_done_callback(self._ended)
+        with self._lock:
+            self._line.append((future, task))
+        self._call_threads()
         return future
+
+    def tend(self) -> None:
+        """Has threads work that came to be wanted, such as when tasks are not short any more."""
+        self._call_threads()
+
+    def shutdown(self) -> None:
+        with self._lock:
+            waiting = [future for future, _ in self._line]
+            self._line.clear()
+        for future in waiting:
+            future.cancel()
+        self._pool.shutdown(wait=True)
+
+    def _wanted(self) -> int:
+        return 1 if self._usual < _TINY else self._workers
+
+    def _call_threads(self) -> None:
+        with self._lock:
+            more = max(min(self._wanted() - self._at_work, len(self._line)), 0)
+            self._at_work += more
+        for _ in range(more):
+            self._pool.submit(self._work)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._line or self._at_work > self._wanted():
+                    self._at_work -= 1
+                    return
+                future, task = self._line.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                made = answer(task)
+            except BaseException as error:  # the walk raises or tells it
+                future.set_exception(error)
+            else:
+                self._usual += (getattr(made, "seconds", self._usual) - self._usual) / 8
+                future.set_result(made)
 
     def _ended(self, future: Future[Made | Trace]) -> None:
         self._busy.discard(future)
-        if not future.cancelled() and not future.exception():
-            self._usual += (future.result().seconds - self._usual) / 8
-
-    def tend(self) -> None:
-        """Nothing to do for threads."""
-
-    def shutdown(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def answer(task: Task) -> Made | Trace:
