@@ -13,10 +13,10 @@ from daedalus.workspace.workspace import Workspace
 
 # Seconds of an action, and more seconds for a million feed rows of its day: measured on two cores of 2020.
 _GUESSES = {
-    "pool": (0.1, 0.0), "view": (0.02, 0.0), "published": (0.01, 0.0),
-    "spine": (0.04, 5.5), "coverage": (0.015, 0.5), "event_values": (0.015, 0.4), "history": (0.018, 0.65),
-    "sessions": (0.035, 4.2), "attributes": (0.06, 5.5), "rolling": (0.022, 2.6), "recent_published": (0.014, 1.4),
-    "content": (0.022, 0.9), "qids": (0.05, 1.9), PARTITION: (0.08, 8.0),
+    "pool": (0.9, 0.0), "view": (0.05, 0.0), "published": (0.02, 0.0),
+    "spine": (0.014, 2.6), "coverage": (0.003, 0.15), "event_values": (0.004, 0.2), "history": (0.005, 0.6),
+    "sessions": (0.005, 1.0), "attributes": (0.01, 2.0), "rolling": (0.006, 1.2), "recent_published": (0.005, 0.5),
+    "content": (0.004, 0.4), "qids": (0.02, 0.9), PARTITION: (0.02, 4.0),
 }  # fmt: skip
 _UNKNOWN = (0.05, 2.0)  # of a step that is not in the table
 

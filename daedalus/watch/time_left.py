@@ -21,7 +21,7 @@ _STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was exp
 _SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
 _USE_OF_A_WORKER = 0.9  # before it is measured
 _MOST_AT_FIRST = 1.5  # times what is expected that a first step of a kind may count: it may have warmed up
-_MOST_OF_GUESSED = 3.0  # the same where most is guessed
+_MOST_OF_GUESSED = 1.5  # the same where most is guessed
 _PER_STEP, _AT_THE_END = 0.0001, 0.1  # seconds after the last step: for each step of the walk, and in all
 _LOOKUP, _LOOKUPS_TO_BELIEVE = 0.0003, 50  # seconds of one, before it is measured
 _SILENT = 0.4  # seconds at the start without an estimate
@@ -183,7 +183,7 @@ class TimeLeft:
         """Real by expected seconds, over all kinds."""
         found = [kind.seen(self._most) for kind in self._kinds.values()]
         expected, took = (sum(column) for column in zip(*(row[1:] for row in found), strict=True)) if found else (0, 0)
-        weight = _SECONDS_TO_BELIEVE * (0.1 if self._guessing else 1.0)
+        weight = _SECONDS_TO_BELIEVE * (0.5 if self._guessing else 1.0)
         return (took + weight) / (expected + weight)
 
     def _pace_of(self, kind: str, usual: float) -> float:

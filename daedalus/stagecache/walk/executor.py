@@ -22,7 +22,7 @@ from daedalus.stagecache.action import Action, Again, Counts, Manifest
 from daedalus.stagecache.records.traces import Trace
 
 _IN_LINE = 6  # short tasks
-_SHORT, _TINY = 0.05, 0.015  # seconds
+_SHORT, TINY = 0.05, 0.015  # seconds
 
 
 def nobody() -> None:
@@ -117,7 +117,7 @@ class Threads:
         self._pool.shutdown(wait=True)
 
     def _wanted(self) -> int:
-        return 1 if self._usual < _TINY else self._workers
+        return 1 if self._usual < TINY else self._workers
 
     def _call_threads(self) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from daedalus.stagecache.action import Action, Counts, action_key
 from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.records.traces import Cost, Trace, Traces
+from daedalus.stagecache.walk.executor import TINY
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.stagecache.walk.second_level import SecondLevel
 
@@ -74,7 +75,13 @@ def forecast_walk(
         found[action.name] = (guess(action), True) if seconds is None else (seconds, False)
     chains = _chains(actions, {name: 0.0 if states[name] == HIT else seconds for name, (seconds, _) in found.items()})
     steps = {name: Expected(states[name], seconds, chains[name], new) for name, (seconds, new) in found.items()}
-    return Forecast(steps, workers)
+    return Forecast(steps, min(workers, 1) if _are_tiny(steps.values()) else workers)
+
+
+def _are_tiny(steps: Iterable[Expected]) -> bool:
+    """Whether what runs is so short that one thread works through it (see `Threads`)."""
+    seconds = [step.seconds for step in steps if step.state != HIT]
+    return sum(seconds) < TINY * len(seconds)
 
 
 def _states(
