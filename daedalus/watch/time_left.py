@@ -20,12 +20,13 @@ _RUNS_FIRST = {RUN: 1.0, MAYBE: 0.75, HIT: 0.0}  # the share of each verdict tak
 _STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was expected of it
 _SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
 _USE_OF_A_WORKER = 0.9  # before it is measured
-_MOST_AT_FIRST = 1.5  # times what is expected that a first step of a kind may count: it may have warmed up
+_WARMING_UP = 3  # steps of a kind that may all have waited for what one of them warmed up
+_MOST_AT_FIRST = 1.5  # times what is expected that those may count
 _MOST_OF_GUESSED = 1.5  # the same where most is guessed
 _PER_STEP, _AT_THE_END = 0.0001, 0.1  # seconds after the last step: for each step of the walk, and in all
 _LOOKUP, _LOOKUPS_TO_BELIEVE = 0.0003, 50  # seconds of one, before it is measured
 _SILENT = 0.4  # seconds at the start without an estimate
-_SILENT_GUESSING = 1.0  # the same where most is guessed
+_SILENT_GUESSING = 8.0  # the same where most is guessed: until then warming up says more than work
 _TRIED = 0.01  # the share of guessed work to be seen before an estimate
 
 
@@ -58,10 +59,11 @@ class _Kind(Struct):
         self.took += took
 
     def seen(self, most: float) -> tuple[int, float, float]:
-        """(steps, expected, real seconds); of a single step, at most so often what was expected."""
+        """(steps, expected, real seconds); of the first few, at most so often what was expected."""
         if self.ran == 1:
             return 1, self.worst_expected, min(self.worst, most * self.worst_expected)
-        return self.ran - 1, self.expected, self.took
+        took = self.took if self.ran > _WARMING_UP else min(self.took, most * self.expected)
+        return self.ran - 1, self.expected, took
 
 
 class _Clocked:
