@@ -44,24 +44,6 @@ DAY_QIDS = Sql(f"""
     LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 
-def read_map(path: Path | None) -> Any:
-    """The rows of a map's file; none where there is no file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([("feed_session", pa.string()), ("qid", pa.int64())])
-    if path is None:
-        return schema.empty_table()
-    with path.open("rb") as source, pq.ParquetFile(source) as file:
-        return file.read(schema.names, use_threads=False).cast(schema)
-
-
-def _written(out: Path, qids: Any) -> dict[str, int]:
-    import pyarrow as pa
-
-    return {"rows": write_table(out, pa.table({"qid": qids}))}
-
-
 _UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions from the start"
 
@@ -333,3 +315,21 @@ class QidMap:
         raise DaedalusError(
             what, where=self.where, found=f"qids in {part}", expected="a map that knows them", hint=_HINT
         )
+
+
+def read_map(path: Path | None) -> Any:
+    """The rows of a map's file; none where there is no file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("feed_session", pa.string()), ("qid", pa.int64())])
+    if path is None:
+        return schema.empty_table()
+    with path.open("rb") as source, pq.ParquetFile(source) as file:
+        return file.read(schema.names, use_threads=False).cast(schema)
+
+
+def _written(out: Path, qids: Any) -> dict[str, int]:
+    import pyarrow as pa
+
+    return {"rows": write_table(out, pa.table({"qid": qids}))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from daedalus.tables.held import HELD
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Files = Mapping[str, Sequence[Path | str]]  # by the name that a step gives them
 
 _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 

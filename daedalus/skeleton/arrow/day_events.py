@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
-from daedalus.skeleton.arrow.pool_and_sessions import Files, covered_rows, has_one_of
+from daedalus.skeleton.arrow.pool_and_sessions import covered_rows, has_one_of
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
-from daedalus.tables.artifacts import fits_whole, read_table, write_table
+from daedalus.tables.artifacts import Files, fits_whole, read_table, write_table
 from daedalus.tables.sorting import order_of, sort_keys, whole
 
 if TYPE_CHECKING:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file
-from daedalus.tables.artifacts import fits, write_table
+from daedalus.tables.artifacts import Files, fits, write_table
 from daedalus.tables.sorting import first_of_equal, order_of, sort_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _EPOCH = Day(1970, 1, 1).toordinal()
-
-Files = Mapping[str, Sequence[Path | str]]
 
 
 def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:

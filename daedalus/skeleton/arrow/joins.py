@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.skeleton.arrow.pool_and_sessions import Files
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
 from daedalus.skeleton.joins_and_filters import Join
 from daedalus.sql.column_types import holds, is_integer
 from daedalus.sql.text import ROW
-from daedalus.tables.artifacts import fits, fits_whole, read_table, rows_of, write_table
+from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import numbers_of, whole
 
 if TYPE_CHECKING:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.tables.artifacts import fits, fits_whole, read_table, rows_of, write_table
+from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-Files = Mapping[str, Sequence[Path | str]]
 
 
 def write_coverage(events: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
