@@ -12,6 +12,7 @@ from daedalus.base.errors import DaedalusError
 
 Day = dt.date
 ONE_DAY = dt.timedelta(days=1)
+DAY_US = 86_400_000_000  # microseconds of a day
 FIRST_YEAR, LAST_YEAR = 1000, 9000  # of days that a run may be asked for
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MONTH = re.compile(r"(\d{4})-?(\d{2})")

@@ -24,6 +24,7 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
 _COMMAND = "daeda diff"
+_WITHOUT_COLUMNS = ("spine", "content", "qids")  # no column that a config names comes from these sources
 
 
 class ChangeNotes:
@@ -69,7 +70,7 @@ class ChangeNotes:
         """Share of rows in which a column differs, the largest first."""
         found, ships = {}, {column.name for column in self._workspace.config.output_columns}
         for source in new:
-            if source == "spine" or old.get(source) == new[source]:
+            if source in _WITHOUT_COLUMNS or old.get(source) == new[source]:
                 continue
             found_in = [{**new, source: sources[source]} for sources in (old, new) if source in sources]
             tables = [table for one in found_in if (table := self._sample(one, source)) is not None]

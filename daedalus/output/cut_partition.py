@@ -113,14 +113,14 @@ def row_groups(kept: np.ndarray, group_rows: Sequence[int]) -> list[Pieces]:
 
 
 def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
-    """Writes the first row group of a partition, all columns that `source`, which is not `content`, has of it.
+    """Writes the first row group of a partition, all columns that `source` has of it.
 
-    `artifacts` are `source`, `sessions` and `content`.
+    `artifacts` are `source`, whose rows are those of the sessions, `sessions` and `content`.
     """
     import pyarrow.parquet as pq
 
     names = [name for name in pq.read_schema(artifacts[source]).names if name != ITEMS]
-    cut([Wanted(artifacts[source], names, source == _SHIPPED)], _row_groups(artifacts)[:1], out)
+    cut([Wanted(artifacts[source], names)], _row_groups(artifacts)[:1], out)
 
 
 def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO) -> None:
@@ -135,8 +135,9 @@ def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO
     import pyarrow as pa
 
     with ExitStack() as stack:
-        lists = [stack.enter_context(WindowsFile(path)) for path, _, _ in wanted if has_windows(path)]
-        plain = [_opened(artifact, groups) for artifact in wanted if not has_windows(artifact.path)]
+        listed = {artifact.path for artifact in wanted if has_windows(artifact.path)}
+        lists = [stack.enter_context(WindowsFile(path)) for path, _, _ in wanted if path in listed]
+        plain = [_opened(artifact, groups) for artifact in wanted if artifact.path not in listed]
         schema = pa.schema([field for columns in plain for field in columns.schema])
         forms = [form_of(windows.schema) for windows in lists] + [form_of(schema)] * bool(plain)
         file = Assembled(out, joined([(name, form) for form in forms for name in form.columns]))

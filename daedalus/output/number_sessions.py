@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.sql.text import ROW
-from daedalus.tables.artifacts import fits, read_table, rows_of
+from daedalus.tables.artifacts import fits, read_file, read_table, rows_of
 from daedalus.tables.sorting import numbers_of, order_of, sort_keys, whole
 
 if TYPE_CHECKING:
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 class KnownSessions:
     """The numbers of a map in memory, and the number that the next new session gets."""
 
-    def __init__(self, rows: pa.Table) -> None:
+    def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
         self.next = 0
-        self.add(rows)
+
+    @classmethod
+    def of(cls, path: Path | None) -> KnownSessions:
+        """Those of a map's file; none where there is no file."""
+        known = cls()
+        if path is not None:
+            known.add(read_file(path, ["feed_session", "qid"]))
+        return known
 
     def add(self, rows: pa.Table) -> None:
         """Takes in more rows of the map."""
@@ -41,8 +48,8 @@ class DaySessions:
         self._codes = coded.indices
         self._times = numbers_of(rows["event_timestamp"])[0]
 
-    def numbered(self, known: KnownSessions) -> tuple[pa.Table, pa.Array]:
-        """(the sessions that the map lacks, with their numbers; the number of each row's session)."""
+    def numbered(self, known: KnownSessions) -> tuple[pa.Table, pa.Table]:
+        """(the sessions that the map lacks, with their numbers; the column `qid`, of each row's session)."""
         import numpy as np
         import pyarrow as pa
 
@@ -57,7 +64,7 @@ class DaySessions:
             numbers[new[order]] = np.arange(known.next, known.next + len(new))
             names = whole(added["feed_session"]).take(pa.array(order))
             added = pa.table({"feed_session": names, "qid": numbers[new[order]]})
-        return added, pa.array(numbers).take(self._codes)
+        return added, pa.table({"qid": pa.array(numbers).take(self._codes)})
 
     def _first_seen(self) -> np.ndarray:
         import numpy as np

@@ -151,7 +151,7 @@ class QidMap:
                 return self._assign_by_sql({name: [path] for name, path in artifacts.items()}, out)
             added, qids = day.numbered(known)
             self._add(added)
-            return {**_written(out, qids), "new_sessions": added.num_rows, "map_rows": len(known.numbers)}
+            return {"rows": write_table(out, qids), "new_sessions": added.num_rows, "map_rows": len(known.numbers)}
 
     def _assign_by_sql(self, files: dict[str, list[Path]], out: Path) -> dict[str, int]:
         with self._ducks.lease() as duck:
@@ -175,7 +175,7 @@ class QidMap:
             self._known = None
             if not fits(self.rows()):
                 return None
-            self._known = content, KnownSessions(read_map(self._home.path()))
+            self._known = content, KnownSessions.of(self._home.path())
         return self._known[1]
 
     def _check_ours(self) -> None:
@@ -315,21 +315,3 @@ class QidMap:
         raise DaedalusError(
             what, where=self.where, found=f"qids in {part}", expected="a map that knows them", hint=_HINT
         )
-
-
-def read_map(path: Path | None) -> Any:
-    """The rows of a map's file; none where there is no file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([("feed_session", pa.string()), ("qid", pa.int64())])
-    if path is None:
-        return schema.empty_table()
-    with path.open("rb") as source, pq.ParquetFile(source) as file:
-        return file.read(schema.names, use_threads=False).cast(schema)
-
-
-def _written(out: Path, qids: Any) -> dict[str, int]:
-    import pyarrow as pa
-
-    return {"rows": write_table(out, pa.table({"qid": qids}))}

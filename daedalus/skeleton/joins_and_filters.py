@@ -13,6 +13,7 @@ from typing import Any
 
 from daedalus.actions.actions import Reading
 from daedalus.actions.unaffected import Keyed
+from daedalus.base.days import DAY_US
 from daedalus.config import Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
@@ -41,9 +42,6 @@ def preload_filtered_features(
         SELECT max({POSITION}) FROM {versions} WHERE {name(entity)} IN ({ids})
         AND ({TIME} IS NULL OR {TIME} < getvariable('day_start') + INTERVAL 1 DAY) GROUP BY {name(entity)}"""
     return f"SELECT {kept} FROM {versions} WHERE {POSITION} IN ({latest})"
-
-
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def compute_age_columns(rows: str, join: Join) -> str:
     us = "(epoch_us(event_timestamp) - epoch_us(CAST({} AS TIMESTAMP)))"
     ages = ", ".join(
         f"CASE WHEN {name(_source(age))} IS NOT NULL "
-        f"THEN CAST(greatest(0, {us.format(name(_source(age)))} // {_DAY_US}) AS INTEGER) END AS {name(age)}"
+        f"THEN CAST(greatest(0, {us.format(name(_source(age)))} // {DAY_US}) AS INTEGER) END AS {name(age)}"
         for age in join.ages
     )
     return f"SELECT *, {ages} FROM ({rows})"

@@ -28,17 +28,20 @@ def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pa.Tab
 
 def _read(path: Path | str, columns: Sequence[str] | None, held: pa.Table | None) -> pa.Table:
     """All columns wanted and those that are held; reads the others."""
-    import pyarrow.parquet as pq
-
-    there = held.column_names if held is not None else []
-    with open(path, "rb") as source, pq.ParquetFile(source) as file:
-        names = [name for name in (columns or file.schema_arrow.names) if name not in there]
-        table = file.read(names, use_threads=False).combine_chunks()
-    if held is None:
-        return table
-    for name in there:
+    if held is None or columns is None:
+        return read_file(path, columns)
+    table = read_file(path, [name for name in columns if name not in held.column_names])
+    for name in held.column_names:
         table = table.append_column(name, held[name])
     return table
+
+
+def read_file(path: Path | str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of any parquet file, each of one chunk; None for all of them. Nothing is held."""
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as source, pq.ParquetFile(source) as file:
+        return file.read(columns and list(columns), use_threads=False).combine_chunks()
 
 
 def rows_of(path: Path | str) -> int:

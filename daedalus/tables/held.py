@@ -13,8 +13,9 @@ from typing import Any
 
 _SHARE = 8  # the part of the configured memory that is held, as its divisor; and the part of that for one file
 _UNLIMITED = 4 << 30  # taken for the limit where none is configured
-TABLE, LISTS = "table", "lists"  # what is held for a file: an Arrow table, or its lists by row group (windows_file.py)
-_FORMS = (TABLE, LISTS)
+# What is held for an artifact: an Arrow table, or its lists by row group (windows_file.py); and, by digest, for a file
+# of the feed (feed_files.py).
+TABLE, LISTS, FEED = "table", "lists", "feed"
 
 
 class Held:
@@ -59,7 +60,7 @@ class Held:
 
     def moved(self, before: Path | str, now: Path | str) -> None:
         """The file has another name now."""
-        for form in _FORMS:
+        for form in (TABLE, LISTS):
             with self._lock:
                 if found := self._kept.pop((str(before), form), None):
                     self._bytes -= found[1]

@@ -109,7 +109,7 @@ def numbers_of(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarr
     plain = array.fill_null(pc.cast(pa.scalar(0), array.type)) if array.null_count else array
     if plain.type == pa.int64():
         return plain.to_numpy(), missing
-    if pa.types.is_timestamp(plain.type) or pa.types.is_date64(plain.type):
+    if pa.types.is_timestamp(plain.type):
         return plain.view(pa.int64()).to_numpy(), missing
     return plain.cast(pa.int64()).to_numpy(zero_copy_only=False), missing
 

@@ -16,7 +16,7 @@ PREPARE, QUERY, ARRAYS, KERNELS, COMPILE = "prepare", "query", "arrays", "kernel
 DECODE, ENCODE, DIGEST, SYNC, FILES = "decode", "encode", "digest", "sync", "files"
 RECORDS, IMPORT, PYTHON, WAITING, NATIVE = "records", "import", "python", "waiting", "native"
 CAUSES = {
-    PREPARE: "DuckDB parses and plans, sets variables, takes tables in",
+    PREPARE: "DuckDB parses, plans and takes tables in",
     QUERY: "DuckDB runs",
     ARRAYS: "Arrow and numpy",
     KERNELS: "our compiled functions",
@@ -30,7 +30,7 @@ CAUSES = {
     IMPORT: "modules are imported",
     PYTHON: "all else",
     WAITING: "for another thread",
-    NATIVE: "threads that libraries start, whose stacks are not seen",
+    NATIVE: "threads of libraries, which are not seen into",
 }
 
 _BY_CALL = {  # the end of a call's dotted name

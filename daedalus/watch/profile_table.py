@@ -1,4 +1,4 @@
-"""A profile as a table: a line a step, a column a cause, in processor seconds; beside them the seconds of waiting."""
+"""A profile as two tables, in 80 columns: a line a step with what costs it most, and a line a cause."""
 
 from __future__ import annotations
 
@@ -8,42 +8,54 @@ from collections.abc import Sequence
 from daedalus.watch.profile import PARTS, Profile, Seconds
 from daedalus.watch.profile_causes import CAUSES
 
-_LEAST = 0.005  # of all: a cause with less has no column
+_LEAST = 0.005  # of all: a cause with less has no line
+_NAMED = 2  # causes of a step that its line names
 
 
 def table(profile: Profile) -> list[str]:
-    """The lines of the table, steps with most processor time first, and what its columns mean."""
-    of_cause, of_step = _sums(profile.busy, 1), _sums(profile.busy, 0)
-    whole = sum(of_cause.values())
-    causes = [cause for cause in CAUSES if of_cause[cause] >= whole * _LEAST]
-    steps = sorted(of_step.keys() - set(PARTS), key=lambda step: -of_step[step])
-    rows = [_row(profile, causes, step) for step in (*steps, *(part for part in PARTS if part in of_step))]
-    shares = [f"{of_cause[cause] / max(whole, 1e-9):.0%}" for cause in causes]
-    waited, queued = (_sums(several, 1) for several in (profile.waited, profile.queued))
-    below = [
-        ["all", f"{sum(profile.ran.values()):,}", "", _seconds(whole), *(_seconds(of_cause[c]) for c in causes),
-         _seconds(sum(waited.values())), _seconds(sum(queued.values()))],
-        ["share", "", "", "100%", *shares, "", ""],
-        ["waited", "", "", "", *(_seconds(waited[c]) for c in causes), "", ""],
-    ]  # fmt: skip
-    head = ["step", "ran", "ms each", "all", *causes, "waited", "no core"]
+    """The lines of the tables, most processor time first."""
+    whole = sum(profile.busy.values())
     return [
-        f"profile  {whole:.2f} processor seconds in {profile.seconds:.2f} s, {profile.samples:,} samples; "
-        f"taking them cost {profile.own:.2f} s more",
-        *_aligned([head, *rows, *below]),
-        *(f"{cause:<9}{CAUSES[cause]}" for cause in causes),
-        "waited   for a disk, a lock or the interpreter; no core: for a processor",
+        f"profile  {whole:.2f} processor seconds in {profile.seconds:.2f} s; {profile.samples:,} samples took "
+        f"{profile.own:.2f} s more",
+        *_of_steps(profile),
+        "",
+        *_of_causes(profile, whole),
+        "",
+        f"waited: for a disk, a lock or the interpreter; for a processor {sum(profile.queued.values()):.2f} s more",
     ]
 
 
-def _row(profile: Profile, causes: list[str], step: str) -> list[str]:
-    busy = sum(seconds for (of, _), seconds in profile.busy.items() if of == step)
-    ran = profile.ran[step]
-    return [
-        step, f"{ran:,}" if ran else "", f"{busy / ran * 1000:.1f}" if ran else "", _seconds(busy),
-        *(_seconds(profile.busy[step, cause]) for cause in causes),
-        _seconds(_sums(profile.waited, 0)[step]), _seconds(_sums(profile.queued, 0)[step]),
-    ]  # fmt: skip
+def _of_steps(profile: Profile) -> list[str]:
+    busy, waited = _sums(profile.busy, 0), _sums(profile.waited, 0)
+    steps = sorted(busy.keys() - set(PARTS), key=lambda step: -busy[step])
+    rows = [["step", "ran", "ms each", "seconds", "waited"]]
+    named = ["mostly"]
+    for step in (*steps, *(part for part in PARTS if part in busy)):
+        ran = profile.ran[step]
+        each = f"{busy[step] / ran * 1000:.1f}" if ran else ""
+        rows.append([step, f"{ran:,}" if ran else "", each, _seconds(busy[step]), _seconds(waited[step])])
+        named.append(_mostly(profile.busy, step, busy[step]))
+    rows.append(
+        ["all", f"{sum(profile.ran.values()):,}", "", _seconds(sum(busy.values())), _seconds(sum(waited.values()))]
+    )
+    return [f"{line}  {text}".rstrip() for line, text in zip(_aligned(rows), [*named, ""], strict=True)]
+
+
+def _of_causes(profile: Profile, whole: float) -> list[str]:
+    busy, waited = _sums(profile.busy, 1), _sums(profile.waited, 1)
+    causes = sorted((cause for cause in CAUSES if busy[cause] >= whole * _LEAST), key=lambda cause: -busy[cause])
+    rows = [[cause, _seconds(busy[cause]), f"{busy[cause] / max(whole, 1e-9):.0%}", _seconds(waited[cause])]
+            for cause in causes]  # fmt: skip
+    said = ["", *(CAUSES[cause] for cause in causes)]
+    lines = _aligned([["cause", "seconds", "share", "waited"], *rows])
+    return [f"{line}  {text}".rstrip() for line, text in zip(lines, said, strict=True)]
+
+
+def _mostly(busy: Seconds, step: str, seconds: float) -> str:
+    """What costs a step most, such as `encode 40%, arrays 21%`."""
+    costs = sorted(((cost, cause) for (of, cause), cost in busy.items() if of == step), reverse=True)[:_NAMED]
+    return ", ".join(f"{cause} {cost / seconds:.0%}" for cost, cause in costs if cost >= 0.005)
 
 
 def _sums(several: Seconds, by: int) -> dict[str, float]:
@@ -60,4 +72,4 @@ def _seconds(number: float) -> str:
 
 def _aligned(rows: Sequence[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

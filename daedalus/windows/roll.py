@@ -16,6 +16,7 @@ from daedalus.base.errors import DayError
 from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
+from daedalus.tables.sorting import whole
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
@@ -210,7 +211,7 @@ def _lists(rolling: Rolling, blocks: Iterable[_Block]) -> Iterator[Lists]:
 
 def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     """Numbers for a column's values, and the values by number."""
-    coded = _whole(column).dictionary_encode()
+    coded = whole(column).dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary
 
 
@@ -232,19 +233,11 @@ def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:
 def _micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     import pyarrow as pa
 
-    return _whole(column).view(pa.int64()).to_numpy()
+    return whole(column).view(pa.int64()).to_numpy()
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    return _whole(column).to_numpy()
-
-
-def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    import pyarrow as pa
-
-    if isinstance(column, pa.Array):
-        return column
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return whole(column).to_numpy()
 
 
 class _Piece:

@@ -7,20 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from daedalus.base.days import Day
+from daedalus.base.days import DAY_US, Day
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.inputs.countries import country_codes
 from daedalus.inputs.schemas import Group
 from daedalus.sql.column_types import is_integer
-from daedalus.tables.held import HELD
+from daedalus.tables.artifacts import read_file
+from daedalus.tables.held import FEED, HELD
 from daedalus.tables.sorting import numbers_of, whole
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-_DAY_US = 86_400_000_000
 _TEXT = "_text"
 TEXTS = tuple(code + _TEXT for code in CODES)  # the codes' original values
 _READ = {"BIGINT": ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT"),
@@ -75,19 +75,17 @@ def is_known(group: Group) -> bool:
 
 def rows_of_file(path: Path | str, digest: str, columns: Sequence[str], codes: Codes) -> FileRows | None:
     """The rows of a file that has these columns and this digest; None if only the SQL can read it."""
-    key = f"feed {digest} {codes}"
-    if (held := HELD.get(key)) is None and (held := _read(path, columns, codes)) is not None:
-        HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes)
+    key = f"{digest} {codes}"
+    if (held := HELD.get(key, FEED)) is None and (held := _read(path, columns, codes)) is not None:
+        HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes, FEED)
     return held
 
 
 def _read(path: Path | str, columns: Sequence[str], codes: Codes) -> FileRows | None:
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    with open(path, "rb") as source, pq.ParquetFile(source) as file:
-        table = file.read(list(columns), use_threads=False).combine_chunks()
+    table = read_file(path, columns)
     if any(pa.types.is_timestamp(f.type) and f.type.unit not in ("us", "ms") for f in table.schema):
         return None
     rows = _typed(table, codes)
@@ -97,7 +95,7 @@ def _read(path: Path | str, columns: Sequence[str], codes: Codes) -> FileRows | 
     for column in REQUIRED_COLUMNS:
         if rows[column].null_count:
             keyed &= np.asarray(rows[column].is_valid())
-    return FileRows(rows, keyed, numbers_of(rows["event_timestamp"])[0] // _DAY_US)
+    return FileRows(rows, keyed, numbers_of(rows["event_timestamp"])[0] // DAY_US)
 
 
 def _typed(table: pa.Table, codes: Codes) -> pa.Table | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daedalus.base.days import DAY_US
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
 from daedalus.skeleton.joins_and_filters import Join
 from daedalus.sql.column_types import holds, is_integer
@@ -16,7 +17,6 @@ from daedalus.tables.sorting import numbers_of, whole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DAY_US = 86_400_000_000
 _FAR = 1 << 61  # microseconds: times beyond are infinite
 
 
@@ -96,7 +96,7 @@ def _age(times: pa.ChunkedArray, source: pa.Array) -> pa.Array | None:
     born, missing = numbers_of(source)
     if len(born) and max(-int(born.min()), int(born.max())) >= _FAR:
         return None
-    days = np.maximum(numbers_of(times)[0] - born, 0) // _DAY_US
+    days = np.maximum(numbers_of(times)[0] - born, 0) // DAY_US
     return pa.array(days.astype(np.int32), mask=missing)
 
 

@@ -168,7 +168,8 @@ class Traces:
             db.executemany("insert or replace into traces values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             db.executemany("insert or replace into latest values (?, ?)", keys.items())
             for trace in traces:
-                self._unwritten.pop(trace.key, None)
+                if self._unwritten.get(trace.key) is trace:  # else it was made once more meanwhile
+                    del self._unwritten[trace.key]
             for name in keys:
                 del self._unwritten_keys[name]
 

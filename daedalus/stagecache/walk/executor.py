@@ -98,7 +98,7 @@ class Threads:
             self._ahead = None
         future: Future[Made | Trace] = Future()
         self._busy.add(future)
-        future.add_done_callback(self._ended)
+        future.add_done_callback(self._busy.discard)
         with self._lock:
             self._line.append((future, task))
         self._call_threads()
@@ -133,18 +133,20 @@ class Threads:
                     self._at_work -= 1
                     return
                 future, task = self._line.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                made = answer(task)
-            except BaseException as error:  # the walk raises or tells it
-                future.set_exception(error)
-            else:
-                self._usual += (getattr(made, "seconds", self._usual) - self._usual) / 8
-                future.set_result(made)
+            began = time.perf_counter()
+            if future.set_running_or_notify_cancel():
+                _settle(future, task)
+            self._usual += (time.perf_counter() - began - self._usual) / 8
 
-    def _ended(self, future: Future[Made | Trace]) -> None:
-        self._busy.discard(future)
+
+def _settle(future: Future[Made | Trace], task: Task) -> None:
+    """Runs a task for its future."""
+    try:
+        made = answer(task)
+    except BaseException as error:  # the walk raises or tells it
+        future.set_exception(error)
+    else:
+        future.set_result(made)
 
 
 def answer(task: Task) -> Made | Trace:

@@ -215,6 +215,7 @@ class Walk:
                           self._code())  # fmt: skip
             self._traces.record(trace)
             kept = True
+            self._commits.after(partial(self._committed, action, trace))  # before its day may be closed
         except Again as again:
             self._reopen(again.lost)
             self._elsewhere.append(action)
@@ -228,9 +229,7 @@ class Walk:
                         found.why, expected=expected, key=found.key)
             )  # fmt: skip
         finally:
-            if kept:
-                self._commits.after(partial(self._committed, action, trace))
-            elif self._locks:
+            if self._locks and not kept:
                 self._locks.release(found.key)
 
     def _committed(self, action: Action, trace: Trace) -> None:
