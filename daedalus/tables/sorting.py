@@ -26,26 +26,29 @@ def sort_keys(columns: Sequence[pa.ChunkedArray]) -> list[np.ndarray] | None:
         ranked = _ranked(column)
         if ranked is None:
             return None
-        key, count = ranked
-        if words and room * count < _MOST:
-            words[-1] = words[-1] * count + key
-            room *= count
-        else:
-            words.append(key)
-            room = count
+        for key, count in ranked:
+            if words and room * count < _MOST:
+                words[-1] = words[-1] * count + key
+                room *= count
+            else:
+                words.append(key)
+                room = count
     return words
 
 
-def _ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, int] | None:
-    """(numbers from 0 up in the order of the column's values, one more than the largest), NULL being the largest."""
+def _ranked(column: pa.ChunkedArray) -> list[tuple[np.ndarray, int]] | None:
+    """(numbers from 0 up in the order of the column's values, one more than the largest), NULL being the largest.
+
+    Two such for integers that are too far apart for one, such as ids that are hashes.
+    """
     import numpy as np
     import pyarrow as pa
 
     kind = column.type
     if column.null_count == len(column):
-        return np.zeros(len(column), np.int64), 1
+        return [(np.zeros(len(column), np.int64), 1)]
     if pa.types.is_string(kind):
-        return _ranked_text(column)
+        return [_ranked_text(column)]
     if not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_boolean(kind)):
         return None
     if kind == pa.uint64():
@@ -54,12 +57,25 @@ def _ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, int] | None:
     present = numbers if missing is None else numbers[~missing]
     least, most = int(present.min()), int(present.max())
     if most - least >= _MOST:
-        return None
+        return _halves(numbers, missing, least, most)
     key = numbers - least
     if missing is None:
-        return key, most - least + 1
+        return [(key, most - least + 1)]
     key[missing] = most - least + 1
-    return key, most - least + 2
+    return [(key, most - least + 2)]
+
+
+def _halves(numbers: np.ndarray, missing: np.ndarray | None, least: int, most: int) -> list[tuple[np.ndarray, int]]:
+    """The upper and the lower 32 bits of how far numbers are above the least; the upper half of NULL is the largest."""
+    import numpy as np
+
+    above = numbers.view(np.uint64) - np.uint64(least % (1 << 64))  # wraps around, which is what is meant
+    upper, lower = (above >> np.uint64(32)).astype(np.int64), (above & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    count = ((most - least) >> 32) + 1
+    if missing is not None:
+        upper[missing], lower[missing] = count, 0
+        count += 1
+    return [(upper, count), (lower, 1 << 32)]
 
 
 def _ranked_text(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:

@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from anything import anything, change
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from small import Small, by_sql
 from worlds import worlds
 
@@ -19,6 +21,7 @@ from daedalus.actions import actions
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.tables.held import Held
+from daedalus.tables.sorting import first_of_equal, order_of, sort_keys
 from daedalus.workspace.settings import Settings
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60")) // 3
@@ -81,6 +84,34 @@ def test_any_types_have_the_bytes_that_sql_writes(tmp_path, monkeypatch, seed):
         world.write(tmp_path)
         both(tmp_path, world.range, name=str(number))
         change(world)
+
+
+FAR = st.sampled_from([0, 1, 7, 2**62, -(2**62), 2**63 - 1, 2**63 - 2, -(2**63)]) | st.integers(-(2**63), 2**63 - 1)
+NEAR = st.integers(-3, 3)
+TEXT = st.sampled_from(["", "a", "A", "ab", "é", "z\x00", "💡"])
+
+
+@given(st.lists(st.tuples(*(st.none() | one for one in (FAR, TEXT, NEAR, FAR, st.booleans()))), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_rows_are_sorted_as_their_values_are(rows):
+    kinds = [pa.int64(), pa.string(), pa.int32(), pa.int64(), pa.bool_()]
+    columns = [pa.chunked_array([pa.array([row[i] for row in rows], kind)]) for i, kind in enumerate(kinds)]
+    keys = sort_keys(columns)
+    assert keys is not None
+    order = order_of(keys)
+
+    def placed(row):  # NULL last, text by its bytes
+        return [(value is None, value.encode() if isinstance(value, str) else value or 0) for value in row]
+
+    assert [rows[i] for i in order] == sorted(rows, key=placed)
+    assert [rows[i] for i in first_of_equal(keys, order)] == sorted(set(rows), key=placed)
+
+
+def test_ids_that_are_hashes_are_no_reason_for_sql(cofacts, tmp_path):
+    ran: Counter = Counter()
+    with counted(ran):
+        run_skeleton_stage(Settings(str(cofacts), str(tmp_path / "cache"), str(tmp_path / "out")), "2018-10-02")
+    assert {name for name, wrote in ran if not wrote} == set()
 
 
 def test_every_step_runs_on_arrow_where_types_are_usual(warm: Small):
