@@ -14,10 +14,12 @@ import yaml
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
+from daedalus.explain.diff import ChangeNotes, _sources
 from daedalus.explain.row import explain_row
 from daedalus.stagecache.walk.plan import MAYBE, RUN
 from daedalus.upkeep.verify import cache_verify
 from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 
 def edited_package(tmp_path, file: str, old: str, new: str):
@@ -287,6 +289,14 @@ def test_sixty_damaged_artifacts_are_all_named_and_none_is_used(warm):
     assert report.steps["computed"] == 0 and report.steps["unchanged"] >= 60
     assert warm.bytes() == expected
     assert warm.json("cache", "verify")["corrupt"] == []
+
+
+def test_rows_chosen_and_numbered_otherwise_are_no_columns_that_changed(warm):
+    """They were compared as columns of the rows that ship now, of which an older choice has more or fewer."""
+    with opened(Settings()) as workspace:
+        one, other = (_sources(workspace.traces.latest(f"chunk@{day}")) for day in DAYS[9:11])
+        older = {**one, "content": other["content"], "qids": other["qids"]}
+        assert ChangeNotes(workspace, "run")._shares(older, one) == {}
 
 
 def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, monkeypatch):
