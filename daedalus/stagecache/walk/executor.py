@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -74,8 +73,9 @@ class Executor(Protocol):
 class Threads:
     """A pool of threads; an `Executor`.
 
-    Short tasks wait in line, since for a worker to fall asleep and be woken costs as much as they do. One thread works
-    through those that are shorter still: they are mostly Python, of which two threads get no more done than one.
+    Short tasks wait in line, since for a worker to fall asleep and be woken costs as much as they do. Those that are
+    shorter still run in the thread of the walk, a few between two looks around: they are mostly Python, of which
+    several threads get no more done than one, and hand the interpreter to each other a hundred times a task.
     """
 
     def __init__(self, workers: int, ahead: Callable[[], None] | None = None) -> None:
@@ -83,70 +83,47 @@ class Threads:
         self._workers, self._ahead = workers, ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="daeda")
         self._busy: set[Future] = set()
-        self._lock = threading.Lock()
-        self._line: deque[tuple[Future[Made | Trace], Task]] = deque()
-        self._at_work = 0  # threads
+        self._here = 0  # tasks that ran in the thread of the walk since it looked around
         self._usual = 1.0  # seconds of a task, those that ended last counting most
 
     @property
     def free(self) -> bool:
-        return len(self._busy) < self._workers + (_IN_LINE if self._usual < _SHORT else 0)
+        waiting = _IN_LINE if self._usual < _SHORT else 0
+        return self._here < _IN_LINE and len(self._busy) < self._workers + waiting
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         if self._ahead:
             threading.Thread(target=self._ahead, name="daeda-ahead").start()
             self._ahead = None
         future: Future[Made | Trace] = Future()
-        self._busy.add(future)
-        future.add_done_callback(self._busy.discard)
-        with self._lock:
-            self._line.append((future, task))
-        self._call_threads()
+        if self._usual < TINY:
+            self._here += 1
+            self._run(future, task)
+        else:
+            self._busy.add(future)
+            future.add_done_callback(self._busy.discard)
+            self._pool.submit(self._run, future, task)
         return future
 
     def tend(self) -> None:
-        """Has threads work that came to be wanted, such as when tasks are not short any more."""
-        self._call_threads()
+        self._here = 0
 
     def shutdown(self) -> None:
-        with self._lock:
-            waiting = [future for future, _ in self._line]
-            self._line.clear()
-        for future in waiting:
+        for future in list(self._busy):
             future.cancel()
         self._pool.shutdown(wait=True)
 
-    def _wanted(self) -> int:
-        return 1 if self._usual < TINY else self._workers
-
-    def _call_threads(self) -> None:
-        with self._lock:
-            more = max(min(self._wanted() - self._at_work, len(self._line)), 0)
-            self._at_work += more
-        for _ in range(more):
-            self._pool.submit(self._work)
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._line or self._at_work > self._wanted():
-                    self._at_work -= 1
-                    return
-                future, task = self._line.popleft()
-            began = time.perf_counter()
-            if future.set_running_or_notify_cancel():
-                _settle(future, task)
-            self._usual += (time.perf_counter() - began - self._usual) / 8
-
-
-def _settle(future: Future[Made | Trace], task: Task) -> None:
-    """Runs a task for its future."""
-    try:
-        made = answer(task)
-    except BaseException as error:  # the walk raises or tells it
-        future.set_exception(error)
-    else:
-        future.set_result(made)
+    def _run(self, future: Future[Made | Trace], task: Task) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        began = time.perf_counter()
+        try:
+            made = answer(task)
+        except BaseException as error:  # the walk raises or tells it
+            future.set_exception(error)
+        else:
+            future.set_result(made)
+        self._usual += (time.perf_counter() - began - self._usual) / 8
 
 
 def answer(task: Task) -> Made | Trace:

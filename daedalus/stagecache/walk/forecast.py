@@ -79,7 +79,7 @@ def forecast_walk(
 
 
 def _are_tiny(steps: Iterable[Expected]) -> bool:
-    """Whether what runs is so short that one thread works through it (see `Threads`)."""
+    """Whether what runs is so short that one thread runs it all (see `Threads`)."""
     seconds = [step.seconds for step in steps if step.state != HIT]
     return sum(seconds) < TINY * len(seconds)
 
