@@ -18,6 +18,7 @@ from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
 from daedalus.stagecache.records.file_digests import FileDigests, Stamp
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.commits import Commits
 from daedalus.stagecache.walk.executor import Threads
 from daedalus.stagecache.walk.walk import Walk
 
@@ -235,3 +236,19 @@ def test_the_locks_of_a_dead_process_are_free(tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)"""
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     assert KeyLocks(tmp_path / "locks").acquire(key)
+
+
+def test_an_interrupt_while_results_are_told_loses_none_of_them():
+    told = []
+
+    def impatient() -> None:
+        told.append("first")
+        raise KeyboardInterrupt
+
+    commits = Commits(lambda: told.append("commit"))
+    for then in (impatient, lambda: told.append("second"), lambda: told.append("third")):
+        commits.after(then)
+    with pytest.raises(KeyboardInterrupt):
+        commits.finish()
+    commits.finish()
+    assert told == ["commit", "first", "commit", "second", "third"]

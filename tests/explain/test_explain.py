@@ -124,7 +124,7 @@ KINDS = {
     "a setting of DuckDB": (code("config/duckdb_settings.py", '"pandas_analyze_sample": 1000', '"pandas_analyze_sample": 999'), ("code", "settings"), set()),
     "docstring": (code("parquet/splice.py", '"""Writes rows `begin` to `end`, exclusive."""', '"""More words."""'), None, set()),
     "a refactoring that renders the same SQL": (code("sql/text.py", 'return ", ".join(f"{prefix}{name(n)}" for n in names)', 'made = [prefix + name(n) for n in names]\n    return ", ".join(made)'), None, set()),
-    "SQL text": (code("skeleton/joins_and_filters.py", "// {_DAY_US}", "// {_DAY_US} + 0"), ("code", "sql"), set()),
+    "SQL text": (code("skeleton/joins_and_filters.py", "// {DAY_US}", "// {DAY_US} + 0"), ("code", "sql"), set()),
     "code that means something else": (code("skeleton/arrow/joins.py", "- born, 0)", "- born, 10**14)"), ("code", "write_attributes"), {"attributes", "chunk"}),
     "feed bytes": (drop_first_row, ("input", f"dt={DAYS[5]}/part-1.parquet"), {"spine"}),
     "feed file added": (add_feed_file, ("input", f"dt={DAYS[5]}/part-2.parquet"), set()),

@@ -292,7 +292,8 @@ def test_status_is_fresh_when_no_session_ever_reached_the_output(cold):
     assert {states[str(day)] for day in DAYS} == {"fresh"}
 
 
-def stopped_after(world, count, **options):
+def stopped_after(world, count, **options) -> set[str]:
+    """Runs until `count` days are done, then presses Ctrl-C; the days that were done: others may end meanwhile."""
     import pytest
 
     from daedalus.base.errors import Interrupted
@@ -300,23 +301,24 @@ def stopped_after(world, count, **options):
     from daedalus.stagecache.walk.progress import Progress
     from daedalus.workspace.settings import Settings
 
-    class Stop(Progress):
-        done = 0
+    done = []
 
+    class Stop(Progress):
         def day_done(self, day, outcomes):
-            self.done += 1
-            if self.done == count:
+            done.append(day)
+            if len(done) == count:
                 raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):
         run_skeleton_stage(Settings(), progress=Stop(), **options)
+    return {*done}
 
 
 def test_the_plan_of_a_resumed_run_is_what_it_runs(warm):
-    stopped_after(warm, 5, range=RANGE, force=True)
+    before = stopped_after(warm, 5, range=RANGE, force=True)
     plan = warm.run(None, resume=True, plan=True)
     forced = {row["day"] for row in plan.plan if row["step"] == "chunk"}
-    assert len(forced) == 9 and plan.days["done"] == 5
+    assert forced == {*map(str, DAYS)} - before != set() and plan.days["done"] == len(before)
     done = warm.cli("skeleton", "--resume", "--progress", "plain", "--json")
     assert "started with --force: so is this one" in done.stderr
     steps = json.loads(done.stdout)["steps"]
@@ -331,7 +333,7 @@ def test_a_forced_run_is_not_taken_up_as_forced_after_an_edit(warm):
 
 
 def test_a_resumed_part_of_a_range_counts_for_the_whole(warm):
-    stopped_after(warm, 2, range=RANGE, force=True)
+    before = stopped_after(warm, 2, range=RANGE, force=True)
     warm.run(f"{DAYS[7]}..{DAYS[13]}", resume=True)
     plan = warm.run(None, resume=True, plan=True)
-    assert {row["day"] for row in plan.plan if row["step"] == "chunk"} == set(map(str, DAYS[2:7]))
+    assert {row["day"] for row in plan.plan if row["step"] == "chunk"} == {*map(str, DAYS[:7])} - before != set()

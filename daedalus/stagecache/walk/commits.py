@@ -72,6 +72,8 @@ class Commits:
         except BaseException:
             self._waiting.clear()  # after a failed commit there is none
             raise
-        going, self._going = self._going, []
-        for then in going:
-            then()
+        try:
+            while self._going:
+                self._going.pop(0)()
+        finally:  # an interrupt between two of them: what is durable is told by the next commit
+            self._going, self._waiting = [], self._going + self._waiting
