@@ -36,11 +36,16 @@ def _read(path: Path | str, columns: Sequence[str] | None, held: pa.Table | None
     return table
 
 
-def read_file(path: Path | str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Columns of any parquet file, each of one chunk; None for all of them. Nothing is held."""
+def read_file(
+    path: Path | str, columns: Sequence[str] | None = None, numbered: Sequence[str] | None = None
+) -> pa.Table:  # fmt: skip
+    """Columns of any parquet file, each of one chunk; None for all of them. Nothing is held.
+
+    Columns of text among `numbered` come as numbers of values, as they are in most files.
+    """
     import pyarrow.parquet as pq
 
-    with open(path, "rb") as source, pq.ParquetFile(source) as file:
+    with open(path, "rb") as source, pq.ParquetFile(source, read_dictionary=numbered) as file:
         return file.read(columns and list(columns), use_threads=False).combine_chunks()
 
 

@@ -47,7 +47,7 @@ def _ranked(column: pa.ChunkedArray) -> list[tuple[np.ndarray, int]] | None:
     kind = column.type
     if column.null_count == len(column):
         return [(np.zeros(len(column), np.int64), 1)]
-    if pa.types.is_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_dictionary(kind):
         return [_ranked_text(column)]
     if not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_boolean(kind)):
         return None
@@ -82,12 +82,11 @@ def _ranked_text(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     import numpy as np
     import pyarrow.compute as pc
 
-    coded = whole(column).dictionary_encode()
-    places = np.empty(len(coded.dictionary) + 1, np.int64)  # the last is of NULL
-    places[pc.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(coded.dictionary))
-    places[-1] = len(coded.dictionary)
-    codes = coded.indices if not coded.null_count else coded.indices.fill_null(len(coded.dictionary))
-    return places[codes.to_numpy()], len(places)
+    coded = numbered_text(whole(column))
+    ranks = pc.rank(coded.dictionary, tiebreaker="dense").to_numpy()  # a file's own numbers may tell equal values apart
+    places = np.append(ranks, len(ranks) + 1).astype(np.int64)  # the last is of NULL
+    codes = coded.indices if not coded.null_count else coded.indices.fill_null(len(ranks))
+    return places[codes.to_numpy()], len(places) + 1
 
 
 def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
@@ -137,3 +136,13 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def numbered_text(column: pa.Array) -> pa.DictionaryArray:
+    """Any column as numbers of its values as text."""
+    import pyarrow as pa
+
+    kind = pa.dictionary(pa.int32(), pa.string())
+    if pa.types.is_dictionary(column.type):
+        return column if column.type == kind else column.cast(kind)
+    return column.cast(pa.string()).dictionary_encode()

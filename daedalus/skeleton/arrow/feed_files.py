@@ -15,7 +15,7 @@ from daedalus.inputs.schemas import Group
 from daedalus.sql.column_types import is_integer
 from daedalus.tables.artifacts import read_file
 from daedalus.tables.held import FEED, HELD
-from daedalus.tables.sorting import numbers_of, whole
+from daedalus.tables.sorting import numbered_text, numbers_of, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,8 @@ _READ = {"BIGINT": ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USM
 
 
 class FileRows(NamedTuple):
-    """All rows of a file: the spine's columns and TEXTS; which have all keys, and the day of each, since 1970."""
+    """All rows of a file: the spine's columns and TEXTS, text as numbers of values; which have all keys, and the day
+    of each, since 1970."""
 
     table: pa.Table
     keyed: np.ndarray
@@ -73,19 +74,19 @@ def is_known(group: Group) -> bool:
     return group.format == "parquet" and set(REQUIRED_COLUMNS) <= set(schema)
 
 
-def rows_of_file(path: Path | str, digest: str, columns: Sequence[str], codes: Codes) -> FileRows | None:
-    """The rows of a file that has these columns and this digest; None if only the SQL can read it."""
+def rows_of_file(path: Path | str, digest: str, schema: Mapping[str, str], codes: Codes) -> FileRows | None:
+    """The rows of a file that has this schema and this digest; None if only the SQL can read it."""
     key = f"{digest} {codes}"
-    if (held := HELD.get(key, FEED)) is None and (held := _read(path, columns, codes)) is not None:
+    if (held := HELD.get(key, FEED)) is None and (held := _read(path, schema, codes)) is not None:
         HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes, FEED)
     return held
 
 
-def _read(path: Path | str, columns: Sequence[str], codes: Codes) -> FileRows | None:
+def _read(path: Path | str, schema: Mapping[str, str], codes: Codes) -> FileRows | None:
     import numpy as np
     import pyarrow as pa
 
-    table = read_file(path, columns)
+    table = read_file(path, list(schema), numbered=[name for name, kind in schema.items() if kind == "VARCHAR"])
     if any(pa.types.is_timestamp(f.type) and f.type.unit not in ("us", "ms") for f in table.schema):
         return None
     rows = _typed(table, codes)
@@ -101,18 +102,21 @@ def _read(path: Path | str, columns: Sequence[str], codes: Codes) -> FileRows | 
 def _typed(table: pa.Table, codes: Codes) -> pa.Table | None:
     import pyarrow as pa
 
-    kinds = {"BIGINT": pa.int64(), "TIMESTAMP": pa.timestamp("us"), "VARCHAR": pa.string(), "INTEGER": pa.int32()}
+    kinds = {"BIGINT": pa.int64(), "TIMESTAMP": pa.timestamp("us"), "INTEGER": pa.int32()}
     there = set(table.column_names)
     columns: dict[str, pa.Array] = {}
     for column, kind in SPINE_COLUMNS.items():
-        found = whole(table[column]) if column in there else pa.nulls(table.num_rows, kinds[kind])
-        columns[column] = found if column in CODES or found.type == kinds[kind] else found.cast(kinds[kind])
+        found = whole(table[column]) if column in there else pa.nulls(table.num_rows, kinds.get(kind, pa.string()))
+        if column not in CODES:
+            found = numbered_text(found) if kind == "VARCHAR" else found.cast(kinds[kind])
+        columns[column] = found
     for code in CODES:
         found = columns[code]
         numbers = _numbers(found, _platform(dict(codes.platforms)) if code == "platform_code" else _country)
         if numbers is None:
             return None
-        columns[code], columns[code + _TEXT] = numbers, found.cast(pa.string() if code in codes.as_text else pa.int64())
+        columns[code] = numbers
+        columns[code + _TEXT] = numbered_text(found) if code in codes.as_text else found.cast(pa.int64())
     return pa.table(columns)
 
 
@@ -124,7 +128,7 @@ def _numbers(code: pa.Array, number_of: Callable[[str], int | None]) -> pa.Array
     if pa.types.is_integer(code.type):
         numbers = numbers_of(code)[0]  # NULL is 0
         return pa.array(np.where(numbers == numbers.astype(np.int32), numbers, 0).astype(np.int32))
-    coded = code.cast(pa.string()).dictionary_encode()
+    coded = numbered_text(code)
     known = [number_of(name) for name in coded.dictionary.to_pylist()]
     return None if None in known else pa.array(known, pa.int32()).take(coded.indices).fill_null(0)
 

@@ -49,7 +49,7 @@ def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
     found = []
     for i, group in enumerate(groups):
         for path, digest in zip(files[f"feed_{i}"], part.digests[f"feed_{i}"], strict=True):
-            rows = rows_of_file(path, digest, list(group.schema), codes)
+            rows = rows_of_file(path, digest, group.schema, codes)
             if rows is None:
                 return None
             found.append((group.late, rows))
@@ -73,22 +73,37 @@ def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, i
 def _clean(
     part: FeedPart, read: Sequence[tuple[int, FileRows]], order: Sequence[str], events: Sequence[str] | None = None
 ) -> pa.Table | None:
-    """The rows of the day that have all keys, sorted, without duplicates; None where they have no sort keys."""
+    """The rows of the day that have all keys, sorted, without duplicates; None where they have no sort keys.
+
+    Files most of whose rows are of the day stay as they are until the end: what is sorted is their places.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kept, day = [], _since_epoch(part.day)
+    tables, masks, day = [], [], _since_epoch(part.day)
     for _, rows in read:
-        mask = rows.keyed & (rows.days == day)
+        table, mask = rows.table, rows.keyed & (rows.days == day)
         if events is not None:
-            mask &= np.asarray(pc.is_in(rows.table["event"].chunk(0), value_set=pa.array(events, pa.string())))
-        kept.append(rows.table.filter(pa.array(mask)))
-    table = pa.concat_tables(kept).combine_chunks()
-    if not table.num_rows:
-        return table
-    keys = sort_keys([table[column] for column in (*order, *(TEXTS if part.deduplicate else ()))])
-    if keys is None:
-        return None
-    places = order_of(keys)
-    return table.take(pa.array(first_of_equal(keys, places) if part.deduplicate else places))
+            mask &= np.asarray(pc.is_in(table["event"].chunk(0), value_set=pa.array(events, pa.string())))
+        if 2 * int(mask.sum()) < len(mask):
+            table, mask = table.filter(pa.array(mask)), np.ones(int(mask.sum()), np.bool_)
+        tables.append(table)
+        masks.append(mask)
+    table, kept = pa.concat_tables(tables).combine_chunks(), np.flatnonzero(np.concatenate(masks))
+    if len(kept):
+        keys = sort_keys([table[column] for column in (*order, *(TEXTS if part.deduplicate else ()))])
+        if keys is None:
+            return None
+        keys = keys if len(kept) == table.num_rows else [key[kept] for key in keys]
+        places = order_of(keys)
+        kept = kept[first_of_equal(keys, places) if part.deduplicate else places]
+    return _texts(table.select(list(SPINE_COLUMNS)).take(pa.array(kept)))
+
+
+def _texts(table: pa.Table) -> pa.Table:
+    """With text in place of numbers of values."""
+    import pyarrow as pa
+
+    plain = [pa.string() if pa.types.is_dictionary(kind) else kind for kind in table.schema.types]
+    return table.cast(pa.schema(zip(table.column_names, plain, strict=True)))
