@@ -64,7 +64,8 @@ def _published(place: LocalCopy, range: str | None, shown: str) -> list[Day]:
     if not days:
         found = f"{counted(len(there), 'partition')} in all"
         raise DaedalusError("there is no partition to audit", where=shown, found=found,
-                            expected=f"days of {range or 'any range'}", hint="daeda skeleton")  # fmt: skip
+                            expected=f"days of {range or 'any range'}",
+                            hint="daeda skeleton" + (f" --range {range}" if range else ""))  # fmt: skip
     return days
 
 

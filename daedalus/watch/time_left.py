@@ -20,7 +20,7 @@ _RUNS_FIRST = {RUN: 1.0, MAYBE: 0.75, HIT: 0.0}  # the share of each verdict tak
 _STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was expected of it
 _SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
 _USE_OF_A_WORKER = 0.9  # before it is measured
-_WARMING_UP = 3  # steps of a kind that may all have waited for what one of them warmed up
+_WARMING_UP = 6  # steps of a kind that may all have waited for what one of them warmed up
 _MOST_AT_FIRST = 1.5  # times what is expected that those may count
 _MOST_OF_GUESSED = 1.5  # the same where most is guessed
 _PER_STEP, _AT_THE_END = 0.0001, 0.1  # seconds after the last step: for each step of the walk, and in all
@@ -228,9 +228,9 @@ def spoken(seconds: float | None) -> str:
         return ""
     if seconds < 3:
         return "nearly done"
-    if seconds < 8:
+    if seconds < 10:
         return "a few seconds left"
-    for most, step in ((10, 1), (30, 5), (120, 10), (240, 30)):
+    for most, step in ((30, 5), (120, 10), (240, 30)):
         if seconds < most - step / 2:
             near = max(round(seconds / step), 1) * step
             return f"about {near // 60}:{near % 60:02} left"

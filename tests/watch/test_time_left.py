@@ -125,8 +125,8 @@ def test_without_a_forecast_nothing_is_claimed():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.3, "nearly done"), (3.5, "a few seconds left"), (7.9, "a few seconds left"),
-     (8.2, "about 0:08 left"), (27, "about 0:25 left"), (29, "about 0:30 left"),
+    [(0.3, "nearly done"), (3.5, "a few seconds left"), (9.9, "a few seconds left"),
+     (10.2, "about 0:10 left"), (27, "about 0:25 left"), (29, "about 0:30 left"),
      (48.6, "about 0:50 left"), (68, "about 1:10 left"), (118, "about 2:00 left"), (140, "about 2:30 left"),
      (239, "about 4 min left"), (700, "about 12 min left"), (2_700, "about 45 min left"),
      (6_000, "about 1 h 40 min left"), (7_200, "about 2 h left")],
