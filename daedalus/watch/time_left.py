@@ -20,8 +20,7 @@ _RUNS_FIRST = {RUN: 1.0, MAYBE: 0.75, HIT: 0.0}  # the share of each verdict tak
 _STEPS_TO_BELIEVE = 2.0  # as many steps of a kind weigh as much as what was expected of it
 _SECONDS_TO_BELIEVE = 1.0  # the same of all kinds together, in seconds of work
 _USE_OF_A_WORKER = 0.9  # before it is measured
-_WARMING_UP = 6  # steps of a kind that may all have waited for what one of them warmed up
-_MOST_AT_FIRST = 1.5  # times what is expected that those may count
+_MOST_AT_FIRST = 1.5  # times what is expected that steps may count which ran beside the first of their kind
 _MOST_OF_GUESSED = 1.5  # the same where most is guessed
 _PER_STEP, _AT_THE_END = 0.0001, 0.1  # seconds after the last step: for each step of the walk, and in all
 _LOOKUP, _LOOKUPS_TO_BELIEVE = 0.0003, 50  # seconds of one, before it is measured
@@ -42,28 +41,33 @@ class _Group(Struct):
 class _Kind(Struct):
     """What the steps of one kind took, and what was expected; apart from the one that took longest for it.
 
-    That one warmed something up for the others, or waited for a warm-up.
+    That one warmed something up for the others, or waited for a warm-up. So did those that began before the first had
+    ended: they count at most `most` times what is expected of them.
     """
 
     ran: int = 0
+    first_ended: float = 0.0
     worst_expected: float = 0.0
     worst: float = 0.0
     expected: float = 0.0
     took: float = 0.0
 
-    def add(self, expected: float, took: float) -> None:
+    def add(self, expected: float, took: float, began: float, now: float, most: float) -> None:
         self.ran += 1
+        if self.ran == 1:
+            self.first_ended = now
+        if began <= self.first_ended:
+            took = min(took, most * expected)
         if self.ran == 1 or took * self.worst_expected > self.worst * expected:
             self.worst_expected, self.worst, expected, took = expected, took, self.worst_expected, self.worst
         self.expected += expected
         self.took += took
 
-    def seen(self, most: float) -> tuple[int, float, float]:
-        """(steps, expected, real seconds); of the first few, at most so often what was expected."""
+    def seen(self) -> tuple[int, float, float]:
+        """(steps, expected, real seconds)."""
         if self.ran == 1:
-            return 1, self.worst_expected, min(self.worst, most * self.worst_expected)
-        took = self.took if self.ran > _WARMING_UP else min(self.took, most * self.expected)
-        return self.ran - 1, self.expected, took
+            return 1, self.worst_expected, self.worst
+        return self.ran - 1, self.expected, self.took
 
 
 class _Clocked:
@@ -141,8 +145,9 @@ class TimeLeft:
             return self._estimate()
 
     def _finished(self, outcome: Outcome) -> None:
-        self._time.event(self._clock(), len(self._running), outcome.state == HIT)
-        self._running.pop(outcome.name, None)
+        now = self._clock()
+        self._time.event(now, len(self._running), outcome.state == HIT)
+        began = self._running.pop(outcome.name, now)
         self._time.worked += outcome.seconds if outcome.ran else 0.0
         expected = self._steps.get(outcome.name)
         if expected is None or outcome.name in self._ended:
@@ -156,7 +161,8 @@ class TimeLeft:
         group.ended += 1
         if outcome.ran:
             group.ran += 1
-            self._kinds.setdefault(kind_of(outcome.name), _Kind()).add(expected.seconds, outcome.seconds)
+            kind = self._kinds.setdefault(kind_of(outcome.name), _Kind())
+            kind.add(expected.seconds, outcome.seconds, began, now, self._most)
 
     def _estimate(self) -> float | None:
         elapsed = self._clock() - self._began
@@ -183,7 +189,7 @@ class TimeLeft:
 
     def _usual(self) -> float:
         """Real by expected seconds, over all kinds."""
-        found = [kind.seen(self._most) for kind in self._kinds.values()]
+        found = [kind.seen() for kind in self._kinds.values()]
         expected, took = (sum(column) for column in zip(*(row[1:] for row in found), strict=True)) if found else (0, 0)
         weight = _SECONDS_TO_BELIEVE * (0.5 if self._guessing else 1.0)
         return (took + weight) / (expected + weight)
@@ -192,7 +198,7 @@ class TimeLeft:
         """Real by expected seconds of a kind; of one of which little ran, mostly those of all kinds."""
         if kind not in self._kinds:
             return usual
-        steps, expected, took = self._kinds[kind].seen(self._most)
+        steps, expected, took = self._kinds[kind].seen()
         weight = _STEPS_TO_BELIEVE * expected / steps
         return (took + weight * usual) / (expected + weight) if expected else usual
 
