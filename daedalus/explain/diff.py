@@ -128,7 +128,9 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
         with workspace.partitions.reading(day) as now:
             if not now:
                 where = f"{_COMMAND} {day}"
-                raise DaedalusError("there is no partition to compare", where=where, hint=f"daeda skeleton --range {day}")
+                raise DaedalusError(
+                    "there is no partition to compare", where=where, hint=f"daeda skeleton --range {day}"
+                )
             then = workspace.scratch.path()
             ParquetSink(tuple(_columns(trace)), 1 << 40).write(then, _artifacts(workspace, trace))
             change = compare_partitions(read(sorted(then.iterdir())), read(now))

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from daedalus.config.steps import PARTITION
 from daedalus.inputs.feed import Feed
 from daedalus.stagecache.action import Action
+from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.walk.forecast import Forecast, forecast_walk
+from daedalus.stagecache.walk.outcome import HIT
 from daedalus.workspace.graph import Graph
 from daedalus.workspace.workspace import Workspace
 
@@ -30,8 +32,20 @@ def forecast(workspace: Workspace, graph: Graph, *, force: bool, here: bool) -> 
         seconds, more = _GUESSES.get(action.step, _UNKNOWN)
         return seconds + more * rows.get(action.day or "", usual) / 1e6
 
-    workers = workspace.workers if here else 0
-    return forecast_walk(graph.actions, workspace.traces, guess, workers=workers, force=force, level=workspace.shared)
+    dearest = workspace.traces.dearest(PARTITION)
+
+    def least(action: Action, states: Mapping[str, str]) -> float:
+        """A partition of other rows is cut as a whole, whatever its last run took over from the one before."""
+        other_rows = action.step == PARTITION and any(states[name] != HIT for name in _rows_of(action))
+        return dearest.get(action.name, 0.0) if other_rows else 0.0
+
+    return forecast_walk(graph.actions, workspace.traces, guess, least, workers=workspace.workers if here else 0,
+                         force=force, level=workspace.shared)  # fmt: skip
+
+
+def _rows_of(action: Action) -> list[str]:
+    """The actions that say which rows a partition has."""
+    return [name for name in action.upstream if kind_of(name) in ("sessions", "content")]
 
 
 def _feed_rows(feed: Feed) -> Mapping[str, int]:

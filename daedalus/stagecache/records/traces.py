@@ -251,6 +251,10 @@ class Traces:
             for name, seconds, rows in self.rows(f"select {kind}, avg(seconds), avg({rows_in}) from traces group by 1")
         }
 
+    def dearest(self, step: str) -> dict[str, float]:
+        """The most seconds that each action of a step ever took, by name."""
+        return dict(self.rows("select name, max(seconds) from traces where name glob ? group by 1", [f"{step}@*"]))
+
     # Runs
 
     def start_run(self, run: str, request: dict) -> None:

@@ -18,6 +18,7 @@ from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.stagecache.walk.second_level import SecondLevel
 
 Guess = Callable[[Action], float]  # the seconds of an action whose like never ran here
+Least = Callable[[Action, Mapping[str, str]], float]  # those of one that runs, given the states of what is upstream
 
 
 class Expected(Struct, frozen=True):
@@ -59,8 +60,9 @@ def expected_seconds(
 
 
 def forecast_walk(
-    actions: Sequence[Action], traces: Traces, guess: Guess, *, workers: int, force: bool, level: SecondLevel | None
-) -> Forecast:
+    actions: Sequence[Action], traces: Traces, guess: Guess, least: Least, *, workers: int, force: bool,
+    level: SecondLevel | None,
+) -> Forecast:  # fmt: skip
     """The forecast of a walk over `actions`, upstream first."""
     costs, kinds = traces.latest_costs(), traces.costs()
     states = _states(actions, traces, costs, force, level)
@@ -72,7 +74,8 @@ def forecast_walk(
             continue
         above = [costs[name].counts for name in action.upstream if name in costs]
         seconds = expected_seconds(last, kinds.get(kind_of(action.name)), above)
-        found[action.name] = (guess(action), True) if seconds is None else (seconds, False)
+        new = seconds is None
+        found[action.name] = guess(action) if seconds is None else max(seconds, least(action, states)), new
     chains = _chains(actions, {name: 0.0 if states[name] == HIT else seconds for name, (seconds, _) in found.items()})
     steps = {name: Expected(states[name], seconds, chains[name], new) for name, (seconds, new) in found.items()}
     return Forecast(steps, min(workers, 1) if _are_tiny(steps.values()) else workers)
