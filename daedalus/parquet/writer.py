@@ -26,11 +26,16 @@ LEVEL = 3  # of Zstd: the lowest that searches for long matches
 
 def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
     """Writes the rows of all tables, with Zstd, in row groups of ROWS_PER_GROUP; returns the number of rows."""
-    return write_groups(path, schema, _regroup(tables))
+    import pyarrow as pa
+
+    if not isinstance(path, Path):
+        return write_groups(path, schema, _regroup(tables))
+    with pa.OSFile(str(path), "wb") as out:  # of a path pyarrow would find out first which file system it is of
+        return write_groups(out, schema, _regroup(tables))
 
 
 def write_groups(
-    path: Path | pa.NativeFile,
+    out: pa.NativeFile,
     schema: pa.Schema,
     tables: Iterable[pa.Table],
     encodings: Mapping[str, Any] | None = None,
@@ -46,7 +51,7 @@ def write_groups(
     options = encodings_of(schema, first) if encodings is None else encodings
     rows = 0
     with pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=LEVEL, store_schema=False, **options
+        out, schema, compression="zstd", compression_level=LEVEL, store_schema=False, **options
     ) as writer:
         while first is not None:
             writer.write_table(first, row_group_size=ROWS_PER_GROUP)

@@ -23,6 +23,8 @@ class ActionName(Struct, frozen=True):
 
 def escaped(text: str, separators: str) -> str:
     """The text with `separators` and `%` percent-encoded. Texts that differ give different results."""
+    if not any(c in text for c in (*separators, "%")):
+        return text
     return "".join(f"%{ord(c):02X}" if c in separators or c == "%" else c for c in text)
 
 

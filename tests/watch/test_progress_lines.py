@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from msgspec import structs
 from rich.console import Console
-from small import DAYS, RANGE
+from small import DAYS, RANGE, edit
 
 from daedalus.base import counted_off as counting
 from daedalus.base.errors import Interrupted
+from daedalus.pipelines.forecast import forecast
 from daedalus.pipelines.resume import last_unfinished
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.stagecache.action import Cause
@@ -22,7 +24,9 @@ from daedalus.watch.failure import failure_lines
 from daedalus.watch.late_terminal import LateTui
 from daedalus.watch.plain import PlainProgress
 from daedalus.watch.terminal import Tui
+from daedalus.workspace.graph import build_graph
 from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 FIRST = f"{RANGE} into data/training_output: looking at the inputs"
 
@@ -171,3 +175,22 @@ def test_failed_and_blocked_are_counted_apart():
     tui.finished(FAILURE)
     tui.finished(Outcome("chunk@2026-05-15", "chunk", "2026-05-15", "blocked"))
     assert any("3 ran, 1 failed, 1 blocked, 1 cached" in line for line in picture(tui, 80, 24))
+
+
+def test_a_partition_of_other_rows_is_expected_to_cost_what_cutting_it_whole_did(cold):
+    """Its last run took most columns over from the one before, and says nothing of a filter."""
+    cold.run()
+    with opened(Settings()) as workspace:
+        name = f"chunk@{DAYS[9]}"
+        trace = workspace.traces.latest(name)
+        workspace.traces.record(structs.replace(trace, key="0" * 32, seconds=60.0))  # an earlier run of it
+        workspace.traces.write()
+        workspace.traces.point(name, trace.key)
+    for what, edited in (("filter", {"session_filter__drop_single_like": True}),
+                         ("columns", {"output_columns": ["user_id", "event"]})):  # fmt: skip
+        edit(cold.runtime, **edited)
+        with opened(Settings()) as workspace:
+            graph = build_graph(workspace, list(workspace.config.range(RANGE)), reconcile=True)
+            step = forecast(workspace, graph, force=False, here=True).steps[name]
+        assert step.state != HIT and (step.seconds == 60.0) == (what == "filter"), (what, step)
+        cold.run()

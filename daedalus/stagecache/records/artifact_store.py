@@ -21,6 +21,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -123,12 +124,16 @@ class FreePaths(Protocol):
     def path(self, suffix: str = "") -> Path: ...
 
 
+_PATHS = 4096  # that are remembered: a step reads up to ten artifacts, of which its neighbours read most too
+
+
 class ArtifactStore:
     """The artifacts of one cache root; a `Shelf`."""
 
     def __init__(self, root: Path, scratch: FreePaths, digests: FileDigests) -> None:
         self.root, self._scratch, self._digests = root, scratch, digests
         self._artifacts = os.path.abspath(root / "artifacts")
+        self._path = lru_cache(_PATHS)(lambda artifact: Path(self._file(artifact)))
         self._unsynced: deque[Path] = deque()
         self._taking = threading.Lock()
         self._folders: set[Path] = set()  # that are there
@@ -138,7 +143,7 @@ class ArtifactStore:
         return self._scratch.path(".parquet")
 
     def path(self, name: str, artifact: str) -> Path:
-        return Path(self._file(artifact))
+        return self._path(artifact)
 
     def _file(self, artifact: str) -> str:
         return f"{self._artifacts}/{artifact[:2]}/{artifact}.parquet"

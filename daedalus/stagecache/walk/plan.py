@@ -22,15 +22,20 @@ class Lookup:
     why: tuple[Cause, ...]  # empty on a hit
 
 
-def look_up(action: Action, upstream: Mapping[str, str], traces: Traces, force: bool = False) -> Lookup:
-    """Looks an action up: finds the trace that answers it, or the reasons why none does."""
+def look_up(
+    action: Action, upstream: Mapping[str, str], traces: Traces, force: bool = False, *, is_new: bool = False
+) -> Lookup:  # fmt: skip
+    """Looks an action up: finds the trace that answers it, or the reasons why none does.
+
+    `is_new`: no run or hit of it was on record when the walk began, so none is looked for.
+    """
     manifest = action.manifest(upstream)
     key = action_key(manifest)
     trace = traces.find(key)
     problem = action.shelf.problem(action.name, trace.artifact) if trace and not force else ""
     if trace and not force and not problem:
         return Lookup(key, manifest, trace, None, ())
-    latest = traces.latest(action.name)
+    latest = None if is_new else traces.latest(action.name)
     if trace and force:
         why = [Cause("missing", "recomputed on request (--force)", None, None)]
     elif trace and (latest is None or latest.key == key):

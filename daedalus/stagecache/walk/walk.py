@@ -140,14 +140,15 @@ class Walk:
             self._end(Outcome(action.name, action.step, action.day, BLOCKED, why=why))
             return
         digests = {name: self.outcomes[name].artifact for name in action.upstream}
-        found = look_up(action, digests, self._traces, self._force)
+        is_new = action.name not in self._latest
+        found = look_up(action, digests, self._traces, self._force, is_new=is_new)
         if not found.trace and not self._force:
             found = self._answered(action, found)
         if not found.trace and self._locks:
             if not self._locks.acquire(found.key):
                 self._elsewhere.append(action)
                 return
-            if not self._force:  # it may have been computed between the look and the lock
+            if not self._force and self._traces.find(found.key):  # computed between the look and the lock
                 found = look_up(action, digests, self._traces)
         if found.trace:
             if self._locks:
@@ -214,6 +215,7 @@ class Walk:
             trace = Trace(found.key, action.name, made.artifact, counts, made.seconds, made.bytes, found.manifest,
                           self._code())  # fmt: skip
             self._traces.record(trace)
+            self._latest[action.name] = trace.key
             kept = True
             self._commits.after(partial(self._committed, action, trace))  # before its day may be closed
         except Again as again:
