@@ -9,10 +9,10 @@ several that together do not fill one.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -24,10 +24,12 @@ from daedalus.parquet.writer import ROWS_PER_GROUP, encodings_of
 from daedalus.sql.text import ROW
 from daedalus.tables.artifacts import read_table, rows_of
 from daedalus.tables.plain_columns import Pieces, PlainColumns, ShippedColumns
+from daedalus.tables.side_by_side import side_by_side
 from daedalus.windows.windows_file import ITEMS, WindowsFile, has_windows
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 _SHIPPED = "qids"  # the artifact that has the rows that ship and no other
 _SMALL = 16 << 20  # bytes of artifacts whose cut is put together in memory
@@ -141,16 +143,34 @@ def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO
         schema = pa.schema([field for columns in plain for field in columns.schema])
         forms = [form_of(windows.schema) for windows in lists] + [form_of(schema)] * bool(plain)
         file = Assembled(out, joined([(name, form) for form in forms for name in form.columns]))
-        encodings: Mapping[str, Any] | None = None
-        for pieces in groups:
-            chunks: list[Iterable[Chunk]] = [chunks_of(windows.schema, _lists(windows, pieces)) for windows in lists]
-            if plain:
-                table = pa.Table.from_arrays([c for columns in plain for c in columns.of_rows(pieces)], schema=schema)
-                encodings = encodings_of(schema, table) if encodings is None else encodings
-                rows = in_memory(schema, [table], encodings)
-                chunks += [rows.chunks(0, name) for name in schema.names]
-            file.add(chain.from_iterable(chunks), sum(len(rows) for _, rows in pieces))
+
+        def encoded() -> Iterator[Callable[[], list[Chunk]]]:
+            """Reads row group by row group; what is returned encodes one."""
+            encodings: Mapping[str, Any] | None = None
+            for pieces in groups:
+                table = None
+                if plain:
+                    arrays = [column for columns in plain for column in columns.of_rows(pieces)]
+                    table = pa.Table.from_arrays(arrays, schema=schema)
+                    encodings = encodings_of(schema, table) if encodings is None else encodings
+                listed = [(windows.schema, _lists(windows, pieces)) for windows in lists]
+                yield partial(_chunks, listed, table, encodings)
+
+        sizes = [sum(len(rows) for _, rows in pieces) for pieces in groups]
+        for rows, chunks in zip(sizes, side_by_side(encoded(), sum(sizes)), strict=True):
+            file.add(chunks, rows)
         file.finish()
+
+
+def _chunks(
+    listed: Sequence[tuple[pa.Schema, Lists]], table: pa.Table | None, encodings: Mapping[str, Any] | None
+) -> list[Chunk]:  # fmt: skip
+    """The column chunks of a row group: of its lists, then of its other columns."""
+    chunks = [chunk for schema, lists in listed for chunk in chunks_of(schema, lists)]
+    if table is not None:
+        rows = in_memory(table.schema, [table], encodings)
+        chunks += [chunk for name in table.column_names for chunk in rows.chunks(0, name)]
+    return chunks
 
 
 def _opened(artifact: Wanted, groups: Sequence[Pieces]) -> PlainColumns | ShippedColumns:

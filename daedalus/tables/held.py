@@ -26,11 +26,13 @@ class Held:
         self._kept: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()
         self._bytes = self._most = 0
         self.each = 0  # bytes that one worker may use beside, for what it works on
+        self.workers = 1  # of this process
 
     def limit(self, memory: int | None, workers: int) -> None:
         """Divides the configured `memory` in bytes between what is held and the workers."""
         memory = memory or _UNLIMITED
-        self._most, self.each = memory // _SHARE, memory // 2 // max(workers, 1)
+        self.workers = max(workers, 1)
+        self._most, self.each = memory // _SHARE, memory // 2 // self.workers
 
     def put(self, path: Path | str, what: Any, size: int, form: str = TABLE) -> None:
         """Holds `what` of `size` bytes for the file, unless it is too large."""

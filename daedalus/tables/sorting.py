@@ -6,7 +6,10 @@ NULLs come last. Text is ordered by its bytes, as in DuckDB.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+
+from daedalus.tables.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +25,8 @@ def sort_keys(columns: Sequence[pa.ChunkedArray]) -> list[np.ndarray] | None:
     """
     words: list[np.ndarray] = []
     room = 0  # values of the last number
-    for column in columns:
-        ranked = _ranked(column)
+    rows = len(columns[0]) if columns else 0
+    for ranked in side_by_side([partial(_ranked, column) for column in columns], rows):
         if ranked is None:
             return None
         for key, count in ranked:

@@ -28,7 +28,7 @@ CEILINGS = {
     "files opened to write": (134, 1, 88),
     "bytes read": (5_609_932, 134_818, 3_001_202),
     "bytes written": (4_372_219, 45_694, 972_376),
-    "modules of ours": (176, 80, 176),
+    "modules of ours": (177, 80, 177),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how

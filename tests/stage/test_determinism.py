@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
+from functools import partial
 
 import pytest
 from small import DAYS, RANGE, edit
+
+from daedalus.tables import side_by_side
+from daedalus.tables.held import HELD
 
 WAYS = {
     "one thread": {"threads": 1},
@@ -27,6 +32,29 @@ def test_same_bytes_from_nothing(warm, way):
     edit(warm.runtime, compute={"engine": "duckdb", "duckdb_config": whole})
     warm.run(RANGE, day_workers=workers)
     assert warm.bytes() == expected
+
+
+def test_same_bytes_with_parts_of_steps_side_by_side(warm, monkeypatch):
+    """Only steps of many rows are divided; here all are, and the artifacts are the same too."""
+    expected, names = warm.bytes(), sorted(path.name for path in warm.root.glob("cache/artifacts/*/*.parquet"))
+    shutil.rmtree(warm.root / "cache")
+    shutil.rmtree(warm.output)
+    monkeypatch.setattr(side_by_side, "_ROWS", 0)
+    warm.run()
+    assert warm.bytes() == expected
+    assert sorted(path.name for path in warm.root.glob("cache/artifacts/*/*.parquet")) == names
+
+
+def test_parts_side_by_side_come_in_order_and_fail_as_alone(monkeypatch):
+    def part(number: int) -> int:
+        time.sleep(0.01 * (number % 3))
+        return number if number != 7 else 1 // 0
+
+    monkeypatch.setattr(HELD, "workers", 3)
+    for rows in (1, 10**6):
+        assert list(side_by_side.side_by_side([partial(part, i) for i in range(7)], rows)) == list(range(7))
+        with pytest.raises(ZeroDivisionError):
+            list(side_by_side.side_by_side([partial(part, i) for i in range(9)], rows))
 
 
 def test_same_bytes_day_by_day(warm):

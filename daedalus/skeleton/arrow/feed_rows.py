@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file
 from daedalus.tables.artifacts import Files, fits, write_table
+from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import first_of_equal, order_of, sort_keys
 
 if TYPE_CHECKING:
@@ -46,13 +48,16 @@ def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
     if not all(map(is_known, groups)) or not fits(part.rows):
         return None
     codes = Codes.of(groups, part.platforms)
-    found = []
+    late, asked = [], []
     for i, group in enumerate(groups):
         for path, digest in zip(files[f"feed_{i}"], part.digests[f"feed_{i}"], strict=True):
-            rows = rows_of_file(path, digest, group.schema, codes)
-            if rows is None:
-                return None
-            found.append((group.late, rows))
+            asked.append(partial(rows_of_file, path, digest, group.schema, codes))
+            late.append(group.late)
+    found = []
+    for days, rows in zip(late, side_by_side(asked, part.rows), strict=True):
+        if rows is None:
+            return None
+        found.append((days, rows))
     return found
 
 
@@ -98,12 +103,13 @@ def _clean(
         keys = keys if len(kept) == table.num_rows else [key[kept] for key in keys]
         places = order_of(keys)
         kept = kept[first_of_equal(keys, places) if part.deduplicate else places]
-    return _texts(table.select(list(SPINE_COLUMNS)).take(pa.array(kept)))
+    columns = side_by_side([partial(_taken, table[name], pa.array(kept)) for name in SPINE_COLUMNS], len(kept))
+    return pa.table(dict(zip(SPINE_COLUMNS, columns, strict=True)))
 
 
-def _texts(table: pa.Table) -> pa.Table:
-    """With text in place of numbers of values."""
+def _taken(column: pa.ChunkedArray, places: pa.Array) -> pa.ChunkedArray:
+    """The values at `places`; as text, if they are numbers of values."""
     import pyarrow as pa
 
-    plain = [pa.string() if pa.types.is_dictionary(kind) else kind for kind in table.schema.types]
-    return table.cast(pa.schema(zip(table.column_names, plain, strict=True)))
+    taken = column.take(places)
+    return taken.cast(pa.string()) if pa.types.is_dictionary(taken.type) else taken
