@@ -10,7 +10,8 @@ of the sessions; the content filter, which decides which rows ship, is applied l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,7 @@ from daedalus.base.days import ONE_DAY, Day
 from daedalus.config.steps import PARTITION, STEPS
 from daedalus.skeleton.context import Make
 from daedalus.stagecache.action import Action
+from daedalus.stagecache.action_name import ActionName
 
 _FILES = {PARTITION: "partition"}  # of a step whose file has another name
 
@@ -33,4 +35,19 @@ def build_stage(make: Make, days: Iterable[Day]) -> list[Action]:
         for back in range(make.context.runtime.spine.lookback_days, 0, -1):
             make.need("spine", day - back * ONE_DAY)
         make.need(PARTITION, day)
-    return list(make.actions.values())
+    return _histories_after_spines(make.actions)
+
+
+def _histories_after_spines(actions: Mapping[str, Action]) -> list[Action]:
+    """The actions, where a feed day's history, if it reads nothing but feed files, comes right after its spine.
+
+    Those files are in memory then, and will not be a lookback later, when a target day needs the history.
+    """
+    after: dict[str, list[Action]] = {}
+    for action in actions.values():
+        spine = str(ActionName("spine", day=Day.fromisoformat(action.day))) if action.day else ""
+        if action.step == "history" and not action.upstream and spine in actions:
+            after.setdefault(spine, []).append(replace(action, after=(spine,)))
+    moved = {action.name for follow in after.values() for action in follow}
+    rest = (action for name, action in actions.items() if name not in moved)
+    return [one for action in rest for one in (action, *after.get(action.name, ()))]
