@@ -11,6 +11,7 @@ from daedalus.tables.held import HELD
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 Files = Mapping[str, Sequence[Path | str]]  # by the name that a step gives them
 
@@ -36,17 +37,30 @@ def _read(path: Path | str, columns: Sequence[str] | None, held: pa.Table | None
     return table
 
 
-def read_file(
-    path: Path | str, columns: Sequence[str] | None = None, numbered: Sequence[str] | None = None
-) -> pa.Table:  # fmt: skip
+def read_file(path: Path | str, columns: Sequence[str] | None = None, numbered: Sequence[str] = ()) -> pa.Table:
     """Columns of any parquet file, each of one chunk; None for all of them. Nothing is held.
 
-    Columns of text among `numbered` come as numbers of values, as they are in most files.
+    Columns of text among `numbered` come as numbers of values, as they are in most files, where pyarrow can do that.
     """
     import pyarrow.parquet as pq
 
-    with open(path, "rb") as source, pq.ParquetFile(source, read_dictionary=numbered) as file:
-        return file.read(columns and list(columns), use_threads=False).combine_chunks()
+    with open(path, "rb") as source:
+        footer = pq.read_metadata(source) if numbered else None
+        coded = _without_deltas(footer, numbered) if footer else None
+        with pq.ParquetFile(source, metadata=footer, read_dictionary=coded) as file:
+            return file.read(columns and list(columns), use_threads=False).combine_chunks()
+
+
+def _without_deltas(footer: pq.FileMetaData, names: Sequence[str]) -> list[str]:
+    """The columns among `names` that have no delta encoding anywhere: pyarrow gives no numbers for those."""
+    groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+    places = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
+
+    def has_delta(name: str) -> bool:
+        found = (encoding for group in groups for encoding in group.column(places[name]).encodings)
+        return any(encoding.startswith("DELTA") for encoding in found)
+
+    return [name for name in names if name in places and not has_delta(name)]
 
 
 def rows_of(path: Path | str) -> int:

@@ -198,7 +198,8 @@ def test_a_spliced_part_that_ends_inside_a_row_group(tmp_path, reader):
     schema, groups, held = rolled("int64")
     write_lists(tmp_path / "lists", schema, groups)
     halves = [table.slice(0, ROWS // 2), table.slice(ROWS // 2)]  # in the row groups that the lists have
-    parquet.write_groups(tmp_path / "scalars", table.schema, halves)
+    with pa.OSFile(str(tmp_path / "scalars"), "wb") as out:
+        parquet.write_groups(out, table.schema, halves)
     names = [(name, "scalars") for name in table.column_names] + [(name, "lists") for name in held]
     with Spliced(names, {"scalars": tmp_path / "scalars", "lists": tmp_path / "lists"}) as whole:
         whole.write(tmp_path / "part.parquet", 20, 220)
