@@ -39,7 +39,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
     at_least(1, rows, "--rows")
     config, chance = settings.applied(), random.Random(seed)
     with local_place(settings, config) as place:
-        days = choose_days(_published(place, range, config.runtime.output_root), rows, chance)
+        days = choose_days(_published(place, range, config.runtime.output_root, settings.options), rows, chance)
         say(f"{counted(len(days), 'day')} of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)
         root, share = place.output, -(-rows // len(days))
@@ -58,14 +58,14 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
                 **comparison.found()}  # fmt: skip
 
 
-def _published(place: LocalCopy, range: str | None, shown: str) -> list[Day]:
+def _published(place: LocalCopy, range: str | None, shown: str, options: str) -> list[Day]:
     span, there = parse_range(range) if range else None, place.published()
     days = [day for day in there if span is None or day in span]
     if not days:
         found = f"{counted(len(there), 'partition')} in all"
         raise DaedalusError("there is no partition to audit", where=shown, found=found,
                             expected=f"days of {range or 'any range'}",
-                            hint="daeda skeleton" + (f" --range {range}" if range else ""))  # fmt: skip
+                            hint=f"daeda skeleton{options}" + (f" --range {range}" if range else ""))  # fmt: skip
     return days
 
 

@@ -9,8 +9,6 @@ from daedalus.base.errors import DaedalusError, EmptyRange, Interrupted, RunStop
 
 _FLAGS_OF_ONE_RUN = ("--force", "--plan")  # a resumed run takes up --force by itself, and a plan ends no run
 _RUNS = (("skeleton",), ("pipeline", "train"))
-_ROOTS = ("--config", "--cache-root", "--output-root")  # by which another command finds the same
-_RUN = "daeda skeleton"  # where a hint begins so
 
 
 def is_run(given: Sequence[str]) -> bool:
@@ -52,21 +50,9 @@ def _with(given: Sequence[str], *more: str) -> list[str]:
     return [*given[:end], *more, *given[end:]]
 
 
-def _roots(given: Sequence[str]) -> list[str]:
-    """The options of a command line that say where its configuration, cache and output are."""
-    found = []
-    for token, following in zip(given, [*given[1:], ""], strict=True):
-        option, sign, _ = token.partition("=")
-        if option in _ROOTS:
-            found += [token] if sign else [token, following]
-    return found
-
-
 def guided(error: DaedalusError, given: Sequence[str]) -> DaedalusError:
-    """The error with the whole command in its hint, if what goes on is a run."""
+    """The error with the command in its hint, if what goes on is a run."""
     if not is_run(given):
-        if error.hint.startswith(_RUN) and (roots := _roots(given)):
-            error.hint = f"{_RUN} {shlex.join(roots)}{error.hint.removeprefix(_RUN)}"
         return error
     option = "--range" if given[0] == "skeleton" else "--target-date"
     error.where = option if error.where == "--range" else error.where

@@ -129,7 +129,9 @@ def diff_day(settings: Settings, text: str, against: str | None = None) -> dict:
             if not now:
                 where = f"{_COMMAND} {day}"
                 raise DaedalusError(
-                    "there is no partition to compare", where=where, hint=f"daeda skeleton --range {day}"
+                    "there is no partition to compare",
+                    where=where,
+                    hint=f"daeda skeleton{settings.options} --range {day}",
                 )
             then = workspace.scratch.path()
             ParquetSink(tuple(_columns(trace)), 1 << 40).write(then, _artifacts(workspace, trace))

@@ -42,17 +42,6 @@ def test_the_command_that_goes_on(given):
     assert go_on.guided(stopped, tokens).hint == f"mend it, then: {go_on.resuming(tokens)}"
 
 
-def test_a_command_that_is_no_run_names_a_run_of_the_same_roots():
-    def hint(given: str, hint: str) -> str:
-        return go_on.guided(DaedalusError("nothing is there", hint=hint), shlex.split(given)).hint
-
-    given = "audit --config 'my config' --days 3 --cache-root=c --output-root out"
-    roots = "--config 'my config' --cache-root=c --output-root out"
-    assert hint(given, "daeda skeleton --range 202602") == f"daeda skeleton {roots} --range 202602"
-    assert hint("audit --days 3", "daeda skeleton") == "daeda skeleton"
-    assert hint(given, "another range") == "another range"
-
-
 def test_a_command_that_is_no_run_names_no_run(capsys, monkeypatch):
     given = ["audit", "--rows", "5", "--json"]
 

@@ -190,7 +190,8 @@ def test_another_config_than_the_output_was_made_with_is_told(warm):
 def test_no_output_is_refused(cold):
     with pytest.raises(DaedalusError, match="no partition to audit"):
         audit(Settings(), None, 10, 0)
-    assert cold.cli("audit").returncode == 2
+    done = cold.cli("audit", "--range", "202602", "--cache-root", "my cache")
+    assert done.returncode == 2 and "daeda skeleton --cache-root 'my cache' --range 202602" in done.stderr
 
 
 def updated_later(table: pa.Table) -> pa.Table:
