@@ -26,13 +26,15 @@ from daedalus.base.retry import retried
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Counts, Manifest
 
+# What holds documents has its rows apart from its keys: in a table without them a lookup reads, to compare keys, the
+# whole of every row that it passes, however long (sqlite.org/withoutrowid.html, "When To Use").
 _SCHEMA = """
 create table if not exists traces(key text primary key, name text, artifact text, counts text, seconds real,
-    bytes integer, manifest text, code text, made real) without rowid;
+    bytes integer, manifest text, code text, made real);
 create table if not exists latest(name text primary key, key text) without rowid;
 create table if not exists files(path text primary key, size integer, mtime integer, ctime integer, inode integer,
     looked integer, digest text) without rowid;
-create table if not exists facts(key text primary key, value text) without rowid;
+create table if not exists facts(key text primary key, value text);
 create table if not exists runs(id text primary key, started real, state text, request text) without rowid;
 create table if not exists standing_days(root text, day text, asks text, summary text, primary key(root, day))
     without rowid;
