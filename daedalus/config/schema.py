@@ -251,6 +251,55 @@ class OutputColumn(_Strict, frozen=True, kw_only=True):
         return self.default is not UNSET or self.default_sql is not UNSET
 
 
+class EmbeddingColumn(_Strict, frozen=True, kw_only=True):
+    of: Annotated[
+        str | None,
+        _says(
+            "An id column of the output: the value is the vector of that id. Either this or mean_of.",
+            "the vectors of this column, enriched",
+        ),
+    ] = None
+    mean_of: Annotated[
+        str | None,
+        _says(
+            "A list column of ids, of an aggregation or recent_published, in the output or not: the value is the mean of the vectors of its ids, component by component.",
+            "the vectors and means of this column, enriched",
+        ),
+    ] = None
+    max_items: Annotated[
+        int | None,
+        _says(
+            "Of mean_of: only the first this many ids of the list count; none: all.",
+            "the vectors and means of this column, enriched",
+        ),
+    ] = None
+
+
+class Embeddings(_Strict, frozen=True, kw_only=True):
+    output_root: Annotated[
+        str,
+        _says(
+            "Where the enriched dt= partitions go, a folder or s3://, gs://, az://. `daeda enrich --output-root` overrides it.",
+            "enriched, in the new place",
+        ),
+    ] = "data/training_enriched"
+    vector_column: Annotated[
+        str,
+        _says("Column of the pool with the vectors: a list of FLOAT, HALFFLOAT or DOUBLE.", "what reads vectors"),
+    ] = "vector"
+    dtype: Annotated[
+        Literal["float32", "float16"],
+        _says("Type of the components in the output.", "means, enriched"),
+    ] = "float32"
+    columns: Annotated[
+        dict[str, EmbeddingColumn],
+        _says(
+            "The embedding columns by name. Each stands in the place of the output column of its name, or last when there is none.",
+            "what is below it",
+        ),
+    ]
+
+
 class Runtime(_Strict, frozen=True, kw_only=True):
     feed_start: Annotated[
         str | int,
@@ -364,6 +413,13 @@ class Runtime(_Strict, frozen=True, kw_only=True):
             "spine, where the feed has names",
         ),
     ] = {}
+    embeddings: Annotated[
+        Embeddings | None,
+        _says(
+            "Columns of vectors, which the enrich stage adds to the skeleton's; none: there is no such stage.",
+            "see its keys",
+        ),
+    ] = None
     output_columns: Annotated[
         list[str | OutputColumn],
         _says(

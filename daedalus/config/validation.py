@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from daedalus.base.days import parse_duration, parse_range
-from daedalus.base.errors import DaedalusError, did_you_mean
+from daedalus.base.errors import did_you_mean
 from daedalus.base.sizes import parse_size
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.duckdb_settings import MOST_THREADS
+from daedalus.config.embeddings import check_embeddings
+from daedalus.config.refusals import MOST, OWN, RESERVED, between, refuse, reserved, unique
 from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
     from daedalus.config.schema import Aggregation, Lateness, View
 
-_MOST, _MOST_DAYS = 2**63 - 1, 36_500  # what a 64-bit number holds; a hundred years
-_OWN = "daeda:"
-_RESERVED = {
-    "qid": "qid is added last, automatically",
-    "dt": "dt is the partition column",
-    _OWN: "names that begin with daeda: are reserved for this program",
-}
+_MOST_DAYS = 36_500  # a hundred years
 
 
 def check(config: Config) -> None:
@@ -42,16 +38,11 @@ def check(config: Config) -> None:
         _animated,
         _filter,
         _outputs,
+        check_embeddings,
         _remote,
         _object_store,
     ):
         rule(config)
-
-
-def _refuse(
-    config: Config, file: str, key: str, what: str, found: object, expected: object, hint: str = ""
-) -> NoReturn:
-    raise DaedalusError(what, where=config.where(file, key), found=found, expected=expected, hint=hint)
 
 
 def _paths(config: Config) -> None:
@@ -61,12 +52,14 @@ def _paths(config: Config) -> None:
     paths |= {(CATALOG, f"views.{name}.source"): view.source for name, view in catalog.views.items()}
     for key in ("output_root", "cache_root", "cache_remote", "cache_remote_key_file"):
         paths[RUNTIME, key] = getattr(runtime, key) or ""
+    if runtime.embeddings:
+        paths[RUNTIME, "embeddings.output_root"] = runtime.embeddings.output_root
     for key in ("uri", "table"):
         paths[RUNTIME, f"embedding_coverage_filter.{key}"] = getattr(runtime.embedding_coverage_filter, key)
     paths[RUNTIME, "compute.duckdb_config.temp_directory"] = str(config.duckdb_settings.get("temp_directory", ""))
     for (file, key), path in paths.items():
         if "\0" in path:
-            _refuse(config, file, key, "an invalid path", repr(path), "a path without NUL characters")
+            refuse(config, file, key, "an invalid path", repr(path), "a path without NUL characters")
 
 
 def _range(config: Config) -> None:
@@ -75,9 +68,7 @@ def _range(config: Config) -> None:
     last = parse_range(str(runtime.feed_end), config.where(RUNTIME, "feed_end"))
     if last.last < first.first:
         found = f"{runtime.feed_start} .. {runtime.feed_end}"
-        _refuse(
-            config, RUNTIME, "feed_end", "the range ends before it starts", found, "feed_end at or after feed_start"
-        )
+        refuse(config, RUNTIME, "feed_end", "the range ends before it starts", found, "feed_end at or after feed_start")
 
 
 def _numbers(config: Config) -> None:
@@ -85,16 +76,16 @@ def _numbers(config: Config) -> None:
     _ = config.duckdb_settings  # refuses what a config may not set
     limits = {
         "day_workers": (runtime.day_workers, 1, MOST_THREADS),
-        "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1, _MOST),
+        "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1, MOST),
         "spine.lookback_days": (runtime.spine.lookback_days, 0, _MOST_DAYS),
         **_lateness(runtime.spine.lateness_days),
     }
     parse_size(runtime.fetch_limit, config.where(RUNTIME, "fetch_limit"))
     for name, code in runtime.platforms.items():
         if not -(2**31) <= code < 2**31:
-            _refuse(config, RUNTIME, f"platforms.{name}", "a code that is not an INTEGER", code, "a 32-bit number")
+            refuse(config, RUNTIME, f"platforms.{name}", "a code that is not an INTEGER", code, "a 32-bit number")
     for key, (value, least, most) in limits.items():
-        _between(config, RUNTIME, key, value, least, most)
+        between(config, RUNTIME, key, value, least, most)
 
 
 def _lateness(given: int | Lateness) -> dict[str, tuple[int, int, int]]:
@@ -103,36 +94,18 @@ def _lateness(given: int | Lateness) -> dict[str, tuple[int, int, int]]:
     return {at: (days, 0, _MOST_DAYS) for at, days in found.items()}
 
 
-def _between(config: Config, file: str, key: str, value: int, least: int, most: int = _MOST) -> None:
-    if value < least:
-        _refuse(config, file, key, "a number that is too small", value, f"at least {least}")
-    if value > most:
-        _refuse(config, file, key, "a number that is too large", value, f"at most {most:,}")
-
-
 def _views(config: Config) -> None:
     for name, view in config.catalog.views.items():
         at = f"views.{name}"
         if view.entity not in SPINE_COLUMNS:
             hint = did_you_mean(view.entity, SPINE_COLUMNS)
             expected = f"a column of the feed: {', '.join(SPINE_COLUMNS)}"
-            _refuse(
+            refuse(
                 config, CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint
             )
         if not view.features:
-            _refuse(config, CATALOG, f"{at}.features", "a view without features", "[]", "at least one feature")
-        _unique(config, CATALOG, f"{at}.features", view.features)
-
-
-def _unique(config: Config, file: str, key: str, names: Iterable[str]) -> None:
-    """Rejects empty and repeated names; case is ignored, as DuckDB does."""
-    seen: dict[str, str] = {}
-    for name in names:
-        if not name:
-            _refuse(config, file, key, "an empty name", "''", "a column name")
-        if name.casefold() in seen:
-            _refuse(config, file, key, "a name that appears twice", name, "names that differ in more than case")
-        seen[name.casefold()] = name
+            refuse(config, CATALOG, f"{at}.features", "a view without features", "[]", "at least one feature")
+        unique(config, CATALOG, f"{at}.features", view.features)
 
 
 def _refs(config: Config) -> None:
@@ -142,7 +115,7 @@ def _refs(config: Config) -> None:
     keyed += [(f"ages.{age}", ref) for age, ref in runtime.ages.items()]
     for key, ref in keyed:
         _view_of(config, key, ref)
-    _unique(config, RUNTIME, "enrich", [ref.partition(":")[2] for ref in runtime.enrich])
+    unique(config, RUNTIME, "enrich", [ref.partition(":")[2] for ref in runtime.enrich])
 
 
 def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
@@ -150,10 +123,10 @@ def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
     ref = Ref.parse(text)
     views = config.catalog.views
     if ref is None:
-        _refuse(config, RUNTIME, key, "not a feature reference", text, "view:feature")
+        refuse(config, RUNTIME, key, "not a feature reference", text, "view:feature")
     if ref.view not in views:
         expected = f"a view of {config.folder / CATALOG}: {', '.join(views) or 'none are defined'}"
-        _refuse(
+        refuse(
             config,
             RUNTIME,
             key,
@@ -165,7 +138,7 @@ def _view_of(config: Config, key: str, text: str) -> tuple[Ref, View]:
     features = views[ref.view].features
     if ref.feature not in features:
         hint = did_you_mean(ref.feature, features)
-        _refuse(
+        refuse(
             config, RUNTIME, key, f"a feature that the view {ref.view} does not list", text, ", ".join(features), hint
         )
     return ref, views[ref.view]
@@ -178,36 +151,36 @@ def _coverage(config: Config) -> None:
     for key in ("uri", "table", "id_column", "events"):
         if not getattr(coverage, key):
             at = f"embedding_coverage_filter.{key}"
-            _refuse(config, RUNTIME, at, "the coverage filter is on but incomplete", "nothing", f"a value for {key}")
+            refuse(config, RUNTIME, at, "the coverage filter is on but incomplete", "nothing", f"a value for {key}")
 
 
 def _aggregations(config: Config) -> None:
     for i, aggregation in enumerate(config.aggregations):
         at = f"aggregations[{i}]"
         if not aggregation.name:
-            _refuse(config, AGGREGATIONS, f"{at}.name", "an empty name", "''", "a column name")
+            refuse(config, AGGREGATIONS, f"{at}.name", "an empty name", "''", "a column name")
         if not aggregation.events:
-            _refuse(config, AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
+            refuse(config, AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
         if aggregation.max_items is not None:
-            _between(config, AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
+            between(config, AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
-    _unique(config, AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])
+    unique(config, AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])
     outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
-    _unique(config, AGGREGATIONS, "aggregations: output columns", outputs)
+    unique(config, AGGREGATIONS, "aggregations: output columns", outputs)
 
 
 def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
     if isinstance(aggregation.windows, str):
         return
     if not aggregation.windows:
-        _refuse(config, AGGREGATIONS, f"{at}.windows", "an aggregation without windows", "[]", "such as [1d, 7d]")
+        refuse(config, AGGREGATIONS, f"{at}.windows", "an aggregation without windows", "[]", "such as [1d, 7d]")
     limit = config.runtime.spine.lookback_days
     for j, window in enumerate(aggregation.windows):
         key = f"{at}.windows[{j}]"
         if parse_duration(window, config.where(AGGREGATIONS, key)) > limit * 86400:
             what = "a window longer than spine.lookback_days"
-            _refuse(
+            refuse(
                 config,
                 AGGREGATIONS,
                 key,
@@ -223,21 +196,21 @@ def _column(config: Config, at: str, aggregation: Aggregation) -> None:
     column, key = aggregation.column, f"{at}.column"
     in_feed, in_views = column in SPINE_COLUMNS, column in enriched
     if in_feed and in_views:
-        _refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
+        refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
     if aggregation.cumulative and not in_feed:
         expected = f"a feed column: {', '.join(SPINE_COLUMNS)}"
-        _refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
+        refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
     if in_views:
         _one_maker(config, AGGREGATIONS, key, column)
     if not in_feed and not in_views:
         views = [f"{name}:{column}" for name, view in config.catalog.views.items() if column in view.features]
         close = did_you_mean(column, [*SPINE_COLUMNS, *enriched])
         hint = f"add {' or '.join(views)} under enrich in runtime.yaml" if views else close
-        _refuse(
+        refuse(
             config, AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
         )
     if aggregation.kind.flatten and in_feed:
-        _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
+        refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
 
 
 def _recent(config: Config) -> None:
@@ -246,19 +219,17 @@ def _recent(config: Config) -> None:
         return
     parse_duration(recent.window, config.where(RUNTIME, "recent_published.window"))
     if not recent.column:
-        _refuse(config, RUNTIME, "recent_published.column", "an empty name", "''", "a column name")
+        refuse(config, RUNTIME, "recent_published.column", "an empty name", "''", "a column name")
     if recent.max_items is not None:
-        _between(config, RUNTIME, "recent_published.max_items", recent.max_items, 1)
+        between(config, RUNTIME, "recent_published.max_items", recent.max_items, 1)
     published, view = _view_of(config, "recent_published.published_at", recent.published_at)
     author, _ = _view_of(config, "recent_published.author", recent.author)
     if published.view != author.view:
         expected = f"a feature of {published.view}, as published_at is"
-        _refuse(config, RUNTIME, "recent_published.author", "two different views", recent.author, expected)
+        refuse(config, RUNTIME, "recent_published.author", "two different views", recent.author, expected)
     if view.entity != "artwork_id":
         what = f"the view {published.view} is not one of artworks"
-        _refuse(
-            config, RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id"
-        )
+        refuse(config, RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id")
 
 
 def _names(config: Config) -> None:
@@ -270,8 +241,8 @@ def _names(config: Config) -> None:
     if recent := config.runtime.recent_published:
         named.append((RUNTIME, "recent_published.column", recent.column))
     for file, key, name in named:
-        if name.casefold().startswith(_OWN):
-            _refuse(config, file, key, "a reserved name", name, _RESERVED[_OWN])
+        if name.casefold().startswith(OWN):
+            refuse(config, file, key, "a reserved name", name, RESERVED[OWN])
 
 
 def _one_maker(config: Config, file: str, key: str, name: str, known: Mapping[str, list[Maker]] | None = None) -> Maker:
@@ -280,12 +251,10 @@ def _one_maker(config: Config, file: str, key: str, name: str, known: Mapping[st
     found = known.get(name, [])
     if not found:
         hint = did_you_mean(name, known) or "give it a default, or load a view that has it"
-        _refuse(config, file, key, "a column that is neither produced nor defaulted", name, "a produced column", hint)
+        refuse(config, file, key, "a column that is neither produced nor defaulted", name, "a produced column", hint)
     if len(found) > 1:
         what = "a column with more than one maker"
-        _refuse(
-            config, file, key, what, f"{name}: {', '.join(map(str, found))}", "one maker: rename or drop the others"
-        )
+        refuse(config, file, key, what, f"{name}: {', '.join(map(str, found))}", "one maker: rename or drop the others")
     return found[0]
 
 
@@ -293,17 +262,17 @@ def _animated(config: Config) -> None:
     if config.runtime.animated_model_type:
         for column in ("artwork_type", "model_type"):
             if _one_maker(config, RUNTIME, "animated_model_type", column).kind != "feature":
-                _refuse(config, RUNTIME, "animated_model_type", "not a feature of a view", column, "a view's feature")
+                refuse(config, RUNTIME, "animated_model_type", "not a feature of a view", column, "a view's feature")
 
 
 def _filter(config: Config) -> None:
-    _unique(config, RUNTIME, "content_filter.drop", config.runtime.content_filter.drop)
+    unique(config, RUNTIME, "content_filter.drop", config.runtime.content_filter.drop)
     for column in config.runtime.content_filter.drop:
         key = f"content_filter.drop.{column}"
         maker = _one_maker(config, RUNTIME, key, column)
         if maker.kind in ("aggregation", "recent"):
             expected = "a feed column, a feature or an age"
-            _refuse(config, RUNTIME, key, "rows are filtered before this column is computed", column, expected)
+            refuse(config, RUNTIME, key, "rows are filtered before this column is computed", column, expected)
 
 
 def _plain(value: object) -> bool:
@@ -318,20 +287,19 @@ def _outputs(config: Config) -> None:
     known = makers(config)
     columns = config.output_columns
     if not columns:
-        _refuse(config, RUNTIME, "output_columns", "no output columns", "[]", "at least one column")
-    _unique(config, RUNTIME, "output_columns", [column.name for column in columns])
+        refuse(config, RUNTIME, "output_columns", "no output columns", "[]", "at least one column")
+    unique(config, RUNTIME, "output_columns", [column.name for column in columns])
     for i, column in enumerate(columns):
         key = f"output_columns[{i}]"
-        own = _RESERVED[_OWN] if column.name.casefold().startswith(_OWN) else None
-        if reason := _RESERVED.get(column.name.casefold(), own):
-            _refuse(config, RUNTIME, key, "a reserved name", column.name, reason)
+        if reason := reserved(column.name):
+            refuse(config, RUNTIME, key, "a reserved name", column.name, reason)
         if column.default is not UNSET and column.default_sql is not UNSET:
-            _refuse(config, RUNTIME, key, "two defaults", column.name, "default or default_sql")
+            refuse(config, RUNTIME, key, "two defaults", column.name, "default or default_sql")
         if not _plain(column.default):
             expected = "null, a number, a text, true, false, or a list of one kind of them"
             hint = "for anything else put quotes around it, or give default_sql"
             what = "a default that is not a literal"
-            _refuse(config, RUNTIME, f"{key}.default", what, column.default, expected, hint)
+            refuse(config, RUNTIME, f"{key}.default", what, column.default, expected, hint)
         if column.name in known or not column.has_default:
             _one_maker(config, RUNTIME, key, column.name, known)
 
@@ -341,13 +309,14 @@ def _remote(config: Config) -> None:
     if uri is not None and not is_uri(uri):
         expected = f"an address that begins with {', '.join(SCHEMES)}"
         hint = "a shared cache needs an object store's conditional writes; a folder has none"
-        _refuse(config, RUNTIME, "cache_remote", "a shared cache that is not on an object store", uri, expected, hint)
+        refuse(config, RUNTIME, "cache_remote", "a shared cache that is not on an object store", uri, expected, hint)
 
 
 def _object_store(config: Config) -> None:
     """Rejects options that no store of the config's addresses has; without addresses, that no store at all has."""
     runtime, catalog = config.runtime, config.catalog
     paths = [catalog.feed.path, runtime.output_root, runtime.cache_remote, runtime.embedding_coverage_filter.uri]
+    paths += [runtime.embeddings.output_root] if runtime.embeddings else []
     paths += [view.source for view in catalog.views.values()]
     stores = sorted({str(path)[:5] for path in paths if is_uri(path)}) or SCHEMES
     for key in runtime.object_store:
@@ -355,4 +324,4 @@ def _object_store(config: Config) -> None:
             known = sorted({name for store in stores for name in known_keys(store)})
             hint = "an http:// endpoint is allowed by itself" if key == "allow_http" else did_you_mean(key, known)
             what, expected = "an option that these stores do not have", f"one of obstore's for {', '.join(stores)}"
-            _refuse(config, RUNTIME, f"object_store.{key}", what, key, expected, hint)
+            refuse(config, RUNTIME, f"object_store.{key}", what, key, expected, hint)
