@@ -1,4 +1,4 @@
-"""Daedalus builds a ranking model's training skeleton, incrementally, from content-hashed artifacts."""
+"""Daedalus builds a ranking model's training data, incrementally, from content-hashed artifacts."""
 
 import os
 from typing import Any
@@ -6,12 +6,21 @@ from typing import Any
 from daedalus.base.bytecode import keep_bytecode
 
 __version__ = "0.2.0"
-__all__ = ["RunReport", "Settings", "__version__", "aggregate_pit_table", "load", "run_skeleton_stage"]
+__all__ = [
+    "RunReport",
+    "Settings",
+    "__version__",
+    "aggregate_pit_table",
+    "load",
+    "run_skeleton_stage",
+    "run_training_pipeline",
+]
 
 _HOMES = {
     "load": "daedalus.output.load",
     "aggregate_pit_table": "daedalus.windows.pit_table",
     "run_skeleton_stage": "daedalus.pipelines.training",
+    "run_training_pipeline": "daedalus.pipelines.training",
     "RunReport": "daedalus.pipelines.run_report",
     "Settings": "daedalus.workspace.settings",
 }

@@ -74,8 +74,12 @@ def __getattr__(name: str) -> App:
 
 for name, (group, description) in _GROUPS.items():
     app.command(f"{__name__}:{name}", name=name, group=group, help=description)
-app.command(_typed(skeleton.skeleton), group=_RUN, help_format="markdown")
-for command in (inspect.diff, inspect.runs, inspect.report, inspect.audit):
-    app.command(_typed(command), group=_INSPECT, help_format="markdown")
+_COMMANDS: dict[Group, tuple[Callable, ...]] = {
+    _RUN: (skeleton.skeleton, skeleton.enrich),
+    _INSPECT: (inspect.diff, inspect.runs, inspect.report, inspect.audit),
+}
+for group, commands in _COMMANDS.items():
+    for command in commands:
+        app.command(_typed(command), group=group, help_format="markdown")
 app.command(_typed(init.init), group=_MAINTAIN, help_format="markdown")
 app.command(completion, group=_SHELL, help_format="markdown")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from daedalus.base.errors import DaedalusError, EmptyRange, Interrupted, RunStopped
 
 _FLAGS_OF_ONE_RUN = ("--force", "--plan")  # a resumed run takes up --force by itself, and a plan ends no run
-_RUNS = (("skeleton",), ("pipeline", "train"))
+_RUNS = (("skeleton",), ("enrich",), ("pipeline", "train"))
 
 
 def is_run(given: Sequence[str]) -> bool:
@@ -54,7 +54,7 @@ def guided(error: DaedalusError, given: Sequence[str]) -> DaedalusError:
     """The error with the command in its hint, if what goes on is a run."""
     if not is_run(given):
         return error
-    option = "--range" if given[0] == "skeleton" else "--target-date"
+    option = "--target-date" if given[0] == "pipeline" and "--range" not in given else "--range"
     error.where = option if error.where == "--range" else error.where
     if isinstance(error, RunStopped):
         error.go_on_by(resuming(given))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from daedalus.base.errors import DaedalusError
 from daedalus.cli.settings import settings_of
@@ -28,40 +28,54 @@ def train(
     name: Annotated[str, Parameter(help="The model's name, recorded with the run.")],
     *,
     skeleton_only: Annotated[bool, Parameter(negative=(), help="Stop after the skeleton stage.")] = False,
+    range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
     target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; default: the config's range.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
+    force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
+    plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
     allow_empty: AllowEmpty = False,
     json: Json = False,
     progress: ProgressKind = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
     profile: Profiled = False,
+    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
+    scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")] = None,
 ) -> int:
-    """Run a model's training pipeline up to the skeleton stage.
+    """Run a model's training pipeline: compile the configuration, then the skeleton, then the embeddings.
 
-    Example: daeda pipeline train dssm_ranking --skeleton-only --target-date 2026-05-15
+    Example: daeda pipeline train dssm_ranking --target-date 2026-05-15
     """
-    if not skeleton_only:
-        raise DaedalusError(
-            "the stages after the skeleton are not part of this tool",
-            where="daeda pipeline train",
-            found="no --skeleton-only",
-            expected="--skeleton-only",
-            hint=f"daeda pipeline train {name} --skeleton-only",
-        )
+    _check(skeleton_only, range, target_date, output_root)
     settings = settings_of(config, cache_root, output_root)
-    with profiled(profile) as sampler:
-        from daedalus.pipelines.training import run_skeleton_stage
+    with profiled(profile, executor) as sampler:
+        from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
 
         print_warnings(settings)
-        report = run_skeleton_stage(
-            settings, target_date, resume=resume, allow_empty=allow_empty, model=name,
-            progress=watcher(progress, trace, openlineage, settings, *sampler),
+        run = run_skeleton_stage if skeleton_only else run_training_pipeline
+        report = run(
+            settings, range or target_date, resume=resume, force=force, plan=plan, allow_empty=allow_empty, model=name,
+            progress=watcher(progress, trace, openlineage, settings, *sampler), executor=executor, scheduler=scheduler,
         )  # fmt: skip
         return finish(report, json)
+
+
+def _check(skeleton_only: bool, range: str | None, target_date: str | None, output_root: str | None) -> None:
+    """Raises DaedalusError for options that do not go together."""
+    if range is not None and target_date is not None:
+        raise DaedalusError("a range and a day", where="--target-date", found=f"--range {range} as well",
+                            expected="one of the two")  # fmt: skip
+    if output_root is not None and not skeleton_only:
+        raise DaedalusError(
+            "two stages, and one output root",
+            where="--output-root",
+            found=output_root,
+            expected="output_root and embeddings.output_root in runtime.yaml",
+            hint="--output-root goes with --skeleton-only, with daeda skeleton and with daeda enrich",
+        )
 
 
 COMMANDS = (train,)

@@ -1,4 +1,4 @@
-"""`daeda skeleton`, and the watchers of a run: progress, trace file, OpenLineage."""
+"""`daeda skeleton` and `daeda enrich`, and the watchers of a run: progress, trace file, OpenLineage."""
 
 from __future__ import annotations
 
@@ -64,6 +64,44 @@ def skeleton(
         watched = watcher(progress, trace, openlineage, settings, *sampler)
         print_warnings(settings)
         report = run_skeleton_stage(
+            settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
+            progress=watched, executor=executor, scheduler=scheduler,
+        )  # fmt: skip
+        return finish(report, json)
+
+
+def enrich(
+    *,
+    range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: Annotated[str | None, Parameter(help="Overrides embeddings.output_root.")] = None,
+    day_workers: Annotated[int | None, Parameter(help="Days processed at once.")] = None,
+    entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows per output part file.")] = None,
+    resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
+    force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
+    plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
+    adopt: Annotated[bool, Parameter(negative=(), help="Delete other files along with their partition.")] = False,
+    allow_empty: AllowEmpty = False,
+    json: Json = False,
+    progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
+    trace: Trace = None,
+    openlineage: OpenLineage = None,
+    profile: Profiled = False,
+    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
+    scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")] = None,
+) -> int:
+    """Add the embedding columns of a range of days, after its skeleton, which is made first where it is not fresh.
+
+    Example: daeda enrich --range 202602..202605 --resume
+    """
+    settings = settings_of(config, cache_root, None, day_workers, entity_spine_chunk_rows, output_root)
+    with profiled(profile, executor) as sampler:
+        from daedalus.pipelines.training import run_training_pipeline
+
+        watched = watcher(progress, trace, openlineage, settings, *sampler)
+        print_warnings(settings)
+        report = run_training_pipeline(
             settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
             progress=watched, executor=executor, scheduler=scheduler,
         )  # fmt: skip

@@ -29,7 +29,7 @@ from daedalus.cluster import connect
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.job import Job, Refusal
 from daedalus.cluster.shared_folder import take
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import ENRICHED, PARTITION
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
@@ -37,7 +37,8 @@ from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
 if TYPE_CHECKING:
     from distributed import Client
 
-_NUMBERED, _PUBLISHED = "qids", PARTITION  # the step that assigns numbers, and the one whose output is published
+# Steps that the coordinator runs: the one that assigns numbers, and the one that reads published partitions.
+_HERE, _PUBLISHED = ("qids", ENRICHED), PARTITION
 _DEPTH = 2  # tasks sent per slot of a worker, so that no worker waits for its next task
 _BACKLOG = 64  # tasks that may wait for the coordinator's threads or for an answer of the shared cache
 _ASKING = 16  # threads that ask the shared cache
@@ -112,7 +113,7 @@ class DaskExecutor:
         return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
 
     def submit(self, task: Task) -> Future[Made | Trace]:
-        if task.action.step == _NUMBERED:
+        if task.action.step in _HERE:
             return self._run_here(self._fetching(task))
         sent = Sent(task, Future())
         if task.ask is nobody and not self._carried:

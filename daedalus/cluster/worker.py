@@ -21,11 +21,12 @@ from daedalus.actions.unaffected import Unaffected
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.job import Job, Refusal, versions
 from daedalus.cluster.shared_folder import Staging, left_in, wait_for
+from daedalus.config.steps import ENRICH
+from daedalus.enrich.stage import build_stages, steps
 from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.local_files import LocalFiles
 from daedalus.output.qid_map import QidMap
 from daedalus.skeleton.context import Publishing, Skeleton
-from daedalus.skeleton.stage import build_stage, steps
 from daedalus.sql.duck import Ducks
 from daedalus.stagecache.action import Action, action_key
 from daedalus.stagecache.records.artifact_store import ArtifactStore, FreePaths, Scratch
@@ -122,10 +123,13 @@ class StageWorker(WorkerPlugin):
         self._closing = [ducks.interrupt, spilling.close]
         staging, store = self._store()
         unasked = Unaffected(ducks, lambda action: None, lambda artifact: None)
-        publishing = Publishing(_Unpublished(staging), cast(QidMap, _NoQids()), job.numbered)
+        unpublished, enriched = _Unpublished(staging), ENRICH in job.config.stages
+        publishing = Publishing(
+            unpublished, cast(QidMap, _NoQids()), job.numbered, enriched=unpublished if enriched else None
+        )
         context = Skeleton(job.config, job.sources, publishing)
-        make = Actions(steps(), context, store, ducks, self._files(), unasked)
-        return {action.name: action for action in build_stage(make, job.days)}, store
+        make = Actions(steps(job.config), context, store, ducks, self._files(), unasked)
+        return {action.name: action for action in build_stages(make, job.days)}, store
 
     def _files(self) -> InputFiles:
         """The input files. Objects are fetched by the digests in the job; nothing is listed."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from daedalus.base.days import Day, DayRange, parse_range
 from daedalus.config.duckdb_settings import allowed_settings
 from daedalus.config.schema import Aggregation, Catalog, OutputColumn, Runtime
+from daedalus.config.steps import ENRICH, SKELETON, Stage
 
 CATALOG = "catalog.yaml"
 
@@ -41,6 +44,22 @@ class Config:
     def output_columns(self) -> tuple[OutputColumn, ...]:
         columns = self.runtime.output_columns
         return tuple(OutputColumn(name=c) if isinstance(c, str) else c for c in columns)
+
+    @property
+    def reads_pool(self) -> bool:
+        """Whether anything is read of the embedding pool."""
+        return self.runtime.embedding_coverage_filter.enabled or self.runtime.embeddings is not None
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The stages that it has."""
+        return (SKELETON, ENRICH) if self.runtime.embeddings else (SKELETON,)
+
+    def of_stage(self, stage: Stage) -> Config:
+        """What of it a stage's bytes follow from: the skeleton's from all but the embeddings."""
+        if stage is not SKELETON or self.runtime.embeddings is None:
+            return self
+        return replace(self, runtime=structs.replace(self.runtime, embeddings=None))
 
     def range(self, text: str | None) -> DayRange:
         """The days that a text such as `202602..202605` names; without one, those of feed_start to feed_end."""

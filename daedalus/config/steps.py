@@ -40,4 +40,5 @@ class Stage(Struct, frozen=True):
 
 SKELETON, ENRICH = Stage("skeleton", tuple(STEPS), PARTITION), Stage("enrich", ENRICH_STEPS, ENRICHED)
 STAGES = {stage.name: stage for stage in (SKELETON, ENRICH)}
+PARTITIONS = (PARTITION, ENRICHED)
 ORDER = {name: place for place, name in enumerate([*STEPS, *ENRICH_STEPS])}

@@ -9,7 +9,7 @@ from daedalus.base.days import Day, parse_range
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.reach import Reach
-from daedalus.config.steps import ORDER
+from daedalus.config.steps import ORDER, SKELETON
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.failure_lines import refusal_lines, result_lines
 from daedalus.inputs.listing import Listing
@@ -17,7 +17,7 @@ from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_results import last_refusal, last_results
 from daedalus.workspace.day_summary import FUNNEL, feed_rows, left_out
-from daedalus.workspace.fresh_days import QID_MAP, fresh_days
+from daedalus.workspace.fresh_days import QID_MAP, fresh_in_all
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
@@ -48,7 +48,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         listing = workspace.listing()
         if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
             return {"day": day, "last": None, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
-        if fresh_days(workspace, listing, [target]).days:
+        if fresh_in_all(workspace, listing, [target])[SKELETON.name].days:
             return _fresh_day(workspace, day)
         from daedalus.explain.causes import Causes
 
@@ -69,7 +69,7 @@ def explain_day(settings: Settings, text: str) -> dict:
 
 def _fresh_day(workspace: Workspace, day: str) -> dict:
     """What `explain_day` gives for a day whose inputs and files have not changed, from traces."""
-    files = workspace.day_stamps.files([day, ""])
+    files = [file for output in workspace.outputs.values() for file in output.day_stamps.files([day, ""])]
     # A day's history is read by later days only.
     names = {file.name for file in files if file.name != QID_MAP and not file.name.startswith("history:")}
     traces = {name: workspace.traces.latest(name) for name in names}

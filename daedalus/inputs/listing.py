@@ -124,7 +124,7 @@ def list_inputs(config: Config, files: Names) -> Listing:
     feed = FeedFolder(config, files)
     views = {name: list_view(config, files, name) for name in referenced_views(config)}
     coverage, pool = config.runtime.embedding_coverage_filter, None
-    if coverage.enabled:
+    if config.reads_pool:
         where = config.where(RUNTIME, "embedding_coverage_filter")
         pool = newest_manifest(files, coverage.uri, coverage.table, where)
     return Listing(feed, views, pool)

@@ -26,7 +26,7 @@ class RemotePartitions:
     """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
 
     def __init__(self, output: RemoteOutput, scratch: Scratch) -> None:
-        self._output, self._scratch = output, scratch
+        self.output, self._scratch = output, scratch
         self._told: Callable[[str], None] = lambda day: None
         self._own: dict[str, PartList | None] = {}  # what this process put, until the next listing
         self.written: set[str] = set()
@@ -86,7 +86,7 @@ class RemotePartitions:
 
     def days(self) -> list[str]:
         """The days that have a partition, in order."""
-        return [day for day in sorted({*self._output.manifests(), *self._own}) if self._manifest(day)]
+        return [day for day in sorted({*self.output.manifests(), *self._own}) if self._manifest(day)]
 
     def holds(self, day: str) -> bool:
         """Whether there is a partition."""
@@ -105,35 +105,35 @@ class RemotePartitions:
 
     def refresh(self) -> None:
         """Makes the next look ask the store, if this process changed anything."""
-        self._output.refresh()
+        self.output.refresh()
         self._own.clear()
 
     def kept(self, name: str, artifact: str) -> list[tuple[str, Stat | None]]:
         day = day_of(name)
-        uri = self._output.of(manifest_key(day))
+        uri = self.output.of(manifest_key(day))
         if self.problem(name, artifact):
             return [(uri, None)]
         manifest = self._manifest(day)
-        uris = [self._output.part_uri(day, part) for part in manifest.parts] if manifest else []
-        return [(one, self._output.files.stat(one)) for one in (uri, *uris)]
+        uris = [self.output.part_uri(day, part) for part in manifest.parts] if manifest else []
+        return [(one, self.output.files.stat(one)) for one in (uri, *uris)]
 
     def _manifest(self, day: str) -> PartList | None:
-        return self._own[day] if day in self._own else self._output.manifest(day)
+        return self._own[day] if day in self._own else self.output.manifest(day)
 
     def _amiss(self, day: str, part: PartFile) -> str:
         """What is wrong with a part as it is listed, or ""."""
-        found = self._output.get(f"dt={day}/{part.key}")
+        found = self.output.get(f"dt={day}/{part.key}")
         if found is None:
             return "incomplete"
         try:
-            same = found.etag == part.etag or self._output.files.of(found.uri)[0] == part.digest
+            same = found.etag == part.etag or self.output.files.of(found.uri)[0] == part.digest
         except (OSError, DaedalusError):
             return "unreadable"
         return "" if found.size == part.bytes and same else "altered"
 
     def _upload(self, day: str, content: str, parts: list[Path], digests: dict[str, str]) -> PartList:
         generation = new_generation(content)
-        etags = self._output.put({f"dt={day}/{generation}/{part.name}": part for part in parts})
+        etags = self.output.put({f"dt={day}/{generation}/{part.name}": part for part in parts})
         rows = map(rows_of, parts)
         listed = [
             PartFile(f"{generation}/{part.name}", part.stat().st_size, digests[part.name], count, etag)
@@ -145,39 +145,39 @@ class RemotePartitions:
         """Puts or removes a day's manifest, and then what the one before referred to."""
         key = manifest_key(day)
         for _ in range(_TRIES):
-            before = self._output.json_now(key)
+            before = self.output.json_now(key)
             if before:
                 self._told(day)
             try:
                 if new is None:
-                    self._output.delete([key])
+                    self.output.delete([key])
                 else:
-                    self._output.swap_json(key, new.as_json(), before[1] if before else None)
+                    self.output.swap_json(key, new.as_json(), before[1] if before else None)
                 break
             except Conflict:
                 continue
         else:
-            raise taken(self._output.of(key))
+            raise taken(self.output.of(key))
         self._own[day] = new
-        parts = self._output.parsed(day, before[0]).parts if before else ()
+        parts = self.output.parsed(day, before[0]).parts if before else ()
         old = {part.key for part in parts if is_part(part.key)}
         old -= {part.key for part in new.parts} if new else set()
-        self._output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
+        self.output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
 
     def _orphans(self, day: str, new: PartList | None) -> list[str]:
         """Parts that runs left which died before their manifest; those of runs that may live are young."""
         named = {f"dt={day}/{part.key}" for part in new.parts} if new else set()
         oldest = time.time() - _ORPHANED
         return [
-            key for key, one in self._output.listed().items()
+            key for key, one in self.output.listed().items()
             if is_part(key.removeprefix(f"dt={day}/")) and one.modified < oldest and key not in named
         ]  # fmt: skip
 
     @contextmanager
     def _fetched(self, day: str, manifest: PartList | None) -> Iterator[list[Path]]:
         parts = sorted(manifest.parts if manifest else (), key=lambda part: (len(part.name), part.name))
-        wanted = {self._output.part_uri(day, part): part.digest for part in parts}
-        with self._output.files.fetch(wanted) as local:
+        wanted = {self.output.part_uri(day, part): part.digest for part in parts}
+        with self.output.files.fetch(wanted) as local:
             named = []
             for uri, part in zip(wanted, parts, strict=True):
                 name = Path(local[uri]).with_name(part.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.errors import problem_lines
 from daedalus.base.terminal_text import counted, wrapped
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import Stage
 from daedalus.explain.causes import Causes
 from daedalus.explain.failure_lines import failure_lines, failures_of
 from daedalus.pipelines.look import Looked
@@ -42,14 +42,13 @@ def plan_run(workspace: Workspace, looked: Looked) -> RunReport:
         workspace.qids.check()
     if workspace.shared:
         workspace.shared.prepare(action.day for action in graph.actions)
-    gone = [str(day) for day in graph.empty if workspace.partitions.holds(str(day))]
-    return _plan_report(workspace, looked, graph, gone)
+    return _plan_report(workspace, looked, graph)
 
 
-def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Sequence[str]) -> RunReport:
-    """The report of a graph of which nothing ran; the days in `gone` lose their partitions."""
-    report, known = RunReport(looked.span), looked.with_resumed(workspace)
-    traces = workspace.traces
+def _plan_report(workspace: Workspace, looked: Looked, graph: Graph) -> RunReport:
+    """The report of a graph of which nothing ran."""
+    report, traces = RunReport(looked.span), workspace.traces
+    known = [looked.not_walked(workspace, output.stage) for output in workspace.outputs.values()]
     verdicts = {v.action.name: v for v in make_plan(graph.actions, traces, looked.force, workspace.shared)}
     causes, costs = Causes(verdicts, traces, graph, workspace.config), traces.costs()
     report.plan = [
@@ -63,7 +62,10 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
         for verdict in verdicts.values()
         if verdict.state != HIT
     ]
-    report.plan += [_removal(day, traces) for day in gone]
+    report.plan += [
+        _removal(output.stage, str(day), traces)
+        for output in workspace.outputs.values() for day in graph.empty if output.partitions.holds(str(day))
+    ]  # fmt: skip
     report.causes = causes.roots()
     report.input_notes = graph.notes
     report.failures = _obstacles(workspace, report.plan)
@@ -73,11 +75,11 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
     left = last_results(workspace, [str(day) for day in graph.days if str(day) in waiting])
     report.last = {day: result.as_json() for day, result in left.items()}
     report.notes += _bad_file_notes(workspace, graph) or _last_notes(report.last)
-    report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or known.days))
+    report.notes += no_feed_note(graph.listing.feed.span, bool(graph.days or looked.done))
     report.empty_days = [str(day) for day in graph.empty]
     report.steps = {**dict.fromkeys(STATES, 0), HIT: sum(v.state == HIT for v in verdicts.values())}
-    report.steps[HIT] += cached_steps(known.days, known.read, verdicts)[0]
-    done = len(known.days) + sum(str(day) not in waiting for day in graph.days)
+    report.steps[HIT] += sum(cached_steps(stands.days, stands.read, verdicts)[0] for stands in known)
+    done = len(looked.done) + sum(str(day) not in waiting for day in graph.days)
     report.days = {"total": len(report.range), "done": done, "empty": len(graph.empty), "failed": 0}
     report.rows = dict.fromkeys((*FEED_ROWS, "written"), 0)
     return report
@@ -85,9 +87,10 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph, gone: Seque
 
 def _obstacles(workspace: Workspace, plan: Sequence[Mapping]) -> list[Failure]:
     """The days that would fail because something else lies where their partition would be put or removed."""
-    days = [row["day"] for row in plan if row["step"] == PARTITION]
-    found = ((day, workspace.partitions.obstacle(day)) for day in sorted(days))
-    return [Failure(day, PARTITION, error.as_json()) for day, error in found if error]
+    homes = {output.stage.partition: output.partitions for output in workspace.outputs.values()}
+    found = ((row, homes[row["step"]].obstacle(row["day"])) for row in plan if row["step"] in homes)
+    failures = [Failure(row["day"], row["step"], error.as_json()) for row, error in found if error]
+    return sorted(failures, key=lambda one: one.day)
 
 
 def _obstacle_notes(failures: Sequence[Failure]) -> list[str]:
@@ -111,12 +114,12 @@ def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
     return [*lines, *[f"            {counted(len(failing), 'day')} would fail for it, or be blocked"] * bool(failing)]
 
 
-def _removal(day: str, traces: Traces) -> dict:
+def _removal(stage: Stage, day: str, traces: Traces) -> dict:
     known = traces.latest(f"spine@{day}")
     files = [label for label in known.manifest if label.startswith("input:")] if known else []
     old = f"{known.counts.get('read', 0):,} rows in {counted(len(files), 'file')}" if known else "a partition"
     why = {"kind": "input", "what": "feed of the day", "old": old, "new": None}
-    return {"day": day, "step": PARTITION, "state": REMOVE, "why": [why], "expected_seconds": 0.0}
+    return {"day": day, "step": stage.partition, "state": REMOVE, "why": [why], "expected_seconds": 0.0}
 
 
 def _expected(

@@ -87,7 +87,7 @@ def begin_run(workspace: Workspace, request: Request, span: DayRange, done: Mapp
 
 
 def _asked(workspace: Workspace, request: Request, span: DayRange) -> dict:
-    return {**request.as_json(span), "output": workspace.output_root}
+    return {**request.as_json(span), "output": workspace.output_root, "stages": [*workspace.outputs]}
 
 
 @contextmanager

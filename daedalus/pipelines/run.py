@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,17 @@ from msgspec import to_builtins
 
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import PARTITIONS, STAGES
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
-from daedalus.pipelines.run_report import RunReport, cached_note, cached_steps, no_feed_note, report_run
+from daedalus.pipelines.run_report import (
+    RunReport,
+    cached_note,
+    cached_steps,
+    no_feed_note,
+    report_of_stages,
+    report_run,
+)
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.code_stamp import code_version
@@ -59,7 +67,7 @@ def execute(
     workspace.qids.settle()
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
     record_days(workspace, graph, outcomes, looked.fresh)
-    workspace.day_results.record(run, to_builtins(report.results), map(str, graph.days))
+    _record_results(workspace, run, outcomes, graph.days)
     end_run(workspace, request, looked.span, failed=bool(report.failures))
     if report.failures:
         workspace.traces.remember_fact(f"{ENDED}{run}", report.ended())
@@ -76,30 +84,40 @@ def _summary(
     from daedalus.explain.causes import CauseFinder
     from daedalus.pipelines.run_notes import run_notes, shared_notes, traffic_note
 
-    known = looked.with_resumed(workspace)
-    ended = {**outcomes, **{f"{PARTITION}@{day}": outcome for day, outcome in stuck.items()}}
-    report = report_run(
-        looked.span, ended, known.days, known.read,
-        days=[*map(str, graph.days), *stuck], empty=[str(d) for d in graph.empty if str(d) not in stuck],
-        written=workspace.partitions.written, removed=workspace.partitions.removed,
-    )  # fmt: skip
+    ended, reports, before = {**outcomes, **stuck}, {}, []
+    for name, output in workspace.outputs.items():
+        known = looked.not_walked(workspace, output.stage)
+        before.append(known)
+        not_removed = [day for day in map(str, graph.empty) if f"{output.stage.partition}@{day}" in stuck]
+        reports[name] = report_run(
+            looked.span, ended, known.days, known.read, output.stage,
+            days=[*map(str, graph.days), *not_removed],
+            empty=[day for day in map(str, graph.empty) if day not in not_removed],
+            written=output.partitions.written, removed=output.partitions.removed,
+        )  # fmt: skip
+        reports[name].output = str(output.root)
+        reports[name].outdated_days = [day for day in reports[name].results if output.partitions.holds(day)]
+    report = report_of_stages(reports)
     report.input_notes = graph.notes
     report.shared = workspace.shared.summary() if workspace.shared else None
-    seconds = cached_steps(known.days, known.read, outcomes)[1]
+    seconds = sum(cached_steps(known.days, known.read, outcomes)[1] for known in before)
     finder = CauseFinder(workspace.traces, workspace.config, looked.listing.feed.days)
     report.changes = changes.summary()
-    report.outdated_days = [day for day in report.results if workspace.partitions.holds(day)]
     report.notes = [*run_notes(graph.actions, outcomes, report.steps[HIT], seconds, finder),
                     *traffic_note(workspace.files.traffic), *shared_notes(report.shared),
-                    *no_feed_note(looked.listing.feed.span, bool(known.days or graph.days))]  # fmt: skip
+                    *no_feed_note(looked.listing.feed.span, bool(looked.done or graph.days))]  # fmt: skip
     return report
 
 
 def all_fresh(looked: Looked) -> RunReport:
     """The report of a range in which no day needs work."""
-    fresh = looked.fresh
-    report = report_run(looked.span, {}, fresh.days, fresh.read, days=[], empty=looked.empty, written=set())
-    report.notes = cached_note({}, *cached_steps(fresh.days, fresh.read))
+    report = report_of_stages({
+        name: report_run(looked.span, {}, fresh.days, fresh.read, STAGES[name], days=[], empty=looked.empty,
+                         written=set())
+        for name, fresh in looked.fresh.items()
+    })  # fmt: skip
+    hits, seconds = zip(*(cached_steps(fresh.days, fresh.read) for fresh in looked.fresh.values()), strict=True)
+    report.notes = cached_note({}, sum(hits), sum(seconds))
     report.input_notes = looked.listing.feed.notes
     return report
 
@@ -109,12 +127,12 @@ def _walk(
 ) -> dict[str, Outcome]:  # fmt: skip
     from daedalus.stagecache.walk.full_disk import OutOfSpace
     from daedalus.stagecache.walk.walk import Walk
-    from daedalus.workspace.day_summary import day_summary
+    from daedalus.workspace.day_summary import run_summary
 
     traces = workspace.traces
 
     def day_done(day: str, outcomes: Sequence[Outcome]) -> None:
-        if summary := day_summary(outcomes):
+        if summary := run_summary(outcomes, workspace.stages):
             traces.finish_days(run, {day: summary})
 
     @cache
@@ -140,17 +158,27 @@ def _walk(
         day_done=day_done,
         interrupt=workspace.ducks.interrupt,
     )
-    days = list(map(str, graph.days))
+    last = workspace.stages[-1].partition
     try:
-        return walk.execute({day: f"{PARTITION}@{day}" for day in days})
+        return walk.execute({str(day): f"{last}@{day}" for day in graph.days})
     except (Interrupted, RunStopped) as stopped:  # unfinished: --resume goes on
         if isinstance(stopped, OutOfSpace):
             stopped.look_in(workspace.folders)
         try:
-            workspace.day_results.record(run, to_builtins(results_of(walk.outcomes, days)))
+            _record_results(workspace, run, walk.outcomes, ())
         except DaedalusError:
             raise stopped from None  # a full disk may have no room for this either
         raise
+
+
+def _record_results(
+    workspace: Workspace, run: str, outcomes: Mapping[str, Outcome], finished: Iterable[Day]
+) -> None:  # fmt: skip
+    """Records, for each stage, what happened to the days that it did not finish; of others among `finished` nothing."""
+    days = [outcome.day for outcome in outcomes.values() if outcome.day]
+    for output in workspace.outputs.values():
+        results = results_of(outcomes, dict.fromkeys(days), output.stage)
+        output.day_results.record(run, to_builtins(results), map(str, finished))
 
 
 def _forecast(workspace: Workspace, graph: Graph, force: bool, *, here: bool) -> Forecast:
@@ -183,13 +211,14 @@ def _share(workspace: Workspace, outcomes: Mapping[str, Outcome], progress: Prog
 
 
 def _remove_partitions(workspace: Workspace, days: Iterable[Day]) -> dict[str, Outcome]:
-    """Removes the partitions of days without rows; the outcomes, by day, of those that cannot be removed."""
+    """Removes the partitions of days without rows; the outcomes, by action, of those that cannot be removed."""
     stuck = {}
-    for day in map(str, days):
+    for output, day in product(workspace.outputs.values(), map(str, days)):
         try:
-            workspace.partitions.remove(day)
+            output.partitions.remove(day)
         except DayError as error:
-            stuck[day] = Outcome(f"{PARTITION}@{day}", PARTITION, day, FAILED, problem=error.as_json())
+            step = output.stage.partition
+            stuck[f"{step}@{day}"] = Outcome(f"{step}@{day}", step, day, FAILED, problem=error.as_json())
     return stuck
 
 
@@ -197,6 +226,7 @@ def _remember_complete(workspace: Workspace, outcomes: Mapping[str, Outcome]) ->
     """Records which artifacts the last complete run used, for the garbage collector."""
     traces = workspace.traces
     if any(outcome.ran for outcome in outcomes.values()) or traces.fact("last complete run") is None:
-        artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step != PARTITION}
-        artifacts |= {Path(file.path).stem for file in workspace.day_stamps.files() if file.name != QID_MAP}
+        artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step not in PARTITIONS}
+        files = (file for output in workspace.outputs.values() for file in output.day_stamps.files())
+        artifacts |= {Path(file.path).stem for file in files if file.name != QID_MAP}
         traces.remember_fact("last complete run", sorted(artifacts))

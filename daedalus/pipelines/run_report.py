@@ -10,7 +10,7 @@ from daedalus.base.days import DayRange
 from daedalus.base.durable import PARTS
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE
 from daedalus.base.terminal_text import counted, cut, printable, wrapped
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import PARTITION, SKELETON, Stage
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, HIT, STATES, Outcome
 from daedalus.workspace.day_results import DayResult, Failure, failure_of, results_of
@@ -21,7 +21,10 @@ _FAILURES_KEPT = 20  # of a run, for `daeda runs`
 
 @dataclass(repr=False)
 class RunReport:
-    """The outcome of `run_skeleton_stage`; `as_json()` is what `--json` prints."""
+    """The outcome of a run; `as_json()` is what `--json` prints.
+
+    Of a run of several stages `stages` has the report of each, and the numbers here are their sums.
+    """
 
     range: DayRange
     seconds: float = 0.0
@@ -44,6 +47,7 @@ class RunReport:
     input_notes: list[str] = field(default_factory=list)  # what of the inputs is surely not what was meant
     shared: dict | None = None  # what the shared cache gave and took
     output: str = ""  # where the partitions are
+    stages: dict[str, RunReport] = field(default_factory=dict)
     options: str = ""  # `Settings.options`, for the commands that it names
 
     @property
@@ -77,6 +81,19 @@ class RunReport:
         found = {
             "range": [str(self.range.first), str(self.range.last)],
             "seconds": round(self.seconds, 3),
+            **self.numbers(),
+        }
+        if self.stages:
+            found["stages"] = {name: report.numbers() for name, report in self.stages.items()}
+        if self.input_notes:
+            found["notes"] = self.input_notes
+        if self.shared is not None:
+            found["shared"] = self.shared
+        return found if self.plan is None else {**found, "plan": self.plan, "causes": self.causes, "last": self.last}
+
+    def numbers(self) -> dict:
+        """What is counted, and what failed: of all stages, or of one."""
+        return {
             "days": self.days,
             "steps": self.steps,
             "partitions": self.partitions,
@@ -92,12 +109,7 @@ class RunReport:
                 for day, result in self.results.items()
                 if result.state == BLOCKED
             ],
-        }  # fmt: skip
-        if self.input_notes:
-            found["notes"] = self.input_notes
-        if self.shared is not None:
-            found["shared"] = self.shared
-        return found if self.plan is None else {**found, "plan": self.plan, "causes": self.causes, "last": self.last}
+        }
 
     def ended(self) -> dict:
         """What `daeda runs` shows of a run in which something failed."""
@@ -117,21 +129,46 @@ class RunReport:
             ]
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))
-        lines.append("partitions  " + _counts(self.partitions) + _outdated(self.outdated_days))
-        lines += _row_lines(self.rows)
+        lines += _partition_lines(self.stages or {"": self})
+        lines += _row_lines(self._first.rows)
         lines += [] if self.failures else _funnel_lines(self.funnel)
         lines += _unusable_lines(self.unusable_days, self.options)
         lines += [line for note in self.input_notes for line in wrapped(note, "inputs      ")]
         lines += self.notes
         if self.output and self.days["done"] and not self.failures:
-            lines.append(_reading_line(self.output))
+            last = [*self.stages.values()][-1] if self.stages else self
+            lines.append(_reading_line(last.output, enriched=bool(self.stages)))
         return lines
 
+    @property
+    def _first(self) -> RunReport:
+        """The report of the skeleton."""
+        return next(iter(self.stages.values())) if self.stages else self
+
     def _title(self) -> str:
-        days = self.days
-        also = "".join(f", {days[state]:,} {state}" for state in (FAILED, BLOCKED, "empty") if days.get(state))
-        done = f"{days['done']:,} of {counted(days['total'], 'day')} done"
-        return f"{self.range}: {done}{also}, in {self.seconds:.1f} s"
+        """How many days are done: in the last stage, and in those before it where that differs."""
+        said = {name: _days_text(report.days) for name, report in (self.stages or {"": self}).items()}
+        if len(set(said.values())) > 1:
+            return (
+                f"{self.range}: {'; '.join(f'{name} {text}' for name, text in said.items())}, in {self.seconds:.1f} s"
+            )
+        return f"{self.range}: {next(iter(said.values()))}, in {self.seconds:.1f} s"
+
+
+def _days_text(days: Mapping[str, int]) -> str:
+    also = "".join(f", {days[state]:,} {state}" for state in (FAILED, BLOCKED, "empty") if days.get(state))
+    return f"{days['done']:,} of {counted(days['total'], 'day')} done{also}"
+
+
+def _partition_lines(stages: Mapping[str, RunReport]) -> list[str]:
+    """What was published, in each stage that has a name."""
+    labels = ["partitions  ", *[" " * 12] * (len(stages) - 1)]
+    texts = (
+        f"{name}: {_counts(report.partitions)}" if name else _counts(report.partitions)
+        for name, report in stages.items()
+    )
+    outdated = map(_outdated, (report.outdated_days for report in stages.values()))
+    return [f"{label}{text}{more}" for label, text, more in zip(labels, texts, outdated, strict=True)]
 
 
 def _outdated(days: list[str]) -> str:
@@ -158,10 +195,11 @@ def _row_lines(rows: Mapping[str, int]) -> list[str]:
     return lines
 
 
-def _reading_line(output: str) -> str:
+def _reading_line(output: str, *, enriched: bool) -> str:
     """How to read the partitions without the qid map, which lies beside them."""
     pattern = "" if is_uri(output) else f", or {output}/dt=*/*.{PARTS.rpartition('.')[2]}"
-    return cut(f"read it     daedalus.load{pattern}")
+    call = 'daedalus.load(stage="enrich")' if enriched else "daedalus.load"
+    return cut(f"read it     {call}{pattern}")
 
 
 def _unusable_lines(days: list[str], options: str) -> list[str]:
@@ -179,21 +217,24 @@ def report_run(
     outcomes: Mapping[str, Outcome],
     trusted: Mapping[str, dict],
     read: Mapping[str, dict],
+    stage: Stage = SKELETON,
     *,
     days: Iterable[str],
     empty: Iterable[str],
     written: set[str],
     removed: Iterable[str] = (),
 ) -> RunReport:
-    """Sums up a walk. `trusted` are the days that were not walked, with their summaries; `read` what they read."""
-    report = RunReport(span)
+    """Sums up a stage of a walk. `trusted` are the days that were not walked, with their summaries; `read` what they
+    read."""
+    report, everything = RunReport(span), outcomes
+    outcomes = {name: outcome for name, outcome in everything.items() if outcome.step in stage.steps}
     tally = Counter(outcome.state for outcome in outcomes.values())
     tally[HIT] += cached_steps(trusted, read, outcomes)[0]
     report.steps = {state: tally[state] for state in STATES}
-    chunks = {day: outcomes[f"{PARTITION}@{day}"] for day in days}
+    chunks = {day: outcomes[f"{stage.partition}@{day}"] for day in days}
     found_empty = [day for day, chunk in chunks.items() if chunk.good and chunk.counts.get("empty")]
     report.empty_days = sorted([*empty, *found_empty, *(d for d, s in trusted.items() if s["empty"])])
-    report.results = results_of(outcomes, chunks)
+    report.results = results_of(everything, chunks, stage)
     states = Counter(result.state for result in report.results.values())
     report.days = {
         "total": len(span),
@@ -217,6 +258,25 @@ def report_run(
     report.rows = _rows(outcomes, {**read, **trusted}, trusted, chunks.values())
     report.failures = [failure_of(outcome) for outcome in outcomes.values() if outcome.state == FAILED]
     return report
+
+
+def report_of_stages(reports: dict[str, RunReport]) -> RunReport:
+    """The report of a run of some stages: the one's own, or the sums of several."""
+    first, *more = reports.values()
+    if not more:
+        return first
+    whole = RunReport(first.range, stages=reports, output=first.output, funnel=first.funnel)
+    for report in reports.values():
+        for name in ("days", "steps", "partitions", "rows"):
+            added = Counter(getattr(whole, name))
+            added.update(getattr(report, name))
+            setattr(whole, name, dict(added))
+        whole.failures += report.failures
+        for day, result in report.results.items():
+            whole.results.setdefault(day, result)  # what failed in a stage blocks the next
+        for name in ("empty_days", "unusable_days", "outdated_days", "removed_days"):
+            setattr(whole, name, sorted({*getattr(whole, name), *getattr(report, name)}))
+    return whole
 
 
 def _funnel(outcomes: Mapping[str, Outcome], trusted: Mapping[str, dict], walked: Iterable[str]) -> dict[str, int]:

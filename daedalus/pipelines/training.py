@@ -1,18 +1,21 @@
-"""`run_skeleton_stage()`: the skeleton stage over a range of days, through the stage cache."""
+"""`run_skeleton_stage()` and `run_training_pipeline()`: the stages over a range of days, through the stage cache."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError, bare
+from daedalus.config import RUNTIME, Config
+from daedalus.config.steps import SKELETON
 from daedalus.pipelines.look import Looked, look
 from daedalus.pipelines.resume import Request, last_unfinished, meaning_of, recorded, resumed_days, resumes_force
 from daedalus.pipelines.run import execute
@@ -53,31 +56,90 @@ def run_skeleton_stage(
     Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
     fail do not raise: they are in the report.
     """
-    settings, progress = settings or Settings(), progress or _default_progress()
-    _check_executor(executor, scheduler)
+    options = _Options(resume, force, plan, adopt, allow_empty, model, executor, scheduler)
+    return _run(settings or Settings(), range, options, progress, lambda config: config.of_stage(SKELETON))
+
+
+def run_training_pipeline(
+    settings: Settings | None = None,
+    range: str | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    plan: bool = False,
+    adopt: bool = False,
+    allow_empty: bool = False,
+    model: str | None = None,
+    progress: Progress | None = None,
+    executor: Literal["threads", "dask"] = "threads",
+    scheduler: str | None = None,
+) -> RunReport:
+    """The same for all stages: the skeleton, and the enriched partitions of a configuration with `embeddings`.
+
+    The report's numbers are sums over the stages; `report.stages` has those of each. A day whose enriched partition
+    fails keeps its skeleton. Raises what `run_skeleton_stage` does, and DaedalusError without `embeddings`.
+    """
+    options = _Options(resume, force, plan, adopt, allow_empty, model, executor, scheduler)
+    return _run(settings or Settings(), range, options, progress, _with_embeddings)
+
+
+def _with_embeddings(config: Config) -> Config:
+    if config.runtime.embeddings is None:
+        raise DaedalusError(
+            "the configuration has no embeddings, so there is nothing to do after the skeleton",
+            where=config.where(RUNTIME, "embeddings"),
+            found="nothing",
+            expected="embeddings, with columns of vectors",
+            hint="add embeddings (docs/config.md), or run daeda pipeline train NAME --skeleton-only",
+        )
+    return config
+
+
+class _Options(Struct, frozen=True):
+    """How a run was asked for; see `run_skeleton_stage`."""
+
+    resume: bool
+    force: bool
+    plan: bool
+    adopt: bool
+    allow_empty: bool
+    model: str | None
+    executor: str
+    scheduler: str | None
+
+
+def _run(
+    settings: Settings, range: str | None, asked: _Options, progress: Progress | None,
+    change: Callable[[Config], Config],
+) -> RunReport:  # fmt: skip
+    """A run of the stages that the configuration has after a `change`."""
+    progress, resume, model = progress or _default_progress(), asked.resume, asked.model
+    _check_executor(asked.executor, asked.scheduler)
     began = time.perf_counter()
     if range is not None:
         parse_range(range)
+    change(settings.applied())  # what it refuses comes first
     where = "--range" if range is not None else ""
     if resume and (last := last_unfinished(settings)):
         settings, model = _taken_up(settings, last), model or last["model"]
         where, range = where or f"--resume, of the run of {last['range']}", range or last["range"]
-    check = partial(refuse_empty, range=range, where=where) if not allow_empty else None
-    with opened(settings, say=progress.looking, adopt=adopt, check=check) as workspace:
-        force = force or (resume and resumes_force(workspace, progress.say))
+    check = partial(refuse_empty, range=range, where=where) if not asked.allow_empty else None
+    with opened(settings, change, say=progress.looking, adopt=asked.adopt, check=check) as workspace:
+        force = asked.force or (resume and resumes_force(workspace, progress.say))
         span = workspace.config.range(range)
-        if workspace.is_local and not Path(workspace.output_root).is_dir():
+        if any(not folder.is_dir() for folder in workspace.folders_of_output.values()):
             workspace.check_output()
         resumed = resumed_days(workspace, span, progress.say) if resume else {}
         if not resume:  # which says the same, and what is resumed
-            progress.looking(f"{span} into {bare(workspace.output_root)}: looking at the inputs")
+            into = " and ".join(bare(output.root) for output in workspace.outputs.values())
+            progress.looking(f"{span} into {into}: looking at the inputs")
         request = Request(settings, meaning_of(workspace), model, force)
-        with nullcontext() if plan else recorded(workspace, request, span):
+        with nullcontext() if asked.plan else recorded(workspace, request, span):
             looked = look(workspace, span, resumed, force=force)
             if check:
                 check(workspace.config, looked.listing)
-            dask = _dask(scheduler) if executor == "dask" else None
-            report = _plan(workspace, looked) if plan else execute(workspace, looked, request, progress, dask)
+            dask = _dask(asked.scheduler) if asked.executor == "dask" else None
+            report = _plan(workspace, looked) if asked.plan else execute(workspace, looked, request, progress, dask)
         report.output, report.options = str(workspace.output_root), settings.options
     report.seconds = time.perf_counter() - began
     return report

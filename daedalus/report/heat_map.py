@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
 from daedalus.config.reach import Reach
-from daedalus.config.steps import ORDER, PARTITION
+from daedalus.config.steps import ORDER, SKELETON
 from daedalus.explain.causes import Causes
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import step_of
@@ -20,7 +20,7 @@ from daedalus.stagecache.records.traces import Cost
 from daedalus.stagecache.walk.outcome import FAILED, rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
 from daedalus.workspace.day_results import last_results
-from daedalus.workspace.fresh_days import QID_MAP, fresh_days
+from daedalus.workspace.fresh_days import QID_MAP, fresh_in_all
 from daedalus.workspace.workspace import Workspace
 
 FRESH, MISSING, EMPTY = "fresh", "missing", "empty"  # beside RUN and MAYBE, which are stale
@@ -66,11 +66,14 @@ def _place(step: str) -> tuple[int, str]:
 def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Grid:
     """What is known of each step of the days; runs nothing."""
     present = Reach.of(workspace.config).with_rows(days, listing.feed.days)
-    fresh = fresh_days(workspace, listing, present)
+    stands = fresh_in_all(workspace, listing, present)
     costs, grid, names = workspace.traces.latest_costs(), Grid(), {str(day) for day in days} | {""}
-    for file in workspace.day_stamps.files():
-        if file.name != QID_MAP and (file.day in fresh.days or file.day in fresh.read) and file.day in names:
-            _add(grid, file.name, file.day, FRESH, costs.get(file.name))
+    for stage, output in workspace.outputs.items():
+        known = names & {*stands[stage].days, *stands[stage].read}
+        for file in output.day_stamps.files():
+            if file.name != QID_MAP and file.day in known:
+                _add(grid, file.name, file.day, FRESH, costs.get(file.name))
+    fresh = stands[SKELETON.name]
     for day, summary in fresh.days.items():
         grid.days[day] = EMPTY if summary["empty"] else FRESH
     if len(fresh.days) < len(present):
@@ -114,7 +117,7 @@ def _plan(
             grid.whys += [listed] if why == len(grid.whys) else []
         state = FRESH if verdict.state == HIT else verdict.state if verdict.trace else MISSING
         _add(grid, name, verdict.action.day or "", state, costs.get(name), why)
-        if verdict.action.step == PARTITION and verdict.action.day:
+        if verdict.action.step == workspace.stages[-1].partition and verdict.action.day:
             empty = state == FRESH and verdict.trace is not None and verdict.trace.counts.get("empty")
             stale = "stale" if state in (RUN, MAYBE) else state
             grid.days[verdict.action.day] = EMPTY if empty else stale

@@ -10,7 +10,7 @@ of the sessions; the content filter, which decides which rows ship, is applied l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -29,12 +29,13 @@ def steps() -> dict[str, Callable[..., Any]]:
     return {name: import_module(f"daedalus.skeleton.steps.{_FILES.get(name, name)}").build for name in STEPS}
 
 
-def build_stage(make: Make, days: Iterable[Day]) -> list[Action]:
-    """The actions of target days, upstream first; `make` has `steps()`."""
+def build_stage(make: Make, days: Iterable[Day], last: Sequence[str] = (PARTITION,)) -> list[Action]:
+    """The actions of target days, upstream first; `make` has `steps()`. `last` are the steps that each day ends in."""
     for day in days:
         for back in range(make.context.runtime.spine.lookback_days, 0, -1):
             make.need("spine", day - back * ONE_DAY)
-        make.need(PARTITION, day)
+        for step in last:
+            make.need(step, day)
     return _histories_after_spines(make.actions)
 
 

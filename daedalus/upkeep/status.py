@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
 from daedalus.config.reach import Reach
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import PARTITIONS, SKELETON, Stage
 from daedalus.stagecache.action_name import kind_of, step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
 from daedalus.workspace.day_results import last_refusal, last_results
-from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days
+from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_in_all
 from daedalus.workspace.settings import Settings
-from daedalus.workspace.workspace import Workspace, opened
+from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Cause
@@ -33,9 +33,9 @@ def cache_status(settings: Settings) -> dict:
     with opened(settings) as workspace:
         span, listing = list(workspace.config.range(None)), workspace.listing()
         present = Reach.of(workspace.config).with_rows(span, listing.feed.days)
-        fresh = fresh_days(workspace, listing, present)
-        known_days = fresh.days.keys() | fresh.read.keys()
-        stamps = [row for row in workspace.day_stamps.rows if row[1] in known_days and row[0] != QID_MAP]
+        stands = fresh_in_all(workspace, listing, present)
+        fresh = stands[SKELETON.name]
+        stamps = [row for name, output in workspace.outputs.items() for row in _known(output, stands[name])]
         verdicts: list[Verdict] = []
         if len(fresh.days) < len(present):
             from daedalus.stagecache.walk.plan import make_plan
@@ -50,7 +50,7 @@ def cache_status(settings: Settings) -> dict:
         sizes = workspace.store.sizes(known)
         in_use = needed(verdicts) | last_complete(workspace) | known.keys()
         planned = [str(day) for day in present if str(day) not in fresh.days]
-        days = [*_day_states(verdicts, planned), *_fresh_day_rows(fresh, stamps)]
+        days = [*_day_states(verdicts, planned, workspace.stages[-1]), *_fresh_day_rows(fresh, stamps)]
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
         last = last_results(workspace, [row["day"] for row in days if row["state"] in ("stale", "missing")])
         days = [{**row, "last": last[row["day"]].as_json() if row["day"] in last else None} for row in days]
@@ -64,6 +64,12 @@ def cache_status(settings: Settings) -> dict:
             "steps": _by_step(verdicts, stamps),
             **_shared_status(workspace),
         }
+
+
+def _known(output: StageOutput, stands: FreshDays) -> list[tuple]:
+    """The stamps of what the fresh days left or read."""
+    known = stands.days.keys() | stands.read.keys()
+    return [row for row in output.day_stamps.rows if row[1] in known and row[0] != QID_MAP]
 
 
 def _shared_status(workspace: Workspace) -> dict:
@@ -85,8 +91,8 @@ def _fresh_day_rows(fresh: FreshDays, stamps: Iterable[tuple]) -> list[dict]:
     return [{"day": day, "state": state[day], "steps": steps[day]} for day in fresh.days]
 
 
-def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
-    """Rows of planned days; a day is fresh if its partition and all that is upstream are hits."""
+def _day_states(verdicts: list[Verdict], days: Iterable[str], last: Stage) -> list[dict]:
+    """Rows of planned days; a day is fresh if its partition in the last stage and all that is upstream are hits."""
     by_name = {verdict.action.name: verdict for verdict in verdicts}
     fresh: dict[str, bool] = {}
     for verdict in verdicts:  # upstream comes first
@@ -96,7 +102,7 @@ def _day_states(verdicts: list[Verdict], days: Iterable[str]) -> list[dict]:
         of_day[verdict.action.day or ""].append(verdict)
     found: list[dict] = []
     for day in days:
-        partition = by_name[f"{PARTITION}@{day}"]
+        partition = by_name[f"{last.partition}@{day}"]
         state = "fresh" if fresh[partition.action.name] else "stale" if partition.trace else "missing"
         if state == "fresh" and partition.trace and partition.trace.counts.get("empty"):
             state = "empty"
@@ -149,7 +155,7 @@ def _root_kinds(why: Iterable[Cause]) -> list[str]:
 
 def needed(verdicts: Iterable[Verdict]) -> set[str]:
     """Artifacts that a plan uses, and the last ones of actions that would run."""
-    return {v.trace.artifact for v in verdicts if v.trace and v.action.step != PARTITION}
+    return {v.trace.artifact for v in verdicts if v.trace and v.action.step not in PARTITIONS}
 
 
 def last_complete(workspace: Workspace) -> set[str]:

@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from daedalus.base.errors import one_line
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import SKELETON, Stage
 from daedalus.stagecache.action_name import day_of, kind_of
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
 if TYPE_CHECKING:
     from daedalus.stagecache.records.traces import RunRecord
-    from daedalus.workspace.workspace import Workspace
+    from daedalus.workspace.workspace import StageOutput, Workspace
 
 UNFINISHED = "unfinished"
 ENDED = "run ended:"  # before a run's id, the key of the fact that says what failed in it
@@ -68,25 +68,29 @@ def last_refusal(workspace: Workspace) -> dict | None:
     return {"run": last.id, "started": _utc(last.started), **found["failures"][0]} if isinstance(found, dict) else None
 
 
-def _runs(workspace: Workspace) -> Iterator[RunRecord]:
-    """The runs into this output, newest first; other outputs may share the cache."""
+def _runs(workspace: Workspace, stage: Stage = SKELETON) -> Iterator[RunRecord]:
+    """The runs of a stage into this output, newest first; other outputs may share the cache."""
     output = workspace.output_root
-    return (run for run in workspace.traces.run_records() if run.request.get("output", output) == output)
+    return (
+        run for run in workspace.traces.run_records()
+        if run.request.get("output", output) == output and stage.name in run.request.get("stages", [SKELETON.name])
+    )  # fmt: skip
 
 
 def _utc(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def results_of(outcomes: Mapping[str, Outcome], days: Iterable[str]) -> dict[str, DayResult]:
-    """The results of those of the days that ended without a partition."""
+def results_of(outcomes: Mapping[str, Outcome], days: Iterable[str], stage: Stage = SKELETON) -> dict[str, DayResult]:
+    """The results of those of the days that ended without a partition of a stage."""
     own: dict[str, list[Failure]] = {}
     roots: dict[str, dict[str, None]] = {}  # of what failed or is blocked: the failed actions that it follows from
     doors: dict[str, dict[str, None]] = {}  # of a day: its steps that need something bad of another day
     for name, outcome in outcomes.items():  # what is upstream ended before
         if outcome.state == FAILED:
             roots[name] = {name: None}
-            own.setdefault(outcome.day or "", []).append(failure_of(outcome))
+            if outcome.step in stage.steps:
+                own.setdefault(outcome.day or "", []).append(failure_of(outcome))
         elif outcome.state == BLOCKED:
             above = [cause.what for cause in outcome.why]
             roots[name] = {root: None for bad in above for root in roots.get(bad, ())}
@@ -94,14 +98,14 @@ def results_of(outcomes: Mapping[str, Outcome], days: Iterable[str]) -> dict[str
                 doors.setdefault(outcome.day or "", {})[_door(name)] = None
     found = {}
     for day in days:
-        last = outcomes.get(f"{PARTITION}@{day}")
+        last = outcomes.get(f"{stage.partition}@{day}")
         if last is None or last.good:
             continue
         if day in own:
             found[day] = DayResult(FAILED, tuple(own[day]))
         else:
             causes = tuple(failure_of(outcomes[root]) for root in roots.get(last.name, ()))
-            through = [step for step in doors.get(day, ()) if step != PARTITION] or list(doors.get(day, ()))
+            through = [step for step in doors.get(day, ()) if step != stage.partition] or list(doors.get(day, ()))
             found[day] = DayResult(BLOCKED, causes, tuple(through))
     return found
 
@@ -118,11 +122,19 @@ def _door(name: str) -> str:
 def last_results(workspace: Workspace, days: Iterable[str]) -> dict[str, DayResult]:
     """What the last run that was asked for a day left of it, for those of the days that it did not finish.
 
-    `days` are such as need work now: of a day that is fresh the past does not matter.
+    `days` are such as need work now: of a day that is fresh the past does not matter. What happened in a stage comes
+    before what followed in the next.
     """
+    wanted, found = list(days), dict[str, DayResult]()
+    for output in workspace.outputs.values():
+        found = {**_last_of(workspace, output, wanted), **found}
+    return found
+
+
+def _last_of(workspace: Workspace, output: StageOutput, days: Iterable[str]) -> dict[str, DayResult]:
     traces, left = workspace.traces, set(days)
-    recorded, found = workspace.day_results.all() if left else {}, {}
-    for run in _runs(workspace) if left else ():
+    recorded, found = output.day_results.all() if left else {}, {}
+    for run in _runs(workspace, output.stage) if left else ():
         first, _, last = run.request["range"].partition("..")
         asked = {day for day in left if first <= day <= (last or first)} if run.state != "refused" else set()
         started = _utc(run.started)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.terminal_text import counted
-from daedalus.config.steps import OF_A_FEED_DAY, PARTITION
+from daedalus.config.steps import OF_A_FEED_DAY, PARTITION, SKELETON, Stage
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
 LEFT_OUT = {"null_keys": "null key", "duplicates": "duplicate", "strays": "stray"}  # rows, as people call one
@@ -21,10 +22,10 @@ FUNNEL = {
 }  # label -> (step, count)
 
 
-def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
-    """What `--resume` needs to know of a finished day; None when the day is not done."""
-    found = list(outcomes)
-    chunk = next((outcome for outcome in found if outcome.step == PARTITION), None)
+def day_summary(outcomes: Iterable[Outcome], stage: Stage = SKELETON) -> dict | None:
+    """What `--resume` needs to know of a day that is finished in a stage; None when it is not done."""
+    found = [outcome for outcome in outcomes if outcome.step in stage.steps]
+    chunk = next((outcome for outcome in found if outcome.step == stage.partition), None)
     if chunk is None or not chunk.good or any(outcome.state in (FAILED, BLOCKED) for outcome in found):
         return None
     own = [outcome for outcome in found if outcome.step not in OF_A_FEED_DAY]
@@ -38,6 +39,22 @@ def day_summary(outcomes: Iterable[Outcome]) -> dict | None:
         "rows": spine_rows(found),
         "funnel": funnel_of({outcome.step: outcome.counts for outcome in found}),
     }
+
+
+def run_summary(outcomes: Iterable[Outcome], stages: Iterable[Stage]) -> dict | None:
+    """The day's summaries in all stages in one, as a run keeps it: see `summary_of`. None when one is not done."""
+    found, whole = list(outcomes), dict[str, Any]()
+    for stage in stages:
+        summary = day_summary(found, stage)
+        if summary is None:
+            return None
+        whole |= summary if stage is SKELETON else {stage.name: summary}
+    return whole
+
+
+def summary_of(summary: Mapping[str, Any], stage: Stage) -> dict:
+    """A stage's part of a summary in all stages."""
+    return {**(summary if stage is SKELETON else summary[stage.name])}
 
 
 def funnel_of(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

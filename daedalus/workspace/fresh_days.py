@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
@@ -23,7 +24,7 @@ from daedalus.stagecache.action_name import day_of, kind_of, step_of
 from daedalus.workspace.code_stamp import code_stamp
 
 if TYPE_CHECKING:
-    from daedalus.workspace.workspace import Workspace
+    from daedalus.workspace.workspace import StageOutput, Workspace
 
 QID_MAP = "qid_map"  # kept as if an action had left it
 _Look = Callable[[str], Stat | None]  # None: it may have changed unseen
@@ -56,7 +57,7 @@ class Asking:
     def context(self) -> str | None:
         """What all days ask for alike; None when that cannot be known for good."""
         paths = sorted(path for paths in self._listing.views.values() for path in paths)
-        paths += [self._listing.pool] if self._listing.pool else []
+        paths += [self._listing.pool] if self._listing.pool and self._config.reads_pool else []
         stats = [self._look(path) for path in paths]
         if None in stats:
             return None
@@ -112,16 +113,26 @@ class Asking:
         return digest.of_json([[str(day), own] for day, own in sorted(self.feed.items()) if day in self._range])
 
 
-def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> FreshDays:
-    """Which of the days with feed rows are fresh. Looks at files by `stat`, opens none."""
-    standing = workspace.day_stamps
+def fresh_in_all(workspace: Workspace, listing: Listing, days: Sequence[Day]) -> dict[str, FreshDays]:
+    """By stage, those of the days with feed rows that are fresh in every stage: any other is walked in all of them."""
+    found = {name: fresh_days(workspace, listing, days, output) for name, output in workspace.outputs.items()}
+    common = set.intersection(*(set(stands.days) for stands in found.values()))
+    return {
+        name: replace(stands, days={day: summary for day, summary in stands.days.items() if day in common})
+        for name, stands in found.items()
+    }
+
+
+def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day], output: StageOutput) -> FreshDays:
+    """Which of the days with feed rows are fresh in a stage. Looks at files by `stat`, opens none."""
+    standing, config = output.day_stamps, workspace.config.of_stage(output.stage)
     asked = standing.asked()
     if not asked:
         return NOTHING
     touched = frozenset(standing.touched(workspace.files.stat))
     summaries = standing.summaries()
     code, session_range = code_stamp(workspace.traces), workspace.config.session_range(days)
-    asking = Asking(workspace.config, listing, code, workspace.files.stat, session_range)
+    asking = Asking(config, listing, code, workspace.files.stat, session_range)
     sessions = asking.sessions(summaries.get("", {}).get("witness"))
     if "" in touched or sessions is None:
         return FreshDays({}, {}, touched)

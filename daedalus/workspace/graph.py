@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daedalus.actions.actions import Actions
 from daedalus.actions.unaffected import Unaffected
@@ -14,6 +15,8 @@ from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
 from daedalus.config.reach import Reach
+from daedalus.config.steps import ENRICH
+from daedalus.enrich.stage import build_stages, steps
 from daedalus.inputs.feed import Feed, look_at_feed
 from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
@@ -22,7 +25,6 @@ from daedalus.inputs.type_checks import check_types, idle_filters
 from daedalus.inputs.views import look_at_view
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
-from daedalus.skeleton.stage import build_stage, steps
 from daedalus.sql.default_sql import check_defaults, check_engine
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.artifact_store import ArtifactStore
@@ -30,6 +32,9 @@ from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import remembered_fingerprint
 from daedalus.workspace.stray_rows import stray_notes
 from daedalus.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from daedalus.inputs.pool_fragments import FragmentInput
 
 
 @dataclass
@@ -80,7 +85,7 @@ def build_graph(
     _refuse_all_bad(feed)
     pool = _pool(inputs, config, listing)
     check_pool(config, pool, workspace.files, traces)
-    sources = Sources(feed, sorted(folder.days), views, pool)
+    sources = Sources(feed, sorted(folder.days), views, pool, _fragments(workspace, inputs, pool))
     present = reach.with_rows(wanted, folder.days)
     if reconcile:
         workspace.prepare()
@@ -88,13 +93,14 @@ def build_graph(
     witness = _with_sessions(session_range, folder, feed, inputs)
     if witness:
         workspace.qids.lineage(reconcile=reconcile)
+    enriched = workspace.outputs.get(ENRICH.name)
     publishing = Publishing(
         workspace.partitions, workspace.qids, witness is not None,
-        partial(_earlier, workspace) if reuse else lambda name: None,
+        partial(_earlier, workspace) if reuse else lambda name: None, enriched.partitions if enriched else None,
     )  # fmt: skip
     make = _actions(workspace, Skeleton(config, sources, publishing))
     line = "made the steps of {done:,} of {total:,} days"
-    actions = build_stage(make, counted_off(present, len(present), workspace.say, line))
+    actions = build_stages(make, counted_off(present, len(present), workspace.say, line))
     empty = [day for day in wanted if day not in set(present)]
     return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources,
                  [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
@@ -104,7 +110,7 @@ def _actions(workspace: Workspace, context: Skeleton) -> Actions[Skeleton]:
     traces = workspace.traces
     unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store))
     return Actions(
-        steps(), context, workspace.shelf, workspace.ducks, workspace.files, unaffected,
+        steps(context.config), context, workspace.shelf, workspace.ducks, workspace.files, unaffected,
         fingerprint=partial(remembered_fingerprint, traces),
     )  # fmt: skip
 
@@ -145,6 +151,16 @@ def _pool(inputs: Inputs, config: Config, listing: Listing) -> PoolInput | None:
         where = config.where(RUNTIME, "embedding_coverage_filter")
         raise DaedalusError("the embedding pool cannot be read", where=where, found=f"{listing.pool}: {error.strerror}",
                             hint="if it was being written, run again") from None  # fmt: skip
+
+
+def _fragments(workspace: Workspace, inputs: Inputs, pool: PoolInput | None) -> Sequence[FragmentInput]:
+    """The fragments of the pool, where vectors are read. Raises DaedalusError (exit 2)."""
+    if ENRICH not in workspace.stages:
+        return ()
+    from daedalus.inputs.pool_fragments import look_at_fragments
+
+    assert pool is not None
+    return look_at_fragments(inputs, workspace.config, pool, workspace.files)
 
 
 def _refuse_all_bad(feed: Feed) -> None:

@@ -1,14 +1,16 @@
-"""Opens the output of a workspace, in a folder or on an object store, and the shared cache that goes with it."""
+"""Opens the outputs of a workspace, in folders or on object stores, and the shared cache that goes with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from daedalus.config import Config
+from daedalus.config.steps import ENRICH, SKELETON, Stage
 from daedalus.inputs.input_files import InputFiles
 from daedalus.objectstore.object_store import is_uri
 from daedalus.output.partitions import Partitions
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class Output(Struct, frozen=True):
-    """Partitions, the qid map when it is asked for, and folders of unfinished files that are swept and closed."""
+    """Partitions by stage, the qid map when it is asked for, and folders of unfinished files, swept and closed."""
 
-    partitions: PartitionHome
+    partitions: Mapping[str, PartitionHome]
     shared: SharedCache | None
     open_qids: Callable[[], QidMap]
     scratches: Sequence[Scratch] = ()
@@ -44,42 +46,51 @@ class Parts(Struct, frozen=True):
     ducks: Callable[[], Ducks]
 
 
-def open_output(parts: Parts, *, adopt: bool) -> Output:
-    """See `opened` for `adopt`."""
-    return _remote(parts) if is_uri(parts.config.runtime.output_root) else _local(parts, adopt)
+def root_of(config: Config, stage: Stage) -> str:
+    """The output root of a stage."""
+    if stage is ENRICH and config.runtime.embeddings:
+        return config.runtime.embeddings.output_root
+    return config.runtime.output_root
 
 
-def _local(parts: Parts, adopt: bool) -> Output:
-    root = Path(parts.config.runtime.output_root)
-    staging = Scratch(root, ".daeda-")
-    partitions = Partitions(root, staging, parts.digests, adopt=adopt)
-    shared = _open_shared(parts, [partitions])
+def open_output(parts: Parts, stages: Sequence[Stage], *, adopt: bool) -> Output:
+    """See `opened` for `adopt`. What lies on an object store is shared as it is."""
+    homes: dict[str, PartitionHome] = {}
+    scratches: dict[str, Scratch] = {}
+    for stage in stages:
+        root = root_of(parts.config, stage)
+        if is_uri(root):
+            homes[stage.name] = _on_store(parts, root)
+        else:
+            scratches[stage.name] = Scratch(Path(root), ".daeda-")
+            homes[stage.name] = Partitions(Path(root), scratches[stage.name], parts.digests, adopt=adopt)
+    shared = _open_shared(parts, [home for home in homes.values() if isinstance(home, Partitions)])
+    open_qids = partial(_qids, parts, homes[SKELETON.name], scratches.get(SKELETON.name), shared)
+    return Output(homes, shared, open_qids, [*scratches.values()])
 
-    def open_qids() -> QidMap:
-        from daedalus.output.local_map import LocalMap
-        from daedalus.output.qid_map import QidMap
 
-        record = shared.qid_map(str(root), parts.config.catalog.feed.path) if shared else None
-        home = LocalMap(root, parts.digests, parts.traces)
-        return QidMap(home, staging, parts.ducks(), record)
-
-    return Output(partitions, shared, open_qids, [staging])
-
-
-def _remote(parts: Parts) -> Output:
-    """Partitions and the qid map on an object store are shared as they are."""
+def _on_store(parts: Parts, root: str) -> PartitionHome:
     from daedalus.output.remote_output import RemoteOutput
     from daedalus.output.remote_partitions import RemotePartitions
 
-    output = RemoteOutput(parts.config.runtime.output_root, parts.files.remote, parts.traces)
+    return RemotePartitions(RemoteOutput(root, parts.files.remote, parts.traces), parts.scratch)
 
-    def open_qids() -> QidMap:
-        from daedalus.output.qid_map import QidMap
-        from daedalus.output.remote_map import RemoteMap
 
-        return QidMap(RemoteMap(output, parts.scratch), parts.scratch, parts.ducks())
+def _qids(parts: Parts, home: PartitionHome, staging: Scratch | None, shared: SharedCache | None) -> QidMap:
+    """The qid map beside the skeleton's partitions; `staging` where those are in a folder."""
+    from daedalus.output.qid_map import QidMap
 
-    return Output(RemotePartitions(output, parts.scratch), _open_shared(parts, []), open_qids)
+    if isinstance(home, Partitions):
+        from daedalus.output.local_map import LocalMap
+
+        assert staging is not None
+        record = shared.qid_map(str(home.root), parts.config.catalog.feed.path) if shared else None
+        return QidMap(LocalMap(home.root, parts.digests, parts.traces), staging, parts.ducks(), record)
+    from daedalus.output.remote_map import RemoteMap
+    from daedalus.output.remote_partitions import RemotePartitions
+
+    assert isinstance(home, RemotePartitions)
+    return QidMap(RemoteMap(home.output, parts.scratch), parts.scratch, parts.ducks())
 
 
 def _open_shared(parts: Parts, folders: Sequence[Partitions]) -> SharedCache | None:

@@ -12,8 +12,10 @@ from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.objectstore.globs import matches
 from daedalus.objectstore.object_store import is_uri
 
+_PARTITION = "dt=2026-05-15/part-0-0.parquet"
 _WRITTEN = {  # a file of each kind, below its root
-    "output_root": ("dt=2026-05-15/part-0-0.parquet", "qid_map.parquet"),
+    "output_root": (_PARTITION, "qid_map.parquet"),
+    "embeddings.output_root": (_PARTITION,),
     "cache_root": ("artifacts/00/0.parquet",),
 }
 
@@ -21,9 +23,10 @@ _WRITTEN = {  # a file of each kind, below its root
 def check_roots(config: Config, options: Collection[str] = ()) -> None:
     """Raises DaedalusError (exit 2) for a root that is empty, or among the inputs. `options`: keys given as such."""
     read = [(at, _segments(folder), pattern) for at, folder, pattern in _inputs(config)]
-    for key, files in _WRITTEN.items():
-        root = getattr(config.runtime, key)
-        where = "--" + key.replace("_", "-") if key in options else config.where(RUNTIME, key)
+    roots = _roots(config)
+    for key, root in roots.items():
+        files = _WRITTEN[key]
+        where = "--" + key.rpartition(".")[2].replace("_", "-") if key in options else config.where(RUNTIME, key)
         if not root.strip():
             hint = "is a variable of the shell not set?" if key in options else ""
             raise DaedalusError("an empty path", where=where, found=repr(root), expected="a folder", hint=hint)
@@ -40,6 +43,22 @@ def check_roots(config: Config, options: Collection[str] = ()) -> None:
                     found=f"{root}, which {at} reads",
                     expected="a folder of its own",
                 )
+
+
+def _roots(config: Config) -> dict[str, str]:
+    """The roots by key; None of the two stages' outputs may lie in the other's place."""
+    runtime = config.runtime
+    roots = {"output_root": runtime.output_root, "cache_root": runtime.cache_root}
+    if embeddings := runtime.embeddings:
+        roots["embeddings.output_root"] = embeddings.output_root
+        if _segments(embeddings.output_root) == _segments(runtime.output_root):
+            raise DaedalusError(
+                "two stages with one output root",
+                where=config.where(RUNTIME, "embeddings.output_root"),
+                found=f"{embeddings.output_root}, which is output_root",
+                expected="a folder of its own",
+            )
+    return roots
 
 
 def _inputs(config: Config) -> Iterator[tuple[str, str, Sequence[str]]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import Day
 from daedalus.base.file_stat import GONE, Stat
 from daedalus.config.reach import Reach
-from daedalus.config.steps import PARTITION
 from daedalus.stagecache.records.day_stamps import KeptFile
 from daedalus.stagecache.walk.outcome import Outcome
 from daedalus.workspace.code_stamp import code_stamp
@@ -18,28 +17,39 @@ from daedalus.workspace.fresh_days import QID_MAP, Asking, FreshDays
 
 if TYPE_CHECKING:
     from daedalus.workspace.graph import Graph
-    from daedalus.workspace.workspace import Workspace
+    from daedalus.workspace.workspace import StageOutput, Workspace
 
 
-def record_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: FreshDays) -> None:
-    """Takes down how a walk left its days, for the next question."""
+def record_days(
+    workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outcome], stands: Mapping[str, FreshDays]
+) -> None:
+    """Takes down how a walk left its days, for the next question; `stands` are the days not walked, by stage."""
     workspace.digests.settle()
-    workspace.partitions.refresh()
+    for name, output in workspace.outputs.items():
+        own = [outcome for outcome in outcomes.values() if outcome.step in output.stage.steps]
+        _record_stage(workspace, output, graph, own, stands[name])
+
+
+def _record_stage(
+    workspace: Workspace, output: StageOutput, graph: Graph, outcomes: Sequence[Outcome], stands: FreshDays
+) -> None:  # fmt: skip
+    output.partitions.refresh()
     of_day: dict[str, list[Outcome]] = {}
-    for outcome in outcomes.values():
+    for outcome in outcomes:
         of_day.setdefault(outcome.day or "", []).append(outcome)
     targets = {str(day) for day in graph.days}
-    known, before = workspace.day_stamps.asked(), workspace.day_stamps.summaries()
+    known, before = output.day_stamps.asked(), output.day_stamps.summaries()
     forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
     code = code_stamp(workspace.traces)
-    asking = Asking(workspace.config, graph.listing, code, workspace.files.settled, graph.session_range)
+    config = workspace.config.of_stage(output.stage)
+    asking = Asking(config, graph.listing, code, workspace.files.settled, graph.session_range)
     records: dict[str, tuple[str, dict]] = {}
     files: list[KeptFile] = []
     for day, found in of_day.items():
-        summary = day_summary(found) if day in targets else _read_summary(found)
+        summary = day_summary(found, output.stage) if day in targets else _read_summary(found)
         if summary is None or not all(outcome.good for outcome in found):
             continue
-        left = [file for outcome in found for file in _kept_files(workspace, outcome)]
+        left = [file for outcome in found for file in _kept_files(workspace, output, outcome)]
         kept = [file for file in left if file is not None]
         if len(kept) < len(left):
             continue
@@ -54,7 +64,7 @@ def record_days(workspace: Workspace, graph: Graph, outcomes: Mapping[str, Outco
             asks = ""
         records[day] = (asks, summary)
         files += kept
-    workspace.day_stamps.record(targets, records, files, forget=forget)
+    output.day_stamps.record(targets, records, files, forget=forget)
 
 
 def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:
@@ -80,11 +90,11 @@ def _joined(before: dict, now: dict) -> dict:
     return {**before, **now, "tiles": {**before["tiles"], **now["tiles"]}, "rows": rows}
 
 
-def _kept_files(workspace: Workspace, outcome: Outcome) -> list[KeptFile | None]:
+def _kept_files(workspace: Workspace, output: StageOutput, outcome: Outcome) -> list[KeptFile | None]:
     """The files that an action left; None for one that may have changed unseen."""
     found: list[tuple[str, Stat | None]]
-    if outcome.step == PARTITION:
-        found = list(workspace.partitions.kept(outcome.name, outcome.artifact))
+    if outcome.step == output.stage.partition:
+        found = list(output.partitions.kept(outcome.name, outcome.artifact))
     else:
         path = str(workspace.store.path(outcome.name, outcome.artifact))
         is_elsewhere = workspace.shared and not os.path.exists(path)  # in the shared cache, and not needed here

@@ -13,19 +13,23 @@ from daedalus.workspace.output_roots import check_roots
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line may set over the config; None leaves the config's value."""
+    """What the command line may set over the config; None leaves the config's value.
+
+    `output_root` is the skeleton's, `enriched_root` that of the enriched partitions.
+    """
 
     config: str = "config"
     cache_root: str | None = None
     output_root: str | None = None
     day_workers: int | None = None
     entity_spine_chunk_rows: int | None = None
+    enriched_root: str | None = None
 
     @property
     def options(self) -> str:
         """The options by which another command finds the same config, cache and output: "" or ` --config mine`."""
         given = {"--config": self.config if self.config != "config" else None, "--cache-root": self.cache_root,
-                 "--output-root": self.output_root}  # fmt: skip
+                 "--output-root": self.enriched_root or self.output_root}  # fmt: skip
         return "".join(f" {option} {shlex.quote(value)}" for option, value in given.items() if value is not None)
 
     def applied(self) -> Config:
@@ -36,6 +40,10 @@ class Settings:
         given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k != "config"}
         for key in ("day_workers", "entity_spine_chunk_rows"):
             at_least(1, given.get(key), "--" + key.replace("_", "-"))
-        config = dataclasses.replace(config, runtime=msgspec.structs.replace(config.runtime, **given))
-        check_roots(config, given)
+        enriched, runtime = given.pop("enriched_root", None), config.runtime
+        if enriched is not None and runtime.embeddings:
+            embeddings = msgspec.structs.replace(runtime.embeddings, output_root=enriched)
+            given["embeddings"] = embeddings
+        config = dataclasses.replace(config, runtime=msgspec.structs.replace(runtime, **given))
+        check_roots(config, {*given, *(["embeddings.output_root"] if enriched is not None else [])})
         return config

@@ -11,28 +11,42 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from daedalus.base.durable import open_lock
 from daedalus.base.errors import DaedalusError
 from daedalus.config import Config
+from daedalus.config.steps import ENRICH, SKELETON, Stage
 from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.listing import Listing, list_inputs
 from daedalus.inputs.local_files import LocalFiles, LocalNames
 from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
+from daedalus.stagecache.records.day_results import DayResults
 from daedalus.stagecache.records.day_stamps import DayStamps
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
-from daedalus.workspace.open_output import Parts, open_output
+from daedalus.workspace.open_output import Parts, open_output, root_of
 from daedalus.workspace.settings import Settings
 
 if TYPE_CHECKING:
     from daedalus.inputs.remote_files import RemoteFiles
+    from daedalus.output.partition_home import PartitionHome
     from daedalus.output.qid_map import QidMap
     from daedalus.sharing.open import InputNotes
     from daedalus.sql.duck import Ducks
     from daedalus.stagecache.action import Shelf
-    from daedalus.stagecache.records.day_results import DayResults
+
+
+class StageOutput(Struct, frozen=True):
+    """Where a stage's partitions are, and what is recorded of its days."""
+
+    stage: Stage
+    root: str
+    partitions: PartitionHome
+    day_stamps: DayStamps
+    day_results: DayResults
 
 
 class Workspace:
@@ -47,6 +61,7 @@ class Workspace:
         check: Callable[[Config, Listing], None] | None = None,
     ) -> None:
         self.config, self.say = config, say
+        self.stages = config.stages
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         if not self.cache_root.exists():
             _look_first(config, check)
@@ -62,8 +77,10 @@ class Workspace:
         self._in_use = -1
         self.files = InputFiles(LocalFiles(self.digests, self.scratch), self._remote_files, say)
         parts = Parts(config, self.traces, self.digests, self.store, self.scratch, self.files, lambda: self.ducks)
-        output = open_output(parts, adopt=adopt)
-        self.partitions, self.shared, self._open_qids = output.partitions, output.shared, output.open_qids
+        output = open_output(parts, self.stages, adopt=adopt)
+        self.outputs = {stage.name: self._output_of(stage, output.partitions[stage.name]) for stage in self.stages}
+        self.partitions, self.shared = output.partitions[SKELETON.name], output.shared
+        self._open_qids = output.open_qids
         self._scratches += output.scratches
         self.shelf: Shelf = self.shared.shelf if self.shared else self.store
         self.input_notes = self._input_notes()
@@ -105,20 +122,21 @@ class Workspace:
         return list_inputs(self.config, self.files)
 
     @property
-    def is_local(self) -> bool:
-        """Whether the output is a folder of this machine."""
-        return not is_uri(self.output_root)
+    def folders_of_output(self) -> dict[str, Path]:
+        """The output roots that are folders of this machine, by config key."""
+        keys = {SKELETON.name: "output_root", ENRICH.name: "embeddings.output_root"}
+        return {keys[name]: Path(one.root) for name, one in self.outputs.items() if not is_uri(one.root)}
 
     def check_output(self) -> None:
         """Raises the DaedalusError (exit 2) of an output root in which a run could write nothing; makes nothing."""
-        if self.is_local:
-            _check_folder(Path(self.output_root), "output_root (--output-root)")
+        for key, folder in self.folders_of_output.items():
+            _check_folder(folder, _shown(key))
 
     def prepare(self) -> None:
         """Makes the output root, and sweeps what dead processes left there and in the cache."""
         self.check_output()
-        if self.is_local:
-            _make_folder(Path(self.output_root), "output_root (--output-root)")
+        for key, folder in self.folders_of_output.items():
+            _make_folder(folder, _shown(key))
         self._hold(fcntl.LOCK_SH)
         for scratch in self._scratches:
             _ = scratch.folder
@@ -139,8 +157,7 @@ class Workspace:
         """Where files are written on this machine, by config key."""
         spill = self.config.duckdb_settings.get("temp_directory")
         found = {"temp_directory": str(spill)} if spill else {}
-        if self.is_local:
-            found["output_root"] = self.output_root
+        found |= {key: str(folder) for key, folder in self.folders_of_output.items()}
         return {**found, "cache_root": str(self.cache_root)}
 
     @property
@@ -148,15 +165,19 @@ class Workspace:
         """How many actions run at once, a core each."""
         return self.config.runtime.day_workers * self.ducks.threads
 
-    @cached_property
+    def _output_of(self, stage: Stage, partitions: PartitionHome) -> StageOutput:
+        root = root_of(self.config, stage)
+        return StageOutput(stage, root, partitions, DayStamps(self.traces, root), DayResults(self.traces, root))
+
+    @property
     def day_stamps(self) -> DayStamps:
-        return DayStamps(self.traces, self.output_root)
+        """Those of the skeleton."""
+        return self.outputs[SKELETON.name].day_stamps
 
-    @cached_property
+    @property
     def day_results(self) -> DayResults:
-        from daedalus.stagecache.records.day_results import DayResults
-
-        return DayResults(self.traces, self.output_root)
+        """Those of the skeleton."""
+        return self.outputs[SKELETON.name].day_results
 
     def commit(self) -> None:
         """Makes the artifacts and traces so far durable."""
@@ -208,6 +229,11 @@ def _look_first(config: Config, check: Callable[[Config, Listing], None] | None)
     listing = list_inputs(config, LocalNames())
     if check:
         check(config, listing)
+
+
+def _shown(key: str) -> str:
+    """The config key of an output root, and the option that overrides it."""
+    return f"{key} (--output-root)"
 
 
 _ELSEWHERE = "make it writable, or name another"
