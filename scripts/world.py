@@ -1,7 +1,7 @@
 """Makes a sample world: feed, six catalog views and a Lance pool, the same bytes of rows for the same arguments.
 
   world.py ROOT [--start 2026-01-20 --end 2026-05-31] [--rows 1200] [--users 400] [--artworks 3000]
-           [--half-hours 6] [--heavy 0] [--seed 7]
+           [--half-hours 6] [--heavy 0] [--floats 32] [--seed 7]
 
 ROOT/data is what the default config reads. A user's activity and an artwork's popularity are lognormal;
 a session is a user's half hour. The feed has what real ones have: late and duplicate rows, rows without
@@ -138,12 +138,14 @@ class World:
             times = pa.array(micros(until) - rng.integers(0, days * DAY_US, part.num_rows), pa.timestamp("us"))
             pq.write_table(part.append_column("updated_at", times), folder / f"part-{i}.parquet", compression="zstd")
 
-    def write_pool(self) -> None:
+    def write_pool(self, floats: int) -> None:
+        """Vectors of some length for most artworks, in random directions and of length 1 or so."""
         import lancedb
 
         rng = np.random.default_rng([self.seed, 2])
         ids = self.artworks[rng.random(len(self.artworks)) < 0.85]
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(rng.random(len(ids) * 4), pa.float32()), 4)
+        values = rng.standard_normal(len(ids) * floats, np.float32) / np.float32(floats**0.5)
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(values), floats)
         table = pa.table({"artwork_id": pa.array(ids), "vector": vectors})
         lancedb.connect(str(self.root / "embeddings")).create_table("artwork_embedding", table)
 
@@ -176,6 +178,7 @@ def main() -> None:
     parser.add_argument("--artworks", type=int, default=3000)
     parser.add_argument("--half-hours", type=int, default=6, help="of the day's 48, how many a user is there in")
     parser.add_argument("--heavy", type=int, default=0, help="events a day of one user beside the others")
+    parser.add_argument("--floats", type=int, default=32, help="components of a vector of the pool")
     parser.add_argument("--seed", type=int, default=7)
     a = parser.parse_args()
     shutil.rmtree(a.root / "data", ignore_errors=True)
@@ -183,7 +186,7 @@ def main() -> None:
     for i in range((a.end - a.start).days + 1):
         world.write_day(a.start + dt.timedelta(days=i), a.rows, a.heavy)
     world.write_catalog()
-    world.write_pool()
+    world.write_pool(a.floats)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ class Config:
         """The stages that it has."""
         return (SKELETON, ENRICH) if self.runtime.embeddings else (SKELETON,)
 
+    def root_of(self, stage: Stage) -> str:
+        """The output root of a stage."""
+        embeddings = self.runtime.embeddings if stage is ENRICH else None
+        return embeddings.output_root if embeddings else self.runtime.output_root
+
     def of_stage(self, stage: Stage) -> Config:
         """What of it a stage's bytes follow from: the skeleton's from all but the embeddings."""
         if stage is not SKELETON or self.runtime.embeddings is None:

@@ -279,7 +279,7 @@ class Embeddings(_Strict, frozen=True, kw_only=True):
     output_root: Annotated[
         str,
         _says(
-            "Where the enriched dt= partitions go, a folder or s3://, gs://, az://. `daeda enrich --output-root` overrides it.",
+            "Where the enriched dt= partitions go, a folder or s3://, gs://, az://. --output-root of enrich overrides it.",
             "enriched, in the new place",
         ),
     ] = "data/training_enriched"

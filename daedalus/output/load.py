@@ -12,6 +12,7 @@ from typing import Any, Literal
 from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
+from daedalus.config.steps import STAGES, Stage
 from daedalus.objectstore.object_store import (
     SCHEMES,
     ObjectStore,
@@ -26,6 +27,7 @@ from daedalus.objectstore.part_list import PartList, manifest_days, read_json
 _KINDS = ("pyarrow", "polars", "duckdb")
 _PATH = "daeda:path"
 _DAY = r"^(?:.*/)?dt=(\d{4}-\d\d-\d\d)/"  # in a part's path; of several the last, for a folder above may have one
+_DEFAULTS = {"skeleton": "data/training_output", "enrich": "data/training_enriched"}  # without a configuration
 _AT_ONCE = 16  # manifests read
 
 
@@ -33,6 +35,7 @@ def load(
     range: str | None = None,
     columns: Sequence[str] | None = None,
     *,
+    stage: Literal["skeleton", "enrich"] = "skeleton",
     output_root: str | Path | None = None,
     config: str | Path = "config",
     to: Literal["pyarrow", "polars", "duckdb"] = "pyarrow",
@@ -40,7 +43,8 @@ def load(
 ) -> Any:
     """The output of some days, with the day in the column `dt`; rows keep their order, days ascend.
 
-    `range` is as on the command line; None is all there is. `to` is a `pyarrow.dataset.Dataset`, a
+    `range` is as on the command line; None is all there is. `stage` chooses the skeleton's partitions, or the enriched
+    ones with their columns of vectors. `to` is a `pyarrow.dataset.Dataset`, a
     `polars.LazyFrame` or a DuckDB relation, each read lazily and with `columns` only, in that order; `dt` is a
     date in all three. `output_root` is the config's, where there is one. An output on an object store is read by
     its manifests, lazily too; `object_store` says how to reach it, as in the config. A partition that is replaced
@@ -51,11 +55,14 @@ def load(
     if to not in _KINDS:
         raise DaedalusError("load() does not make that", where="load(to)", found=to,
                             expected=" or ".join(_KINDS), hint=did_you_mean(to, _KINDS))  # fmt: skip
-    root, options = _home(config, output_root, object_store)
+    if stage not in STAGES:
+        raise DaedalusError("there is no such stage", where="load(stage)", found=stage, expected=" or ".join(STAGES),
+                            hint=did_you_mean(stage, STAGES))  # fmt: skip
+    root, options = _home(config, STAGES[stage], output_root, object_store)
     span = parse_range(range, "load(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
-        raise DaedalusError("no partition lies in the range", where=root, found=found, hint="daeda skeleton")
+        raise DaedalusError("no partition lies in the range", where=root, found=found, hint=f"daeda {stage}")
     import pyarrow as pa
     from pyarrow.fs import LocalFileSystem
 
@@ -138,7 +145,7 @@ def _text(value: str) -> str:
 
 
 def _home(
-    config: str | Path, output_root: str | Path | None, object_store: Mapping[str, Any] | None
+    config: str | Path, stage: Stage, output_root: str | Path | None, object_store: Mapping[str, Any] | None
 ) -> tuple[str, Mapping[str, Any]]:
     """Where the output is, and how to reach it: as given, else as the config says, if there is one."""
     for key in object_store or {}:
@@ -150,11 +157,15 @@ def _home(
         if str(config) != "config" and not Path(config).is_dir():
             raise DaedalusError("there is no config folder", where="load(config)", found=seen_from(config),
                                 expected="a folder with catalog.yaml")  # fmt: skip
-        return str(output_root or "data/training_output"), object_store or {}
+        return str(output_root or _DEFAULTS[stage.name]), object_store or {}
     from daedalus.config import load_config
 
-    runtime = load_config(config).runtime
-    return str(output_root or runtime.output_root), runtime.object_store if object_store is None else object_store
+    loaded = load_config(config)
+    options = loaded.runtime.object_store if object_store is None else object_store
+    if output_root is None and stage not in loaded.stages:
+        raise DaedalusError("the configuration has no embeddings", where="load(stage)", found=stage.name,
+                            expected="skeleton, or embeddings in runtime.yaml")  # fmt: skip
+    return str(output_root or loaded.root_of(stage)), options
 
 
 def _check_columns(columns: Sequence[str], last: Any, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from daedalus.config import Config
-from daedalus.config.steps import ENRICH, SKELETON, Stage
+from daedalus.config.steps import SKELETON, Stage
 from daedalus.inputs.input_files import InputFiles
 from daedalus.objectstore.object_store import is_uri
 from daedalus.output.partitions import Partitions
@@ -46,19 +46,12 @@ class Parts(Struct, frozen=True):
     ducks: Callable[[], Ducks]
 
 
-def root_of(config: Config, stage: Stage) -> str:
-    """The output root of a stage."""
-    if stage is ENRICH and config.runtime.embeddings:
-        return config.runtime.embeddings.output_root
-    return config.runtime.output_root
-
-
 def open_output(parts: Parts, stages: Sequence[Stage], *, adopt: bool) -> Output:
     """See `opened` for `adopt`. What lies on an object store is shared as it is."""
     homes: dict[str, PartitionHome] = {}
     scratches: dict[str, Scratch] = {}
     for stage in stages:
-        root = root_of(parts.config, stage)
+        root = parts.config.root_of(stage)
         if is_uri(root):
             homes[stage.name] = _on_store(parts, root)
         else:

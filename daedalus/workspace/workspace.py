@@ -27,7 +27,7 @@ from daedalus.stagecache.records.day_stamps import DayStamps
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
-from daedalus.workspace.open_output import Parts, open_output, root_of
+from daedalus.workspace.open_output import Parts, open_output
 from daedalus.workspace.settings import Settings
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Workspace:
         return self.config.runtime.day_workers * self.ducks.threads
 
     def _output_of(self, stage: Stage, partitions: PartitionHome) -> StageOutput:
-        root = root_of(self.config, stage)
+        root = self.config.root_of(stage)
         return StageOutput(stage, root, partitions, DayStamps(self.traces, root), DayResults(self.traces, root))
 
     @property
