@@ -39,7 +39,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
     at_least(1, rows, "--rows")
     config, chance = settings.applied(), random.Random(seed)
     with local_place(settings, config) as place:
-        days = choose_days(_published(place, range, config.runtime.output_root, settings.options), rows, chance)
+        days = choose_days(_published(place, range, config.runtime.output_root, settings.run(config)), rows, chance)
         say(f"{counted(len(days), 'day')} of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)
         root, share = place.output, -(-rows // len(days))
@@ -55,17 +55,17 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
             say(f"comparing {day}")
             comparison.compare(day, users[day])
         return {"days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
-                **comparison.found()}  # fmt: skip
+                "run": settings.run(config), **comparison.found()}  # fmt: skip
 
 
-def _published(place: LocalCopy, range: str | None, shown: str, options: str) -> list[Day]:
+def _published(place: LocalCopy, range: str | None, shown: str, run: str) -> list[Day]:
     span, there = parse_range(range) if range else None, place.published()
     days = [day for day in there if span is None or day in span]
     if not days:
         found = f"{counted(len(there), 'partition')} in all"
         raise DaedalusError("there is no partition to audit", where=shown, found=found,
                             expected=f"days of {range or 'any range'}",
-                            hint=f"daeda skeleton{options}" + (f" --range {range}" if range else ""))  # fmt: skip
+                            hint=run + (f" --range {range}" if range else ""))  # fmt: skip
     return days
 
 
@@ -241,7 +241,7 @@ def audit_lines(found: Mapping) -> list[str]:
         if not row["column"].startswith("row "):
             lines += [cut(f"    expected {row['expected']}"), cut(f"    found    {row['found']}")]
     if differs(found):
-        lines.append("next: daeda cache status (is the day stale?), then daeda skeleton, or")
+        lines.append(f"next: daeda cache status (is the day stale?), then {found['run']}, or")
         lines.append(f"      daeda cache verify; then: daeda audit --seed {found['seed']}")
     lines += [f"not compared, filled by default_sql: {', '.join(found['not_compared'])}"] * bool(found["not_compared"])
     lines.append(f"{'feature rows newer than their event':<40}{'as_of':<8}{'share':>8}{'median days':>14}")

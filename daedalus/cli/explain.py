@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from daedalus.cli.output import show
@@ -28,8 +27,7 @@ def day(
     """
     from daedalus.explain import day as explain
 
-    settings = settings_of(config, cache_root, output_root)
-    return show(explain.explain_day(settings, day), partial(explain.day_lines, options=settings.options), json)
+    return show(explain.explain_day(settings_of(config, cache_root, output_root), day), explain.day_lines, json)
 
 
 def step(

@@ -48,7 +48,7 @@ def explain_row(settings: Settings, text: str, user: int, artwork: int, column: 
     day = one_day(text, _COMMAND)
     with opened(settings) as workspace:
         graph, verdicts = planned(workspace, day)
-        looker = _Looker(workspace, graph, verdicts, day)
+        looker = _Looker(workspace, graph, verdicts, day, settings.run(workspace.config))
         wanted = looker.columns(column)
         rows = looker.rows(user, artwork)
         if not rows:
@@ -71,8 +71,8 @@ def explain_row(settings: Settings, text: str, user: int, artwork: int, column: 
 class _Looker:
     """Answers questions about the rows of one day."""
 
-    def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day) -> None:
-        self._workspace, self._graph, self._verdicts, self._day = workspace, graph, verdicts, day
+    def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day, run: str) -> None:
+        self._workspace, self._graph, self._verdicts, self._day, self._run = workspace, graph, verdicts, day, run
         self._config, self._runtime = workspace.config, workspace.config.runtime
         self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
         self._pool: set[int] | None = None
@@ -214,7 +214,7 @@ class _Looker:
     def _artifact(self, name: str) -> Path:
         verdict = self._verdicts.get(name)
         if verdict is None or verdict.trace is None:
-            hint = f"daeda skeleton --range {self._day}"
+            hint = f"{self._run} --range {self._day}"
             raise DaedalusError(
                 "the day was not computed yet", where=f"{_COMMAND} {self._day}", found=f"no {name}", hint=hint
             )

@@ -158,13 +158,14 @@ def _above(then: Manifest, now: Manifest) -> list[str]:
 def list_runs(settings: Settings, most: int) -> dict:
     """The last runs, newest first, as the report has them."""
     with opened(settings) as workspace:
-        return {"cache_root": str(workspace.cache_root), "runs": last_runs(workspace.traces, most)}
+        run = settings.run(workspace.config)
+        return {"cache_root": str(workspace.cache_root), "run": run, "runs": last_runs(workspace.traces, most)}
 
 
 def runs_lines(found: Mapping) -> list[str]:
     """A line per run, and below it what it changed and why."""
     if not found["runs"]:
-        return [f"no run is recorded in {found['cache_root']}: daeda skeleton"]
+        return [f"no run is recorded in {found['cache_root']}: {found['run']}"]
     lines = [f"{'run':<10}{'started (UTC)':<21}{'state':<12}{'done':>5}  range"]
     for run in found["runs"]:
         words = [run["range"], "--force" * run["force"], run["model"] or ""]
