@@ -54,13 +54,13 @@ def row(
     *,
     user: Annotated[int, Parameter(help="user_id of the row.")],
     artwork: Annotated[int, Parameter(help="artwork_id of the row.")],
-    column: Annotated[str | None, Parameter(help="Only this output column of an aggregation.")] = None,
+    column: Annotated[str | None, Parameter(help="Only this column, of an aggregation or of vectors.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show which source events, in which files, make up a row's lists, which were left out, and why.
+    """Show which events, in which files, make up a row's lists, and which ids its vectors; what is left out, and why.
 
     Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
     """
