@@ -154,10 +154,10 @@ def _plain_page(pieces: Sequence[Vectors], dtype: str) -> tuple[int, np.ndarray]
     room[begin:middle] = np.frombuffer(levels, np.uint8)
     matrix, filled = room[middle : middle + size].view(dtype).reshape(count, length), 0
     for piece in pieces:
-        taken = piece.take(piece.places[piece.places >= 0])
-        _put(taken, matrix[filled : filled + len(taken)])
-        filled += len(taken)
-    return count * length + len(has) - count, room[begin : middle + size]
+        if len(taken := piece.places[piece.places >= 0]):
+            _put(piece.take(taken), matrix[filled : filled + len(taken)])
+            filled += len(taken)
+    return count * max(length, 1) + len(has) - count, room[begin : middle + size]
 
 
 def _put(vectors: np.ndarray, out: np.ndarray) -> None:
@@ -174,7 +174,8 @@ def _levels(has: np.ndarray, length: int) -> bytes:
     """The repetition and the definition levels of rows, which have vectors of this length or none, each behind its
     length in 4 bytes.
 
-    Repetition is 0 for a row's first entry, else 1; definition is 3 for a float and 0 for a row without a vector.
+    Repetition is 0 for a row's first entry, else 1; definition is 3 for a float, 1 for a vector of length 0, and 0 for
+    a row without one.
     """
     import numpy as np
 
@@ -184,7 +185,7 @@ def _levels(has: np.ndarray, length: int) -> bytes:
     ends = [*(np.flatnonzero(has[1:] != has[:-1]) + 1).tolist(), len(has)]
     begins = [0, *ends[:-1]]
     defined = b"".join(
-        _run((end - begin) * length, 3) if has[begin] else _run(end - begin, 0)
+        _run((end - begin) * max(length, 1), 3 if length else 1) if has[begin] else _run(end - begin, 0)
         for begin, end in zip(begins, ends, strict=True)
     )
     return b"".join(len(level).to_bytes(4, "little") + level for level in (repeated, defined))

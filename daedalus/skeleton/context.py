@@ -37,13 +37,14 @@ class Publishing:
     """Where partitions are published and how their sessions are numbered.
 
     `numbered` says whether partitions have qids; `earlier(action)` is the published partition of a day's action, if
-    it is on this machine.
+    it is on this machine. `enriched` is for the enrich stage's partitions, in their own root.
     """
 
     partitions: Shelf
     qids: QidMap
     numbered: bool
     earlier: Callable[[str], EarlierPartition | None] = lambda name: None
+    enriched: Shelf | None = None
 
 
 @dataclass(frozen=True)
