@@ -22,6 +22,7 @@ from daedalus.enrich import assembly
 from daedalus.enrich.assembly import Enriched, Entry
 from daedalus.enrich.means_file import Means, write_means
 from daedalus.enrich.steps import enriched
+from daedalus.enrich.vectors_file import NO_VECTOR, write_vectors
 from daedalus.output import cut_partition
 from daedalus.output.cut_partition import ParquetSink
 from daedalus.parquet import writer
@@ -32,42 +33,19 @@ from daedalus.tables import plain_columns
 
 ROWS, GROUP = 22, 4
 LENGTH = 3
-NO_VECTOR = -(1 << 31)
 IMAGE, MEAN = Entry("image", "artwork_id", "runtime.yaml: image"), Entry("mean", None, "runtime.yaml: mean")
 
 
-class InMemory:
-    """Vectors by id, as `VectorsFile` gives them; a list of the pool may have NULLs, and other lengths."""
-
-    files: dict = {}  # noqa: RUF012
-
-    def __init__(self, path):
-        known = self.files[path.name]
-        self.ids, self.dim = np.array(sorted(known), np.int64), LENGTH
-        vectors = [known[int(some)] for some in self.ids]
-        self.lengths = np.array([self._length(some) for some in vectors], np.int64)
-        self.usable = self.lengths == self.dim
-        whole = [some if good else [0] * LENGTH for some, good in zip(vectors, self.usable, strict=True)]
-        self._matrix = np.array(whole, np.float64).reshape(len(whole), LENGTH)
-
-    @staticmethod
-    def _length(vector):
-        return NO_VECTOR if vector is None else -1 - len(vector) if None in vector else len(vector)
-
-    def find(self, ids):
-        places = {int(some): place for place, some in enumerate(self.ids) if self.lengths[place] != NO_VECTOR}
-        found = [places.get(int(some), -1) for some in ids]
-        return np.array([-2 if place >= 0 and not self.usable[place] else place for place in found], np.int32)
-
-    def take(self, places):
-        assert (places >= 0).all()
-        return self._matrix[places]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
+def vectors_of(path, known):
+    """Writes vectors by id: None for none, and of other lengths or with a None for those that are not usable."""
+    ids = sorted(known)
+    lengths = [
+        NO_VECTOR if known[i] is None else -1 - len(known[i]) if None in known[i] else len(known[i]) for i in ids
+    ]
+    usable = [known[some] for some, size in zip(ids, lengths, strict=True) if size == LENGTH]
+    blocks = [np.array(usable, np.float64)] if usable else []
+    write_vectors(path, np.array(ids, np.int64), np.array(lengths, np.int64), "float64", blocks)
+    return path
 
 
 def skeleton(folder, artworks, kept, chunk_rows):
@@ -110,10 +88,8 @@ def written(folder, artworks, vectors, means, kept, *, chunk_rows=100, unusable=
     with pytest.MonkeyPatch.context() as patch:
         for module in (writer, cut_partition, plain_columns, assembly):
             patch.setattr(module, "ROWS_PER_GROUP", GROUP)
-        patch.setattr(assembly, "VectorsFile", InMemory)
-        patch.setitem(InMemory.files, "vectors", vectors)
         parts, content = skeleton(folder, artworks, kept, chunk_rows)
-        artifacts = dict.fromkeys(("image", "mean"), folder / "vectors")
+        artifacts = dict.fromkeys(("image", "mean"), vectors_of(folder / "vectors", vectors))
         means = {"mean": means_of(folder / "means", means, unusable)}
         rows = Enriched((IMAGE, MEAN), dtype).write(folder / "out", parts, artifacts, means, content)
     assert rows == len(kept)
@@ -183,7 +159,7 @@ def test_a_partition_without_rows_has_the_columns(tmp_path):
     ],
 )
 def test_a_row_that_ships_with_a_vector_unlike_the_others_fails_the_day(tmp_path, bad, found):
-    artworks, vectors = [3, 3, 7, 3], {1: None, 3: [1, 2, 3], 7: bad}
+    artworks, vectors = [3, 3, 7, 3], {1: None, 3: [1, 2, 3], 5: [1, 2, 3], 7: bad}
     with pytest.raises(DayError) as raised:
         written(tmp_path, artworks, vectors, [None] * 4, [1, 2])
     assert raised.value.found == found and raised.value.where == IMAGE.where
