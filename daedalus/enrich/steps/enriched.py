@@ -1,0 +1,54 @@
+"""enriched: a day's partition with its columns of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from daedalus.actions.actions import config_ingredients
+from daedalus.base.days import Day
+from daedalus.base.durable import part_files
+from daedalus.config.config import RUNTIME
+from daedalus.config.steps import ENRICHED, PARTITION
+from daedalus.enrich.assembly import Enriched, Entry
+from daedalus.skeleton.context import Make
+from daedalus.stagecache.action import Counts
+from daedalus.stagecache.action_name import ActionName
+
+
+def build(make: Make, day: Day) -> str | None:
+    """Reads the skeleton's partition, the vectors and means of each entry, and for means which rows ship."""
+    chunk = make.need(PARTITION, day)
+    config, shelf = make.context.config, make.context.publishing.enriched
+    embeddings = config.runtime.embeddings
+    if chunk is None or embeddings is None:
+        return None
+    assert shelf is not None
+    columns = embeddings.columns
+    entries = [
+        Entry(name, one.of, config.where(RUNTIME, f"embeddings.columns.{name}")) for name, one in columns.items()
+    ]
+    vectors = {entry.name: make.need("vectors", entry.name, day) for entry in entries}
+    means = {entry.name: make.need("means", entry.name, day) for entry in entries if entry.of is None}
+    content = make.need("content", day) if means else None
+    kinds = [(name, "mean_of" if one.of is None else "of", one.of or one.mean_of) for name, one in columns.items()]
+    ingredients = {
+        **config_ingredients({"embeddings.columns": kinds, "embeddings.dtype": embeddings.dtype}),
+        **make.code_of(Enriched),
+    }
+    run = partial(_run, Enriched(tuple(entries), embeddings.dtype), chunk, vectors, means, content)
+    upstream = [chunk, *vectors.values(), *means.values(), *([content] if content else [])]
+    return make.add(ActionName(ENRICHED, day=day), run, ingredients, upstream, shelf=shelf)
+
+
+def _run(
+    enriched: Enriched, chunk: str, vectors: Mapping[str, str], means: Mapping[str, str], content: str | None,
+    upstream: Mapping[str, Path], out: Path,
+) -> Counts:  # fmt: skip
+    parts = part_files(upstream[chunk])
+    if not parts:  # a day without rows has no partition
+        return {"written": 0, "empty": 1}
+    of_vectors, of_means = ({entry: upstream[action] for entry, action in made.items()} for made in (vectors, means))
+    rows = enriched.write(out, parts, of_vectors, of_means, upstream[content] if content else None)
+    return {"written": rows, "empty": 0}
