@@ -14,6 +14,7 @@ import yaml
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
+from daedalus.explain.change_notes import ChangeNotes
 from daedalus.explain.earlier import sources_of
 from daedalus.explain.row import explain_row
 from daedalus.stagecache.walk.plan import MAYBE, RUN
