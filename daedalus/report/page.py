@@ -19,6 +19,7 @@ from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import counted, cut
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
+from daedalus.report.drift import SHARES
 
 if TYPE_CHECKING:
     import jinja2
@@ -35,7 +36,6 @@ STATES = {
     "blocked": ("!", "blocked in the last run: it needs what failed on another day"),
     "unfinished": ("/", "not finished by the last run"),
 }
-SHARES = ("nulls", "empty", "top")  # measures that are shares of rows
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
