@@ -20,16 +20,8 @@ _MEASURES = {
     "other": (),
 }
 _MARKED = 6.0  # times the usual spread, from which a day is marked
-_COMPARED = (
-    "nulls",
-    "mean",
-    "empty",
-    "distinct",
-    "top",
-    "norm",
-    "length",
-    "odd",
-)  # not percentiles: those of counts jump by chance
+# Not percentiles: those of counts jump by chance.
+_COMPARED = ("nulls", "mean", "empty", "distinct", "top", "norm", "length", "odd")
 SHARES = ("nulls", "empty", "top", "odd")  # measures that are shares of rows
 _LEAST_SPREAD = 0.01  # of the usual value: smaller differences are never far
 _LEAST_SHARE = 0.01  # the same of shares
