@@ -19,6 +19,7 @@ from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.stagecache.action import Shelf
 
 if TYPE_CHECKING:
+    from daedalus.inputs.pool_fragments import FragmentInput
     from daedalus.output.qid_map import QidMap
 
 
@@ -30,6 +31,7 @@ class Sources:
     feed_days: Sequence[Day]  # of all partitions in the feed folder, looked at or not
     views: Mapping[str, ViewInput]
     pool: PoolInput | None
+    fragments: Sequence[FragmentInput] = ()
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,14 @@ class Publishing:
     """Where partitions are published and how their sessions are numbered.
 
     `numbered` says whether partitions have qids; `earlier(action)` is the published partition of a day's action, if
-    it is on this machine.
+    it is on this machine. `enriched` is where enriched partitions are; None: that stage does not run.
     """
 
     partitions: Shelf
     qids: QidMap
     numbered: bool
     earlier: Callable[[str], EarlierPartition | None] = lambda name: None
+    enriched: Shelf | None = None
 
 
 @dataclass(frozen=True)

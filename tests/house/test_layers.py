@@ -20,6 +20,7 @@ ROOMS = [
     "output",
     "sharing",
     "skeleton",
+    "enrich",
     "watch",
     "cluster",
     "workspace",

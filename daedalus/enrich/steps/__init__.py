@@ -1,0 +1,1 @@
+"""The steps of the enrich stage, a file each."""
