@@ -72,7 +72,7 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else(cache):
 def test_what_is_beside_is_read_and_is_no_ingredient(cache):
     store, traces = cache
 
-    def graph(where, run=writes("x")):
+    def graph(where, run):
         reading = replace(action(store, "x", run, ["a"]), beside=("where",))
         return [action(store, "a", writes("a")), action(store, "where", writes(where), v=where), reading]
 
