@@ -10,10 +10,10 @@ from daedalus.sql.text import Sql, parquet
 NUMBERS = "numbers"  # the variable with the fragments' numbers, in the order in which they are bound
 _INDEX, _HAS_VECTOR = 1 << 32, 1 << 62
 # The rank of a row is its place in the table, above all that have no vector; places in a fragment are below 2^32.
-RANKED = f"""SELECT *, file_index * {_INDEX} + place
+RANKED = f"""SELECT *, CAST(file_index AS BIGINT) * {_INDEX} + place
     + CASE WHEN length IS NULL THEN 0 ELSE {_HAS_VECTOR} END AS rank FROM {parquet("fragments")}"""
 LAST = f"SELECT id, max(rank) AS rank FROM ({RANKED}) GROUP BY id"
-FRAGMENT = f"getvariable('{NUMBERS}')[rank % {_HAS_VECTOR} // {_INDEX} + 1]"
+FRAGMENT = f"CAST(getvariable('{NUMBERS}')[rank % {_HAS_VECTOR} // {_INDEX} + 1] AS BIGINT)"
 PLACE = f"rank % {_INDEX}"
 
 
