@@ -26,7 +26,7 @@ from daedalus.sql.duck import Bindings, Duck, Ducks, is_of_data
 from daedalus.sql.text import Sql, literal, normalise_sql, of_sql, parquet, path_literal
 from daedalus.sql.text import name as quoted
 from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
-from daedalus.stagecache.action_name import ActionName, kind_of
+from daedalus.stagecache.action_name import ActionName, kind_of, step_of
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, version
 
 _T = TypeVar("_T")
@@ -49,12 +49,14 @@ def _settings_fingerprint() -> Fingerprint:
 class Reading:
     """What a `Sql` reads, by the names in it.
 
-    `upstream` are actions, `files` input files, `tables` functions that make Arrow tables when it runs, `variables`
-    SQL literals. `lists` are variables that list paths whose order matters. `columns` are the columns that are read of
-    `files`, and the types that they are read as.
+    `upstream` are actions, and so are `pieces`, of one step, whose parts say nothing of what they are: the caller has
+    an ingredient for their order. `files` are input files, `tables` functions that make Arrow tables when it runs,
+    `variables` SQL literals. `lists` are variables that list paths whose order matters. `columns` are the columns that
+    are read of `files`, and the types that they are read as.
     """
 
     upstream: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    pieces: Mapping[str, Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Sequence[InputFile]] = field(default_factory=dict)
     tables: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +65,13 @@ class Reading:
 
     def kinds(self) -> dict[str, list[str]]:
         """The kinds of actions bound to each name, since upstream digests alone do not say what is bound to what."""
-        return {name: sorted({kind_of(action) for action in made}) for name, made in self.upstream.items()}
+        kinds = {name: sorted({kind_of(action) for action in made}) for name, made in self.upstream.items()}
+        return kinds | {name: sorted({step_of(action) for action in made}) for name, made in self.pieces.items()}
+
+    @property
+    def actions(self) -> list[tuple[str, Sequence[str]]]:
+        """The names of actions by the names in the statement."""
+        return [*self.upstream.items(), *self.pieces.items()]
 
 
 class Actions(Generic[_Context]):
@@ -87,7 +95,7 @@ class Actions(Generic[_Context]):
         self.actions: dict[str, Action] = {}
         self.texts: dict[str, str] = {}  # source texts by their digest, for explanations
         self._steps, self._fingerprint = steps, cache(fingerprint)
-        self._store, self._ducks, self._files = store, ducks, files
+        self._store, self._ducks, self.files = store, ducks, files
         self._known: dict[tuple, Any] = {}
         self._last: dict[str, str] = {}
 
@@ -171,9 +179,9 @@ class Actions(Generic[_Context]):
             **(extra or {}),
         }
         inputs = [file for group in reading.files.values() for file in group]
-        upstream = [upstream for names in reading.upstream.values() for upstream in names]
+        upstream = [upstream for _, names in reading.actions for upstream in names]
         refusal = DayError if name.day else DaedalusError  # an action that all days need ends the run
-        run = partial(_run_sql, self._ducks, self._files, refusal, sql, reading, arrow)
+        run = partial(_run_sql, self._ducks, self.files, refusal, sql, reading, arrow)
         describe = partial(describe_sql, sql, reading)
         return self.add(name, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed)
 
@@ -205,7 +213,7 @@ class Actions(Generic[_Context]):
                 describe=describe,
                 is_unaffected=partial(self.unaffected.is_unaffected, str(name.day), keyed) if keyed else _never,
                 # Objects are read from copies whose digests were checked, so only local files can change.
-                verify=partial(_verify, self._files, [*watched, *(f for f in files if not is_uri(f.path))]),
+                verify=partial(_verify, self.files, [*watched, *(f for f in files if not is_uri(f.path))]),
                 **fields,
             )
             self._last[name.step] = known
@@ -278,9 +286,7 @@ def _said(error: Exception, kind: str) -> str:
 
 def _bound(reading: Reading, upstream: Mapping[str, Path], local: Mapping[str, str]) -> dict[str, list[Path | str]]:
     """Paths by the names in the statement; `local` maps paths of input files to local files with their bytes."""
-    bound: dict[str, list[Path | str]] = {
-        view: [upstream[name] for name in names] for view, names in reading.upstream.items()
-    }
+    bound: dict[str, list[Path | str]] = {view: [upstream[name] for name in names] for view, names in reading.actions}
     bound.update({view: [local.get(f.path, f.path) for f in members] for view, members in reading.files.items()})
     return bound
 

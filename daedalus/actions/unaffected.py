@@ -2,8 +2,8 @@
 
 A step that joins a keyed table reads only the rows of its day's entities. If nothing else in its manifest
 changed, and no entity whose rows changed occurs on its day, it would give the same bytes and need not run.
-The changed entities are the difference of the two artifacts; one query over all spines finds the days on which
-they occur.
+The changed entities are the difference of the two artifacts; one query over all artifacts that have the days'
+entities, such as their spines, finds the days on which they occur.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from daedalus.sql.text import FILE, Sql, name, parquet
 
 @dataclass(frozen=True)
 class Keyed:
-    """A table that steps join by key: its action, its key, and the column of the spine that is joined to the key."""
+    """A table that steps join by key: its action, its key, and the column that is joined to the key, of the artifact
+    that the actions `entities` of their days made last."""
 
     action: str
     key: str
     joined: str
+    entities: str = "spine"
 
 
 class Unaffected:
@@ -35,7 +37,7 @@ class Unaffected:
     def __init__(self, ducks: Ducks, known: Callable[[str], str | None], whole: Callable[[str], Path | None]) -> None:
         self._ducks, self._known, self._whole = ducks, known, whole
         self._days: set[str] = set()
-        self._answers: dict[tuple[str, str, str], _Answer] = {}
+        self._answers: dict[tuple[Keyed, str, str], _Answer] = {}
 
     def watch(self, day: str) -> None:
         """Adds a feed day of the graph."""
@@ -51,17 +53,17 @@ class Unaffected:
         return all(self._without_changes(day, by_label[label], old[label], new[label]) for label in differing)
 
     def _without_changes(self, day: str, table: Keyed, old: str, new: str) -> bool:
-        change = (table.action, old, new)
+        change = (table, old, new)
         if change not in self._answers:
             self._answers[change] = self._ask(table, old, new)
         answer = self._answers[change]
-        spine = self._known(f"spine@{day}")
-        return spine is not None and answer.spines.get(day) == spine and day not in answer.touched
+        last = self._known(f"{table.entities}@{day}")
+        return last is not None and answer.searched.get(day) == last and day not in answer.touched
 
     def _ask(self, table: Keyed, old: str, new: str) -> _Answer:
         before, after = self._whole(old), self._whole(new)
-        spines = {day: spine for day in sorted(self._days) if (spine := self._known(f"spine@{day}"))}
-        paths = {spine: path for spine in set(spines.values()) if (path := self._whole(spine))}
+        last = {day: made for day in sorted(self._days) if (made := self._known(f"{table.entities}@{day}"))}
+        paths = {made: path for made in set(last.values()) if (path := self._whole(made))}
         if before is None or after is None or not paths:
             return _Answer({}, set())
         if not _same_columns(before, after):  # equal values of another type have other bytes
@@ -69,19 +71,19 @@ class Unaffected:
         try:
             with self._ducks.lease() as duck:
                 changed = duck.table(changed_keys(table.key), Bindings({"old": [before], "new": [after]}))
-                bindings = Bindings({"spines": list(paths.values())}, {"changed": changed})
+                bindings = Bindings({"searched": list(paths.values())}, {"changed": changed})
                 files = set(duck.table(days_with(table.joined), bindings)["file"].to_pylist())
         except Exception:  # whatever it is: the steps run
             return _Answer({}, set())
-        looked_at = {day: spine for day, spine in spines.items() if spine in paths}
-        return _Answer(looked_at, {day for day, spine in looked_at.items() if str(paths[spine]) in files})
+        looked_at = {day: made for day, made in last.items() if made in paths}
+        return _Answer(looked_at, {day for day, made in looked_at.items() if str(paths[made]) in files})
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """The spines that were searched, by day, and the days with a changed entity."""
+    """The artifacts that were searched, by day, and the days with a changed entity."""
 
-    spines: Mapping[str, str]
+    searched: Mapping[str, str]
     touched: Set[str]
 
 
@@ -106,6 +108,6 @@ def changed_keys(key: str) -> Sql:
 
 
 def days_with(column: str) -> Sql:
-    """SQL of the files among `spines` that have a row with one of the keys in `changed`."""
-    rows = f"SELECT {name(column)} AS key, {FILE} AS file FROM {parquet('spines', files=True)}"
+    """SQL of the files among `searched` that have a row with one of the keys in `changed`."""
+    rows = f"SELECT {name(column)} AS key, {FILE} AS file FROM {parquet('searched', files=True)}"
     return Sql(f"SELECT DISTINCT file FROM ({rows}) WHERE key IN (SELECT key FROM changed)")

@@ -83,7 +83,11 @@ def settled_sources(sources: Sources) -> Sources:
     feed = Feed({day: _settled(files) for day, files in sources.feed.partitions.items()})
     views = {name: replace(view, files=_settled(view.files)) for name, view in sources.views.items()}
     pool = sources.pool and PoolInput(*_settled([sources.pool.manifest]))
-    return replace(sources, feed=feed, views=views, pool=pool)
+    fragments = tuple(
+        msgspec.structs.replace(one, files=_settled(one.files), manifest=_settled([one.manifest])[0])
+        for one in sources.fragments
+    )
+    return replace(sources, feed=feed, views=views, pool=pool, fragments=fragments)
 
 
 def _settled(files: Iterable[InputFile]) -> tuple[InputFile, ...]:

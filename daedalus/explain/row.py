@@ -20,8 +20,8 @@ from daedalus.config.schema import Aggregation, RecentPublished
 from daedalus.explain.day import one_day, planned
 from daedalus.explain.row_vectors import VectorLooker
 from daedalus.explain.value_differences import as_python
-from daedalus.inputs.countries import country_codes
 from daedalus.inputs.schemas import group_by_schema
+from daedalus.skeleton.countries import country_codes
 from daedalus.skeleton.feed_day import FeedDay
 from daedalus.skeleton.joins_and_filters import preload_filtered_features
 from daedalus.sql.duck import Bindings

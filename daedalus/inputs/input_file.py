@@ -52,7 +52,7 @@ class Inputs:
     """Looks at input files, each at most once a run."""
 
     def __init__(self, files: Files, facts: Facts) -> None:
-        self.files, self._facts = files, facts
+        self.files, self.facts = files, facts
         self._footers: dict[str, Any] | None = None
         self._checked: set[tuple] = set()
 
@@ -93,7 +93,7 @@ class Inputs:
 
     def _footer(self, path: str, content: str) -> dict[str, Any]:
         key = f"file:{content}"
-        if key not in self._known and _is_read(found := self._facts.fact(key)):  # learned meanwhile
+        if key not in self._known and _is_read(found := self.facts.fact(key)):  # learned meanwhile
             self._known[key] = found
         if key not in self._known:
             with self.files.fetch({path: content}) as local:
@@ -103,14 +103,14 @@ class Inputs:
     @property
     def _known(self) -> dict[str, Any]:
         if self._footers is None:
-            self._footers = {key: found for key, found in self._facts.facts("file:").items() if _is_read(found)}
+            self._footers = {key: found for key, found in self.facts.facts("file:").items() if _is_read(found)}
         return self._footers
 
     def _learn(self, path: str, local: str, content: str) -> None:
         key = f"file:{content}"
         if key not in self._known:
             self._known[key] = {"form": _FORM, **_footer_of(path, local)}
-            self._facts.remember_fact(key, self._known[key])
+            self.facts.remember_fact(key, self._known[key])
 
 
 def unreadable(path: str, why: object) -> DayError:

@@ -10,11 +10,11 @@ from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
-from daedalus.inputs.countries import country_code, country_codes
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.schemas import Group, group_by_schema
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make
+from daedalus.skeleton.countries import country_code, country_codes
 from daedalus.sql.column_types import as_text, is_integer, is_text, read_as
 from daedalus.sql.text import Sql, columns, literal, name
 from daedalus.stagecache.action_name import ActionName, escaped

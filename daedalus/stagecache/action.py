@@ -55,11 +55,12 @@ class Action:
 
     `run(upstream paths by action name, staged output path)` writes the output and returns row counts.
     `after` names actions that must end before this one, without being ingredients; those in `guards` must also
-    succeed. `is_unaffected(old, new)` returns whether two manifests are certain to give the same bytes, where that
-    is quicker to find out than to run. `verify` is called after the run; it raises when an input file changed
-    meanwhile. `describe(upstream paths)` returns what runs as text that can be run by hand. `moving()` returns
-    ingredients that may change during the walk. `receive(counts)` is called in a worker before a result of
-    another machine is used; it raises CannotUse.
+    succeed, and so must those `beside`, whose paths `run` gets too: they say where something is, not what it is, so
+    the bytes must not depend on them. `is_unaffected(old, new)` returns whether two manifests are certain to give the
+    same bytes, where that is quicker to find out than to run. `verify` is called after the run; it raises when
+    an input file changed meanwhile. `describe(upstream paths)` returns what runs as text that can be run by hand.
+    `moving()` returns ingredients that may change during the walk. `receive(counts)` is called in a worker before a
+    result of another machine is used; it raises CannotUse.
     """
 
     name: str
@@ -71,11 +72,17 @@ class Action:
     shelf: Shelf
     after: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     is_unaffected: Callable[[Manifest, Manifest], bool] = field(default=lambda old, new: False)
     verify: Callable[[], None] = field(default=lambda: None)
     describe: Callable[[Mapping[str, Path]], str] = field(default=lambda upstream: "")
     moving: Callable[[], Manifest] = field(default=lambda: {})
     receive: Callable[[Counts], None] | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The actions whose artifacts `run` gets."""
+        return (*self.upstream, *self.beside)
 
     def manifest(self, upstream_digests: Mapping[str, str]) -> Manifest:
         """All ingredients by label. Raises KeyError when an upstream digest is not known yet."""

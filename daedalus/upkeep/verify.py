@@ -42,14 +42,15 @@ def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
     verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
     hits = [
         v for v in verdicts.values() if v.state == HIT and v.action.shelf is workspace.shelf and v.action.step != "qids"
-    ]
+        and all(verdicts[name].state == HIT for name in v.action.beside)
+    ]  # fmt: skip
     chosen = random.Random(0).sample(hits, min(count, len(hits)))
     differing = []
     for verdict in chosen:
         action, trace = verdict.action, verdict.trace
         assert trace is not None
         paths = {}
-        for name in action.upstream:
+        for name in action.reads:
             above = verdicts[name]
             assert above.trace is not None
             paths[name] = above.action.shelf.path(name, above.trace.artifact)

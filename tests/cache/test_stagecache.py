@@ -69,6 +69,41 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else(cache):
     assert walk(graph, traces) == {"a": "failed", "b": "blocked", "c": "hit"}
 
 
+def test_what_is_beside_is_read_and_is_no_ingredient(cache):
+    store, traces = cache
+
+    def graph(where, run):
+        reading = replace(action(store, "x", run, ["a"]), beside=("where",))
+        return [action(store, "a", writes("a")), action(store, "where", writes(where), v=where), reading]
+
+    def run(upstream, out):
+        out.write_text(upstream["a"].read_text() + str(len(upstream["where"].read_text())))
+        return {}
+
+    assert walk(graph("here", run), traces, executor=Threads(2))["x"] == "computed"
+    made = traces.latest("x")
+    assert store.path("x", made.artifact).read_text() == "a4"
+    assert "upstream:a" in made.manifest and not any("where" in label for label in made.manifest)
+    assert walk(graph("there", run), traces) == {"a": "hit", "where": "computed", "x": "hit"}
+
+
+def test_what_is_beside_must_succeed_and_be_there(cache):
+    store, traces = cache
+    shelf = Fickle(store)
+
+    def fail(upstream, out):
+        raise DayError("no good")
+
+    def graph(run, version):
+        reading = replace(action(store, "x", writes("x"), v=version), beside=("where",))
+        return [reading, action(shelf, "where", run)]
+
+    assert walk(graph(fail, "1"), traces) == {"where": "failed", "x": "blocked"}
+    assert walk(graph(writes("here"), "1"), traces) == {"where": "computed", "x": "computed"}
+    shelf.gone.add(traces.latest("where").artifact)
+    assert walk(graph(writes("here"), "2"), traces) == {"where": "unchanged", "x": "unchanged"}
+
+
 def test_what_belongs_to_no_day_stops_the_walk(cache):
     store, traces = cache
 

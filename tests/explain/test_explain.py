@@ -79,7 +79,7 @@ def pool_grown(world, tmp_path):
     import lancedb
 
     table = lancedb.connect(str(world.root / "data/embeddings")).open_table("artwork_embedding")
-    table.add([{"artwork_id": 999_999_999, "vector": [0.0] * 4}])
+    table.add([{"artwork_id": 999_999_999, "vector": [0.0] * 32}])
 
 
 def artifact(world, step: str):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from daedalus.base.days import DAY_US, Day
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
-from daedalus.inputs.countries import country_codes
 from daedalus.inputs.schemas import Group
+from daedalus.skeleton.countries import country_codes
 from daedalus.sql.column_types import is_integer
 from daedalus.tables.artifacts import read_file
 from daedalus.tables.held import FEED, HELD

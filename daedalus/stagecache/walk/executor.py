@@ -36,8 +36,8 @@ class Task:
     """
 
     action: Action
-    digests: Mapping[str, str]  # of upstream artifacts, by action name
-    above: Mapping[str, Action]  # the upstream actions, whose shelves have the artifacts
+    digests: Mapping[str, str]  # of the artifacts that it reads, by action name
+    above: Mapping[str, Action]  # the actions that made them, whose shelves have the artifacts
     key: str
     manifest: Manifest
     ask: Callable[[], Trace | None] = nobody
@@ -147,7 +147,7 @@ def perform(task: Task) -> Made:
 
 
 def _paths(task: Task) -> dict[str, Path]:
-    """Paths of the upstream artifacts by action name. Asking for a path may fetch it; all that are lost raise Again."""
+    """Paths of what is read, by action name. Asking for a path may fetch it; all that are lost raise Again."""
     lost: list[str] = []
     paths = {}
     for name, artifact in task.digests.items():

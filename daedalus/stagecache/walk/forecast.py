@@ -117,6 +117,6 @@ def _chains(actions: Sequence[Action], seconds: Mapping[str, float]) -> dict[str
     chains: dict[str, float] = {}
     for action in reversed(actions):
         chains[action.name] = own = seconds[action.name] + below.get(action.name, 0.0)
-        for name in (*action.upstream, *action.after):
+        for name in (*action.reads, *action.after):
             below[name] = max(below.get(name, 0.0), own)
     return chains

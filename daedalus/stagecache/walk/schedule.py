@@ -17,7 +17,7 @@ class Schedule:
         self._needed_by: dict[str, list[str]] = {action.name: [] for action in actions}
         self._missing: dict[str, int] = {}
         for action in actions:
-            needs = {name for name in (*action.upstream, *action.after, *action.guards) if name in self._index}
+            needs = {name for name in (*action.reads, *action.after, *action.guards) if name in self._index}
             self._missing[action.name] = len(needs)
             for name in needs:
                 self._needed_by[name].append(action.name)

@@ -131,15 +131,15 @@ class Walk:
 
     def _begin(self, action: Action) -> None:
         """Looks an action up, and submits it if there is no answer; or puts it off to the next `_advance`."""
-        if not self._reopened.isdisjoint(action.upstream):
+        if not self._reopened.isdisjoint(action.reads):
             self._elsewhere.append(action)
             return
-        bad = [name for name in (*action.upstream, *action.guards) if not self.outcomes[name].good]
+        bad = [name for name in (*action.reads, *action.guards) if not self.outcomes[name].good]
         if bad:
             why = tuple(Cause("upstream", name, None, self.outcomes[name].state) for name in bad)
             self._end(Outcome(action.name, action.step, action.day, BLOCKED, why=why))
             return
-        digests = {name: self.outcomes[name].artifact for name in action.upstream}
+        digests = {name: self.outcomes[name].artifact for name in action.reads}
         is_new = action.name not in self._latest
         found = look_up(action, digests, self._traces, self._force, is_new=is_new)
         if not found.trace and not self._force:
@@ -156,7 +156,7 @@ class Walk:
             self._hit(action, found.trace)
             return
         self._progress.started(action.name)
-        above = {name: self._schedule.action(name) for name in action.upstream}
+        above = {name: self._schedule.action(name) for name in action.reads}
         ask = nobody if self._force or type(self._level) is SecondLevel else partial(self._level.ask, action, found.key)
         task = Task(action, digests, above, found.key, found.manifest, ask)
         future = self._executor.submit(task)

@@ -1,0 +1,80 @@
+"""vectors: the ids that a day's rows use in one embedding column, with their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from daedalus.actions.actions import config_ingredients
+from daedalus.actions.unaffected import Keyed
+from daedalus.base.days import Day
+from daedalus.config.columns import makers
+from daedalus.config.embeddings import id_lists
+from daedalus.config.schema import EmbeddingColumn
+from daedalus.enrich.pool_lookup import Pool, bring, look_up
+from daedalus.enrich.rows_at_hand import RowsAtHand
+from daedalus.enrich.used_ids import IdSource, used_ids
+from daedalus.enrich.vectors_file import NO_VECTOR, usual_length, write_vectors
+from daedalus.skeleton.context import Make
+from daedalus.stagecache.action import Counts
+from daedalus.stagecache.action_name import ActionName
+
+
+def build(make: Make, entry: str, day: Day) -> str | None:
+    """Reads what the column's ids are in, and the vectors out of the pool. Where in the pool they lie is no ingredient:
+    a vector is the same wherever it is."""
+    context, embeddings = make.context, make.context.runtime.embeddings
+    assert embeddings is not None
+    if make.need("spine", day) is None:
+        return None
+    source = _source(make, embeddings.columns[entry], day)
+    vectors, places = make.need("pool_vectors"), make.need("pool_places")
+    fragments = {fragment.id: fragment for fragment in context.sources.fragments}
+    dtype = next((fragment.dtype for fragment in fragments.values()), "float32")
+    pool = Pool(make.files, fragments, embeddings.vector_column, dtype)
+    settings = {f"embeddings.columns.{entry}.{k}": getattr(embeddings.columns[entry], k)
+                for k in ("of", "mean_of", "max_items")}  # fmt: skip
+    ingredients = {
+        **config_ingredients(settings),
+        "input:type of the vectors": dtype,
+        **make.code_of(write_vectors_of_ids),
+    }
+    name = ActionName("vectors", entry, day)
+    keyed = [Keyed(vectors, "id", "id", str(ActionName("vectors", entry)))]
+    run = partial(_run, pool, source, vectors, places)
+    return make.add(name, run, ingredients, [vectors, source.action], beside=(places,), keyed=keyed)
+
+
+def _source(make: Make, column: EmbeddingColumn, day: Day) -> IdSource:
+    """Where the ids of an embedding column are."""
+    config = make.context.config
+    if column.of is not None:
+        step = "sessions" if makers(config)[column.of][0].kind == "feed" else "attributes"
+        return IdSource(make.need(step, day), column.of, listed=False)
+    assert column.mean_of is not None
+    aggregation = id_lists(config)[column.mean_of]
+    made = make.need("rolling", day, aggregation) if aggregation else make.need("recent_published", day)
+    return IdSource(made, column.mean_of, True, column.max_items)
+
+
+def _run(
+    pool: Pool, source: IdSource, vectors: str, places: str, upstream: Mapping[str, Path], out: Path
+) -> Counts:  # fmt: skip
+    return write_vectors_of_ids(pool, source, upstream[source.action], (upstream[vectors], upstream[places]), out)
+
+
+def write_vectors_of_ids(pool: Pool, source: IdSource, path: Path, known: tuple[Path, Path], out: Path) -> Counts:
+    """Writes the ids that `path` has, and their vectors; `known` are pool_vectors and pool_places."""
+    import numpy as np
+
+    ids = used_ids(source, path)
+    found = look_up(ids, *known)
+    dim = usual_length(found.lengths)
+    wanted = np.flatnonzero(found.lengths == dim)
+    with RowsAtHand(len(wanted), dim, pool.dtype, out.with_name(f"{out.name}.rows")) as rows:
+        for places, brought in bring(pool, found, wanted, dim, out.with_name(f"{out.name}.table")) if dim else ():
+            rows.put(places, brought)
+        write_vectors(out, ids, found.lengths, pool.dtype, rows.blocks())
+    only_null = int(np.count_nonzero(found.known & (found.lengths == NO_VECTOR)))
+    return {"rows": len(ids), "ids": len(ids), "found": len(wanted), "null_vectors": only_null}
