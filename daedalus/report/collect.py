@@ -61,7 +61,8 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         notes += failure_sentences(grid.results)
         notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]
         reading = _Reading(workspace, say)
-        statistics, vectors = reading.all(days), _vectors(workspace, reading, days)
+        statistics = reading.all(days, workspace.outputs[SKELETON.name], partition_statistics)
+        vectors = _vectors(workspace, reading, days)
         sizes = workspace.store.sizes()
         runs = last_runs(workspace.traces)
         order = [column.name for column in workspace.config.output_columns]
@@ -178,14 +179,12 @@ class _Reading:
         self._found: dict[str, dict] = {}  # statistics that were read, by the key of their fact
 
     def all(
-        self, days: Sequence[str], output: StageOutput | None = None, of: Statistics = partition_statistics,
-        names: Sequence[str] = (),
+        self, days: Sequence[str], output: StageOutput, of: Statistics, names: Sequence[str] = ()
     ) -> dict[str, dict]:  # fmt: skip
-        """Statistics with `bytes` by day, none for a day without partition, of the skeleton or another output.
+        """Statistics with `bytes` by day, none for a day without partition, of an output.
 
         `of` gives those of part files; `names` is what else they depend on.
         """
-        output = output or self._workspace.outputs[SKELETON.name]
         code = remembered_fingerprint(self._workspace.traces, of.func if isinstance(of, partial) else of).digest
         one = partial(self._of, output, of, digest.of_json([code, *names]) if names else code)
         labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]

@@ -70,7 +70,8 @@ def render(found: Mapping[str, Any]) -> str:
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     charts = {column["name"]: charts_of(column, found["days"]) for column in found["columns"]}
     return _environment().get_template("page.html.j2").render(
-        found=found, states=STATES, shares=SHARES, charts=charts, height=HEIGHT, funnel=_funnel(found), costs=_costs(found),
+        found=found, states=STATES, shares=SHARES, charts=charts, height=HEIGHT,
+        funnel=_funnel(found), costs=_costs(found),
         stretches=stretches(found["days"], found["day_states"]),
         months=stretches(found["days"], [day[:7] for day in found["days"]]),
         style=_raw(_resource("page.css")), script=_raw(script), policy=policy,
