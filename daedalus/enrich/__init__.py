@@ -1,0 +1,1 @@
+"""The enrich stage: columns of vectors beside the skeleton."""

@@ -1,0 +1,356 @@
+"""The compiled kernel of means: correctly rounded means of lists of vectors, with sums moved from row to row.
+
+A mean is the float32 nearest to the exact arithmetic mean (ties to even). So it depends neither on the order of the
+list's items nor on that of the rows, and a row's sum may be made from its neighbour's: what only the new list has is
+added, what only the old one had is taken off. For that, sums must be exact whatever their order: components are first
+rounded to multiples of a power of two, so coarse that no sum needs more than the 53 bits of a double (`prepared`).
+That loses nothing of usual float32 components, and little of others. Where the loss, or the division, leaves it open
+to which float32 the mean is rounded, an exact sum of the components themselves decides (`exact_mean`); so it does
+for numbers that are *wild*, not finite or beyond 2^200, which are left out of the sums of doubles.
+
+This file imports nothing of the project but `jit`: numba's disk cache of a function depends on the time stamp of its
+file alone. Loops over components have arrays of one dimension, so that the compiler vectorises them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from daedalus.parquet.jit import compiled
+
+NO_VECTOR, NOT_USABLE = -1, -2  # codes of items without a vector, and with one that has no mean
+_WILD = 2.0**200
+_FINEST = -900  # of the powers of two that sums are multiples of: margins stay normal doubles
+_LOW = 0xFFFFFFFF
+_BASE = 1126  # limb 0 of a long number has the unit 2^-1126: the last of 53 bits of the smallest double
+_LIMBS = 72
+_UNIT = _BASE - 149  # the place of the lowest bit that a float32 can have
+
+
+@compiled
+def occurring(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
+    """Whether each of `kinds` codes occurs in the rows' lists."""
+    found = np.zeros(kinds, np.bool_)
+    for row in range(len(sizes)):
+        for code in codes[begins[row] : begins[row] + sizes[row]]:
+            found[code] = True
+    return found
+
+
+@compiled
+def runs(numbers):  # type: ignore[no-untyped-def]
+    """For each row of a matrix of integers the number of rows before it, and it, that differ from their own
+    predecessor: equal neighbours have equal numbers. The first has 0."""
+    found = np.zeros(len(numbers), np.int32)
+    for row in range(1, len(numbers)):
+        found[row] = found[row - 1] + (not same(numbers[row - 1], numbers[row]))
+    return found
+
+
+@compiled
+def same(some, other):  # type: ignore[no-untyped-def]
+    """Whether two arrays have the same length and items."""
+    if len(some) != len(other):
+        return False
+    for i in range(len(some)):  # noqa: SIM110 (no all() in compiled code)
+        if some[i] != other[i]:
+            return False
+    return True
+
+
+@compiled
+def raise_to(top, vector):  # type: ignore[no-untyped-def]
+    """Raises `top` to the magnitudes of the components that are not wild."""
+    for d in range(len(top)):
+        size = abs(np.float64(vector[d]))
+        top[d] = size if (size < _WILD) & (size > top[d]) else top[d]
+
+
+@compiled
+def largest(vectors, top):  # type: ignore[no-untyped-def]
+    """Raises `top` to the largest magnitude of each component that is not wild."""
+    for i in range(len(vectors)):
+        raise_to(top, vectors[i])
+
+
+@compiled
+def round_to(shift, vector, rounded, lost):  # type: ignore[no-untyped-def]
+    """Writes components as multiples of a power of two, the wild ones as 0; returns how many are wild.
+
+    `shift` is 1.5 * 2^52 times that power: a sum with it has no finer bits. `lost` becomes 1 where a number changes.
+    """
+    wild = 0
+    for d in range(len(shift)):
+        number = np.float64(vector[d])
+        tame = abs(number) < _WILD
+        kept = (number + shift[d]) - shift[d]
+        rounded[d] = kept if tame else 0.0
+        lost[d] |= (kept != number) & tame
+        wild += not tame
+    return wild
+
+
+@compiled
+def round_all(vectors, shift, rounded, lost, wild, odd):  # type: ignore[no-untyped-def]
+    """Does so for all vectors, and marks those that have `wild` components, and which components are wild in any."""
+    for i in range(len(vectors)):
+        if round_to(shift, vectors[i], rounded[i], lost):
+            wild[i] = True
+            for d in range(len(odd)):
+                odd[d] |= not abs(vectors[i, d]) < _WILD
+
+
+def prepared(vectors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(the vectors in multiples of powers of two, by component; the error of a mean that follows from that, at most;
+    which vectors have wild components; which components are wild in any).
+
+    `most` is the length of the longest list. While a sum moves from one list to another it has at most the items of
+    both; so many numbers below 2^k in multiples of 2^q, 2^(53 + q) being the sum's limit, are summed exactly.
+    Rounded numbers need no more bits than those that they come from, so they have the same type.
+    """
+    count, dim = vectors.shape
+    top, lost, odd, wild = np.zeros(dim), np.zeros(dim, np.bool_), np.zeros(dim, np.bool_), np.zeros(count, np.bool_)
+    largest(vectors, top)
+    bits = max((2 * most - 1).bit_length(), 2)  # so that sums with `shift` stay in its binade
+    shift = np.ldexp(1.5, np.maximum(np.frexp(top)[1] + bits - 53, _FINEST) + 52)
+    rounded = np.empty_like(vectors)
+    round_all(vectors, shift, rounded, lost, wild, odd)
+    # Half of the power of two; the 1.5 is room for what `is_open` rounds.
+    return rounded, np.where(lost, shift * 2.0**-53, 0.0), wild, odd
+
+
+@compiled
+def tally(items, step, counts):  # type: ignore[no-untyped-def]
+    """Adds `step` to the count of each item that has a vector."""
+    for code in items:
+        if code >= 0:
+            counts[code] += step
+
+
+@compiled
+def add_times(total, vector, times):  # type: ignore[no-untyped-def]
+    """Adds a vector to the sums, `times` times."""
+    for d in range(len(total)):
+        total[d] += times * np.float64(vector[d])
+
+
+@compiled
+def add_counted(total, rounded, items, counts):  # type: ignore[no-untyped-def]
+    """Adds each item's vector as often as its count says, and clears the count."""
+    for code in items:
+        if code >= 0 and counts[code]:
+            add_times(total, rounded[code], np.float64(counts[code]))
+            counts[code] = 0
+
+
+@compiled
+def move(total, rounded, held, items, counts):  # type: ignore[no-untyped-def]
+    """Turns the sums of the list `held` into those of `items`; returns False if they have the same vectors.
+
+    `counts`, by code, are 0 before and after.
+    """
+    tally(items, 1, counts)
+    tally(held, -1, counts)
+    changes = 0
+    for some in (items, held):
+        for code in some:
+            changes += code >= 0 and counts[code] != 0
+    if changes > len(items):  # to sum anew is less work
+        for d in range(len(total)):
+            total[d] = 0.0
+        for code in held:
+            counts[max(code, 0)] = 0
+        for code in items:
+            counts[max(code, 0)] = 0
+        tally(items, 1, counts)
+    add_counted(total, rounded, items, counts)
+    add_counted(total, rounded, held, counts)
+    return changes > 0
+
+
+@compiled
+def is_open(total, count, error):  # type: ignore[no-untyped-def]
+    """Whether it is not certain that a mean is rounded as total / count is.
+
+    The exact mean is within `margin` of the quotient: `error`, and the rounding of the quotient and of these lines. If
+    both ends are rounded to one float32, so is the mean; but a tiny one may be +0.0 or -0.0. Without an `error` the
+    total is exact, and only a quotient that lies half way between floats can mislead; it does not if it is exact,
+    as its product with the count then says: of 25 and at most 28 bits, that one is.
+    """
+    mean = total / count
+    margin = abs(mean) * 2.0**-51 + error
+    low, high = np.float32(mean - margin), np.float32(mean + margin)
+    return ((low != high) & ((error > 0.0) | (mean * count != total))) | ((low == 0.0) & (error > 0.0))
+
+
+@compiled
+def finish(total, count, error, out):  # type: ignore[no-untyped-def]
+    """Writes the means as float32; returns how many are open."""
+    still = 0
+    for d in range(len(total)):
+        out[d] = np.float32(total[d] / count)
+        still += is_open(total[d], count, error[d])
+    return still
+
+
+@compiled
+def add_long(limbs, number):  # type: ignore[no-untyped-def]
+    """Adds a finite double to a long number, without carrying over; returns the lowest of the three limbs that it
+    is added to."""
+    fraction, exponent = math.frexp(number)
+    whole = np.int64(math.ldexp(fraction, 53))  # the number's 53 bits, with its sign; >> keeps the sign
+    place = exponent - 53 + _BASE
+    limb, left = place >> 5, place & 31
+    low, high = (whole & _LOW) << left, (whole >> 32) << left
+    limbs[limb] += low & _LOW
+    limbs[limb + 1] += (low >> 32) + (high & _LOW)
+    limbs[limb + 2] += high >> 32
+    return limb
+
+
+@compiled
+def clear(limbs, begin, end):  # type: ignore[no-untyped-def]
+    """Makes limbs 0."""
+    for i in range(begin, end):
+        limbs[i] = 0
+
+
+@compiled
+def carry(limbs, begin, end, sign):  # type: ignore[no-untyped-def]
+    """Turns limbs from `begin` to `end` into 32 bits each, of the number times `sign`; returns what is left over."""
+    over = np.int64(0)
+    for i in range(begin, end):
+        over += sign * limbs[i]
+        limbs[i] = over & _LOW
+        over >>= 32
+    return over
+
+
+@compiled
+def rounded_quotient(limbs, begin, end, count):  # type: ignore[no-untyped-def]
+    """The float32 nearest to a positive long number divided by `count`; the limbs become the quotient's."""
+    over = np.int64(0)
+    for i in range(end - 1, begin - 1, -1):
+        over = over << 32 | limbs[i]
+        limbs[i] = over // count
+        over %= count
+    top = end - 1
+    while top > begin and limbs[top] == 0:
+        top -= 1
+    bits = 0
+    while limbs[top] >> bits:
+        bits += 1
+    unit = max(32 * top + bits - 24, _UNIT)  # the place of the result's lowest bit
+    limb = unit >> 5
+    result = (limbs[limb] | limbs[limb + 1] << 32) >> (unit & 31)
+    limb, left = (unit - 1) >> 5, (unit - 1) & 31
+    half = limbs[limb] >> left & 1
+    more = over | limbs[limb] & ((1 << left) - 1)
+    for i in range(begin, limb):
+        more |= limbs[i]
+    if half and (more or result & 1):
+        result += 1
+    return np.float32(math.ldexp(np.float64(result), unit - _BASE))
+
+
+@compiled
+def exact_mean(vectors, items, component, limbs):  # type: ignore[no-untyped-def]
+    """The correctly rounded mean of one component, by a sum in a long number; `limbs` are 0 before and after.
+
+    The number is the sum of limb[i] * 2^(32 i - _BASE). NaN is the quiet one without a sign.
+    """
+    count, above, below = 0, False, False
+    begin, end = _LIMBS, 0
+    for code in items:
+        if code < 0:
+            continue
+        number = np.float64(vectors[code, component])
+        count += 1
+        above |= not number < math.inf  # so is NaN
+        below |= not number > -math.inf
+        if not above and not below:
+            limb = add_long(limbs, number)
+            begin, end = min(begin, limb), max(end, limb + 5)  # and two limbs for what is carried over
+    if above or below:
+        clear(limbs, 0, _LIMBS)
+        return np.float32(math.nan) if above and below else np.float32(math.inf if above else -math.inf)
+    sign = -1 if carry(limbs, begin, end, 1) < 0 else 1
+    if sign < 0:
+        carry(limbs, begin, end, -1)
+    top = end - 1
+    while top >= begin and limbs[top] == 0:
+        top -= 1
+    if top < begin:
+        return np.float32(0.0)
+    begin = max(min(begin, top - 3), 0)  # of the quotient 26 bits are needed, and it has at most 31 fewer
+    mean = rounded_quotient(limbs, begin, top + 1, count)
+    clear(limbs, begin, top + 1)
+    return np.float32(sign * mean)
+
+
+@compiled
+def settle(vectors, items, total, count, error, odd, any_wild, out):  # type: ignore[no-untyped-def]
+    """Writes the means that are open from exact sums; with `any_wild` those of all `odd` components too."""
+    limbs = np.zeros(_LIMBS, np.int64)
+    for d in range(len(total)):
+        if (any_wild and odd[d]) or is_open(total[d], count, error[d]):
+            out[d] = exact_mean(vectors, items, d, limbs)
+
+
+@compiled
+def looked_at(items, wild):  # type: ignore[no-untyped-def]
+    """(how many items have a vector; whether any of those is wild; the place of the first not usable one, or -1)."""
+    count, any_wild = 0, False
+    for i in range(len(items)):
+        if items[i] == NOT_USABLE:
+            return 0, False, i
+        if items[i] >= 0:
+            count += 1
+            any_wild |= wild[items[i]]
+    return count, any_wild, -1
+
+
+@compiled
+def sums_moved(vectors, ready, codes, begins, sizes, index, refused, values):  # type: ignore[no-untyped-def]
+    """Fills in what `means` returns, and returns how many means there are; `ready` is what `prepared` returned."""
+    rounded, error, wild, odd = ready
+    total, counts = np.zeros(len(error)), np.zeros(len(vectors), np.int32)
+    held, made = codes[:0], 0
+    for row in range(len(sizes)):
+        items = codes[begins[row] : begins[row] + sizes[row]]
+        if made and same(items, held):
+            index[row] = made - 1
+            continue
+        count, any_wild, bad = looked_at(items, wild)
+        if bad >= 0:
+            refused[row] = begins[row] + bad
+        if not count:
+            continue
+        if move(total, rounded, held, items, counts):
+            if finish(total, np.float64(count), error, values[made]) or any_wild:
+                settle(vectors, items, total, np.float64(count), error, odd, any_wild, values[made])
+            made += 1
+        held, index[row] = items, made - 1
+    return made
+
+
+def means(
+    vectors: np.ndarray, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The means of lists of `vectors`, (n, components) of float16, float32 or float64.
+
+    A row's list has `sizes` items from `begins` on in `codes`: numbers of vectors, NO_VECTOR or NOT_USABLE. Lists have
+    less than 2^28 items. Returns (by row the number of its mean, or -1, int32; the means, float32; by row where in
+    `codes` its first item that is not usable is, or -1, int64). A list without vectors has no mean, nor has one with
+    an item that is not usable. A row with the same vectors as the last row before it that has a mean has that one.
+    """
+    kind = np.float64 if vectors.dtype == np.float64 else np.float32
+    vectors, codes = np.ascontiguousarray(vectors, kind), np.ascontiguousarray(codes, np.int32)
+    begins, sizes = np.ascontiguousarray(begins, np.int64), np.ascontiguousarray(sizes, np.int64)
+    index, refused = np.full(len(sizes), -1, np.int32), np.full(len(sizes), -1, np.int64)
+    values = np.empty((len(sizes), vectors.shape[1]), np.float32)  # pages that are not written take no memory
+    ready = prepared(vectors, int(sizes.max(initial=0)))
+    made = sums_moved(vectors, ready, codes, begins, sizes, index, refused, values)
+    return index, values[:made], refused

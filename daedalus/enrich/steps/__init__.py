@@ -1,0 +1,1 @@
+"""One file a step: what it reads, the config it depends on, its statement or function."""
