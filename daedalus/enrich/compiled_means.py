@@ -40,16 +40,6 @@ def occurring(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def runs(numbers):  # type: ignore[no-untyped-def]
-    """For each row of a matrix of integers the number of rows before it, and it, that differ from their own
-    predecessor: equal neighbours have equal numbers. The first has 0."""
-    found = np.zeros(len(numbers), np.int32)
-    for row in range(1, len(numbers)):
-        found[row] = found[row - 1] + (not same(numbers[row - 1], numbers[row]))
-    return found
-
-
-@compiled
 def same(some, other):  # type: ignore[no-untyped-def]
     """Whether two arrays have the same length and items."""
     if len(some) != len(other):
@@ -347,8 +337,9 @@ def means(
     an item that is not usable. A row with the same vectors as the last row before it that has a mean has that one.
     """
     kind = np.float64 if vectors.dtype == np.float64 else np.float32
-    vectors, codes = np.ascontiguousarray(vectors, kind), np.ascontiguousarray(codes, np.int32)
-    begins, sizes = np.ascontiguousarray(begins, np.int64), np.ascontiguousarray(sizes, np.int64)
+    # Of one kind each: for arrays that are read-only, or have steps, the kernel would be compiled once more.
+    vectors, codes = np.require(vectors, kind, ["C", "W"]), np.require(codes, np.int32, ["C", "W"])
+    begins, sizes = np.require(begins, np.int64, ["C", "W"]), np.require(sizes, np.int64, ["C", "W"])
     index, refused = np.full(len(sizes), -1, np.int32), np.full(len(sizes), -1, np.int64)
     values = np.empty((len(sizes), vectors.shape[1]), np.float32)  # pages that are not written take no memory
     ready = prepared(vectors, int(sizes.max(initial=0)))
