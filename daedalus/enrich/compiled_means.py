@@ -177,11 +177,12 @@ def is_open(total, count, error):  # type: ignore[no-untyped-def]
 
 @compiled
 def finish(total, count, error, out):  # type: ignore[no-untyped-def]
-    """Writes the means as float32; returns how many are open."""
+    """Writes the means as float32, and NaN where one is open; returns how many are."""
     still = 0
     for d in range(len(total)):
-        out[d] = np.float32(total[d] / count)
-        still += is_open(total[d], count, error[d])
+        unsure = is_open(total[d], count, error[d])
+        out[d] = np.float32(math.nan) if unsure else np.float32(total[d] / count)
+        still += unsure
     return still
 
 
@@ -246,18 +247,13 @@ def rounded_quotient(limbs, begin, end, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def exact_mean(vectors, items, component, limbs):  # type: ignore[no-untyped-def]
-    """The correctly rounded mean of one component, by a sum in a long number; `limbs` are 0 before and after.
+def exact_mean(numbers, limbs):  # type: ignore[no-untyped-def]
+    """The correctly rounded mean of doubles, by a sum in a long number; `limbs` are 0 before and after.
 
     The number is the sum of limb[i] * 2^(32 i - _BASE). NaN is the quiet one without a sign.
     """
-    count, above, below = 0, False, False
-    begin, end = _LIMBS, 0
-    for code in items:
-        if code < 0:
-            continue
-        number = np.float64(vectors[code, component])
-        count += 1
+    above, below, begin, end = False, False, _LIMBS, 0
+    for number in numbers:
         above |= not number < math.inf  # so is NaN
         below |= not number > -math.inf
         if not above and not below:
@@ -275,18 +271,26 @@ def exact_mean(vectors, items, component, limbs):  # type: ignore[no-untyped-def
     if top < begin:
         return np.float32(0.0)
     begin = max(min(begin, top - 3), 0)  # of the quotient 26 bits are needed, and it has at most 31 fewer
-    mean = rounded_quotient(limbs, begin, top + 1, count)
+    mean = rounded_quotient(limbs, begin, top + 1, len(numbers))
     clear(limbs, begin, top + 1)
     return np.float32(sign * mean)
 
 
 @compiled
-def settle(vectors, items, total, count, error, odd, any_wild, out):  # type: ignore[no-untyped-def]
-    """Writes the means that are open from exact sums; with `any_wild` those of all `odd` components too."""
-    limbs = np.zeros(_LIMBS, np.int64)
-    for d in range(len(total)):
-        if (any_wild and odd[d]) or is_open(total[d], count, error[d]):
-            out[d] = exact_mean(vectors, items, d, limbs)
+def settle(vectors, codes, begins, sizes, origins, values):  # type: ignore[no-untyped-def]
+    """Replaces what is NaN by exact means, in the values that have an origin: a row whose mean they are."""
+    limbs, numbers = np.zeros(_LIMBS, np.int64), np.empty(sizes.max())
+    for made in range(len(values)):
+        row = origins[made]
+        for d in range(values.shape[1] if row >= 0 else 0):
+            if not math.isnan(values[made, d]):
+                continue
+            count = 0
+            for code in codes[begins[row] : begins[row] + sizes[row]]:
+                if code >= 0:
+                    numbers[count] = vectors[code, d]
+                    count += 1
+            values[made, d] = exact_mean(numbers[:count], limbs)
 
 
 @compiled
@@ -303,10 +307,13 @@ def looked_at(items, wild):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sums_moved(vectors, ready, codes, begins, sizes, index, refused, values):  # type: ignore[no-untyped-def]
-    """Fills in what `means` returns, and returns how many means there are; `ready` is what `prepared` returned."""
+def sums_moved(ready, codes, begins, sizes, index, refused, values, origins):  # type: ignore[no-untyped-def]
+    """Fills in what `means` returns, and returns how many means there are; `ready` is what `prepared` returned.
+
+    Open components are NaN, and `origins` are by mean its row if it has such components, else -1.
+    """
     rounded, error, wild, odd = ready
-    total, counts = np.zeros(len(error)), np.zeros(len(vectors), np.int32)
+    total, counts = np.zeros(len(error)), np.zeros(len(rounded), np.int32)
     held, made = codes[:0], 0
     for row in range(len(sizes)):
         items = codes[begins[row] : begins[row] + sizes[row]]
@@ -319,8 +326,11 @@ def sums_moved(vectors, ready, codes, begins, sizes, index, refused, values):  #
         if not count:
             continue
         if move(total, rounded, held, items, counts):
-            if finish(total, np.float64(count), error, values[made]) or any_wild:
-                settle(vectors, items, total, np.float64(count), error, odd, any_wild, values[made])
+            still = finish(total, np.float64(count), error, values[made])
+            for d in range(len(odd) if any_wild else 0):
+                if odd[d]:
+                    values[made, d] = math.nan
+            origins[made] = row if any_wild or still else -1
             made += 1
         held, index[row] = items, made - 1
     return made
@@ -343,5 +353,8 @@ def means(
     index, refused = np.full(len(sizes), -1, np.int32), np.full(len(sizes), -1, np.int64)
     values = np.empty((len(sizes), vectors.shape[1]), np.float32)  # pages that are not written take no memory
     ready = prepared(vectors, int(sizes.max(initial=0)))
-    made = sums_moved(vectors, ready, codes, begins, sizes, index, refused, values)
+    origins = np.empty(len(sizes), np.int64)
+    made = sums_moved(ready, codes, begins, sizes, index, refused, values, origins)
+    if (origins[:made] >= 0).any():
+        settle(vectors, codes, begins, sizes, origins, values[:made])
     return index, values[:made], refused
