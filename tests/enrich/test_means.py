@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daedalus.enrich.compiled_means import NO_VECTOR, NOT_USABLE, exact_mean, means
+from daedalus.enrich.compiled_exact import exact_mean
+from daedalus.enrich.compiled_means import NO_VECTOR, NOT_USABLE, means
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 NAN = 0x7FC00000
