@@ -6,7 +6,7 @@ added, what only the old one had is taken off. For that, sums must be exact what
 rounded to multiples of a power of two, so coarse that no sum needs more than the 53 bits of a double (`prepared`).
 That loses nothing of usual float32 components, and little of others. Where the loss, or the division, leaves it open
 to which float32 the mean is rounded, an exact sum of the components themselves decides (compiled_exact.py); so it does
-for numbers that are *wild*, not finite or beyond 2^200, which are left out of the sums of doubles.
+for numbers that are *wild*, not finite or far beyond all others, which are left out of the sums of doubles.
 
 No compiled function here calls one of another file: numba's disk cache of a function depends on the time stamp of its
 file alone. Loops over components have arrays of one dimension, so that the compiler vectorises them.
@@ -22,7 +22,7 @@ from daedalus.enrich.compiled_exact import settle
 from daedalus.parquet.jit import compiled
 
 NO_VECTOR, NOT_USABLE = -1, -2  # codes of items without a vector, and with one that has no mean
-_WILD = 2.0**200
+_LARGEST, _SMALLEST = 2.0**200, 2.0**-1000  # of the sizes from which on components are wild
 _FINEST = -900  # of the powers of two that sums are multiples of: margins stay normal doubles
 
 
@@ -48,22 +48,22 @@ def same(some, other):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def raise_to(top, vector):  # type: ignore[no-untyped-def]
+def raise_to(top, vector, limit):  # type: ignore[no-untyped-def]
     """Raises `top` to the magnitudes of the components that are not wild."""
     for d in range(len(top)):
         size = abs(np.float64(vector[d]))
-        top[d] = size if (size < _WILD) & (size > top[d]) else top[d]
+        top[d] = size if (size < limit) & (size > top[d]) else top[d]
 
 
 @compiled
-def largest(vectors, top):  # type: ignore[no-untyped-def]
+def largest(vectors, top, limit):  # type: ignore[no-untyped-def]
     """Raises `top` to the largest magnitude of each component that is not wild."""
     for i in range(len(vectors)):
-        raise_to(top, vectors[i])
+        raise_to(top, vectors[i], limit)
 
 
 @compiled
-def round_to(shift, vector, rounded, lost):  # type: ignore[no-untyped-def]
+def round_to(shift, vector, rounded, lost, limit):  # type: ignore[no-untyped-def]
     """Writes components as multiples of a power of two, the wild ones as 0; returns how many are wild.
 
     `shift` is 1.5 * 2^52 times that power: a sum with it has no finer bits. `lost` becomes 1 where a number changes.
@@ -71,7 +71,7 @@ def round_to(shift, vector, rounded, lost):  # type: ignore[no-untyped-def]
     wild = 0
     for d in range(len(shift)):
         number = np.float64(vector[d])
-        tame = abs(number) < _WILD
+        tame = abs(number) < limit
         kept = (number + shift[d]) - shift[d]
         rounded[d] = kept if tame else 0.0
         lost[d] |= (kept != number) & tame
@@ -80,32 +80,40 @@ def round_to(shift, vector, rounded, lost):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def round_all(vectors, shift, rounded, lost, wild, odd):  # type: ignore[no-untyped-def]
-    """Does so for all vectors, and marks those that have `wild` components, and which components are wild in any."""
+def round_all(vectors, shift, rounded, lost, limit, wild):  # type: ignore[no-untyped-def]
+    """Does so for all vectors, and marks those that have `wild` components."""
     for i in range(len(vectors)):
-        if round_to(shift, vectors[i], rounded[i], lost):
-            wild[i] = True
-            for d in range(len(odd)):
-                odd[d] |= not abs(vectors[i, d]) < _WILD
+        wild[i] = round_to(shift, vectors[i], rounded[i], lost, limit) > 0
 
 
-def prepared(vectors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def wild_from(vectors: np.ndarray) -> float:
+    """The size from which on components are wild: 64 times what 99 of 100 vectors stay below.
+
+    Few vectors that are out of all proportion would else make the sums of all others too coarse.
+    """
+    sizes = np.maximum(vectors.max(axis=1, initial=0), -vectors.min(axis=1, initial=0)).astype(np.float64)
+    sizes = np.sort(np.nan_to_num(sizes, nan=np.inf))
+    usual = sizes[(len(sizes) - 1) * 99 // 100] if len(sizes) else 0.0
+    return min(max(64 * float(usual), _SMALLEST), _LARGEST)
+
+
+def prepared(vectors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """(the vectors in multiples of powers of two, by component; the error of a mean that follows from that, at most;
-    which vectors have wild components; which components are wild in any).
+    which vectors have wild components; from which size on components are wild).
 
     `most` is the length of the longest list. While a sum moves from one list to another it has at most the items of
     both; so many numbers below 2^k in multiples of 2^q, 2^(53 + q) being the sum's limit, are summed exactly.
     Rounded numbers need no more bits than those that they come from, so they have the same type.
     """
     count, dim = vectors.shape
-    top, lost, odd, wild = np.zeros(dim), np.zeros(dim, np.bool_), np.zeros(dim, np.bool_), np.zeros(count, np.bool_)
-    largest(vectors, top)
+    top, lost, wild, limit = np.zeros(dim), np.zeros(dim, np.bool_), np.zeros(count, np.bool_), wild_from(vectors)
+    largest(vectors, top, limit)
     bits = max((2 * most - 1).bit_length(), 2)  # so that sums with `shift` stay in its binade
     shift = np.ldexp(1.5, np.maximum(np.frexp(top)[1] + bits - 53, _FINEST) + 52)
     rounded = np.empty_like(vectors)
-    round_all(vectors, shift, rounded, lost, wild, odd)
+    round_all(vectors, shift, rounded, lost, limit, wild)
     # Half of the power of two; the 1.5 is room for what `is_open` rounds.
-    return rounded, np.where(lost, shift * 2.0**-53, 0.0), wild, odd
+    return rounded, np.where(lost, shift * 2.0**-53, 0.0), wild, limit
 
 
 @compiled
@@ -197,12 +205,22 @@ def looked_at(items, wild):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sums_moved(ready, codes, begins, sizes, index, refused, values, origins):  # type: ignore[no-untyped-def]
+def open_wild(vectors, items, wild, limit, out):  # type: ignore[no-untyped-def]
+    """Writes NaN where an item's component is wild."""
+    for code in items:
+        if code >= 0 and wild[code]:
+            for d in range(len(out)):
+                if not abs(vectors[code, d]) < limit:
+                    out[d] = math.nan
+
+
+@compiled
+def sums_moved(vectors, ready, codes, begins, sizes, index, refused, values, origins):  # type: ignore[no-untyped-def]
     """Fills in what `means` returns, and returns how many means there are; `ready` is what `prepared` returned.
 
     Open components are NaN, and `origins` are by mean its row if it has such components, else -1.
     """
-    rounded, error, wild, odd = ready
+    rounded, error, wild, limit = ready
     total, counts = np.zeros(len(error)), np.zeros(len(rounded), np.int32)
     held, made = codes[:0], 0
     for row in range(len(sizes)):
@@ -217,9 +235,8 @@ def sums_moved(ready, codes, begins, sizes, index, refused, values, origins):  #
             continue
         if move(total, rounded, held, items, counts):
             still = finish(total, np.float64(count), error, values[made])
-            for d in range(len(odd) if any_wild else 0):
-                if odd[d]:
-                    values[made, d] = math.nan
+            if any_wild:
+                open_wild(vectors, items, wild, limit, values[made])
             origins[made] = row if any_wild or still else -1
             made += 1
         held, index[row] = items, made - 1
@@ -244,7 +261,7 @@ def means(
     values = np.empty((len(sizes), vectors.shape[1]), np.float32)  # pages that are not written take no memory
     ready = prepared(vectors, int(sizes.max(initial=0)))
     origins = np.empty(len(sizes), np.int64)
-    made = sums_moved(ready, codes, begins, sizes, index, refused, values, origins)
+    made = sums_moved(vectors, ready, codes, begins, sizes, index, refused, values, origins)
     if (origins[:made] >= 0).any():
         settle(vectors, codes, begins, sizes, origins, values[:made])
     return index, values[:made], refused
