@@ -187,6 +187,8 @@ def _top(values: pa.Array, counts: np.ndarray) -> list[list]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not len(values):  # of a column without rows nothing was ever counted
+        return []
     table = pa.RecordBatch.from_arrays([values, as_arrow(counts)], ["text", "rows"])
     places = pc.select_k_unstable(table, _TOP, [("rows", "descending"), ("text", "ascending")])
     texts, rows = values.take(places).to_pylist(), counts[as_numpy(places)].tolist()

@@ -1,0 +1,46 @@
+"""means: per row of the sessions the mean of the vectors of a list, for one entry of `embeddings.columns`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from daedalus.actions.actions import config_ingredients
+from daedalus.base.days import Day
+from daedalus.config.embeddings import id_lists
+from daedalus.enrich.list_means import ListMeans, mean_lists
+from daedalus.skeleton.context import Make
+from daedalus.stagecache.action import Counts
+from daedalus.stagecache.action_name import ActionName
+from daedalus.stagecache.fingerprint import version
+
+
+def build(make: Make, entry: str, day: Day) -> str | None:
+    """Reads the lists, of an aggregation or recent_published, and the vectors of their ids."""
+    embeddings = make.context.runtime.embeddings
+    assert embeddings is not None
+    column = embeddings.columns[entry]
+    assert column.mean_of is not None
+    vectors = make.need("vectors", entry, day)
+    if vectors is None:
+        return None
+    aggregation = id_lists(make.context.config)[column.mean_of]
+    lists = make.need("rolling", day, aggregation) if aggregation else make.need("recent_published", day)
+    at = f"embeddings.columns.{entry}"
+    config = {
+        f"{at}.mean_of": column.mean_of,
+        f"{at}.max_items": column.max_items,
+        "embeddings.dtype": embeddings.dtype,
+    }
+    ingredients = {
+        **make.code_of(mean_lists),
+        "engine:numba": version("numba"),
+        **config_ingredients(config),
+    }
+    run = partial(_run, ListMeans(column.mean_of, column.max_items, embeddings.dtype), lists, vectors)
+    return make.add(ActionName("means", entry, day), run, ingredients, [lists, vectors])
+
+
+def _run(entry: ListMeans, lists: str, vectors: str, upstream: Mapping[str, Path], out: Path) -> Counts:
+    return mean_lists(entry, upstream[lists], upstream[vectors], out)
