@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from daedalus.base.errors import DaedalusError, problem_lines
+from daedalus.base.errors import DaedalusError, one_line
 from daedalus.base.terminal_text import cut, shown_apart
 from daedalus.config.steps import ENRICH, SKELETON, Stage
 from daedalus.explain.change_notes import fact_of
@@ -24,6 +24,7 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
 _COMMAND = "daeda diff"
+_SHORT = 8  # components of a vector that is shown whole
 
 
 def diff_day(settings: Settings, text: str, against: str | None = None, stage: str | None = None) -> dict:
@@ -132,6 +133,17 @@ def _trace_of(workspace: Workspace, stage: Stage, day: str, against: str) -> tup
     return runs[0], trace
 
 
+def _vectors_apart(old: object, new: object) -> tuple[str, str] | None:
+    """The first component in which two vectors of one length differ; None for other values."""
+    if not isinstance(old, list) or not isinstance(new, list) or len(old) != len(new) or len(old) <= _SHORT:
+        return None
+    if not all(isinstance(value, float) for value in (*old, *new)):
+        return None
+    place = next((i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]), 0)
+    where = f"in component {place} of {len(old)}"
+    return f"{old[place]:.9g} {where}", f"{new[place]:.9g} {where}"
+
+
 def _percent(row: Mapping) -> str:
     """A share in percent, never rounded to 0."""
     return "  <0.1%" if row["share"] < 0.0005 else f"{row['share']:>7.1%}"
@@ -143,7 +155,7 @@ def diff_lines(found: dict) -> list[str]:
     for name, one in (found.get("stages") or {"": found}).items():
         head = f"{found['day']} {name}".strip()
         if "problem" in one:
-            lines += [head, *problem_lines(one["problem"], "  ")]
+            lines.append(cut(f"{head}: {one_line({**one['problem'], 'where': None})}"))
         else:
             lines += _stage_lines(head, one)
     return lines
@@ -156,6 +168,8 @@ def _stage_lines(head: str, found: dict) -> list[str]:
         note = f"  {row['note']}" if row.get("note") else ""
         lines.append(cut(f"  {name:<40}{row['rows']:>10,} rows {_percent(row)}{note}"))
         for example in row["examples"][:1]:
-            old, new = shown_apart(str(example["old"]), str(example["new"]))
+            old, new = _vectors_apart(example["old"], example["new"]) or shown_apart(
+                str(example["old"]), str(example["new"])
+            )
             lines += [cut(f"      {line}") for line in ("/".join(example["row"]), f"- {old}", f"+ {new}")]
     return lines if found["columns"] else [*lines, "  no value changed in the rows of both"]

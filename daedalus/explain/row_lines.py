@@ -71,7 +71,8 @@ def _mean(name: str, vector: Mapping) -> list[str]:
     lines += [f"    - of length {length}, not usable: {one}" for one, length in vector["not_usable"].items()]
     for why, key in (("no vector", "without_vector"), (f"beyond max_items ({vector['max_items']})", "beyond")):
         if left := vector[key]:
-            lines.append(f"    - {why}: {counted(len(left), 'id')}, {', '.join(map(str, left))}")
+            more = ", …" if len(left) > _SEEN else ""
+            lines.append(f"    - {why}: {counted(len(left), 'id')}, {', '.join(map(str, left[:_SEEN]))}{more}")
     return lines + (_components(vector) if count else [])
 
 
