@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from daedalus.base.errors import DaedalusError, one_line
+from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import cut, shown_apart
 from daedalus.config.steps import ENRICH, SKELETON, Stage
 from daedalus.explain.change_notes import fact_of
@@ -155,7 +155,7 @@ def diff_lines(found: dict) -> list[str]:
     for name, one in (found.get("stages") or {"": found}).items():
         head = f"{found['day']} {name}".strip()
         if "problem" in one:
-            lines.append(cut(f"{head}: {one_line({**one['problem'], 'where': None})}"))
+            lines.append(cut(f"{head}: {one['problem']['what']}: {one['problem']['found']}"))
         else:
             lines += _stage_lines(head, one)
     return lines

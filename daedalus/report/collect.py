@@ -197,7 +197,7 @@ class _Reading:
             if self._found:
                 self._workspace.traces.remember_facts(self._found)
         read, known = self.read - before[0], self.known - before[1]
-        what = "partition" if output.stage is SKELETON else f"partition of {output.stage.name}"
+        what = "partition" if output.stage is SKELETON else f"{output.stage.name} partition"
         self._say(f"{counted(len(found), what)}: {read} read, {known} cached")
         return found
 

@@ -74,7 +74,7 @@ def _value(measure: str, column: Mapping[str, Any], day: str, rows: int) -> floa
     if measure == "top":
         return _share(column["top"][0][1], rows) if column["top"] else None
     value = column[measure]
-    if value is None or measure == "distinct":
+    if value is None or measure in ("distinct", "length"):
         return value
     if column["kind"] == "time":
         value = (value - (Day.fromisoformat(day) - Day(1970, 1, 1)).days * 86400) / 3600
