@@ -95,7 +95,6 @@ def _summary(
             empty=[day for day in map(str, graph.empty) if day not in not_removed],
             written=output.partitions.written, removed=output.partitions.removed,
         )  # fmt: skip
-        reports[name].output = str(output.root)
         reports[name].outdated_days = [day for day in reports[name].results if output.partitions.holds(day)]
     report = report_of_stages(reports)
     report.input_notes = graph.notes
