@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -46,7 +46,7 @@ def document_of(config: Config, resolved: Resolved) -> dict[str, Any]:
     }
 
 
-def columns_of(document: dict[str, Any], stage: str) -> list[dict]:
+def columns_of(document: Mapping[str, Any], stage: str) -> list[dict]:
     """The columns of a stage's partitions."""
     return document.get("skeleton_columns" if stage == SKELETON.name else "columns") or document["columns"]
 

@@ -72,8 +72,10 @@ def of_aggregation(config: Config, aggregation: Aggregation, window: str | None)
 def _covered(config: Config, aggregation: Aggregation) -> str:
     coverage = config.runtime.embedding_coverage_filter
     found = set(aggregation.events) & set(coverage.events) if coverage.enabled else set()
-    which = "such events" if len(found) == len(set(aggregation.events)) else _listed(found)
-    return f"; {which} count only for artworks in the pool" if found else ""
+    if not found:
+        return ""
+    which = "such events" if found == set(aggregation.events) else _listed(found)
+    return f"; {which} count only for artworks in the pool"
 
 
 def of_recent(config: Config) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from daedalus.base.days import Day
+from daedalus.base.durable import DATASET
 from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
 from daedalus.config.steps import PARTITION
 from daedalus.pipelines.look import Looked
@@ -35,7 +36,7 @@ def execute(
 ) -> RunReport:  # fmt: skip
     """Computes what changed and publishes it; with `dask` on the workers of a cluster. Raises as a run does."""
     run = request.run
-    if looked.nothing_to_do(workspace):
+    if looked.nothing_to_do(workspace) and workspace.partitions.has(DATASET):
         begin_run(workspace, request, looked.span, looked.done)
         end_run(workspace, request, looked.span, failed=False)
         return all_fresh(looked)
@@ -57,6 +58,7 @@ def execute(
     _share(workspace, outcomes, progress)
     stuck = _remove_partitions(workspace, graph.empty)
     workspace.qids.settle()
+    _keep_dataset(workspace, looked, graph, outcomes)
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
     record_days(workspace, graph, outcomes, looked.fresh)
     workspace.day_results.record(run, to_builtins(report.results), map(str, graph.days))
@@ -191,6 +193,15 @@ def _remove_partitions(workspace: Workspace, days: Iterable[Day]) -> dict[str, O
         except DayError as error:
             stuck[day] = Outcome(f"{PARTITION}@{day}", PARTITION, day, FAILED, problem=error.as_json())
     return stuck
+
+
+def _keep_dataset(workspace: Workspace, looked: Looked, graph: Graph, outcomes: Mapping[str, Outcome]) -> None:
+    """Says beside the partitions what is in them now, before days count as done: a crash before that is made good."""
+    from daedalus.compile.dataset import keep_dataset
+    from daedalus.compile.resolve import compiled_for
+
+    good = {str(day) for day in graph.days if outcomes[f"{PARTITION}@{day}"].good}
+    keep_dataset(workspace.partitions, compiled_for(workspace, graph), looked.span, good | looked.done.keys())
 
 
 def _remember_complete(workspace: Workspace, outcomes: Mapping[str, Outcome]) -> None:
