@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_type_hints
 
 from cyclopts import App, Group, Parameter
 
-from daedalus.cli import compile, init, inspect, options, skeleton
+from daedalus.cli import init, inspect, options, skeleton
 from daedalus.cli.output import print_out
 
 
@@ -75,8 +75,7 @@ def __getattr__(name: str) -> App:
 for name, (group, description) in _GROUPS.items():
     app.command(f"{__name__}:{name}", name=name, group=group, help=description)
 app.command(_typed(skeleton.skeleton), group=_RUN, help_format="markdown")
-app.command(_typed(compile.compile), group=_INSPECT, help_format="markdown")
-for command in (inspect.diff, inspect.runs, inspect.report, inspect.audit):
+for command in (inspect.compile, inspect.diff, inspect.runs, inspect.report, inspect.audit):
     app.command(_typed(command), group=_INSPECT, help_format="markdown")
 app.command(_typed(init.init), group=_MAINTAIN, help_format="markdown")
 app.command(completion, group=_SHELL, help_format="markdown")

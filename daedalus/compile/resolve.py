@@ -14,13 +14,14 @@ from typing import Any
 
 from msgspec import structs
 
+from daedalus.base.errors import EmptyRange
 from daedalus.compile.document import document_of
 from daedalus.compile.inputs import Resolved, default_values
 from daedalus.config import Config
 from daedalus.config.reach import Reach
 from daedalus.inputs.feed import Feed, look_at_feed
 from daedalus.inputs.input_file import Inputs
-from daedalus.inputs.listing import FeedFolder
+from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.workspace.empty_range import refuse_empty
 from daedalus.workspace.graph import Graph, look_at_pool, look_at_views, refuse_all_bad
 from daedalus.workspace.settings import Settings
@@ -33,13 +34,21 @@ def compiled(settings: Settings) -> dict[str, Any]:
     with _opened(settings, config) as workspace:
         workspace.check_output()
         listing = workspace.listing()
-        refuse_empty(config, listing, range=None, where="")
+        _refuse_empty(config, listing)
         inputs = Inputs(workspace.files, workspace.traces)
         views = look_at_views(workspace, inputs, listing)
         numbered = _has_sessions(config, inputs, listing.feed)
         look_at_pool(workspace, inputs, listing)
         defaults = default_values(config, workspace.ducks, workspace.traces)
         return document_of(config, Resolved(views, numbered, defaults))
+
+
+def _refuse_empty(config: Config, listing: Listing) -> None:
+    try:
+        refuse_empty(config, listing, range=None, where="")
+    except EmptyRange as error:
+        error.hint = f"feed_start and feed_end of a range that has some, such as {error.nearest}"
+        raise
 
 
 def compiled_for(workspace: Workspace, graph: Graph) -> dict[str, Any]:

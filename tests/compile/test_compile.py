@@ -260,7 +260,7 @@ REFUSED = {
     "a pool that is gone": (lambda w: shutil.rmtree(w.root / "data/embeddings"), "pool"),
     "an id column that is none": (
         lambda w: edit(w.runtime, embedding_coverage_filter__id_column="vector"), "id_column"),
-    "a range without rows": (lambda w: edit(w.runtime, feed_start="203001", feed_end="203002"), "no feed rows"),
+    "a range without rows": (lambda w: edit(w.runtime, feed_start="203001", feed_end="203002"), "no day of the range"),
     "a value of another type": (lambda w: edit(w.runtime, content_filter__drop={"width": ["x"]}), "content_filter"),
     "a feed of bad files": (
         lambda w: [path.write_bytes(b"PAR1") for path in w.root.glob("data/feed/*/*.parquet")], "no feed file"),

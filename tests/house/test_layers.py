@@ -23,6 +23,7 @@ ROOMS = [
     "watch",
     "cluster",
     "workspace",
+    "compile",
     "explain",
     "pipelines",
     "upkeep",
