@@ -60,7 +60,7 @@ def check_config(settings: Settings) -> dict:
             "failing_days": [str(day) for day in failing],
             "notes": [*doubts(config), *graph.notes],
             "steps": len(graph.actions),
-            "digest": compiled_for(workspace, graph)["digest"],
+            "digest": compiled_for(workspace, graph, workspace.stages[-1])["digest"],
             "values": values,
         }  # fmt: skip
 
