@@ -1,12 +1,14 @@
-"""Content digests: xxh3_128 of bytes, of a file, and of canonical JSON, as 32 hex digits.
+"""Content digests: xxh3_128 of bytes, of a file, and of canonical JSON, as 32 hex digits; SHA-256 for other people.
 
 xxh3 is no cryptographic hash: it detects accidents and edits, not attacks.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import xxhash
@@ -41,3 +43,16 @@ def of_file(path: Path | str) -> str:
         while block := file.read(_BLOCK):
             state.update(block)
     return state.hexdigest()
+
+
+def sha256_of(files: Sequence[Path]) -> tuple[str, list[str]]:
+    """SHA-256, as 64 hex digits, of the bytes of some files joined in order, and of each file."""
+    joined, each = hashlib.sha256(), []
+    for path in files:
+        one = hashlib.sha256() if len(files) > 1 else joined
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(_BLOCK):
+                for state in {one, joined}:
+                    state.update(block)
+        each.append(one.hexdigest())
+    return joined.hexdigest(), each

@@ -15,6 +15,9 @@ from daedalus.base.errors import DaedalusError, is_full
 
 PART = re.compile(r"part-[0-9]+-0\.parquet")  # the names of a partition's files
 PARTS = "part-N-0.parquet"  # the same, as people are told
+DATASET = (
+    "_dataset.json"  # beside the partitions: what is in them (compile/dataset.py); readers of folders pass it over
+)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 

@@ -171,13 +171,15 @@ def is_open(total, count, error):  # type: ignore[no-untyped-def]
 
     The exact mean is within `margin` of the quotient: `error`, and the rounding of the quotient and of these lines. If
     both ends are rounded to one float32, so is the mean; but a tiny one may be +0.0 or -0.0. Without an `error` the
-    total is exact, and only a quotient that lies half way between floats can mislead; it does not if it is exact,
-    as its product with the count then says: of 25 and at most 28 bits, that one is.
+    total is exact, and its quotient, rounded to a double first, would mislead only if that lay half way between two
+    floats, and the exact one beside it. It cannot be so near: half way has 25 bits, so its product with the count
+    has no more bits than a double, differs from the total by a bit of the total's at least, and that by the count
+    is more than half a bit of the quotient.
     """
     mean = total / count
     margin = abs(mean) * 2.0**-51 + error
     low, high = np.float32(mean - margin), np.float32(mean + margin)
-    return ((low != high) & ((error > 0.0) | (mean * count != total))) | ((low == 0.0) & (error > 0.0))
+    return (error > 0.0) & ((low != high) | (low == 0.0))
 
 
 @compiled

@@ -45,23 +45,29 @@ class PartFile:
 
 @dataclass(frozen=True)
 class PartList:
-    """The part files of a day's partition; `digest` is that of their names and digests."""
+    """The part files of a day's partition; `digest` is that of their names and digests.
+
+    `sha256` is that of the parts' bytes joined in order, then that of each part; none in manifests of older versions.
+    """
 
     digest: str
     parts: tuple[PartFile, ...]
+    sha256: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
         return sum(part.bytes for part in self.parts)
 
     def as_json(self) -> dict:
-        return {"digest": self.digest, "parts": [asdict(part) for part in self.parts]}
+        sums = {"sha256": list(self.sha256)} if self.sha256 else {}
+        return {"digest": self.digest, "parts": [asdict(part) for part in self.parts], **sums}
 
     @classmethod
     def of(cls, value: Mapping, where: str) -> PartList:
         """Parses the JSON of `as_json`. Raises DaedalusError for anything else."""
         try:
-            return cls(str(value["digest"]), tuple(PartFile(**part) for part in value["parts"]))
+            parts, sums = tuple(PartFile(**part) for part in value["parts"]), tuple(value.get("sha256", ()))
+            return cls(str(value["digest"]), parts, sums if len(sums) == len(parts) + 1 else ())
         except (TypeError, KeyError) as error:
             raise DaedalusError(
                 "a manifest of the output cannot be read", where=where, found=f"{type(error).__name__}: {error}",

@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daedalus.base import digest
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class PartSum:
+    """A part's name, rows, size and SHA-256."""
+
+    name: str
+    rows: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class PartitionSum:
+    """SHA-256 of a partition's parts joined in order, and its parts."""
+
+    digest: str
+    parts: tuple[PartSum, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[Path]) -> PartitionSum | None:
+        """Reads all bytes of some parts; None where one is gone or no parquet file."""
+        import pyarrow as pa
+
+        try:
+            whole, each = digest.sha256_of(parts)
+            found = [
+                PartSum(part.name, rows_of(part), part.stat().st_size, one)
+                for part, one in zip(parts, each, strict=True)
+            ]
+        except (OSError, pa.ArrowException):
+            return None
+        return cls(whole, tuple(found))
 
 
 def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:

@@ -9,7 +9,10 @@ from typing import Protocol
 
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat
+from daedalus.output.part_file import PartitionSum
 from daedalus.stagecache.action import Shelf
+
+Edit = Callable[[bytes | None, int], bytes | None]
 
 
 class PartitionHome(Shelf, Protocol):
@@ -35,6 +38,22 @@ class PartitionHome(Shelf, Protocol):
 
     def kept(self, name: str, artifact: str) -> list[tuple[str, Stat | None]]:
         """What an action's partition consists of, with a `stat` of each; None where it may have changed unseen."""
+
+    def summed(self, day: str, noted: PartitionSum | None, since: int) -> PartitionSum | None:
+        """SHA-256 of a day's partition as it lies there; None when there is none that can be read.
+
+        `noted` is what was found before; it is taken where the partition is that of before, as far as its sizes tell
+        and that it has not changed `since` (nanoseconds since 1970).
+        """
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name beside the partitions."""
+
+    def edit(self, name: str, change: Edit) -> bool:
+        """Replaces a small file beside the partitions, atomically; one at a time. Whether it was replaced.
+
+        `change(bytes or None, when they were written)` gives the new bytes; None leaves the file as it is.
+        """
 
     def days(self) -> list[str]:
         """The days that have a partition, in order."""

@@ -7,6 +7,7 @@ leave in folders; where anything else lies, nothing is replaced.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base import digest
-from daedalus.base.durable import PART, PARTS, day_folders, part_files, swap_folder
+from daedalus.base.durable import PART, PARTS, day_folders, move_file, open_lock, part_files, swap_folder
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.config.steps import PARTITION, SKELETON
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
+    from daedalus.output.part_file import PartitionSum
+    from daedalus.output.partition_home import Edit
 
 NO_PARTITION = "no partition"  # the digest of a day without any row
 _OF_SYSTEMS = re.compile(r"\._.*|\.DS_Store|\.nfs.*|\..*\.crc|Thumbs\.db|desktop\.ini")  # left in folders unasked
@@ -120,6 +123,38 @@ class Partitions:
             *((path, stamp.values if stamp else None) for path, stamp in stamps),
             (str(folder), stat_of(str(folder))),
         ]
+
+    def summed(self, day: str, noted: PartitionSum | None, since: int) -> PartitionSum | None:
+        from daedalus.output.part_file import PartitionSum
+
+        try:
+            parts = part_files(self.path(day))
+            stats = [stat_of(str(path)) for path in (self.path(day), *parts)]
+        except OSError:
+            return None
+        sizes = {path.name: size for path, (size, *_) in zip(parts, stats[1:], strict=True)}
+        same = noted is not None and sizes == {part.name: part.bytes for part in noted.parts}
+        if same and max(changed for _, _, changed, _ in stats) < since:  # a swap is a change of the folder, too
+            return noted
+        return PartitionSum.of(parts) if parts else None
+
+    def has(self, name: str) -> bool:
+        return (self.root / name).is_file()
+
+    def edit(self, name: str, change: Edit) -> bool:
+        path, lock = self.root / name, open_lock(self.root / f".{name.lstrip('_')}.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # it goes with its process
+            there = path.exists()
+            new = change(path.read_bytes() if there else None, path.stat().st_mtime_ns if there else 0)
+            if new is None:
+                return False
+            written = self._scratch.path()
+            written.write_bytes(new)
+            move_file(written, path)
+            return True
+        finally:
+            os.close(lock)
 
     def days(self) -> list[str]:
         """The days that have a partition, in order."""

@@ -42,8 +42,12 @@ class RemoteOutput:
     def refresh(self) -> None:
         """Makes the next look ask the store, if this process changed anything."""
         if self._changed:
-            self.files.forget(self.uri)
-            self._changed = False
+            self.forget()
+
+    def forget(self) -> None:
+        """Makes the next look ask the store."""
+        self.files.forget(self.uri)
+        self._changed = False
 
     def json(self, key: str) -> dict | None:
         """A JSON object as it was listed; read only if it was not read before. None when it is not there."""
@@ -73,17 +77,37 @@ class RemoteOutput:
 
         Raises Conflict when something else lies there.
         """
-        self._changed = True
         try:
-            with self._writing(key):
-                etag = self._store.put(self._root + key, write_json(value), create=replaces is None, replaces=replaces)
-        except (FileExistsError, Conflict) as error:
+            etag = self.swap(key, write_json(value), replaces)
+        except Conflict:
             now = self.json_now(key)
             if now is None or now[0] != value:
-                raise Conflict(error.errno, error.strerror, error.filename) from None
+                raise
             etag = now[1]  # it was this process: the answer was lost, and the client asked again
         self._facts.remember_fact(_FACT + self.of(key), {"etag": etag, "value": value})
         return etag
+
+    def bytes_now(self, key: str) -> tuple[bytes, str] | None:
+        """A small object as it is now, and its ETag; None when it is not there."""
+        try:
+            data, found = self._store.get(self._root + key)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unreachable(self.of(key), error) from None
+        return data, found.etag
+
+    def swap(self, key: str, data: bytes, replaces: str | None) -> str:
+        """Puts an object in the place of the one with that ETag, or of none; returns its own ETag.
+
+        Raises Conflict when something else lies there.
+        """
+        self._changed = True
+        try:
+            with self._writing(key):
+                return self._store.put(self._root + key, data, create=replaces is None, replaces=replaces)
+        except FileExistsError as error:
+            raise Conflict(error.errno, error.strerror, error.filename) from None
 
     def put(self, files: dict[str, Path]) -> dict[str, str]:
         """Uploads files by key, several at a time; returns their ETags."""

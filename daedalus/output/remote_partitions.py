@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daedalus.base import digest
+from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError
 from daedalus.base.file_stat import Stat
 from daedalus.base.ports import Scratch
 from daedalus.objectstore.object_store import Conflict
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
-from daedalus.output.part_file import rows_of
+from daedalus.output.part_file import PartitionSum, PartSum, rows_of
+from daedalus.output.partition_home import Edit
 from daedalus.output.partitions import NO_PARTITION, day_of
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
 
@@ -52,7 +54,7 @@ class RemotePartitions:
         return {}
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
-        parts = sorted(staged.iterdir()) if staged.is_dir() else []
+        parts = part_files(staged)
         digests = {part.name: digest.of_file(part) for part in parts}
         found = digest.of_json(digests) if parts else NO_PARTITION
         size = sum(part.stat().st_size for part in parts)
@@ -83,6 +85,41 @@ class RemotePartitions:
         """The part files of a day's partition, in order, as local files while the context lasts."""
         with self._fetched(day, self._manifest(day)) as parts:
             yield parts
+
+    def summed(self, day: str, noted: PartitionSum | None, since: int) -> PartitionSum | None:
+        """As the manifest has it; of one of an older version the parts are read."""
+        manifest = self._manifest(day)
+        if manifest is None or not manifest.parts:
+            return None
+        if manifest.sha256:
+            whole, *each = manifest.sha256
+            parts = zip(manifest.parts, each, strict=True)
+            return PartitionSum(whole, tuple(PartSum(p.name, p.rows, p.bytes, one) for p, one in parts))
+        if noted and {p.name: p.bytes for p in manifest.parts} == {p.name: p.bytes for p in noted.parts}:
+            return noted
+        try:
+            with self.reading(day) as files:
+                return PartitionSum.of(files)
+        except (OSError, DaedalusError):  # replaced meanwhile, or incomplete
+            return None
+
+    def has(self, name: str) -> bool:
+        return self.output.get(name) is not None
+
+    def edit(self, name: str, change: Edit) -> bool:
+        for _ in range(_TRIES):
+            self.output.forget()  # others may have published meanwhile
+            self._own.clear()
+            before = self.output.bytes_now(name)
+            new = change(before[0] if before else None, 0)
+            if new is None:
+                return False
+            try:
+                self.output.swap(name, new, before[1] if before else None)
+                return True
+            except Conflict:
+                continue
+        raise taken(self.output.of(name))
 
     def days(self) -> list[str]:
         """The days that have a partition, in order."""
@@ -139,7 +176,8 @@ class RemotePartitions:
             PartFile(f"{generation}/{part.name}", part.stat().st_size, digests[part.name], count, etag)
             for part, count, etag in zip(parts, rows, etags.values(), strict=True)
         ]
-        return PartList(content, tuple(listed))
+        whole, each = digest.sha256_of(parts)
+        return PartList(content, tuple(listed), (whole, *each))
 
     def _publish(self, day: str, new: PartList | None) -> None:
         """Puts or removes a day's manifest, and then what the one before referred to."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from daedalus.base.days import Day
+from daedalus.base.durable import DATASET
 from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
 from daedalus.config.steps import PARTITIONS, STAGES
 from daedalus.pipelines.look import Looked
@@ -43,7 +44,7 @@ def execute(
 ) -> RunReport:  # fmt: skip
     """Computes what changed and publishes it; with `dask` on the workers of a cluster. Raises as a run does."""
     run = request.run
-    if looked.nothing_to_do(workspace):
+    if looked.nothing_to_do(workspace) and all(one.partitions.has(DATASET) for one in workspace.outputs.values()):
         begin_run(workspace, request, looked.span, looked.done)
         end_run(workspace, request, looked.span, failed=False)
         return all_fresh(looked)
@@ -64,6 +65,7 @@ def execute(
     _share(workspace, outcomes, progress)
     stuck = _remove_partitions(workspace, graph.empty)
     workspace.qids.settle()
+    _keep_dataset(workspace, looked, graph, outcomes)
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
     record_days(workspace, graph, outcomes, looked.fresh)
     _record_results(workspace, run, outcomes, graph.days)
@@ -94,7 +96,6 @@ def _summary(
             empty=[day for day in map(str, graph.empty) if day not in not_removed],
             written=output.partitions.written, removed=output.partitions.removed,
         )  # fmt: skip
-        reports[name].output = str(output.root)
         reports[name].outdated_days = [day for day in reports[name].results if output.partitions.holds(day)]
     report = report_of_stages(reports)
     report.input_notes = graph.notes
@@ -219,6 +220,17 @@ def _remove_partitions(workspace: Workspace, days: Iterable[Day]) -> dict[str, O
             step = output.stage.partition
             stuck[f"{step}@{day}"] = Outcome(f"{step}@{day}", step, day, FAILED, problem=error.as_json())
     return stuck
+
+
+def _keep_dataset(workspace: Workspace, looked: Looked, graph: Graph, outcomes: Mapping[str, Outcome]) -> None:
+    """Says beside the partitions what is in them now, before days count as done: a crash before that is made good."""
+    from daedalus.compile.dataset import keep_dataset
+    from daedalus.compile.resolve import compiled_for
+
+    for output in workspace.outputs.values():
+        stage, document = output.stage, compiled_for(workspace, graph, output.stage)
+        good = {str(day) for day in graph.days if outcomes[f"{stage.partition}@{day}"].good}
+        keep_dataset(output.partitions, document, looked.span, good | looked.done.keys(), stage.name)
 
 
 def _remember_complete(workspace: Workspace, outcomes: Mapping[str, Outcome]) -> None:

@@ -142,6 +142,8 @@ def _run(
             report = _plan(workspace, looked) if asked.plan else execute(workspace, looked, request, progress, dask)
         report.output, report.options = str(workspace.output_root), settings.options
         report.command = settings.run(workspace.config, model)
+        for name, one in report.stages.items():
+            one.output = workspace.outputs[name].root
     report.seconds = time.perf_counter() - began
     return report
 

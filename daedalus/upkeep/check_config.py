@@ -42,6 +42,7 @@ def check_config(settings: Settings) -> dict:
     with opened(settings) as workspace:
         config, span = workspace.config, list(workspace.config.range(None))
         listing = workspace.listing()
+        from daedalus.compile.resolve import compiled_for
         from daedalus.workspace.graph import build_graph
 
         graph = build_graph(workspace, span, reconcile=False, listing=listing)
@@ -59,6 +60,7 @@ def check_config(settings: Settings) -> dict:
             "failing_days": [str(day) for day in failing],
             "notes": [*doubts(config), *graph.notes],
             "steps": len(graph.actions),
+            "digest": compiled_for(workspace, graph, workspace.stages[-1])["digest"],
             "values": values,
         }  # fmt: skip
 
@@ -118,6 +120,7 @@ def check_lines(found: dict) -> list[str]:
         *wrapped(", ".join(f"{name} {count}" for name, count in found["views"].items()), "view files  "),
         f"range       {counted(days['total'], 'day')}, {days['with_rows']} with rows, "
         f"{counted(found['steps'], 'step')}",
+        f"digest      {found['digest']}",
     ]
     lines += [line for row in found["bad_files"] for line in wrapped(f"{row['day']}: {row['error']}", "bad file    ")]
     if found["failing_days"]:

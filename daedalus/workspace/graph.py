@@ -13,7 +13,7 @@ from daedalus.actions.unaffected import Unaffected
 from daedalus.base.counted_off import counted_off
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
-from daedalus.config import RUNTIME, Config
+from daedalus.config import RUNTIME
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ENRICH
 from daedalus.enrich.stage import build_stages, steps
@@ -22,7 +22,7 @@ from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.inputs.pool import PoolInput, check_pool
 from daedalus.inputs.type_checks import check_types, idle_filters
-from daedalus.inputs.views import look_at_view
+from daedalus.inputs.views import ViewInput, look_at_view
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
 from daedalus.sql.default_sql import check_defaults, check_engine
@@ -75,17 +75,13 @@ def build_graph(
     workspace.take_input_notes()
     config, traces = workspace.config, workspace.traces
     reach, folder, inputs = Reach.of(config), listing.feed, Inputs(workspace.files, traces)
-    views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
-    check_types(config, views)
-    check_engine(config, workspace.ducks, traces)
-    check_defaults(config, traces)
+    views = look_at_views(workspace, inputs, listing)
     wanted = [day for day in days if day not in skip]
     read = reach.between(wanted[0], wanted[-1], folder.days) if wanted else []
     feed = look_at_feed(inputs, folder, read, workspace.say)
-    _refuse_all_bad(feed)
-    pool = _pool(inputs, config, listing)
-    check_pool(config, pool, workspace.files, traces)
-    sources = Sources(feed, sorted(folder.days), views, pool, _fragments(workspace, inputs, pool))
+    refuse_all_bad(feed)
+    pool = look_at_pool(workspace, inputs, listing)
+    sources = Sources(feed, sorted(folder.days), views, pool, look_at_fragments(workspace, inputs, pool))
     present = reach.with_rows(wanted, folder.days)
     if reconcile:
         workspace.prepare()
@@ -104,6 +100,16 @@ def build_graph(
     empty = [day for day in wanted if day not in set(present)]
     return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources,
                  [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
+
+
+def look_at_views(workspace: Workspace, inputs: Inputs, listing: Listing) -> dict[str, ViewInput]:
+    """The views by name. Raises DaedalusError (exit 2) for what of them, or of the config's constants, does not fit."""
+    config = workspace.config
+    views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
+    check_types(config, views)
+    check_engine(config, workspace.ducks, workspace.traces)
+    check_defaults(config, workspace.traces)
+    return views
 
 
 def _actions(workspace: Workspace, context: Skeleton) -> Actions[Skeleton]:
@@ -141,29 +147,31 @@ def _with_sessions(configured: set[Day], folder: FeedFolder, feed: Feed, inputs:
     return found
 
 
-def _pool(inputs: Inputs, config: Config, listing: Listing) -> PoolInput | None:
-    """Raises DaedalusError (exit 2) for a pool that cannot be looked at."""
-    if listing.pool is None:
-        return None
-    try:
-        return PoolInput(inputs.look_whole(listing.pool, "newest Lance manifest"))
-    except OSError as error:
-        where = config.where(RUNTIME, "embedding_coverage_filter")
-        raise DaedalusError("the embedding pool cannot be read", where=where, found=f"{listing.pool}: {error.strerror}",
-                            hint="if it was being written, run again") from None  # fmt: skip
+def look_at_pool(workspace: Workspace, inputs: Inputs, listing: Listing) -> PoolInput | None:
+    """Raises DaedalusError (exit 2) for a pool that cannot be looked at, or has no such id column."""
+    config, pool = workspace.config, None
+    if listing.pool is not None:
+        try:
+            pool = PoolInput(inputs.look_whole(listing.pool, "newest Lance manifest"))
+        except OSError as error:
+            where, found = config.where(RUNTIME, "embedding_coverage_filter"), f"{listing.pool}: {error.strerror}"
+            raise DaedalusError("the embedding pool cannot be read", where=where, found=found,
+                                hint="if it was being written, run again") from None  # fmt: skip
+    check_pool(config, pool, workspace.files, workspace.traces)
+    return pool
 
 
-def _fragments(workspace: Workspace, inputs: Inputs, pool: PoolInput | None) -> Sequence[FragmentInput]:
+def look_at_fragments(workspace: Workspace, inputs: Inputs, pool: PoolInput | None) -> Sequence[FragmentInput]:
     """The fragments of the pool, where vectors are read. Raises DaedalusError (exit 2)."""
     if ENRICH not in workspace.stages:
         return ()
-    from daedalus.inputs.pool_fragments import look_at_fragments
+    from daedalus.inputs import pool_fragments
 
     assert pool is not None
-    return look_at_fragments(inputs, workspace.config, pool, workspace.files)
+    return pool_fragments.look_at_fragments(inputs, workspace.config, pool, workspace.files)
 
 
-def _refuse_all_bad(feed: Feed) -> None:
+def refuse_all_bad(feed: Feed) -> None:
     """One bad file fails its day; a feed in which no file is good is refused."""
     files = [file for files in feed.partitions.values() for file in files]
     if len(feed.partitions) > 1 and files and all(file.error for file in files):

@@ -235,6 +235,44 @@ def test_a_walk_makes_again_what_is_gone_when_it_is_needed(cache, workers, same)
     assert store.path("c", outcomes["c"].artifact).read_text() == ("cba" if same else "cba2")
 
 
+class InPlace:
+    """A shelf of one file, in the place of which others put theirs."""
+
+    def __init__(self, store, place):
+        self._store, self._place = store, place
+
+    def stage(self, name):
+        return self._store.stage(name)
+
+    def keep(self, name, staged):
+        staged.replace(self._place)
+        return self._place.read_text(), 1
+
+    def problem(self, name, artifact):
+        return "" if self._place.read_text() == artifact else "altered"
+
+    def path(self, name, artifact):
+        return self._place
+
+
+def test_what_is_replaced_while_it_is_read_is_made_again_and_read_again(cache, tmp_path):
+    store, traces = cache
+    place, runs = tmp_path / "place", []
+
+    def second(upstream, out):
+        runs.append(upstream["a"].read_text())
+        out.write_text(runs[-1])
+        if len(runs) == 1:
+            place.write_text("somebody else's")
+        return {"rows": 1}
+
+    first = action(InPlace(store, place), "a", writes("a"))
+    graph = [first, replace(action(store, "b", second, ["a"]), replaced=("a",))]
+    outcomes = Walk(graph, traces).execute({})
+    assert runs == ["a", "a"] and outcomes["b"].good
+    assert place.read_text() == store.path("b", outcomes["b"].artifact).read_text() == "a"
+
+
 def test_an_action_whose_question_changes_is_asked_anew(cache):
     store, traces = cache
     name = ["old"]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daedalus.enrich.compiled_exact import exact_mean
-from daedalus.enrich.compiled_means import NO_VECTOR, NOT_USABLE, means
+from daedalus.enrich.compiled_means import NO_VECTOR, NOT_USABLE, means, move, prepared
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 NAN = 0x7FC00000
@@ -118,6 +118,41 @@ def test_sums_that_are_moved_over_many_rows_stay_exact(kind, size):
     found, index, _ = of_rows(vectors, rows)
     assert found == [expected(vectors, row) for row in rows]
     assert max(index) > 20
+
+
+def test_sums_that_are_moved_have_no_error():
+    """Components that are as long and as large as can be, in lists as long as can be."""
+    random = np.random.default_rng(3)
+    vectors = 1 - random.random((40, 2)) * 2.0**-10
+    rounded = prepared(vectors, 50)[0]
+    total, counts, held = np.zeros(2), np.zeros(40, np.int32), np.zeros(0, np.int32)
+    for row in range(60):
+        fresh = random.integers(0, 40, 50).astype(np.int32)
+        items = fresh if row % 20 == 0 else np.concatenate([fresh[: row % 20], held])[:50]
+        move(total, rounded, held, items, counts)
+        assert list(map(Fraction, total)) == [sum(map(Fraction, column), Fraction(0)) for column in rounded[items].T]
+        assert not counts.any()
+        held = items
+
+
+def test_a_mean_that_is_too_small_for_a_float_keeps_its_sign():
+    """Though what it is made of is lost when it is summed beside larger numbers."""
+    vectors = np.array([[2.0**-160], [-(2.0**-230)], [2.0**-230], [2.0**-160]])
+    assert of_rows(vectors, [[0], [1], [2], [1, 2]])[0] == [[0], [1 << 31], [0], [0]]
+
+
+@pytest.mark.parametrize("count", [2, 3, 6, 7, 48])
+def test_means_half_way_between_floats_and_beside_them(count):
+    half = 1 + Fraction(1, 1 << 24)
+    for beside in (0, 1, -1, 8, -8):
+        rest = count * half + Fraction(beside, 1 << 46) - (count - 2)  # beside 1.0s, in two items
+        first = np.float32(rest)
+        vectors = np.array([[1.0], [first], [float(rest - Fraction(float(first)))]], np.float32)
+        assert sum(map(Fraction, vectors[1:, 0].tolist())) == rest
+        items = [0] * (count - 2) + [1, 2]
+        found = of_rows(vectors, [items[1:], items])[0]
+        assert found == [expected(vectors, items[1:]), expected(vectors, items)]
+        assert found[1] == [0x3F800001 if beside > 0 else 0x3F800000]
 
 
 @given(

@@ -24,6 +24,7 @@ ROOMS = [
     "watch",
     "cluster",
     "workspace",
+    "compile",
     "explain",
     "pipelines",
     "upkeep",

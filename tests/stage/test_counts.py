@@ -21,14 +21,14 @@ RUNS = ("cold", "unchanged", "aggregation")
 CEILINGS = {
     # what: cold, nothing changed, one aggregation added
     "DuckDB connections": (2, 0, 0),
-    "DuckDB statements": (100, 0, 0),
+    "DuckDB statements": (101, 0, 0),
     "SQLite transactions": (76, 1, 14),
     "syncs": (351, 0, 32),
-    "renames": (183, 1, 12),
-    "files opened to write": (134, 1, 88),
-    "bytes read": (5_609_932, 134_818, 3_001_202),
+    "renames": (183, 1, 13),
+    "files opened to write": (134, 1, 90),
+    "bytes read": (5_799_227, 153_738, 3_001_202),
     "bytes written": (4_372_219, 45_694, 972_376),
-    "modules of ours": (177, 80, 177),
+    "modules of ours": (191, 83, 191),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how

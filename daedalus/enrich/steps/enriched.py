@@ -38,8 +38,12 @@ def build(make: Make, day: Day) -> str | None:
         **make.code_of(Enriched),
     }
     run = partial(_run, Enriched(tuple(entries), embeddings.dtype), chunk, vectors, means, content)
-    upstream = [chunk, *vectors.values(), *means.values(), *([content] if content else [])]
-    return make.add(ActionName(ENRICHED, day=day), run, ingredients, upstream, shelf=shelf)
+    of_ids = [action for entry, action in vectors.items() if entry not in means]
+    upstream = [chunk, *of_ids, *means.values(), *([content] if content else [])]
+    beside = tuple(vectors[entry] for entry in means)  # for what is said of a vector that is not usable
+    return make.add(
+        ActionName(ENRICHED, day=day), run, ingredients, upstream, shelf=shelf, beside=beside, replaced=(chunk,)
+    )
 
 
 def _run(

@@ -138,12 +138,22 @@ def perform(task: Task) -> Made:
 
     def run() -> Made:
         staged = action.shelf.stage(action.name)
-        counts = action.run(paths, staged)
+        try:
+            counts = action.run(paths, staged)
+        finally:
+            _check_in_place(task)
         action.verify()  # before `keep`: what was made of an input that changed meanwhile is never kept
         artifact, size = action.shelf.keep(action.name, staged)
         return Made(artifact, size, counts, time.perf_counter() - began)
 
     return retried(run, on=is_transient, pauses=PAUSES)
+
+
+def _check_in_place(task: Task) -> None:
+    """Raises Again when an artifact that others may replace is not the one any more that was to be read."""
+    lost = [name for name in task.action.replaced if task.above[name].shelf.problem(name, task.digests[name])]
+    if lost:
+        raise Again(lost)
 
 
 def _paths(task: Task) -> dict[str, Path]:
