@@ -76,3 +76,34 @@ def cold(warm):
     shutil.rmtree(warm.root / "cache")
     shutil.rmtree(warm.output)
     return warm
+
+
+@pytest.fixture(scope="session")
+def enriched_template(warm_template, tmp_path_factory) -> Path:
+    """The small world with columns of vectors, after a run of both stages over its first days, never edited."""
+    import shutil
+
+    import small
+
+    root = tmp_path_factory.mktemp("enriched") / "world"
+    shutil.copytree(warm_template, root)
+    before = os.getcwd()
+    os.chdir(root)
+    try:
+        small.with_embeddings(small.Small(root))
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def enriched(enriched_template, tmp_path, monkeypatch):
+    """A copy of the small world with its enriched partitions, as the working directory."""
+    import shutil
+
+    from small import Small
+
+    root = tmp_path / "world"
+    shutil.copytree(enriched_template, root)
+    monkeypatch.chdir(root)
+    return Small(root)

@@ -24,6 +24,7 @@ from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError, at_least, bare
 from daedalus.base.terminal_text import counted, cut, plain
 from daedalus.config.reach import Reach
+from daedalus.explain.failure_lines import days_text
 from daedalus.explain.value_differences import readable
 from daedalus.workspace.settings import Settings
 
@@ -225,7 +226,7 @@ def _enriched_lines(found: Mapping) -> list[str]:
     ids = f"{counted(found['ids'], 'id')}, {found['without_vector']:,} of them without vector"
     lines = [cut(f"enriched: {counts} recomputed, from {ids}")]
     if missing := found["not_enriched"]:
-        lines.append(cut(f"  {counted(len(missing), 'day')} without enriched partition: {', '.join(missing[:5])}"))
+        lines.append(cut(f"  without enriched partition: {days_text(missing)}"))
     return lines
 
 

@@ -74,7 +74,8 @@ def _enriched(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool])
             for step in ("vectors", "means")}  # fmt: skip
     folder = workspace.scratch.path()
     dtype = json.loads(trace.manifest["config:embeddings.dtype"])
-    Enriched(tuple(entries), dtype).write(folder, parts, made["vectors"], made["means"], artifacts.get("content"))
+    vectors = {**made["means"], **made["vectors"]}  # of means they are read only for an error that was none then
+    Enriched(tuple(entries), dtype).write(folder, parts, vectors, made["means"], artifacts.get("content"))
     return sorted(folder.iterdir())
 
 
