@@ -223,8 +223,8 @@ def _compared_columns(reference: Reference) -> tuple[list[str], list[str]]:
 
 def _enriched_lines(found: Mapping) -> list[str]:
     counts = f"{counted(found['vectors'], 'vector')} of {counted(len(found['days']), 'day')}"
-    ids = f"{counted(found['ids'], 'id')}, {found['without_vector']:,} of them without vector"
-    lines = [cut(f"enriched: {counts} recomputed, from {ids}")]
+    ids = f"{counted(found['ids'], 'id')}, {found['without_vector']:,} without vector"
+    lines = [cut(f"enriched: {counts} recomputed; {ids}")]
     if missing := found["not_enriched"]:
         lines.append(cut(f"  without enriched partition: {days_text(missing)}"))
     return lines
