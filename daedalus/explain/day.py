@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day, parse_range
-from daedalus.base.errors import DaedalusError, did_you_mean
+from daedalus.base.errors import DaedalusError, bare, did_you_mean
 from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.reach import Reach
-from daedalus.config.steps import ORDER, SKELETON
+from daedalus.config.steps import ORDER, PARTITIONS, SKELETON
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.failure_lines import refusal_lines, result_lines
 from daedalus.inputs.listing import Listing
@@ -147,18 +148,24 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
                 expected="a step that `daeda explain day` names", hint=_close(step, known),
             )  # fmt: skip
         action = verdict.action
-        unmade = [name for name in action.upstream if verdicts[name].state != HIT]
-        shelves = {name: verdicts[name].action.shelf for name in action.upstream}
-        paths = {
-            name: shelves[name].path(name, trace.artifact if (trace := verdicts[name].trace) else "not-made-yet")
-            for name in action.upstream
-        }
+        unmade = [name for name in action.reads if verdicts[name].state != HIT]
+        paths = {name: _path(workspace, verdicts[name]) for name in action.reads}
         code = [
             graph.texts[v] for label, v in action.ingredients.items() if label.startswith("code:") and v in graph.texts
         ]
-        script = action.describe(paths) or "\n\n".join(code)
+        files = [f"# reads {name}: {path}" for name, path in paths.items()]
+        script = action.describe(paths) or "\n\n".join(["\n".join(files), *code] if files else code)
     name = action.name.removesuffix(f"@{target}")
     return {"day": str(target), "step": name, "state": verdict.state, "not_made_yet": unmade, "script": script}
+
+
+def _path(workspace: Workspace, verdict: Verdict) -> Path:
+    """Where an action's artifact is, or would be; that of a partition also where it is not on this machine."""
+    action, trace = verdict.action, verdict.trace
+    if action.step in PARTITIONS:
+        homes = {output.stage.partition: output.root for output in workspace.outputs.values()}
+        return Path(bare(homes[action.step])) / f"dt={action.day}"
+    return action.shelf.path(action.name, trace.artifact if trace else "not-made-yet")
 
 
 def _beginning_with(beginning: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
