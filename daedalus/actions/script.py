@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 
-def call_script(says: str, function: FunctionType, *arguments: object, also: tuple[type, ...] = ()) -> str:
+def call_script(says: str, function: Callable, *arguments: object, also: tuple[type, ...] = ()) -> str:
     """A script that calls one of our functions; `also` are types that occur inside the arguments.
 
     The functions and the types of arguments are imported by name, so their reprs must be such as Python reads.
     """
-    needed: list[Any] = [
-        function,
-        *(type(one) for one in arguments if type(one).__module__.startswith("daedalus.")),
-        *also,
-    ]
+    types = [kind for one in arguments if (kind := type(one)).__module__.startswith("daedalus.")]
+    needed: list[Any] = [function, *types, *also]
     imports = {f"from {one.__module__} import {one.__qualname__.partition('.')[0]}" for one in needed}
-    call = [f"{function.__qualname__}(", *(f"    {_shown(one)}," for one in arguments), ")"]
+    call = [f"{needed[0].__qualname__}(", *(f"    {_shown(one)}," for one in arguments), ")"]
     return "\n".join([f"# {says}", "from pathlib import Path, PosixPath", *sorted(imports), *call])
 
 

@@ -73,7 +73,7 @@ def _describe(
     ids = f"unnest({name(ITEMS)}[1:least({ids}{most})])" if source.listed else ids
     used, known, where = (f"read_parquet({path_literal(upstream[one])})" for one in (source.action, vectors, places))
     return "\n".join([
-        "-- the ids that are used, with the length of each one's vector and where it lies; the vectors are read there",
+        "-- the ids that are used, with the length of each one's vector and where it lies, to be read there",
         f"SELECT * FROM (SELECT DISTINCT {ids} AS id FROM {used}) LEFT JOIN {known} USING (id)",
         f"    LEFT JOIN {where} USING (id) WHERE id IS NOT NULL ORDER BY id;",
         *(f"-- fragment {one.id}: {bare(file.path)}" for one in fragments for file in one.files),
