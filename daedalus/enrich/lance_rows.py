@@ -40,6 +40,15 @@ class Vectors(NamedTuple):
     begins: np.ndarray
     lengths: np.ndarray
 
+    def matrix(self, dim: int) -> np.ndarray:
+        """A row each, where all have `dim` components."""
+        import numpy as np
+
+        steps = np.arange(len(self.begins)) * dim
+        if len(steps) and np.array_equal(self.begins - self.begins[0], steps):
+            return self.values[self.begins[0] :][: len(steps) * dim].reshape(len(steps), dim)
+        return self.values[self.begins[:, np.newaxis] + np.arange(dim)]
+
     def digests(self) -> list[bytes | None]:
         """The digest of each vector's bytes and type; None where it is NULL."""
         width = self.values.itemsize
@@ -51,14 +60,15 @@ class Vectors(NamedTuple):
 
 
 class OpenFragment:
-    """A fragment as Lance reads it. All that it reads raises DaedalusError if the files cannot be read."""
+    """A fragment as Lance reads it, out of the folder of a table that errors call `table`. All that it reads raises
+    DaedalusError if the files cannot be read."""
 
-    def __init__(self, fragment: FragmentInput, folder: Path) -> None:
+    def __init__(self, number: int, folder: Path, table: str) -> None:
         import lance
 
-        self._input = fragment
+        self._where = f"fragment {number} of {table}"
         with self._reading():
-            found = lance.dataset(str(folder)).get_fragment(fragment.id)
+            found = lance.dataset(str(folder)).get_fragment(number)
             if found is None:
                 raise ValueError("the table has no such fragment")
             self._fragment = found
@@ -81,9 +91,7 @@ class OpenFragment:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:  # which one Lance raises varies
-            table = self._input.manifest.path.rpartition("/_versions/")[0]
-            where = f"fragment {self._input.id} of {seen_from(table)}"
-            raise DaedalusError("the embedding pool cannot be read", where=where,
+            raise DaedalusError("the embedding pool cannot be read", where=self._where,
                                 found=str(error).splitlines()[0][:200], hint="if it was being written, run again",
                                 ) from None  # fmt: skip
 
@@ -100,7 +108,8 @@ def opened(files: Files, fragment: FragmentInput, folder: Path) -> Iterator[Open
                 if place:
                     (folder / place).parent.mkdir(parents=True, exist_ok=True)
                     (folder / place).symlink_to(os.path.abspath(local[path]))
-            yield OpenFragment(fragment, folder)
+            table = fragment.manifest.path.rpartition("/_versions/")[0]
+            yield OpenFragment(fragment.id, folder, seen_from(table))
     finally:
         remove_folder(folder)
 

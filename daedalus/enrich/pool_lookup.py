@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.base.errors import DayError
-from daedalus.enrich.lance_rows import OpenFragment, opened
+from daedalus.enrich.lance_rows import OpenFragment
 from daedalus.enrich.vectors_file import NO_VECTOR
 from daedalus.tables.artifacts import fits_whole, read_table
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-    from daedalus.inputs.files import Files
-    from daedalus.inputs.pool_fragments import FragmentInput
 
 _CHUNK = 1 << 24  # bytes of vectors that are taken at once
 
@@ -33,10 +31,10 @@ class Found(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """What vectors are read from: the fragments by number, the name of the column, and numpy's name of its type."""
+    """What vectors are read from: `open(number, free path)` opens a fragment, the column with vectors, and numpy's name
+    of its type."""
 
-    files: Files
-    fragments: Mapping[int, FragmentInput]
+    open: Callable[[int, Path], AbstractContextManager[OpenFragment]]
     column: str
     dtype: str
 
@@ -97,7 +95,7 @@ def bring(
     numbers, firsts = np.unique(fragments[order], return_index=True)
     rows = max(_CHUNK // max(dim * np.dtype(pool.dtype).itemsize, 1), 1)
     for number, part in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
-        with opened(pool.files, pool.fragments[number], folder) as fragment:
+        with pool.open(number, folder) as fragment:
             for begin in range(0, len(part), rows):
                 chunk = part[begin : begin + rows]
                 yield chunk, _vectors(fragment, pool.column, places[chunk], found.digests[wanted[chunk]], dim)
@@ -105,9 +103,7 @@ def bring(
 
 def _vectors(fragment: OpenFragment, column: str, places: np.ndarray, digests: np.ndarray, dim: int) -> np.ndarray:
     """The vectors at some places of a fragment, a row each, if they have these digests."""
-    import numpy as np
-
     vectors = fragment.vectors(column, places)
     if vectors.digests() != digests.tolist():
         raise DayError("the embedding pool changed while it was being read", where=column, hint="run again")
-    return vectors.values[vectors.begins[:, np.newaxis] + np.arange(dim)]
+    return vectors.matrix(dim)

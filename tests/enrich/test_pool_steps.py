@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 import shutil
+from random import Random
 
 import lance
 import pyarrow as pa
@@ -11,9 +14,12 @@ from msgspec.structs import replace
 from pool_bench import DAY, MEAN, NEXT, OF, Bench, Use, expected, vectors_of
 
 from daedalus.base.errors import DaedalusError
+from daedalus.cluster.job import settled_sources
 from daedalus.config.schema import EmbeddingColumn
 from daedalus.enrich import pool_lookup, vectors_file
 from daedalus.inputs import pool_fragments
+from daedalus.inputs.feed import Feed as FeedInput
+from daedalus.skeleton.context import Sources
 from daedalus.tables.held import HELD
 
 KINDS = {
@@ -45,10 +51,8 @@ def test_each_id_has_its_last_vector_that_is_not_null(bench, kind):
     found = bench.vectors(OF)
     assert found == expected(bench.table, USED) and str(bench.dtype) in kind.replace("large", "float32")
     assert found[1] == [4, 5] and found[4] == -3 and found[5] == -3 and found[8] is None and str(found[3][1]) == "-0.0"
-    assert bench.outcomes[f"vectors:{OF}@{DAY}"].counts == {
-        "rows": 9, "rows_in": bench.outcomes[f"vectors:{OF}@{DAY}"].counts["rows_in"], "ids": 9, "found": 4,
-        "null_vectors": 1,
-    }  # fmt: skip
+    counts = bench.outcomes[f"vectors:{OF}@{DAY}"].counts
+    assert counts.items() >= {"ids": 8, "found": 4, "null_vectors": 1}.items()
     assert bench.vectors(MEAN) == expected(bench.table, [1, 3, 9, 8])
 
 
@@ -161,11 +165,11 @@ def test_other_columns_are_nobodys_concern(bench):
     dataset = bench.write(ROWS)
     bench.walk()
     dataset.add_columns({"other": "id * 2"})
-    assert bench.ran() == {"pool_places": 0} or bench.ran() == {}
+    assert bench.ran() == {}
     assert bench.vectors(OF) == expected(bench.table, USED)
     dataset = lance.dataset(str(bench.table))
     dataset.alter_columns({"path": "vector", "name": "old"})
-    dataset.add_columns({"vector": "[cast(id as float), cast(1 as float)]"})
+    dataset.add_columns(lambda batch: batch.rename_columns(["vector"]), ["old"])
     assert bench.ran()["fragment"] == 1  # the vector is in a file of its own now
     assert bench.vectors(OF) == expected(bench.table, USED)
 
@@ -238,7 +242,7 @@ def test_a_pool_that_changes_under_the_run_fails_the_day(bench, monkeypatch):
     bench.write([(1, [1, 2]), (9, [9, 9])], mode="overwrite")
     (other,) = set((bench.table / "data").iterdir()) - {file}
     file.write_bytes(other.read_bytes())
-    assert bench.states() == {f"vectors:{OF}@{DAY}": "failed", f"vectors:{MEAN}@{DAY}": "failed"}
+    assert set(bench.states().values()) == {"computed", "failed"} and bench.ran()["vectors"] == 2
     assert bench.outcomes[f"vectors:{OF}@{DAY}"].error.startswith("the embedding pool changed while")
     file.unlink()
     bench.walk()
@@ -263,16 +267,39 @@ def test_a_column_without_vectors_is_refused(tmp_path, column, found, hint):
     bench.close()
 
 
+def without_looks(fragment):
+    digests = [(file.path, file.label, file.digest) for file in (*fragment.files, fragment.manifest)]
+    return digests, replace(fragment, files=(), manifest=None)
+
+
 def test_a_manifest_that_is_not_understood_is_read_by_lance_once(bench, monkeypatch):
     bench.write(ROWS)
     by_us = bench.fragments()
     monkeypatch.setattr(pool_fragments, "table_layout", lambda manifest: None)
-    assert [replace(one, manifest=None) for one in bench.fragments()] == [replace(one, manifest=None) for one in by_us]
+    assert list(map(without_looks, bench.fragments())) == list(map(without_looks, by_us))
     monkeypatch.setattr(pool_fragments, "layout_by_pylance", None)
     assert len(bench.fragments()) == 1
     bench.write([(1, [1, 1])], mode="append")
     with pytest.raises(TypeError):
         bench.fragments()
+
+
+def test_workers_get_fragments_with_absolute_paths(bench, monkeypatch):
+    bench.write(ROWS)
+    monkeypatch.chdir(bench.folder)
+    bench.config = dataclasses.replace(bench.config, runtime=with_uri(bench.config.runtime, "db"))
+    bench.uri = "db"
+    here = bench.fragments()
+    (there,) = pickle.loads(pickle.dumps(settled_sources(Sources(FeedInput({}), [], {}, bench.pool, here)))).fragments
+    assert here[0].files[0].path.startswith("db/t.lance/data/")
+    assert there.files[0].path == f"{bench.folder}/{here[0].files[0].path}" and there.places == here[0].places
+    assert there.manifest.path.startswith(f"{bench.table}/_versions/") and there.holds == here[0].holds
+    bench.walk()  # from relative paths too
+    assert bench.vectors(OF) == expected(bench.table, USED)
+
+
+def with_uri(runtime, uri):
+    return replace(runtime, embedding_coverage_filter=replace(runtime.embedding_coverage_filter, uri=uri))
 
 
 def test_a_file_that_is_gone_is_named(bench):
@@ -282,3 +309,41 @@ def test_a_file_that_is_gone_is_named(bench):
     with pytest.raises(DaedalusError, match="the embedding pool cannot be read") as refused:
         bench.fragments()
     assert file.name in str(refused.value.found)
+
+
+# Any history of a table
+
+
+def change(random, bench) -> None:
+    """Does something to the table that people do to tables."""
+    dataset, ids = lance.dataset(str(bench.table)), range(12)
+    kind = random.randrange(6)
+    if kind <= 1:
+        vectors = [None, [1, 2], [random.randrange(3), 0.5], [float("nan"), None], [7, 7]]
+        rows = [(random.choice([None, *ids]), random.choice(vectors)) for _ in range(random.randint(1, 9))]
+        bench.write(rows, mode="append", max_rows_per_file=4)
+    elif kind == 2:
+        dataset.delete(f"id % {random.randint(2, 5)} = 1")
+    elif kind == 3:
+        dataset.optimize.compact_files()
+    elif kind == 4:
+        table = dataset.to_table(columns=["id", "vector"])
+        shutil.rmtree(bench.table)
+        lance.write_dataset(table, str(bench.table), max_rows_per_file=random.randint(2, 50))
+    else:
+        dataset.update({"vector": "[8, 9]"}, where=f"id = {random.choice(ids)}")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_history_gives_what_is_in_the_table(bench, seed):
+    random = Random(seed)
+    bench.write([(i, [i, i]) for i in range(6)])
+    bench.walk()
+    for _ in range(6):
+        before = expected(bench.table, USED)
+        change(random, bench)
+        states, now = bench.states(), expected(bench.table, USED)
+        assert str(bench.vectors(OF)) == str(now)
+        if str(before) == str(now):  # an id that came, without a vector, is counted and no more
+            assert states.get(f"vectors:{OF}@{DAY}", "unchanged") == "unchanged", states
+        assert str(bench.vectors(OF, NEXT)) == str(expected(bench.table, [9]))

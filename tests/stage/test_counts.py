@@ -28,7 +28,7 @@ CEILINGS = {
     "files opened to write": (134, 1, 90),
     "bytes read": (5_799_227, 153_738, 3_001_202),
     "bytes written": (4_372_219, 45_694, 972_376),
-    "modules of ours": (191, 83, 191),
+    "modules of ours": (190, 82, 190),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how

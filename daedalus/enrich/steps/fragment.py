@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.actions.actions import config_ingredients
 from daedalus.base.errors import bare
-from daedalus.enrich.lance_rows import opened, vectors_of
+from daedalus.enrich.lance_rows import OpenFragment, opened, vectors_of
 from daedalus.enrich.vectors_file import NO_VECTOR
 from daedalus.inputs.files import Files
 from daedalus.inputs.pool_fragments import FragmentInput
@@ -60,10 +60,11 @@ def _describe(table: str, fragment: FragmentInput, columns: tuple[str, str], ups
 def _run(
     files: Files, fragment: FragmentInput, columns: tuple[str, str], upstream: Mapping[str, Path], out: Path
 ) -> Counts:
-    return {"rows": write_fragment(files, fragment, columns, out)}
+    with opened(files, fragment, out.with_name(f"{out.name}.table")) as found:
+        return {"rows": write_fragment(found, columns, out)}
 
 
-def write_fragment(files: Files, fragment: FragmentInput, columns: tuple[str, str], out: Path) -> int:
+def write_fragment(fragment: OpenFragment, columns: tuple[str, str], out: Path) -> int:
     """Writes a row for each row that has an id: `id`, `place` among the rows that are not deleted, `length` (NULL: no
     vector; -1 - length: a component is NULL), `digest` of the vector. Returns the number of rows."""
     import pyarrow as pa
@@ -71,11 +72,10 @@ def write_fragment(files: Files, fragment: FragmentInput, columns: tuple[str, st
     schema = pa.schema([("id", pa.int64()), ("place", pa.int64()), ("length", pa.int32()), ("digest", pa.binary(16))])
 
     def tables() -> Iterator[pa.Table]:
-        with opened(files, fragment, out.with_name(f"{out.name}.table")) as found:
-            count = 0
-            for batch in found.rows(columns):
-                yield _rows(batch, count, schema)
-                count += batch.num_rows
+        count = 0
+        for batch in fragment.rows(columns):
+            yield _rows(batch, count, schema)
+            count += batch.num_rows
 
     return write_parquet(out, schema, tables())
 

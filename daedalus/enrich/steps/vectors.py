@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from daedalus.base.errors import bare
 from daedalus.config.columns import makers
 from daedalus.config.embeddings import id_lists
 from daedalus.config.schema import EmbeddingColumn
+from daedalus.enrich.lance_rows import OpenFragment, opened
 from daedalus.enrich.pool_lookup import Pool, bring, look_up
 from daedalus.enrich.rows_at_hand import RowsAtHand
 from daedalus.enrich.used_ids import IdSource, used_ids
 from daedalus.enrich.vectors_file import NO_VECTOR, usual_length, write_vectors
+from daedalus.inputs.files import Files
 from daedalus.inputs.pool_fragments import FragmentInput
 from daedalus.skeleton.context import Make
 from daedalus.sql.text import name, path_literal
@@ -36,7 +39,7 @@ def build(make: Make, entry: str, day: Day) -> str | None:
     vectors, places = make.need("pool_vectors"), make.need("pool_places")
     fragments = {fragment.id: fragment for fragment in context.sources.fragments}
     dtype = next((fragment.dtype for fragment in fragments.values()), "float32")
-    pool = Pool(make.files, fragments, embeddings.vector_column, dtype)
+    pool = Pool(partial(_opened, make.files, fragments), embeddings.vector_column, dtype)
     settings = {f"embeddings.columns.{entry}.{k}": getattr(embeddings.columns[entry], k)
                 for k in ("of", "mean_of", "max_items")}  # fmt: skip
     ingredients = {
@@ -78,6 +81,12 @@ def _describe(
         f"    LEFT JOIN {where} USING (id) WHERE id IS NOT NULL ORDER BY id;",
         *(f"-- fragment {one.id}: {bare(file.path)}" for one in fragments for file in one.files),
     ])  # fmt: skip
+
+
+def _opened(
+    files: Files, fragments: Mapping[int, FragmentInput], number: int, folder: Path
+) -> AbstractContextManager[OpenFragment]:
+    return opened(files, fragments[number], folder)
 
 
 def _run(

@@ -31,6 +31,7 @@ from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.local_files import LocalFiles
 from daedalus.inputs.pool import PoolInput, newest_manifest
 from daedalus.inputs.pool_fragments import look_at_fragments
+from daedalus.inputs.remote_files import open_remote_files
 from daedalus.parquet.list_writer import Lists
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
 from daedalus.sql.duck import Ducks
@@ -77,21 +78,34 @@ def written_lists(path: Path, use: Use) -> None:
 class Bench:
     """A cache, and a pool at `folder`/db/t.lance that tests write as they like."""
 
-    def __init__(self, folder: Path, column: str = "vector", id_column: str = "id", **entries: EmbeddingColumn) -> None:
-        self.folder, self.uri = folder, folder / "db"
-        self.table = self.uri / "t.lance"
+    kind = pa.list_(pa.float32(), 2)
+
+    def __init__(
+        self, folder: Path, column: str = "vector", *, uri: str = "", options: dict[str, str] | None = None,
+        **entries: EmbeddingColumn,
+    ) -> None:  # fmt: skip
+        self.folder, self.uri = folder, uri or folder / "db"
+        self.table = f"{uri}/t.lance" if uri else self.uri / "t.lance"
         self.uses = {DAY: Use([], []), NEXT: Use([], [])}
         entries = entries or {OF: EmbeddingColumn(of="artwork_id"), MEAN: EmbeddingColumn(mean_of="likes_7d")}
-        coverage = CoverageFilter(enabled=False, uri=str(self.uri), table="t", id_column=id_column)
+        coverage = CoverageFilter(enabled=False, uri=str(self.uri), table="t", id_column="id")
         runtime = Runtime(feed_start="202605", feed_end="202605", embedding_coverage_filter=coverage,
                           embeddings=Embeddings(vector_column=column, columns=entries),
-                          output_columns=["artwork_id"])  # fmt: skip
+                          output_columns=["artwork_id"], object_store=options or {})  # fmt: skip
         self.config = Config(folder, Catalog(feed=Feed(path="feed")), runtime, (LIKES,))
         self.scratch, self.traces = Scratch(folder / "tmp"), Traces(folder / "traces.db")
         self.digests = FileDigests(self.traces)
         self.store = ArtifactStore(folder, self.scratch, self.digests)
         self.ducks = Ducks({"threads": 1, "memory_limit": "1GB"}, self.scratch)
-        self.files = InputFiles(LocalFiles(self.digests, self.scratch), None)
+        self.look_anew()
+
+    def look_anew(self) -> None:
+        """As another run does: objects are listed again."""
+
+        def remote(say):
+            return open_remote_files(self.config, self.traces, self.folder / "fetched", self.scratch)
+
+        self.files = InputFiles(LocalFiles(self.digests, self.scratch), remote)
 
     def close(self) -> None:
         self.ducks.close()
@@ -100,8 +114,7 @@ class Bench:
 
     def write(self, rows, kind=None, *, ids=None, **options) -> lance.LanceDataset:
         """Writes the rows to the table."""
-        kind = kind or pa.list_(pa.float32(), 2)
-        return lance.write_dataset(vectors_of(rows, kind, ids), str(self.table), **options)
+        return lance.write_dataset(vectors_of(rows, kind or self.kind, ids), str(self.table), **options)
 
     def fragments(self):
         path = newest_manifest(self.files, str(self.uri), "t", "here")
