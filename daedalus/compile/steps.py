@@ -32,7 +32,9 @@ from daedalus.stagecache.fingerprint import Fingerprint
 
 _DAY = Day(2400, 1, 1)  # any day far from the ends of the calendar
 # By the label of an ingredient; other labels are given here.
-_INPUTS = dict.fromkeys(("newest Lance manifest", "columns in the files", "type of the vectors"), "pool")
+_INPUTS = dict.fromkeys(
+    ("newest Lance manifest", "columns in the files", "type of the vectors", "order of the fragments"), "pool"
+)
 
 
 class Step(Struct, frozen=True):
