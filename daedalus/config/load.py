@@ -224,7 +224,7 @@ def _allowed(kind: type, keys: str) -> str:
 
 
 def _all_keys(kind: type) -> set[str]:
-    """Every key of a struct and of the structs below it, for `did you mean`."""
+    """Every key of a struct and of the structs below it, also in mappings, for `did you mean`."""
     import msgspec.inspect
 
     keys: set[str] = set()
@@ -237,4 +237,6 @@ def _all_keys(kind: type) -> set[str]:
         todo.extend(getattr(info, "types", ()))
         if isinstance(info, msgspec.inspect.Metadata):
             todo.append(info.type)
+        if isinstance(info, msgspec.inspect.DictType):
+            todo.append(info.value_type)
     return keys
