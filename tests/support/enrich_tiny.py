@@ -99,7 +99,7 @@ class TinyWorld:
 def tiny_world(root: Path) -> TinyWorld:
     """Writes it; `root` must be the working directory when it runs."""
     rng = random.Random(7)
-    edges = {DAYS[1]: [(1, LIKED, "like", 3)], DAYS[2]: [(2, VIEWED, "view", 9)]}
+    edges = {DAYS[1]: [(1, LIKED, "like", 23)], DAYS[2]: [(2, VIEWED, "view", 9)]}
     days = {str(day): feed_of(day, rng, edges.get(day, [])) for day in [*BEFORE, *DAYS]}
     view = art_view()
     project(
