@@ -73,7 +73,8 @@ CHANGES = {
     "the content filter": (lambda world: edit(world.runtime, content_filter={"drop": {}}), of("enriched")),
     "dtype": (lambda world: world.embeddings(dtype="float16"), of("means", entries=MEANS) | of("enriched")),
     "rows of a part file": (lambda world: edit(world.runtime, entity_spine_chunk_rows=5), of("enriched")),
-    "a day of the feed": (feed_day, of("vectors", *DAYS[:2], entries=MEANS) | of("means", *DAYS[:2], entries=MEANS) | of("enriched", *DAYS[:2])),
+    "a day of the feed": (feed_day, of("vectors", *DAYS[:2], entries=MEANS) | of("means", *DAYS[:2], entries=MEANS)
+                      | of("enriched", *DAYS[:2])),
 }  # fmt: skip
 
 
