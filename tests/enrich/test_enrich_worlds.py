@@ -20,7 +20,7 @@ from reference import Reference, differences, read_output
 from daedalus.pipelines.training import run_training_pipeline
 from daedalus.workspace.settings import Settings
 
-EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "10"))
 THOROUGH = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
@@ -122,7 +122,7 @@ def test_any_world_equals_the_reference(made):
 
 
 @given(enrich_worlds(), st.data())
-@settings(THOROUGH, max_examples=max(EXAMPLES // 2, 5))
+@settings(THOROUGH, max_examples=max(EXAMPLES // 2, 4))
 def test_any_edit_equals_the_reference_and_a_cold_run(made, data):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-from enrich_reference import Embeddings
+from enrich_reference import Embeddings, converted
 from hypothesis import strategies as st
-from worlds import World, feed_rows, outputs, view_rows, worlds, write_yaml
+from worlds import EVENTS, VIEW_SCHEMAS, World, outputs, when, worlds, write_yaml
 
 Rows = list[tuple[int | None, list | None]]
 WIDTHS = {"halffloat": 16, "float": 32, "double": 64}
+NAMES = {"halffloat": "float16", "float": "float32"}
 EXTREMES = [0.0, -0.0, float("nan"), float("inf"), -float("inf"), 65504.0, -65504.0, 2.0**-24]
 EXTREMES_32 = [*EXTREMES, 65520.0, 3.4028234663852886e38, -3.4028234663852886e38, 2.0**-149, -(2.0**-149)]
 EXTREMES_64 = [*EXTREMES_32, 1.7976931348623157e308, -1.7976931348623157e308, 3.4028235677973366e38, 5e-324,
@@ -73,10 +76,8 @@ class Pool:
 
 
 def _vectors(vectors: Sequence[list | None], kind: pa.DataType) -> pa.Array:
-    import numpy as np
-
     if kind.value_type == pa.float16():
-        vectors = [v and [None if c is None else np.float16(c) for c in v] for v in vectors]
+        vectors = [v and [None if c is None else np.float16(c) for c in v] for v in vectors]  # which pyarrow asks for
     return pa.array(vectors, kind)
 
 
@@ -120,35 +121,71 @@ def do(pool: Pool, step: Step) -> None:
     getattr(pool, name)(*([] if argument is None else [argument]))
 
 
-# Drawing
+# Drawing: hypothesis draws what there is, and a seed; rows come from the seed, so that there are enough of them
 
-some_id = st.sampled_from([1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 7, 8, 99, None])
+Source = random.Random
+seeds = st.integers(0, 2**32 - 1).map(random.Random)
+IDS = [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 7, 8, 99, None]
+PLAIN = [1.0, -1.0, 0.5, 3.0, 0.0999755859375]
+
+
+def feed_row(rng: Source, targets: int) -> dict:
+    """A row of the feed, mostly a like, of few users and artworks."""
+    day = rng.randrange(-2, targets)
+    return {
+        "user": rng.choice([1, 1, 2, 3]), "artwork": rng.choice([1, 2, 3, 4, 5, 5]),
+        "ts": when(day, rng.randrange(7)) + rng.choice([0, 1, 60_000_000]),
+        "event": rng.choice(["like", "like", "click", *EVENTS]), "session": rng.choice([None, "a", "b"]),
+        "likes": rng.choice([None, 1, 2]), "country": None, "country_name": "tw", "platform": 2, "platform_name": "ios",
+        "retriever": None, "partition": day,
+    }  # fmt: skip
+
+
+def view_row(rng: Source, name: str, entity: int) -> dict:
+    """A row of a view; `artwork_type` and `model_type` leave most rows in."""
+    values = {
+        "safe": True, "joined": when(-5, 1), "author_id": rng.choice([1, 2, 3, 3, None]),
+        "artwork_type": rng.choice([None, "ANIMATED_ARTWORK", "IMAGE"]), "created_at": when(rng.randrange(-3, 2), 1),
+        "model_id": rng.choice([7, 8, None]), "model_type": rng.choice([None, "OTHER", "OTHER", "SD_V1_MODEL"]),
+        "tack_ids": rng.choice([[1, 2, None], [3], [], [2, 3]]),
+    }  # fmt: skip
+    columns = {column: values[column] for column in VIEW_SCHEMAS[name] if column in values}
+    key = "user_id" if name == "user_profile" else "artwork_id"
+    return {key: entity, "updated_at": when(rng.randrange(-4, 2), rng.randrange(7)), **columns}
+
+
+def pool_row(rng: Source, kind: pa.DataType, dim: int, *, odd: bool) -> tuple[int | None, list | None]:
+    """A row of the pool; with `odd` now and then one of another length, or with a NULL component."""
+    if rng.random() < 0.15:
+        return rng.choice(IDS), None
+    fixed = pa.types.is_fixed_size_list(kind)
+    length = rng.randrange(4) if odd and not fixed and rng.random() < 0.15 else dim
+    vector: list = [component(rng, str(kind.value_type)) for _ in range(length)]
+    if odd and vector and rng.random() < 0.1:
+        vector[rng.randrange(length)] = None
+    return rng.choice(IDS), vector
+
+
+def component(rng: Source, kind: str) -> float:
+    """A number of a type: a plain one, one of any size, or one at an edge."""
+    way = rng.random()
+    if way < 0.3:
+        return rng.choice(PLAIN)
+    if way < 0.9:
+        exponents = {"halffloat": (-24, 15), "float": (-60, 60), "double": (-160, 130)}[kind]
+        size = rng.choice([1.0, 1.0, 2.0 ** rng.randrange(*exponents)])
+        return converted(rng.gauss(0, 1) * size, NAMES[kind]) if kind in NAMES else rng.gauss(0, 1) * size
+    return rng.choice(BY_WIDTH[WIDTHS[kind]])
 
 
 @st.composite
-def pool_rows(draw: st.DrawFn, kind: pa.DataType, dim: int, *, odd: bool) -> tuple[int | None, list | None]:
-    """A row of the pool; with `odd` now and then one of another length, or with a NULL component."""
-    width = WIDTHS[str(kind.value_type)]
-    if draw(st.integers(0, 6)) == 0:
-        return draw(some_id), None
-    plain = st.sampled_from([1.0, -1.0, 0.5, 3.0, 0.0999755859375])
-    component = st.one_of(plain, plain, st.floats(width=width), st.sampled_from(BY_WIDTH[width]))
-    fixed = pa.types.is_fixed_size_list(kind)
-    length = draw(st.integers(0, 3)) if odd and not fixed and draw(st.integers(0, 5)) == 0 else dim
-    vector: list = draw(st.lists(component, min_size=length, max_size=length))
-    if odd and vector and draw(st.integers(0, 7)) == 0:
-        vector[draw(st.integers(0, length - 1))] = None
-    return draw(some_id), vector
-
-
-def steps(kind: pa.DataType, dim: int, *, odd: bool) -> st.SearchStrategy[Step]:
+def steps(draw: st.DrawFn, kind: pa.DataType, dim: int, *, odd: bool) -> Step:
     """A change of the pool."""
-    rows = st.lists(pool_rows(kind, dim, odd=odd), min_size=1, max_size=4)
-    ids = st.lists(st.integers(1, 5), min_size=1, max_size=2)
-    return st.one_of(
-        st.tuples(st.just("append"), rows), st.tuples(st.just("append"), rows), st.tuples(st.just("delete"), ids),
-        st.tuples(st.just("compact"), st.none()), st.tuples(st.just("remake"), st.sampled_from([1, 2, 1000])),
-    )  # fmt: skip
+    name = draw(st.sampled_from(["append", "append", "delete", "compact", "remake"]))
+    rng = draw(seeds)
+    if name == "append":
+        return name, [pool_row(rng, kind, dim, odd=odd) for _ in range(rng.randrange(1, 5))]
+    return name, {"delete": rng.sample(range(1, 6), 2), "compact": None, "remake": rng.choice([1, 2, 1000])}[name]
 
 
 def lists_of(world: World) -> list[str]:
@@ -168,15 +205,42 @@ def entries(draw: st.DrawFn, world: World) -> dict[str, Any]:
 
 
 @st.composite
+def aggregations(draw: st.DrawFn) -> list[dict]:
+    found = []
+    for number in range(draw(st.integers(1, 3))):
+        column, agg = draw(st.sampled_from([("artwork_id", "list"), ("artwork_id", "distinct"), ("author_id", "list"),
+                                            ("tack_ids", "flatten_distinct"), ("model_id", "distinct")]))  # fmt: skip
+        windows = [["1d"], ["12h", "2d"], *(["cumulative"] if column == "artwork_id" else [])]
+        spec = {"name": f"agg{number}", "column": column, "agg": agg, "windows": draw(st.sampled_from(windows)),
+                "events": draw(st.sampled_from([["like"], ["click", "like"], list(EVENTS)])),
+                "exclude_self": draw(st.booleans())}  # fmt: skip
+        found.append(spec | ({"max_items": draw(st.integers(1, 4))} if draw(st.booleans()) else {}))
+    return found
+
+
+@st.composite
+def dense_worlds(draw: st.DrawFn) -> World:
+    """Worlds of the skeleton's tests whose settings vary less, and in which most rows ship and have lists."""
+    world, rng = draw(worlds()), draw(seeds)
+    world.aggregations = draw(aggregations())
+    world.feed = [feed_row(rng, world.targets) for _ in range(rng.randrange(20, 60))]
+    world.views = {
+        name: [view_row(rng, name, entity) for entity in (1, 2, 3, 4, 5, 2)] for name in VIEW_SCHEMAS
+    }  # fmt: skip
+    world.runtime["spine"] = {"lookback_days": 2, "deduplicate": draw(st.booleans())}
+    world.runtime["output_columns"] = outputs(world.aggregations)
+    return world
+
+
+@st.composite
 def enrich_worlds(draw: st.DrawFn) -> EnrichWorld:
-    world = draw(worlds())
-    dim, odd = draw(st.integers(0, 3)), draw(st.integers(0, 3)) == 0
-    fixed = dim > 0 and draw(st.booleans())
-    kind = vector_type(draw(st.sampled_from(list(WIDTHS))), dim, fixed=fixed)
-    names = draw(st.lists(st.sampled_from(["late", "absent", "image", "Ünsorted name"]), min_size=1, unique=True))
+    world, rng = draw(dense_worlds()), draw(seeds)
+    dim, odd = draw(st.sampled_from([3, 3, 2, 2, 1, 0])), draw(st.integers(0, 3)) == 0
+    kind = vector_type(draw(st.sampled_from(list(WIDTHS))), dim, fixed=dim > 0 and draw(st.booleans()))
+    names = draw(st.lists(st.sampled_from(["late", "absent", "image", "Ünsorted name"]), min_size=2, unique=True))
     hidden = draw(st.sets(st.sampled_from(lists_of(world))))
     world.runtime["output_columns"] = [name for name in world.runtime["output_columns"] if str(name) not in hidden]
-    first = draw(st.lists(pool_rows(kind, dim, odd=odd), min_size=1, max_size=10))
+    first = [pool_row(rng, kind, dim, odd=odd) for _ in range(rng.randrange(4, 14))]
     history: list[Step] = [("append", [(99, [0.5] * dim), *first])]
     history += draw(st.lists(steps(kind, dim, odd=odd), max_size=3))
     columns = {name: draw(entries(world)) for name in names}
@@ -203,10 +267,10 @@ def edit(made: EnrichWorld, root: Path, data: st.DataObject) -> str:
     elif kind == 7:
         made.embeddings.dtype = "float16" if made.embeddings.dtype == "float32" else "float32"
     elif data.draw(st.booleans()):
-        world.feed.append(data.draw(feed_rows(world.targets)))
+        world.feed.append(feed_row(data.draw(seeds), world.targets))
     else:
         view = data.draw(st.sampled_from(sorted(world.views)))
-        world.views[view].append(data.draw(view_rows(view)))
+        world.views[view].append(view_row(data.draw(seeds), view, data.draw(st.integers(1, 5))))
     made.embeddings.columns = columns
     made.write(root)
     return f"edit {kind}: {columns}"
