@@ -76,3 +76,18 @@ def cold(warm):
     shutil.rmtree(warm.root / "cache")
     shutil.rmtree(warm.output)
     return warm
+
+
+@pytest.fixture(scope="session")
+def enriched_template(tmp_path_factory) -> Path:
+    """The tiny world with vectors after one run of both stages, never edited."""
+    from enrich_tiny import tiny_world
+
+    root = tmp_path_factory.mktemp("enriched")
+    before = os.getcwd()
+    os.chdir(root)
+    try:
+        tiny_world(root).ran()
+    finally:
+        os.chdir(before)
+    return root
