@@ -79,11 +79,11 @@ def cold(warm):
 
 
 @pytest.fixture(scope="session")
-def enriched_template(tmp_path_factory) -> Path:
+def tiny_enriched_template(tmp_path_factory) -> Path:
     """The tiny world with vectors after one run of both stages, never edited."""
     from enrich_tiny import tiny_world
 
-    root = tmp_path_factory.mktemp("enriched")
+    root = tmp_path_factory.mktemp("tiny-enriched")
     before = os.getcwd()
     os.chdir(root)
     try:
@@ -91,3 +91,34 @@ def enriched_template(tmp_path_factory) -> Path:
     finally:
         os.chdir(before)
     return root
+
+
+@pytest.fixture(scope="session")
+def enriched_template(warm_template, tmp_path_factory) -> Path:
+    """The small world with columns of vectors, after a run of both stages over its first days, never edited."""
+    import shutil
+
+    import small
+
+    root = tmp_path_factory.mktemp("enriched") / "world"
+    shutil.copytree(warm_template, root)
+    before = os.getcwd()
+    os.chdir(root)
+    try:
+        small.with_embeddings(small.Small(root))
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def enriched(enriched_template, tmp_path, monkeypatch):
+    """A copy of the small world with its enriched partitions, as the working directory."""
+    import shutil
+
+    from small import Small
+
+    root = tmp_path / "world"
+    shutil.copytree(enriched_template, root)
+    monkeypatch.chdir(root)
+    return Small(root)

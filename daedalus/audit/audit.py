@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from math import copysign
 from pathlib import Path
@@ -18,11 +18,13 @@ from typing import Any
 from daedalus.audit.mirror import LocalCopy, local_place, reading_pool
 from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
+from daedalus.audit.vectors import EnrichedAudit
 from daedalus.base.days import Day, parse_range
 from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError, at_least, bare
 from daedalus.base.terminal_text import counted, cut, plain
 from daedalus.config.reach import Reach
+from daedalus.explain.failure_lines import days_text
 from daedalus.explain.value_differences import readable
 from daedalus.workspace.settings import Settings
 
@@ -39,7 +41,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
     at_least(1, rows, "--rows")
     config, chance = settings.applied(), random.Random(seed)
     with local_place(settings, config) as place:
-        days = choose_days(_published(place, range, config.runtime.output_root, settings.options), rows, chance)
+        days = choose_days(_published(place, range, config.runtime.output_root, settings.run(config)), rows, chance)
         say(f"{counted(len(days), 'day')} of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)
         root, share = place.output, -(-rows // len(days))
@@ -50,22 +52,25 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         late = reach.lateness.partitions
         with reading_pool(config.runtime.embedding_coverage_filter.uri):
             reference = SampledReference(place.config, users, late, reach.lookback, reach.endless, _reading_input)
-        comparison = _Comparison(reference, root)
+        enriched = EnrichedAudit(config, place.enriched, root, _KEY) if config.runtime.embeddings else None
+        comparison = _Comparison(reference, root, enriched)
         for day in days:
             say(f"comparing {day}")
             comparison.compare(day, users[day])
+        with reading_pool(config.runtime.embedding_coverage_filter.uri):
+            comparison.compare_vectors()
         return {"days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
-                **comparison.found()}  # fmt: skip
+                "run": settings.run(config), **comparison.found()}  # fmt: skip
 
 
-def _published(place: LocalCopy, range: str | None, shown: str, options: str) -> list[Day]:
+def _published(place: LocalCopy, range: str | None, shown: str, run: str) -> list[Day]:
     span, there = parse_range(range) if range else None, place.published()
     days = [day for day in there if span is None or day in span]
     if not days:
         found = f"{counted(len(there), 'partition')} in all"
         raise DaedalusError("there is no partition to audit", where=shown, found=found,
                             expected=f"days of {range or 'any range'}",
-                            hint=f"daeda skeleton{options}" + (f" --range {range}" if range else ""))  # fmt: skip
+                            hint=run + (f" --range {range}" if range else ""))  # fmt: skip
     return days
 
 
@@ -105,8 +110,9 @@ def _seen(feed: Path, day: Day) -> set[int]:
 class _Comparison:
     """Collects what differs, over all days."""
 
-    def __init__(self, reference: SampledReference, root: Path) -> None:
-        self._reference, self._root = reference, root
+    def __init__(self, reference: SampledReference, root: Path, enriched: EnrichedAudit | None) -> None:
+        self._reference, self._root, self._enriched = reference, root, enriched
+        self._vectors: dict | None = None
         self._names, self._skipped = _compared_columns(reference)
         self._rows = self._values = self._missing = self._extra = 0
         self._wrong: Counter[str] = Counter()
@@ -119,13 +125,25 @@ class _Comparison:
 
     def compare(self, day: Day, users: set[int]) -> None:
         """Compares a day's rows of some users with those of the reference."""
-        expected, found = self._by_key(self._expected(day)), self._by_key(self._found(day, users))
+        rows = self._reference.day(day) or []
+        expected, found = self._by_key(self._expected(rows)), self._by_key(self._found(day, users))
         for key in sorted({*expected, *found}, key=str):
             wants, gots = expected.get(key, []), found.get(key, [])
             for want, got in zip(wants, gots, strict=False):
                 self._row(day, want, got)
             self._miss(day, "row missing", wants[len(gots) :])
             self._miss(day, "row not expected", gots[len(wants) :])
+        if self._enriched:
+            self._enriched.add(day, users, rows)
+
+    def compare_vectors(self) -> None:
+        """Compares the vectors of all days' enriched partitions, where there are any."""
+        if self._enriched is None:
+            return
+        self._vectors = self._enriched.compare()
+        for one in self._enriched.differences:
+            self._wrong[one.column] += 1
+            self._show(one.day, one.row, one.column, one.expected, one.found)
 
     def found(self) -> dict:
         return {
@@ -136,12 +154,13 @@ class _Comparison:
             "extra": self._extra,
             "by_column": dict(self._wrong.most_common()),
             "differences": self._shown,
-            "not_compared": self._skipped,
+            "not_compared": [name for name in self._skipped if not self._enriched or name not in self._enriched.names],
             "leakage": list(self._leakage()),
+            "enriched": self._vectors,
         }
 
-    def _expected(self, day: Day) -> Iterator[dict]:
-        for row in self._reference.day(day) or []:
+    def _expected(self, rows: Iterable[dict]) -> Iterator[dict]:
+        for row in rows:
             self._look_at_ages(row)
             output = self._reference.output(row)
             if self._qids:
@@ -165,19 +184,19 @@ class _Comparison:
             absent = name not in got
             if absent or not _same(want[name], got[name]):
                 self._wrong[name] += 1
-                self._show(day, want, name, want[name], "no such column" if absent else got[name])
+                self._show(str(day), want, name, want[name], "no such column" if absent else got[name])
 
     def _miss(self, day: Day, what: str, rows: list[dict]) -> None:
         for row in rows:
             self._missing += what == "row missing"
             self._extra += what != "row missing"
-            self._show(day, row, what, None, None)
+            self._show(str(day), row, what, None, None)
 
-    def _show(self, day: Day, row: dict, column: str, expected: object, found: object) -> None:
+    def _show(self, day: str, row: Mapping, column: str, expected: object, found: object) -> None:
         if len(self._shown) < _SHOWN:
-            key = {name: row[name] for name in _KEY}
+            key = {name: row.get(name) for name in _KEY}
             self._shown.append(
-                {"day": str(day), **key, "column": column, "expected": plain(expected), "found": plain(found)}
+                {"day": day, **key, "column": column, "expected": plain(expected), "found": plain(found)}
             )
 
     def _look_at_ages(self, row: dict) -> None:
@@ -200,6 +219,15 @@ def _compared_columns(reference: Reference) -> tuple[list[str], list[str]]:
     columns = [{"name": c} if isinstance(c, str) else c for c in reference.runtime["output_columns"]]
     by_sql = [column["name"] for column in columns if "default_sql" in column]
     return [column["name"] for column in columns if column["name"] not in by_sql], by_sql
+
+
+def _enriched_lines(found: Mapping) -> list[str]:
+    counts = f"{counted(found['vectors'], 'vector')} of {counted(len(found['days']), 'day')}"
+    ids = f"{counted(found['ids'], 'id')}, {found['without_vector']:,} without vector"
+    lines = [cut(f"enriched: {counts} recomputed; {ids}")]
+    if missing := found["not_enriched"]:
+        lines.append(cut(f"  without enriched partition: {days_text(missing)}"))
+    return lines
 
 
 def _same(want: Any, got: Any) -> bool:
@@ -237,12 +265,14 @@ def audit_lines(found: Mapping) -> list[str]:
     if found["missing"] or found["extra"]:
         lines.append(f"  {counted(found['missing'], 'row')} missing, {found['extra']:,} not expected")
     for row in found["differences"]:
-        lines.append(f"{row['day']} user {row['user_id']} artwork {row['artwork_id']} {row['event']}: {row['column']}")
+        which = f"user {row['user_id']} artwork {row['artwork_id']} {row['event']}" if row["event"] else "enriched"
+        lines.append(f"{row['day']} {which}: {row['column']}")
         if not row["column"].startswith("row "):
             lines += [cut(f"    expected {row['expected']}"), cut(f"    found    {row['found']}")]
     if differs(found):
-        lines.append("next: daeda cache status (is the day stale?), then daeda skeleton, or")
+        lines.append(f"next: daeda cache status (is the day stale?), then {found['run']}, or")
         lines.append(f"      daeda cache verify; then: daeda audit --seed {found['seed']}")
+    lines += _enriched_lines(found["enriched"]) if found["enriched"] else []
     lines += [f"not compared, filled by default_sql: {', '.join(found['not_compared'])}"] * bool(found["not_compared"])
     lines.append(f"{'feature rows newer than their event':<40}{'as_of':<8}{'share':>8}{'median days':>14}")
     for row in found["leakage"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import yaml
@@ -17,6 +18,7 @@ from daedalus.base.durable import day_folders
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.reach import Reach
+from daedalus.config.steps import ENRICH, SKELETON
 from daedalus.inputs.pool import pool_options, read_pool_ids
 from daedalus.objectstore.object_store import is_uri
 from daedalus.workspace.settings import Settings
@@ -26,8 +28,8 @@ from daedalus.workspace.workspace import Workspace, opened
 class LocalCopy:
     """Where an audit finds config, feed and output: in place, if all is local."""
 
-    def __init__(self, config: Path, feed: str, output: str) -> None:
-        self.config, self.feed, self.output = config, Path(feed), Path(output)
+    def __init__(self, config: Path, feed: str, output: str, enriched: str) -> None:
+        self.config, self.feed, self.output, self.enriched = config, Path(feed), Path(output), Path(enriched)
 
     def published(self) -> list[Day]:
         """The days that have a partition."""
@@ -52,7 +54,8 @@ class Mirror(LocalCopy):
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._root = workspace, workspace.scratch.path()
-        super().__init__(self._root / "config", str(self._root / "feed"), str(self._root / "output"))
+        folders = (str(self._root / name) for name in ("feed", "output", ENRICH.name))
+        super().__init__(self._root / "config", *folders)
 
     def published(self) -> list[Day]:
         return [Day.fromisoformat(day) for day in self._workspace.partitions.days()]
@@ -67,10 +70,11 @@ class Mirror(LocalCopy):
         self._copy(feed)
         for name, paths in listing.views.items():
             self._copy({path: f"views/{name}/{place:06}.parquet" for place, path in enumerate(paths)})
-        for day in days:
-            with workspace.partitions.reading(str(day)) as parts:
+        folders = {SKELETON.name: "output", ENRICH.name: ENRICH.name}
+        for day, (stage, output) in product(days, workspace.outputs.items()):
+            with output.partitions.reading(str(day)) as parts:
                 for part in parts:
-                    self._link(part, f"output/dt={day}/{part.name}")
+                    self._link(part, f"{folders[stage]}/dt={day}/{part.name}")
         if (numbers := workspace.qids.file()) is not None:
             self._link(numbers, "output/qid_map.parquet")
         self._write_pool()
@@ -128,10 +132,10 @@ def local_place(settings: Settings, config: Config) -> Iterator[LocalCopy]:
 
     `config` is that of the settings.
     """
-    feed, output = config.catalog.feed.path, config.runtime.output_root
+    feed, output, enriched = config.catalog.feed.path, config.runtime.output_root, config.root_of(ENRICH)
     pool = config.runtime.embedding_coverage_filter.uri
-    if not any(map(is_uri, (feed, output, pool, *(view.source for view in config.catalog.views.values())))):
-        yield LocalCopy(config.folder, feed, output)
+    if not any(map(is_uri, (feed, output, enriched, pool, *(view.source for view in config.catalog.views.values())))):
+        yield LocalCopy(config.folder, feed, output, enriched)
         return
     with opened(settings) as workspace:
         yield Mirror(workspace)

@@ -94,7 +94,7 @@ class SampledReference(Reference):
         wanted = self._entities(name, view["entity"])
         rows = []
         for path in self.view_files(name):
-            rows += self._rows(path, columns, lambda table: _among(table, view["entity"], wanted))
+            rows += self._rows(path, columns, lambda table: among(table, view["entity"], wanted))
         return rows
 
     def _entities(self, name: str, entity: str) -> set:
@@ -103,7 +103,7 @@ class SampledReference(Reference):
         if recent and recent["author"].split(":")[0] == name:
             author = recent["author"].split(":")[1]
             for path in self.view_files(name):  # artworks of which a sampled user was ever the author
-                mine = self._rows(path, [entity, author], lambda table: _among(table, author, self._users))
+                mine = self._rows(path, [entity, author], lambda table: among(table, author, self._users))
                 found |= {row[entity] for row in mine}
         return found - {None}
 
@@ -111,15 +111,15 @@ class SampledReference(Reference):
         return partition in self._windows or (self._last is not None and partition <= self._last)
 
     def _of_users(self, table: pa.Table) -> pa.Array:
-        return _among(table, "user_id", self._users)
+        return among(table, "user_id", self._users)
 
     def _of_users_or_sessions(self, table: pa.Table) -> pa.Array:
         if "feed_session" not in table.column_names:
             return self._of_users(table)
-        return pc.or_(self._of_users(table), _among(table, "feed_session", self._sessions))
+        return pc.or_(self._of_users(table), among(table, "feed_session", self._sessions))
 
 
-def _among(table: pa.Table, column: str, wanted: Set) -> Any:
+def among(table: pa.Table, column: str, wanted: Set) -> Any:
     """A mask of the rows with one of some values in a column; none if the file lacks the column."""
     if column not in table.column_names:
         return pa.array([False] * len(table))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from daedalus.cli.output import show
@@ -28,8 +27,7 @@ def day(
     """
     from daedalus.explain import day as explain
 
-    settings = settings_of(config, cache_root, output_root)
-    return show(explain.explain_day(settings, day), partial(explain.day_lines, options=settings.options), json)
+    return show(explain.explain_day(settings_of(config, cache_root, output_root), day), explain.day_lines, json)
 
 
 def step(
@@ -56,13 +54,13 @@ def row(
     *,
     user: Annotated[int, Parameter(help="user_id of the row.")],
     artwork: Annotated[int, Parameter(help="artwork_id of the row.")],
-    column: Annotated[str | None, Parameter(help="Only this output column of an aggregation.")] = None,
+    column: Annotated[str | None, Parameter(help="Only this column, of an aggregation or of vectors.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show which source events, in which files, make up a row's lists, which were left out, and why.
+    """Show which events, in which files, make up a row's lists, and which ids its vectors; what is left out, and why.
 
     Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
     """

@@ -43,18 +43,19 @@ def diff(
     day: Annotated[str, Parameter(help="YYYY-MM-DD")],
     *,
     against: Annotated[str | None, Parameter(help="Run id or prefix; default: the last replacement.")] = None,
+    stage: Annotated[str | None, Parameter(help="skeleton or enrich; default: all that the config has.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show what a run changed in a day's partition: rows, columns, shares and examples.
+    """Show what a run changed in a day's partitions: rows, columns, shares and examples.
 
     Example: daeda diff 2026-05-15
     """
     from daedalus.explain import diff as diffing
 
-    found = diffing.diff_day(settings_of(config, cache_root, output_root), day, against)
+    found = diffing.diff_day(settings_of(config, cache_root, output_root), day, against, stage)
     return show(found, diffing.diff_lines, json)
 
 

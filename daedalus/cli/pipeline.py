@@ -58,7 +58,8 @@ def train(
         run = run_skeleton_stage if skeleton_only else run_training_pipeline
         report = run(
             settings, range or target_date, resume=resume, force=force, plan=plan, allow_empty=allow_empty, model=name,
-            progress=watcher(progress, trace, openlineage, settings, *sampler), executor=executor, scheduler=scheduler,
+            progress=watcher(progress, trace, openlineage, settings, *sampler, skeleton_only=skeleton_only),
+            executor=executor, scheduler=scheduler,
         )  # fmt: skip
         return finish(report, json)
 

@@ -61,7 +61,7 @@ def skeleton(
     with profiled(profile, executor) as sampler:
         from daedalus.pipelines.training import run_skeleton_stage
 
-        watched = watcher(progress, trace, openlineage, settings, *sampler)
+        watched = watcher(progress, trace, openlineage, settings, *sampler, skeleton_only=True)
         print_warnings(settings)
         report = run_skeleton_stage(
             settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
@@ -146,7 +146,8 @@ def _print_table(profile: Profile) -> None:
 
 
 def watcher(
-    kind: ProgressKind, trace: str | None, openlineage: str | None, settings: Settings, *more: Progress
+    kind: ProgressKind, trace: str | None, openlineage: str | None, settings: Settings, *more: Progress,
+    skeleton_only: bool = False,
 ) -> Progress:  # fmt: skip
     """The watcher of a run: a live display on a terminal, else lines, on stderr; trace file and lineage if asked."""
     shown = _shown_progress(kind)
@@ -162,7 +163,9 @@ def watcher(
     if openlineage is not None:
         from daedalus.watch.openlineage import Lineage
 
-        watchers.append(Lineage(openlineage, settings.applied(), shown.say if kind != "none" else to_stderr))
+        config = settings.applied()
+        config = config.of_stage(config.stages[0]) if skeleton_only else config
+        watchers.append(Lineage(openlineage, config, shown.say if kind != "none" else to_stderr))
     if len(watchers) == 1:
         return shown
     from daedalus.watch.perfetto import Several

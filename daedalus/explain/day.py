@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day, parse_range
-from daedalus.base.errors import DaedalusError, did_you_mean
+from daedalus.base.errors import DaedalusError, bare, did_you_mean
 from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.reach import Reach
-from daedalus.config.steps import ORDER, SKELETON
+from daedalus.config.steps import ORDER, PARTITIONS, SKELETON
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.failure_lines import refusal_lines, result_lines
 from daedalus.inputs.listing import Listing
@@ -45,11 +46,11 @@ def explain_day(settings: Settings, text: str) -> dict:
     target = one_day(text, "daeda explain day")
     day = str(target)
     with opened(settings) as workspace:
-        listing = workspace.listing()
+        listing, run = workspace.listing(), settings.run(workspace.config)
         if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
             return {"day": day, "last": None, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if fresh_in_all(workspace, listing, [target])[SKELETON.name].days:
-            return _fresh_day(workspace, day)
+            return _fresh_day(workspace, day, run)
         from daedalus.explain.causes import Causes
 
         graph, verdicts = planned(workspace, target, listing)
@@ -59,6 +60,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         result = last_results(workspace, [day]).get(day)
         return {
             "day": day,
+            "run": run,
             "refused": last_refusal(workspace),
             "last": result.as_json() if result else None,
             "steps": [_step(v, verdicts, causes, day) for v in shown],
@@ -67,7 +69,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         }
 
 
-def _fresh_day(workspace: Workspace, day: str) -> dict:
+def _fresh_day(workspace: Workspace, day: str, run: str) -> dict:
     """What `explain_day` gives for a day whose inputs and files have not changed, from traces."""
     files = [file for output in workspace.outputs.values() for file in output.day_stamps.files([day, ""])]
     # A day's history is read by later days only.
@@ -79,7 +81,7 @@ def _fresh_day(workspace: Workspace, day: str) -> dict:
         if trace := traces[name]:
             rows_in = trace.counts.get("rows_in") or trace.counts.get("read")
             steps.append(_row(name, day, HIT, trace.key, rows_in, trace, []))
-    return {"day": day, "last": None, "steps": steps, **_rows_of(traces, day), "causes": []}
+    return {"day": day, "run": run, "last": None, "steps": steps, **_rows_of(traces, day), "causes": []}
 
 
 def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> tuple[Graph, dict[str, Verdict]]:
@@ -146,18 +148,24 @@ def explain_step(settings: Settings, text: str, step: str) -> dict:
                 expected="a step that `daeda explain day` names", hint=_close(step, known),
             )  # fmt: skip
         action = verdict.action
-        unmade = [name for name in action.upstream if verdicts[name].state != HIT]
-        shelves = {name: verdicts[name].action.shelf for name in action.upstream}
-        paths = {
-            name: shelves[name].path(name, trace.artifact if (trace := verdicts[name].trace) else "not-made-yet")
-            for name in action.upstream
-        }
+        unmade = [name for name in action.reads if verdicts[name].state != HIT]
+        paths = {name: _path(workspace, verdicts[name]) for name in action.reads}
         code = [
             graph.texts[v] for label, v in action.ingredients.items() if label.startswith("code:") and v in graph.texts
         ]
-        script = action.describe(paths) or "\n\n".join(code)
+        files = [f"# reads {name}: {path}" for name, path in paths.items()]
+        script = action.describe(paths) or "\n\n".join(["\n".join(files), *code] if files else code)
     name = action.name.removesuffix(f"@{target}")
     return {"day": str(target), "step": name, "state": verdict.state, "not_made_yet": unmade, "script": script}
+
+
+def _path(workspace: Workspace, verdict: Verdict) -> Path:
+    """Where an action's artifact is, or would be; that of a partition also where it is not on this machine."""
+    action, trace = verdict.action, verdict.trace
+    if action.step in PARTITIONS:
+        homes = {output.stage.partition: output.root for output in workspace.outputs.values()}
+        return Path(bare(homes[action.step])) / f"dt={action.day}"
+    return action.shelf.path(action.name, trace.artifact if trace else "not-made-yet")
 
 
 def _beginning_with(beginning: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
@@ -177,12 +185,12 @@ def step_lines(found: dict) -> list[str]:
     return [*lines, *found["script"].split("\n")]
 
 
-def day_lines(found: dict, options: str = "") -> list[str]:
+def day_lines(found: dict) -> list[str]:
     """What `explain day` prints: what failed, root causes, then the steps, at most 80 columns."""
     if "feed" in found:
         return [f"{found['day']}: the feed has no rows of this day; it has {found['feed'][0]} to {found['feed'][1]}"]
     lines = refusal_lines(found.get("refused"))
-    lines += result_lines(found["day"], found["last"], options) if found["last"] else []
+    lines += result_lines(found["day"], found["last"], found["run"]) if found["last"] else []
     states = [step["state"] for step in found["steps"]]
     verdict = (
         f"{counted(states.count(RUN), 'step')} would run, {states.count(MAYBE)} may"
@@ -207,7 +215,7 @@ def day_lines(found: dict, options: str = "") -> list[str]:
     stale = any(FUNNEL[row["step"]][0] in changed for row in found["funnel"])
     funnel = " > ".join(f"{row['step']} {row['rows']:,}" for row in found["funnel"])
     if not funnel:
-        return [*lines, *([] if found["last"] else [f"never computed: daeda skeleton{options} --range {found['day']}"])]
+        return [*lines, *([] if found["last"] else [f"never computed: {found['run']} --range {found['day']}"])]
     rows = found["feed_rows"]
     lines.append(f"feed rows: {rows['read']:,} read{left_out(rows)}")
     label = "rows left in the last run: " if stale else "rows left: "

@@ -99,12 +99,15 @@ def days_text(days: Sequence[str]) -> str:
     return f"{counted(len(days), 'day')} {span}"
 
 
-def next_lines(results: Mapping[str, Mapping], options: str, span: str = "") -> list[str]:
-    """What to do about days that the last run did not finish; `options` are `Settings.options`, `span` its range."""
+def next_lines(results: Mapping[str, Mapping], run: str, options: str, span: str = "") -> list[str]:
+    """What to do about days that the last run did not finish.
+
+    `run` is the command that makes them, `options` are `Settings.options`, `span` is the run's range.
+    """
     states: dict[str, str] = {}
     for day, result in results.items():
         states.setdefault(result["state"], day)
-    again = f"{_INDENT}daeda skeleton{options}{span and f' --range {span}'}"
+    again = f"{_INDENT}{run}{span and f' --range {span}'}"
     if shown := states.get(FAILED) or states.get(BLOCKED):
         more = f"{_INDENT}daeda explain day {shown}{options}"
         return ["next        fix what failed, then run again; or look closer:", again, more]
@@ -119,12 +122,13 @@ def refusal_lines(refused: Mapping | None) -> list[str]:
     return [head, *problem_lines(refused, _INDENT)]
 
 
-def result_lines(day: str, last: Mapping, options: str) -> list[str]:
-    """What `explain day` says of a day that the last run did not finish; `last` is `DayResult.as_json`."""
+def result_lines(day: str, last: Mapping, run: str) -> list[str]:
+    """What `explain day` says of a day that the last run did not finish; `last` is `DayResult.as_json`, `run` the
+    command that makes the day."""
     when = f"in run {last['run'][:8]} of {last['started']} UTC"
     if last["state"] not in (FAILED, BLOCKED):
         return [*wrapped(f"{day}: unfinished {when}, which was interrupted or is still going", "", "  "),
-                f"  go on with it: daeda skeleton{options} --resume"]  # fmt: skip
+                f"  go on with it: {run} --resume"]  # fmt: skip
     if last["state"] == FAILED:
         lines = [f"{day}: failed {when}"]
     else:

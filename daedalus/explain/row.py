@@ -15,9 +15,10 @@ from typing import Any
 from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.terminal_text import plain
-from daedalus.config.columns import CODES, SPINE_COLUMNS
-from daedalus.config.schema import Aggregation
+from daedalus.config.columns import CODES, SPINE_COLUMNS, makers
+from daedalus.config.schema import Aggregation, RecentPublished
 from daedalus.explain.day import one_day, planned
+from daedalus.explain.row_vectors import VectorLooker
 from daedalus.explain.value_differences import as_python
 from daedalus.inputs.schemas import group_by_schema
 from daedalus.skeleton.countries import country_codes
@@ -26,6 +27,7 @@ from daedalus.skeleton.joins_and_filters import preload_filtered_features
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import FILE, Sql, literal, parquet
 from daedalus.sql.text import name as quoted
+from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.walk.plan import Verdict
 from daedalus.workspace.graph import Graph
 from daedalus.workspace.settings import Settings
@@ -44,12 +46,15 @@ class Listed:
 
 def explain_row(settings: Settings, text: str, user: int, artwork: int, column: str | None = None) -> dict:
     """For each row of the day with that user and artwork, for each aggregation's column (or one): the
-    events that make it up, newest first, and those of the same kinds that were left out, with the reason."""
+    events that make it up, newest first, and those of the same kinds that were left out, with the reason.
+
+    For each column of vectors (or one) the ids that it follows from; see `VectorLooker`.
+    """
     day = one_day(text, _COMMAND)
     with opened(settings) as workspace:
         graph, verdicts = planned(workspace, day)
-        looker = _Looker(workspace, graph, verdicts, day)
-        wanted = looker.columns(column)
+        looker = _Looker(workspace, graph, verdicts, day, settings.run(workspace.config))
+        wanted, vectors = looker.columns(column), looker.vectors(column)
         rows = looker.rows(user, artwork)
         if not rows:
             where = f"user {user}, artwork {artwork}"
@@ -62,6 +67,7 @@ def explain_row(settings: Settings, text: str, user: int, artwork: int, column: 
                 "event_timestamp": row["event_timestamp"].isoformat(),
                 "event": row["event"],
                 "columns": {name: vars(looker.listed(agg, window, row, events)) for name, agg, window in wanted},
+                "vectors": {name: looker.vector(name, row, events) for name in vectors},
             }
             for row in rows
         ]
@@ -71,10 +77,11 @@ def explain_row(settings: Settings, text: str, user: int, artwork: int, column: 
 class _Looker:
     """Answers questions about the rows of one day."""
 
-    def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day) -> None:
-        self._workspace, self._graph, self._verdicts, self._day = workspace, graph, verdicts, day
+    def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day, run: str) -> None:
+        self._workspace, self._graph, self._verdicts, self._day, self._run = workspace, graph, verdicts, day, run
         self._config, self._runtime = workspace.config, workspace.config.runtime
         self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
+        self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
         self._pool: set[int] | None = None
         self._features: dict[tuple[str, Day, str], dict] = {}
 
@@ -85,12 +92,45 @@ class _Looker:
             windows = [None] if isinstance(aggregation.windows, str) else aggregation.windows
             for name, window in zip(aggregation.outputs, windows, strict=True):
                 found.append((name, aggregation, parse_duration(window, "windows") if window else None))
-        names = [name for name, _, _ in found]
+        names = [*(name for name, _, _ in found), *self._embeddings]
         if only and only not in names:
             hint = did_you_mean(only, names)
             raise DaedalusError("no aggregation makes that column", where=f"{_COMMAND} --column", found=only,
                                 expected=", ".join(names), hint=hint)  # fmt: skip
         return [row for row in found if only in (None, row[0])]
+
+    def vectors(self, only: str | None) -> list[str]:
+        """The columns of vectors that were made, or one, whether or not it was."""
+        made = (v.action.name for v in self._verdicts.values() if v.trace)
+        steps = {str(ActionName("vectors", name, self._day)): name for name in self._embeddings}
+        return [only] if only in self._embeddings else [] if only else [steps[name] for name in made if name in steps]
+
+    def vector(self, name: str, row: dict, events: Sequence[dict]) -> dict:
+        """What a column of vectors has for a row, and why."""
+        column, embeddings = self._embeddings[name], self._runtime.embeddings
+        assert embeddings is not None
+        made = self._artifact(str(ActionName("vectors", name, self._day)))
+        looker = VectorLooker(column, embeddings.dtype, self._artifact("pool_vectors"), made, self._table)
+        if column.of is not None:
+            maker = makers(self._config)[column.of][0]
+            value = row[column.of] if maker.kind == "feed" else self._feature(maker.source, column.of, row)
+            return looker.of_id(value)
+        return looker.of_list(self._items(str(column.mean_of), row, events))
+
+    def _items(self, column: str, row: dict, events: Sequence[dict]) -> list:
+        """The list of a row in a column that an aggregation or recent_published makes."""
+        recent = self._runtime.recent_published
+        if recent and column == recent.column:
+            return self._published(recent, row)
+        ((_, aggregation, window),) = self.columns(column)
+        return [event["value"] for event in self.listed(aggregation, window, row, events).counted]
+
+    def _published(self, recent: RecentPublished, row: dict) -> list:
+        time, most = f"TIMESTAMP '{row['event_timestamp'].isoformat(' ')}'", recent.max_items
+        seconds = parse_duration(recent.window, "recent_published.window")
+        seen = f"ts < {time} AND ts >= {time} - INTERVAL '{seconds} seconds' AND user_id = {int(row['user_id'])}"
+        sql = Sql(f"SELECT value FROM {parquet('published')} WHERE {seen} ORDER BY ts DESC, value")
+        return [one["value"] for one in self._table(sql, {"published": [self._artifact("published")]})][:most]
 
     def rows(self, user: int, artwork: int) -> list[dict]:
         """The day's spine rows of a user and an artwork."""
@@ -214,7 +254,7 @@ class _Looker:
     def _artifact(self, name: str) -> Path:
         verdict = self._verdicts.get(name)
         if verdict is None or verdict.trace is None:
-            hint = f"daeda skeleton --range {self._day}"
+            hint = f"{self._run} --range {self._day}"
             raise DaedalusError(
                 "the day was not computed yet", where=f"{_COMMAND} {self._day}", found=f"no {name}", hint=hint
             )

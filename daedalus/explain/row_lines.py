@@ -44,9 +44,44 @@ def row_lines(found: dict) -> list[str]:
         )
         for name, windows in _aggregations(row["columns"]).items():
             lines += _aggregation(name, windows)
+        for name, vector in row["vectors"].items():
+            lines += _mean(name, vector) if "mean_of" in vector else _of(name, vector)
     if more := len(found["rows"]) - _ROWS:
         lines += [f"and {counted(more, 'row')} more of that user and artwork: --json"] * (more > 0)
     return [cut(line) for line in lines]
+
+
+def _of(name: str, vector: Mapping) -> list[str]:
+    if vector["id"] is None:
+        return [f"  {name}: NULL, for {vector['of']} is NULL"]
+    if not vector["has_vector"]:
+        return [f"  {name}: NULL, for {vector['of']} {vector['id']} has no vector"]
+    return [f"  {name}: the vector of {vector['of']} {vector['id']}", *_components(vector)]
+
+
+def _mean(name: str, vector: Mapping) -> list[str]:
+    """The ids by weight, then those that have no vector and those beyond max_items."""
+    count = sum(one["times"] for one in vector["counted"])
+    head = f"the mean of {counted(count, 'vector')}" if count else "NULL, for no id has a vector"
+    lines = [f"  {name}: {head}, of {vector['mean_of']}"]
+    ids = sorted(vector["counted"], key=lambda one: -one["times"])
+    lines += [f"    + {one['weight']:>6.1%} {one['id']}" + f", {one['times']} times" * (one["times"] > 1)
+              for one in ids[:_SEEN]]  # fmt: skip
+    lines += [f"      and {counted(len(ids) - _SEEN, 'id')} more: --column {name} --json"] * (len(ids) > _SEEN)
+    lines += [f"    - of length {length}, not usable: {one}" for one, length in vector["not_usable"].items()]
+    for why, key in (("no vector", "without_vector"), (f"beyond max_items ({vector['max_items']})", "beyond")):
+        if left := vector[key]:
+            more = ", …" if len(left) > _SEEN else ""
+            lines.append(f"    - {why}: {counted(len(left), 'id')}, {', '.join(map(str, left[:_SEEN]))}{more}")
+    return lines + (_components(vector) if count else [])
+
+
+def _components(vector: Mapping) -> list[str]:
+    if vector["components"] is None:
+        return ["    = its vectors are not at hand: the row's session is not in the output, or the day fails"]
+    more = ", …" if vector["length"] > len(vector["components"]) else ""
+    shown = ", ".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in vector["components"])
+    return [f"    = {shown}{more} ({vector['length']} components)"]
 
 
 def _aggregations(columns: Mapping[str, dict]) -> dict[str, dict[str, dict]]:

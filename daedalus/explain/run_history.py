@@ -9,13 +9,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from daedalus.base.terminal_text import counted, cut
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import ENRICH, PARTITION, PARTITIONS, SKELETON, STAGES, Stage
 from daedalus.explain.cause_lines import headline
 from daedalus.explain.failure_lines import by_error, places_of
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import day_of, step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
 from daedalus.workspace.day_results import ENDED
+from daedalus.workspace.day_summary import summary_of
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
@@ -27,7 +28,7 @@ def last_runs(traces: Traces, most: int = 12) -> list[dict]:
     """The last runs, newest first.
 
     Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; how many `failed` and were `blocked`,
-    with the first of the `failures`; `changed`, the partitions
+    with the first of the `failures`; `changed`, the partitions of each stage
     that differ from those of the run before, with rows before and after; `computed`, the steps traced
     until the next run began, with their `seconds`; and `causes`, found from some of the changed days.
     """
@@ -39,13 +40,14 @@ def last_runs(traces: Traces, most: int = 12) -> list[dict]:
         until = records[place - 1].started if place else float("inf")
         older = [finished[record.id] for record in records[place + 1 :]]
         now = {**made.partitions(run.started, until), **finished[run.id]}
-        changed = _changed(traces, now, older, made.since(run.started))
+        new = made.since(run.started)
+        changed = [row for stage in STAGES.values() for row in _changed(traces, stage, now, older, new)]
         steps, seconds = made.between(run.started, until)
         found.append({
             **_asked(run),
             "days": len(finished[run.id]),
             **{"failed": 0, "blocked": 0, "failures": [], **ended.get(f"{ENDED}{run.id}", {})},
-            "changed": [{key: row[key] for key in ("day", "before", "after")} for row in changed],
+            "changed": [{key: row[key] for key in ("day", "stage", "before", "after")} for row in changed],
             "computed": steps,
             "seconds": round(seconds, 3),
             "causes": _causes(traces, made, run.started, until, changed),
@@ -60,11 +62,13 @@ def _asked(run: RunRecord) -> dict:
             "model": request["model"], "force": request["force"]}  # fmt: skip
 
 
-def _changed(traces: Traces, now: Mapping[str, dict], older: Sequence[Mapping[str, dict]], new: set[str]) -> list[dict]:
+def _changed(
+    traces: Traces, stage: Stage, now: Mapping[str, dict], older: Sequence[Mapping[str, dict]], new: set[str]
+) -> list[dict]:
     """Days whose partition differs from that of the last run that finished the day; `new` are keys made since."""
     changed = []
-    for day, summary in sorted(now.items()):
-        before = next((run[day] for run in older if day in run), None)
+    for day, summary in sorted(_of_stage(now, stage).items()):
+        before = next((_of_stage(run, stage)[day] for run in older if day in _of_stage(run, stage)), None)
         if before is None and summary["chunk"] not in new:
             continue  # published before the oldest run on record
         if before is not None and before["chunk"] == summary["chunk"]:
@@ -73,8 +77,15 @@ def _changed(traces: Traces, now: Mapping[str, dict], older: Sequence[Mapping[st
         if then and after and then.artifact == after.artifact:
             continue
         rows = before["written"] if before else None
-        changed.append({"day": day, "before": rows, "after": summary["written"], "then": then, "now": after})
+        counts = {"day": day, "stage": stage.name, "before": rows, "after": summary["written"]}
+        changed.append({**counts, "then": then, "now": after})
     return changed
+
+
+def _of_stage(days: Mapping[str, dict], stage: Stage) -> dict[str, dict]:
+    """A stage's part of the summaries of days that have one."""
+    key = "chunk" if stage is SKELETON else stage.name
+    return {day: summary_of(summary, stage) for day, summary in days.items() if key in summary}
 
 
 class _Made:
@@ -98,8 +109,13 @@ class _Made:
     def partitions(self, first: float, until: float) -> dict[str, dict]:
         """Partitions made in a time, by day, as in a summary: also those of days of which another step failed."""
         rows = self._rows[bisect_left(self._when, first) : bisect_left(self._when, until)]
-        made = {day_of(name): self._traces.find(key) for key, name, *_ in rows if step_of(name) == PARTITION}
-        return {day: {"chunk": t.key, "written": t.counts.get("written", 0)} for day, t in made.items() if t}
+        found: dict[str, dict] = {}
+        for key, name, *_ in rows:
+            if step_of(name) in PARTITIONS and (trace := self._traces.find(key)):
+                summary = {"chunk": key, "written": trace.counts.get("written", 0)}
+                of_day = found.setdefault(day_of(name), {})
+                of_day.update(summary if step_of(name) == PARTITION else {ENRICH.name: summary})
+        return found
 
     def since(self, first: float) -> set[str]:
         return {key for key, *_ in self._rows[bisect_left(self._when, first) :]}
@@ -158,13 +174,14 @@ def _above(then: Manifest, now: Manifest) -> list[str]:
 def list_runs(settings: Settings, most: int) -> dict:
     """The last runs, newest first, as the report has them."""
     with opened(settings) as workspace:
-        return {"cache_root": str(workspace.cache_root), "runs": last_runs(workspace.traces, most)}
+        run = settings.run(workspace.config)
+        return {"cache_root": str(workspace.cache_root), "run": run, "runs": last_runs(workspace.traces, most)}
 
 
 def runs_lines(found: Mapping) -> list[str]:
     """A line per run, and below it what it changed and why."""
     if not found["runs"]:
-        return [f"no run is recorded in {found['cache_root']}: daeda skeleton"]
+        return [f"no run is recorded in {found['cache_root']}: {found['run']}"]
     lines = [f"{'run':<10}{'started (UTC)':<21}{'state':<12}{'done':>5}  range"]
     for run in found["runs"]:
         words = [run["range"], "--force" * run["force"], run["model"] or ""]
@@ -175,7 +192,7 @@ def runs_lines(found: Mapping) -> list[str]:
 
 
 def _below(run: Mapping) -> list[str]:
-    steps, changed = sum(run["computed"].values()), [row["day"] for row in run["changed"]]
+    steps, changed = sum(run["computed"].values()), sorted(row["day"] for row in run["changed"])
     lines = _failed_lines(run)
     if steps or changed:
         did = [f"{counted(steps, 'step')} in {run['seconds']:,.1f} s"] if steps else []

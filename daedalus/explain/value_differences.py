@@ -9,22 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.base.errors import DaedalusError
-from daedalus.output.part_file import read_parts
+from daedalus.output.part_file import read_parts, schema_of
 
-_KEYS = ("user_id", "artwork_id", "event_timestamp", "event")
-
-
-def read(paths: Sequence[Path]) -> Any:
-    """The rows of some part files as one table."""
-    with readable(paths):
-        return read_parts(paths)
+SAME_AGAIN = "another run recreates it with the same bytes"
+KEYS = ("user_id", "artwork_id", "event_timestamp", "event")
 
 
-_SAME_AGAIN = "daeda skeleton recreates it with the same bytes"
+def read(paths: Sequence[Path], hint: str = SAME_AGAIN, columns: Sequence[str] | None = None) -> Any:
+    """The rows of some part files as one table, with all or some of their columns."""
+    with readable(paths, hint=hint):
+        return read_parts(paths, columns)
+
+
+def columns_in(path: Path, hint: str = SAME_AGAIN) -> list[str]:
+    """The columns of a part file."""
+    with readable([path], hint=hint):
+        return schema_of(path).names
 
 
 @contextmanager
-def readable(paths: Sequence[Path], what: str = "a partition", hint: str = _SAME_AGAIN) -> Iterator[None]:
+def readable(paths: Sequence[Path], what: str = "a partition", hint: str = SAME_AGAIN) -> Iterator[None]:
     """Turns errors of reading parquet files into a DaedalusError (exit 2)."""
     import pyarrow as pa
 
@@ -98,7 +102,7 @@ def changed(old: Any, new: Any, name: str, examples: int = 3) -> dict:
     if old[name].type != new[name].type:
         return {**rows, "note": f"type {old[name].type} -> {new[name].type}"}
     rows_changed = _differing(old[name], new[name])
-    keys = [key for key in _KEYS if key in new.column_names]
+    keys = [key for key in KEYS if key in new.column_names]
     shown = [
         {"row": [str(_at(new[key], i)) for key in keys], "old": _at(old[name], i), "new": _at(new[name], i)}
         for i in rows_changed[:examples]
@@ -148,7 +152,7 @@ def _whole(column: Any) -> Any:
 
 def _keyed(table: Any) -> dict[tuple, int]:
     """Row number by key; equal keys are numbered in their order."""
-    names = [name for name in _KEYS if name in table.column_names]
+    names = [name for name in KEYS if name in table.column_names]
     counts: dict[tuple, int] = {}
     keyed = {}
     rows = (

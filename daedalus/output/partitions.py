@@ -20,7 +20,7 @@ from daedalus.base import digest
 from daedalus.base.durable import PART, PARTS, day_folders, move_file, open_lock, part_files, swap_folder
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import PARTITION, SKELETON
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
@@ -46,9 +46,10 @@ class Partitions:
         digests: Digests,
         *,
         adopt: bool = False,
+        stage: str = SKELETON.name,
     ) -> None:
-        """With `adopt`, files that are not ours go with the partition in whose folder they are."""
-        self.root, self._scratch, self._digests, self._adopt = root, scratch, digests, adopt
+        """With `adopt`, files that are not ours go with the partition in whose folder they are; `stage` has them."""
+        self.root, self._scratch, self._digests, self._adopt, self._stage = root, scratch, digests, adopt, stage
         self._told: Callable[[str], None] = lambda day: None
         self.written: set[str] = set()
         self.removed: set[str] = set()  # days without rows, whose partition went
@@ -187,7 +188,7 @@ class Partitions:
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
         return DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
                         found=", ".join(found[:4]) + more, expected=f"a folder of {PARTS} alone",
-                        hint="move it away; daeda skeleton --adopt deletes it with the partition",
+                        hint=f"move it away; daeda {self._stage} --adopt deletes it with the partition",
                         ) if found else None  # fmt: skip
 
     def _check(self, day: str) -> None:

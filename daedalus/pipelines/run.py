@@ -32,7 +32,7 @@ from daedalus.workspace.fresh_days import QID_MAP
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from daedalus.explain.diff import ChangeNotes
+    from daedalus.explain.change_notes import ChangeNotes
     from daedalus.pipelines.on_dask import OnDask
     from daedalus.stagecache.walk.executor import Executor
     from daedalus.stagecache.walk.forecast import Forecast
@@ -48,7 +48,7 @@ def execute(
         begin_run(workspace, request, looked.span, looked.done)
         end_run(workspace, request, looked.span, failed=False)
         return all_fresh(looked)
-    from daedalus.explain.diff import ChangeNotes
+    from daedalus.explain.change_notes import ChangeNotes
     from daedalus.workspace.graph import build_graph
     from daedalus.workspace.record_days import record_days
 
@@ -60,7 +60,6 @@ def execute(
         progress.say(note)
     progress.done_before({day: bool(summary["empty"]) for day, summary in looked.done.items()})
     changes = ChangeNotes(workspace, run)
-    workspace.partitions.before_replacing(changes)
     begin_run(workspace, request, looked.span, looked.done)
     outcomes = _walk(workspace, run, graph, looked.force, progress, dask)
     _share(workspace, outcomes, progress)

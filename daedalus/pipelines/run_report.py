@@ -49,6 +49,7 @@ class RunReport:
     output: str = ""  # where the partitions are
     stages: dict[str, RunReport] = field(default_factory=dict)
     options: str = ""  # `Settings.options`, for the commands that it names
+    command: str = "daeda skeleton"  # that runs the same again, but for the range
 
     @property
     def exit_code(self) -> int:
@@ -125,7 +126,7 @@ class RunReport:
             found = {day: result.as_json() for day, result in self.results.items()}
             lines += [
                 *failure_lines([one.as_json() for one in self.failures], found),
-                *next_lines(found, self.options, str(self.range)),
+                *next_lines(found, self.command, self.options, str(self.range)),
             ]
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))

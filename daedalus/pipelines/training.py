@@ -141,6 +141,7 @@ def _run(
             dask = _dask(asked.scheduler) if asked.executor == "dask" else None
             report = _plan(workspace, looked) if asked.plan else execute(workspace, looked, request, progress, dask)
         report.output, report.options = str(workspace.output_root), settings.options
+        report.command = settings.run(workspace.config, model)
         for name, one in report.stages.items():
             one.output = workspace.outputs[name].root
     report.seconds = time.perf_counter() - began

@@ -61,6 +61,13 @@ _PLANS: Mapping[str, tuple[tuple[str, str, tuple[str, ...], bool], ...]] = {
         ("hours: p5, p50, p95", "hours", ("p5", "p50", "p95"), True),
         _NULLS,
     ),
+    "vector": (
+        ("mean norm", "value", ("norm",), False),
+        ("least and greatest component", "value", ("low", "high"), True),
+        ("components", "count", ("length",), False),
+        ("share with NaN or infinity", "share", ("odd",), False),
+        _NULLS,
+    ),
     "other": (_NULLS,),
 }
 

@@ -11,27 +11,33 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import daedalus
+from daedalus.base import digest
 from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import counted
 from daedalus.config.columns import makers
+from daedalus.config.steps import ENRICH, SKELETON
 from daedalus.explain.failure_lines import failure_sentences
 from daedalus.explain.run_history import last_runs
 from daedalus.report.drift import columns_by_day, most_departing
 from daedalus.report.heat_map import EMPTY, FRESH, MISSING, Cell, Grid, look_at_cells
 from daedalus.report.statistics import partition_statistics
+from daedalus.report.vectors import vector_statistics
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
 from daedalus.workspace.code_stamp import remembered_fingerprint
 from daedalus.workspace.day_results import UNFINISHED, last_refusal
 from daedalus.workspace.day_summary import FUNNEL
 from daedalus.workspace.settings import Settings
-from daedalus.workspace.workspace import Workspace, opened
+from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
 Say = Callable[[str], None]
+Statistics = Callable[[Sequence[Path]], dict[str, Any]]
 _TRIES = 3  # for a partition that another process replaces meanwhile
 _ROOTS = 50  # most root causes listed
 _TOUCHED = 20  # most affected steps listed for each
@@ -54,12 +60,15 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         notes = [f"the last run was refused: {refused['error']}"] if refused else []
         notes += failure_sentences(grid.results)
         notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]
-        statistics, reading = _Reading(workspace, say).all(days)
+        reading = _Reading(workspace, say)
+        statistics = reading.all(days, workspace.outputs[SKELETON.name], partition_statistics)
+        vectors = _vectors(workspace, reading, days)
         sizes = workspace.store.sizes()
         runs = last_runs(workspace.traces)
         order = [column.name for column in workspace.config.output_columns]
-        columns = columns_by_day(days, statistics, order)
+        columns = _in_place(columns_by_day(days, statistics, order), columns_by_day(days, vectors, []))
         known = {name: str(made[0]) for name, made in makers(workspace.config).items()} | {"qid": "qids"}
+        known |= _vector_sources(workspace)
         for column in columns:
             column["source"] = known.get(column["name"], "default")
         return {
@@ -68,8 +77,9 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "range": [str(span.first), str(span.last)],
             "cache_root": str(workspace.cache_root),
             "output_root": bare(workspace.output_root),
+            "output_roots": {name: bare(output.root) for name, output in workspace.outputs.items()},
             "last_run": runs[0] if runs else None,
-            "totals": _totals(days, grid, statistics, sizes),
+            "totals": _totals(days, grid, statistics, vectors, sizes),
             "days": days,
             "day_states": [grid.days[day] for day in days],
             "rows": [statistics[day]["rows"] if day in statistics else None for day in days],
@@ -84,18 +94,43 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "columns": columns,
             "departing": most_departing(columns),
             "runs": runs,
-            "reading": reading,
-            "notes": [*notes, *reading.pop("notes")],
+            "reading": {"read": reading.read, "known": reading.known},
+            "notes": [*notes, *reading.notes],
         }  # fmt: skip
 
 
-def _totals(days: Sequence[str], grid: Grid, statistics: Mapping[str, Mapping], sizes: Mapping[str, int]) -> dict:
+def _vectors(workspace: Workspace, reading: _Reading, days: Sequence[str]) -> dict[str, dict]:
+    """The statistics of the columns of vectors, by day."""
+    embeddings = workspace.config.runtime.embeddings
+    if embeddings is None:
+        return {}
+    names = list(embeddings.columns)
+    return reading.all(days, workspace.outputs[ENRICH.name], partial(vector_statistics, names=names), names)
+
+
+def _vector_sources(workspace: Workspace) -> dict[str, str]:
+    embeddings = workspace.config.runtime.embeddings
+    found = embeddings.columns.items() if embeddings else ()
+    return {name: f"vector of {one.of}" if one.of else f"mean of {one.mean_of}" for name, one in found}
+
+
+def _in_place(columns: Sequence[dict], vectors: Sequence[dict]) -> list[dict]:
+    """The columns, with those of vectors in the places of their names, or last."""
+    by_name = {column["name"]: column for column in vectors}
+    placed = [by_name.pop(column["name"], column) for column in columns]
+    return [*placed, *by_name.values()]
+
+
+def _totals(
+    days: Sequence[str], grid: Grid, statistics: Mapping[str, Mapping], vectors: Mapping[str, Mapping],
+    sizes: Mapping[str, int],
+) -> dict:  # fmt: skip
     tally = Counter(grid.days[day] for day in days)
     states = {state: tally[state] for state in (FRESH, "stale", MISSING, EMPTY, FAILED, BLOCKED, UNFINISHED)}
     return {
         "days": {"total": len(days), "done": len(statistics), **states},
         "rows": sum(found["rows"] for found in statistics.values()),
-        "output_bytes": sum(found["bytes"] for found in statistics.values()),
+        "output_bytes": sum(found["bytes"] for found in [*statistics.values(), *vectors.values()]),
         "cache_bytes": sum(sizes.values()),
         "artifacts": len(sizes),
         "seconds": round(sum(cell.seconds or 0 for cell in grid.cells.values()), 3),
@@ -134,49 +169,58 @@ def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:
 
 
 class _Reading:
-    """The statistics of partitions: stored ones, else from their files."""
+    """The statistics of partitions: stored ones, else from their files. `read` and `known` say how many of either."""
 
     def __init__(self, workspace: Workspace, say: Say) -> None:
         self._workspace, self._say = workspace, say
-        self._code = remembered_fingerprint(workspace.traces, partition_statistics).digest
-        self._read = self._known = 0
+        self.read = self.known = 0
+        self.notes: list[str] = []
         self._lock = Lock()
-        self._notes: list[str] = []
         self._found: dict[str, dict] = {}  # statistics that were read, by the key of their fact
 
-    def all(self, days: Sequence[str]) -> tuple[dict[str, dict], dict[str, Any]]:
-        """Statistics with `bytes` by day, none for a day without partition; and how many were read."""
+    def all(
+        self, days: Sequence[str], output: StageOutput, of: Statistics, names: Sequence[str] = ()
+    ) -> dict[str, dict]:  # fmt: skip
+        """Statistics with `bytes` by day, none for a day without partition, of an output.
+
+        `of` gives those of part files; `names` is what else they depend on.
+        """
+        code = remembered_fingerprint(self._workspace.traces, of.func if isinstance(of, partial) else of).digest
+        one = partial(self._of, output, of, digest.of_json([code, *names]) if names else code)
         labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]
+        before = self.read, self.known
         try:
             with ThreadPoolExecutor(self._workspace.workers) as pool:
-                pairs = zip(days, pool.map(self._of, days, labels), strict=True)
+                pairs = zip(days, pool.map(one, days, labels), strict=True)
                 found = {day: statistics for day, statistics in pairs if statistics is not None}
         finally:  # an interrupted report is not for nothing
             if self._found:
                 self._workspace.traces.remember_facts(self._found)
-        self._say(f"{counted(len(found), 'partition')}: {self._read} read, {self._known} cached")
-        return found, {"read": self._read, "known": self._known, "notes": self._notes}
+        read, known = self.read - before[0], self.known - before[1]
+        what = "partition" if output.stage is SKELETON else f"{output.stage.name} partition"
+        self._say(f"{counted(len(found), what)}: {read} read, {known} cached")
+        return found
 
-    def _of(self, day: str, label: str) -> dict[str, Any] | None:
+    def _of(self, output: StageOutput, of: Statistics, code: str, day: str, label: str) -> dict[str, Any] | None:
         """The statistics of a day's partition; None if there is none or it cannot be read."""
-        partitions = self._workspace.partitions
+        partitions = output.partitions
         try:
             for _ in range(_TRIES):
                 if (before := partitions.look(day)) is None:
                     return None
                 content, size = before
-                key = f"column statistics:{self._code}:{content}"
+                key = f"column statistics:{code}:{content}"
                 if isinstance(found := self._workspace.traces.fact(key), dict):
                     self._count(known=1)
                     return {**found, "bytes": size}
                 with partitions.reading(day) as parts:
-                    found = partition_statistics(parts)
+                    found = of(parts)
                 if partitions.look(day) == before:
                     break
             else:
                 raise DaedalusError("the partition is being replaced repeatedly", where=f"dt={day}")
         except Exception as error:  # noted; the other partitions are shown
-            self._notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
+            self.notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
             self._say(f"{label}  cannot be read: {_first_line(error)}")
             return None
         self._found[key] = found
@@ -186,7 +230,7 @@ class _Reading:
 
     def _count(self, read: int = 0, known: int = 0) -> None:
         with self._lock:
-            self._read, self._known = self._read + read, self._known + known
+            self.read, self.known = self.read + read, self.known + known
 
 
 def _first_line(error: Exception) -> str:

@@ -16,10 +16,13 @@ _MEASURES = {
     "list": ("mean", "p50", "p95", "empty"),
     "text": ("distinct", "top"),
     "time": ("mean", "p5", "p50", "p95"),
+    "vector": ("norm", "low", "high", "length", "odd"),
     "other": (),
 }
 _MARKED = 6.0  # times the usual spread, from which a day is marked
-_COMPARED = ("nulls", "mean", "empty", "distinct", "top")  # not percentiles: those of counts jump by chance
+# Not percentiles: those of counts jump by chance.
+_COMPARED = ("nulls", "mean", "empty", "distinct", "top", "norm", "length", "odd")
+SHARES = ("nulls", "empty", "top", "odd")  # measures that are shares of rows
 _LEAST_SPREAD = 0.01  # of the usual value: smaller differences are never far
 _LEAST_SHARE = 0.01  # the same of shares
 
@@ -65,13 +68,13 @@ def _column(name: str, days: Sequence[str], seen: Sequence[dict | None], rows: S
 
 
 def _value(measure: str, column: Mapping[str, Any], day: str, rows: int) -> float | int | None:
-    """A measure of a column on a day: `empty` and `top` are shares of rows, times hours from the day's start."""
-    if measure == "empty":
-        return _share(column["empty"], rows)
+    """A measure of a column on a day: `empty`, `top` and `odd` are shares of rows, times hours from the day's start."""
+    if measure in ("empty", "odd"):
+        return _share(column[measure], rows)
     if measure == "top":
         return _share(column["top"][0][1], rows) if column["top"] else None
     value = column[measure]
-    if value is None or measure == "distinct":
+    if value is None or measure in ("distinct", "length"):
         return value
     if column["kind"] == "time":
         value = (value - (Day.fromisoformat(day) - Day(1970, 1, 1)).days * 86400) / 3600
@@ -106,7 +109,7 @@ def _farthest(days: Sequence[str], measure: str, series: Series) -> dict | None:
     usual = statistics.median(value for _, value in known)
     distances = [abs(value - usual) for _, value in known]
     place = max(range(len(known)), key=lambda i: distances[i])
-    least = _LEAST_SHARE if measure in ("nulls", "empty", "top") else abs(usual) * _LEAST_SPREAD
+    least = _LEAST_SHARE if measure in SHARES else abs(usual) * _LEAST_SPREAD
     if measure == "distinct":  # a count: one value more or less of a few is nothing
         least = max(least, math.sqrt(usual) / 2)
     spread = max(1.4826 * statistics.median(distances), least) or statistics.fmean(distances)

@@ -318,7 +318,7 @@
 
   // Columns: the values behind the charts, made when asked for
 
-  const SHARES = ["nulls", "empty", "top"];
+  const SHARES = ["nulls", "empty", "top", "odd"];
 
   function values(box) {
     const column = data.columns[box.closest(".card").dataset.i], names = Object.keys(column.measures);

@@ -19,6 +19,7 @@ from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import counted, cut
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
+from daedalus.report.drift import SHARES
 
 if TYPE_CHECKING:
     import jinja2
@@ -35,7 +36,6 @@ STATES = {
     "blocked": ("!", "blocked in the last run: it needs what failed on another day"),
     "unfinished": ("/", "not finished by the last run"),
 }
-SHARES = ("nulls", "empty", "top")  # measures that are shares of rows
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -70,7 +70,8 @@ def render(found: Mapping[str, Any]) -> str:
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     charts = {column["name"]: charts_of(column, found["days"]) for column in found["columns"]}
     return _environment().get_template("page.html.j2").render(
-        found=found, states=STATES, charts=charts, height=HEIGHT, funnel=_funnel(found), costs=_costs(found),
+        found=found, states=STATES, shares=SHARES, charts=charts, height=HEIGHT,
+        funnel=_funnel(found), costs=_costs(found),
         stretches=stretches(found["days"], found["day_states"]),
         months=stretches(found["days"], [day[:7] for day in found["days"]]),
         style=_raw(_resource("page.css")), script=_raw(script), policy=policy,

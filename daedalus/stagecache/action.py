@@ -24,7 +24,7 @@ class Again(DaedalusError):
 
     def __init__(self, lost: Sequence[str] = ()) -> None:
         super().__init__(
-            "an artifact of the shared cache is no longer available", found=", ".join(lost), hint="daeda skeleton"
+            "an artifact of the shared cache is no longer available", found=", ".join(lost), hint="run again"
         )
         self.lost = tuple(lost)
 

@@ -56,6 +56,7 @@ def cache_status(settings: Settings) -> dict:
         days = [{**row, "last": last[row["day"]].as_json() if row["day"] in last else None} for row in days]
         return {
             "cache_root": str(workspace.cache_root),
+            "run": settings.run(workspace.config),
             "refused": last_refusal(workspace),
             "artifacts": len(sizes),
             "bytes": sum(sizes.values()),
@@ -172,7 +173,7 @@ def status_lines(found: dict, options: str = "") -> list[str]:
     tally = Counter(map(_shown, found["days"]))
     named = [f"{sign} {tally[state]:,} {state}".strip() for state, sign in _SIGNS.items() if tally[state]]
     lines = [f"{month}  {''.join(days)}" for month, days in months.items()]
-    lines += [", ".join(named), *_refusal_lines(found["refused"]), *_last_lines(found["days"], options), ""]
+    lines += [", ".join(named), *_refusal_lines(found["refused"]), *_last_lines(found, options), ""]
     lines += grid_lines(found) if any(row["state"] == "stale" for row in found["days"]) else []
     lines.append(f"{'step':<20}{'MiB':>9}{'fresh':>8}{'run':>7}{'maybe':>7}  why")
     for step, row in found["steps"].items():
@@ -200,14 +201,14 @@ def _refusal_lines(refused: dict | None) -> list[str]:
     return ["", *refusal_lines(refused)]
 
 
-def _last_lines(days: Iterable[dict], options: str) -> list[str]:
+def _last_lines(found: dict, options: str) -> list[str]:
     """What failed in the last run, and what that blocks."""
-    results = {row["day"]: row["last"] for row in days if row["last"]}
+    results = {row["day"]: row["last"] for row in found["days"] if row["last"]}
     if not results:
         return []
     from daedalus.explain.failure_lines import failure_lines, failures_of, next_lines
 
-    lines = [*failure_lines(failures_of(results), results), *next_lines(results, options)]
+    lines = [*failure_lines(failures_of(results), results), *next_lines(results, found["run"], options)]
     return ["", *lines]
 
 

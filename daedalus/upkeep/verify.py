@@ -23,7 +23,12 @@ def cache_verify(settings: Settings, recompute: int = 0) -> dict:
             if workspace.store.reread(path) != artifact:
                 workspace.store.set_aside(artifact)
                 corrupt.append(str(path))
-        found: dict = {"checked": checked, "corrupt": corrupt, "repaired": len(corrupt)}
+        found: dict = {
+            "run": settings.run(workspace.config),
+            "checked": checked,
+            "corrupt": corrupt,
+            "repaired": len(corrupt),
+        }
         if recompute:
             found["recomputed"], found["differing"] = _recompute(workspace, recompute)
     return found
@@ -61,7 +66,7 @@ def verify_lines(found: dict) -> list[str]:
     lines = [f"{found['checked']:,} artifacts read, {len(found['corrupt'])} damaged"]
     lines += [f"  set aside: {path}" for path in found["corrupt"]]
     if found["corrupt"]:
-        lines.append("the next run recomputes them: daeda skeleton")
+        lines.append(f"the next run recomputes them: {found['run']}")
     if "recomputed" in found:
         lines.append(f"{found['recomputed']} steps run again, {len(found['differing'])} columns differ")
         lines += [f"  {row['step']}: {row['column']} ({row['how']})" for row in found["differing"]]

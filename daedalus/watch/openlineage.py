@@ -1,13 +1,12 @@
 """Sends runs and datasets to an OpenLineage backend by the official client (the extra `lineage`).
 
-A run of the stage is an OpenLineage run, with a child run for each day that it works on. If the backend cannot
+A run of a stage is an OpenLineage run, with a child run for each day that it works on. If the backend cannot
 be reached, a warning is printed, the run goes on, and nothing more is sent.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import daedalus
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import Config
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import SKELETON, Stage
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from daedalus.stagecache.walk.forecast import Forecast
 
 _NAMESPACE = "daedalus"
-_JOB = "skeleton"
 _PRODUCER = f"daedalus-skeleton/{daedalus.__version__}"
 _SECONDS = 3.0  # until a request times out
 
@@ -39,59 +37,73 @@ class Lineage(Progress):
 
     def __init__(self, target: str, config: Config, warn: Callable[[str], None]) -> None:
         self._client, self._config, self._warn = _client(target), config, warn
-        self._run = str(uuid.uuid4())
+        self._runs = {stage: str(uuid.uuid4()) for stage in config.stages}
         self._open: set[str] = set()
-        self._failed = False
-        self._states: Counter[str] = Counter()
+        self._failed: set[Stage] = set()
 
     def begin(self, days: list[str], actions: int, forecast: Forecast) -> None:
         self._open = set(days)
-        self._emit("START", self._run, _JOB, inputs=self._inputs(), outputs=[_written(self._output)])
+        for stage in self._runs:
+            self._emit("START", stage, inputs=self._inputs(stage), outputs=[_written(self._config.root_of(stage))])
 
     def finished(self, outcome: Outcome) -> None:
-        self._states[outcome.state] += 1
-        self._failed |= outcome.state == FAILED
+        if outcome.state == FAILED:
+            self._failed |= {stage for stage in self._runs if outcome.step in stage.steps}
 
     def day_done(self, day: str, outcomes: list[Outcome]) -> None:
         self._open.discard(day)
+        for stage in self._runs:
+            if own := [outcome for outcome in outcomes if outcome.step in stage.steps]:
+                self._stage_done(stage, day, own)
+
+    def _stage_done(self, stage: Stage, day: str, outcomes: list[Outcome]) -> None:
+        """Tells of a stage's day, if anything ran for it."""
         if all(outcome.state == HIT for outcome in outcomes):
             return
-        run, job = str(uuid.uuid4()), f"{_JOB}.day"
-        inputs = [_read(f"{self._config.catalog.feed.path}/dt={day}")]
-        self._emit("START", run, job, inputs=inputs, parent=True)
-        partition = next((outcome for outcome in outcomes if outcome.step == PARTITION), None)
+        run, inputs = str(uuid.uuid4()), self._inputs_of_day(stage, day)
+        self._emit("START", stage, inputs=inputs, run=run)
+        partition = next((outcome for outcome in outcomes if outcome.step == stage.partition), None)
         if partition is None or not partition.good:
+            self._failed.add(stage)
             errors = [f"{outcome.name}: {outcome.error}" for outcome in outcomes if outcome.state == FAILED]
-            self._emit("FAIL", run, job, inputs=inputs, parent=True, error="; ".join(errors) or "blocked")
+            self._emit("FAIL", stage, inputs=inputs, run=run, error="; ".join(errors) or "blocked")
             return
-        written = _written(f"{self._output}/dt={day}", partition.counts.get("written", 0), partition.bytes)
-        self._emit("COMPLETE", run, job, inputs=inputs, outputs=[written], parent=True)
+        name = f"{self._config.root_of(stage)}/dt={day}"
+        written = _written(name, partition.counts.get("written", 0), partition.bytes)
+        self._emit("COMPLETE", stage, inputs=inputs, outputs=[written], run=run)
 
     def end(self) -> None:
-        """Sends the run's last event: COMPLETE, FAIL if days failed, or ABORT if it was interrupted."""
-        state = "ABORT" if self._open else "FAIL" if self._failed else "COMPLETE"
-        error = "some days failed" if state == "FAIL" else ""
-        self._emit(state, self._run, _JOB, inputs=self._inputs(), outputs=[_written(self._output)], error=error)
+        """Sends each stage's last event: COMPLETE, FAIL if days failed, or ABORT if the run was interrupted."""
+        for stage in self._runs:
+            state = "ABORT" if self._open else "FAIL" if stage in self._failed else "COMPLETE"
+            error = "some days failed" if state == "FAIL" else ""
+            outputs = [_written(self._config.root_of(stage))]
+            self._emit(state, stage, inputs=self._inputs(stage), outputs=outputs, error=error)
 
-    @property
-    def _output(self) -> str:
-        return self._config.runtime.output_root
+    def _inputs(self, stage: Stage) -> list[Any]:
+        if stage.name == SKELETON.name:
+            return [_read(name, fields) for name, fields in _sources(self._config)]
+        return [_read(self._config.runtime.output_root), _pool_of(self._config)]
 
-    def _inputs(self) -> list[Any]:
-        return [_read(name, fields) for name, fields in _sources(self._config)]
+    def _inputs_of_day(self, stage: Stage, day: str) -> list[Any]:
+        if stage.name == SKELETON.name:
+            return [_read(f"{self._config.catalog.feed.path}/dt={day}")]
+        return [_read(f"{self._config.runtime.output_root}/dt={day}"), _pool_of(self._config)]
 
-    def _emit(self, state: str, run: str, job: str, *, inputs: list[Any], outputs: list[Any] | None = None,
-              parent: bool = False, error: str = "") -> None:  # fmt: skip
-        """Sends an event. After an error it warns, and no more is sent."""
+    def _emit(self, state: str, stage: Stage, *, inputs: list[Any], outputs: list[Any] | None = None,
+              run: str = "", error: str = "") -> None:  # fmt: skip
+        """Sends an event of a stage's run, or of the `run` of one of its days. After an error it warns, and no more is
+        sent."""
         if self._client is None:
             return
         from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 
-        facets = _run_facets(self._run if parent else None, error)
+        above, job = self._runs[stage], f"{stage.name}.day" if run else stage.name
+        facets = _run_facets(stage, above if run else None, error)
         try:
             self._client.emit(RunEvent(
                 eventType=RunState[state], eventTime=datetime.now(UTC).isoformat(), producer=_PRODUCER,
-                run=Run(run, facets), job=Job(_NAMESPACE, job), inputs=inputs, outputs=outputs or [],
+                run=Run(run or above, facets), job=Job(_NAMESPACE, job), inputs=inputs, outputs=outputs or [],
             ))  # fmt: skip
         except Exception as problem:  # the run goes on, whatever the backend does
             self._client = None
@@ -127,6 +139,13 @@ def _sources(config: Config) -> Iterator[tuple[str, list[str]]]:
         yield f"{coverage.uri}/{coverage.table}", [coverage.id_column]
 
 
+def _pool_of(config: Config) -> Any:
+    """The pool as the enrich stage reads it."""
+    coverage, embeddings = config.runtime.embedding_coverage_filter, config.runtime.embeddings
+    assert embeddings is not None
+    return _read(f"{coverage.uri}/{coverage.table}", [coverage.id_column, embeddings.vector_column])
+
+
 def _written(name: str, rows: int | None = None, size: int | None = None) -> Any:
     """An output dataset by its name in the config, in the namespace `file`."""
     from openlineage.client.event_v2 import OutputDataset
@@ -145,12 +164,12 @@ def _read(name: str, fields: list[str] | None = None) -> Any:
     return InputDataset("file", bare(name), facets={"schema": schema} if fields else {})
 
 
-def _run_facets(parent: str | None, error: str) -> dict[str, Any]:
+def _run_facets(stage: Stage, parent: str | None, error: str) -> dict[str, Any]:
     from openlineage.client.facet_v2 import error_message_run, parent_run
 
     facets: dict[str, Any] = {}
     if parent:
-        above = parent_run.Job(_NAMESPACE, _JOB)
+        above = parent_run.Job(_NAMESPACE, stage.name)
         facets["parent"] = parent_run.ParentRunFacet(parent_run.Run(parent), above)
     if error:
         facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(error, "python")

@@ -71,7 +71,7 @@ class PlainProgress(Progress):
             self._cached += 1
             return
         seconds = sum(outcome.seconds for outcome in outcomes if outcome.ran)
-        rows = sum(outcome.counts.get("written", 0) for outcome in outcomes)
+        rows = max(outcome.counts.get("written", 0) for outcome in outcomes)  # the same in each stage
         parts = [", ".join(f"{count} {state}" for state, count in sorted(states.items()))]
         parts += [f"{counted(rows, 'row')}, {seconds:.1f} s"] if rows else [f"{seconds:.1f} s"] if seconds else []
         parts += [left] if (left := self._time_left()) else []

@@ -56,7 +56,8 @@ def open_output(parts: Parts, stages: Sequence[Stage], *, adopt: bool) -> Output
             homes[stage.name] = _on_store(parts, root)
         else:
             scratches[stage.name] = Scratch(Path(root), ".daeda-")
-            homes[stage.name] = Partitions(Path(root), scratches[stage.name], parts.digests, adopt=adopt)
+            staged = scratches[stage.name]
+            homes[stage.name] = Partitions(Path(root), staged, parts.digests, adopt=adopt, stage=stage.name)
     shared = _open_shared(parts, [home for home in homes.values() if isinstance(home, Partitions)])
     open_qids = partial(_qids, parts, homes[SKELETON.name], scratches.get(SKELETON.name), shared)
     return Output(homes, shared, open_qids, [*scratches.values()])

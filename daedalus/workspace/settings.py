@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from daedalus.base.errors import at_least
 from daedalus.config import Config, load_config
+from daedalus.config.steps import SKELETON
 from daedalus.workspace.output_roots import check_roots
 
 
@@ -28,8 +29,22 @@ class Settings:
     @property
     def options(self) -> str:
         """The options by which another command finds the same config, cache and output: "" or ` --config mine`."""
+        return self._with_root(self.output_root)
+
+    def run(self, config: Config, model: str | None = None) -> str:
+        """The command that makes what a config, which is this one applied, has: such as `daeda enrich --config mine`.
+
+        With an output root of the skeleton it makes that alone; a `model` is trained.
+        """
+        stage = SKELETON if self.output_root is not None else config.stages[-1]
+        options = self._with_root(self.output_root if stage is SKELETON else self.enriched_root)
+        if model is None:
+            return f"daeda {stage.name}{options}"
+        return f"daeda pipeline train {shlex.quote(model)}{' --skeleton-only' * (stage is SKELETON)}{options}"
+
+    def _with_root(self, output_root: str | None) -> str:
         given = {"--config": self.config if self.config != "config" else None, "--cache-root": self.cache_root,
-                 "--output-root": self.enriched_root or self.output_root}  # fmt: skip
+                 "--output-root": output_root}  # fmt: skip
         return "".join(f" {option} {shlex.quote(value)}" for option, value in given.items() if value is not None)
 
     def applied(self) -> Config:

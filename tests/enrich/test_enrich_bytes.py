@@ -14,10 +14,10 @@ from daedalus.stagecache.walk.progress import Progress
 
 
 @pytest.fixture
-def world(enriched_template, tmp_path, monkeypatch):
+def world(tiny_enriched_template, tmp_path, monkeypatch):
     """A copy without cache and outputs; `expected` is what a run left."""
     root = tmp_path / "world"
-    shutil.copytree(enriched_template, root)
+    shutil.copytree(tiny_enriched_template, root)
     monkeypatch.chdir(root)
     world = TinyWorld(root)
     world.expected = world.bytes()

@@ -25,9 +25,9 @@ def of(step: str, *days, entries=()) -> set[str]:
 
 
 @pytest.fixture
-def world(enriched_template, tmp_path, monkeypatch):
+def world(tiny_enriched_template, tmp_path, monkeypatch):
     root = tmp_path / "world"
-    shutil.copytree(enriched_template, root)
+    shutil.copytree(tiny_enriched_template, root)
     monkeypatch.chdir(root)
     return TinyWorld(root)
 

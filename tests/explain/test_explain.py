@@ -14,7 +14,8 @@ import yaml
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
-from daedalus.explain.diff import ChangeNotes, _sources
+from daedalus.explain.change_notes import ChangeNotes
+from daedalus.explain.earlier import sources_of
 from daedalus.explain.row import explain_row
 from daedalus.stagecache.walk.plan import MAYBE, RUN
 from daedalus.upkeep.verify import cache_verify
@@ -294,7 +295,7 @@ def test_sixty_damaged_artifacts_are_all_named_and_none_is_used(warm):
 def test_rows_chosen_and_numbered_otherwise_are_no_columns_that_changed(warm):
     """They were compared as columns of the rows that ship now, of which an older choice has more or fewer."""
     with opened(Settings()) as workspace:
-        one, other = (_sources(workspace.traces.latest(f"chunk@{day}")) for day in DAYS[9:11])
+        one, other = (sources_of(workspace.traces.latest(f"chunk@{day}")) for day in DAYS[9:11])
         older = {**one, "content": other["content"], "qids": other["qids"]}
         assert ChangeNotes(workspace, "run")._shares(older, one) == {}
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
 from daedalus.tables.held import HELD, Held
 from daedalus.workspace.settings import Settings
 
@@ -124,6 +124,20 @@ class Small:
         after = self.stamps()
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         return sorted(name[3:13] for name in changed if name.startswith("dt="))
+
+
+EMBEDDINGS = {
+    "image_embedding": {"of": "artwork_id"},
+    "like_artwork_avg_embeds": {"mean_of": "like_artwork_ids_7d", "max_items": 5},
+    "published_embeds": {"mean_of": "user_recent_published_artworks"},
+}
+ENRICHED = DAYS[:3]  # the days that have enriched partitions
+
+
+def with_embeddings(world: Small) -> None:
+    """Gives the world columns of vectors, and enriches its first days."""
+    edit(world.runtime, embeddings={"columns": EMBEDDINGS}, feed_end=str(ENRICHED[-1]), feed_start=str(FIRST))
+    run_training_pipeline(Settings(), f"{FIRST}..{ENRICHED[-1]}")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from daedalus.actions.actions import config_ingredients
+from daedalus.actions.script import call_script
 from daedalus.base.days import Day
 from daedalus.base.durable import part_files
 from daedalus.config.config import RUNTIME
@@ -37,12 +38,28 @@ def build(make: Make, day: Day) -> str | None:
         **config_ingredients({"embeddings.columns": kinds, "embeddings.dtype": embeddings.dtype}),
         **make.code_of(Enriched),
     }
-    run = partial(_run, Enriched(tuple(entries), embeddings.dtype), chunk, vectors, means, content)
+    enriched = Enriched(tuple(entries), embeddings.dtype)
+    run = partial(_run, enriched, chunk, vectors, means, content)
+    describe = partial(_describe, enriched, chunk, vectors, means, content)
     of_ids = [action for entry, action in vectors.items() if entry not in means]
     upstream = [chunk, *of_ids, *means.values(), *([content] if content else [])]
     beside = tuple(vectors[entry] for entry in means)  # for what is said of a vector that is not usable
     return make.add(
-        ActionName(ENRICHED, day=day), run, ingredients, upstream, shelf=shelf, beside=beside, replaced=(chunk,)
+        ActionName(ENRICHED, day=day), run, ingredients, upstream,
+        shelf=shelf, beside=beside, replaced=(chunk,), describe=describe,
+    )  # fmt: skip
+
+
+def _describe(
+    enriched: Enriched, chunk: str, vectors: Mapping[str, str], means: Mapping[str, str], content: str | None,
+    upstream: Mapping[str, Path],
+) -> str:  # fmt: skip
+    of_vectors, of_means = ({entry: upstream[action] for entry, action in made.items()} for made in (vectors, means))
+    rows = upstream[content] if content else None
+    parts = part_files(upstream[chunk])
+    says = "the skeleton's part files, with columns of vectors in their places"
+    return call_script(
+        says, Enriched.write, enriched, Path("enriched"), parts, of_vectors, of_means, rows, also=(Entry,)
     )
 
 

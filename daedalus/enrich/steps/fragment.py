@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.actions.actions import config_ingredients
+from daedalus.base.errors import bare
 from daedalus.enrich.lance_rows import OpenFragment, opened, vectors_of
 from daedalus.enrich.vectors_file import NO_VECTOR
 from daedalus.inputs.files import Files
@@ -41,7 +42,19 @@ def build(make: Make, fragment: FragmentInput) -> str:
     }
     run = partial(_run, make.files, fragment, columns)
     name = ActionName("fragment", str(fragment.id))
-    return make.add(name, run, ingredients, (), files=fragment.files, watched=[fragment.manifest])
+    coverage = runtime.embedding_coverage_filter
+    describe = partial(_describe, f"{bare(coverage.uri)}/{coverage.table}.lance", fragment, columns)
+    return make.add(name, run, ingredients, (), files=fragment.files, watched=[fragment.manifest], describe=describe)
+
+
+def _describe(table: str, fragment: FragmentInput, columns: tuple[str, str], upstream: Mapping[str, Path]) -> str:
+    """Python that reads the rows, and their files."""
+    return "\n".join([
+        "# of each row that has an id: its place, the length of its vector, and a digest of that",
+        "import lance",
+        f"lance.dataset({table!r}).get_fragment({fragment.id}).to_table({list(columns)})",
+        *(f"# reads {bare(file.path)}" for file in fragment.files),
+    ])  # fmt: skip
 
 
 def _run(

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from daedalus.actions.actions import config_ingredients
+from daedalus.actions.script import call_script
 from daedalus.base.days import Day
 from daedalus.config.embeddings import id_lists
 from daedalus.enrich.list_means import ListMeans, mean_lists
@@ -38,8 +39,16 @@ def build(make: Make, entry: str, day: Day) -> str | None:
         "engine:numba": version("numba"),
         **config_ingredients(config),
     }
-    run = partial(_run, ListMeans(column.mean_of, column.max_items, embeddings.dtype), lists, vectors)
-    return make.add(ActionName("means", entry, day), run, ingredients, [lists, vectors])
+    of = ListMeans(column.mean_of, column.max_items, embeddings.dtype)
+    run, describe = partial(_run, of, lists, vectors), partial(_describe, of, lists, vectors)
+    return make.add(ActionName("means", entry, day), run, ingredients, [lists, vectors], describe=describe)
+
+
+def _describe(entry: ListMeans, lists: str, vectors: str, upstream: Mapping[str, Path]) -> str:
+    says = (
+        f"the mean of the vectors of {entry.max_items or 'all'} ids of each list {entry.column}, by row of the sessions"
+    )
+    return call_script(says, mean_lists, entry, upstream[lists], upstream[vectors], Path("means.parquet"))
 
 
 def _run(entry: ListMeans, lists: str, vectors: str, upstream: Mapping[str, Path], out: Path) -> Counts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from daedalus.actions.actions import config_ingredients
 from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
+from daedalus.base.errors import bare
 from daedalus.config.columns import makers
 from daedalus.config.embeddings import id_lists
 from daedalus.config.schema import EmbeddingColumn
@@ -21,8 +22,10 @@ from daedalus.enrich.vectors_file import NO_VECTOR, usual_length, write_vectors
 from daedalus.inputs.files import Files
 from daedalus.inputs.pool_fragments import FragmentInput
 from daedalus.skeleton.context import Make
+from daedalus.sql.text import name, path_literal
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName
+from daedalus.windows.windows_file import ITEMS
 
 
 def build(make: Make, entry: str, day: Day) -> str | None:
@@ -44,10 +47,13 @@ def build(make: Make, entry: str, day: Day) -> str | None:
         "input:type of the vectors": dtype,
         **make.code_of(write_vectors_of_ids),
     }
-    name = ActionName("vectors", entry, day)
+    action = ActionName("vectors", entry, day)
     keyed = [Keyed(vectors, "id", "id", str(ActionName("vectors", entry)))]
     run = partial(_run, pool, source, vectors, places)
-    return make.add(name, run, ingredients, [vectors, source.action], beside=(places,), keyed=keyed)
+    describe = partial(_describe, source, vectors, places, [*fragments.values()])
+    return make.add(
+        action, run, ingredients, [vectors, source.action], beside=(places,), keyed=keyed, describe=describe
+    )
 
 
 def _source(make: Make, column: EmbeddingColumn, day: Day) -> IdSource:
@@ -60,6 +66,21 @@ def _source(make: Make, column: EmbeddingColumn, day: Day) -> IdSource:
     aggregation = id_lists(config)[column.mean_of]
     made = make.need("rolling", day, aggregation) if aggregation else make.need("recent_published", day)
     return IdSource(made, column.mean_of, True, column.max_items)
+
+
+def _describe(
+    source: IdSource, vectors: str, places: str, fragments: Sequence[FragmentInput], upstream: Mapping[str, Path]
+) -> str:
+    """SQL of the ids and where their vectors lie, and the files that those are read from."""
+    ids, most = name(source.column), "" if source.max_items is None else f", {source.max_items}"
+    ids = f"unnest({name(ITEMS)}[1:least({ids}{most})])" if source.listed else ids
+    used, known, where = (f"read_parquet({path_literal(upstream[one])})" for one in (source.action, vectors, places))
+    return "\n".join([
+        "-- the ids that are used, with the length of each one's vector and where it lies, to be read there",
+        f"SELECT * FROM (SELECT DISTINCT {ids} AS id FROM {used}) LEFT JOIN {known} USING (id)",
+        f"    LEFT JOIN {where} USING (id) WHERE id IS NOT NULL ORDER BY id;",
+        *(f"-- fragment {one.id}: {bare(file.path)}" for one in fragments for file in one.files),
+    ])  # fmt: skip
 
 
 def _opened(

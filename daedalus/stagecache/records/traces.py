@@ -149,6 +149,16 @@ class Traces:
         rows = self.rows(f"{_SELECT_TRACE} where key = (select key from latest where latest.name = ?)", [name])
         return _trace(rows[0]) if rows else None
 
+    def with_artifact(self, name: str, artifact: str) -> Trace | None:
+        """The last trace of an action that gave an artifact, also one that is not written yet."""
+        unwritten = [trace for trace in [*self._unwritten.values()] if (trace.name, trace.artifact) == (name, artifact)]
+        if unwritten:
+            return unwritten[-1]
+        rows = self.rows(
+            f"{_SELECT_TRACE} where name = ? and artifact = ? order by made desc limit 1", [name, artifact]
+        )
+        return _trace(rows[0]) if rows else None
+
     def record(self, trace: Trace) -> None:
         """Takes a trace down, for this process; `write` does for others and for good."""
         with self._lock:

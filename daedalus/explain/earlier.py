@@ -1,0 +1,93 @@
+"""Rebuilds an earlier partition from what its trace names, as far as the cache still has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daedalus.base.errors import DaedalusError
+from daedalus.config.steps import ENRICH, PARTITION, Stage
+from daedalus.output.cut_partition import ParquetSink
+from daedalus.stagecache.action_name import kind_of
+from daedalus.stagecache.records.traces import Trace
+
+if TYPE_CHECKING:
+    from daedalus.workspace.workspace import Workspace
+
+_ONE_PART = 1 << 40  # rows
+
+
+def columns_of(trace: Trace) -> list[tuple[str, str]]:
+    """The columns of a skeleton's partition, each with the step that it comes from."""
+    return [(name, source) for name, source in json.loads(trace.manifest["config:output_columns"])]
+
+
+def vector_columns(trace: Trace) -> dict[str, str | None]:
+    """The columns of vectors of an enriched partition: the id column that one is of, None for means."""
+    listed = json.loads(trace.manifest["config:embeddings.columns"])
+    return {name: source if kind == "of" else None for name, kind, source in listed}
+
+
+def sources_of(trace: Trace) -> dict[str, str]:
+    """The artifacts that a partition was built from, by step."""
+    labels = (label.partition(":") for label in trace.manifest if label.startswith("upstream:"))
+    return {kind_of(name): trace.manifest[f"{kind}:{name}"] for kind, _, name in labels}
+
+
+def skeleton_of(workspace: Workspace, trace: Trace) -> Trace | None:
+    """The trace of the skeleton's partition that an enriched partition was made of."""
+    day = trace.name.partition("@")[2]
+    return workspace.traces.with_artifact(f"{PARTITION}@{day}", sources_of(trace)[PARTITION])
+
+
+def rebuilt(workspace: Workspace, stage: Stage, trace: Trace, wanted: Callable[[str], bool]) -> Sequence[Path]:
+    """Files with those columns of the partition of a trace whose names are wanted. Raises DaedalusError."""
+    if stage is ENRICH:
+        return _enriched(workspace, trace, wanted)
+    return _skeleton(workspace, trace, wanted)
+
+
+def _skeleton(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool]) -> Sequence[Path]:
+    columns = [(name, source) for name, source in columns_of(trace) if wanted(name)]
+    artifacts = _artifacts(workspace, trace)
+    if "sessions" not in artifacts:
+        raise DaedalusError("that run has artifacts in the format of daedalus 0.2", where=trace.name,
+                            hint="compare with a later run; daeda runs lists them")  # fmt: skip
+    folder = workspace.scratch.path()
+    ParquetSink(tuple(columns), _ONE_PART).write(folder, artifacts)
+    return sorted(folder.iterdir())
+
+
+def _enriched(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool]) -> Sequence[Path]:
+    from daedalus.enrich.assembly import Enriched, Entry
+
+    before = skeleton_of(workspace, trace)
+    if before is None:
+        raise DaedalusError("the cache has no trace of the skeleton that it was made of", where=trace.name)
+    entries = [Entry(name, of, f"embeddings.columns.{name}") for name, of in vector_columns(trace).items()]
+    ids = {entry.of for entry in entries}
+    parts = _skeleton(workspace, before, lambda name: wanted(name) or name in ids)
+    artifacts = _artifacts(workspace, trace)
+    made = {step: {kind.partition(":")[2]: path for kind, path in artifacts.items() if kind.startswith(f"{step}:")}
+            for step in ("vectors", "means")}  # fmt: skip
+    folder = workspace.scratch.path()
+    dtype = json.loads(trace.manifest["config:embeddings.dtype"])
+    vectors = {**made["means"], **made["vectors"]}  # of means they are read only for an error that was none then
+    Enriched(tuple(entries), dtype).write(folder, parts, vectors, made["means"], artifacts.get("content"))
+    return sorted(folder.iterdir())
+
+
+def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:
+    """Paths of the upstream artifacts by step, without partitions. Raises DaedalusError for one that is gone."""
+    found = {}
+    for label, artifact in trace.manifest.items():
+        kind, _, name = label.partition(":")
+        if kind != "upstream" or kind_of(name) == PARTITION:
+            continue
+        path = None if workspace.shelf.problem(name, artifact) else workspace.shelf.path(name, artifact)
+        if path is None:
+            raise DaedalusError("an artifact of that run is no longer in the cache", where=trace.name, found=name)
+        found[kind_of(name)] = path
+    return found

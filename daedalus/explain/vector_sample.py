@@ -1,0 +1,81 @@
+"""The vectors of the first rows of an enriched partition, from the artifacts that a trace names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.explain.earlier import columns_of, sources_of, vector_columns
+from daedalus.sql.text import ROW
+from daedalus.tables.artifacts import read_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from daedalus.stagecache.records.artifact_store import ArtifactStore
+    from daedalus.stagecache.records.traces import Trace
+
+_ROWS = 1000
+
+
+def sample_of_vectors(store: ArtifactStore, trace: Trace, skeleton: Trace) -> pa.Table | None:
+    """The columns of vectors in the first rows that ship; None when an artifact is gone.
+
+    `trace` is that of the enriched partition, `skeleton` that of the partition which it was made of.
+    """
+    import pyarrow as pa
+
+    paths = {name: store.path("", artifact) for name, artifact in {**sources_of(skeleton), **sources_of(trace)}.items()}
+    home, columns = dict(columns_of(skeleton)), vector_columns(trace)
+    needed = {"content", *(home[of] for of in columns.values() if of is not None)}
+    needed |= {f"{'means' if of is None else 'vectors'}:{name}" for name, of in columns.items()}
+    if not all(paths[name].exists() for name in needed):
+        return None
+    rows = read_table(paths["content"])[ROW.strip('"')].to_numpy()[:_ROWS]
+    found = {name: _means(paths[f"means:{name}"], rows) if of is None else
+             _vectors(paths[f"vectors:{name}"], paths[home[of]], of, rows) for name, of in columns.items()}  # fmt: skip
+    return pa.table(found)
+
+
+def _means(path: Path, rows: np.ndarray) -> pa.Array:
+    import numpy as np
+
+    from daedalus.enrich.means_file import MeansFile
+    from daedalus.parquet.writer import ROWS_PER_GROUP
+
+    pieces, has = [], []
+    with MeansFile(path) as file:
+        of = rows // ROWS_PER_GROUP
+        for group in np.unique(of).tolist():
+            means = file.group(group)
+            index = means.index[rows[of == group] % ROWS_PER_GROUP]
+            has.append(index >= 0)
+            if len(means.values):
+                pieces.append(means.values[index[index >= 0]])
+        return _lists(pieces, np.concatenate(has) if has else np.empty(0, np.bool_), file.dtype)
+
+
+def _vectors(path: Path, of_ids: Path, column: str, rows: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from daedalus.enrich.vectors_file import VectorsFile
+
+    ids = read_table(of_ids, [column])[column].combine_chunks().take(pa.array(rows)).cast(pa.int64())
+    with VectorsFile(path) as file:
+        places = file.find(pc.fill_null(ids, 0).to_numpy())
+        has = (places >= 0) & pc.is_valid(ids).to_numpy(zero_copy_only=False)
+        return _lists([file.take(places[has])], has, file.dtype)
+
+
+def _lists(pieces: list[Any], has: np.ndarray, dtype: np.dtype) -> pa.Array:
+    """Vectors as lists, NULL where a row has none."""
+    import numpy as np
+    import pyarrow as pa
+
+    values = np.concatenate(pieces) if pieces else np.empty((0, 0), dtype)
+    ends = np.concatenate([[0], np.cumsum(has)]) * values.shape[1]
+    missing = pa.array(np.append(~has, False))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32(), mask=missing.to_numpy(zero_copy_only=False)),
+                                    pa.array(values.reshape(-1)))  # fmt: skip
