@@ -79,6 +79,21 @@ def cold(warm):
 
 
 @pytest.fixture(scope="session")
+def tiny_enriched_template(tmp_path_factory) -> Path:
+    """The tiny world with vectors after one run of both stages, never edited."""
+    from enrich_tiny import tiny_world
+
+    root = tmp_path_factory.mktemp("tiny-enriched")
+    before = os.getcwd()
+    os.chdir(root)
+    try:
+        tiny_world(root).ran()
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture(scope="session")
 def enriched_template(warm_template, tmp_path_factory) -> Path:
     """The small world with columns of vectors, after a run of both stages over its first days, never edited."""
     import shutil

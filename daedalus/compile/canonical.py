@@ -34,6 +34,8 @@ def canonical(config: Config, resolved: Resolved) -> Config:
         "platforms": {name: code for name, code in sorted(runtime.platforms.items()) if code},
         "output_columns": [_output(column.name, resolved) for column in config.output_columns],
     }
+    if embeddings := runtime.embeddings:  # the order of columns is that of the document's
+        changed["embeddings"] = structs.replace(embeddings, columns=dict(sorted(embeddings.columns.items())))
     if recent := runtime.recent_published:
         number, unit = in_units(parse_duration(recent.window, "recent_published.window"))
         changed["recent_published"] = structs.replace(recent, window=f"{number}{unit[0]}")

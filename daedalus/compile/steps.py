@@ -15,23 +15,26 @@ from msgspec import Struct, field
 from daedalus.actions.actions import Actions
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.terminal_text import plain
-from daedalus.compile.enrich_steps import enrich_steps, listed_for
 from daedalus.compile.inputs import Resolved
 from daedalus.config import Config
 from daedalus.config.columns import CODES, SPINE_COLUMNS
 from daedalus.config.steps import ORDER, PARTITION
+from daedalus.enrich.stage import steps
 from daedalus.inputs.feed import Feed
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.pool import PoolInput
+from daedalus.inputs.pool_fragments import FragmentInput
 from daedalus.inputs.views import ViewInput
 from daedalus.skeleton.context import Make, Publishing, Skeleton, Sources
-from daedalus.skeleton.stage import steps
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.action_name import kind_of, step_of
 from daedalus.stagecache.fingerprint import Fingerprint
 
 _DAY = Day(2400, 1, 1)  # any day far from the ends of the calendar
-_INPUTS = {"newest Lance manifest": "pool"}  # by the label of an ingredient; other labels are given here
+# By the label of an ingredient; other labels are given here.
+_INPUTS = dict.fromkeys(
+    ("newest Lance manifest", "columns in the files", "type of the vectors", "order of the fragments"), "pool"
+)
 
 
 class Step(Struct, frozen=True):
@@ -51,17 +54,16 @@ def steps_of(config: Config, resolved: Resolved) -> list[dict]:
         found[step.step] = _joined(found.get(step.step, step), step)
     found[PARTITION].config["spine.lookback_days"] = config.runtime.spine.lookback_days  # it waits for their spines
     made = [{name: getattr(step, name) for name in Step.__struct_fields__} for step in found.values()]
-    return sorted([*made, *enrich_steps(config)], key=lambda one: (ORDER[step_of(one["step"])], one["step"]))
+    return sorted(made, key=lambda one: (ORDER[step_of(one["step"])], one["step"]))
 
 
 def _actions(config: Config, resolved: Resolved) -> Iterable[Action]:
     nothing = cast(Any, None)
-    publishing = Publishing(nothing, cast(Any, _NoQids), resolved.numbered)
+    publishing = Publishing(nothing, cast(Any, _NoQids), resolved.numbered, enriched=cast(Any, _NoQids))
     context = Skeleton(config, _sources(config, resolved), publishing)
-    make: Make = Actions(steps(), context, nothing, nothing, nothing, cast(Any, _NoDays), fingerprint=_unread)
-    make.need(PARTITION, _DAY)
-    for step, *subject in listed_for(config):
-        make.need(step, _DAY, *subject)
+    make: Make = Actions(steps(config), context, nothing, nothing, nothing, cast(Any, _NoDays), fingerprint=_unread)
+    for stage in config.stages:
+        make.need(stage.partition, _DAY)
     return make.actions.values()
 
 
@@ -94,7 +96,9 @@ def _sources(config: Config, resolved: Resolved) -> Sources:
     feed = (_file("feed", {**SPINE_COLUMNS, **names}),)
     before = _DAY - (config.runtime.spine.lookback_days + 1) * ONE_DAY
     views = {name: _view(name, view) for name, view in resolved.views.items()}
-    return Sources(Feed({before: feed, _DAY: feed}), [before, _DAY], views, PoolInput(_file("pool", {})))
+    pool = _file("pool", {})
+    fragment = FragmentInput(0, (pool,), ("",), "", "", pool)
+    return Sources(Feed({before: feed, _DAY: feed}), [before, _DAY], views, PoolInput(pool), (fragment,))
 
 
 def _view(name: str, found: ViewInput) -> ViewInput:
@@ -114,7 +118,9 @@ def _step(action: Action) -> Step:
             config[what] = _value(value)
         elif kind == "input" and not what.startswith("/"):
             inputs.append(_INPUTS.get(what, what))
-    return Step(kind_of(action.name), config, inputs, sorted(set(map(kind_of, action.upstream))))
+    name = "fragment" if action.step == "fragment" else kind_of(action.name)
+    above = ("fragment" if kind.startswith("fragment:") else kind for kind in map(kind_of, action.reads))
+    return Step(name, config, sorted(set(inputs)), sorted(set(above)))
 
 
 def _value(text: str) -> Any:

@@ -122,19 +122,28 @@ def _convert(raw: object, kind: type[_T], path: Path, prefix: str = "") -> _T:
 
 def _named_keys(message: str, raw: Any) -> str:
     """msgspec writes `$.platforms[...]` for any key of a mapping; this names the first that does not fit."""
-    expected = re.match(r"Expected `([^`]*)`", message)
-    while expected and "[...]" in message:
-        before = message.partition("$.")[2].partition("[...]")[0]
-        inner = raw
-        for part in before.split("."):
-            inner = inner.get(part, {}) if isinstance(inner, dict) else {}
-        after = message.partition("[...]")[2].strip("`")
-        wrong = [k for k, v in inner.items() if after or not _is_a(v, expected[1])] if isinstance(inner, dict) else []
-        message = message.replace("[...]", f".{wrong[0] if wrong else '?'}", 1)
-    return message
+    text, at, path = message.partition(" - at ")
+    while "[...]" in path:
+        before, _, after = path.partition("[...]")
+        inner, below = _value_at(raw, before.strip("`$")), after.strip("`")
+        members = inner.items() if isinstance(inner, dict) else ()
+        wrong = next((key for key, value in members if _is_meant(text, _value_at(value, below))), "?")
+        path = f"{before}.{wrong}{after}"
+    return text + at + path
 
 
-_KINDS: dict[str, Any] = {"int": int, "str": str, "float": (int, float), "bool": bool, "array": list, "object": dict}
+def _is_meant(text: str, value: object) -> bool:
+    """Whether a value is such as the sentence of msgspec says."""
+    if expected := re.match(r"Expected `([^`]*)`", text):
+        return not _is_a(value, expected[1])
+    if field := re.match(r"Object (contains unknown|missing required) field `(.*)`", text):
+        return isinstance(value, dict) and (field[2] in value) == (field[1] == "contains unknown")
+    return True
+
+
+_KINDS: dict[str, Any] = {
+    "int": int, "str": str, "float": (int, float), "bool": bool, "array": list, "object": dict, "null": type(None),
+}  # fmt: skip
 
 
 def _is_a(value: object, spelled: str) -> bool:
@@ -161,7 +170,7 @@ def _refusal(message: str, kind: type, path: Path, prefix: str, raw: Any) -> Dae
     if "`key` in" in at:
         what = "a key that is not text"
         return DaedalusError(what, where=str(path), found=text, expected="keys that are text; put quotes around others")
-    if allowed := _allowed(kind, keys.rpartition(".")[2]):
+    if allowed := _allowed(kind, keys):
         hint = did_you_mean(str(value), re.findall(r"'(\w+)'", allowed))
         return DaedalusError(
             "a value that is not allowed", where=f"{path}: {keys}", found=repr(value), expected=allowed, hint=hint
@@ -198,21 +207,24 @@ def _value_at(raw: Any, keys: str) -> Any:
     return raw
 
 
-def _allowed(kind: type, key: str) -> str:
-    """The choices of a field that has only some."""
+def _allowed(kind: type, keys: str) -> str:
+    """The choices of the field at a key path, if it has only some."""
     import typing
 
-    for name, hint in typing.get_type_hints(kind).items():
-        choices = [c for part in (hint, *typing.get_args(hint)) if typing.get_origin(part) is typing.Literal
-                   for c in typing.get_args(part)]  # fmt: skip
-        if name == key and choices:
-            lists = any(typing.get_origin(part) is list for part in typing.get_args(hint))
-            return " or ".join(map(repr, choices)) + (" or a list" if lists else "")
-    return ""
+    *above, key = keys.split(".")
+    for part in above:
+        hint = typing.get_type_hints(kind).get(part)  # none for a key of a mapping
+        structs = (one for one in (hint, *typing.get_args(hint)) if hasattr(one, "__struct_fields__"))
+        kind = next(structs, kind)
+    hint = typing.get_type_hints(kind).get(key)
+    parts = (hint, *typing.get_args(hint))
+    choices = [c for part in parts if typing.get_origin(part) is typing.Literal for c in typing.get_args(part)]
+    lists = any(typing.get_origin(part) is list for part in parts[1:])
+    return " or ".join(map(repr, choices)) + (" or a list" if lists and choices else "")
 
 
 def _all_keys(kind: type) -> set[str]:
-    """Every key of a struct and of the structs below it, for `did you mean`."""
+    """Every key of a struct and of the structs below it, also in mappings, for `did you mean`."""
     import msgspec.inspect
 
     keys: set[str] = set()
@@ -225,4 +237,6 @@ def _all_keys(kind: type) -> set[str]:
         todo.extend(getattr(info, "types", ()))
         if isinstance(info, msgspec.inspect.Metadata):
             todo.append(info.type)
+        if isinstance(info, msgspec.inspect.DictType):
+            todo.append(info.value_type)
     return keys

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from daedalus.base.errors import DaedalusError
 from daedalus.config import AGGREGATIONS, RUNTIME, Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
+from daedalus.config.embeddings import id_lists
 from daedalus.config.load import yaml_hint
 from daedalus.inputs.views import ViewInput
 from daedalus.sql.column_types import holds, is_integer, is_nested, is_time
@@ -17,6 +18,7 @@ def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
     _aggregated(config, views)
     _times(config, views)
     _filters(config, views)
+    _embedded(config, views)
 
 
 def _type_of(ref: str, views: Mapping[str, ViewInput]) -> str:
@@ -55,6 +57,25 @@ def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
             _refuse(config, RUNTIME, key, "not a time", f"{ref}: {kind}", "a TIMESTAMP or DATE feature")
     if recent and not is_integer(kind := _type_of(recent.author, views)):
         _refuse(config, RUNTIME, "recent_published.author", "not a user id", f"{recent.author}: {kind}", "BIGINT")
+
+
+def _embedded(config: Config, views: Mapping[str, ViewInput]) -> None:
+    """The ids of embedding columns are whole numbers: of a feature, and the members of a list of one."""
+    columns = config.runtime.embeddings.columns if config.runtime.embeddings else {}
+    known, lists = makers(config), id_lists(config)
+    enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
+    for name, column in columns.items():
+        at = f"embeddings.columns.{name}"
+        if column.of is not None:
+            maker = known[column.of][0]
+            kind = views[maker.source].types[column.of] if maker.kind == "feature" else "BIGINT"
+            if not is_integer(kind):
+                _refuse(config, RUNTIME, f"{at}.of", "a column that holds no ids", f"{column.of}: {kind}", "BIGINT")
+        elif (made := lists[str(column.mean_of)]) and made.column in enriched:
+            kind = _type_of(enriched[made.column], views)
+            if not is_integer(kind.removesuffix("[]") if made.kind.flatten else kind):
+                found = f"{column.mean_of}, of {made.column}: {kind}"
+                _refuse(config, RUNTIME, f"{at}.mean_of", "a list that holds no ids", found, "a list of BIGINT")
 
 
 def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, str]:

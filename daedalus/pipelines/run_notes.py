@@ -11,6 +11,7 @@ from daedalus.explain.causes import CauseFinder
 from daedalus.objectstore.object_store import Traffic
 from daedalus.pipelines.run_report import cached_note
 from daedalus.stagecache.action import Action, Cause
+from daedalus.stagecache.action_name import kind_of
 from daedalus.stagecache.walk.outcome import HIT, UNCHANGED, Outcome
 
 _CAUSES = 4  # that the summary names
@@ -21,7 +22,19 @@ def run_notes(
 ) -> list[str]:
     """All that follows, in the order of the summary; the last two as `cached_note` wants them."""
     cut, saved = cutoff_note(actions, outcomes), cached_note(outcomes, hits, fresh_seconds)
-    return [*cause_notes(outcomes, finder), *saved, *cut, *prediction_note(outcomes)]
+    return [*null_vector_notes(outcomes), *cause_notes(outcomes, finder), *saved, *cut, *prediction_note(outcomes)]
+
+
+def null_vector_notes(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Of how many ids that an embedding column uses the pool has only NULL vectors, on the day with most."""
+    most: dict[str, int] = {}
+    for outcome in outcomes.values():
+        if count := outcome.counts.get("null_vectors", 0):
+            column = kind_of(outcome.name).partition(":")[2]
+            most[column] = max(count, most.get(column, 0))
+    lines = (f"the pool has only NULL vectors of {counted(count, 'id')} that {column} uses on one day"
+             for column, count in most.items())  # fmt: skip
+    return [cut(f"{'vectors' if place == 0 else '':<12}{line}") for place, line in enumerate(lines)]
 
 
 def cause_notes(outcomes: Mapping[str, Outcome], finder: CauseFinder) -> list[str]:

@@ -17,9 +17,9 @@ def doubts(config: Config) -> list[str]:
 
 
 def _not_shipped(config: Config) -> Iterator[str]:
-    embeddings = config.runtime.embeddings
-    averaged = [column.mean_of for column in embeddings.columns.values()] if embeddings else []
-    shipped = {column.name for column in config.output_columns} | {*averaged}
+    shipped = {column.name for column in config.output_columns}
+    if embeddings := config.runtime.embeddings:
+        shipped |= {column.mean_of for column in embeddings.columns.values() if column.mean_of}
     unused = [a.name for a in config.aggregations if shipped.isdisjoint(a.outputs)]
     if unused:
         yield f"output_columns names no column of {', '.join(unused)} (aggregations.yaml), so nothing computes it"

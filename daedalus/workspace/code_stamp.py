@@ -30,7 +30,7 @@ def code_version(traces: Traces) -> str:
     if not isinstance(known, str):
         from daedalus.stagecache.fingerprint import of_packages
 
-        known = of_packages("daedalus.skeleton", "daedalus.config")
+        known = of_packages("daedalus.skeleton", "daedalus.enrich", "daedalus.config")
         traces.remember_fact(key, known)
     return known
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Collection, Iterator, Sequence
+from itertools import permutations
 
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import is_utf8
@@ -23,10 +24,9 @@ _WRITTEN = {  # a file of each kind, below its root
 def check_roots(config: Config, options: Collection[str] = ()) -> None:
     """Raises DaedalusError (exit 2) for a root that is empty, or among the inputs. `options`: keys given as such."""
     read = [(at, _segments(folder), pattern) for at, folder, pattern in _inputs(config)]
-    roots = _roots(config)
-    for key, root in roots.items():
-        files = _WRITTEN[key]
-        where = "--" + key.rpartition(".")[2].replace("_", "-") if key in options else config.where(RUNTIME, key)
+    _check_apart(config, options)
+    for key, root in _roots(config).items():
+        files, where = _WRITTEN[key], _where(config, key, options)
         if not root.strip():
             hint = "is a variable of the shell not set?" if key in options else ""
             raise DaedalusError("an empty path", where=where, found=repr(root), expected="a folder", hint=hint)
@@ -45,20 +45,33 @@ def check_roots(config: Config, options: Collection[str] = ()) -> None:
                 )
 
 
+def _where(config: Config, key: str, options: Collection[str]) -> str:
+    return "--" + key.rpartition(".")[2].replace("_", "-") if key in options else config.where(RUNTIME, key)
+
+
 def _roots(config: Config) -> dict[str, str]:
-    """The roots by key; None of the two stages' outputs may lie in the other's place."""
+    """The roots by key."""
     runtime = config.runtime
     roots = {"output_root": runtime.output_root, "cache_root": runtime.cache_root}
-    if embeddings := runtime.embeddings:
-        roots["embeddings.output_root"] = embeddings.output_root
-        if _segments(embeddings.output_root) == _segments(runtime.output_root):
-            raise DaedalusError(
-                "two stages with one output root",
-                where=config.where(RUNTIME, "embeddings.output_root"),
-                found=f"{embeddings.output_root}, which is output_root",
-                expected="a folder of its own",
-            )
+    if runtime.embeddings:
+        roots["embeddings.output_root"] = runtime.embeddings.output_root
     return roots
+
+
+def _check_apart(config: Config, options: Collection[str]) -> None:
+    """Rejects two stages with one output root, or one's in a partition of the other's, which is replaced whole."""
+    roots = _roots(config)
+    if "embeddings.output_root" not in roots:
+        return
+    outputs = {key: _segments(roots[key]) for key in ("output_root", "embeddings.output_root")}
+    for (outer, above), (inner, names) in permutations(outputs.items()):
+        below = names[len(above) :]
+        if names[: len(above)] == above and (not below or below[0].startswith("dt=")):
+            found = f"{roots[inner]}, which is {'in a partition of ' if below else ''}{outer}"
+            where = _where(config, "embeddings.output_root", options)
+            raise DaedalusError(
+                "two stages with one output root", where=where, found=found, expected="a folder of its own"
+            )
 
 
 def _inputs(config: Config) -> Iterator[tuple[str, str, Sequence[str]]]:

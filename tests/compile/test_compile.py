@@ -68,6 +68,15 @@ def world(tmp_path, monkeypatch):
     return root
 
 
+@pytest.fixture
+def pool(world):
+    """A table of one vector."""
+    import lancedb
+
+    vectors = pa.array([[1.0, 2.0]], pa.list_(pa.float32(), 2))
+    lancedb.connect("data/pool").create_table("vectors", pa.table({"artwork_id": pa.array([10]), "vector": vectors}))
+
+
 def runtime(world):
     return world / "config/training/runtime.yaml"
 
@@ -122,7 +131,7 @@ def test_each_kind_of_column_has_its_source_and_a_sentence(world):
     )
 
 
-def test_embeddings_take_the_place_of_their_names(world):
+def test_embeddings_take_the_place_of_their_names(world, pool):
     plain = digest()
     edit(runtime(world), embedding_coverage_filter=POOL, embeddings=EMBEDDINGS)
     found = compiled(Settings())
@@ -134,7 +143,7 @@ def test_embeddings_take_the_place_of_their_names(world):
     assert image["type"] == mean["type"] == "FLOAT[]" and image["nullable"]
     assert "first 3 ids of liked_1d" in mean["meaning"] and "float32" in mean["meaning"]
     steps = {one["step"]: one for one in found["steps"]}
-    assert steps["vectors:mean"]["upstream"] == ["pool_places", "pool_vectors", "rolling:liked", "sessions"]
+    assert steps["vectors:mean"]["upstream"] == ["pool_places", "pool_vectors", "rolling:liked"]
     assert steps["means:mean"]["config"]["embeddings.columns.mean.max_items"] == 3
     edit(runtime(world), embeddings={**EMBEDDINGS, "columns": dict(reversed(EMBEDDINGS["columns"].items()))})
     assert digest() == found["digest"]
@@ -142,7 +151,7 @@ def test_embeddings_take_the_place_of_their_names(world):
     assert digest() != found["digest"]
 
 
-def test_qid_comes_last_where_the_feed_has_sessions(world):
+def test_qid_comes_last_where_the_feed_has_sessions(world, pool):
     path = world / f"data/feed/dt={DAY}/p.parquet"
     table = pq.read_table(path)
     pq.write_table(table.append_column("feed_session", pa.array(["s"] * len(table))), path)

@@ -190,8 +190,10 @@ def test_the_step_reads_vectors_and_means_and_for_these_what_ships():
     make = a_graph({"image": {"of": "artwork_id"}, "mean": {"mean_of": "likes", "max_items": 5}})
     action = make.actions[make.need("enriched", DAY)]
     assert (action.name, action.shelf, action.day) == ("enriched@2026-05-01", "shelf", "2026-05-01")
-    assert action.upstream == ("chunk@2026-05-01", "vectors:image@2026-05-01", "vectors:mean@2026-05-01",
-                               "means:mean@2026-05-01", "content:2026-05-01")  # fmt: skip
+    assert action.upstream == (
+        "chunk@2026-05-01", "vectors:image@2026-05-01", "means:mean@2026-05-01", "content:2026-05-01"
+    )  # fmt: skip
+    assert action.beside == ("vectors:mean@2026-05-01",) and action.replaced == ("chunk@2026-05-01",)
     assert action.ingredients["config:embeddings.columns"] == '[["image","of","artwork_id"],["mean","mean_of","likes"]]'
     assert action.ingredients["config:embeddings.dtype"] == '"float16"'
     make = a_graph({"image": {"of": "artwork_id"}})
