@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import random
+from fractions import Fraction
 from pathlib import Path
 
 import duckdb
 import lance
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from small import DAYS, EMBEDDINGS, ENRICHED, Small, edit, rewrite
 
 from daedalus.audit.audit import audit, audit_lines, differs
+from daedalus.audit.vectors import Asked, Means, neighbours, rounded, single
 from daedalus.base.errors import DaedalusError
 from daedalus.explain.day import day_lines, explain_day, explain_step
 from daedalus.explain.diff import diff_day, diff_lines
@@ -200,3 +204,55 @@ def test_steps_of_enrich_can_be_made_again_and_explained(enriched):
     ids = duckdb.sql(explain_step(Settings(), DAY, "vectors:like_artwork_avg_embeds")["script"].partition(";")[0])
     used = {one for row in rows(enriched) for one in row["like_artwork_ids_7d"][:5]}
     assert used <= {row[0] for row in ids.fetchall()}
+
+
+def test_lineage_and_lines_tell_of_both_stages(enriched):
+    edit(enriched.runtime, embeddings__columns__like_artwork_avg_embeds__max_items=1)
+    done = enriched.cli("enrich", "--range", DAY, "--progress", "plain", "--openlineage", "events.json")
+    assert done.returncode == 0 and f"; {len(rows(enriched))} rows, " in done.stderr, done.stderr
+    told = [json.loads(line) for line in (enriched.root / "events.json").read_text().splitlines()]
+    jobs = [(event["job"]["name"], event["eventType"]) for event in told]
+    assert jobs == [("skeleton", "START"), ("enrich", "START"), ("enrich.day", "START"), ("enrich.day", "COMPLETE"),
+                    ("skeleton", "COMPLETE"), ("enrich", "COMPLETE")]  # fmt: skip
+    day = told[3]
+    assert [one["name"] for one in day["inputs"]] == [f"data/training_output/dt={DAY}", POOL.removesuffix(".lance")]
+    [written] = day["outputs"]
+    assert written["name"] == f"data/training_enriched/dt={DAY}"
+    assert written["outputFacets"]["outputStatistics"]["rowCount"] == len(rows(enriched))
+    assert day["run"]["facets"]["parent"]["run"]["runId"] == told[1]["run"]["runId"]
+
+
+def test_the_audit_rounds_as_numpy_does():
+    chance = random.Random(7)
+    for _ in range(5_000):
+        value = chance.choice([-1, 1]) * chance.random() * 2.0 ** chance.randint(-160, 130)
+        with np.errstate(over="ignore"):
+            assert single(Fraction(value)) == rounded(value, "f") == float(np.float32(value))
+            assert rounded(value, "e") == float(np.float16(value))
+    for value in (0.0, 1.0, -1.0, 2.0**-149, 3.4028234663852886e38):
+        below, above = neighbours(value)
+        with np.errstate(over="ignore"):
+            assert [below, above] == [
+                float(np.nextafter(np.float32(value), np.float32(to))) for to in (-np.inf, np.inf)
+            ]
+    assert single(Fraction(2) ** 128) == math.inf and single(-(Fraction(2) ** 128)) == -math.inf
+    assert single(Fraction(1) + Fraction(1, 2**24)) == 1.0  # a tie, to even
+    assert single(Fraction(1) + Fraction(1, 2**24) + Fraction(1, 2**90)) == 1.0 + 2.0**-23
+
+
+def test_the_audit_allows_one_unit_and_no_more():
+    nan, inf, tiny = math.nan, math.inf, 2.0**-24
+    known = {1: [1.0, 0.0, nan, inf, 3e38], 2: [2.0, -0.0, 1.0, 1.0, 3e38], 3: [1.0, -0.0, 1.0, -inf, 1.0]}
+    means = Means(known, "f")
+
+    def wrong(ids: list[int], found: list[float] | None, exact: bool = False) -> bool:
+        return bool([*means.check(Asked(DAY, {}, "c", ids, exact, found))])
+
+    big = rounded(3e38, "f")
+    right = [1.5, 0.0, nan, inf, big]
+    assert not wrong([1, 2], right) and not wrong([2, 1, 9], right) and not wrong([9], None)
+    assert not wrong([1, 2], [1.5 + 2 * tiny, *right[1:]]) and wrong([1, 2], [1.5 + 4 * tiny, *right[1:]])
+    assert wrong([1, 2], [*right[:2], 1.0, *right[3:]]) and wrong([1, 2], right[:4]) and wrong([1, 2], None)
+    assert wrong([9], right) and wrong([1, 1, 2], right) and not wrong([1, 1, 2], [rounded(4 / 3, "f"), *right[1:]])
+    assert not wrong([1, 3], [1.0, 0.0, nan, nan, rounded(1.5e38, "f")])
+    assert not wrong([3], [1.0, -0.0, 1.0, -inf, 1.0], True) and wrong([3], [1.0, 0.0, 1.0, -inf, 1.0], True)
