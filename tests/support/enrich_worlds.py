@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ Step = tuple[str, Any]  # a method of Pool and its argument
 class EnrichWorld:
     """A world of the skeleton's tests, how its pool came about, and its embeddings."""
 
-    world: World
+    world: World = field(repr=False)  # which is long
     type: pa.DataType
     history: list[Step]
     embeddings: Embeddings
@@ -103,7 +103,7 @@ class EnrichWorld:
         return Pool(root / "pools" / f"pool_{'_'.join(map(str, self.world.pool))}.lance", self.type)
 
     def write(self, root: Path) -> None:
-        """Feed, views, the config, and beside it one whose output has every list."""
+        """Feed, views, the config, and beside it one whose output has every list, and one that drops nothing."""
         settings = {"columns": self.embeddings.columns, "dtype": self.embeddings.dtype}
         self.world.runtime["embeddings"] = {**settings, "output_root": str(root / "enriched")}
         config = self.world.build(root, root / "pools")
@@ -114,6 +114,9 @@ class EnrichWorld:
         coverage = {**self.world.runtime["embedding_coverage_filter"], **pool}
         wide = {**self.world.runtime, "output_columns": columns, "embedding_coverage_filter": coverage}
         write_yaml(root / "wide/training/runtime.yaml", wide)
+        shutil.rmtree(root / "unfiltered", ignore_errors=True)
+        shutil.copytree(root / "wide", root / "unfiltered")
+        write_yaml(root / "unfiltered/training/runtime.yaml", {**wide, "content_filter": {}})
 
 
 def do(pool: Pool, step: Step) -> None:
