@@ -8,7 +8,7 @@ import shlex
 import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
-from small import edit
+from small import EMBEDDINGS, edit
 
 from daedalus.cli.app import app
 
@@ -32,6 +32,8 @@ def test_a_shown_command_runs(warm, command, request):
     if "--remote" in command:
         bucket, options = request.getfixturevalue("bucket"), request.getfixturevalue("s3_options")
         edit(warm.runtime, cache_remote=f"{bucket}/cache", object_store=options)
+    if "enrich" in command or ("pipeline train" in command and "--skeleton-only" not in command):
+        edit(warm.runtime, embeddings={"columns": EMBEDDINGS})
     edit(warm.runtime, feed_end="202605")
     edit(warm.runtime, session_filter__drop_single_like=True)  # so that there is something to run, and to diff
     row = pq.ParquetFile(warm.output / "dt=2026-02-14/part-0-0.parquet").read().to_pylist()[0]
