@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from daedalus.enrich.means_file import Means, MeansFile
-from daedalus.enrich.unusable import unusable
+from daedalus.enrich.unusable import unequal, unusable
 from daedalus.enrich.vectors_file import VectorsFile
 from daedalus.parquet.footer import Assembled, Chunk, ParquetFooter, joined
 from daedalus.parquet.vector_writer import Vectors, form, write_vectors
@@ -71,6 +72,7 @@ class Enriched:
             rows = 0
             for part in parts:
                 rows += self._write_part(part, folder / part.name, rows, sources)
+            _check_lengths(list(sources.values()))
         if kept is not None and rows != len(kept):
             raise ValueError(f"{rows} rows where {len(kept)} ship")
         return rows
@@ -103,6 +105,14 @@ class Enriched:
                 yield write_vectors(out, name, self.dtype, sources[name].pieces(group), run)
 
 
+def _check_lengths(sources: Sequence[_VectorsOf | _MeansOf]) -> None:
+    """Raises DayError when the vectors that rows used in two columns have unequal lengths; in one they are alike."""
+    used = [source for source in sources if source.length is not None]
+    for one, other in pairwise(used):
+        if one.length != other.length:
+            raise unequal(other.where, [(source.length or 0, source.some_id()) for source in (other, one)])
+
+
 def in_place(skeleton: ParquetFooter, forms: Mapping[str, ParquetFooter]) -> list[tuple[str, ParquetFooter]]:
     """The columns of an enriched part, each with the file that it is of: those in `forms` in the places of the
     skeleton's columns of their names, or behind them all, before qid."""
@@ -122,10 +132,17 @@ class RowGroup(NamedTuple):
 
 
 class _VectorsOf:
-    """The vectors of a part's id column."""
+    """The vectors of a part's id column; `length` is that of the vectors which rows used, None when none did."""
 
     def __init__(self, entry: Entry, vectors: VectorsFile) -> None:
         self._entry, self._vectors = entry, vectors
+        self.where = entry.where
+        self.length: int | None = None
+        self._some = 0
+
+    def some_id(self) -> int:
+        """An id whose vector a row used."""
+        return int(self._vectors.ids[self._some])
 
     def pieces(self, group: RowGroup) -> list[Vectors]:
         """The rows of a row group. Raises DayError."""
@@ -140,16 +157,25 @@ class _VectorsOf:
             places = np.where(pc.is_valid(column).to_numpy(), places, np.int32(-1))
         if (amiss := places == _NOT_USABLE).any():
             raise unusable(self._entry.where, self._vectors, int(ids[amiss.argmax()]))
+        if len(places) and (most := int(places.max())) >= 0:
+            self.length, self._some = self._vectors.dim, most
         return [Vectors(places, self._vectors.take, self._vectors.dim)]
 
 
 class _MeansOf:
-    """Means, of all rows of the sessions, by the rows that ship."""
+    """Means, of all rows of the sessions, by the rows that ship; `length` is as in `_VectorsOf`."""
 
     def __init__(self, entry: Entry, means: MeansFile, kept: np.ndarray, vectors: Path) -> None:
         """`kept` are the rows of the sessions that ship, `vectors` is read for what may be said of one."""
         self._entry, self._means, self._kept, self._vectors = entry, means, kept, vectors
         self._last: tuple[int, Means] | None = None
+        self.where = entry.where
+        self.length: int | None = None
+
+    def some_id(self) -> int:
+        """An id of a vector as rows used."""
+        with VectorsFile(self._vectors) as vectors:
+            return int(vectors.ids[vectors.usable][0])
 
     def pieces(self, group: RowGroup) -> list[Vectors]:
         """The rows of a row group, by the row group of the sessions that they are of. Raises DayError."""
@@ -169,6 +195,8 @@ class _MeansOf:
             with VectorsFile(self._vectors) as vectors:
                 raise unusable(self._entry.where, vectors, amiss[0].as_py())
         index, values = means.index[rows], means.values
+        if (index >= 0).any():
+            self.length = values.shape[1]
         if 2 * len(rows) < len(means.index):  # there may be many such pieces in one row group of the partition
             used, inverse = np.unique(index[index >= 0], return_inverse=True)
             index[index >= 0], values = inverse, values[used]

@@ -51,6 +51,7 @@ def explain_day(settings: Settings, text: str) -> dict:
             return {"day": day, "last": None, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if fresh_in_all(workspace, listing, [target])[SKELETON.name].days:
             return _fresh_day(workspace, day, run)
+        from daedalus.compile.resolve import compiled_for
         from daedalus.explain.causes import Causes
 
         graph, verdicts = planned(workspace, target, listing)
@@ -61,6 +62,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         return {
             "day": day,
             "run": run,
+            "compile": compiled_for(workspace, graph, workspace.stages[-1])["digest"],
             "refused": last_refusal(workspace),
             "last": result.as_json() if result else None,
             "steps": [_step(v, verdicts, causes, day) for v in shown],

@@ -125,6 +125,8 @@ def _differing(old: Any, new: Any) -> list[int]:
         return np.union1d(np.flatnonzero(~same), row_of[members]).tolist()
     if pa.types.is_nested(a.type):
         return [i for i, (x, y) in enumerate(zip(as_python(a), as_python(b), strict=True)) if x != y]
+    if pa.types.is_float16(a.type):  # which pyarrow does not compare
+        a, b = a.cast(pa.float32()), b.cast(pa.float32())
     unequal = pc.fill_null(pc.not_equal(a, b), False)
     if pa.types.is_floating(a.type):
         unequal = pc.and_not(unequal, pc.fill_null(pc.and_(pc.is_nan(a), pc.is_nan(b)), False))

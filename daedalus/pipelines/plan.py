@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.errors import problem_lines
 from daedalus.base.terminal_text import counted, wrapped
+from daedalus.compile.resolve import compiled_for
 from daedalus.config.steps import Stage
 from daedalus.explain.causes import Causes
 from daedalus.explain.failure_lines import failure_lines, failures_of
@@ -67,6 +68,7 @@ def _plan_report(workspace: Workspace, looked: Looked, graph: Graph) -> RunRepor
         for output in workspace.outputs.values() for day in graph.empty if output.partitions.holds(str(day))
     ]  # fmt: skip
     report.causes = causes.roots()
+    report.compile = compiled_for(workspace, graph, workspace.stages[-1])["digest"]
     report.input_notes = graph.notes
     report.failures = _obstacles(workspace, report.plan)
     report.notes = _obstacle_notes(report.failures)

@@ -65,8 +65,9 @@ def execute(
     _share(workspace, outcomes, progress)
     stuck = _remove_partitions(workspace, graph.empty)
     workspace.qids.settle()
-    _keep_dataset(workspace, looked, graph, outcomes)
+    compiled = _keep_dataset(workspace, looked, graph, outcomes)
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
+    report.compile = compiled
     record_days(workspace, graph, outcomes, looked.fresh)
     _record_results(workspace, run, outcomes, graph.days)
     end_run(workspace, request, looked.span, failed=bool(report.failures))
@@ -222,8 +223,9 @@ def _remove_partitions(workspace: Workspace, days: Iterable[Day]) -> dict[str, O
     return stuck
 
 
-def _keep_dataset(workspace: Workspace, looked: Looked, graph: Graph, outcomes: Mapping[str, Outcome]) -> None:
-    """Says beside the partitions what is in them now, before days count as done: a crash before that is made good."""
+def _keep_dataset(workspace: Workspace, looked: Looked, graph: Graph, outcomes: Mapping[str, Outcome]) -> str:
+    """Says beside the partitions what is in them now, before days count as done: a crash before that is made good.
+    Returns the digest of what the configuration means."""
     from daedalus.compile.dataset import keep_dataset
     from daedalus.compile.resolve import compiled_for
 
@@ -231,6 +233,7 @@ def _keep_dataset(workspace: Workspace, looked: Looked, graph: Graph, outcomes: 
         stage, document = output.stage, compiled_for(workspace, graph, output.stage)
         good = {str(day) for day in graph.days if outcomes[f"{stage.partition}@{day}"].good}
         keep_dataset(output.partitions, document, looked.span, good | looked.done.keys(), stage.name)
+    return document["digest"]
 
 
 def _remember_complete(workspace: Workspace, outcomes: Mapping[str, Outcome]) -> None:

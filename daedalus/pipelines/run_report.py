@@ -48,6 +48,7 @@ class RunReport:
     shared: dict | None = None  # what the shared cache gave and took
     output: str = ""  # where the partitions are
     stages: dict[str, RunReport] = field(default_factory=dict)
+    compile: str = ""  # the digest of what the configuration means, where it was worked out
     options: str = ""  # `Settings.options`, for the commands that it names
     command: str = "daeda skeleton"  # that runs the same again, but for the range
 
@@ -86,6 +87,8 @@ class RunReport:
         }
         if self.stages:
             found["stages"] = {name: report.numbers() for name, report in self.stages.items()}
+        if self.compile:
+            found["compile"] = self.compile
         if self.input_notes:
             found["notes"] = self.input_notes
         if self.shared is not None:

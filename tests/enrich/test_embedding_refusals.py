@@ -145,7 +145,12 @@ def test_what_the_skeleton_does_not_read_does_not_refuse_it(world):
 
 
 UNUSABLE = {
-    "another length": ("double", [1.0, 2.0], "vectors of unequal length", "2 components of id 60, and 3 of id "),
+    "another length": (
+        "double",
+        [1.0, 2.0],
+        "vectors of unequal length",
+        "2 components of id 60, and 3 of id ",
+    ),
     "no component at all": ("float", [], "vectors of unequal length", "0 components of id 60, and 3 of id "),
     "a NULL component": ("float", [1.0, None, 2.0], "a vector with a NULL component", "3 components of id 60"),
 }
@@ -168,6 +173,22 @@ def test_a_vector_that_cannot_be_used_fails_the_days_that_use_it(world, case):
     assert [path.name for path in sorted(world.enriched.glob("dt=*"))] == [f"dt={DAYS[0]}"]
     world.pool.delete([LIKED])
     assert not world.run().failures
+
+
+def test_columns_of_unequal_length_fail_their_day(world):
+    """A day's vectors are alike, in whatever column they are used."""
+    world.pool = Pool(world.pool.path.with_name("odd.lance"), vector_type("float", 3, fixed=False))
+    world.pool.append([(key, [0.5] * (2 if key < 6 else 3)) for key in [*range(1, 13), 50]])
+    world.entries(**dict.fromkeys(("image", "like_mean", "author_mean")), a={"of": "artwork_id"}, u={"of": "user_id"})
+    edit(
+        world.runtime,
+        embedding_coverage_filter__table="odd",
+        content_filter={"drop": {"artwork_id": list(range(1, 6))}},
+    )
+    report = world.run(str(DAYS[0]))
+    assert [failure.step for failure in report.failures] == ["enriched"]
+    assert "columns.u" in report.failures[0].error and "2 components of id" in report.failures[0].error
+    assert ", and 3 of id" in report.failures[0].error
 
 
 def test_a_list_that_only_a_mean_reads_is_not_called_unused(world, capsys):

@@ -29,7 +29,7 @@ class Made:
     def code_of(self, function):
         return {f"code:{function.__name__}": ""}
 
-    def add(self, name, run, ingredients, upstream):
+    def add(self, name, run, ingredients, upstream, **rest):
         self.added.append((str(name), run, ingredients, upstream))
         return str(name)
 

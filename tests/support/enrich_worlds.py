@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ Step = tuple[str, Any]  # a method of Pool and its argument
 class EnrichWorld:
     """A world of the skeleton's tests, how its pool came about, and its embeddings."""
 
-    world: World
+    world: World = field(repr=False)  # which is long
     type: pa.DataType
     history: list[Step]
     embeddings: Embeddings
@@ -103,7 +103,7 @@ class EnrichWorld:
         return Pool(root / "pools" / f"pool_{'_'.join(map(str, self.world.pool))}.lance", self.type)
 
     def write(self, root: Path) -> None:
-        """Feed, views, the config, and beside it one whose output has every list."""
+        """Feed, views, the config, and beside it one whose output has every list, and one that drops nothing."""
         settings = {"columns": self.embeddings.columns, "dtype": self.embeddings.dtype}
         self.world.runtime["embeddings"] = {**settings, "output_root": str(root / "enriched")}
         config = self.world.build(root, root / "pools")
@@ -114,6 +114,9 @@ class EnrichWorld:
         coverage = {**self.world.runtime["embedding_coverage_filter"], **pool}
         wide = {**self.world.runtime, "output_columns": columns, "embedding_coverage_filter": coverage}
         write_yaml(root / "wide/training/runtime.yaml", wide)
+        shutil.rmtree(root / "unfiltered", ignore_errors=True)
+        shutil.copytree(root / "wide", root / "unfiltered")
+        write_yaml(root / "unfiltered/training/runtime.yaml", {**wide, "content_filter": {}})
 
 
 def do(pool: Pool, step: Step) -> None:
@@ -125,7 +128,7 @@ def do(pool: Pool, step: Step) -> None:
 
 Source = random.Random
 seeds = st.integers(0, 2**32 - 1).map(random.Random)
-IDS = [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 7, 8, 99, None]
+IDS = [*(1, 2, 3, 4, 5) * 4, 7, 8, 99, None]
 PLAIN = [1.0, -1.0, 0.5, 3.0, 0.0999755859375]
 
 
@@ -133,7 +136,7 @@ def feed_row(rng: Source, targets: int) -> dict:
     """A row of the feed, mostly a like, of few users and artworks."""
     day = rng.randrange(-2, targets)
     return {
-        "user": rng.choice([1, 1, 2, 3]), "artwork": rng.choice([1, 2, 3, 4, 5, 5]),
+        "user": rng.choice([1, 1, 1, 2]), "artwork": rng.choice([1, 2, 3, 4, 5, 5]),
         "ts": when(day, rng.randrange(7)) + rng.choice([0, 1, 60_000_000]),
         "event": rng.choice(["like", "like", "click", *EVENTS]), "session": rng.choice([None, "a", "b"]),
         "likes": rng.choice([None, 1, 2]), "country": None, "country_name": "tw", "platform": 2, "platform_name": "ios",
@@ -240,7 +243,7 @@ def enrich_worlds(draw: st.DrawFn) -> EnrichWorld:
     names = draw(st.lists(st.sampled_from(["late", "absent", "image", "Ünsorted name"]), min_size=2, unique=True))
     hidden = draw(st.sets(st.sampled_from(lists_of(world))))
     world.runtime["output_columns"] = [name for name in world.runtime["output_columns"] if str(name) not in hidden]
-    first = [pool_row(rng, kind, dim, odd=odd) for _ in range(rng.randrange(4, 14))]
+    first = [pool_row(rng, kind, dim, odd=odd) for _ in range(rng.randrange(6, 20))]
     history: list[Step] = [("append", [(99, [0.5] * dim), *first])]
     history += draw(st.lists(steps(kind, dim, odd=odd), max_size=3))
     columns = {name: draw(entries(world)) for name in names}
