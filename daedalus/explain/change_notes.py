@@ -46,19 +46,18 @@ class ChangeNotes:
         days = sorted({day for day, _ in self._before})
         lines = []
         for day in days[:most]:
-            said = [self._brief(day, stage) for name, stage in stages.items() if (day, name) in self._before]
-            lines.append(cut(f"changed     {day}: {'; '.join(dict.fromkeys(said))}"))
+            said = {name: self._brief(day, stage) for name, stage in stages.items() if (day, name) in self._before}
+            lines.append(cut(f"changed     {day}: {_joined(said)}"))
         hidden = len(days) - most
         return [*lines, f"            and {hidden} more days: daeda diff DAY"] if hidden > 0 else lines
 
     def _brief(self, day: str, stage: Stage) -> str:
         """What differs in a day's partition, for one line."""
-        head = "" if stage is SKELETON else f"{stage.name} "
         before, after = self._before[day, stage.name], self._traces.latest(f"{stage.partition}@{day}")
         if before is None or after is None or before.key == after.key:
-            return f"{head}rewritten: it was no longer as a run had left it"
+            return "rewritten: it was no longer as a run had left it"
         rows = [trace.counts.get("written", 0) for trace in (before, after)]
-        counts = f"{head}{counted(rows[0], 'row')}" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
+        counts = f"{counted(rows[0], 'row')}" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
         shares = self._skeleton_shares(before, after) if stage is SKELETON else self._vector_shares(day, before, after)
         if shares is None:
             return f"{counts}; more: daeda diff {day}"
@@ -108,6 +107,13 @@ class ChangeNotes:
         return _largest_first(_share(old, new)) if old is not None and new is not None else None
 
 
+def _joined(said: Mapping[str, str]) -> str:
+    """What is said of each stage's partition, once where it is the same."""
+    if len(said) > 1 and len(set(said.values())) == 1:
+        return f"{next(iter(said.values()))} ({' and '.join(said)})"
+    return "; ".join(text if name == SKELETON.name else f"{name} {text}" for name, text in said.items())
+
+
 def _same_rows(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
     """Whether the same rows ship, by the artifacts that two partitions were built from."""
     return all(old.get(source) == new.get(source) for source in ("sessions", "content"))
@@ -132,5 +138,5 @@ def _column_changes(before: Trace, after: Trace, stage: Stage) -> str:
                 for trace in (before, after))  # fmt: skip
     gone, came = [name for name in old if name not in new], [name for name in new if name not in old]
     changes = [f"{', '.join(names)} {word}" for names, word in ((came, "added"), (gone, "removed")) if names]
-    same = "the same values in another order or encoding" if stage is SKELETON else "no vector of the first rows"
+    same = "the same values in another order or encoding" if stage is SKELETON else "no vector in the first rows"
     return "; ".join(changes) or same

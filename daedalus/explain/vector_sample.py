@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,12 @@ def sample_of_vectors(store: ArtifactStore, trace: Trace, skeleton: Trace) -> pa
     if not all(paths[name].exists() for name in needed):
         return None
     rows = read_table(paths["content"])[ROW.strip('"')].to_numpy()[:_ROWS]
-    found = {name: _means(paths[f"means:{name}"], rows) if of is None else
-             _vectors(paths[f"vectors:{name}"], paths[home[of]], of, rows) for name, of in columns.items()}  # fmt: skip
+    found, dtype = {}, json.loads(trace.manifest["config:embeddings.dtype"])
+    for name, of in columns.items():
+        if of is None:
+            found[name] = _means(paths[f"means:{name}"], rows)
+        else:
+            found[name] = _vectors(paths[f"vectors:{name}"], paths[home[of]], of, rows, dtype)
     return pa.table(found)
 
 
@@ -56,7 +61,7 @@ def _means(path: Path, rows: np.ndarray) -> pa.Array:
         return _lists(pieces, np.concatenate(has) if has else np.empty(0, np.bool_), file.dtype)
 
 
-def _vectors(path: Path, of_ids: Path, column: str, rows: np.ndarray) -> pa.Array:
+def _vectors(path: Path, of_ids: Path, column: str, rows: np.ndarray, dtype: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -66,7 +71,8 @@ def _vectors(path: Path, of_ids: Path, column: str, rows: np.ndarray) -> pa.Arra
     with VectorsFile(path) as file:
         places = file.find(pc.fill_null(ids, 0).to_numpy())
         has = (places >= 0) & pc.is_valid(ids).to_numpy(zero_copy_only=False)
-        return _lists([file.take(places[has])], has, file.dtype)
+        with np.errstate(over="ignore"):
+            return _lists([file.take(places[has]).astype(dtype)], has, np.dtype(dtype))
 
 
 def _lists(pieces: list[Any], has: np.ndarray, dtype: np.dtype) -> pa.Array:
