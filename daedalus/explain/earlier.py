@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.errors import DaedalusError
 from daedalus.config.steps import ENRICH, PARTITION, Stage
 from daedalus.output.cut_partition import ParquetSink
-from daedalus.stagecache.action_name import kind_of
+from daedalus.stagecache.action_name import ActionName, kind_of
 from daedalus.stagecache.records.traces import Trace
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def _enriched(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool])
     ids = {entry.of for entry in entries}
     parts = _skeleton(workspace, before, lambda name: wanted(name) or name in ids)
     artifacts = _artifacts(workspace, trace)
-    made = {step: {kind.partition(":")[2]: path for kind, path in artifacts.items() if kind.startswith(f"{step}:")}
-            for step in ("vectors", "means")}  # fmt: skip
+    means = {one.name: artifacts[str(ActionName("means", one.name))] for one in entries if one.of is None}
+    vectors = {one.name: artifacts[str(ActionName("vectors", one.name))] for one in entries if one.of is not None}
+    vectors |= means  # of these they are read only for an error, that there was none of then
     folder = workspace.scratch.path()
     dtype = json.loads(trace.manifest["config:embeddings.dtype"])
-    vectors = {**made["means"], **made["vectors"]}  # of means they are read only for an error that was none then
-    Enriched(tuple(entries), dtype).write(folder, parts, vectors, made["means"], artifacts.get("content"))
+    Enriched(tuple(entries), dtype).write(folder, parts, vectors, means, artifacts.get("content"))
     return sorted(folder.iterdir())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.explain.earlier import columns_of, sources_of, vector_columns
 from daedalus.sql.text import ROW
+from daedalus.stagecache.action_name import ActionName
 from daedalus.tables.artifacts import read_table
 
 if TYPE_CHECKING:
@@ -30,16 +31,17 @@ def sample_of_vectors(store: ArtifactStore, trace: Trace, skeleton: Trace) -> pa
     paths = {name: store.path("", artifact) for name, artifact in {**sources_of(skeleton), **sources_of(trace)}.items()}
     home, columns = dict(columns_of(skeleton)), vector_columns(trace)
     needed = {"content", *(home[of] for of in columns.values() if of is not None)}
-    needed |= {f"{'means' if of is None else 'vectors'}:{name}" for name, of in columns.items()}
+    made = {name: str(ActionName("means" if of is None else "vectors", name)) for name, of in columns.items()}
+    needed |= {*made.values()}
     if not all(paths[name].exists() for name in needed):
         return None
     rows = read_table(paths["content"])[ROW.strip('"')].to_numpy()[:_ROWS]
     found, dtype = {}, json.loads(trace.manifest["config:embeddings.dtype"])
     for name, of in columns.items():
         if of is None:
-            found[name] = _means(paths[f"means:{name}"], rows)
+            found[name] = _means(paths[made[name]], rows)
         else:
-            found[name] = _vectors(paths[f"vectors:{name}"], paths[home[of]], of, rows, dtype)
+            found[name] = _vectors(paths[made[name]], paths[home[of]], of, rows, dtype)
     return pa.table(found)
 
 
@@ -62,6 +64,7 @@ def _means(path: Path, rows: np.ndarray) -> pa.Array:
 
 
 def _vectors(path: Path, of_ids: Path, column: str, rows: np.ndarray, dtype: str) -> pa.Array:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
