@@ -118,7 +118,7 @@ def test_an_audit_takes_the_last_vector_of_the_pool(enriched):
     assert set(audit(Settings(), DAY, 100_000, 1)["by_column"]) >= {"image_embedding"}
     report = run_training_pipeline(Settings(), RANGE)
     assert report.stages["enrich"].partitions["written"] > 0 and report.stages["skeleton"].partitions["kept"] == 3
-    assert not differs(audit(Settings(), None, 100_000, 1))
+    assert not differs(audit(Settings(), DAY, 100_000, 1))
     assert any("enrich" in line and "image_embedding" in line for line in report.changes)
     found = diff_day(Settings(), DAY)
     assert found["stages"]["skeleton"]["problem"]["what"] == "no run replaced this partition"
