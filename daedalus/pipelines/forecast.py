@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from daedalus.config.steps import PARTITION
+from daedalus.config.steps import ENRICHED, PARTITION
 from daedalus.inputs.feed import Feed
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.action_name import kind_of
@@ -19,6 +19,8 @@ _GUESSES = {
     "spine": (0.014, 2.6), "coverage": (0.003, 0.15), "event_values": (0.004, 0.2), "history": (0.005, 0.6),
     "sessions": (0.005, 1.0), "attributes": (0.01, 2.0), "rolling": (0.006, 1.2), "recent_published": (0.005, 0.5),
     "content": (0.004, 0.4), "qids": (0.02, 0.9), PARTITION: (0.02, 4.0),
+    "fragment": (0.2, 0.0), "pool_vectors": (0.1, 0.0), "pool_places": (0.05, 0.0),
+    "vectors": (0.03, 1.5), "means": (0.02, 3.0), ENRICHED: (0.02, 3.0),
 }  # fmt: skip
 _UNKNOWN = (0.05, 2.0)  # of a step that is not in the table
 

@@ -66,10 +66,10 @@ def execute(
     stuck = _remove_partitions(workspace, graph.empty)
     workspace.qids.settle()
     compiled = _keep_dataset(workspace, looked, graph, outcomes)
-    report = _summary(workspace, looked, graph, outcomes, stuck, changes)
-    report.compile = compiled
     record_days(workspace, graph, outcomes, looked.fresh)
     _record_results(workspace, run, outcomes, graph.days)
+    report = _summary(workspace, looked, graph, outcomes, stuck, changes)
+    report.compile = compiled
     end_run(workspace, request, looked.span, failed=bool(report.failures))
     if report.failures:
         workspace.traces.remember_fact(f"{ENDED}{run}", report.ended())
