@@ -67,7 +67,7 @@ def execute(
     workspace.qids.settle()
     compiled = _keep_dataset(workspace, looked, graph, outcomes)
     record_days(workspace, graph, outcomes, looked.fresh)
-    _record_results(workspace, run, outcomes, graph.days)
+    _record_results(workspace, run, {**outcomes, **stuck}, graph.days)
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
     report.compile = compiled
     end_run(workspace, request, looked.span, failed=bool(report.failures))
