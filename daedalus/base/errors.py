@@ -80,11 +80,14 @@ def problem_lines(problem: Mapping[str, str | None], indent: str) -> list[str]:
     return [*first, *(printable(f"{indent}{line}") for line in part_lines(problem))]
 
 
+_BEFORE_TRACEBACK = "Detail: Python exception:"  # of Arrow, in errors of streams that Python feeds
+
+
 def problem_of(error: Exception) -> dict[str, str | None]:
     """Any error as `DaedalusError.as_json` gives it; of another library its class and the first paragraph."""
     if isinstance(error, DaedalusError):
         return error.as_json()
-    text = " ".join(str(error).split("\n\n")[0].split())
+    text = " ".join(str(error).split("\n\n")[0].split(_BEFORE_TRACEBACK)[0].split())
     return {"what": bare(f"{type(error).__name__}: {text}"), "where": _place_in_code(error)}
 
 

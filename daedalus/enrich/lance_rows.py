@@ -8,7 +8,8 @@ written meanwhile is none of ours.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 25  # bytes that Lance reads ahead
 _BATCH_ROWS = 2048
+_IN_ITS_CODE = re.compile(r",? /\S+\.rs:\d+:\d+")  # where in Lance's code an error came from
 
 
 class Vectors(NamedTuple):
@@ -61,12 +63,12 @@ class Vectors(NamedTuple):
 
 class OpenFragment:
     """A fragment as Lance reads it, out of the folder of a table that errors call `table`. All that it reads raises
-    DaedalusError if the files cannot be read."""
+    DaedalusError if the files, which are local ones by their paths, cannot be read."""
 
-    def __init__(self, number: int, folder: Path, table: str) -> None:
+    def __init__(self, number: int, folder: Path, table: str, files: Mapping[str, str]) -> None:
         import lance
 
-        self._where = f"fragment {number} of {table}"
+        self._where, self._files = f"fragment {number} of {table}", files
         with self._reading():
             found = lance.dataset(str(folder)).get_fragment(number)
             if found is None:
@@ -91,9 +93,10 @@ class OpenFragment:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:  # which one Lance raises varies
-            raise DaedalusError("the embedding pool cannot be read", where=self._where,
-                                found=str(error).splitlines()[0][:200], hint="if it was being written, run again",
-                                ) from None  # fmt: skip
+            gone = next((path for path, local in self._files.items() if not os.path.exists(local)), None)
+            found = f"{gone} is gone" if gone else _IN_ITS_CODE.sub("", str(error).splitlines()[0])[:200]
+            raise DaedalusError("the embedding pool cannot be read", where=self._where, found=found,
+                                hint="if it was being written, run again") from None  # fmt: skip
 
 
 @contextmanager
@@ -109,7 +112,7 @@ def opened(files: Files, fragment: FragmentInput, folder: Path) -> Iterator[Open
                     (folder / place).parent.mkdir(parents=True, exist_ok=True)
                     (folder / place).symlink_to(os.path.abspath(local[path]))
             table = fragment.manifest.path.rpartition("/_versions/")[0]
-            yield OpenFragment(fragment.id, folder, seen_from(table))
+            yield OpenFragment(fragment.id, folder, seen_from(table), local)
     finally:
         remove_folder(folder)
 

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 from daedalus.base.days import Day
 from daedalus.base.durable import DATASET
-from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
+from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped, is_full
 from daedalus.config.steps import PARTITIONS, STAGES
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
@@ -228,11 +228,19 @@ def _keep_dataset(workspace: Workspace, looked: Looked, graph: Graph, outcomes: 
     Returns the digest of what the configuration means."""
     from daedalus.compile.dataset import keep_dataset
     from daedalus.compile.resolve import compiled_for
+    from daedalus.stagecache.walk.full_disk import OutOfSpace
 
     for output in workspace.outputs.values():
         stage, document = output.stage, compiled_for(workspace, graph, output.stage)
         good = {str(day) for day in graph.days if outcomes[f"{stage.partition}@{day}"].good}
-        keep_dataset(output.partitions, document, looked.span, good | looked.done.keys(), stage.name)
+        try:
+            keep_dataset(output.partitions, document, looked.span, good | looked.done.keys(), stage.name)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            stopped = OutOfSpace("that describes the partitions", error)
+            stopped.look_in(workspace.folders)
+            raise stopped from error
     return document["digest"]
 
 

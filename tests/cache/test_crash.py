@@ -11,17 +11,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from enrich_tiny import DAYS as ENRICHED_DAYS
+from enrich_tiny import ENTRIES, TinyWorld
+from enrich_tiny import RANGE as RANGE_OF_BOTH
 from small import DAYS, PROJECT, RANGE, Small, edit, make, nothing_ran
 
 from daedalus.base import durable
 from daedalus.stagecache.records import artifact_store
 from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.walk.full_disk import OutOfSpace
 
 KILLS = int(os.environ.get("DAEDA_KILLS", "6"))
+DATASETS = "data/*/_dataset.json"
 STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "5"))  # 1 tries every boundary
 
 
@@ -99,34 +105,85 @@ def run_tiny(world: Small):
     return world.run("2026-02-01..2026-02-02", resume=True)
 
 
-def test_a_crash_at_any_boundary_is_mended_by_a_rerun(tiny_template, tmp_path, monkeypatch):
-    first, undisturbed = copy(tiny_template, tmp_path / "first"), copy(tiny_template, tmp_path / "whole")
+class Both(TinyWorld):
+    """A world with enriched partitions, after changes for which most steps of both stages run again."""
+
+    def __init__(self, template: Path, root: Path) -> None:
+        shutil.copytree(template, root)
+        super().__init__(root)
+        self.before = self.bytes()
+        edit(self.runtime, entity_spine_chunk_rows=5, feature_refs=["art:score"])
+        self.embeddings(dtype="float16")
+        self.pool.append([(3, [1.0, 2.0, 3.0])])
+
+    def go(self):
+        return self.run(f"{ENRICHED_DAYS[1]}..{ENRICHED_DAYS[2]}", resume=True)
+
+    def bytes(self) -> dict[str, bytes]:
+        """What is published, with what says so."""
+        files = [*self.root.glob("data/*/dt=*/part-*"), *self.root.glob("data/*/*.parquet"), *self.root.glob(DATASETS)]
+        return {str(path.relative_to(self.root / "data")): path.read_bytes() for path in sorted(files)}
+
+    def partitions(self, files: dict[str, bytes]) -> set[tuple]:
+        """Each partition, with all its parts."""
+        found: dict[str, list] = {}
+        for name, data in files.items():
+            if name.startswith(("skeleton/dt=", "enriched/dt=")):
+                found.setdefault(name.rpartition("/")[0], []).append((name, data))
+        return {tuple(parts) for parts in found.values()}
+
+
+class SkeletonAlone(Small):
+    def __init__(self, template: Path, root: Path) -> None:
+        shutil.copytree(template, root)
+        super().__init__(root)
+
+    def go(self):
+        return run_tiny(self)
+
+
+def stages_beside(world: TinyWorld) -> bool:
+    """Whether enriched partitions have the parts, rows and values of the skeleton's beside them."""
+    pairs = {path: world.enriched / path.relative_to(world.output) for path in world.output.glob("dt=*/*")}
+    names = {name: ours for ours in pairs for name in pq.read_schema(ours).names if name not in ENTRIES}
+    same = [pq.read_table(a, columns=[*names]) == pq.read_table(b, columns=[*names]) for a, b in pairs.items()]
+    return all(same) and {*pairs.values()} == {*world.enriched.glob("dt=*/*")}
+
+
+@pytest.mark.parametrize(("kind", "stride", "least"), [(SkeletonAlone, STRIDE, 60), (Both, STRIDE + 8, 50)])
+def test_a_crash_at_any_boundary_is_mended_by_a_rerun(kind, stride, least, request, tmp_path, monkeypatch):
+    template = request.getfixturevalue("tiny_template" if kind is SkeletonAlone else "tiny_enriched_template")
+    first, undisturbed = kind(template, tmp_path / "first"), kind(template, tmp_path / "whole")
     monkeypatch.chdir(first.root)
-    run_tiny(first)  # the first run of a process may compile the kernel, and writes files for that
+    first.go()  # the first run of a process may compile the kernel, and writes files for that
     monkeypatch.chdir(undisturbed.root)
     with monkeypatch.context() as patch:
         faults = Faults(patch, 0, "count")
-        run_tiny(undisturbed)
+        undisturbed.go()
     expected, boundaries = undisturbed.bytes(), faults.calls
-    assert boundaries > 60
+    assert boundaries > least
+    assert kind is SkeletonAlone or stages_beside(undisturbed)
     points = reached = 0
     for mode in ("before", "after", "half"):
-        for at in range(1 + points % STRIDE, boundaries + 1, STRIDE):
+        for at in range(1 + points % stride, boundaries + 1, stride):
             points += 1
-            world = copy(tiny_template, tmp_path / f"{mode}-{at}")
+            world = kind(template, tmp_path / f"{mode}-{at}")
             monkeypatch.chdir(world.root)
             with monkeypatch.context() as patch, contextlib.suppress(Crash):
                 faults = Faults(patch, at, mode)
-                run_tiny(world)
+                world.go()
             # How many results are synced together depends on the moment, so a run may have a few boundaries fewer.
             assert faults.dead or faults.calls < at
             reached += faults.dead
             whole_parquets(world)
-            report = run_tiny(world)
+            if kind is Both:  # a partition is the old one or the new one, with all its parts
+                old_and_new = world.partitions(world.before) | world.partitions(expected)
+                assert world.partitions(world.bytes()) <= old_and_new
+            report = world.go()
             # Unfinished files stay where a run finds nothing to do: the next that writes sweeps them.
             left = {name: data for name, data in world.bytes().items() if not name.startswith(".daeda-")}
             assert not report.failures and left == expected, f"{mode} boundary {at} of {boundaries}"
-            assert nothing_ran(run_tiny(world))
+            assert nothing_ran(world.go())
             shutil.rmtree(world.root)
     assert reached > 0.8 * points
     print(f"{reached} of {points} points tried, {boundaries} boundaries x 3 modes")
@@ -139,7 +196,7 @@ def copy(template: Path, root: Path) -> Small:
 
 def whole_parquets(world: Small) -> None:
     """Everything under a final name is a whole file; tmp folders and staging do not count."""
-    for path in [*world.output.glob("dt=*/*.parquet"), *world.output.glob("*.parquet")]:
+    for path in [*world.root.glob("data/*/dt=*/*.parquet"), *world.output.glob("*.parquet")]:
         pq.ParquetFile(path).read()
 
 
@@ -241,6 +298,33 @@ def test_kill_at_any_moment_then_fresh_or_resumed(warm):
     print(f"{2 * KILLS} kills, {watch.reads} reads of visible parts meanwhile")
 
 
+def test_kill_at_any_moment_over_both_stages(tiny_enriched_template, tmp_path):
+    """Fresh, and over what is there; then finished by a run that resumes, or by one that does not know."""
+    chance = random.Random(3)
+    template = Both(tiny_enriched_template, tmp_path / "template")
+    enriching(template, RANGE_OF_BOTH).wait()
+    expected = template.bytes()
+    for i in range(2):
+        world = Both(tiny_enriched_template, tmp_path / f"world-{i}")
+        for made in ("cache", "data/skeleton", "data/enriched") if i else ():
+            shutil.rmtree(world.root / made)
+        for _ in range(2):
+            killed = enriching(world, RANGE_OF_BOTH)
+            time.sleep(chance.uniform(0.5, 2.5))
+            killed.send_signal(signal.SIGKILL)
+            assert killed.wait() in (0, -signal.SIGKILL)
+            whole_parquets(world)
+        assert enriching(world, RANGE_OF_BOTH, *["--resume"][i:]).wait() == 0
+        assert world.bytes() == expected and stages_beside(world)
+        assert not list(world.root.rglob(".daeda-*"))
+
+
+def enriching(world: TinyWorld, range: str, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "daedalus", "enrich", "--range", range, "--progress", "none", *more]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.Popen(command, cwd=world.root, env=environment, stdout=subprocess.DEVNULL)
+
+
 def emptied(world: Small) -> dict[str, bytes]:
     """The bytes of the world's output, whose cache and output are then taken away."""
     expected = world.bytes()
@@ -288,14 +372,40 @@ def finish(process: subprocess.Popen) -> dict:
     return json.loads(out)
 
 
-def test_a_full_disk_stops_with_a_message_and_resume_goes_on(warm, tmp_path):
-    expected = warm.bytes()
-    disk = tmp_path / "disk"
+@contextlib.contextmanager
+def small_disk(disk: Path, size: str) -> Iterator[None]:
+    """A disk of its own at a new folder."""
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no tmpfs can be mounted here")
     try:
+        yield
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(("size", "where"), [("20k", f"enriched@{ENRICHED_DAYS[2]}"), ("28k", "that describes")])
+def test_a_full_disk_of_enriched_partitions_is_named(tiny_enriched_template, tmp_path, monkeypatch, size, where):
+    """It has room for two days of three, or for all days and no more."""
+    world = TinyWorld(Path(shutil.copytree(tiny_enriched_template, tmp_path / "world")))
+    monkeypatch.chdir(world.root)
+    expected = world.bytes()
+    shutil.rmtree(world.enriched)
+    with small_disk(world.enriched, size):
+        with pytest.raises(OutOfSpace) as full:
+            world.run()
+        assert full.value.exit_code == 1 and full.value.where == "embeddings.output_root: data/enriched"
+        assert where in full.value.found and "resume" in full.value.hint
+        subprocess.run(["mount", "-o", "remount,size=200m", str(world.enriched)], check=True)
+        assert world.run(None, resume=True).exit_code == 0 and world.bytes() == expected
+        assert (world.enriched / "_dataset.json").exists()
+
+
+def test_a_full_disk_stops_with_a_message_and_resume_goes_on(warm, tmp_path):
+    expected = warm.bytes()
+    disk = tmp_path / "disk"
+    with small_disk(disk, "2m"):
         for made in ("cache", "data/training_output"):
             shutil.rmtree(warm.root / made)
             (warm.root / made).symlink_to(disk / made.replace("/", "_"))
@@ -307,5 +417,3 @@ def test_a_full_disk_stops_with_a_message_and_resume_goes_on(warm, tmp_path):
         subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
         assert warm.cli("skeleton", "--resume", "--progress", "none").returncode == 0
         assert warm.bytes() == expected
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

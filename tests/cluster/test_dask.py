@@ -22,6 +22,8 @@ pytest.importorskip("distributed")
 from clusters import Deadly, FolderCarrier, Processes, let_die, local_cluster
 from distributed import Client
 from distributed.core import Status
+from enrich_tiny import DAYS as DAYS_OF_BOTH
+from enrich_tiny import VIEWED, TinyWorld
 from test_incremental import outputs
 
 from daedalus.base.errors import DaedalusError, DayError
@@ -38,6 +40,7 @@ from daedalus.workspace.workspace import opened
 
 KILLED_RUNS = int(os.environ.get("DAEDA_DASK_KILLS", "3"))
 SHORT = f"{DAYS[0]}..{DAYS[2]}"
+LAST = DAYS_OF_BOTH[-1]
 
 
 class Lines(Progress):
@@ -201,6 +204,61 @@ def test_a_cluster_of_this_machine_works_with_what_the_shared_cache_alone_has(co
     shutil.rmtree(cold.output)
     cold.run(SHORT)
     assert partitions(cold.root, DAYS[:3]) == made
+
+
+@pytest.fixture
+def both(tiny_enriched_template, tmp_path, monkeypatch):
+    """A world with enriched partitions, without its cache and outputs; `expected` are their bytes."""
+    world = TinyWorld(Path(shutil.copytree(tiny_enriched_template, tmp_path / "both")))
+    monkeypatch.chdir(world.root)
+    world.expected = world.bytes()
+    emptied(world)
+    return world
+
+
+def emptied(world: TinyWorld) -> None:
+    for made in (world.root / "cache", world.output, world.enriched):
+        shutil.rmtree(made)
+
+
+def test_both_stages_on_workers_of_another_folder_give_the_bytes_of_one_process(both, cluster, client):
+    """Enriched partitions are put together by the coordinator, of what workers made."""
+    folders = client.run(os.getcwd)
+    assert str(both.root) not in folders.values()
+    options = {"executor": "dask", "scheduler": cluster.scheduler_address}
+    report = both.run(**options)
+    assert not report.failures and report.steps["computed"] == 63 and both.bytes() == both.expected
+    assert not both.ran().names and not list((both.root / "cache/tmp").iterdir())
+    both.pool.append([(VIEWED, [1.0, 2.0, 3.0])])
+    ran = both.ran(**options)
+    assert {name for name in ran.steps() if "@" in name} == {f"{name}@{LAST}" for name in ("vectors:image", "enriched")}
+    here = both.bytes()
+    emptied(both)
+    both.ran()
+    assert both.bytes() == here != both.expected
+
+
+def test_both_stages_on_workers_that_share_no_folder(both, tmp_path, bucket, s3_options):
+    """Vectors, and what of the pool lies beside them, go through the shared cache; then it alone has them."""
+    edit(both.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    processes = Processes(tmp_path)
+    try:
+        processes.worker(), processes.worker()
+        options = {"executor": "dask", "scheduler": processes.address}
+        report = both.run(**options)
+        assert not report.failures and report.steps["computed"] == 63 and both.bytes() == both.expected
+        emptied(both)
+        both.pool.append([(VIEWED, [1.0, 2.0, 3.0])])
+        both.embeddings(dtype="float16")
+        ran = {name.partition(":")[0].partition("@")[0] for name in both.ran(**options).names}
+    finally:
+        processes.close()
+    assert ran == {"pool", "fragment", "pool_vectors", "pool_places", "vectors", "means", "enriched"}
+    there = both.bytes()
+    edit(both.runtime, cache_remote=None)
+    emptied(both)
+    both.ran()
+    assert both.bytes() == there
 
 
 def test_a_partition_is_taken_as_its_worker_left_it_or_not_at_all(tmp_path):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from buckets import new_bucket
+from enrich_tiny import TinyWorld
 from faults import FAULTS, Proxy
 from small import DAYS, Small, edit, nothing_ran
 
@@ -156,6 +157,36 @@ def test_a_second_machine_computes_nothing(shared, expected, tmp_path, monkeypat
     assert report.shared["sent"] == 0
     again = second.run(SPAN)
     assert nothing_ran(again) and again.shared is None  # it stands: nobody is asked
+
+
+def test_a_second_machine_computes_no_vector(tiny_enriched_template, bucket, s3_options, tmp_path, monkeypatch):
+    """Vectors, means and enriched partitions come out of the bucket; what an edit needs is fetched."""
+    first, second = (TinyWorld(elsewhere(tiny_enriched_template, tmp_path / name)) for name in ("first", "second"))
+    for world in (first, second):
+        edit(world.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+        for made in (world.output, world.enriched):
+            shutil.rmtree(made)
+    monkeypatch.chdir(first.root)
+    there = first.run()
+    assert there.shared["shared"] == there.steps["computed"] > 50 and there.shared["not_shared"] == 0
+    monkeypatch.chdir(second.root)
+    assert second.run(plan=True).plan == []
+    report = second.run()
+    assert report.steps["hit"] == report.shared["hits"] == there.steps["computed"] and not report.failures
+    assert relative(second) == relative(first) != {}
+    assert report.shared["fetched_bytes"] == sum(map(len, relative(second).values()))  # partitions, and no vector
+    assert nothing_ran(second.run())
+    second.embeddings(dtype="float16")
+    assert {name.partition(":")[0].partition("@")[0] for name in second.ran().names} == {"means", "enriched"}
+    monkeypatch.chdir(first.root)
+    first.embeddings(dtype="float16")
+    assert not first.ran().names and relative(first) == relative(second)
+
+
+def relative(world: TinyWorld) -> dict[str, bytes]:
+    """Its partitions."""
+    files = {path.partition("/data/")[2]: data for path, data in world.bytes().items()}
+    return {name: data for name, data in files.items() if "/dt=" in name}
 
 
 def test_an_edit_on_the_second_machine_fetches_what_it_needs(first, tmp_path, monkeypatch):

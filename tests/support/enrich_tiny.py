@@ -41,6 +41,7 @@ AGGREGATIONS = [
     {"name": "tags", "events": ["like"], "column": "tags", "agg": "flatten_distinct", "windows": ["1d"]},
     {"name": "cnt", "events": ["like"], "column": "artwork_id", "agg": "count", "windows": ["1d"]},
 ]
+OPTIONS = {"resume", "plan", "executor", "scheduler"}  # of a run, beside settings
 COLUMNS = ["author_id", "title", "age", "likes_1d", {"name": "image", "default_sql": "CAST(NULL AS FLOAT[])"}]
 
 
@@ -70,8 +71,9 @@ class TinyWorld:
         self.pool = Pool(root / "data/pool/art.lance", vector_type("float", 3, fixed=True))
         self.output, self.enriched = root / "data/skeleton", root / "data/enriched"
 
-    def run(self, range: str = RANGE, *, resume: bool = False, progress: Progress | None = None, **settings: Any):
-        return run_training_pipeline(Settings(**settings), range, resume=resume, progress=progress)
+    def run(self, range: str = RANGE, *, progress: Progress | None = None, **settings: Any):
+        options = {key: settings.pop(key) for key in OPTIONS & settings.keys()}
+        return run_training_pipeline(Settings(**settings), range, progress=progress, **options)
 
     def ran(self, **settings: Any) -> Ran:
         """Runs, and says what ran."""
