@@ -18,7 +18,7 @@ _NEAR = 1e-5  # of sums of floats, which are near 1 at most
 
 def agreed(root: Path, day: str, by_hand: dict[str, Path]) -> dict[str, Any]:
     """For one day (`dt=...`): its rows; those whose vector is not the pool's; those whose mean is beyond a unit in the
-    last place of a mean of doubles; and, by program, rows that differ from its partition's."""
+    last place of a mean of doubles; and, by program, vectors unlike those of the rows that it wrote."""
     ours = _columns(root / "data/training_enriched" / day)
     pool = lance.dataset(str(root / "data/embeddings/artwork_embedding.lance")).to_table(["artwork_id", "vector"])
     matrix = pool["vector"].combine_chunks().flatten().to_numpy().reshape(pool.num_rows, -1)
@@ -37,7 +37,7 @@ def agreed(root: Path, day: str, by_hand: dict[str, Path]) -> dict[str, Any]:
         theirs = _columns(folder / day)
         found[f"unlike_{program}"] = sum(
             not _same(one, other, _NEAR) for name in (IMAGE, MEAN)
-            for one, other in zip(_values(ours, name), _values(theirs, name), strict=True)
+            for one, other in zip(_values(ours, name)[: len(theirs)], _values(theirs, name), strict=True)
         )  # fmt: skip
     return found
 

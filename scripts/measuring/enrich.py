@@ -15,6 +15,7 @@ from operator import truediv
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 
 from daedalus.config.steps import ENRICH
@@ -26,16 +27,16 @@ from measuring.process import Failed, Measured, measure, size_of
 from measuring.worlds import BenchWorld, World
 
 Say = Callable[[str], None]
-OURS, COLUMNS = "daeda enrich", "columns"
-MOST_DAYS = {"numpy": 4, "duckdb": 1}  # where all days cost the same
+OURS = "daeda enrich"
+OTHERS = {"columns": None, "numpy": 4, "duckdb": 1}  # and over how many days, as all cost the same
 CLOCKS = ("cpu", "seconds")
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of one program over `days`."""
+    """Runs of one program; `days` is how many days' rows each wrote."""
 
-    days: int
+    days: float
     runs: list[Measured]
 
     def a_day(self, clock: str) -> list[float]:
@@ -51,12 +52,12 @@ class Enrich:
         self.fresh()
 
     def fresh(self) -> None:
-        """Makes the pool and the skeleton, whose cache is kept beside."""
+        """Makes the pool and the skeleton, whose cache is kept beside; `skeleton` is what that took."""
         self.world.reset_config()
         shutil.rmtree(self.world.enriched, ignore_errors=True)
         self.pool.make(self.floats, self.rows)
         self.world.forget()
-        self.world.run()
+        self.skeleton = self.world.run()
         shutil.rmtree(self._kept, ignore_errors=True)
         shutil.copytree(self.world.root / "cache", self._kept)
 
@@ -72,48 +73,46 @@ class Enrich:
     def against_others(self) -> dict[str, Any]:
         """Cold, in turn with what pyarrow takes to write the columns, and with programs written by hand."""
         self.cold()  # what numba compiles is compiled then
-        made: dict[str, Runs] = {name: Runs(days, []) for name, days in self._programs().items()}
+        made = {OURS: Runs(self.world.days, [])}
         for _ in range(self.repeat):
-            for name, runs in made.items():
+            made[OURS].runs.append(self.cold())
+            for name in OTHERS:
                 try:
-                    runs.runs.append(run := self.cold() if name == OURS else self._other(name, runs.days))
+                    days, run = self._other(name)
                 except Failed as error:
-                    if name == OURS:
-                        raise
                     self.say(f"  {name} failed: {error}")
                     continue
-                self.say(f"  {name:<14}{run.cpu / runs.days:9.3f} CPU s a day{run.seconds / runs.days:9.3f} s a day")
+                made.setdefault(name, Runs(days, [])).runs.append(run)
+            for name, runs in made.items():
+                cpu, seconds = (runs.a_day(clock)[-1] for clock in CLOCKS)
+                self.say(f"  {name:<14}{cpu:9.3f} CPU s a day{seconds:9.3f} s a day")
         made = {name: runs for name, runs in made.items() if len(runs.runs) == self.repeat}
         found = {name: self._figures(name, runs, made[OURS]) for name, runs in made.items()}
         part = next(self.world.enriched.glob("dt=*/part-0-0.parquet"))
         found |= {"codecs": by_hand.codecs_of(part), "output_bytes": size_of(self.world.enriched)}
-        by_name = {name: self._folder(name) for name in made if name in MOST_DAYS}
+        by_name = {name: self._folder(name) for name in made if name in ("numpy", "duckdb")}
         found["agreed"] = agreed(self.world.root, f"dt={self.world.first}", by_name)
         for line in _lines(found):
             self.say(f"  {line}")
         found["steps"] = self._steps()
         return found
 
-    def _programs(self) -> dict[str, int]:
-        """How many days each is run over."""
-        days = self.world.days
-        return {OURS: days, COLUMNS: days, **{name: min(most, days) for name, most in MOST_DAYS.items()}}
-
-    def _other(self, name: str, days: int) -> Measured:
-        """Raises Failed."""
+    def _other(self, name: str) -> tuple[float, Measured]:
+        """(how many days' rows it wrote, what it says that it took). Raises Failed."""
         shutil.rmtree(self._folder(name), ignore_errors=True)
         self._folder(name).mkdir()
-        called = (sys.executable, by_hand.__file__, name, ".", str(self._folder(name).resolve()), "--days", str(days))
-        run = measure(*called, cwd=self.world.root)
-        if name == COLUMNS:  # says itself what writing took
-            return Measured(**json.loads(run.out), memory=run.memory, out="")
-        return run
+        days = str(min(OTHERS[name] or self.world.days, self.world.days))
+        run = measure(sys.executable, by_hand.__file__, name, ".", str(self._folder(name).resolve()), "--days", days,
+                      cwd=self.world.root)  # fmt: skip
+        said = json.loads(run.out)
+        rows = sum(pq.read_metadata(part).num_rows for part in self.world.output.glob("dt=*/*.parquet"))
+        return said["rows"] / rows * self.world.days, Measured(said["seconds"], said["cpu"], run.memory, "")
 
     def _folder(self, name: str) -> Path:
         return self.world.root / f"by-hand-{name}"
 
     def _figures(self, name: str, runs: Runs, ours: Runs) -> dict[str, Any]:
-        found: dict[str, Any] = {"days": runs.days, "peak_bytes": max(run.memory for run in runs.runs)}
+        found: dict[str, Any] = {"days": round(runs.days, 2), "peak_bytes": max(run.memory for run in runs.runs)}
         for clock in CLOCKS:
             found[f"{clock}_a_day"] = round(statistics.median(runs.a_day(clock)), 4)
             ratios = [own / other for own, other in zip(ours.a_day(clock), runs.a_day(clock), strict=True)]
@@ -138,8 +137,8 @@ class Enrich:
         return {"pool grown by 1 %": self._share(grown), "max_items edited": self._share(edited)}
 
     def _share(self, changed: Callable[[int], AbstractContextManager[None]]) -> dict[str, Any]:
-        """Runs after a change, each as a share of a cold run just before; and what ran."""
-        shares: dict[str, list[float]] = {clock: [] for clock in CLOCKS}
+        """Runs after a change, each as a share of a cold run just before, and of one of both stages; and what ran."""
+        shares: dict[str, list[float]] = {f"of_{what}_{clock}": [] for what in ("cold", "both") for clock in CLOCKS}
         ran: dict[str, int] = {}
         for turn in range(self.repeat):
             cold = self.cold()
@@ -147,13 +146,15 @@ class Enrich:
                 began = time.time()
                 run = self.world.enrich()
             ran = self.world.ran_since(began)
-            for clock, found in shares.items():
-                found.append(getattr(run, clock) / getattr(cold, clock))
-        found = {f"of_cold_{clock}": round(statistics.median(some), 4) for clock, some in shares.items()}
+            for clock in CLOCKS:
+                spent, enrich, skeleton = (getattr(one, clock) for one in (run, cold, self.skeleton))
+                shares[f"of_cold_{clock}"].append(spent / enrich)
+                shares[f"of_both_{clock}"].append(spent / (enrich + skeleton))
+        found = {name: round(statistics.median(some), 4) for name, some in shares.items()}
+        each = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in found.items())
         steps = ", ".join(f"{count} {step}" for step, count in ran.items()) or "nothing"
-        self.say(f"  {changed.__name__.strip('_')}: {found['of_cold_cpu']:.1%} of cold by CPU, "
-                 f"{found['of_cold_seconds']:.1%} by the clock; ran: {steps}")  # fmt: skip
-        return found | {"ran": ran}
+        self.say(f"  {changed.__name__.strip('_')}: {each}; ran: {steps}")
+        return {**found, "ran": ran}
 
     def _pool_grown(self, turn: int) -> AbstractContextManager[None]:
         return self.pool.grown(self.rows // 100)
@@ -197,11 +198,11 @@ def unchanged(world: World, repeat: int, say: Say) -> dict[str, Any]:
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{'':<14}{'days':>5}{'CPU s a day':>13}{'s a day':>10}{'peak GiB':>10}   {OURS} takes, CPU   on the clock"
+    yield f"{'':<14}{'days':>6}{'CPU s a day':>13}{'s a day':>10}{'peak GiB':>10}   {OURS} takes, CPU   on the clock"
     for name, one in found.items():
         if isinstance(one, dict) and "days" in one:
             clocks = f"{one['cpu_a_day']:>13.3f}{one['seconds_a_day']:>10.3f}"
             ratios = f"{one['ours_by_cpu']:>20.3f} times{one['ours_by_seconds']:>12.3f} times"
-            yield f"{name:<14}{one['days']:>5}{clocks}{one['peak_bytes'] / 2**30:>10.2f}{ratios}"
+            yield f"{name:<14}{one['days']:>6.2f}{clocks}{one['peak_bytes'] / 2**30:>10.2f}{ratios}"
     yield "codecs: " + ", ".join(f"{path} {codec}" for path, codec in found["codecs"].items())
     yield "values: " + ", ".join(f"{what} {count}" for what, count in found["agreed"].items())
