@@ -1,8 +1,9 @@
-"""Measures the skeleton stage: cold in turn with other programs, then after changes against its own cold run.
+"""Measures the stages: cold in turn with other programs, then after changes against their own cold runs.
 
   scripts/bench [CASE ...] [--rows 300000] [--users 20000] [--artworks 60000] [--days 14] [--repeat 3]
                 [--peer '[NAME=]FILE [ARGUMENTS]' ...] [--peer-small NAME=ARGUMENTS ...] [--peer-days [NAME=]N ...]
-                [--peer-python FILE] [--cofacts DIR] [--small-days N] [--folder DIR] [--memory-limit 4GB] [--json]
+                [--peer-python FILE] [--cofacts DIR] [--small-days N] [--folder DIR] [--memory-limit 4GB]
+                [--floats N ...] [--pool-rows N] [--json]
 
     cold        the bench world, fresh cache, in turn with every peer, whose rows are compared with ours
     demo        the same in the demo's world: 120 small days
@@ -15,6 +16,10 @@
     sizes       peak memory and time a row at 100k, 300k, 1M and 3M rows a day, memory_limit 2GB and 4GB; users and
                 artworks grow with the rows
     heavy       one user with 100,000 events in a week, against the same world without that user
+    enrich      columns of vectors: cold with the skeleton fresh, in turn with pyarrow, which writes the finished
+                columns alone, and with DuckDB and numpy as written by hand; a pool grown by 1 %; another max_items;
+                for each of --floats [256 and 768], with as many vectors as artworks. Both stages with nothing changed,
+                in the demo's world. With --pool-rows N, peak memory with N vectors of 64 floats
 
 A peer is a script that takes ROOT OUT --days N, and what else is given with it; --peer-small is what it gets besides in
 the demo and cofacts. --peer may be given several times; --peer-python has what they import.
@@ -40,8 +45,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from measuring.enrich import Enrich, memory, unchanged
+from measuring.imports import imported
 from measuring.peers import Peer, peers
-from measuring.process import Failed, Measured, measure, size_of
+from measuring.process import Failed, Measured, size_of
 from measuring.side_by_side import OURS, side_by_side
 from measuring.worlds import FIRST, HISTORY, PROJECT, BenchWorld, World, cofacts, demo
 
@@ -131,8 +138,7 @@ class Bench:
         ):  # fmt: skip
             found = self.median(name, lambda arguments=arguments: world.daeda(*arguments))  # type: ignore[misc]
             self.found[f"unchanged: {name}"] = _clocks(found)
-        imported = measure(sys.executable, "-c", _IMPORTED, cwd=world.root).out.splitlines()[-1]
-        self.say(f"  heavy imports of a run: {imported}")
+        self.say(f"  heavy imports of a run: {imported(world, 'skeleton', '--progress', 'none')}")
 
     def aggregation(self) -> None:
         world = self.world(self.a.days)
@@ -232,7 +238,9 @@ class Bench:
             pq.write_table(chosen, folder / "part-9.parquet", compression="zstd")
         pool = lancedb.connect(str(world.root / "data/embeddings")).open_table("artwork_embedding")
         ids = [-(10**9) - i for i in range(pool.count_rows() // 100)]  # of artworks that no old day has
-        pool.add(pa.table({"artwork_id": ids, "vector": pa.array([[0.0] * 4] * len(ids), pa.list_(pa.float32(), 4))}))
+        kind = pool.schema.field("vector").type
+        vectors = pa.array([[0.0] * kind.list_size] * len(ids), kind)
+        pool.add(pa.table({"artwork_id": ids, "vector": vectors}))
 
     def sizes(self) -> None:
         kept = {name: getattr(self.a, name) for name in ("rows", "users", "artworks", "memory_limit")}
@@ -272,6 +280,18 @@ class Bench:
         self.found["heavy user"] = times
         self.say(f"  with the heavy user: {times['seconds']} times, {times['cpu']} times the CPU")
 
+    def enrich(self) -> None:
+        floats, found = self.a.floats or [256, 768], {}
+        for count in floats:
+            self.say(f"  {count} floats")
+            one = Enrich(self.world(self.a.days), count, self.a.artworks, self.a.repeat, self.say)
+            found[f"{count} floats"] = {"cold": one.against_others(), **one.after()}
+        small = demo(self.folder / "demo", self.a.small_days)
+        found["unchanged"] = unchanged(small, self.a.repeat, self.say)
+        if self.a.pool_rows:
+            found["memory"] = memory(self.world(self.a.days), 64, self.a.pool_rows, self.say)
+        self.found["enrich"] = found
+
 
 def _spent(run: Measured) -> str:
     return f"{run.seconds:.2f} s, {run.cpu:.2f} CPU s"
@@ -281,20 +301,13 @@ def _clocks(run: Measured) -> dict[str, float]:
     return {"seconds": round(run.seconds, 3), "cpu": round(run.cpu, 3)}
 
 
-_IMPORTED = """
-import sys
-from daedalus.cli.main import main
-try:
-    main(["skeleton", "--progress", "none"])
-except SystemExit:
-    pass
-print(sorted({"duckdb", "pyarrow", "lancedb", "numba", "polars", "numpy"} & set(sys.modules)) or "none")
-"""
-CASES = ("cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy")
+CASES = (
+    "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy", "enrich",
+)  # fmt: skip
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure the skeleton stage.")
+    parser = argparse.ArgumentParser(description="Measure the stages.")
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=[], metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--rows", type=int, default=300_000, help="feed rows a day")
     parser.add_argument("--users", type=int, default=20_000)
@@ -311,6 +324,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--small-days", type=int, help="fewer days in demo and cofacts")
     parser.add_argument("--folder", type=Path, default=PROJECT / "cache/bench", help="for worlds and outputs")
     parser.add_argument("--memory-limit", default="4GB")
+    parser.add_argument("--floats", type=int, action="append", help="of a vector in enrich, any number of times")
+    parser.add_argument("--pool-rows", type=int, help="in the case enrich, memory with as many vectors of 64 floats")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser.parse_args()
 

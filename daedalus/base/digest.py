@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import xxhash
 
 is_digest = re.compile("[0-9a-f]{32}").fullmatch
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # bytes
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -37,11 +37,10 @@ def of_json(value: object) -> str:
 
 
 def of_file(path: Path | str) -> str:
-    """Digest of the whole file, read in blocks of 1 MiB."""
+    """Digest of the whole file, read in blocks."""
     state = xxhash.xxh3_128()
-    with open(path, "rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            state.update(block)
+    for block in _blocks(path):
+        state.update(block)
     return state.hexdigest()
 
 
@@ -50,9 +49,16 @@ def sha256_of(files: Sequence[Path]) -> tuple[str, list[str]]:
     joined, each = hashlib.sha256(), []
     for path in files:
         one = hashlib.sha256() if len(files) > 1 else joined
-        with open(path, "rb", buffering=0) as file:
-            while block := file.read(_BLOCK):
-                for state in {one, joined}:
-                    state.update(block)
+        for block in _blocks(path):
+            for state in {one, joined}:
+                state.update(block)
         each.append(one.hexdigest())
     return joined.hexdigest(), each
+
+
+def _blocks(path: Path | str) -> Iterator[memoryview]:
+    """The bytes of a file, in blocks in the same memory: fresh memory for each costs as much as the digest."""
+    with open(path, "rb", buffering=0) as file:
+        room = memoryview(bytearray(_BLOCK))
+        while count := file.readinto(room):
+            yield room[:count]

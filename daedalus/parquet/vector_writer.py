@@ -191,6 +191,7 @@ def _levels(has: np.ndarray, length: int) -> bytes:
     return b"".join(len(level).to_bytes(4, "little") + level for level in (repeated, defined))
 
 
+@lru_cache(4096)
 def _run(count: int, level: int) -> bytes:
     """A run of equal levels: a varint, the count shifted left by 1 (bit 0 is 0 for a run), then the level in a byte."""
     out = bytearray()

@@ -22,6 +22,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 FIRST = dt.date(2026, 5, 1)  # of the bench world's target days; peers take whole months
 HISTORY = 8  # feed days before the first target day
 _DAY = dt.timedelta(days=1)
+_STEP = "substr(name, 1, instr(name || '@', '@') - 1)"  # of a trace, in SQL
 
 
 class World:
@@ -34,21 +35,29 @@ class World:
     def _at(self, root: Path) -> None:
         self.root, training = root, root / "config/training"
         self.runtime, self.aggregations = training / "runtime.yaml", training / "aggregations.yaml"
-        self.output = root / "data/training_output"
+        self.output, self.enriched = root / "data/training_output", root / "data/training_enriched"
 
     def edit(self, **values: object) -> None:
         self.runtime.write_text(yaml.safe_dump({**yaml.safe_load(self.runtime.read_text()), **values}, sort_keys=False))
 
     def forget(self) -> None:
-        for folder in ("cache", "data/training_output"):
-            shutil.rmtree(self.root / folder, ignore_errors=True)
+        for folder in (self.root / "cache", self.output, self.enriched):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def daeda(self, *arguments: str) -> Measured:
         return measure(str(PROJECT / ".venv/bin/daeda"), *arguments, cwd=self.root)
 
+    def range(self, days: int | None = None) -> tuple[str, str]:
+        """The option for the first of the target days, or all."""
+        return "--range", f"{self.first}..{self.first + ((days or self.days) - 1) * _DAY}"
+
     def run(self, days: int | None = None) -> Measured:
-        last = self.first + ((days or self.days) - 1) * _DAY
-        return self.daeda("skeleton", "--json", "--progress", "none", "--range", f"{self.first}..{last}")
+        """The skeleton."""
+        return self.daeda("skeleton", "--json", "--progress", "none", *self.range(days))
+
+    def enrich(self) -> Measured:
+        """Both stages."""
+        return self.daeda("enrich", "--json", "--progress", "none", *self.range())
 
     @contextmanager
     def for_peers(self) -> Iterator[None]:
@@ -63,10 +72,19 @@ class World:
     def steps(self) -> list[tuple[str, int, float, int]]:
         """(step, how many ran, seconds in all, bytes in all) of every trace there is."""
         with sqlite3.connect(self.root / "cache/traces.db") as db:
-            kind = "substr(name, 1, instr(name || '@', '@') - 1)"
             return db.execute(
-                f"select {kind}, count(*), sum(seconds), sum(bytes) from traces group by 1 order by 3 desc"
+                f"select {_STEP}, count(*), sum(seconds), sum(bytes) from traces group by 1 order by 3 desc"
             ).fetchall()
+
+    def ran_since(self, moment: float) -> dict[str, int]:
+        """How many of each step ran since then, in seconds since 1970.
+
+        A trace that was carried over to another key, since nothing in it can have changed, took what it once took.
+        """
+        before = "select 1 from traces old where old.name = new.name and old.seconds = new.seconds and old.made < :then"
+        sql = f"select {_STEP}, count(*) from traces new where made > :then and not exists ({before}) group by 1"
+        with sqlite3.connect(self.root / "cache/traces.db") as db:
+            return dict(db.execute(sql, {"then": moment}).fetchall())
 
 
 class BenchWorld(World):
@@ -81,7 +99,7 @@ class BenchWorld(World):
     def copied(self, root: Path) -> BenchWorld:
         """The same world elsewhere, without what was made of it."""
         shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(self.root, root, ignore=shutil.ignore_patterns("cache", "training_output"))
+        shutil.copytree(self.root, root, ignore=shutil.ignore_patterns("cache", "training_*"))
         other = copy.copy(self)
         other._at(root)
         return other
