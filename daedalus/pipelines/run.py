@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from daedalus.base.days import Day
 from daedalus.base.durable import DATASET
 from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped, is_full
-from daedalus.config.steps import PARTITIONS, STAGES
+from daedalus.config.steps import PARTITIONS, SKELETON, STAGES
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
 from daedalus.pipelines.run_report import (
@@ -34,6 +34,7 @@ from daedalus.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from daedalus.explain.change_notes import ChangeNotes
     from daedalus.pipelines.on_dask import OnDask
+    from daedalus.stagecache.action import Action
     from daedalus.stagecache.walk.executor import Executor
     from daedalus.stagecache.walk.forecast import Forecast
     from daedalus.workspace.graph import Graph
@@ -158,6 +159,7 @@ def _walk(
         forecast=_forecast(workspace, graph, force, here=dask is None) if progress.estimates else None,
         day_done=day_done,
         interrupt=workspace.ducks.interrupt,
+        ends_run=_ends_run,
     )
     last = workspace.stages[-1].partition
     try:
@@ -170,6 +172,11 @@ def _walk(
         except DaedalusError:
             raise stopped from None  # a full disk may have no room for this either
         raise
+
+
+def _ends_run(action: Action) -> bool:
+    """Whether nothing can be done without an action. What only a later stage reads leaves the skeleton to do."""
+    return action.day is None and action.step in SKELETON.steps
 
 
 def _record_results(

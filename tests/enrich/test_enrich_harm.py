@@ -141,19 +141,46 @@ def test_a_pool_that_is_made_again_meanwhile_is_told_by_the_file_that_is_gone(wo
     assert f"enriched@{LAST}" in world.ran().names
 
     world.pool.append([(VIEWED, a_vector())])
-    with pytest.raises(DaedalusError, match="gone") as stopped:  # every day needs it
-        world.run(progress=Meanwhile("fragment", world.pool.remake))
-    assert stopped.value.exit_code == 2 and "fragment" in stopped.value.where
+    edit(world.runtime, entity_spine_chunk_rows=7)
+    report = world.run(progress=Meanwhile("fragment", world.pool.remake))
+    assert_only_enrich_is_blocked(report, "is gone")
     assert f"enriched@{LAST}" in world.ran().names
 
 
-def test_a_file_of_the_pool_that_is_damaged_is_told_without_a_traceback(world):
+def assert_only_enrich_is_blocked(report, found: str) -> None:
+    """By a fragment that cannot be read: the skeleton does not need its vectors."""
+    skeleton, enrich = report.stages["skeleton"], report.stages["enrich"]
+    assert report.exit_code == 1 and skeleton.days["done"] == skeleton.partitions["written"] == 3
+    assert (enrich.days["done"], enrich.days["blocked"]) == (0, 3) and skeleton.failures == []
+    [failure] = enrich.failures
+    assert failure.step.startswith("fragment:") and found in failure.error and "Traceback" not in failure.error
+    last = [row["last"] for row in cache_status(Settings())["days"]]
+    assert [(one["state"], one["failures"][0]["error"]) for one in last] == [("blocked", failure.error)] * 3
+
+
+def test_vectors_that_are_damaged_leave_the_skeleton_done(world):
+    """They are in files of their own, so that the ids are as they were."""
+    import lance
+
+    known = {*(world.pool.path / "data").iterdir()}
+    lance.dataset(str(world.pool.path)).add_columns({"late": "vector"})
+    world.embeddings(vector_column="late")
+    edit(world.runtime, entity_spine_chunk_rows=7)
+    (first, *_) = sorted({*(world.pool.path / "data").iterdir()} - known)
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-60])
+    assert_only_enrich_is_blocked(world.run(), "")
+    first.write_bytes(whole)
+    assert {f"enriched@{day}" for day in DAYS} <= {*world.ran().names}
+
+
+def test_ids_that_are_damaged_are_told_without_a_traceback(world):
     for path in (world.pool.path / "data").iterdir():
         path.write_bytes(path.read_bytes()[:40] + bytes(100) + path.read_bytes()[140:])
     shutil.rmtree(world.root / "cache")
-    with pytest.raises(DaedalusError) as stopped:
+    with pytest.raises(DaedalusError) as stopped:  # every day of the skeleton needs them
         world.run()
-    assert "Traceback" not in stopped.value.text()
+    assert stopped.value.exit_code == 2 and "Traceback" not in stopped.value.text()
 
 
 # A day whose vectors cannot be used

@@ -51,13 +51,15 @@ class Walk:
         forecast: Forecast | None = None,
         day_done: Callable[[str, list[Outcome]], None] = lambda day, outcomes: None,
         interrupt: Callable[[], None] = lambda: None,
+        ends_run: Callable[[Action], bool] = lambda action: action.day is None,
     ) -> None:
+        """`ends_run` says of which actions a failure ends the walk: by default of those that belong to no day."""
         self._count, self._schedule = len(actions), Schedule(actions)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
         self._level = level or SecondLevel()
         self._forecast = forecast or Forecast()
         self._executor, self._progress = executor or Threads(1), progress or Progress()
-        self._day_done, self._interrupt = day_done, interrupt
+        self._day_done, self._interrupt, self._ends_run = day_done, interrupt, ends_run
         self._commits = Commits(commit or traces.write)
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
@@ -73,7 +75,7 @@ class Walk:
 
         `closing` maps each day to report to the action that completes it. Raises Interrupted on Ctrl-C,
         RunStopped when no further day can be done (OutOfSpace: a disk is full), and the error of an action
-        that belongs to no day, since every day needs it.
+        that every day needs.
         """
         self._closes = {name: day for day, name in closing.items()}
         self._progress.begin(sorted(closing), self._count, self._forecast)
@@ -256,7 +258,7 @@ class Walk:
             raise OutOfSpace(action.name, error) from error
         if isinstance(error, RunStopped):
             raise error
-        if action.day is None:
+        if self._ends_run(action):
             if isinstance(error, DaedalusError):
                 raise error
             raise DaedalusError(f"the step {action.name} failed", found=problem_of(error)["what"]) from error
