@@ -22,13 +22,13 @@ CEILINGS = {
     # what: cold, nothing changed, one aggregation added
     "DuckDB connections": (2, 0, 0),
     "DuckDB statements": (101, 0, 0),
-    "SQLite transactions": (76, 1, 14),
-    "syncs": (351, 0, 32),
-    "renames": (183, 1, 13),
-    "files opened to write": (134, 1, 90),
-    "bytes read": (5_799_227, 153_738, 3_001_202),
+    "SQLite transactions": (84, 1, 14),
+    "syncs": (359, 0, 34),
+    "renames": (190, 1, 13),
+    "files opened to write": (145, 1, 92),
+    "bytes read": (6_027_146, 158_702, 3_100_000),
     "bytes written": (4_372_219, 45_694, 972_376),
-    "modules of ours": (190, 82, 190),
+    "modules of ours": (194, 84, 194),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how
