@@ -6,6 +6,7 @@ Where a reader gives another form of a value, `as_read_by` says which.
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import json
 import math
 import shutil
@@ -123,13 +124,25 @@ def _node_folder():
         if shutil.which("npm") is None:
             pytest.skip("no node here, so hyparquet is not asked")
         folder.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json", "read.mjs"):
-            shutil.copy(PROJECT / "tests/parquet/readers" / name, folder)
-        done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"hyparquet cannot be installed: {done.stderr[-200:]}")
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # pytest's workers share it, and npm begins by removing what is there
+            _install(folder)
         _FOLDER.append(folder)
     return _FOLDER[0]
+
+
+def _install(folder) -> None:
+    """Installs what the lock file says, unless that was done."""
+    wanted = (PROJECT / "tests/parquet/readers/package-lock.json").read_bytes()
+    for name in ("package.json", "package-lock.json", "read.mjs"):
+        shutil.copy(PROJECT / "tests/parquet/readers" / name, folder)
+    installed = folder / "installed"
+    if installed.exists() and installed.read_bytes() == wanted:
+        return
+    done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"hyparquet cannot be installed: {done.stderr[-200:]}")
+    installed.write_bytes(wanted)
 
 
 def as_read_by(reader: str, value, *, listed: bool = False):
