@@ -92,7 +92,11 @@ class Places(TinyWorld):
         return found
 
 
-@pytest.mark.parametrize("there", [{"enriched"}, {"skeleton", "pool"}, {"skeleton", "enriched", "pool"}], ids=lambda there: "+".join(sorted(there)))
+@pytest.mark.parametrize(
+    "there",
+    [{"enriched"}, {"skeleton", "pool"}, {"skeleton", "enriched", "pool"}],
+    ids=lambda there: "+".join(sorted(there)),
+)
 def test_wherever_outputs_and_pool_are_the_bytes_are_those_of_a_local_run(
     tiny_enriched_template, bucket, s3_options, tmp_path, monkeypatch, there
 ):
