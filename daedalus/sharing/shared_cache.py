@@ -251,9 +251,9 @@ class SharedCache(SecondLevel):
         self.remote.note(part)
         self.shelf.expect(part)
 
-    def _fail(self) -> None:
+    def _fail(self, count: int = 1) -> None:
         with self._lock:
-            self._failed += 1
+            self._failed += count
 
     def owes(self) -> bool:
         """Whether an earlier run could not share everything, and the store answers now."""
@@ -268,10 +268,11 @@ class SharedCache(SecondLevel):
         if uploads.waiting and not self.remote.writing.off:
             say(f"sharing {uploads.waiting:,} steps, {uploads.bytes / 1e6:,.0f} MB")
         try:
-            self._failed += uploads.drain(_DRAIN_SECONDS)
+            left = uploads.drain(_DRAIN_SECONDS)
         except KeyboardInterrupt:  # the rest is left to a later run
-            self._failed += uploads.waiting
+            left = uploads.waiting
         uploads.stop()
+        self._fail(left)  # beside what failed meanwhile
         if self.remote.writes and not self.remote.writing.off:
             self._write_packs(outcomes)
         if self._owing and not self._failed:

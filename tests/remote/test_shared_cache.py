@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -249,6 +250,25 @@ def test_what_could_not_be_shared_is_shared_by_a_later_run(shared, proxy, store,
     second = machine(shared, tmp_path / "second", monkeypatch)
     later = second.run(SPAN)
     assert later.steps["computed"] == 0 and second.bytes() == shared.bytes()
+
+
+def test_what_fails_while_the_run_waits_for_its_uploads_is_counted_too():
+    from types import SimpleNamespace
+
+    from daedalus.sharing.shared_cache import SharedCache
+
+    cache, facts = SharedCache.__new__(SharedCache), {}
+
+    def drain(seconds):
+        cache._fail()  # an upload, meanwhile
+        return 2
+
+    cache._uploads = SimpleNamespace(waiting=3, bytes=0, drain=drain, stop=lambda: None)
+    cache.remote = SimpleNamespace(writes=False, writing=SimpleNamespace(off=""))
+    cache._lock, cache._failed, cache._owing, cache._owed = threading.Lock(), 0, True, "owed"
+    cache._traces, cache.news = SimpleNamespace(remember_fact=facts.__setitem__), list
+    cache.finish({}, lambda line: None)
+    assert cache._failed == 3 and "owed" not in facts  # a later run shares them
 
 
 def test_the_store_is_down_for_the_whole_run(shared, expected, proxy, s3_options):
