@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from daedalus.base.errors import DaedalusError
 from daedalus.cli.settings import settings_of
-from daedalus.cli.skeleton import finish, print_warnings, profiled, watcher
+from daedalus.cli.skeleton import run_stages
 
 if TYPE_CHECKING:
     from cyclopts import Parameter
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
         AllowEmpty,
         CacheRoot,
         Config,
+        Executor,
+        Force,
         Json,
         OpenLineage,
         OutputRoot,
+        Plan,
         Profiled,
-        ProgressKind,
+        ProgressOption,
+        Range,
+        Resume,
+        Scheduler,
         Trace,
     )
 
@@ -28,22 +34,22 @@ def train(
     name: Annotated[str, Parameter(help="The model's name, recorded with the run.")],
     *,
     skeleton_only: Annotated[bool, Parameter(negative=(), help="Stop after the skeleton stage.")] = False,
-    range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
+    range: Range = None,
     target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; default: the config's range.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
-    resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
-    force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
-    plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
+    resume: Resume = False,
+    force: Force = False,
+    plan: Plan = False,
     allow_empty: AllowEmpty = False,
     json: Json = False,
-    progress: ProgressKind = "auto",
+    progress: ProgressOption = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
     profile: Profiled = False,
-    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
-    scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")] = None,
+    executor: Executor = "threads",
+    scheduler: Scheduler = None,
 ) -> int:
     """Run a model's training pipeline: compile the configuration, then the skeleton, then the embeddings.
 
@@ -51,17 +57,11 @@ def train(
     """
     _check(skeleton_only, range, target_date, output_root)
     settings = settings_of(config, cache_root, output_root)
-    with profiled(profile, executor) as sampler:
-        from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
-
-        print_warnings(settings)
-        run = run_skeleton_stage if skeleton_only else run_training_pipeline
-        report = run(
-            settings, range or target_date, resume=resume, force=force, plan=plan, allow_empty=allow_empty, model=name,
-            progress=watcher(progress, trace, openlineage, settings, *sampler, skeleton_only=skeleton_only),
-            executor=executor, scheduler=scheduler,
-        )  # fmt: skip
-        return finish(report, json)
+    return run_stages(
+        settings, range or target_date, skeleton_only=skeleton_only, json=json, watched=(progress, trace, openlineage),
+        profile=profile, resume=resume, force=force, plan=plan, allow_empty=allow_empty, model=name,
+        executor=executor, scheduler=scheduler,
+    )  # fmt: skip
 
 
 def _check(skeleton_only: bool, range: str | None, target_date: str | None, output_root: str | None) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from json import dumps
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from daedalus.base.errors import DaedalusError
 from daedalus.cli.output import print_lines, print_notes, print_out, to_stderr
@@ -16,17 +16,27 @@ if TYPE_CHECKING:
     from cyclopts import Parameter
 
     from daedalus.cli.options import (
+        Adopt,
         AllowEmpty,
         CacheRoot,
+        ChunkRows,
         Config,
+        DayWorkers,
+        Executor,
+        ExecutorKind,
+        Force,
         Json,
         OpenLineage,
         OutputRoot,
+        Plan,
         Profiled,
         ProgressKind,
+        ProgressOption,
+        Range,
+        Resume,
+        Scheduler,
         Trace,
     )
-    from daedalus.pipelines.run_report import RunReport
     from daedalus.stagecache.walk.progress import Progress
     from daedalus.watch.profile import Profile
     from daedalus.workspace.settings import Settings
@@ -34,78 +44,87 @@ if TYPE_CHECKING:
 
 def skeleton(
     *,
-    range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
+    range: Range = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
-    day_workers: Annotated[int | None, Parameter(help="Days processed at once.")] = None,
-    entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows per output part file.")] = None,
-    resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
-    force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
-    plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
-    adopt: Annotated[bool, Parameter(negative=(), help="Delete other files along with their partition.")] = False,
+    day_workers: DayWorkers = None,
+    entity_spine_chunk_rows: ChunkRows = None,
+    resume: Resume = False,
+    force: Force = False,
+    plan: Plan = False,
+    adopt: Adopt = False,
     allow_empty: AllowEmpty = False,
     json: Json = False,
-    progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
+    progress: ProgressOption = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
     profile: Profiled = False,
-    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
-    scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")] = None,
+    executor: Executor = "threads",
+    scheduler: Scheduler = None,
 ) -> int:
     """Recompute only what changed, and publish the partitions of a range of days.
 
     Example: daeda skeleton --range 202602..202605 --resume
     """
     settings = settings_of(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
-    with profiled(profile, executor) as sampler:
-        from daedalus.pipelines.training import run_skeleton_stage
-
-        watched = watcher(progress, trace, openlineage, settings, *sampler, skeleton_only=True)
-        print_warnings(settings)
-        report = run_skeleton_stage(
-            settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
-            progress=watched, executor=executor, scheduler=scheduler,
-        )  # fmt: skip
-        return finish(report, json)
+    return run_stages(
+        settings, range, skeleton_only=True, json=json, watched=(progress, trace, openlineage), profile=profile,
+        resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty, executor=executor,
+        scheduler=scheduler,
+    )  # fmt: skip
 
 
 def enrich(
     *,
-    range: Annotated[str | None, Parameter(help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")] = None,
+    range: Range = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: Annotated[str | None, Parameter(help="Overrides embeddings.output_root.")] = None,
-    day_workers: Annotated[int | None, Parameter(help="Days processed at once.")] = None,
-    entity_spine_chunk_rows: Annotated[int | None, Parameter(help="Rows per output part file.")] = None,
-    resume: Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")] = False,
-    force: Annotated[bool, Parameter(negative=(), help="Recompute the range, even what is cached.")] = False,
-    plan: Annotated[bool, Parameter(negative=(), help="Show what would run and why; run nothing.")] = False,
-    adopt: Annotated[bool, Parameter(negative=(), help="Delete other files along with their partition.")] = False,
+    day_workers: DayWorkers = None,
+    entity_spine_chunk_rows: ChunkRows = None,
+    resume: Resume = False,
+    force: Force = False,
+    plan: Plan = False,
+    adopt: Adopt = False,
     allow_empty: AllowEmpty = False,
     json: Json = False,
-    progress: Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")] = "auto",
+    progress: ProgressOption = "auto",
     trace: Trace = None,
     openlineage: OpenLineage = None,
     profile: Profiled = False,
-    executor: Annotated[Literal["threads", "dask"], Parameter(help="Where steps run: here, or on Dask.")] = "threads",
-    scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")] = None,
+    executor: Executor = "threads",
+    scheduler: Scheduler = None,
 ) -> int:
     """Add the embedding columns of a range of days, after its skeleton, which is made first where it is not fresh.
 
     Example: daeda enrich --range 202602..202605 --resume
     """
     settings = settings_of(config, cache_root, None, day_workers, entity_spine_chunk_rows, output_root)
-    with profiled(profile, executor) as sampler:
-        from daedalus.pipelines.training import run_training_pipeline
+    return run_stages(
+        settings, range, skeleton_only=False, json=json, watched=(progress, trace, openlineage), profile=profile,
+        resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty, executor=executor,
+        scheduler=scheduler,
+    )  # fmt: skip
 
-        watched = watcher(progress, trace, openlineage, settings, *sampler)
+
+def run_stages(
+    settings: Settings, range: str | None, *, skeleton_only: bool, json: bool,
+    watched: tuple[ProgressKind, str | None, str | None], profile: bool, executor: ExecutorKind, **options: Any,
+) -> int:  # fmt: skip
+    """Runs the skeleton stage, or all stages, and prints what it did; returns the exit code.
+
+    `watched` are the kind of progress, the trace file and where OpenLineage events go; `options` are others of the run.
+    """
+    with profiled(profile, executor) as sampler:
+        from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
+
+        progress = watcher(*watched, settings, *sampler, skeleton_only=skeleton_only)
         print_warnings(settings)
-        report = run_training_pipeline(
-            settings, range, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
-            progress=watched, executor=executor, scheduler=scheduler,
-        )  # fmt: skip
-        return finish(report, json)
+        run = run_skeleton_stage if skeleton_only else run_training_pipeline
+        report = run(settings, range, progress=progress, executor=executor, **options)
+        print_out(dumps(report.as_json())) if json else print_lines(report.shown())
+        return report.exit_code
 
 
 def print_warnings(settings: Settings) -> None:
@@ -185,9 +204,3 @@ def _shown_progress(kind: ProgressKind) -> Progress:
     from daedalus.watch.plain import PlainProgress
 
     return PlainProgress(sys.stderr)
-
-
-def finish(report: RunReport, as_json: bool) -> int:
-    """Prints what a run did; returns its exit code."""
-    print_out(dumps(report.as_json())) if as_json else print_lines(report.shown())
-    return report.exit_code
