@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -46,26 +47,17 @@ def warm_template(tmp_path_factory) -> Path:
 
     root = tmp_path_factory.mktemp("small")
     small.make(root)
-    before = os.getcwd()
-    os.chdir(root)
-    try:
+    with contextlib.chdir(root):
         small.Small(root).run()
-    finally:
-        os.chdir(before)
     return root
 
 
 @pytest.fixture
 def warm(warm_template, tmp_path, monkeypatch):
     """A copy of the small world with its cache and output, as the working directory."""
-    import shutil
+    from small import Small, copied
 
-    from small import Small
-
-    root = tmp_path / "world"
-    shutil.copytree(warm_template, root)
-    monkeypatch.chdir(root)
-    return Small(root)
+    return Small(copied(warm_template, tmp_path, monkeypatch))
 
 
 @pytest.fixture
@@ -84,13 +76,18 @@ def tiny_enriched_template(tmp_path_factory) -> Path:
     from enrich_tiny import tiny_world
 
     root = tmp_path_factory.mktemp("tiny-enriched")
-    before = os.getcwd()
-    os.chdir(root)
-    try:
+    with contextlib.chdir(root):
         tiny_world(root).ran()
-    finally:
-        os.chdir(before)
     return root
+
+
+@pytest.fixture
+def tiny_enriched(tiny_enriched_template, tmp_path, monkeypatch):
+    """A copy of the tiny world with its cache and both outputs, as the working directory."""
+    from enrich_tiny import TinyWorld
+    from small import copied
+
+    return TinyWorld(copied(tiny_enriched_template, tmp_path, monkeypatch))
 
 
 @pytest.fixture(scope="session")
@@ -102,23 +99,14 @@ def enriched_template(warm_template, tmp_path_factory) -> Path:
 
     root = tmp_path_factory.mktemp("enriched") / "world"
     shutil.copytree(warm_template, root)
-    before = os.getcwd()
-    os.chdir(root)
-    try:
+    with contextlib.chdir(root):
         small.with_embeddings(small.Small(root))
-    finally:
-        os.chdir(before)
     return root
 
 
 @pytest.fixture
 def enriched(enriched_template, tmp_path, monkeypatch):
     """A copy of the small world with its enriched partitions, as the working directory."""
-    import shutil
+    from small import Small, copied
 
-    from small import Small
-
-    root = tmp_path / "world"
-    shutil.copytree(enriched_template, root)
-    monkeypatch.chdir(root)
-    return Small(root)
+    return Small(copied(enriched_template, tmp_path, monkeypatch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from enrich_tiny import DAYS, RANGE, TinyWorld
+from enrich_tiny import DAYS, RANGE
 from small import edit
 
 from daedalus.base.errors import Interrupted
@@ -14,16 +14,12 @@ from daedalus.stagecache.walk.progress import Progress
 
 
 @pytest.fixture
-def world(tiny_enriched_template, tmp_path, monkeypatch):
+def world(tiny_enriched):
     """A copy without cache and outputs; `expected` is what a run left."""
-    root = tmp_path / "world"
-    shutil.copytree(tiny_enriched_template, root)
-    monkeypatch.chdir(root)
-    world = TinyWorld(root)
-    world.expected = world.bytes()
-    for made in (root / "cache", world.output, world.enriched):
+    tiny_enriched.expected = tiny_enriched.bytes()
+    for made in (tiny_enriched.root / "cache", tiny_enriched.output, tiny_enriched.enriched):
         shutil.rmtree(made)
-    return world
+    return tiny_enriched
 
 
 WAYS = {

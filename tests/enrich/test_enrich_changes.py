@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-
 import pyarrow as pa
 import pytest
-from enrich_tiny import BEFORE, DAYS, LIKED, UNUSED, VIEWED, TinyWorld, vector
+from enrich_tiny import BEFORE, DAYS, LIKED, UNUSED, VIEWED, TinyWorld, a_vector
 from small import edit, rewrite
 
 from daedalus.config.steps import ENRICH_STEPS
@@ -25,15 +22,8 @@ def of(step: str, *days, entries=()) -> set[str]:
 
 
 @pytest.fixture
-def world(tiny_enriched_template, tmp_path, monkeypatch):
-    root = tmp_path / "world"
-    shutil.copytree(tiny_enriched_template, root)
-    monkeypatch.chdir(root)
-    return TinyWorld(root)
-
-
-def a_vector() -> list[float]:
-    return vector(random.Random())
+def world(tiny_enriched):
+    return tiny_enriched
 
 
 def feed_day(world: TinyWorld) -> None:

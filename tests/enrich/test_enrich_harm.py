@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from pathlib import Path
 
 import pytest
-from enrich_tiny import DAYS, LIKED, RANGE, VIEWED, Ran, TinyWorld, vector
+from enrich_tiny import DAYS, LIKED, RANGE, VIEWED, Ran, a_vector
 from enrich_worlds import vector_type
 from small import edit, nothing_ran, rewrite
 
@@ -25,15 +24,8 @@ LAST = str(DAYS[2])
 
 
 @pytest.fixture
-def world(tiny_enriched_template, tmp_path, monkeypatch):
-    root = tmp_path / "world"
-    shutil.copytree(tiny_enriched_template, root)
-    monkeypatch.chdir(root)
-    return TinyWorld(root)
-
-
-def a_vector() -> list[float]:
-    return vector(random.Random())
+def world(tiny_enriched):
+    return tiny_enriched
 
 
 def first_part(root: Path) -> Path:

@@ -124,6 +124,10 @@ def vector(rng: random.Random) -> list[float]:
     return [rng.uniform(-2, 2) for _ in range(3)]
 
 
+def a_vector() -> list[float]:
+    return vector(random.Random())
+
+
 def feed_of(day: dt.date, rng: random.Random, more: list[tuple[int, int, str, int]]) -> pa.Table:
     """24 rows of five users, and `more`: (user, artwork, event, hour)."""
     rows = [(rng.randrange(1, 6), rng.randrange(1, 13), rng.choice(["view", "like", "like", "click"]), 4 + i % 20)

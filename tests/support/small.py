@@ -61,6 +61,14 @@ def edit(path: Path, **values: object) -> None:
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
 
 
+def copied(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a world, as the working directory."""
+    root = tmp_path / "world"
+    shutil.copytree(template, root)
+    monkeypatch.chdir(root)
+    return root
+
+
 class Small:
     """A copy of the world; the working directory must be its root while it is used."""
 
