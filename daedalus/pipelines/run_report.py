@@ -116,13 +116,14 @@ class RunReport:
         }
 
     def ended(self) -> dict:
-        """What `daeda runs` shows of a run in which something failed."""
+        """What `daeda runs` shows of a run in which something failed: each day once, whatever stages it has."""
         failures = [failure.as_json() for failure in self.failures[:_FAILURES_KEPT]]
-        return {FAILED: self.days[FAILED], BLOCKED: self.days.get(BLOCKED, 0), "failures": failures}
+        states = Counter(result.state for result in self.results.values())
+        return {FAILED: states[FAILED], BLOCKED: states[BLOCKED], "failures": failures}
 
     def lines(self) -> list[str]:
         """The summary that a person reads, at most 80 columns wide where values allow; what failed comes first."""
-        lines = [self._title()]
+        lines = self._title()
         if self.failures or self.results:
             from daedalus.explain.failure_lines import failure_lines, next_lines
 
@@ -149,14 +150,13 @@ class RunReport:
         """The report of the skeleton."""
         return next(iter(self.stages.values())) if self.stages else self
 
-    def _title(self) -> str:
-        """How many days are done: in the last stage, and in those before it where that differs."""
+    def _title(self) -> list[str]:
+        """How many days are done: in all stages alike, or a line a stage."""
         said = {name: _days_text(report.days) for name, report in (self.stages or {"": self}).items()}
+        took = f"in {self.seconds:.1f} s"
         if len(set(said.values())) > 1:
-            return (
-                f"{self.range}: {'; '.join(f'{name} {text}' for name, text in said.items())}, in {self.seconds:.1f} s"
-            )
-        return f"{self.range}: {next(iter(said.values()))}, in {self.seconds:.1f} s"
+            return [f"{self.range}, {took}", *(f"{name:<12}{text}" for name, text in said.items())]
+        return [f"{self.range}: {next(iter(said.values()))}, {took}"]
 
 
 def _days_text(days: Mapping[str, int]) -> str:
