@@ -61,7 +61,7 @@ def test_what_is_no_unfinished_run_is_not_resumed(warm, when, capsys, monkeypatc
     if when == "before":
         monkeypatch.setattr(training, "execute", stop)
     else:
-        monkeypatch.setattr("daedalus.cli.skeleton.finish", stop)
+        monkeypatch.setattr("daedalus.cli.skeleton.print_lines", stop)
     assert _run(["skeleton", "--force", "--range", "2026-02-03", "--progress", "none"]) == 130
     again = "daeda skeleton --force --range 2026-02-03 --progress none\n"
     assert capsys.readouterr().err == f"interrupted; finished steps are kept. Run again with: {again}"
