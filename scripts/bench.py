@@ -216,7 +216,7 @@ class Bench:
 
     def _update(self, world: World, *, unseen: bool) -> None:
         """A newer version of 5 % of each view's entities, and 1 % more ids in the pool."""
-        import lancedb
+        import lance
 
         rng = np.random.default_rng(5)
         night = dt.datetime.combine(world.last, dt.time())
@@ -236,11 +236,11 @@ class Bench:
             times = pa.array([night] * chosen.num_rows, pa.timestamp("us"))
             chosen = chosen.set_column(places["updated_at"], "updated_at", times)
             pq.write_table(chosen, folder / "part-9.parquet", compression="zstd")
-        pool = lancedb.connect(str(world.root / "data/embeddings")).open_table("artwork_embedding")
+        pool = lance.dataset(str(world.root / "data/embeddings/artwork_embedding.lance"))
         ids = [-(10**9) - i for i in range(pool.count_rows() // 100)]  # of artworks that no old day has
         kind = pool.schema.field("vector").type
         vectors = pa.array([[0.0] * kind.list_size] * len(ids), kind)
-        pool.add(pa.table({"artwork_id": ids, "vector": vectors}))
+        lance.write_dataset(pa.table({"artwork_id": ids, "vector": vectors}), pool.uri, mode="append")
 
     def sizes(self) -> None:
         kept = {name: getattr(self.a, name) for name in ("rows", "users", "artworks", "memory_limit")}

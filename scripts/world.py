@@ -140,14 +140,14 @@ class World:
 
     def write_pool(self, floats: int) -> None:
         """Vectors of some length for most artworks, in random directions and of length 1 or so."""
-        import lancedb
+        import lance
 
         rng = np.random.default_rng([self.seed, 2])
         ids = self.artworks[rng.random(len(self.artworks)) < 0.85]
         values = rng.standard_normal(len(ids) * floats, np.float32) / np.float32(floats**0.5)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(values), floats)
         table = pa.table({"artwork_id": pa.array(ids), "vector": vectors})
-        lancedb.connect(str(self.root / "embeddings")).create_table("artwork_embedding", table)
+        lance.write_dataset(table, str(self.root / "embeddings/artwork_embedding.lance"))
 
 
 def _old_kind(columns: dict[str, np.ndarray]) -> pa.Table:

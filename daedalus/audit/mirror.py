@@ -19,7 +19,7 @@ from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ENRICH, SKELETON
-from daedalus.inputs.pool import pool_options, read_pool_ids
+from daedalus.inputs.pool import pool_options, read_pool_ids, table_folder
 from daedalus.objectstore.object_store import is_uri
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -105,13 +105,13 @@ class Mirror(LocalCopy):
         coverage = self._workspace.config.runtime.embedding_coverage_filter
         if not coverage.enabled:
             return
-        import lancedb
+        import lance
 
         options = pool_options(self._workspace.config)
         with reading_pool(coverage.uri):
             ids = read_pool_ids(coverage.uri, coverage.table, coverage.id_column, "the audit", options).read_all()
-        pool = lancedb.connect(str(self._root / "pool"))
-        pool.create_table(coverage.table, ids.rename_columns([coverage.id_column]))
+        table = table_folder(str(self._root / "pool"), coverage.table)
+        lance.write_dataset(ids.rename_columns([coverage.id_column]), table)
 
     def _write_config(self, views: Sequence[str]) -> None:
         files = {file: yaml.safe_load((self._workspace.config.folder / file).read_text("utf-8")) for file in

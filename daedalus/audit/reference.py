@@ -324,12 +324,10 @@ class Reference:
         self.uuids = {name for name, types in kinds.items() if "extension<arrow.uuid>" in map(str, types)}
 
     def _read_pool(self) -> set[int]:
-        import lancedb
+        import lance
 
-        table = lancedb.connect(str(self.root / self.coverage["uri"])).open_table(self.coverage["table"])
-        return set(
-            table.search().select([self.coverage["id_column"]]).limit(table.count_rows()).to_arrow()[0].to_pylist()
-        )
+        folder = self.root / self.coverage["uri"] / f"{self.coverage['table']}.lance"
+        return set(lance.dataset(str(folder)).to_table([self.coverage["id_column"]])[0].to_pylist())
 
     @cache  # noqa: B019
     def latest(self, name: str, before: int | None) -> dict:

@@ -21,7 +21,8 @@ from daedalus.base.durable import part_files
 from daedalus.config import Config
 from daedalus.config.schema import EmbeddingColumn, Embeddings
 from daedalus.explain.value_differences import changed, read, readable
-from daedalus.inputs.pool import pool_options
+from daedalus.inputs.lance.table import open_table
+from daedalus.inputs.pool import pool_options, table_folder
 
 if TYPE_CHECKING:
     from daedalus.base.days import Day
@@ -143,12 +144,9 @@ def _asked(
 
 def read_vectors(config: Config, wanted: set[int]) -> dict[int, Vector]:
     """The vectors of ids that have one: of each the last in table order that is not NULL."""
-    import lance
-
     coverage, embeddings = config.runtime.embedding_coverage_filter, config.runtime.embeddings
     assert embeddings is not None
-    at, options = f"{coverage.uri.rstrip('/')}/{coverage.table}.lance", pool_options(config)
-    table = lance.dataset(at, storage_options=options or None)
+    table = open_table(table_folder(coverage.uri, coverage.table), options=pool_options(config))
     columns, found, ids = [coverage.id_column, embeddings.vector_column], dict[int, Vector](), sorted(wanted)
     for start in range(0, len(ids), _AT_ONCE):
         some = ", ".join(map(str, ids[start : start + _AT_ONCE]))

@@ -18,7 +18,7 @@ def version() -> str:
 
     from daedalus import __version__
 
-    engines = ("duckdb", "pyarrow", "numba", "lancedb")
+    engines = ("duckdb", "pyarrow", "numba", "pylance")
     return " ".join([f"daeda {__version__}", *(f"{name} {metadata.version(name)}" for name in engines)])
 
 

@@ -8,7 +8,6 @@ written meanwhile is none of ours.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ import xxhash
 from daedalus.base.durable import remove_folder
 from daedalus.base.errors import DaedalusError, seen_from
 from daedalus.enrich.vectors_file import NO_VECTOR
+from daedalus.inputs.lance.table import ERRORS, open_table, said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 25  # bytes that Lance reads ahead
 _BATCH_ROWS = 2048
-_IN_ITS_CODE = re.compile(r",? /\S+\.rs:\d+:\d+")  # where in Lance's code an error came from
 
 
 class Vectors(NamedTuple):
@@ -66,11 +65,9 @@ class OpenFragment:
     DaedalusError if the files, which are local ones by their paths, cannot be read."""
 
     def __init__(self, number: int, folder: Path, table: str, files: Mapping[str, str]) -> None:
-        import lance
-
         self._where, self._files = f"fragment {number} of {table}", files
         with self._reading():
-            found = lance.dataset(str(folder)).get_fragment(number)
+            found = open_table(str(folder)).get_fragment(number)
             if found is None:
                 raise ValueError("the table has no such fragment")
             self._fragment = found
@@ -92,9 +89,9 @@ class OpenFragment:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError, ValueError) as error:  # which one Lance raises varies
+        except ERRORS as error:
             gone = next((path for path, local in self._files.items() if not os.path.exists(local)), None)
-            found = f"{gone} is gone" if gone else _IN_ITS_CODE.sub("", str(error).splitlines()[0])[:200]
+            found = f"{gone} is gone" if gone else said(error)
             raise DaedalusError("the embedding pool cannot be read", where=self._where, found=found,
                                 hint="if it was being written, run again") from None  # fmt: skip
 

@@ -17,7 +17,7 @@ from daedalus.config import Config
 from daedalus.inputs.feed import look_at_feed as inputs_feed
 from daedalus.inputs.file_formats import FORMATS, format_of
 from daedalus.inputs.input_file import Inputs
-from daedalus.inputs.lance.library import import_lancedb
+from daedalus.inputs.lance.table import ERRORS, open_table, said
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.pool import newest_manifest
 from daedalus.sql.column_types import type_name, widen
@@ -109,9 +109,9 @@ def look_at_pool(path: str, inputs: Inputs) -> PoolLook:
     for folder in sorted(Path(path).glob("*.lance")):
         newest_manifest(inputs.files, path, folder.stem, f"--pool {path}")
         try:
-            schema = import_lancedb().connect(path).open_table(folder.stem).schema
-        except (OSError, RuntimeError, ValueError) as error:
-            found = " ".join(str(error).split())[:200]
+            schema = open_table(str(folder)).schema
+        except ERRORS as error:
+            found = said(error)
             raise DaedalusError("a Lance table cannot be read", where=f"--pool {path}: {folder.stem}", found=found,
                                 expected="a whole table", hint="restore or move it") from None  # fmt: skip
         tables[folder.stem] = {field.name: type_name(field.type) for field in schema}

@@ -1,4 +1,4 @@
-"""The embedding pool: reads the ids of a LanceDB table, never the vectors."""
+"""The embedding pool: reads the ids of a Lance table, never the vectors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from msgspec import Struct
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean, seen_from
 from daedalus.config import RUNTIME, Config
-from daedalus.inputs.lance.library import import_lancedb
 from daedalus.inputs.lance.manifest import column_types
+from daedalus.inputs.lance.table import ERRORS, open_table, said
 from daedalus.objectstore.object_store import is_uri, library_options
 
 if TYPE_CHECKING:
@@ -40,12 +40,17 @@ class PoolInput(Struct, frozen=True):
         return digest.of_json([PurePosixPath(self.manifest.path).name, self.manifest.digest])
 
 
+def table_folder(uri: str, table: str) -> str:
+    """Where the table lies."""
+    return f"{uri.rstrip('/')}/{table}.lance"
+
+
 def newest_manifest(files: Names, uri: str, table: str, where: str) -> str:
     """The Lance manifest of the table's newest version. Raises DaedalusError when there is none.
 
     Lance names manifests either by version, or by 2^64-1 minus the version in 20 digits so that the newest sorts first.
     """
-    folder = f"{uri.rstrip('/')}/{table}.lance"
+    folder = table_folder(uri, table)
     versions = {path: _stem(path) for path in files.matching(f"{glob.escape(folder)}/_versions/*.manifest")}
     versions = {path: stem for path, stem in versions.items() if stem.isdigit()}
     if not versions:
@@ -70,7 +75,7 @@ def _version(stem: str) -> int:
 def check_pool(config: Config, pool: PoolInput | None, files: Files, facts: Facts) -> None:
     """Raises DaedalusError (exit 2) if the pool has no such id column. A pass is remembered.
 
-    The manifest tells that a column fits; LanceDB, which takes a second to import, is asked about any other.
+    The manifest tells that a column fits; Lance, which takes a while to import, is asked about any other.
     """
     coverage = config.runtime.embedding_coverage_filter
     key = f"pool id:{pool.digest if pool else ''}:{coverage.id_column}"
@@ -88,27 +93,23 @@ def _types_in(manifest: InputFile, files: Files) -> Mapping[str, str]:
     try:
         with files.fetch({manifest.path: manifest.digest}) as local:
             return column_types(Path(local[manifest.path]).read_bytes()) or {}
-    except (OSError, DaedalusError):  # LanceDB says why
+    except (OSError, DaedalusError):  # Lance says why
         return {}
 
 
 def pool_options(config: Config) -> dict[str, str]:
-    """The options with which LanceDB reaches a pool on an object store."""
+    """The options with which Lance reaches a pool on an object store."""
     uri = config.runtime.embedding_coverage_filter.uri
     return library_options(config.runtime.object_store) if is_uri(uri) else {}
 
 
 def _open(uri: str, table: str, version: int | None, where: str, options: Mapping[str, str] | None) -> Any:
     """Opens a version of the table, the newest for None. Raises DayError."""
-    lancedb = import_lancedb()
     try:
-        opened = lancedb.connect(uri, storage_options=dict(options or {})).open_table(table)
-        if version is not None:
-            opened.checkout(version)
-    except (OSError, RuntimeError, ValueError) as error:  # which one Lance raises for a vanished table varies
-        raise DayError("the embedding pool cannot be read", where=where, found=str(error).splitlines()[0][:200],
+        return open_table(table_folder(uri, table), version, options)
+    except ERRORS as error:
+        raise DayError("the embedding pool cannot be read", where=where, found=said(error),
                        hint="if it was being written, run again") from None  # fmt: skip
-    return opened
 
 
 def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
@@ -138,7 +139,6 @@ def read_pool_ids(
 
     pool = _open(uri, table, version, where, options)
     schema = pa.schema([pa.field("id", _id_type(pool, table, id_column, where))])
-    count = pool.count_rows()
-    stream = pool.search().select([id_column]).limit(count).to_batches() if count else ()  # no limit of 0
-    batches = (pa.record_batch([batch.column(id_column)], schema=schema) for batch in stream)
+    stream = pool.scanner(columns=[id_column], batch_readahead=1).to_batches()
+    batches = (pa.record_batch([batch.column(0)], schema=schema) for batch in stream)
     return pa.RecordBatchReader.from_batches(schema, batches)

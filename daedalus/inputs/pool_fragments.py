@@ -15,6 +15,7 @@ from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.config import RUNTIME, Config
 from daedalus.inputs.lance.layout import FLOATS, Column, Layout, TableFragment, layout_by_pylance
 from daedalus.inputs.lance.manifest import table_layout
+from daedalus.inputs.lance.table import ERRORS, said
 from daedalus.inputs.pool import pool_options
 from daedalus.objectstore.object_store import is_uri
 
@@ -114,8 +115,8 @@ def _by_library(config: Config, pool: PoolInput) -> Layout:
     folder = pool.manifest.path.rpartition("/_versions/")[0]
     try:
         layout = layout_by_pylance(folder, pool.version, pool_options(config))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _unreadable(config, str(error).splitlines()[0][:200]) from None
+    except ERRORS as error:
+        raise _unreadable(config, said(error)) from None
     if layout is None:
         raise DaedalusError(
             "the embedding pool's table has rows that lie over others, or in other folders",

@@ -95,7 +95,7 @@ def _options_of(options: Mapping[str, Any], uri: str) -> dict[str, Any]:
 
 
 def library_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """The options as strings, for libraries that read object stores themselves (lancedb, polars)."""
+    """The options as strings, for libraries that read object stores themselves (lance, polars)."""
     endpoint = {"endpoint": _endpoint(options)} if _endpoint(options) else {}
     found = {**options, **endpoint, **({"allow_http": True} if _is_http(options) else {})}
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in found.items()}

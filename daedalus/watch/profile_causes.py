@@ -48,7 +48,7 @@ _BY_MODULE = {  # the longest that is the module or above it
     "daedalus.parquet.writer": ENCODE, "daedalus.parquet.splice": ENCODE, "daedalus.base.digest": DIGEST,
     "hashlib": DIGEST, "daedalus.stagecache.records.traces": RECORDS, "daedalus.stagecache.records.day_stamps": RECORDS,
     "daedalus.stagecache.records.day_results": RECORDS, "threading": WAITING, "concurrent.futures": WAITING,
-    "queue": WAITING, "selectors": WAITING, "pathlib": FILES, "shutil": FILES, "lancedb": DECODE,
+    "queue": WAITING, "selectors": WAITING, "pathlib": FILES, "shutil": FILES, "lance": DECODE,
 }  # fmt: skip
 _NAME = re.compile(r"[\w.]*$")
 _PREPARING = ("sql", "register", "unregister", "connect", "extract_statements")  # calls of DuckDB

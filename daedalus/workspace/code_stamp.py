@@ -19,7 +19,7 @@ from daedalus.stagecache.records.traces import Traces
 if TYPE_CHECKING:
     from daedalus.stagecache.fingerprint import Fingerprint
 
-ENGINES = ("duckdb", "lancedb", "numba", "pyarrow", "pycountry", "pylance")  # of keys; tests/cache/test_fresh_days.py
+ENGINES = ("duckdb", "numba", "pyarrow", "pycountry", "pylance")  # of keys; tests/cache/test_fresh_days.py
 _SETTLED = 2_000_000_000  # nanoseconds; two edits within a tick of the clock leave the same stat
 
 

@@ -14,7 +14,7 @@ try:
     main(sys.argv[1:])
 except SystemExit:
     pass
-heavy = {"duckdb", "pyarrow", "lancedb", "lance", "numba", "polars", "numpy"}
+heavy = {"duckdb", "pyarrow", "lance", "numba", "polars", "numpy"}
 print(", ".join(sorted(heavy & set(sys.modules))) or "none")
 """
 

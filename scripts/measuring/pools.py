@@ -46,15 +46,17 @@ class WorldPool:
         """Meanwhile the pool has more vectors, of ids that no row has."""
         import lance
 
-        table = lance.dataset(str(self._path))
+        table, before = lance.dataset(str(self._path)), self._files()
         floats, first = table.schema.field("vector").type.list_size, UNUSED - table.count_rows()
-        kept = self._path.rename(self._path.with_name("kept"))  # and back, so that its files are as they were
-        shutil.copytree(kept, self._path, copy_function=shutil.copy2)
         lance.write_dataset(_batches(first - np.arange(count), floats), str(self._path), schema=_schema(floats),
                             mode="append")  # fmt: skip
         yield
-        shutil.rmtree(self._path)
-        kept.rename(self._path)
+        for file in self._files() - before:
+            file.unlink()
+
+    def _files(self) -> set[Path]:
+        """An append leaves the table's older ones as they are."""
+        return {path for path in self._path.rglob("*") if path.is_file()}
 
 
 def _schema(floats: int) -> pa.Schema:

@@ -1,9 +1,6 @@
-"""What of Lance is read without LanceDB is what LanceDB says; and LanceDB without its REST client reads as ever."""
+"""What is read of Lance without its library is what its library says."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import lance
 import pyarrow as pa
@@ -83,23 +80,9 @@ def test_what_is_no_manifest_is_not_understood(table):
         assert column_types(data) is None and table_layout(data) is None
 
 
-def test_a_run_is_refused_without_its_id_column_and_lancedb_says_what_there_is(cold):
+def test_a_run_is_refused_without_its_id_column_and_lance_says_what_there_is(cold):
     edit(cold.runtime, embedding_coverage_filter__id_column="vector")
     with pytest.raises(DaedalusError, match="no such id column") as refused:
         cold.run()
     assert refused.value.exit_code == 2 and "fixed_size_list" in str(refused.value.found)
     assert not cold.output.exists()
-
-
-def test_lancedb_is_imported_without_its_client_which_is_there_when_asked_for():
-    script = """
-import sys
-from daedalus.inputs.lance.library import import_lancedb
-lancedb = import_lancedb()
-assert import_lancedb() is lancedb is sys.modules["lancedb"]
-client = sys.modules["lance_namespace_urllib3_client"]
-assert not [name for name in sys.modules if name.startswith("lance_namespace_urllib3_client.api.")]
-from lance_namespace_urllib3_client import ApiClient
-assert client.ApiClient is ApiClient and client.__version__ and not hasattr(client, "nothing")
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)

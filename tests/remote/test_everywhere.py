@@ -64,7 +64,7 @@ def test_all_on_an_object_store_gives_the_bytes_of_a_local_run_and_the_next_mach
         f" of {there:,} in {len(before)} objects"
     )
     assert nothing_ran(second) and second.partitions["kept"] == len(DAYS)
-    # The pool's columns are read from its manifest, which LanceDB would fetch too, uncounted.
+    # The pool's columns are read from its manifest, which Lance would fetch too, uncounted.
     assert [PurePosixPath(uri).suffix for uri in fetched] == [".manifest"] and cache["fetched_bytes"] == 0
     assert second.rows == report.rows
     assert objects.requests <= len(DAYS) + 20 and cache["requests"] <= 2 * len(DAYS) + 30

@@ -17,7 +17,7 @@ from importlib._bootstrap_external import FileLoader
 from pathlib import Path
 from typing import Any
 
-HEAVY = ("duckdb", "lancedb", "numba", "numpy", "pandas", "polars", "pyarrow", "rich", "yaml", "jinja2", "asyncio")
+HEAVY = ("duckdb", "lance", "numba", "numpy", "pandas", "polars", "pyarrow", "rich", "yaml", "jinja2", "asyncio")
 _RUNS = ("execute", "executemany", "sql", "query")  # DuckDB's calls that take statements
 _counts: Counter[str] = Counter()
 _lock = threading.Lock()

@@ -1,1 +1,1 @@
-"""What of Lance is read without LanceDB, and LanceDB itself without what nobody here needs of it."""
+"""What a Lance table consists of: by its manifest, without any library, or by Lance's own."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from daedalus.inputs.lance.table import open_table
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -59,12 +61,10 @@ def items_of(kind: str, child: str) -> str:
 def layout_by_pylance(folder: str, version: int, options: Mapping[str, str]) -> Layout | None:
     """The layout as Lance's own library reads it, which takes most of a second to import.
 
-    None for a table with values that lie over those of other files, or with files outside of its folder. Raises
-    OSError, RuntimeError or ValueError for a table that cannot be read.
+    None for a table with values that lie over those of other files, or with files outside of its folder. Raises what
+    `open_table` does for a table that cannot be read.
     """
-    import lance
-
-    table = lance.dataset(folder, version=version, storage_options=dict(options))
+    table = open_table(folder, version, options)
     fields = {field.name(): field for field in table.lance_schema.fields()}
     columns = {field.name: _column(field.type, _ids(fields[field.name])) for field in table.schema}
     found = [fragment.metadata.to_json() for fragment in table.get_fragments()]

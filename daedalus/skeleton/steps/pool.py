@@ -28,7 +28,7 @@ def build(make: Make) -> str:
     extra = {
         "input:newest Lance manifest": pool.digest,
         **make.code_of_input(read_pool_ids),
-        "engine:lancedb": version("lancedb"),
+        "engine:pylance": version("pylance"),
     }
     settings = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
     reading = Reading(tables={"pool_ids": read})
