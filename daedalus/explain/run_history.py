@@ -7,6 +7,7 @@ import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import compress
 
 from daedalus.base.terminal_text import counted, cut
 from daedalus.config.steps import ENRICH, PARTITION, PARTITIONS, SKELETON, STAGES, Stage
@@ -29,7 +30,7 @@ def last_runs(traces: Traces, most: int = 12) -> list[dict]:
 
     Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; how many `failed` and were `blocked`,
     with the first of the `failures`; `changed`, the partitions of each stage
-    that differ from those of the run before, with rows before and after; `computed`, the steps traced
+    that differ from those of the run before, with rows before and after; `computed`, the steps that ran
     until the next run began, with their `seconds`; and `causes`, found from some of the changed days.
     """
     records, ended = traces.run_records(), traces.facts(ENDED)
@@ -97,12 +98,17 @@ class _Made:
         self._when = [when for *_, when in rows]
         self._rows = rows
         self._keys: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
-        for key, name, artifact, _, when in rows:
+        self._ran: list[bool] = []  # by row; a result that stood though an ingredient changed took no time anew
+        took: set[tuple[str, str, float]] = set()
+        for key, name, artifact, seconds, when in rows:
             self._keys[name, artifact].append((when, key))
+            self._ran.append((name, artifact, seconds) not in took)
+            took.add((name, artifact, seconds))
 
     def between(self, first: float, until: float) -> tuple[dict[str, int], float]:
-        """How many traces of each step were made in a time, and the seconds that they took."""
-        rows = self._rows[bisect_left(self._when, first) : bisect_left(self._when, until)]
+        """How many of each step ran in a time, and the seconds that they took."""
+        span = slice(bisect_left(self._when, first), bisect_left(self._when, until))
+        rows = list(compress(self._rows[span], self._ran[span]))
         steps = Counter(step_of(name) for _, name, *_ in rows)
         return dict(steps.most_common()), sum(seconds for *_, seconds, _ in rows)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pyarrow as pa
 import pytest
 from enrich_tiny import BEFORE, DAYS, LIKED, UNUSED, VIEWED, TinyWorld, a_vector
 from small import edit, rewrite
 
 from daedalus.config.steps import ENRICH_STEPS
+from daedalus.explain.run_history import list_runs
+from daedalus.stagecache.action_name import step_of
+from daedalus.workspace.settings import Settings
 
 POOL = {"fragment", "pool_vectors", "pool_places"}
 VIEWS = {"pool", "view:art", "published"}
@@ -103,6 +108,13 @@ def test_of_a_pool_that_grows_only_what_is_new_is_read(world):
     assert len(first) == len(second) == 1 and first != second
     world.pool.delete([70])
     assert len([name for name in world.ran().names if name.startswith("fragment")]) == 1
+
+
+def test_a_run_on_record_has_the_steps_that_ran_not_those_whose_result_stood(world):
+    world.pool.append([(72, a_vector())])
+    ran = world.ran()
+    newest = list_runs(Settings(), 1)["runs"][0]
+    assert newest["computed"] == Counter(step_of(name) for name in ran.names)
 
 
 def test_another_layout_of_the_same_rows_changes_no_bytes_of_the_pool(world):
