@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from daedalus.audit.mirror import LocalCopy, local_place, reading_pool
+from daedalus.audit.mirror import LocalCopy, local_place
 from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.audit.vectors import EnrichedAudit
@@ -50,15 +50,13 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         say(f"reading the raw feed and views for {counted(len(set().union(*users.values())), 'user')}")
         reach = Reach.of(config)
         late = reach.lateness.partitions
-        with reading_pool(config.runtime.embedding_coverage_filter.uri):
-            reference = SampledReference(place.config, users, late, reach.lookback, reach.endless, _reading_input)
+        reference = SampledReference(place.config, users, late, reach.lookback, reach.endless, _reading_input)
         enriched = EnrichedAudit(config, place.enriched, root, _KEY) if config.runtime.embeddings else None
         comparison = _Comparison(reference, root, enriched)
         for day in days:
             say(f"comparing {day}")
             comparison.compare(day, users[day])
-        with reading_pool(config.runtime.embedding_coverage_filter.uri):
-            comparison.compare_vectors()
+        comparison.compare_vectors()
         return {"days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
                 "run": settings.run(config), **comparison.found()}  # fmt: skip
 

@@ -15,11 +15,10 @@ import yaml
 
 from daedalus.base.days import Day
 from daedalus.base.durable import day_folders
-from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ENRICH, SKELETON
-from daedalus.inputs.pool import pool_options, read_pool_ids, table_folder
+from daedalus.inputs.pool import pool_options, read_pool_ids, reading_pool, table_folder
 from daedalus.objectstore.object_store import is_uri
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -37,16 +36,6 @@ class LocalCopy:
 
     def bring(self, days: Sequence[Day]) -> None:
         """Makes what these days depend on available."""
-
-
-@contextmanager
-def reading_pool(uri: str) -> Iterator[None]:
-    """Turns Lance's errors, such as for a missing file of the table, into a DaedalusError (exit 2)."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise DaedalusError("the embedding pool cannot be read", where=bare(uri),
-                            found=" ".join(str(error).split())[:200], hint="restore the table") from None  # fmt: skip
 
 
 class Mirror(LocalCopy):

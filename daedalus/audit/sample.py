@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.types as is_a
 
 from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, schema_of, values_of
+from daedalus.inputs.pool import reading_pool
 
 Reading = Callable[[str | Path], AbstractContextManager[None]]
 Users = Mapping[dt.date, set[int]]  # of each sampled day
@@ -63,6 +64,10 @@ class SampledReference(Reference):
         self._last = max(self._targets) if cumulative else None
         self._sessions: Set = set()
         super().__init__(config, sorted(users))
+
+    def _read_pool(self) -> set[int]:
+        with reading_pool(self.coverage["uri"]):
+            return super()._read_pool()
 
     def feed_files(self):  # type: ignore[no-untyped-def]
         files = [(day, file) for day, file in super().feed_files() if self._is_read(day)]

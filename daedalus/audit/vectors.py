@@ -22,7 +22,7 @@ from daedalus.config import Config
 from daedalus.config.schema import EmbeddingColumn, Embeddings
 from daedalus.explain.value_differences import changed, read, readable
 from daedalus.inputs.lance.table import open_table
-from daedalus.inputs.pool import pool_options, table_folder
+from daedalus.inputs.pool import pool_options, reading_pool, table_folder
 
 if TYPE_CHECKING:
     from daedalus.base.days import Day
@@ -146,14 +146,15 @@ def read_vectors(config: Config, wanted: set[int]) -> dict[int, Vector]:
     """The vectors of ids that have one: of each the last in table order that is not NULL."""
     coverage, embeddings = config.runtime.embedding_coverage_filter, config.runtime.embeddings
     assert embeddings is not None
-    table = open_table(table_folder(coverage.uri, coverage.table), options=pool_options(config))
     columns, found, ids = [coverage.id_column, embeddings.vector_column], dict[int, Vector](), sorted(wanted)
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ", ".join(map(str, ids[start : start + _AT_ONCE]))
-        scan = table.scanner(columns, filter=f"`{coverage.id_column}` IN ({some})", scan_in_order=True)
-        for batch in scan.to_batches():
-            known, vectors = map(values_of, batch.columns)
-            found |= {one: vector for one, vector in zip(known, vectors, strict=True) if vector is not None}
+    with reading_pool(coverage.uri):
+        table = open_table(table_folder(coverage.uri, coverage.table), options=pool_options(config))
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ", ".join(map(str, ids[start : start + _AT_ONCE]))
+            scan = table.scanner(columns, filter=f"`{coverage.id_column}` IN ({some})", scan_in_order=True)
+            for batch in scan.to_batches():
+                known, vectors = map(values_of, batch.columns)
+                found |= {one: vector for one, vector in zip(known, vectors, strict=True) if vector is not None}
     return found
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from daedalus.base import digest
-from daedalus.base.errors import DaedalusError, DayError, did_you_mean, seen_from
+from daedalus.base.errors import DaedalusError, DayError, bare, did_you_mean, seen_from
 from daedalus.config import RUNTIME, Config
 from daedalus.inputs.lance.manifest import column_types
 from daedalus.inputs.lance.table import ERRORS, open_table, said
@@ -110,6 +111,16 @@ def _open(uri: str, table: str, version: int | None, where: str, options: Mappin
     except ERRORS as error:
         raise DayError("the embedding pool cannot be read", where=where, found=said(error),
                        hint="if it was being written, run again") from None  # fmt: skip
+
+
+@contextmanager
+def reading_pool(uri: str) -> Iterator[None]:
+    """Turns Lance's errors, such as for a missing file of the table, into a DaedalusError (exit 2)."""
+    try:
+        yield
+    except ERRORS as error:
+        raise DaedalusError("the embedding pool cannot be read", where=bare(uri), found=said(error),
+                            hint="restore the table") from None  # fmt: skip
 
 
 def _id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
