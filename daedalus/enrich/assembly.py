@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from daedalus.enrich.means_file import Means, MeansFile
 from daedalus.enrich.unusable import unequal, unusable
-from daedalus.enrich.vectors_file import VectorsFile
+from daedalus.enrich.vectors_file import VectorsFile, take_rows
 from daedalus.parquet.footer import Assembled, Chunk, ParquetFooter, joined
 from daedalus.parquet.vector_writer import Vectors, form, write_vectors
 from daedalus.parquet.writer import ROWS_PER_GROUP
@@ -159,7 +159,7 @@ class _VectorsOf:
             raise unusable(self._entry.where, self._vectors, int(ids[amiss.argmax()]))
         if len(places) and (most := int(places.max())) >= 0:
             self.length, self._some = self._vectors.dim, most
-        return [Vectors(places, self._vectors.take, self._vectors.dim)]
+        return [Vectors(places, self._vectors.take, self._vectors.dim, self._vectors.dtype)]
 
 
 class _MeansOf:
@@ -200,7 +200,7 @@ class _MeansOf:
         if 2 * len(rows) < len(means.index):  # there may be many such pieces in one row group of the partition
             used, inverse = np.unique(index[index >= 0], return_inverse=True)
             index[index >= 0], values = inverse, values[used]
-        return Vectors(index, partial(values.take, axis=0), values.shape[1] if len(values) else 0)
+        return Vectors(index, partial(take_rows, values), values.shape[1] if len(values) else 0, values.dtype)
 
     def _group(self, group: int) -> Means:
         """A row group of the sessions; the last is kept, since a part may end within it."""

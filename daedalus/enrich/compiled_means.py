@@ -15,6 +15,7 @@ file alone. Loops over components have arrays of one dimension, so that the comp
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,6 +46,16 @@ def same(some, other):  # type: ignore[no-untyped-def]
         if some[i] != other[i]:
             return False
     return True
+
+
+@compiled
+def differing(values, numbers):  # type: ignore[no-untyped-def]
+    """By place in `numbers`, which are those of values, whether a value is not the one before it, bit by bit."""
+    found = np.ones(len(numbers), np.bool_)
+    for i in range(1, len(numbers)):
+        one, other = numbers[i - 1], numbers[i]
+        found[i] = one != other and not same(values[one], values[other])
+    return found
 
 
 @compiled
@@ -97,23 +108,40 @@ def wild_from(vectors: np.ndarray) -> float:
     return min(max(64 * float(usual), _SMALLEST), _LARGEST)
 
 
-def prepared(vectors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """(the vectors in multiples of powers of two, by component; the error of a mean that follows from that, at most;
-    which vectors have wild components; from which size on components are wild).
+class Prepared(NamedTuple):
+    """Vectors of which means are made, (n, components), and the same in multiples of powers of two, by component.
 
-    `most` is the length of the longest list. While a sum moves from one list to another it has at most the items of
-    both; so many numbers below 2^k in multiples of 2^q, 2^(53 + q) being the sum's limit, are summed exactly.
-    Rounded numbers need no more bits than those that they come from, so they have the same type.
+    `error` is that of a mean which follows from the multiples, at most; `wild` says which vectors have wild
+    components, `limit` from which size on components are. Lists may have `most` items.
     """
+
+    vectors: np.ndarray
+    rounded: np.ndarray
+    error: np.ndarray
+    wild: np.ndarray
+    limit: float
+    most: int
+
+
+def prepared(vectors: np.ndarray, longest: int) -> Prepared:
+    """Prepares vectors of float16, float32 or float64 for lists of up to `longest` items, and some more.
+
+    While a sum moves from one list to another it has at most the items of both; so many numbers below 2^k in multiples
+    of 2^q, 2^(53 + q) being the sum's limit, are summed exactly. Rounded numbers need no more bits than those that they
+    come from, so they have the same type.
+    """
+    kind = np.float64 if vectors.dtype == np.float64 else np.float32
+    # Of one kind each: for arrays that are read-only, or have steps, the kernel would be compiled once more.
+    vectors = np.require(vectors, kind, ["C", "W"])
     count, dim = vectors.shape
     top, lost, wild, limit = np.zeros(dim), np.zeros(dim, np.bool_), np.zeros(count, np.bool_), wild_from(vectors)
     largest(vectors, top, limit)
-    bits = max((2 * most - 1).bit_length(), 2)  # so that sums with `shift` stay in its binade
+    bits = max((2 * longest - 1).bit_length(), 2)  # so that sums with `shift` stay in its binade
     shift = np.ldexp(1.5, np.maximum(np.frexp(top)[1] + bits - 53, _FINEST) + 52)
     rounded = np.empty_like(vectors)
     round_all(vectors, shift, rounded, lost, limit, wild)
     # Half of the power of two; the 1.5 is room for what `is_open` rounds.
-    return rounded, np.where(lost, shift * 2.0**-53, 0.0), wild, limit
+    return Prepared(vectors, rounded, np.where(lost, shift * 2.0**-53, 0.0), wild, limit, 1 << bits - 1)
 
 
 @compiled
@@ -218,7 +246,8 @@ def open_wild(vectors, items, wild, limit, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def sums_moved(vectors, ready, codes, begins, sizes, index, refused, values, origins):  # type: ignore[no-untyped-def]
-    """Fills in what `means` returns, and returns how many means there are; `ready` is what `prepared` returned.
+    """Fills in what `means` returns, and returns how many means there are; `ready` is of `Prepared`: the
+    rounded vectors, the error, which are wild, and from which size on components are.
 
     Open components are NaN, and `origins` are by mean its row if it has such components, else -1.
     """
@@ -246,24 +275,25 @@ def sums_moved(vectors, ready, codes, begins, sizes, index, refused, values, ori
 
 
 def means(
-    vectors: np.ndarray, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray
+    ready: Prepared, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The means of lists of `vectors`, (n, components) of float16, float32 or float64.
+    """The means of lists of vectors.
 
     A row's list has `sizes` items from `begins` on in `codes`: numbers of vectors, NO_VECTOR or NOT_USABLE. Lists have
-    less than 2^28 items. Returns (by row the number of its mean, or -1, int32; the means, float32; by row where in
-    `codes` its first item that is not usable is, or -1, int64). A list without vectors has no mean, nor has one with
-    an item that is not usable. A row with the same vectors as the last row before it that has a mean has that one.
+    less than 2^28 items, and as many as `ready` says. Returns (by row the number of its mean, or -1, int32; the means,
+    float32; by row where in `codes` its first item that is not usable is, or -1, int64). A list without vectors has no
+    mean, nor has one with an item that is not usable. A row with the same vectors as the last row before it that has a
+    mean has that one.
     """
-    kind = np.float64 if vectors.dtype == np.float64 else np.float32
-    # Of one kind each: for arrays that are read-only, or have steps, the kernel would be compiled once more.
-    vectors, codes = np.require(vectors, kind, ["C", "W"]), np.require(codes, np.int32, ["C", "W"])
+    if int(sizes.max(initial=0)) > ready.most:
+        raise ValueError(f"lists of up to {sizes.max()} items, where {ready.most} are prepared for")
+    codes = np.require(codes, np.int32, ["C", "W"])  # of one kind each, as vectors are
     begins, sizes = np.require(begins, np.int64, ["C", "W"]), np.require(sizes, np.int64, ["C", "W"])
     index, refused = np.full(len(sizes), -1, np.int32), np.full(len(sizes), -1, np.int64)
-    values = np.empty((len(sizes), vectors.shape[1]), np.float32)  # pages that are not written take no memory
-    ready = prepared(vectors, int(sizes.max(initial=0)))
+    values = np.empty((len(sizes), ready.vectors.shape[1]), np.float32)  # pages not written take no memory
     origins = np.empty(len(sizes), np.int64)
-    made = sums_moved(vectors, ready, codes, begins, sizes, index, refused, values, origins)
+    vectors, kept = ready.vectors, (ready.rounded, ready.error, ready.wild, ready.limit)
+    made = sums_moved(vectors, kept, codes, begins, sizes, index, refused, values, origins)
     if (origins[:made] >= 0).any():
         settle(vectors, codes, begins, sizes, origins, values[:made])
     return index, values[:made], refused

@@ -1,12 +1,12 @@
 """Means of the vectors of lists: reads lists by row group and the vectors that they need, and writes a `MeansFile`.
 
-Memory is that of a row group of means, and of the vectors of a slice of its rows, which is as small as it must be. As
-means are correctly rounded, neither slices nor threads change a bit.
+Memory is that of a row group of means, and of all vectors, which are prepared once; where these do not fit, of the
+vectors of a slice of the row group, which is as small as it must be. As means are correctly rounded, neither slices nor
+threads change a bit.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base.errors import DayError
+from daedalus.enrich.list_groups import ListGroup, list_groups
 from daedalus.enrich.means_file import Means, write_means
 from daedalus.tables.held import HELD
 from daedalus.tables.side_by_side import side_by_side
-from daedalus.windows.windows_file import WindowsFile
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from daedalus.enrich.compiled_means import Prepared
     from daedalus.enrich.vectors_file import VectorsFile
 
 _LEAST = 1 << 20  # bytes for the vectors of a slice, however little memory there is
+_USUAL = 64  # items, for which vectors are prepared at least: so once a file, and at the cost of no bit that is needed
 _WORKED_ON = {2: 10, 4: 8, 8: 16}  # bytes for a component, by those of its type: as read, as floats, and rounded
 
 
@@ -53,50 +55,45 @@ def write_list_means(entry: ListMeans, lists: Path, pool: VectorsFile, out: Path
     """The same with an open pool; returns the number of rows."""
     import pyarrow.parquet as pq
 
-    footer = pq.read_metadata(lists)
-    with WindowsFile(lists) as windows:
-        parts = (partial(_means_of, entry, group, pool) for group in _groups(windows, footer.num_row_groups, entry))
-        return write_means(out, side_by_side(parts, footer.num_rows), entry.dtype)
+    rows, whole = pq.read_metadata(lists).num_rows, _Whole(pool)
+    groups = list_groups(lists, entry.column, entry.max_items)  # read by the one thread that asks for them
+    parts = (partial(_means_of, entry, group, pool, whole.prepared(group)) for group in groups)
+    return write_means(out, side_by_side(parts, rows), pool.dim, entry.dtype)
 
 
-def _groups(windows: WindowsFile, groups: int, entry: ListMeans) -> Iterator[_Group]:
-    """The lists by row group, read by the one thread that asks for them."""
+class _Whole:
+    """All vectors of a pool, prepared once, where they fit into memory."""
+
+    def __init__(self, pool: VectorsFile) -> None:
+        self._pool = pool
+        self._fits = pool.count * _worked_on(pool) <= HELD.each // 2
+        self._ready: Prepared | None = None
+
+    def prepared(self, group: ListGroup) -> Prepared | None:
+        """The vectors prepared for the lists of a row group; None where they do not fit."""
+        from daedalus.enrich.compiled_means import prepared
+
+        longest = int(group.sizes.max(initial=_USUAL))
+        if self._fits and (self._ready is None or self._ready.most < longest):
+            self._ready = prepared(self._pool.whole, longest)
+        return self._ready
+
+
+def _worked_on(pool: VectorsFile) -> int:
+    """Bytes that a vector takes in all its forms."""
+    return max(pool.dim * _WORKED_ON[pool.dtype.itemsize], 1)
+
+
+def _means_of(entry: ListMeans, group: ListGroup, pool: VectorsFile, ready: Prepared | None) -> Means:
+    """The means of a row group. `ready` are all vectors of the pool; None: a slice's are read when it is its turn."""
     import numpy as np
 
-    column, most = windows.schema.get_field_index(entry.column), entry.max_items or sys.maxsize
-    for number in range(groups):
-        lists = windows.group(number)
-        # Arrays of one type each: for others the kernel would be compiled once more.
-        sizes = np.minimum(lists.sizes[:, column], most).astype(np.int64)
-        yield _Group(lists.codes.astype(np.int32), lists.begins.astype(np.int64), sizes, lists.values)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The lists of a row group, as `Lists` has them: numbers of `values`, of each row `sizes` from `begins` on."""
-
-    codes: np.ndarray
-    begins: np.ndarray
-    sizes: np.ndarray
-    values: pa.Array
-
-    def needed(self, rows: slice, places: np.ndarray) -> np.ndarray:
-        """The codes in the lists of `rows` whose values have a vector that is usable, ascending; `places` are those
-        of vectors, by code, or negative."""
-        import numpy as np
-
-        from daedalus.enrich.compiled_means import occurring
-
-        found = occurring(self.codes, self.begins[rows], self.sizes[rows], len(places))
-        return np.flatnonzero(found & (places >= 0))
-
-
-def _means_of(entry: ListMeans, group: _Group, pool: VectorsFile) -> Means:
-    places = _places(group.values, pool, entry)
-    width = max(pool.dim * _WORKED_ON[pool.dtype.itemsize], 1)
-    most = max(HELD.each // 2 // HELD.workers, _LEAST) // width  # vectors at a time
-    slices = _slices(group, places, most, slice(0, len(group.sizes)))
-    return _joined([_piece(entry, group, rows, places, pool) for rows in slices])
+    places, whole = _places(group.values, pool, entry), slice(0, len(group.sizes))
+    if ready is not None:
+        numbers = _numbered(places, np.flatnonzero(places >= 0), pool.ranks[places[places >= 0]])
+        return _piece(entry, group, whole, numbers, ready)
+    most = max(HELD.each // 2 // HELD.workers, _LEAST) // _worked_on(pool)  # vectors at a time
+    return _joined([_slice(entry, group, rows, places, pool) for rows in _slices(group, places, most, whole)])
 
 
 def _places(values: pa.Array, pool: VectorsFile, entry: ListMeans) -> np.ndarray:
@@ -113,30 +110,56 @@ def _places(values: pa.Array, pool: VectorsFile, entry: ListMeans) -> np.ndarray
     return places if values.type != pa.uint64() else np.where(ids < 0, NO_VECTOR, places)  # ids are BIGINT
 
 
-def _slices(group: _Group, places: np.ndarray, most: int, rows: slice) -> Iterator[slice]:
+def _numbered(places: np.ndarray, codes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """By code the number of its vector: `numbers` for `codes`; and for others that there is none, or no usable one."""
+    import numpy as np
+
+    from daedalus.enrich.compiled_means import NO_VECTOR
+
+    found = np.where(places < 0, places, NO_VECTOR).astype(np.int32)
+    found[codes] = numbers
+    return found
+
+
+def _slices(group: ListGroup, places: np.ndarray, most: int, rows: slice) -> Iterator[slice]:
     """The rows in slices that need at most so many vectors, or are a single row."""
     middle = (rows.start + rows.stop) // 2
-    if middle == rows.start or len(group.needed(rows, places)) <= most:
+    if middle == rows.start or len(_needed(group, rows, places)) <= most:
         yield rows
     else:
         yield from _slices(group, places, most, slice(rows.start, middle))
         yield from _slices(group, places, most, slice(middle, rows.stop))
 
 
-def _piece(entry: ListMeans, group: _Group, rows: slice, places: np.ndarray, pool: VectorsFile) -> Means:
-    """The means of some rows."""
+def _needed(group: ListGroup, rows: slice, places: np.ndarray) -> np.ndarray:
+    """The codes in the lists of `rows` whose values have a vector that is usable, ascending."""
+    import numpy as np
+
+    return np.flatnonzero(group.occurring(rows) & (places >= 0))
+
+
+def _slice(entry: ListMeans, group: ListGroup, rows: slice, places: np.ndarray, pool: VectorsFile) -> Means:
+    """The means of some rows, whose vectors are read for them."""
+    import numpy as np
+
+    from daedalus.enrich.compiled_means import prepared
+
+    needed = _needed(group, rows, places)
+    ready = prepared(pool.take(places[needed]), int(group.sizes[rows].max(initial=0)))
+    return _piece(entry, group, rows, _numbered(places, needed, np.arange(len(needed))), ready)
+
+
+def _piece(entry: ListMeans, group: ListGroup, rows: slice, numbers: np.ndarray, ready: Prepared) -> Means:
+    """The means of some rows; `numbers` are those of vectors, by code."""
     import numpy as np
     import pyarrow as pa
 
-    from daedalus.enrich.compiled_means import NO_VECTOR, means
+    from daedalus.enrich.compiled_means import means
 
     sizes, begins = group.sizes[rows], group.begins[rows]
     first = begins.min(initial=len(group.codes))
     codes = group.codes[first : (begins + sizes).max(initial=first)]
-    needed = group.needed(rows, places)
-    numbers = np.where(places < 0, places, NO_VECTOR).astype(np.int32)
-    numbers[needed] = np.arange(len(needed))
-    index, values, refused = means(pool.take(places[needed]), numbers[codes], begins - first, sizes)
+    index, values, refused = means(ready, numbers[codes], begins - first, sizes)
     with np.errstate(over="ignore"):  # beyond float16 is infinite
         values = values.astype(entry.dtype, copy=False)
     if (refused < 0).all():

@@ -7,15 +7,14 @@ that is NULL, are not usable; of them there are only the lengths.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from daedalus.parquet.list_writer import PAGE_UNPACKED
-from daedalus.parquet.thrift import read_head
+from daedalus.parquet.fixed_values import FixedValues, fixed_values, form
+from daedalus.parquet.footer import Assembled, in_memory, joined, texts
 from daedalus.tables.held import HELD
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 NO_VECTOR = -(1 << 63)  # in place of a length: there is no vector
 _GROUP_BYTES, _GROUP_ROWS = 1 << 23, 1 << 14  # of vectors in a row group: what is in memory when it is written
-_PAGE = (1 << 31) - 1  # bytes of a page: a row group has less
-_HEAD = 1 << 10  # bytes that hold the head of a page
 
 
 def usual_length(lengths: np.ndarray) -> int:
@@ -42,56 +39,57 @@ def write_vectors(
     """Writes the file. `ids` ascend; `lengths` are those of their vectors, NO_VECTOR for none, -1 - length for one with
     a NULL. `blocks` are the usable vectors, in order of the ids, in arrays of any number of rows."""
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     dim, kind = usual_length(lengths), np.dtype(dtype)
     width = max(dim * kind.itemsize, 1)  # parquet has no values of 0 bytes
-    schema = pa.schema([("id", pa.int64()), ("length", pa.int32()), ("vector", pa.binary(width))])
-    codecs = {"id": "zstd", "length": "zstd", "vector": "none"}
     rows = min(max(_GROUP_BYTES // width, 1), _GROUP_ROWS)
-    rest = _Rest(blocks)
-    with pq.ParquetWriter(path, schema, compression=codecs, use_dictionary=False, write_statistics=False,
-                          store_schema=False, data_page_size=_PAGE) as writer:  # fmt: skip
-        for begin in range(0, len(ids), rows):
-            sizes = lengths[begin : begin + rows]
-            vectors = _column(rest, sizes == dim if dim else np.zeros(len(sizes), np.bool_), width)
-            missing = sizes == NO_VECTOR
-            known = pa.array(np.where(missing, 0, sizes), pa.int32(), mask=missing)
-            columns = [pa.array(ids[begin : begin + rows], pa.int64()), known, vectors]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=rows)
-        writer.add_key_value_metadata({"dim": str(dim), "dtype": kind.name})
+    tables = [_known(ids[begin : begin + rows], lengths[begin : begin + rows]) for begin in range(0, len(ids), rows)]
+    known = in_memory(_known(ids[:0], lengths[:0]).schema, tables)
+    rest = _Rest(blocks if dim else ())
+    with path.open("wb") as out:
+        columns = [("id", known), ("length", known), ("vector", form("vector", width))]
+        file = Assembled(out, joined(columns) | texts({"dim": str(dim), "dtype": kind.name}))
+        for group, table in enumerate(tables):
+            sizes = lengths[group * rows :][:rows]
+            usable = sizes == dim if dim else np.zeros(len(sizes), np.bool_)
+            vectors = fixed_values("vector", width, usable, rest.take(int(usable.sum())))
+            file.add([*known.chunks(group, "id"), *known.chunks(group, "length"), vectors], table.num_rows)
+        file.finish()
 
 
-def _column(rest: _Rest, usable: np.ndarray, width: int) -> pa.Array:
-    """The vectors of a row group, with NULL where there is no usable one."""
+def _known(ids: np.ndarray, lengths: np.ndarray) -> pa.Table:
+    """Ids, and the lengths of their vectors."""
     import numpy as np
     import pyarrow as pa
 
-    data = np.zeros((len(usable), width), np.uint8)
-    data[usable] = rest.take(int(usable.sum()), width)
-    valid = pa.array(usable).buffers()[1]
-    return pa.Array.from_buffers(pa.binary(width), len(usable), [valid, pa.py_buffer(data)])
+    missing = lengths == NO_VECTOR
+    known = pa.array(np.where(missing, 0, lengths), pa.int32(), mask=missing)
+    return pa.table({"id": pa.array(ids, pa.int64()), "length": known})
 
 
 class _Rest:
-    """The rows of blocks that have not been taken, as bytes."""
+    """The rows of blocks that have not been taken."""
 
     def __init__(self, blocks: Iterable[np.ndarray]) -> None:
         self._blocks: Iterator[np.ndarray] = iter(blocks)
         self._block: np.ndarray | None = None
 
-    def take(self, count: int, width: int) -> np.ndarray:
-        """The next `count` rows of `width` bytes."""
+    def take(self, count: int) -> list[np.ndarray]:
+        """The next `count` rows."""
         import numpy as np
 
-        found = [np.empty((0, width), np.uint8)]
+        found = []
         while count:
             if self._block is None or not len(self._block):
-                self._block = np.ascontiguousarray(next(self._blocks)).view(np.uint8)
+                self._block = np.ascontiguousarray(next(self._blocks))
             found.append(self._block[:count])
             self._block, count = self._block[count:], count - len(found[-1])
-        return np.concatenate(found)
+        return found
+
+
+def take_rows(values: np.ndarray, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Copies rows of a matrix to `out`, of its type; `rows` are all within it."""
+    return values.take(rows, axis=0, out=out, mode="clip")  # to raise for others, it would write to a copy of `out`
 
 
 class VectorsFile:
@@ -104,7 +102,7 @@ class VectorsFile:
         import pyarrow.parquet as pq
 
         self._open = ExitStack()
-        self._file = self._open.enter_context(path.open("rb", buffering=0))
+        opened = self._open.enter_context(path.open("rb", buffering=0))
         with pq.ParquetFile(path) as file:
             self._footer, table = file.metadata, file.read(["id", "length"], use_threads=False)
         about = self._footer.metadata
@@ -113,6 +111,7 @@ class VectorsFile:
         self.lengths = table["length"].cast(pa.int64()).fill_null(NO_VECTOR).to_numpy()
         self.usable = self.lengths == self.dim
         self._width = self.dim * self.dtype.itemsize
+        self._values = FixedValues(opened, self._footer, 2, self._width)
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         """The positions of ids, int32: -1 for an id that is not there or has no vector, -2 for one whose vector is not
@@ -125,43 +124,49 @@ class VectorsFile:
         known = (self.ids[at] == ids) & (self.lengths[at] != NO_VECTOR)
         return np.where(known, np.where(self.usable[at], at, -2), -1).astype(np.int32)
 
-    def take(self, positions: np.ndarray) -> np.ndarray:
-        """The vectors at positions of usable ones, a row each."""
+    def take(self, positions: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The vectors at positions of usable ones, a row each; in `out` if it is given, a matrix of `dtype`."""
         import numpy as np
 
-        ranks = self._ranks[positions]
+        ranks = self.ranks[positions]
+        out = np.empty((len(ranks), self.dim), self.dtype) if out is None else out
         if not self.dim or not len(ranks):
-            return np.empty((len(ranks), self.dim), self.dtype)
+            return out
         if self._fits:
-            return self._whole[ranks]
-        found = np.empty((len(ranks), self.dim), self.dtype)
+            return take_rows(self.whole, ranks, out)
         firsts, offsets = self._starts
         groups = np.searchsorted(firsts, ranks, side="right") - 1
         places = offsets[groups] + (ranks - firsts[groups]) * self._width
-        for row, place in zip(found, places.tolist(), strict=True):
-            self._read(row, place)
-        return found
+        for row, place in zip(out, places.tolist(), strict=True):
+            self._values.read(row, place)
+        return out
 
     @cached_property
-    def _ranks(self) -> np.ndarray:
-        """The place of each position among the usable ones."""
+    def ranks(self) -> np.ndarray:
+        """By position, the place of a usable vector in `whole`."""
         import numpy as np
 
         return np.cumsum(self.usable) - 1
 
+    @cached_property
+    def count(self) -> int:
+        """How many vectors are usable."""
+        return int(self.usable.sum())
+
     @property
     def _fits(self) -> bool:
-        return len(self._ranks) > 0 and 4 * (int(self._ranks[-1]) + 1) * self._width <= HELD.each
+        return 4 * self.count * self._width <= HELD.each
 
     @cached_property
-    def _whole(self) -> np.ndarray:
-        """All vectors."""
+    def whole(self) -> np.ndarray:
+        """All usable vectors, a row each."""
         import numpy as np
 
-        whole = np.empty((int(self._ranks[-1]) + 1, self.dim), self.dtype)
+        whole = np.empty((self.count, self.dim), self.dtype)
         firsts, offsets = self._starts
-        for first, end, offset in zip(firsts, [*firsts[1:], len(whole)], offsets.tolist(), strict=True):
-            self._read(whole[first:end], offset)
+        ends = np.append(firsts, len(whole))[1:]
+        for first, end, offset in zip(firsts, ends, offsets.tolist(), strict=True):
+            self._values.read(whole[first:end], offset)
         return whole
 
     @cached_property
@@ -171,26 +176,13 @@ class VectorsFile:
 
         firsts, offsets, row = [], [], 0
         for group in range(self._footer.num_row_groups):
-            rows, chunk = self._footer.row_group(group).num_rows, self._footer.row_group(group).column(2)
+            rows = self._footer.row_group(group).num_rows
             usable = self.usable[row : row + rows]
             if usable.any():
-                firsts.append(int(self._ranks[row + usable.argmax()]))
-                offsets.append(self._first_value(chunk.data_page_offset, int(usable.sum())))
+                firsts.append(int(self.ranks[row + usable.argmax()]))
+                offsets.append(self._values.begin(group, int(usable.sum())))
             row += rows
         return np.array(firsts, np.int64), np.array(offsets, np.int64)
-
-    def _first_value(self, page: int, count: int) -> int:
-        """Where the values of a page begin: they are its last bytes."""
-        head, begin = read_head(os.pread(self._file.fileno(), _HEAD, page), 0)
-        return page + begin + head[PAGE_UNPACKED][1] - count * self._width
-
-    def _read(self, into: np.ndarray, offset: int) -> None:
-        view: Any = memoryview(into.view("u1").reshape(-1).data)
-        while view:
-            read = os.preadv(self._file.fileno(), [view], offset)
-            if not read:
-                raise EOFError(f"{self._file.name} ends before its vectors do")
-            view, offset = view[read:], offset + read
 
     def __enter__(self) -> VectorsFile:
         return self

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"PAR1"
 VERSION, SCHEMA, ROWS, GROUPS, CREATED_BY, ORDERS = 1, 2, 3, 4, 6, 7  # FileMetaData
+TEXTS = 5  # the same: of the writer's own
 TYPE, NAME, CHILDREN = 1, 4, 5  # SchemaElement
 COLUMNS, BYTES, GROUP_ROWS, GROUP_START, COMPRESSED, ORDINAL = 1, 2, 3, 5, 6, 7  # RowGroup
 # ColumnMetaData; its type is as in SchemaElement
@@ -147,6 +148,12 @@ def joined(columns: Sequence[tuple[str, ParquetFooter]]) -> Struct:
             (STRUCT, [Encoded(write_struct({1: (STRUCT, {})}))] * leaves),
         ),  # TypeDefinedOrder: of statistics
     }
+
+
+def texts(of_file: Mapping[str, str]) -> Struct:
+    """What a footer has, beside what is `joined`, to say these texts by key of its file."""
+    pairs = [{1: (BINARY, key.encode()), 2: (BINARY, text.encode())} for key, text in of_file.items()]
+    return {TEXTS: (LIST, (STRUCT, pairs))}
 
 
 class Assembled:

@@ -30,16 +30,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from daedalus.parquet import footer
 from daedalus.parquet.footer import Chunk, ParquetFooter
-from daedalus.parquet.list_writer import DATA_HEAD, PAGE_PACKED, form_of
-from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_next, write_struct, write_varint
+from daedalus.parquet.list_writer import form_of
+from daedalus.parquet.plain_pages import NONE, ZSTD, chunk_of, first_fields, page_head
+from daedalus.parquet.thrift import write_varint
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-_DATA_PAGE, _PLAIN, _RLE, _NONE, _ZSTD = 0, 0, 3, 0, 6  # PageType, Encoding, CompressionCodec
 _LEVEL = 1  # of Zstd
 _WORTH = 0.75  # of a page's bytes: what is left by a codec that pays
 _PAGE_BYTES = 1 << 20  # of a page's vectors, if it may not have one more
@@ -48,12 +47,21 @@ Run = Callable[[Iterator[Callable[[], Any]]], Iterator[Any]]  # what makes pages
 
 
 class Vectors(NamedTuple):
-    """Rows of a column: `places` are where their vectors are, below 0 for a row without; `take(places)` gives the
-    vectors, of `length` floats, as a matrix of any type of floats."""
+    """Rows of a column: `places` are where their vectors are, below 0 for a row without; `take(places, out)` writes
+    vectors to a matrix, whose rows have `length` floats of type `dtype`."""
 
     places: np.ndarray
-    take: Callable[[np.ndarray], np.ndarray]
+    take: Callable[[np.ndarray, np.ndarray], Any]
     length: int
+    dtype: np.dtype
+
+
+class _Page(NamedTuple):
+    """A page: how many entries it has, its bytes before compression, and what they are compressed to, if they are."""
+
+    entries: int
+    plain: np.ndarray
+    packed: pa.Buffer | None
 
 
 def in_turn(pages: Iterator[Callable[[], Any]]) -> Iterator[Any]:
@@ -80,16 +88,17 @@ def write_vectors(
     length = max((some.length for some in pieces), default=0)
     rows = max(_PAGE_BYTES // (length * (2 if dtype == "float16" else 4)), 1) if length else 1 << 30
     cut = list(_cut(pieces, rows))
-    codec = _codec_for(cut, dtype)
+    tried, codec = _try(cut, dtype)
     entries = unpacked = packed = 0
-    for count, raw, head, data in run(partial(_page, some, dtype, codec) for some in cut):
+    for page in run(partial(_page, some, dtype, codec, place, tried) for place, some in enumerate(cut)):
+        data = page.plain if page.packed is None else page.packed
+        size = memoryview(data).nbytes
+        head = page_head(page.entries, len(page.plain), size)
         out.write(head)
         out.write(data)
-        entries, unpacked, packed = entries + count, unpacked + len(head) + raw, packed + len(head) + len(data)
-    said = bytearray(_said(name, dtype, codec))
-    write_next(said, I64, entries, unpacked, packed)  # VALUES, UNPACKED, PACKED
-    said.append((footer.DATA_PAGE - footer.PACKED) << 4 | I64)
-    return Chunk((), (bytes(said), b""), (0,), unpacked, packed)
+        entries, unpacked = entries + page.entries, unpacked + len(head) + len(page.plain)
+        packed += len(head) + size
+    return chunk_of((), _first_fields(name, dtype, codec), entries, unpacked, packed)
 
 
 def _cut(pieces: Sequence[Vectors], rows: int) -> Iterator[list[Vectors]]:
@@ -109,13 +118,15 @@ def _cut(pieces: Sequence[Vectors], rows: int) -> Iterator[list[Vectors]]:
         yield page
 
 
-def _codec_for(pages: Sequence[Sequence[Vectors]], dtype: str) -> int:
-    """The codec that pays for a chunk, by its first page that has vectors."""
-    for pieces in pages:
+def _try(pages: Sequence[Sequence[Vectors]], dtype: str) -> tuple[dict[int, _Page], int]:
+    """(the first page that has vectors, by its place, if there is one; the codec that pays for a chunk, by it)."""
+    for place, pieces in enumerate(pages):
         if any((piece.places >= 0).any() for piece in pieces):
-            _, plain = _plain_page(pieces, dtype)
-            return _ZSTD if _zstd().compress(plain).size <= _WORTH * len(plain) else _NONE
-    return _NONE
+            entries, plain = _plain_page(pieces, dtype)
+            packed = _zstd().compress(plain)
+            pays = packed.size <= _WORTH * len(plain)
+            return {place: _Page(entries, plain, packed if pays else None)}, ZSTD if pays else NONE
+    return {}, NONE
 
 
 @cache
@@ -125,16 +136,12 @@ def _zstd() -> pa.Codec:
     return pa.Codec("zstd", compression_level=_LEVEL)
 
 
-def _page(pieces: Sequence[Vectors], dtype: str, codec: int) -> tuple[int, int, bytes, Any]:
-    """(entries, bytes before compression, header, data) of a page."""
+def _page(pieces: Sequence[Vectors], dtype: str, codec: int, place: int, made: dict[int, _Page]) -> _Page:
+    """The page at some place of its chunk, taken from those that are made if it is there."""
+    if place in made:
+        return made.pop(place)
     entries, plain = _plain_page(pieces, dtype)
-    data = plain if codec == _NONE else _zstd().compress(plain)
-    head = bytearray()
-    write_next(head, I32, _DATA_PAGE, len(plain), len(data))  # PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED
-    head.append((DATA_HEAD - PAGE_PACKED) << 4 | STRUCT)
-    write_next(head, I32, entries, _PLAIN, _RLE, _RLE)
-    head += b"\0\0"  # the ends of both
-    return entries, len(plain), bytes(head), data
+    return _Page(entries, plain, None if codec == NONE else _zstd().compress(plain))
 
 
 def _plain_page(pieces: Sequence[Vectors], dtype: str) -> tuple[int, np.ndarray]:
@@ -142,8 +149,8 @@ def _plain_page(pieces: Sequence[Vectors], dtype: str) -> tuple[int, np.ndarray]
     import numpy as np
     import pyarrow as pa
 
-    places = [piece.places for piece in pieces]
-    has = (places[0] if len(places) == 1 else np.concatenate(places)) >= 0
+    places = pieces[0].places if len(pieces) == 1 else np.concatenate([piece.places for piece in pieces])
+    has = places >= 0
     length, count = max(piece.length for piece in pieces), int(np.count_nonzero(has))
     levels = _levels(has, length)
     size = count * length * np.dtype(dtype).itemsize
@@ -155,18 +162,23 @@ def _plain_page(pieces: Sequence[Vectors], dtype: str) -> tuple[int, np.ndarray]
     matrix, filled = room[middle : middle + size].view(dtype).reshape(count, length), 0
     for piece in pieces:
         if len(taken := piece.places[piece.places >= 0]):
-            _put(piece.take(taken), matrix[filled : filled + len(taken)])
+            _put(piece, taken, matrix[filled : filled + len(taken)])
             filled += len(taken)
     return count * max(length, 1) + len(has) - count, room[begin : middle + size]
 
 
-def _put(vectors: np.ndarray, out: np.ndarray) -> None:
+def _put(piece: Vectors, places: np.ndarray, out: np.ndarray) -> None:
     """Writes vectors in the type of `out`: rounded once, and NaN as one value, which else were up to the processor."""
     import numpy as np
 
+    if piece.dtype == out.dtype:
+        piece.take(places, out)
+        return
+    vectors = np.empty(out.shape, piece.dtype)
+    piece.take(places, vectors)
     with np.errstate(over="ignore", invalid="ignore"):
         out[...] = vectors
-    if vectors.dtype != out.dtype and (nan := np.isnan(vectors)).any():
+    if (nan := np.isnan(vectors)).any():
         out[nan] = np.nan
 
 
@@ -179,16 +191,31 @@ def _levels(has: np.ndarray, length: int) -> bytes:
     """
     import numpy as np
 
+    if has.all():
+        return _levels_of_all(len(has), length)
     alone = _run(1, 0)
-    whole = alone + (_run(length - 1, 1) if length > 1 else b"")
-    repeated = whole * len(has) if has.all() else b"".join(map((alone, whole).__getitem__, has.tolist()))
-    ends = [*(np.flatnonzero(has[1:] != has[:-1]) + 1).tolist(), len(has)]
-    begins = [0, *ends[:-1]]
-    defined = b"".join(
-        _run((end - begin) * max(length, 1), 3 if length else 1) if has[begin] else _run(end - begin, 0)
-        for begin, end in zip(begins, ends, strict=True)
-    )
-    return b"".join(len(level).to_bytes(4, "little") + level for level in (repeated, defined))
+    whole = _whole(length)
+    keeps = has[:, np.newaxis] | (np.arange(len(whole)) < len(alone))
+    repeated = np.frombuffer(whole * len(has), np.uint8).reshape(keeps.shape)[keeps].tobytes()
+    ends = np.append(np.flatnonzero(has[1:] != has[:-1]) + 1, len(has))
+    counts, of = np.diff(ends, prepend=0), has[ends - 1]
+    entries, levels = np.where(of, counts * max(length, 1), counts), np.where(of, 3 if length else 1, 0)
+    return _behind_lengths(repeated, b"".join(map(_run, entries.tolist(), levels.tolist())))
+
+
+@lru_cache(8)
+def _levels_of_all(rows: int, length: int) -> bytes:
+    """The same for rows that all have a vector."""
+    return _behind_lengths(_whole(length) * rows, _run(rows * max(length, 1), 3 if length else 1))
+
+
+def _whole(length: int) -> bytes:
+    """The repetition levels of a row with a vector of this length."""
+    return _run(1, 0) + (_run(length - 1, 1) if length > 1 else b"")
+
+
+def _behind_lengths(*levels: bytes) -> bytes:
+    return b"".join(len(one).to_bytes(4, "little") + one for one in levels)
 
 
 @lru_cache(4096)
@@ -201,13 +228,5 @@ def _run(count: int, level: int) -> bytes:
 
 
 @lru_cache(256)
-def _said(name: str, dtype: str, codec: int) -> bytes:
-    """The first fields of a chunk's ColumnMetaData, up to CODEC."""
-    elements = form(name, dtype).columns[name].elements
-    said: Struct = {
-        footer.TYPE: elements[-1][footer.TYPE],
-        footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE])),
-        footer.PATH: (LIST, (BINARY, [element[footer.NAME][1] for element in elements])),
-        footer.CODEC: (I32, codec),
-    }
-    return write_struct(said)[:-1]
+def _first_fields(name: str, dtype: str, codec: int) -> bytes:
+    return first_fields(form(name, dtype).columns[name].elements, codec)

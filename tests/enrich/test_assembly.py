@@ -18,7 +18,7 @@ from test_lists import EXAMPLES
 from daedalus.actions.actions import Actions
 from daedalus.base.errors import DayError
 from daedalus.config.schema import EmbeddingColumn, Embeddings
-from daedalus.enrich import assembly
+from daedalus.enrich import assembly, vectors_file
 from daedalus.enrich.assembly import Enriched, Entry
 from daedalus.enrich.means_file import Means, write_means
 from daedalus.enrich.steps import enriched
@@ -79,7 +79,7 @@ def means_of(path, means, unusable=()):
             ids = pa.array([dict(unusable).get(row) for row in rows], pa.int64())
             yield Means(index, np.array(values, np.float32).reshape(len(values), LENGTH), ids)
 
-    write_means(path, groups())
+    write_means(path, groups(), LENGTH)
     return path
 
 
@@ -88,6 +88,7 @@ def written(folder, artworks, vectors, means, kept, *, chunk_rows=100, unusable=
     with pytest.MonkeyPatch.context() as patch:
         for module in (writer, cut_partition, plain_columns, assembly):
             patch.setattr(module, "ROWS_PER_GROUP", GROUP)
+        patch.setattr(vectors_file, "_GROUP_ROWS", GROUP)
         parts, content = skeleton(folder, artworks, kept, chunk_rows)
         artifacts = dict.fromkeys(("image", "mean"), vectors_of(folder / "vectors", vectors))
         means = {"mean": means_of(folder / "means", means, unusable)}

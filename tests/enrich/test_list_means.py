@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -26,6 +28,12 @@ class Vectors:
     def __init__(self, dtype: str, dim: int = 4) -> None:
         self.all = np.random.default_rng(1).normal(size=(IDS, dim)).astype(dtype)
         self.dim, self.dtype, self.taken = dim, self.all.dtype, []
+        self.count, self.ranks = IDS, np.arange(IDS)
+
+    @property
+    def whole(self) -> np.ndarray:
+        self.taken.append(IDS)
+        return self.all
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         marks = np.where(np.isin(ids, sorted(NONE)), -1, np.where(np.isin(ids, sorted(BAD)), -2, ids))
@@ -96,7 +104,7 @@ def test_means_of_a_column_of_lists(tmp_path, memory, dtype, pool, column, limit
             if bits is not None:
                 mean = np.array(bits, np.uint32).view(np.float32).astype(dtype)
                 assert group.values[number].tobytes() == mean.tobytes()
-        assert len({value.tobytes() for value in group.values}) == len(group.values)
+        assert all(one.tobytes() != other.tobytes() for one, other in pairwise(group.values))
 
 
 def test_the_bytes_are_the_same_in_slices_and_with_threads(tmp_path, monkeypatch):
@@ -104,14 +112,25 @@ def test_the_bytes_are_the_same_in_slices_and_with_threads(tmp_path, monkeypatch
     write_lists(tmp_path / "lists", rows, [24, 48])
     whole, sliced = Vectors("float32"), Vectors("float32")
     write_list_means(entry, tmp_path / "lists", whole, tmp_path / "whole")
-    assert len(whole.taken) == 3  # once a row group
+    assert whole.taken == [IDS]  # once a file
     monkeypatch.setattr(list_means, "_LEAST", 5 * 4 * 8)  # five vectors
     monkeypatch.setattr(HELD, "each", 0)
     monkeypatch.setattr(HELD, "workers", 2)
     monkeypatch.setattr(side_by_side, "_ROWS", 1)
     write_list_means(entry, tmp_path / "lists", sliced, tmp_path / "sliced")
-    assert max(sliced.taken) <= 5 < max(whole.taken)
+    assert max(sliced.taken) <= 5
     assert (tmp_path / "sliced").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_vectors_are_prepared_anew_for_longer_lists(tmp_path, monkeypatch):
+    rows, entry = [[1], [2, 3], [4, 5, 6, 5, 4], [1, 2, 3], [2]], ListMeans("long", None, "float32")
+    write_lists(tmp_path / "lists", rows, [1, 2, 3])
+    write_list_means(entry, tmp_path / "lists", Vectors("float32"), tmp_path / "usual")
+    monkeypatch.setattr(list_means, "_USUAL", 1)
+    anew = Vectors("float32")
+    write_list_means(entry, tmp_path / "lists", anew, tmp_path / "anew")
+    assert len(anew.taken) == 2  # for up to 2 items, and for up to 8
+    assert (tmp_path / "anew").read_bytes() == (tmp_path / "usual").read_bytes()
 
 
 def test_ids_of_other_types(tmp_path):

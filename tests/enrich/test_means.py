@@ -56,7 +56,8 @@ def of_rows(vectors: np.ndarray, rows: list[list[int]]) -> tuple[list[list[int] 
     """(the bits of each row's mean, or None; which mean it is; where the first item is that is not usable)."""
     sizes = np.array([len(row) for row in rows], np.int64)
     codes = np.array([code for row in rows for code in row], np.int32)
-    index, values, refused = means(vectors, codes, np.cumsum(sizes) - sizes, sizes)
+    ready = prepared(vectors, int(sizes.max(initial=0)))
+    index, values, refused = means(ready, codes, np.cumsum(sizes) - sizes, sizes)
     return [values[i].view(np.uint32).tolist() if i >= 0 else None for i in index], index, refused
 
 
@@ -124,7 +125,7 @@ def test_sums_that_are_moved_have_no_error():
     """Components that are as long and as large as can be, in lists as long as can be."""
     random = np.random.default_rng(3)
     vectors = 1 - random.random((40, 2)) * 2.0**-10
-    rounded = prepared(vectors, 50)[0]
+    rounded = prepared(vectors, 50).rounded
     total, counts, held = np.zeros(2), np.zeros(40, np.int32), np.zeros(0, np.int32)
     for row in range(60):
         fresh = random.integers(0, 40, 50).astype(np.int32)
@@ -174,3 +175,9 @@ def test_lists_without_anything():
     assert of_rows(nothing, [[], [NO_VECTOR], [NOT_USABLE]])[0] == [None, None, None]
     assert of_rows(nothing, [])[0] == []
     assert of_rows(np.zeros((1, 0), np.float16), [[0]])[0] == [[]]
+
+
+def test_lists_that_vectors_are_not_prepared_for_are_refused():
+    ready, sizes = prepared(np.ones((1, 3), np.float32), 3), np.array([5])
+    with pytest.raises(ValueError, match="5 items, where 4"):
+        means(ready, np.zeros(5, np.int32), np.array([0]), sizes)

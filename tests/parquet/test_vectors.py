@@ -43,7 +43,10 @@ def write(path, columns, dtype, **rest):
 
 
 def piece(places, vectors):
-    return Vectors(np.array(places, np.int32), vectors.__getitem__, vectors.shape[1])
+    def take(rows, out):
+        out[...] = vectors[rows]
+
+    return Vectors(np.array(places, np.int32), take, vectors.shape[1], vectors.dtype)
 
 
 def listed(pieces, dtype):
@@ -51,7 +54,9 @@ def listed(pieces, dtype):
     rows = []
     for some in pieces:
         for place in some.places:
-            rows.append(None if place < 0 else some.take(place).astype(dtype).astype(float).tolist())
+            vector = np.empty((1, some.length), some.dtype)
+            some.take([place], vector)
+            rows.append(None if place < 0 else vector[0].astype(dtype).astype(float).tolist())
     return rows
 
 
