@@ -26,9 +26,9 @@ from daedalus.stagecache.records import artifact_store
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.full_disk import OutOfSpace
 
-KILLS = int(os.environ.get("DAEDA_KILLS", "6"))
+KILLS = int(os.environ.get("DAEDA_KILLS", "3"))
 DATASETS = "data/*/_dataset.json"
-STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "5"))  # 1 tries every boundary
+STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "8"))  # 1 tries every boundary
 
 
 @pytest.fixture(scope="module")
