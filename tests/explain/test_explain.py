@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import random
@@ -13,15 +12,14 @@ import sys
 import pyarrow as pa
 import pytest
 import yaml
+from plan_and_run import plan_and_run
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
 from daedalus.explain.change_notes import ChangeNotes
 from daedalus.explain.earlier import sources_of
 from daedalus.explain.row import explain_row
-from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.stagecache.walk.plan import MAYBE, RUN
-from daedalus.stagecache.walk.progress import Progress
 from daedalus.upkeep.verify import cache_verify
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
@@ -138,8 +136,8 @@ def test_the_root_cause_and_the_plan_are_what_runs(warm, edited, kind):
     change, cause, computed = KINDS[kind]
     package = change(warm, edited)
     package = package if hasattr(package, "joinpath") else PROJECT
-    planned = warm.json("skeleton", "--range", RANGE, "--plan", package=package)["plan"]
-    found = warm.json("explain", "day", str(DAYS[5]), package=package)["causes"]
+    said = told(warm, package)
+    planned, found = said["plan"], said["causes"]
     roots = {(row["kind"], row["what"]) for row in found}
     if cause is None:
         assert roots == set() and planned == []
@@ -148,7 +146,7 @@ def test_the_root_cause_and_the_plan_are_what_runs(warm, edited, kind):
     if cause and cause[0] not in ("code", "engine", "missing"):
         assert "code" not in {kind_ for kind_, _ in roots}, roots
     states = {(row["day"], row["step"]): row["state"] for row in planned}
-    ran = record_runs(warm, package)
+    ran = {(day, step): state for day, step, state in said["ran"]}
     for key in ran:
         assert states.get(key) in (RUN, MAYBE), f"{key} ran, but the plan did not have it"
     sure = {key for key, state in states.items() if state == RUN}
@@ -159,35 +157,16 @@ def test_the_root_cause_and_the_plan_are_what_runs(warm, edited, kind):
         assert ran == {}
 
 
-class Record(Progress):
-    """What a run executes."""
-
-    def __init__(self) -> None:
-        self.ran: list[tuple[str, str, str]] = []
-
-    def finished(self, outcome) -> None:
-        if outcome.state != "hit":
-            self.ran.append((outcome.day, outcome.name.partition("@")[0], outcome.state))
-
-
-def record_runs(world: Small, package) -> dict[tuple, str]:
-    """(day, step) -> state of everything that a run executes; other code than ours tells it from a process of its own."""
+def told(world: Small, package) -> dict:
+    """What a plan, an explanation and a run say; other code than ours tells it from a process of its own."""
     if package == PROJECT:
-        record = Record()
-        run_skeleton_stage(range=RANGE, progress=record)
-        return {(day, step): state for day, step, state in record.ran}
-    script = (
-        "import json\nfrom daedalus.pipelines.training import run_skeleton_stage\n"
-        "from daedalus.stagecache.walk.progress import Progress\n"
-        f"{inspect.getsource(Record)}\nrecord = Record()\n"
-        f"run_skeleton_stage(range={RANGE!r}, progress=record)\nprint(json.dumps(record.ran))"
-    )
+        return plan_and_run(RANGE, str(DAYS[5]))
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=world.root, env={**os.environ, "PYTHONPATH": str(package)},
-        capture_output=True, text=True,
+        [sys.executable, PROJECT / "tests/support/plan_and_run.py", RANGE, str(DAYS[5])],
+        cwd=world.root, env={**os.environ, "PYTHONPATH": str(package)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return {(day, step): state for day, step, state in json.loads(done.stdout)}
+    return json.loads(done.stdout)
 
 
 def test_a_code_change_is_shown_by_its_lines(warm, edited):

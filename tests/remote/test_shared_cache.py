@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from buckets import new_bucket
+from buckets import fill, new_bucket
 from enrich_tiny import TinyWorld
 from faults import FAULTS, Proxy
 from small import DAYS, Small, edit, nothing_ran
@@ -66,7 +66,7 @@ def templates(warm_template, tmp_path_factory, s3_endpoint) -> tuple[Path, Path,
     finally:
         os.chdir(before)
     store = ObjectStore(f"{name}/cache", options)
-    return plain, first, {store.key(found.uri): store.get(store.key(found.uri))[0] for found in store.list()}
+    return plain, first, {f"cache/{store.key(one.uri)}": store.get(store.key(one.uri))[0] for one in store.list()}
 
 
 @pytest.fixture
@@ -85,13 +85,12 @@ def shared(templates, bucket, s3_options, tmp_path, monkeypatch) -> Small:
 
 
 @pytest.fixture
-def first(templates, bucket, store, tmp_path, monkeypatch) -> Small:
+def first(templates, bucket, tmp_path, monkeypatch) -> Small:
     """A machine that ran, and a shared cache with what it shared."""
     monkeypatch.delenv("DAEDA_CACHE_KEY", raising=False)
     world = Small(shutil.copytree(templates[1], tmp_path / "first"))
     edit(world.runtime, cache_remote=f"{bucket}/cache")
-    for key, data in templates[2].items():
-        store.put(key, data)
+    fill(bucket, templates[2])
     monkeypatch.chdir(world.root)
     return world
 
