@@ -40,14 +40,23 @@ def new_bucket(endpoint: str) -> str:
     return f"s3://{name}"
 
 
-def fill(bucket: str, objects: dict[str, bytes]) -> None:
-    """Puts objects by key into a bucket of this process, without a request for each."""
+def _backend():
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
-    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+
+
+def fill(bucket: str, objects: dict[str, bytes]) -> None:
+    """Puts objects by key into a bucket, without a request for each."""
     for key, data in objects.items():
-        backend.put_object(bucket.removeprefix("s3://"), key, data)
+        _backend().put_object(bucket.removeprefix("s3://"), key, data)
+
+
+def held(bucket: str, prefix: str = "") -> dict[str, bytes]:
+    """The objects of a bucket by key, without a request for each."""
+    keys = dict(_backend().buckets[bucket.removeprefix("s3://")].keys.items())
+    return {key: keys[key].value for key in sorted(keys) if key.startswith(prefix)}
 
 
 @pytest.fixture
