@@ -71,6 +71,20 @@ def cold(warm):
 
 
 @pytest.fixture(scope="session")
+def package_copy(tmp_path_factory):
+    from edited import Edited
+
+    return Edited(tmp_path_factory.mktemp("edited"))
+
+
+@pytest.fixture
+def edited(package_copy):
+    """A copy of the package to edit; it is as it was after the test."""
+    yield package_copy
+    package_copy.restore()
+
+
+@pytest.fixture(scope="session")
 def tiny_enriched_template(tmp_path_factory) -> Path:
     """The tiny world with vectors after one run of both stages, never edited."""
     from enrich_tiny import tiny_world

@@ -26,9 +26,9 @@ from daedalus.stagecache.records import artifact_store
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.full_disk import OutOfSpace
 
-KILLS = int(os.environ.get("DAEDA_KILLS", "6"))
+KILLS = int(os.environ.get("DAEDA_KILLS", "3"))
 DATASETS = "data/*/_dataset.json"
-STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "5"))  # 1 tries every boundary
+STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "8"))  # 1 tries every boundary
 
 
 @pytest.fixture(scope="module")
@@ -325,9 +325,17 @@ def enriching(world: TinyWorld, range: str, *more: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=world.root, env=environment, stdout=subprocess.DEVNULL)
 
 
+FIRST_WEEK = f"{DAYS[0]}..{DAYS[6]}"
+
+
+def first_week(world: Small) -> dict[str, bytes]:
+    """The bytes of its partitions."""
+    return {name: data for name, data in world.bytes().items() if name[3:13] in map(str, DAYS[:7])}
+
+
 def emptied(world: Small) -> dict[str, bytes]:
-    """The bytes of the world's output, whose cache and output are then taken away."""
-    expected = world.bytes()
+    """The partitions of the world's first week; then its cache and output are taken away."""
+    expected = first_week(world)
     for made in ("cache", "data/training_output"):
         shutil.rmtree(world.root / made)
     return expected
@@ -335,9 +343,9 @@ def emptied(world: Small) -> dict[str, bytes]:
 
 def test_four_at_once_share_the_work(warm):
     expected = emptied(warm)
-    processes = [start(warm, RANGE) for _ in range(4)]
+    processes = [start(warm, FIRST_WEEK) for _ in range(4)]
     found = [finish(process) for process in processes]
-    assert warm.bytes() == expected
+    assert first_week(warm) == expected != {}
     alone = sum(found[0]["steps"].values())
     computed = sum(one["steps"]["computed"] + one["steps"]["unchanged"] for one in found)
     assert alone <= computed <= 1.05 * alone
@@ -346,14 +354,14 @@ def test_four_at_once_share_the_work(warm):
 
 def test_one_of_four_killed_the_others_finish(warm):
     expected = emptied(warm)
-    ranges = [RANGE, RANGE, f"{DAYS[0]}..{DAYS[9]}", RANGE]
+    ranges = [FIRST_WEEK, FIRST_WEEK, f"{DAYS[0]}..{DAYS[4]}", FIRST_WEEK]
     processes = [start(warm, range) for range in ranges]
     time.sleep(2)
     processes[1].send_signal(signal.SIGKILL)
     processes[1].wait()
     for i in (0, 2, 3):
         finish(processes[i])
-    assert warm.bytes() == expected
+    assert first_week(warm) == expected
 
 
 def start(world: Small, range: str) -> subprocess.Popen:

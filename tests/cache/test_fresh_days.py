@@ -24,7 +24,7 @@ from daedalus.workspace.fresh_days import NOTHING
 from daedalus.workspace.settings import Settings
 
 PACKAGE = Path(daedalus.__file__).parent
-ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "15"))
 
 
 def refuse(*arguments, **options):

@@ -268,7 +268,9 @@ def _value(kind, given=None):
     return pa.array([NOON.date()] if pa.types.is_date(kind) else [None], kind)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("DAEDA_EXAMPLES", "15")), deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(days, views)
 def test_whatever_is_accepted_runs(days, views):
     before = os.getcwd()

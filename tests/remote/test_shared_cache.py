@@ -7,13 +7,14 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from buckets import new_bucket
+from buckets import fill, held, new_bucket
 from enrich_tiny import TinyWorld
 from faults import FAULTS, Proxy
 from small import DAYS, Small, edit, nothing_ran
@@ -65,8 +66,7 @@ def templates(warm_template, tmp_path_factory, s3_endpoint) -> tuple[Path, Path,
             Small(root).run(SPAN)
     finally:
         os.chdir(before)
-    store = ObjectStore(f"{name}/cache", options)
-    return plain, first, {store.key(found.uri): store.get(store.key(found.uri))[0] for found in store.list()}
+    return plain, first, held(name)
 
 
 @pytest.fixture
@@ -85,13 +85,12 @@ def shared(templates, bucket, s3_options, tmp_path, monkeypatch) -> Small:
 
 
 @pytest.fixture
-def first(templates, bucket, store, tmp_path, monkeypatch) -> Small:
+def first(templates, bucket, tmp_path, monkeypatch) -> Small:
     """A machine that ran, and a shared cache with what it shared."""
     monkeypatch.delenv("DAEDA_CACHE_KEY", raising=False)
     world = Small(shutil.copytree(templates[1], tmp_path / "first"))
     edit(world.runtime, cache_remote=f"{bucket}/cache")
-    for key, data in templates[2].items():
-        store.put(key, data)
+    fill(bucket, templates[2])
     monkeypatch.chdir(world.root)
     return world
 
@@ -298,49 +297,47 @@ def test_faults_on_the_way(first, proxy, s3_options, tmp_path, monkeypatch, faul
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "swapped"])
-def test_damaged_artifacts_are_made_again(first, store, tmp_path, monkeypatch, damage):
-    whole = {found.uri: store.get(store.key(found.uri))[0] for found in store.list("artifacts/")}
-    keys = [store.key(uri) for uri in whole]
-    for key in keys:
-        spoil(store, key, damage, keys)
+def test_damaged_artifacts_are_made_again(first, bucket, store, tmp_path, monkeypatch, damage):
+    whole = held(bucket, "cache/artifacts/")
+    spoil(store, bucket, dict.fromkeys(whole, damage))
     second = machine(first, tmp_path / "second", monkeypatch)
     report = second.run(SPAN)
     assert report.exit_code == 0 and report.steps["computed"] + report.steps["unchanged"] > 0
     assert partitions(second) == partitions(first)
     if damage != "swapped":  # of those some have the right size: they are found out only by who needs them
-        there = {found.uri: store.get(store.key(found.uri))[0] for found in store.list("artifacts/")}
-        assert sum(there.get(uri) == data for uri, data in whole.items()) > len(whole) // 2
+        there = held(bucket, "cache/artifacts/")
+        assert sum(there.get(key) == data for key, data in whole.items()) > len(whole) // 2
 
 
 def partitions(world: Small) -> dict[str, bytes]:
     return {name: data for name, data in world.bytes().items() if name.startswith("dt=")}
 
 
-def spoil(store: ObjectStore, key: str, damage: str, keys: list[str]) -> None:
-    data = store.get(key)[0]
-    try:
-        other = store.get(keys[keys.index(key) - 1])[0]
-    except FileNotFoundError:
-        other = b""
-    if damage == "gone":
-        store.delete([key])
-    elif damage == "cut":
-        store.put(key, data[: len(data) // 2])
-    elif damage == "flipped":
-        store.put(key, data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :])
-    else:
-        store.put(key, other)
+def spoil(store: ObjectStore, bucket: str, damage: dict[str, str]) -> None:
+    """Does to objects, by key, what `damage` says; one that is swapped gets the bytes of another of its kind."""
+    there = held(bucket)
+    artifacts = [key for key in there if key.startswith("cache/artifacts/")]
+    spoilt, gone = {}, []
+    for key, how in damage.items():
+        data, kind = there[key], artifacts if key in artifacts else list(there)
+        half = len(data) // 2
+        if how == "gone":
+            gone.append(store.key(f"{bucket}/{key}"))
+        elif how == "cut":
+            spoilt[key] = data[:half]
+        elif how == "flipped":
+            spoilt[key] = data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
+        else:
+            spoilt[key] = there[kind[kind.index(key) - 1]]
+    fill(bucket, spoilt)
+    store.delete(gone)
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_whatever_is_lost_the_bytes_are_the_same(first, store, tmp_path, monkeypatch, seed):
+def test_whatever_is_lost_the_bytes_are_the_same(first, bucket, store, tmp_path, monkeypatch, seed):
     rng = random.Random(seed)
-    keys = [store.key(found.uri) for found in store.list()]
-    artifacts = [key for key in keys if key.startswith("artifacts/")]
-    for key in keys:
-        if rng.random() < (0.1, 0.3, 0.6, 0.9)[seed % 4]:
-            damage = rng.choice(["gone", "cut", "flipped", "swapped"])
-            spoil(store, key, damage, artifacts if key.startswith("artifacts/") else keys)
+    lost = [key for key in held(bucket) if rng.random() < (0.1, 0.3, 0.6, 0.9)[seed % 4]]
+    spoil(store, bucket, {key: rng.choice(["gone", "cut", "flipped", "swapped"]) for key in lost})
     second = machine(first, tmp_path / "second", monkeypatch)
     edit(second.runtime, session_filter__drop_single_like=bool(seed % 2))
     report = second.run(SPAN)
@@ -364,19 +361,14 @@ def without_qids(world: Small) -> dict:
 KEYED = {"DAEDA_CACHE_KEY": "a key that the group shares"}
 
 
-def resign(store: ObjectStore, change) -> int:
+def resign(bucket: str, change) -> int:
     """Changes every trace, wherever it lies, as somebody without the key would; returns how many."""
-    count = 0
-    for found in store.list("traces/"):
-        key = store.key(found.uri)
-        value = change(json.loads(store.get(key)[0]))
-        store.put(key, json.dumps(value).encode())
-        count += 1
-    for found in store.list("packs/"):
-        key = store.key(found.uri)
-        pack = json.loads(store.get(key)[0])
-        store.put(key, json.dumps({"traces": [change(trace) for trace in pack["traces"]]}).encode())
-    return count
+    traces, packs = held(bucket, "cache/traces/"), held(bucket, "cache/packs/")
+    fill(bucket, {key: json.dumps(change(json.loads(data))).encode() for key, data in traces.items()})
+    for key, data in packs.items():
+        changed = [change(trace) for trace in json.loads(data)["traces"]]
+        fill(bucket, {key: json.dumps({"traces": changed}).encode()})
+    return len(traces)
 
 
 def test_signed_results_are_taken_by_who_has_the_key(shared, tmp_path, monkeypatch):
@@ -406,13 +398,12 @@ def test_results_of_others_are_not_taken(shared, expected, tmp_path, monkeypatch
         monkeypatch.delenv("DAEDA_CACHE_KEY")
 
 
-def test_a_signed_trace_under_another_key_and_other_bytes_are_not_taken(shared, store, tmp_path, monkeypatch):
+def test_a_signed_trace_under_another_key_and_other_bytes_are_not_taken(shared, bucket, store, tmp_path, monkeypatch):
     monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
     shared.run(SPAN)
-    traces = [store.key(found.uri) for found in store.list("traces/")]
-    bodies = [store.get(key)[0] for key in traces]
-    for key, body in zip(traces, [*bodies[1:], bodies[0]], strict=True):
-        store.put(key, body)
+    traces = held(bucket, "cache/traces/")
+    bodies = [*traces.values()]
+    fill(bucket, dict(zip(traces, [*bodies[1:], bodies[0]], strict=True)))
     store.delete([store.key(found.uri) for found in store.list("packs/")])
     second = machine(shared, tmp_path / "second", monkeypatch, cache_remote_mode="read")
     report = second.run(SPAN)
@@ -420,7 +411,7 @@ def test_a_signed_trace_under_another_key_and_other_bytes_are_not_taken(shared, 
     assert partitions(second) == partitions(shared)
 
 
-def test_a_planted_artifact_needs_the_key(shared, store, tmp_path, monkeypatch):
+def test_a_planted_artifact_needs_the_key(shared, bucket, tmp_path, monkeypatch):
     """Someone without the key puts other bytes under a name, and says so in the trace."""
     monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
     shared.run(SPAN)
@@ -430,7 +421,7 @@ def test_a_planted_artifact_needs_the_key(shared, store, tmp_path, monkeypatch):
             part["sha256"] = "0" * 64
         return trace
 
-    assert resign(store, plant) > 100
+    assert resign(bucket, plant) > 100
     second = machine(shared, tmp_path / "second", monkeypatch)
     report, lines = told(second)
     assert report.shared["hits"] == 0 and any("without a valid signature" in line for line in lines)
@@ -715,18 +706,19 @@ def test_texts_that_cannot_be_encoded_are_refused(key):
             assert msgspec.structs.replace(record, code=good).problem(record.key, "a") == "no trace"
 
 
-@pytest.mark.parametrize("text", ["\ud800", "\udfff", "x\udd00"])
-def test_a_run_goes_on_beside_objects_that_cannot_be_encoded(first, store, tmp_path, monkeypatch, text):
-    hostile = {"kind": "inputs", "inputs": {text: 1}, "sequence": 1, "signature": "00"}
-    store.put("inputs/x.json", json.dumps(hostile).encode())
-    for found in [*store.list("packs/"), *list(store.list("traces/"))[:3]]:
-        value = json.loads(store.get(store.key(found.uri))[0])
+def test_a_run_goes_on_beside_objects_that_cannot_be_encoded(first, bucket, store, tmp_path, monkeypatch):
+    texts = cycle(["\ud800", "\udfff", "x\udd00"])
+    for key, data in [*held(bucket, "cache/packs/").items(), *[*held(bucket, "cache/traces/").items()][:9]]:
+        value = json.loads(data)
         for record in value.get("traces", [value]):
-            record["manifest"] = {text: text}
-        store.put(store.key(found.uri), json.dumps(value).encode())
+            record["manifest"] = dict.fromkeys([next(texts)], next(texts))
+        fill(bucket, {key: json.dumps(value).encode()})
     monkeypatch.setenv("DAEDA_CACHE_KEY", KEYED["DAEDA_CACHE_KEY"])
     with opened(Settings()) as workspace:
-        assert workspace.shared.remote.get("inputs/x.json") is None
+        for text in islice(texts, 3):
+            hostile = {"kind": "inputs", "inputs": {text: 1}, "sequence": 1, "signature": "00"}
+            store.put("inputs/x.json", json.dumps(hostile).encode())
+            assert workspace.shared.remote.get("inputs/x.json") is None
     monkeypatch.delenv("DAEDA_CACHE_KEY")
     done = machine(first, tmp_path / "second", monkeypatch).cli("skeleton", "--range", SPAN)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import hosts
 import pytest
-from small import DAYS, RANGE, Small
+from small import DAYS, Small
 
 from daedalus.base import digest
 
 pytest.importorskip("distributed")
 HOSTS = Path(__file__).parent.parent / "support/hosts.py"
+SPAN = DAYS[:5]
 SCHEDULER = f"tcp://{hosts.ADDRESSES['a']}:8786"
 
 
@@ -41,22 +42,21 @@ def begin(two: hosts.Hosts, world: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "link cut"])
 def test_two_hosts_make_the_bytes_of_one_also_when_one_is_lost(two, cold: Small, warm_template, tmp_path, cut):
-    expected = {
-        name: digest.of_bytes(data) for name, data in cold.bytes(warm_template / "data/training_output").items()
-    }
+    days, local = tuple(f"dt={day}" for day in SPAN), cold.bytes(warm_template / "data/training_output")
+    expected = {name: digest.of_bytes(data) for name, data in local.items() if name.startswith(days)}
     begin(two, cold.root, tmp_path / "hosts")
-    run = two.start("a", cold.root, "-m", "daedalus", "skeleton", "--range", RANGE, "--executor", "dask",
-                    "--scheduler", SCHEDULER, "--json", "--progress", "plain",
+    run = two.start("a", cold.root, "-m", "daedalus", "skeleton", "--range", f"{SPAN[0]}..{SPAN[-1]}",
+                    "--executor", "dask", "--scheduler", SCHEDULER, "--json", "--progress", "plain",
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
     assert run.stdout is not None and run.stderr is not None
     told = []
     for line in run.stderr:
         told.append(line)
-        if cut and line.startswith(str(DAYS[2])):
+        if cut and line.startswith(str(SPAN[1])):
             two.cut()
     said = run.stdout.read()
     assert run.wait() == 0, "".join([*told, said])
     report = json.loads(said)
-    assert report["days"]["done"] == len(DAYS) and report["steps"]["computed"] > 400
+    assert report["days"]["done"] == len(SPAN) and report["steps"]["computed"] > 150
     published = json.loads(two.run("a", cold.root, HOSTS, "published"))
-    assert published == expected
+    assert {name: found for name, found in published.items() if name.startswith("dt=")} == expected

@@ -25,8 +25,8 @@ from daedalus.tables.held import Held
 from daedalus.tables.sorting import first_of_equal, order_of, sort_keys
 from daedalus.workspace.settings import Settings
 
-EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60")) // 3
-ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "8"))
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "12"))
+ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "4"))
 STEPS = {"write_spine", "write_coverage", "write_sessions", "write_event_values", "write_history", "write_content",
          "write_attributes"}  # fmt: skip
 
@@ -93,7 +93,7 @@ TEXT = st.sampled_from(["", "a", "A", "ab", "é", "z\x00", "💡"])
 
 
 @given(st.lists(st.tuples(*(st.none() | one for one in (FAR, TEXT, NEAR, FAR, st.booleans()))), max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=10 * EXAMPLES, deadline=None)
 def test_rows_are_sorted_as_their_values_are(rows):
     kinds = [pa.int64(), pa.string(), pa.int32(), pa.int64(), pa.bool_()]
     columns = [pa.chunked_array([pa.array([row[i] for row in rows], kind)]) for i, kind in enumerate(kinds)]

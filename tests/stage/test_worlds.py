@@ -15,7 +15,7 @@ from worlds import World, feed_rows, lateness, view_rows, worlds
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.workspace.settings import Settings
 
-EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "30"))
 THOROUGH = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],

@@ -33,7 +33,7 @@ def imported(*arguments: str) -> set[str]:
 
 
 def test_a_run_prints_its_profile_beside_its_result(cold):
-    done = cold.cli("skeleton", "--range", RANGE, "--progress", "none", "--json", "--profile")
+    done = cold.process("skeleton", "--range", RANGE, "--progress", "none", "--json", "--profile")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     lines = done.stderr.splitlines()
