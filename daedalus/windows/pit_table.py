@@ -53,6 +53,30 @@ def aggregate_pit_table(
 
     Raises DaedalusError for a missing column, a bad spec or an unknown engine; ImportError when
     Polars (the extra `polars`) is not installed.
+
+    A user watched three videos, and a minute later sees a fourth:
+
+    >>> import pyarrow as pa
+    >>> def seconds(*times):
+    ...     return pa.array(times).cast(pa.timestamp("s"))
+    >>> spine = pa.table({"user_id": [1], "artwork_id": [9], "event_timestamp": seconds(90)})
+    >>> events = pa.table({
+    ...     "user_id": [1, 1, 1], "artwork_id": [7, 8, 7], "event_timestamp": seconds(10, 20, 30),
+    ...     "event": ["watch"] * 3, "watched": [40, 50, 30], "tags": [["a"], ["b"], ["a", "c"]],
+    ... })
+    >>> def made(agg, column, **more):
+    ...     spec = {"name": "x", "events": ["watch"], "column": column, "agg": agg, "windows": ["1d"], **more}
+    ...     return aggregate_pit_table(spine, events, [spec])["x_1d"][0].as_py()
+    >>> made("list", "artwork_id"), made("distinct", "artwork_id"), made("flatten_distinct", "tags")
+    ([7, 8, 7], [7, 8], ['a', 'c', 'b'])
+    >>> made("count", "watched"), made("count_distinct", "artwork_id"), made("since_last", "artwork_id")
+    (3, 2, 60)
+    >>> made("sum", "watched"), made("mean", "watched"), made("std", "watched")
+    (120, 40.0, 10.0)
+    >>> made("min", "watched"), made("max", "watched"), made("first", "watched"), made("last", "watched")
+    (30, 50, 40, 30)
+    >>> made("top", "artwork_id"), made("top", "artwork_id", max_items=1)
+    ([7, 8], [7])
     """
     engine = engine or _engine_of(config)
     aggregations = [_spec(spec, i) for i, spec in enumerate(specs)]
