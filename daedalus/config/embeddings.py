@@ -89,11 +89,10 @@ def id_lists(config: Config) -> dict[str, Aggregation | None]:
 
 def _list(config: Config, key: str, name: str) -> None:
     known = id_lists(config)
-    if any(name in aggregation.outputs and aggregation.kind.listed for aggregation in config.aggregations) and (
-        name not in known
-    ):
-        refuse(config, RUNTIME, key, "means are of lists in the order of time", f"{name}, which is by frequency",
-               f"a column of list, distinct or flatten_distinct{': ' * bool(known)}{', '.join(known)}")  # fmt: skip
+    ranked = [a for a in config.aggregations if isinstance(a.kind, Measure) and a.kind.listed]
+    if any(name in aggregation.outputs for aggregation in ranked):
+        expected = "a column of list, distinct or flatten_distinct"
+        refuse(config, RUNTIME, key, "a mean is of a list by time", f"{name}, which is by frequency", expected)
     if name not in known:
         expected = f"a list column of ids: {', '.join(known) or 'no aggregation makes one'}"
         refuse(config, RUNTIME, key, "not a list column of an aggregation", name, expected, did_you_mean(name, known))

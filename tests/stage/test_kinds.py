@@ -17,6 +17,7 @@ from daedalus.audit.audit import audit
 from daedalus.base.errors import DaedalusError
 from daedalus.compile.resolve import compiled
 from daedalus.config.aggregation_kinds import KINDS, Measure
+from daedalus.explain.day import explain_step
 from daedalus.explain.row import explain_row
 from daedalus.explain.row_lines import row_lines
 from daedalus.pipelines.training import run_skeleton_stage
@@ -152,6 +153,20 @@ def test_explain_row_says_which_events_made_a_sum(world):
     whys = {event["why"] for event in columns["last_whole_2d"]["left_out"]}
     assert "not the newest" in whys and "no value" in whys
     assert any("sum_whole" in line for line in row_lines(found))
+
+
+def test_the_script_of_a_step_gives_its_rows(world):
+    import duckdb
+
+    run_skeleton_stage(Settings(), None)
+    found = pq.read_table(next(iter(world.glob(f"data/training_output/dt={DAYS[1]}/*.parquet"))))
+    for agg in MEASURES:
+        script = explain_step(Settings(), DAYS[1], f"rolling:{agg}_whole")["script"]
+        rows = duckdb.connect().execute(script).fetchall()
+        made = [found[f"{agg}_whole_{window}"].to_pylist() for window in ("1h", "2d")]
+        assert len(rows) == found.num_rows
+        for row, ours in zip(rows, zip(*made, strict=True), strict=True):
+            assert all(a == b or abs(a - b) < 1e-6 for a, b in zip(row, ours, strict=True)), (agg, row, ours)
 
 
 OVERFLOW = {"large": pa.array([2**63 - 1, 2**63 - 1, None, -5], pa.int64())}
