@@ -200,9 +200,7 @@ class RecentPublished(_Strict, frozen=True, kw_only=True):
     ]
     max_items: Annotated[
         int | None,
-        _says(
-            "At most this many, the newest; none: no limit.", "recent_published"
-        ),
+        _says("At most this many, the newest; none: no limit.", "recent_published"),
     ] = None
 
 

@@ -152,7 +152,8 @@ def aggregation(rng: random.Random, world: Anything, number: int) -> dict:
             "windows": rng.choice([["1d"], ["2d", "12h"]]), "exclude_self": rng.random() < 0.3}  # fmt: skip
     if column in ("artwork_id", "event") and rng.random() < 0.4:
         made["windows"] = "cumulative"
-    return made | ({"max_items": rng.choice([1, 3])} if rng.random() < 0.5 and agg not in ("count", "sum", "last") else {})
+    limited = rng.random() < 0.5 and agg not in ("count", "sum", "last")
+    return made | ({"max_items": rng.choice([1, 3])} if limited else {})
 
 
 def name_outputs(world: Anything) -> None:
