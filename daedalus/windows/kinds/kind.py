@@ -52,7 +52,8 @@ def result_of(gives: str, kind: pa.DataType | None) -> pa.DataType:
     """The Arrow type of a measure, of values of type `kind`, which is not needed for numbers of a given type."""
     import pyarrow as pa
 
-    if gives == "sum":
-        gives = "BIGINT" if pa.types.is_integer(kind) else "DOUBLE"
+    if gives == "sum" and kind is not None:
+        numbers = kind.value_type if pa.types.is_dictionary(kind) else kind
+        gives = "BIGINT" if pa.types.is_integer(numbers) else "DOUBLE"
     plain = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "value": kind}
     return plain[gives] if gives in plain else pa.list_(pa.field("element", kind))
