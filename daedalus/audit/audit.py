@@ -17,6 +17,7 @@ from typing import Any
 
 from daedalus.audit.mirror import LocalCopy, local_place
 from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
+from daedalus.audit.reference_measures import About
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.audit.vectors import EnrichedAudit
 from daedalus.base.days import Day, parse_range
@@ -234,6 +235,8 @@ def _same(want: Any, got: Any) -> bool:
         return len(want) == len(got) and all(map(_same, want, got))
     if isinstance(want, dict) and isinstance(got, dict):
         return want.keys() == got.keys() and all(_same(value, got[name]) for name, value in want.items())
+    if isinstance(want, About):
+        return want == got
     if isinstance(want, float) or isinstance(got, float):
         return _same_number(want, got)
     return as_micros(want) == as_micros(got) and isinstance(want, bool) == isinstance(got, bool)

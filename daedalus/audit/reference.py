@@ -13,7 +13,7 @@ import glob
 import math
 import os
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -26,6 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as is_a
 import yaml
+
+from daedalus.audit.reference_measures import MEASURES
 
 DAY = 86_400_000_000
 SPINE = [
@@ -390,11 +392,13 @@ class Reference:
         """An aggregation's columns for one row."""
         seen = self._seen(agg, day, row)
         if agg["windows"] == "cumulative":
-            return {agg["name"]: _aggregated(agg, seen)}
+            return {agg["name"]: _aggregated(agg, seen, row["event_timestamp"])}
         found = {}
         for window in agg["windows"]:
             start = row["event_timestamp"] - micros(window)
-            found[f"{agg['name']}_{window}"] = _aggregated(agg, [(t, v) for t, v in seen if t >= start])
+            found[f"{agg['name']}_{window}"] = _aggregated(
+                agg, [(t, v) for t, v in seen if t >= start], row["event_timestamp"]
+            )
         return found
 
     def _seen(self, agg: dict, day: dt.date, row: dict) -> list[tuple]:
@@ -553,10 +557,14 @@ def _order(row: dict) -> list:
     return [(row[name] is None, row[name] if row[name] is not None else 0) for name in names]
 
 
-def _aggregated(agg: dict, seen: list[tuple]) -> object:
-    """An aggregation's value from the (time, value) pairs that a row sees."""
+def _aggregated(agg: dict, seen: list[tuple], now: int) -> object:
+    """An aggregation's value from the (time, value) pairs that a row, whose time is `now`, sees."""
     if agg["agg"] == "count":
         return len(seen)
+    if agg["agg"] == "since_last":
+        return (now - max(time for time, _ in seen)) // 1_000_000 if seen else None
+    if agg["agg"] in MEASURES:
+        return MEASURES[agg["agg"]](seen)
     ordered = [value for _, value in sorted(seen, key=lambda pair: (-pair[0], pair[1] != pair[1], pair[1]))]
     if agg["agg"] != "list":
         first: dict[str, Any] = {}
@@ -564,4 +572,7 @@ def _aggregated(agg: dict, seen: list[tuple]) -> object:
             value = value + 0.0 if isinstance(value, float) else value
             first.setdefault(repr(value), value)
         ordered = list(first.values())
+    if agg["agg"] == "top":
+        times = Counter(repr(value + 0.0 if isinstance(value, float) else value) for _, value in seen)
+        ordered.sort(key=lambda value: -times[repr(value)])
     return ordered[: agg.get("max_items")]

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from daedalus.compile import meanings
 from daedalus.compile.inputs import Resolved
 from daedalus.config import Config
+from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.schema import Aggregation
+from daedalus.windows.spec import measured_type
 
 _NEVER_NULL = (*REQUIRED_COLUMNS, *CODES)  # of the feed's columns
 QID = "qid"
@@ -67,15 +69,20 @@ def _aggregation(config: Config, resolved: Resolved, name: str, maker: Maker) ->
     aggregation = next(one for one in config.aggregations if one.name == maker.source)
     window = "cumulative" if aggregation.cumulative else name.removeprefix(f"{aggregation.name}_")
     text = meanings.of_aggregation(config, aggregation, None if aggregation.cumulative else window)
-    return Column(name, _type(config, resolved, aggregation), False, f"aggregation {aggregation.name}, {window}", text)
+    nullable = isinstance(aggregation.kind, Measure) and aggregation.kind.empty == "NULL"
+    source = f"aggregation {aggregation.name}, {window}"
+    return Column(name, _type(config, resolved, aggregation), nullable, source, text)
 
 
 def _type(config: Config, resolved: Resolved, aggregation: Aggregation) -> str:
-    if not aggregation.kind.listed:
+    made = aggregation.kind
+    if not made.listed and not isinstance(made, Measure):
         return "BIGINT"
     view = view_of(config, aggregation.column)
     kind = resolved.views[view].types[aggregation.column] if view else SPINE_COLUMNS[aggregation.column]
-    return kind if aggregation.kind.flatten else f"{kind}[]"
+    if isinstance(made, Measure):
+        return measured_type(made, kind)
+    return kind if made.flatten else f"{kind}[]"
 
 
 def view_of(config: Config, column: str) -> str:

@@ -9,6 +9,7 @@ from daedalus.base.days import parse_duration
 from daedalus.base.terminal_text import counted
 from daedalus.compile.canonical import in_units
 from daedalus.config import Config
+from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.columns import Ref
 from daedalus.config.schema import Aggregation, EmbeddingColumn
 from daedalus.windows.spec import self_rule
@@ -61,12 +62,21 @@ def of_aggregation(config: Config, aggregation: Aggregation, window: str | None)
     without = {"": "", "value": ", without the row's own artwork",
                "event": ", without events of the row's own artwork"}[self_rule(aggregation)]  # fmt: skip
     kind, column = aggregation.kind, aggregation.column
+    if isinstance(kind, Measure):
+        return f"{_measured(kind, aggregation, events + without)}{_covered(config, aggregation)}."
     if not kind.listed:
         return f"The number of {events} whose {column} is not NULL{without}{_covered(config, aggregation)}."
     what = f"The distinct members of {column}" if kind.flatten else f"The {'distinct ' * kind.distinct}{column}"
     order = "by most recent occurrence, newest first" if kind.distinct else "newest first, repeats kept"
     limit = f", at most {aggregation.max_items:,}" if aggregation.max_items is not None else ""
     return f"{what} of {events}, {order}{without}{limit}{_covered(config, aggregation)}."
+
+
+def _measured(kind: Measure, aggregation: Aggregation, events: str) -> str:
+    """What a kind of windows/kinds/ makes, and what of no events."""
+    limit = f", at most {aggregation.max_items:,}" if aggregation.max_items is not None else ""
+    said = kind.says.format(column=aggregation.column, events=events, limit=limit)
+    return said if kind.listed else f"{said}; {kind.empty} where there is none"
 
 
 def _covered(config: Config, aggregation: Aggregation) -> str:

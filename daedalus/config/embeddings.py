@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daedalus.base.errors import did_you_mean
+from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.columns import SPINE_COLUMNS, makers
 from daedalus.config.config import RUNTIME, Config
 from daedalus.config.refusals import between, refuse, reserved, unique
@@ -77,7 +78,8 @@ def _ids(config: Config, key: str, name: str) -> None:
 def id_lists(config: Config) -> dict[str, Aggregation | None]:
     """The columns of lists that may hold ids, in the output or not; None is recent_published."""
     found: dict[str, Aggregation | None] = {
-        output: aggregation for aggregation in config.aggregations if aggregation.kind.listed
+        output: aggregation for aggregation in config.aggregations
+        if aggregation.kind.listed and not isinstance(aggregation.kind, Measure)
         for output in aggregation.outputs
     }  # fmt: skip
     if recent := config.runtime.recent_published:
@@ -87,6 +89,10 @@ def id_lists(config: Config) -> dict[str, Aggregation | None]:
 
 def _list(config: Config, key: str, name: str) -> None:
     known = id_lists(config)
+    ranked = [a for a in config.aggregations if isinstance(a.kind, Measure) and a.kind.listed]
+    if any(name in aggregation.outputs for aggregation in ranked):
+        expected = "a column of list, distinct or flatten_distinct"
+        refuse(config, RUNTIME, key, "a mean is of a list by time", f"{name}, which is by frequency", expected)
     if name not in known:
         expected = f"a list column of ids: {', '.join(known) or 'no aggregation makes one'}"
         refuse(config, RUNTIME, key, "not a list column of an aggregation", name, expected, did_you_mean(name, known))

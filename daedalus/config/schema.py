@@ -445,7 +445,7 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     agg: Annotated[
         Agg,
         _says(
-            "list: newest first, repeats kept. distinct: by most recent occurrence. flatten_distinct: members of a list column. count: rows whose column is not NULL.",
+            "list: newest first, repeats kept. distinct: by most recent occurrence. flatten_distinct: members of a list column. count: rows whose column is not NULL. Of all such values: sum, mean, std (of two at least), min, max, last (the newest), first, count_distinct, since_last (seconds), top (the most frequent first).",
             "its rolling",
         ),
     ]
@@ -462,7 +462,7 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     ] = False
     max_items: Annotated[
         int | None,
-        _says("At most this many, the newest; none: no limit.", "its rolling"),
+        _says("At most this many of a list, the newest (of top the most frequent); none: no limit.", "its rolling"),
     ] = None
 
     @property

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from daedalus.base.days import parse_duration, parse_range
 from daedalus.base.errors import did_you_mean
 from daedalus.base.sizes import parse_size
+from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.duckdb_settings import MOST_THREADS
@@ -163,6 +164,9 @@ def _aggregations(config: Config) -> None:
             refuse(config, AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
         if aggregation.max_items is not None:
             between(config, AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
+            if isinstance(aggregation.kind, Measure) and not aggregation.kind.listed:
+                what = f"agg: {aggregation.agg} gives one value"
+                refuse(config, AGGREGATIONS, f"{at}.max_items", what, aggregation.max_items, "no max_items")
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
     unique(config, AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])

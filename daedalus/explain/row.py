@@ -15,9 +15,11 @@ from typing import Any
 from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.terminal_text import plain
+from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.columns import CODES, SPINE_COLUMNS, makers
 from daedalus.config.schema import Aggregation, RecentPublished
 from daedalus.explain.day import one_day, planned
+from daedalus.explain.row_measures import made_by
 from daedalus.explain.row_vectors import VectorLooker
 from daedalus.explain.value_differences import as_python
 from daedalus.inputs.schemas import group_by_schema
@@ -182,6 +184,10 @@ class _Looker:
 
     def _choose(self, aggregation: Aggregation, pairs: list[tuple[dict, Any]], found: Listed) -> None:
         """Newest first, equal times by value; then distinct, then the first max_items."""
+        if isinstance(aggregation.kind, Measure):
+            for event, value, why in made_by(aggregation, aggregation.kind, pairs):
+                (found.left_out if why else found.counted).append(_shown(event, value, why))
+            return
         if aggregation.kind.listed:
             pairs.sort(key=lambda pair: (pair[1] != pair[1], pair[1]))  # NaN last
         pairs.sort(key=lambda pair: pair[0]["event_timestamp"], reverse=True)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from daedalus.base.errors import DaedalusError
 from daedalus.config import AGGREGATIONS, RUNTIME, Config
+from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
 from daedalus.config.embeddings import id_lists
 from daedalus.config.load import yaml_hint
 from daedalus.inputs.views import ViewInput
-from daedalus.sql.column_types import holds, is_integer, is_nested, is_time
+from daedalus.sql.column_types import holds, is_integer, is_nested, is_number, is_time
 
 
 def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
@@ -35,10 +36,13 @@ def _refuse(config: Config, file: str, key: str, what: str, found: str, expected
 def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
     enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
     for i, aggregation in enumerate(config.aggregations):
-        if aggregation.column not in enriched:
+        key, column = f"aggregations[{i}].column", aggregation.column
+        kind = _type_of(enriched[column], views) if column in enriched else SPINE_COLUMNS[column]
+        found = f"{column}: {kind}"
+        if isinstance(aggregation.kind, Measure) and (wrong := refusal(aggregation.kind, kind)):
+            _refuse(config, AGGREGATIONS, key, f"agg: {aggregation.agg} takes {wrong[0]}", found, wrong[1])
+        if column not in enriched:
             continue
-        kind = _type_of(enriched[aggregation.column], views)
-        key, found = f"aggregations[{i}].column", f"{aggregation.column}: {kind}"
         if aggregation.kind.flatten:
             if not kind.endswith("[]"):
                 _refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", found, "a list")
@@ -46,6 +50,15 @@ def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
         if aggregation.kind.listed and is_nested(kind):
             expected = "a plain column, or a list of plain values with agg: flatten_distinct; agg: count takes any"
             _refuse(config, AGGREGATIONS, key, "nested values cannot be listed", found, expected)
+
+
+def refusal(kind: Measure, type: str) -> tuple[str, str] | None:
+    """(what a kind takes, what is expected) if its values cannot be of a type."""
+    if kind.takes == "numbers" and not is_number(type):
+        return "numbers", "a column of whole numbers, floats or decimals"
+    if kind.takes == "ordered" and is_nested(type):
+        return "values that have an order", "numbers, text, times, dates or booleans"
+    return ("plain values", "a column that is no list, struct or map") if is_nested(type) and not kind.unread else None
 
 
 def _times(config: Config, views: Mapping[str, ViewInput]) -> None:

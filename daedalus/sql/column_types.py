@@ -50,6 +50,15 @@ def is_integer(kind: str) -> bool:
     return kind in _INTEGERS
 
 
+def is_whole(kind: str) -> bool:
+    """Whether a type is one of whole numbers, also those that BIGINT does not hold."""
+    return is_integer(kind) or kind == "UBIGINT"
+
+
+def is_number(kind: str) -> bool:
+    return is_whole(kind) or kind in _FLOATS or is_decimal(kind)
+
+
 def is_decimal(kind: str) -> bool:
     return kind.startswith("DECIMAL(")
 

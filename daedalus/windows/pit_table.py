@@ -15,12 +15,18 @@ import msgspec
 from daedalus.base.days import parse_duration
 from daedalus.base.errors import DaedalusError, at_least, did_you_mean
 from daedalus.config import Config, load_config
+from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.schema import Aggregation
+from daedalus.inputs.type_checks import refusal
+from daedalus.sql.column_types import type_name
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql, in_list, name
+from daedalus.windows.kinds.kind import result_of
+from daedalus.windows.measured import measure_table
+from daedalus.windows.measured_sql import measured_sql
 from daedalus.windows.roll import roll_table
 from daedalus.windows.rolling_sql import rolling_sql
-from daedalus.windows.spec import Rolling, self_rule
+from daedalus.windows.spec import Measured, Rolling, self_rule
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,6 +53,30 @@ def aggregate_pit_table(
 
     Raises DaedalusError for a missing column, a bad spec or an unknown engine; ImportError when
     Polars (the extra `polars`) is not installed.
+
+    A user watched three videos, and a minute later sees a fourth:
+
+    >>> import pyarrow as pa
+    >>> def seconds(*times):
+    ...     return pa.array(times).cast(pa.timestamp("s"))
+    >>> spine = pa.table({"user_id": [1], "artwork_id": [9], "event_timestamp": seconds(90)})
+    >>> events = pa.table({
+    ...     "user_id": [1, 1, 1], "artwork_id": [7, 8, 7], "event_timestamp": seconds(10, 20, 30),
+    ...     "event": ["watch"] * 3, "watched": [40, 50, 30], "tags": [["a"], ["b"], ["a", "c"]],
+    ... })
+    >>> def made(agg, column, **more):
+    ...     spec = {"name": "x", "events": ["watch"], "column": column, "agg": agg, "windows": ["1d"], **more}
+    ...     return aggregate_pit_table(spine, events, [spec])["x_1d"][0].as_py()
+    >>> made("list", "artwork_id"), made("distinct", "artwork_id"), made("flatten_distinct", "tags")
+    ([7, 8, 7], [7, 8], ['a', 'c', 'b'])
+    >>> made("count", "watched"), made("count_distinct", "artwork_id"), made("since_last", "artwork_id")
+    (3, 2, 60)
+    >>> made("sum", "watched"), made("mean", "watched"), made("std", "watched")
+    (120, 40.0, 10.0)
+    >>> made("min", "watched"), made("max", "watched"), made("first", "watched"), made("last", "watched")
+    (30, 50, 40, 30)
+    >>> made("top", "artwork_id"), made("top", "artwork_id", max_items=1)
+    ([7, 8], [7])
     """
     engine = engine or _engine_of(config)
     aggregations = [_spec(spec, i) for i, spec in enumerate(specs)]
@@ -78,16 +108,28 @@ def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Ta
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rolling = Rolling(aggregation.kind, _windows(aggregation), self_rule(aggregation), aggregation.max_items)
-    if rolling.kind.listed and pa.types.is_nested(events.schema.field("value").type):
+    type = events.schema.field("value").type
+    rolling = _rolling(aggregation, type)
+    measured = rolling if isinstance(rolling, Measured) else None
+    if pa.types.is_nested(type) and (not measured.kind.unread if measured else rolling.kind.listed):
         placed = rows.select(_KEYS).append_column("file_row_number", pa.array(range(rows.num_rows), pa.int64()))
-        return _query(rolling_sql(rolling, "pit_rows", "pit_events"), {"pit_rows": placed, "pit_events": events})
+        tables = {"pit_rows": placed, "pit_events": events}
+        return _query(measured_sql(measured, *tables) if measured else rolling_sql(rolling, *tables), tables)
     if rolling.without_self:  # as in SQL, nothing differs from NULL: no row sees an event without an artwork, and a
         # row without one (its time becomes NULL) sees no event
         events = events.filter(pc.is_valid(events["artwork_id"]))
         times = pc.if_else(pc.is_valid(rows["artwork_id"]), rows["event_timestamp"], None)
         rows = rows.set_column(rows.column_names.index("event_timestamp"), "event_timestamp", times)
-    return roll_table(rolling, rows, events)
+    return measure_table(measured, rows, events) if measured else roll_table(rolling, rows, events)
+
+
+def _rolling(aggregation: Aggregation, type: pa.DataType) -> Rolling:
+    """What to roll, of values of a type."""
+    windows, without = _windows(aggregation), self_rule(aggregation)
+    if not isinstance(aggregation.kind, Measure):
+        return Rolling(aggregation.kind, windows, without, aggregation.max_items)
+    return Measured(kind=aggregation.kind, windows=windows, without_self=without, max_items=aggregation.max_items,
+                    agg=aggregation.agg, column=aggregation.column, type=type_name(type))  # fmt: skip
 
 
 def _spec(spec: Aggregation | Mapping[str, Any], i: int) -> Aggregation:
@@ -114,6 +156,18 @@ def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[st
     if aggregation.kind.flatten and not (t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)):
         raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
     at_least(1, aggregation.max_items, f"{where}.max_items")
+    if isinstance(aggregation.kind, Measure):
+        _check_measure(aggregation, aggregation.kind, where, type_name(kind))
+
+
+def _check_measure(aggregation: Aggregation, kind: Measure, where: str, type: str) -> None:
+    """Raises DaedalusError for a column that a kind has no meaning for, and for `max_items` of what gives one value."""
+    if (wrong := refusal(kind, type)) and kind.takes != "any":
+        raise DaedalusError(f"agg: {aggregation.agg} takes {wrong[0]}", where=f"{where}.column",
+                            found=f"{aggregation.column}: {type}", expected=wrong[1])  # fmt: skip
+    if aggregation.max_items is not None and not kind.listed:
+        raise DaedalusError(f"agg: {aggregation.agg} gives one value", where=f"{where}.max_items",
+                            found=aggregation.max_items, expected="no max_items")  # fmt: skip
 
 
 def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
@@ -149,9 +203,11 @@ def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
 def _result_type(events: pa.Table, aggregation: Aggregation) -> pa.DataType:
     import pyarrow as pa
 
+    kind = events.schema.field(aggregation.column).type
+    if isinstance(aggregation.kind, Measure):
+        return result_of(aggregation.kind.gives, kind)
     if not aggregation.kind.listed:
         return pa.int64()
-    kind = events.schema.field(aggregation.column).type
     return pa.list_(kind.value_type if aggregation.kind.flatten else kind)
 
 

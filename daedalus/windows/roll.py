@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from daedalus.base.errors import DayError
 from daedalus.parquet.list_writer import Lists, decoded
@@ -23,6 +23,8 @@ from daedalus.windows.windows_file import write_windows
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+_Rolling = TypeVar("_Rolling", bound=Rolling)
 
 _FOREVER = 1 << 60  # microseconds: the length of a window without an edge
 _NO_LIMIT = 1 << 60
@@ -42,11 +44,13 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     import pyarrow as pa
 
     columns = ["value"] * _reads_values(rolling) + ["artwork_id"] * (rolling.without_self == "event")
-    pieces = _pieces(events, ["user_id", "ts", *columns])
+    pieces = event_pieces(events, ["user_id", "ts", *columns])
     kind = pieces[0].schema.field("value").type if rolling.kind.listed else None
     result = pa.int64() if kind is None else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
-    blocks = (_block(rolling, batch, pieces) for batch in _batches(rows, ["user_id", "artwork_id", "event_timestamp"]))
+    blocks = (
+        block_of(rolling, batch, pieces) for batch in row_batches(rows, ["user_id", "artwork_id", "event_timestamp"])
+    )
     if rolling.kind.listed:
         return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
     counts = _counts(blocks, schema)
@@ -55,14 +59,14 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     return {"rows": write_parquet(out, schema, counts)}
 
 
-def _pieces(events: Sequence[Path], columns: Sequence[str]) -> Sequence[_Whole | _Piece]:
+def event_pieces(events: Sequence[Path], columns: Sequence[str]) -> Sequence[_Whole | _Piece]:
     """Columns of files of events: in memory if all fit, else read as they are needed."""
     if fits(sum(map(rows_of, events))):
         return [_Whole(read_table(path, columns)) for path in events]
     return [_Piece(path, columns) for path in events]
 
 
-def _batches(rows: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def row_batches(rows: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Columns of a file by row group."""
     import pyarrow.parquet as pq
 
@@ -78,6 +82,30 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
     `events` are (user_id, ts, value, artwork_id) by time and value, with NULLs only in the artworks.
     A row whose time is NULL sees no events.
     """
+    import pyarrow as pa
+
+    names = [name for name, _ in rolling.windows]
+    if not rows.num_rows:
+        kind = pa.int64() if not rolling.kind.listed else pa.list_(events.schema.field("value").type)
+        return pa.schema([(name, kind) for name in names]).empty_table()
+    rolling, batch, pieces, places = by_user(rolling, rows, events)
+    block = block_of(rolling, batch, pieces)
+    if not rolling.kind.listed:
+        (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
+        return counts.take(places).select(names)
+    (lists,) = _lists(rolling, [block])
+    schema = pa.schema([(name, pa.list_(lists.values.type)) for name, _ in rolling.windows])
+    parts = [places[at : at + ROWS_PER_GROUP] for at in range(0, len(places), ROWS_PER_GROUP)]
+    return pa.concat_tables(
+        decoded(replace(lists, begins=lists.begins[some], sizes=lists.sizes[some]), schema) for some in parts
+    ).select(names)
+
+
+def by_user(
+    rolling: _Rolling, rows: pa.Table, events: pa.Table
+) -> tuple[_Rolling, pa.RecordBatch, Sequence[_All], np.ndarray]:
+    """The arguments of `block_of` for tables as `roll_table` takes them, windows shortest first, and where each row is
+    among its rows."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -90,21 +118,8 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
     sorted_rows = pa.table(columns, ["user_id", "artwork_id", "event_timestamp"]).take(order).combine_chunks()
     owners = _positions(events["user_id"], known).astype(np.int64)
     events = events.set_column(0, "user_id", pa.array(owners)).take(np.argsort(owners, kind="stable"))
-    names, places = [name for name, _ in rolling.windows], np.argsort(order)
-    rolling = replace(rolling, windows=tuple(sorted(rolling.windows, key=lambda window: window[1] or 0)))
-    if not rows.num_rows:
-        kind = pa.int64() if not rolling.kind.listed else pa.list_(events.schema.field("value").type)
-        return pa.schema([(name, kind) for name in names]).empty_table()
-    block = _block(rolling, sorted_rows.to_batches()[0], [_All(events)])
-    if not rolling.kind.listed:
-        (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
-        return counts.take(places).select(names)
-    (lists,) = _lists(rolling, [block])
-    schema = pa.schema([(name, pa.list_(lists.values.type)) for name, _ in rolling.windows])
-    pieces = [places[at : at + ROWS_PER_GROUP] for at in range(0, len(places), ROWS_PER_GROUP)]
-    return pa.concat_tables(
-        decoded(replace(lists, begins=lists.begins[some], sizes=lists.sizes[some]), schema) for some in pieces
-    ).select(names)
+    rolling = replace(rolling, windows=tuple(sorted(rolling.windows, key=lambda window: window[1] or _FOREVER)))
+    return rolling, sorted_rows.to_batches()[0], [_All(events)], np.argsort(order)
 
 
 def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
@@ -146,7 +161,7 @@ def _reads_values(rolling: Rolling) -> bool:
     return rolling.kind.listed or rolling.without_self == "value"
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """A batch of rows and the events of their users, as arguments of the kernel."""
 
     arguments: tuple
@@ -154,7 +169,7 @@ class _Block(NamedTuple):
     kinds: int  # how many own codes there are
 
 
-def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All]) -> _Block:
+def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All]) -> Block:
     import numpy as np
     import pyarrow as pa
 
@@ -176,10 +191,10 @@ def _block(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Wh
     spans = np.array([_FOREVER if s is None else s * 1_000_000 for _, s in rolling.windows])
     runs = np.concatenate(([0], np.flatnonzero(np.diff(users)) + 1, [len(users)]))
     pieces_of = np.stack([ends[:-1], ends[1:]], axis=1)
-    return _Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds)
+    return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds)
 
 
-def _counts(blocks: Iterable[_Block], schema: pa.Schema) -> Iterator[pa.Table]:
+def _counts(blocks: Iterable[Block], schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     from daedalus.windows import kernel
@@ -189,7 +204,7 @@ def _counts(blocks: Iterable[_Block], schema: pa.Schema) -> Iterator[pa.Table]:
         yield pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
 
 
-def _lists(rolling: Rolling, blocks: Iterable[_Block]) -> Iterator[Lists]:
+def _lists(rolling: Rolling, blocks: Iterable[Block]) -> Iterator[Lists]:
     import numpy as np
 
     from daedalus.windows import kernel

@@ -20,7 +20,7 @@ def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("event
     """
     taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value"
     sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
-    seen = _latest(rolling, taken, rows, events) if rolling.kind.distinct else _seen(rolling, taken, rows, events)
+    seen = _latest(rolling, taken, rows, events) if rolling.kind.distinct else seen_pairs(rolling, taken, rows, events)
     if not rolling.kind.listed:
         found = [f"coalesce(g.n{i}, 0) AS {name(out)}" for i, (out, _) in enumerate(rolling.windows)]
     else:
@@ -37,7 +37,7 @@ def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("event
         ORDER BY r.{POSITION}""")
 
 
-def _seen(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") -> str:
+def seen_pairs(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") -> str:
     """SELECT of pairs: each row with each event that it sees."""
     clauses = ["e.user_id = r.user_id", "e.ts < r.event_timestamp", *([also] if also else [])]
     if rolling.longest is not None:
@@ -50,12 +50,12 @@ def _seen(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") 
 def _latest(rolling: Rolling, taken: str, rows: str, events: str) -> str:
     """SELECT of pairs: each row with each value that it sees, at the value's latest occurrence before the row."""
     if rolling.without_self == "event":  # which occurrence is the latest depends on the row
-        pairs = _seen(rolling, taken, rows, events)
+        pairs = seen_pairs(rolling, taken, rows, events)
         return f"SELECT target, value, max(ts) AS ts, any_value(t) AS t FROM ({pairs}) GROUP BY target, value"
     # An occurrence is the latest one that a row sees iff the value's next one is not before the row.
     occurrences = f"""(SELECT *, lead(ts) OVER (PARTITION BY user_id, value ORDER BY ts) AS next
         FROM (SELECT DISTINCT user_id, ts, value FROM {events}))"""
-    return _seen(rolling, taken, rows, occurrences, "(e.next IS NULL OR e.next >= r.event_timestamp)")
+    return seen_pairs(rolling, taken, rows, occurrences, "(e.next IS NULL OR e.next >= r.event_timestamp)")
 
 
 def _within(seconds: int | None) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from daedalus.config.aggregation_kinds import AggregationKind
+from daedalus.config.aggregation_kinds import Agg, AggregationKind, Measure
 from daedalus.config.schema import Aggregation
+from daedalus.sql.column_types import is_whole
 
 SelfRule = Literal["", "value", "event"]  # nothing excluded; values equal to the row's artwork; its events
 
@@ -35,3 +36,25 @@ class Rolling:
         """Seconds of the longest window; None for all of the past."""
         seconds = [s for _, s in self.windows]
         return None if None in seconds else max(s for s in seconds if s is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Rolling):
+    """A rolling of the kind `agg`; `column` is what errors name, `type` DuckDB's name of its type."""
+
+    kind: Measure
+    agg: Agg
+    column: str
+    type: str
+
+    @property
+    def gives(self) -> str:
+        """DuckDB's name of the type of the result."""
+        return measured_type(self.kind, self.type)
+
+
+def measured_type(kind: Measure, type: str) -> str:
+    """DuckDB's name of what a kind gives of values of a type."""
+    if kind.gives == "sum":
+        return "BIGINT" if is_whole(type) else "DOUBLE"
+    return {"value": type, "list": f"{type}[]"}.get(kind.gives, kind.gives)

@@ -112,7 +112,7 @@ CASES = {
                    rewrite(next(w.root.glob("data/catalog/user_profile/*.parquet")), far_times("created_at"))),
         ["user_profile", "parquet: created_at", "milliseconds"]),
     "a bad recent window": (set_runtime(recent_published__window="0d"), ["recent_published.window", "0d"]),
-    "an unknown agg": (set_aggregation(agg="sum"), ["aggregations[0].agg", "sum"]),
+    "an unknown agg": (set_aggregation(agg="median"), ["aggregations[0].agg", "median"]),
     "an unknown column": (set_aggregation(column="artwrk_id"), ["aggregations[0].column", "artwork_id"]),
     "a cumulative feature": (set_aggregation(column="author_id", windows="cumulative"), ["aggregations[0].column", "feed"]),
     "flattening no list": (set_aggregation(agg="flatten_distinct", column="author_id"), ["aggregations[0].column", "BIGINT"]),

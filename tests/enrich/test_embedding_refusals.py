@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from enrich_tiny import DAYS, LIKED, RANGE, TinyWorld, tiny_world
+from enrich_tiny import AGGREGATIONS, DAYS, LIKED, RANGE, TinyWorld, tiny_world
 from enrich_worlds import Pool, vector_type
 from small import edit
 
@@ -65,6 +65,7 @@ def types():
 
 
 AT = "embeddings.columns.new"
+TOP = {"name": "most", "events": ["like"], "column": "artwork_id", "agg": "top", "windows": ["1d"]}
 CASES = {
     "no vector column": (embeddings(vector_column="vectors"), ["embeddings.vector_column", "vectors", "vector"]),
     **{f"a vector column of {name}": (column_of(kind, 3), ["embeddings.vector_column", "vector", "list"]) for name, kind in types().items()},
@@ -101,6 +102,7 @@ CASES = {
     "a list of text": (entry(mean_of="titles_1d"), [f"{AT}.mean_of", "titles_1d, of title: VARCHAR", "BIGINT"]),
     "a list of the members of lists of text": (entry(mean_of="names_1d"), [f"{AT}.mean_of", "names_1d, of names: VARCHAR[]", "BIGINT"]),
     "a count": (entry(mean_of="cnt_1d"), [f"{AT}.mean_of", "cnt_1d", "list"]),
+    "a list by frequency": (lambda world: (edit(world.aggregations, aggregations=[*AGGREGATIONS, TOP]), world.entries(new={"mean_of": "most_1d"})), [f"{AT}.mean_of", "most_1d, which is by frequency", "list, distinct"]),
     "a list that nobody makes": (entry(mean_of="likes_7d"), [f"{AT}.mean_of", "likes_7d", "likes_1d"]),
     "an aggregation without its window": (entry(mean_of="likes"), [f"{AT}.mean_of", "likes_1d"]),
     "a column under mean_of": (entry(mean_of="artwork_id"), [f"{AT}.mean_of", "artwork_id", "list"]),

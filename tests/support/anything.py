@@ -146,12 +146,14 @@ def some_times(rng: random.Random, count: int) -> list[dt.datetime | None]:
 
 def aggregation(rng: random.Random, world: Anything, number: int) -> dict:
     agg, column = rng.choice([("list", "artwork_id"), ("distinct", world.name), ("flatten_distinct", "tags"),
-                              ("count", world.name), ("distinct", "event")])  # fmt: skip
+                              ("count", world.name), ("distinct", "event"), ("sum", "artwork_id"), ("top", "event"),
+                              ("last", world.name)])  # fmt: skip
     made = {"name": f"a{number}@%", "events": rng.sample(EVENTS, rng.choice([1, 2])), "column": column, "agg": agg,
             "windows": rng.choice([["1d"], ["2d", "12h"]]), "exclude_self": rng.random() < 0.3}  # fmt: skip
     if column in ("artwork_id", "event") and rng.random() < 0.4:
         made["windows"] = "cumulative"
-    return made | ({"max_items": rng.choice([1, 3])} if rng.random() < 0.5 and agg != "count" else {})
+    limited = rng.random() < 0.5 and agg not in ("count", "sum", "last")
+    return made | ({"max_items": rng.choice([1, 3])} if limited else {})
 
 
 def name_outputs(world: Anything) -> None:

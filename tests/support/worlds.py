@@ -202,11 +202,14 @@ def view_rows(name: str) -> st.SearchStrategy[dict]:
     return st.fixed_dictionaries({entity: maybe_id, "updated_at": st.one_of(st.none(), times), **columns})
 
 
+SINGLE = ["sum", "mean", "std", "min", "max", "last", "first", "count_distinct", "since_last"]  # of one value each
+
+
 @st.composite
 def aggregations(draw: st.DrawFn, lookback: int) -> list[dict]:
     found = []
     for i in range(draw(st.integers(1, 4))):
-        agg = draw(st.sampled_from(["list", "distinct", "distinct", "flatten_distinct", "count"]))
+        agg = draw(st.sampled_from(["list", "distinct", "distinct", "flatten_distinct", "count", "top", *SINGLE]))
         cumulative = agg != "flatten_distinct" and draw(st.integers(0, 3)) == 0
         columns = ["artwork_id", "artwork_id", "current_like_count"]
         columns += [] if cumulative else ["author_id", "model_id"]
@@ -222,7 +225,7 @@ def aggregations(draw: st.DrawFn, lookback: int) -> list[dict]:
             else draw(st.lists(st.sampled_from(windows), min_size=1, max_size=3, unique=True)),
             "exclude_self": draw(st.booleans()),
         }
-        if agg != "count" and draw(st.booleans()):
+        if agg not in ("count", *SINGLE) and draw(st.booleans()):
             spec["max_items"] = draw(st.integers(1, 5))
         found.append(spec)
     return found

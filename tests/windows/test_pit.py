@@ -72,7 +72,7 @@ def by_hand(rows, events, spec):
                 if value is None or (spec["exclude_self"] and e_artwork == artwork):
                     continue
                 seen += [(ts, v) for v in (value if isinstance(value, list) else [value]) if v is not None]
-            columns[name].append(_aggregated(spec, seen))
+            columns[name].append(_aggregated(spec, seen, t))
     return columns
 
 
@@ -103,7 +103,7 @@ def test_what_is_refused():
     cases = [
         ((spine.drop(["user_id"]), history, [spec]), "duckdb", "user_id"),
         ((spine, history, [{**spec, "column": "autor_id"}]), "duckdb", "author_id"),
-        ((spine, history, [{**spec, "agg": "sum"}]), "duckdb", "specs[0]"),
+        ((spine, history, [{**spec, "agg": "median"}]), "duckdb", "specs[0]"),
         ((spine, history, [{**spec, "windows": ["soon"]}]), "duckdb", "soon"),
         ((spine, history, [spec]), "sqlite", "engine"),
         ((spine, history, [{**spec, "windows": []}]), "duckdb", "specs[0].windows"),

@@ -59,7 +59,7 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
         return None
     context = make.context
     events = tuple(sorted(set(aggregation.events)))
-    view = _view_of(context, aggregation.column)
+    view = view_of(context, aggregation.column)
     as_of_day = bool(view) and context.config.catalog.views[view].as_of == "day"
     filtered = context.covers(events)
     flatten, contributor = aggregation.kind.flatten, self_rule(aggregation) == "event"
@@ -78,7 +78,7 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
                     arrow=None if as_of_day else arrow)  # fmt: skip
 
 
-def _view_of(context: Skeleton, column: str) -> str:
+def view_of(context: Skeleton, column: str) -> str:
     """The view that an aggregation's column comes from; "" for the feed."""
     refs = [ref for text in context.runtime.enrich if (ref := Ref.parse(text))]
     return next((ref.view for ref in refs if ref.feature == column), "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,22 +11,24 @@ from daedalus.actions.actions import Reading, config_ingredients, describe_sql
 from daedalus.actions.unaffected import Keyed
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day, parse_duration
+from daedalus.config.aggregation_kinds import AggregationKind, Measure
+from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Aggregation
-from daedalus.skeleton.context import Make
+from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.steps import history
+from daedalus.skeleton.steps.event_values import view_of
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.fingerprint import version
 from daedalus.windows.roll import roll
 from daedalus.windows.rolling_sql import rolling_sql
-from daedalus.windows.spec import Rolling, self_rule
+from daedalus.windows.spec import Measured, Rolling, self_rule
 from daedalus.windows.windows_file import ITEMS
 
 
 def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     """Reads the rows of the sessions, and the events of the feed days that the longest window needs."""
     context, windows = make.context, windows_of(aggregation)
-    rolling = Rolling(aggregation.kind, windows, self_rule(aggregation), aggregation.max_items)
     back = context.runtime.spine.lookback_days
     if not aggregation.cumulative:
         back = -(-max(seconds for _, seconds in windows if seconds) // 86400)
@@ -39,7 +41,11 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     at = f"aggregations.{aggregation.name}"
     config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
     config[f"{at}.windows"] = [window for window, _ in windows]
-    return rolled(make, ActionName("rolling", aggregation.name, day), rolling, events, config)
+    name = ActionName("rolling", aggregation.name, day)
+    if isinstance(aggregation.kind, Measure):
+        return _measured(make, name, aggregation, aggregation.kind, events, config)
+    rolling = Rolling(aggregation.kind, windows, self_rule(aggregation), aggregation.max_items)
+    return rolled(make, name, rolling, events, config)
 
 
 def windows_of(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
@@ -72,6 +78,57 @@ def rolled(
     run = partial(_run, rolling, rows, events)
     describe = partial(describe_sql, rolling_sql(rolling, once=ITEMS), reading)
     return make.add(name, run, ingredients, [rows, *events], describe=describe, keyed=keyed)
+
+
+def _measured(
+    make: Make, name: ActionName, aggregation: Aggregation, kind: Measure, events: Sequence[str],
+    config: Mapping[str, object],
+) -> str:  # fmt: skip
+    """Adds an action of a kind of windows/kinds/: its key has the code of that kind and of no other."""
+    from daedalus.windows.kinds.kind import kind_of
+    from daedalus.windows.measured import measure
+
+    assert name.day is not None
+    measured = Measured(
+        kind=kind, windows=windows_of(aggregation), without_self=self_rule(aggregation), agg=aggregation.agg,
+        max_items=aggregation.max_items, column=aggregation.column, type=_type_of(make.context, aggregation.column),
+    )  # fmt: skip
+    rows, found = make.need("sessions", name.day), kind_of(measured)
+    reading = Reading({"rows": [rows], "events": events})
+    understood = {**asdict(measured), "kind": {"gives": kind.gives, "reads": asdict(found.reads)}}
+    ingredients = {
+        **make.code_of(measure),
+        **make.code_of(found.compute),
+        "engine:numba": version("numba"),
+        "code:rolling": digest.canonical_json(understood),
+        "code:reads": digest.canonical_json(reading.kinds()),
+        **config_ingredients(config),
+    }
+    run = partial(_run_measure, measured, found.reads, found.compute, rows, events)
+    describe = partial(_describe_measure, measured, reading)
+    return make.add(name, run, ingredients, [rows, *events], describe=describe)
+
+
+def _type_of(context: Skeleton, column: str) -> str:
+    """DuckDB's name of the type of a column that events have values of."""
+    view = view_of(context, column)
+    return context.sources.views[view].types[column] if view else SPINE_COLUMNS[column]
+
+
+def _run_measure(
+    measured: Measured, reads: AggregationKind, compute: Callable, rows: str, events: Sequence[str],
+    upstream: Mapping[str, Path], out: Path,
+) -> Counts:  # fmt: skip
+    from daedalus.windows.measured import measure
+
+    files = [upstream[name] for name in events]
+    return measure(measured, measured.kind.gives, reads, compute, upstream[rows], files, out)
+
+
+def _describe_measure(measured: Measured, reading: Reading, upstream: Mapping[str, Path]) -> str:
+    from daedalus.windows.measured_sql import measured_sql
+
+    return describe_sql(measured_sql(measured), reading, upstream)
 
 
 def _run(rolling: Rolling, rows: str, events: Sequence[str], upstream: Mapping[str, Path], out: Path) -> Counts:
