@@ -45,7 +45,8 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         say(f"{counted(len(days), 'day')} of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)
         root, share = place.output, -(-rows // len(days))
-        chosen = {day: choose_users(_shipped(root, day), _seen(place.feed, day), share, chance) for day in days}
+        own = config.catalog.feed.columns.get("user_id", "user_id")
+        chosen = {day: choose_users(_shipped(root, day), _seen(place.feed, day, own), share, chance) for day in days}
         users = {day: with_rows | without for day, (with_rows, without) in chosen.items()}
         say(f"reading the raw feed and views for {counted(len(set().union(*users.values())), 'user')}")
         reach = Reach.of(config)
@@ -84,9 +85,9 @@ def _reading_input(file: str | Path) -> AbstractContextManager[None]:
     return readable([Path(file)], "an input file", "restore or remove the file, then run again")
 
 
-def _feed_rows(file: Path) -> list[dict]:
+def _feed_rows(file: Path, column: str) -> list[dict]:
     with _reading_input(file):
-        return read_rows(file, ["user_id"])
+        return read_rows(file, [column])
 
 
 def _shipped(root: Path, day: Day) -> Counter[int]:
@@ -102,9 +103,9 @@ def _shipped(root: Path, day: Day) -> Counter[int]:
     return found
 
 
-def _seen(feed: Path, day: Day) -> set[int]:
-    """Users of a day's own feed partition, whether or not they have output rows."""
-    return {row["user_id"] for file in files_of(feed / f"dt={day}") for row in _feed_rows(file)} - {None}
+def _seen(feed: Path, day: Day, own: str) -> set[int]:
+    """Users of a day's own feed partition, by the feed's name of them, whether or not they have output rows."""
+    return {row[own] for file in files_of(feed / f"dt={day}") for row in _feed_rows(file, own)} - {None}
 
 
 class _Comparison:

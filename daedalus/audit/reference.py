@@ -221,6 +221,7 @@ class Reference:
         late = late if isinstance(late, dict) else {"after": late}
         self.before, self.after = late.get("before", 0), late.get("after", 0)
         self.dedup = spine.get("deduplicate", True)
+        self.names = {column: column for column in SPINE} | (self.catalog["feed"].get("columns") or {})
         self.coverage = self.runtime.get("embedding_coverage_filter") or {"enabled": False, "events": []}
         self._read_feed()
         self._read_views()
@@ -238,11 +239,12 @@ class Reference:
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
         for partition, file in self.feed_files():
             self.partitions.add(partition)
-            if "feed_session" in self.schema(file).names:
+            if self.names["feed_session"] in self.schema(file).names:
                 self.session_days.add(partition)
-            for row in self.feed_rows(partition, file):
-                row["event_timestamp"] = as_micros(row.get("event_timestamp"))
-                self._place(partition, tuple(row.get(column) for column in SPINE), raw)
+            for found in self.feed_rows(partition, file):
+                row = {column: found.get(own) for column, own in self.names.items()}
+                row["event_timestamp"] = self._time(row["event_timestamp"])
+                self._place(partition, tuple(row.values()), raw)
         for day, rows in raw.items():
             kept = [row for row, _ in dict.fromkeys(map(_typed, rows))] if self.dedup else rows
             self.counts[day]["duplicates"] = len(rows) - len(kept)
@@ -268,7 +270,13 @@ class Reference:
 
     def view_rows(self, name: str) -> list[dict]:
         """The rows of a view to use, in path order; here all."""
-        return [row for path in self.view_files(name) for row in read_rows(path)]
+        return [self.named(name, row) for path in self.view_files(name) for row in read_rows(path)]
+
+    def named(self, name: str, row: dict) -> dict:
+        """A row of a view with the entity by the feed's name."""
+        view = self.catalog["views"][name]
+        own = view.get("entity_column")
+        return {**row, view["entity"]: row.get(own)} if own else row
 
     def view_files(self, name: str) -> list[str]:
         """The files of a view, in path order."""
@@ -279,6 +287,13 @@ class Reference:
             return [path for path in found if os.path.isfile(path) and "/_" not in path[start:]]
         names = [name for name in sorted(os.listdir(source)) if name.lower().endswith(".parquet")]
         return [f"{source}/{name}" for name in names if name[0] not in "_."]
+
+    def _time(self, value: Any) -> Any:
+        """A time of the feed in microseconds; a whole number is one of timestamp_unit."""
+        unit = self.catalog["feed"].get("timestamp_unit")
+        if value is None or unit is None:
+            return as_micros(value)
+        return value // 1000 if unit == "ns" else _micros_of(value, unit)
 
     def _place(self, partition: dt.date, row: tuple, raw: dict) -> None:
         """Adds a feed row to its day, or counts why it is left out."""

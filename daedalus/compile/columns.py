@@ -50,7 +50,8 @@ def enriched_columns(config: Config, skeleton: Sequence[Column]) -> list[Column]
 
 def _feed(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:
     text = meanings.of_feed(config, name)
-    return Column(name, SPINE_COLUMNS[name], name not in _NEVER_NULL, f"feed {name}", text)
+    own = config.catalog.feed.columns.get(name, name)
+    return Column(name, SPINE_COLUMNS[name], name not in _NEVER_NULL, f"feed {own}", text)
 
 
 def _feature(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:

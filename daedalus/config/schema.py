@@ -26,6 +26,20 @@ class Feed(_Strict, frozen=True, kw_only=True):
             "what reads files that differ",
         ),
     ]
+    columns: Annotated[
+        dict[str, str],
+        _says(
+            "The feed's own names, by the spine's: {user_id: visitor}. Those not named here have the spine's name. In errors the feed's own name comes first.",
+            "what reads feed files, where another column is read",
+        ),
+    ] = {}
+    timestamp_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None,
+        _says(
+            "Unit of an event_timestamp that is a whole number, counted from 1970 in UTC; none: it is a TIMESTAMP.",
+            "what reads feed files",
+        ),
+    ] = None
 
 
 class View(_Strict, frozen=True, kw_only=True):
@@ -40,6 +54,13 @@ class View(_Strict, frozen=True, kw_only=True):
         str,
         _says("Column of the feed and of the view by which rows are joined.", "the view, attributes, event_values"),
     ]
+    entity_column: Annotated[
+        str | None,
+        _says(
+            "The view's own name of the entity, where that is another than the spine's; none: it is the same.",
+            "the view, where another column is read",
+        ),
+    ] = None
     timestamp_field: Annotated[
         str,
         _says(
@@ -58,6 +79,11 @@ class View(_Strict, frozen=True, kw_only=True):
             "the view, attributes",
         ),
     ] = "latest"
+
+    @property
+    def own_entity(self) -> str:
+        """The entity's name in the view's files."""
+        return self.entity_column or self.entity
 
 
 class Catalog(_Strict, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
 from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.embeddings import check_embeddings
+from daedalus.config.feed_rules import check_feed
 from daedalus.config.refusals import MOST, OWN, RESERVED, between, refuse, reserved, unique
 from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
@@ -30,6 +31,7 @@ def check(config: Config) -> None:
         _range,
         _numbers,
         _views,
+        check_feed,
         _refs,
         _coverage,
         _aggregations,

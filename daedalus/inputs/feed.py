@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from daedalus.base.counted_off import counted_off
 from daedalus.base.days import ONE_DAY, Day
@@ -14,6 +15,7 @@ from daedalus.inputs.input_file import InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import refuse_other_names
 from daedalus.sql.column_types import fits, is_integer, is_text
+from daedalus.sql.own_columns import TIME, OwnColumns, is_whole_number
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,13 @@ def look_at_feed(
     )
 
     count = sum(map(len, labels.values()))
+    check = partial(check_feed_schema, own=folder.own)
 
     def look(label: str) -> InputFile:
         path = f"{folder.root}/{label}"
         if why := folder.errors.get(label):
             return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
-        return inputs.look(path, label, check_feed_schema)
+        return _as_the_spine_has_it(inputs.look(path, label, check), folder.own)
 
     named = ((day, name) for day, names in labels.items() for name in names)
     files = counted_off(named, count, say, "looked at {done:,} of {total:,} feed files")
@@ -59,22 +62,46 @@ def look_at_feed(
     return Feed({day: tuple(looked) for day, looked in found.items()})
 
 
-def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
+def _as_the_spine_has_it(file: InputFile, own: OwnColumns | None) -> InputFile:
+    """The file with the spine's names in its schema; its statistics are those of a column that may not be read."""
+    if own is None or file.error:
+        return file
+    times = file.times if own.own(TIME) == TIME and not own.unit else ()
+    return replace(file, schema=own.seen(file.schema, SPINE_COLUMNS), times=times, own=own)
+
+
+def check_feed_schema(path: str, schema: Mapping[str, str], own: OwnColumns | None = None) -> None:
     """Raises DayError, naming the file and the column, if a column is missing or cannot be read as the spine needs."""
-    refuse_other_names(path, schema, SPINE_COLUMNS)
+    own = own or OwnColumns()
+    spine_names = {own.own(column): column for column in SPINE_COLUMNS}
+    refuse_other_names(path, schema, spine_names, lambda name: own.told(spine_names[name]))
     for column in REQUIRED_COLUMNS:
-        if column not in schema:
-            found = ", ".join(schema)
-            raise DayError("a required feed column is missing", where=f"{path}: {column}", found=found, expected=column)
+        if own.own(column) not in schema:
+            raise DayError("a required feed column is missing", where=f"{path}: {own.told(column)}",
+                           found=", ".join(schema), expected=own.own(column))  # fmt: skip
     for column, wanted in SPINE_COLUMNS.items():
-        found = schema.get(column, "NULL")
+        found, where = schema.get(own.own(column), "NULL"), f"{path}: {own.told(column)}"
+        if column == TIME and (own.unit or is_whole_number(found)):
+            _check_unit(where, found, own.unit)
+            continue
         coded = column in CODES and (is_integer(found) or is_text(found))
         if not coded and not fits(found, wanted):
             also = " or VARCHAR" if column in CODES else ""
             raise DayError(
                 "a feed column has a type that cannot be widened",
-                where=f"{path}: {column}",
+                where=where,
                 found=found,
                 expected=f"{wanted}{also}",
                 hint="rewrite the file with that type",
             )
+
+
+def _check_unit(where: str, found: str, unit: str) -> None:
+    """Times are whole numbers where the catalog gives their unit, and only there."""
+    if not unit:
+        raise DayError("times that are whole numbers, without a unit", where=where, found=found, expected="TIMESTAMP",
+                       hint="timestamp_unit under feed in catalog.yaml: s, ms, us or ns since 1970")  # fmt: skip
+    if found != "NULL" and not is_whole_number(found):
+        raise DayError("a time that is no whole number", where=where, found=found,
+                       expected=f"whole {unit} since 1970, as feed.timestamp_unit says",
+                       hint="leave timestamp_unit out for a TIMESTAMP")  # fmt: skip

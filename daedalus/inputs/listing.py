@@ -19,6 +19,7 @@ from daedalus.inputs.file_formats import FORMATS, format_of
 from daedalus.inputs.pool import newest_manifest
 from daedalus.objectstore.globs import HIDDEN
 from daedalus.objectstore.object_store import is_uri
+from daedalus.sql.own_columns import OwnColumns
 
 if TYPE_CHECKING:
     from daedalus.inputs.files import Names
@@ -38,6 +39,7 @@ class FeedFolder:
     def __init__(self, config: Config, files: Names) -> None:
         path = config.catalog.feed.path
         self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
+        self.own = OwnColumns.of(config.catalog.feed)
         where = config.where(CATALOG, "feed.path")
         try:
             tree = files.tree(self.root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -10,16 +10,22 @@ from daedalus.base.errors import DayError
 from daedalus.inputs.file_formats import FORMATS
 from daedalus.inputs.footers import TWICE
 from daedalus.inputs.input_file import InputFile
+from daedalus.sql.own_columns import OwnColumns
 
 
-def refuse_other_names(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
-    """Raises DayError if DuckDB, which ignores case, could read another column for one of `wanted`."""
+def refuse_other_names(
+    path: str, schema: Mapping[str, str], wanted: Iterable[str], told: Callable[[str], str] = str
+) -> None:
+    """Raises DayError if DuckDB, which ignores case, could read another column for one of `wanted`.
+
+    `told` is how an error names a column.
+    """
     spelled: dict[str, list[str]] = {}
     for column in schema:
         spelled.setdefault(column.casefold(), []).append(column)
     for column in wanted:
         found = spelled.get(column.casefold(), [])
-        where = f"{path}: {column}"
+        where = f"{path}: {told(column)}"
         if len(found) > 1:
             raise DayError("two columns differ only in case", where=where, found=", ".join(found),
                            expected=f"only {column}", hint="rename the other")  # fmt: skip
@@ -41,20 +47,25 @@ def _is_duplicate(names: Sequence[str], schema: Mapping[str, str]) -> bool:
 class Group(Struct, frozen=True):
     """Input files that one scan reads: of one format, with equal types of the columns that are read.
 
-    Of a feed day `late` says how many days after it the files' partition is, negative for an earlier one.
+    Of a feed day `late` says how many days after it the files' partition is, negative for an earlier one. `own` are a
+    feed's own names, where it has some: `columns` are the spine's, with the files' types.
     """
 
     columns: tuple[tuple[str, str], ...]
     format: str
     late: int = 0
+    own: OwnColumns | None = None
 
     @property
     def schema(self) -> Mapping[str, str]:
-        return dict(self.columns)
+        """The types of the columns as `scan` gives them."""
+        own = self.own
+        return {column: own.kind(column, kind) for column, kind in self.columns} if own else dict(self.columns)
 
     def scan(self, bound: str, *, positions: bool = False, files: bool = False) -> str:
         """SQL that reads the group's files, bound as `bound`."""
-        return FORMATS[self.format].scan(bound, positions=positions, files=files)
+        source = FORMATS[self.format].scan(bound, positions=positions, files=files)
+        return self.own.scan(source, (column for column, _ in self.columns), files=files) if self.own else source
 
 
 def group_by_schema(
@@ -64,5 +75,5 @@ def group_by_schema(
     groups: dict[Group, list[InputFile]] = {}
     for file in files:
         schema = tuple((column, file.schema[column]) for column in columns if column in file.schema)
-        groups.setdefault(Group(schema, file.format, late), []).append(file)
+        groups.setdefault(Group(schema, file.format, late, file.own), []).append(file)
     return list(groups.items())

@@ -111,9 +111,10 @@ def sql_of_feed(
     feed = FeedDay(tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(platforms.items())))
     late = spine.lateness
     one_sided = late.after if not late.before else {"before": late.before, "after": late.after}
-    settings = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
+    settings: dict[str, object] = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
     if _has_text(groups, "platform_code"):
         settings["platforms"] = platforms
+    settings |= _own_settings(groups)
     by_name = _has_text(groups, "country_code")
     reading = Reading(
         reads or {},
@@ -123,8 +124,17 @@ def sql_of_feed(
         columns=SPINE_COLUMNS,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    fast = arrow(_part(feed, name.day, bound)) if arrow else None
+    own = any(group.own for group in groups)
+    fast = arrow(_part(feed, name.day, bound)) if arrow and not own else None
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
+
+
+def _own_settings(groups: Sequence[Group]) -> dict[str, object]:
+    """The values of the catalog by which files of other names and times are read."""
+    owns = [group.own for group in groups if group.own]
+    names = {column: own for one in owns for column, own in one.names}
+    unit = next((one.unit for one in owns if one.unit), "")
+    return {**({"feed.columns": names} if names else {}), **({"feed.timestamp_unit": unit} if unit else {})}
 
 
 def _part(feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]]) -> FeedPart:

@@ -133,7 +133,7 @@ def _sources(config: Config) -> Iterator[tuple[str, list[str]]]:
     """What a run reads: (name in the config, columns that the config names)."""
     yield config.catalog.feed.path, []
     for view in config.catalog.views.values():
-        yield view.source, [view.entity, view.timestamp_field, *view.features]
+        yield view.source, [view.own_entity, view.timestamp_field, *view.features]
     coverage = config.runtime.embedding_coverage_filter
     if coverage.enabled:
         yield f"{coverage.uri}/{coverage.table}", [coverage.id_column]
