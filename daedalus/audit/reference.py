@@ -221,7 +221,9 @@ class Reference:
         late = late if isinstance(late, dict) else {"after": late}
         self.before, self.after = late.get("before", 0), late.get("after", 0)
         self.dedup = spine.get("deduplicate", True)
-        self.names = {column: column for column in SPINE} | (self.catalog["feed"].get("columns") or {})
+        feed = self.catalog["feed"]
+        self.extra = feed.get("extra_columns") or []
+        self.names = {column: column for column in [*SPINE, *self.extra]} | (feed.get("columns") or {})
         self.coverage = self.runtime.get("embedding_coverage_filter") or {"enabled": False, "events": []}
         self._read_feed()
         self._read_views()
@@ -237,18 +239,26 @@ class Reference:
         self.session_days: set[dt.date] = set()
         self.partitions: set[dt.date] = set()
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
+        for partition, row in self._all_rows():
+            self._place(partition, tuple(row.values()), raw)
+        for day, rows in raw.items():
+            kept = _each_once(rows) if self.dedup else rows
+            self.counts[day]["duplicates"] = len(rows) - len(kept)
+            self.by_day[day] = [self._clean(row) for row in kept]
+
+    def _all_rows(self) -> list[tuple[dt.date, dict]]:
+        """(partition, row by the spine's names) of the whole feed; extra columns are of one type."""
+        found: list[tuple[dt.date, dict]] = []
         for partition, file in self.feed_files():
             self.partitions.add(partition)
             if self.names["feed_session"] in self.schema(file).names:
                 self.session_days.add(partition)
-            for found in self.feed_rows(partition, file):
-                row = {column: found.get(own) for column, own in self.names.items()}
+            for there in self.feed_rows(partition, file):
+                row = {column: there.get(own) for column, own in self.names.items()}
                 row["event_timestamp"] = self._time(row["event_timestamp"])
-                self._place(partition, tuple(row.values()), raw)
-        for day, rows in raw.items():
-            kept = [row for row, _ in dict.fromkeys(map(_typed, rows))] if self.dedup else rows
-            self.counts[day]["duplicates"] = len(rows) - len(kept)
-            self.by_day[day] = [self._clean(row) for row in kept]
+                found.append((partition, row))
+        extra = widened([{column: row[column] for column in self.extra} for _, row in found])
+        return [(partition, {**row, **more}) for (partition, row), more in zip(found, extra, strict=True)]
 
     def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
         """(partition, file) of all files of the feed; a folder of no day, such as dt=2026-02-30, is no partition."""
@@ -313,7 +323,7 @@ class Reference:
             count["strays"] += 1
 
     def _clean(self, values: tuple) -> dict:
-        row = dict(zip(SPINE, values, strict=True))
+        row = dict(zip(self.names, values, strict=True))
         country, platform = row["country_code"], row["platform_code"]
         if isinstance(country, str):
             country = numeric_countries().get(country.upper(), 0)
@@ -342,7 +352,7 @@ class Reference:
         import lance
 
         folder = self.root / self.coverage["uri"] / f"{self.coverage['table']}.lance"
-        return set(lance.dataset(str(folder)).to_table([self.coverage["id_column"]])[0].to_pylist())
+        return set(lance.dataset(str(folder)).to_table([self.coverage.get("id_column", "artwork_id")])[0].to_pylist())
 
     @cache  # noqa: B019
     def latest(self, name: str, before: int | None) -> dict:
@@ -510,7 +520,7 @@ class Reference:
         if not self.by_day.get(day):
             return None
         rows = []
-        for row in sorted(self.target_rows(day), key=_order):
+        for row in sorted(self.target_rows(day), key=self._order):
             if not self.wanted(day, row):
                 continue
             found = self.chunk_row(row)
@@ -522,6 +532,11 @@ class Reference:
                 found[recent["column"]] = self.recent(row)
             rows.append(found)
         return rows
+
+    def _order(self, row: dict) -> list:
+        names = ["user_id", "feed_session", "event_timestamp", "artwork_id", "event"]
+        names += [name for name in self.names if name not in names]
+        return [_rank(row[name]) for name in names]
 
     def output(self, row: dict) -> dict:
         """The output columns of a row of `day`; a default_sql default is NULL here."""
@@ -557,15 +572,23 @@ class Reference:
         return partitions
 
 
+def _each_once(rows: list[tuple]) -> list[tuple]:
+    first: dict[tuple, tuple] = {}
+    for row in rows:
+        first.setdefault(_typed(row), row)
+    return list(first.values())
+
+
 def _typed(row: tuple) -> tuple:
-    """A row with the types of its values, so that 1, True and '1' are three."""
-    return row, tuple(map(type, row))
+    """A row's values with their types, so that 1, True and '1' are three, NaN is one and 0.0 and -0.0 are two."""
+    return tuple(repr(value) if isinstance(value, float) else value for value in row), tuple(map(type, row))
 
 
-def _order(row: dict) -> list:
-    names = ["user_id", "feed_session", "event_timestamp", "artwork_id", "event"]
-    names += [name for name in SPINE if name not in names]
-    return [(row[name] is None, row[name] if row[name] is not None else 0) for name in names]
+def _rank(value: Any) -> tuple:
+    """A place in an order: NaN after numbers, -0.0 before 0.0, NULL last."""
+    if isinstance(value, float):
+        return (False, value != value, 0 if value != value else value, math.copysign(1, value) if value == 0 else 0)
+    return (value is None, False, 0 if value is None else value, 0)
 
 
 def _aggregated(agg: dict, seen: list[tuple]) -> object:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from daedalus.compile import meanings
 from daedalus.compile.inputs import Resolved
 from daedalus.config import Config
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, Maker, Ref, makers, spine_columns
 from daedalus.config.schema import Aggregation
 
 _NEVER_NULL = (*REQUIRED_COLUMNS, *CODES)  # of the feed's columns
@@ -51,7 +51,7 @@ def enriched_columns(config: Config, skeleton: Sequence[Column]) -> list[Column]
 def _feed(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:
     text = meanings.of_feed(config, name)
     own = config.catalog.feed.columns.get(name, name)
-    return Column(name, SPINE_COLUMNS[name], name not in _NEVER_NULL, f"feed {own}", text)
+    return Column(name, spine_columns(config)[name], name not in _NEVER_NULL, f"feed {own}", text)
 
 
 def _feature(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:
@@ -75,7 +75,7 @@ def _type(config: Config, resolved: Resolved, aggregation: Aggregation) -> str:
     if not aggregation.kind.listed:
         return "BIGINT"
     view = view_of(config, aggregation.column)
-    kind = resolved.views[view].types[aggregation.column] if view else SPINE_COLUMNS[aggregation.column]
+    kind = resolved.views[view].types[aggregation.column] if view else spine_columns(config)[aggregation.column]
     return kind if aggregation.kind.flatten else f"{kind}[]"
 
 

@@ -18,7 +18,7 @@ from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.terminal_text import plain
 from daedalus.compile.inputs import Resolved
 from daedalus.config import Config
-from daedalus.config.columns import CODES, SPINE_COLUMNS
+from daedalus.config.columns import CODES, spine_columns
 from daedalus.config.steps import ORDER, PARTITION
 from daedalus.enrich.stage import steps
 from daedalus.inputs.feed import Feed
@@ -97,7 +97,7 @@ def _sources(config: Config, resolved: Resolved) -> Sources:
     names = dict.fromkeys(CODES, "VARCHAR")
     own = OwnColumns.of(config.catalog.feed)
     times = {TIME: "BIGINT"} if own and own.unit else {}
-    feed = (replace(_file("feed", {**SPINE_COLUMNS, **names, **times}), own=own),)
+    feed = (replace(_file("feed", {**spine_columns(config), **names, **times}), own=own),)
     before = _DAY - (config.runtime.spine.lookback_days + 1) * ONE_DAY
     views = {name: _view(name, view) for name, view in resolved.views.items()}
     pool = _file("pool", {})

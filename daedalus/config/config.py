@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Config:
     catalog: Catalog
     runtime: Runtime
     aggregations: tuple[Aggregation, ...]
+    extra_types: Mapping[str, str] = field(default_factory=dict)  # of the feed's extra columns, once files were seen
 
     def where(self, file: str, key: str) -> str:
         return f"{self.folder / file}: {key}"

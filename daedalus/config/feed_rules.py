@@ -5,26 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daedalus.base.errors import did_you_mean
-from daedalus.config.columns import SPINE_COLUMNS
+from daedalus.config.columns import CODES, SPINE_COLUMNS, spine_columns
 from daedalus.config.config import CATALOG, Config
-from daedalus.config.refusals import refuse
+from daedalus.config.refusals import refuse, reserved, unique
 
 if TYPE_CHECKING:
     from daedalus.config.schema import View
 
+_OURS = {"own", "late", "file", "file_row_number", *(f"{code}_text" for code in CODES)}  # in statements, beside columns
+
 
 def check_feed(config: Config) -> None:
     """Raises DaedalusError for the first rule that does not hold."""
-    feed = config.catalog.feed
+    _extra_columns(config)
+    feed, known = config.catalog.feed, spine_columns(config)
     for column, own in feed.columns.items():
         key = f"feed.columns.{column}"
-        if column not in SPINE_COLUMNS:
-            expected, hint = f"one of {', '.join(SPINE_COLUMNS)}", did_you_mean(column, SPINE_COLUMNS)
+        if column not in known:
+            expected, hint = f"one of {', '.join(known)}", did_you_mean(column, known)
             refuse(config, CATALOG, key, "a column that the spine does not have", column, expected, hint)
         if not own:
             refuse(config, CATALOG, key, "an empty name", "''", "a column of the feed")
     taken: dict[str, str] = {}
-    for column in sorted(SPINE_COLUMNS, key=lambda column: column not in feed.columns):  # what is mapped comes first
+    for column in sorted(known, key=lambda column: column not in feed.columns):  # what is mapped comes first
         own = feed.columns.get(column, column)
         other = taken.setdefault(own.casefold(), column)
         if other != column:
@@ -33,6 +36,18 @@ def check_feed(config: Config) -> None:
             refuse(config, CATALOG, key, "a feed's column that is read as two", own, f"{other} or {column}", hint)
     for name, view in config.catalog.views.items():
         _entity_column(config, f"views.{name}", view)
+
+
+def _extra_columns(config: Config) -> None:
+    extra, key = config.catalog.feed.extra_columns, "feed.extra_columns"
+    unique(config, CATALOG, key, extra)
+    taken = {name.casefold() for name in SPINE_COLUMNS}
+    for i, column in enumerate(extra):
+        if column.casefold() in taken:
+            refuse(config, CATALOG, f"{key}[{i}]", "an extra column named like another", column, "a name of its own")
+        if (why := reserved(column)) or column.casefold() in _OURS:
+            hint = f"give it another name, and say under feed.columns that it is the feed's {column}"
+            refuse(config, CATALOG, f"{key}[{i}]", "a reserved name", column, why or "a name that we do not use", hint)
 
 
 def _entity_column(config: Config, at: str, view: View) -> None:

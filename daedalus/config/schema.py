@@ -33,6 +33,13 @@ class Feed(_Strict, frozen=True, kw_only=True):
             "what reads feed files, where another column is read",
         ),
     ] = {}
+    extra_columns: Annotated[
+        list[str],
+        _says(
+            "Further columns of the feed to take along, of any plain type: rows that differ in one are no duplicates, they come last in the order of rows, and whatever names a column of the feed may name them.",
+            "all steps",
+        ),
+    ] = []
     timestamp_unit: Annotated[
         Literal["s", "ms", "us", "ns"] | None,
         _says(

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from daedalus.base.days import parse_duration, parse_range
 from daedalus.base.errors import did_you_mean
 from daedalus.base.sizes import parse_size
-from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.config.columns import Maker, Ref, makers, spine_columns
 from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.embeddings import check_embeddings
@@ -30,8 +30,8 @@ def check(config: Config) -> None:
         _paths,
         _range,
         _numbers,
-        _views,
         check_feed,
+        _views,
         _refs,
         _coverage,
         _aggregations,
@@ -99,9 +99,10 @@ def _lateness(given: int | Lateness) -> dict[str, tuple[int, int, int]]:
 def _views(config: Config) -> None:
     for name, view in config.catalog.views.items():
         at = f"views.{name}"
-        if view.entity not in SPINE_COLUMNS:
-            hint = did_you_mean(view.entity, SPINE_COLUMNS)
-            expected = f"a column of the feed: {', '.join(SPINE_COLUMNS)}"
+        known = spine_columns(config)
+        if view.entity not in known:
+            hint = did_you_mean(view.entity, known)
+            expected = f"a column of the feed: {', '.join(known)}"
             refuse(
                 config, CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint
             )
@@ -196,17 +197,18 @@ def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
 def _column(config: Config, at: str, aggregation: Aggregation) -> None:
     enriched = [ref.partition(":")[2] for ref in config.runtime.enrich]
     column, key = aggregation.column, f"{at}.column"
-    in_feed, in_views = column in SPINE_COLUMNS, column in enriched
+    known = spine_columns(config)
+    in_feed, in_views = column in known, column in enriched
     if in_feed and in_views:
         refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
     if aggregation.cumulative and not in_feed:
-        expected = f"a feed column: {', '.join(SPINE_COLUMNS)}"
+        expected = f"a feed column: {', '.join(known)}"
         refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
     if in_views:
         _one_maker(config, AGGREGATIONS, key, column)
     if not in_feed and not in_views:
         views = [f"{name}:{column}" for name, view in config.catalog.views.items() if column in view.features]
-        close = did_you_mean(column, [*SPINE_COLUMNS, *enriched])
+        close = did_you_mean(column, [*known, *enriched])
         hint = f"add {' or '.join(views)} under enrich in runtime.yaml" if views else close
         refuse(
             config, AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint

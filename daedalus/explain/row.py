@@ -15,7 +15,7 @@ from typing import Any
 from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.terminal_text import plain
-from daedalus.config.columns import CODES, SPINE_COLUMNS, makers
+from daedalus.config.columns import CODES, makers, spine_columns
 from daedalus.config.schema import Aggregation, RecentPublished
 from daedalus.explain.day import one_day, planned
 from daedalus.explain.row_vectors import VectorLooker
@@ -79,7 +79,8 @@ class _Looker:
 
     def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day, run: str) -> None:
         self._workspace, self._graph, self._verdicts, self._day, self._run = workspace, graph, verdicts, day, run
-        self._config, self._runtime = workspace.config, workspace.config.runtime
+        self._config, self._runtime = graph.config, graph.config.runtime
+        self._spine = spine_columns(self._config)
         self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
         self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
         self._pool: set[int] | None = None
@@ -142,7 +143,7 @@ class _Looker:
     def events(self, user: int) -> list[dict]:
         """Every feed row of the user in the files that the day reads, newest first, duplicates and strays included."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
-        groups = group_by_schema(files, list(SPINE_COLUMNS))
+        groups = group_by_schema(files, list(self._spine))
         named = {f"feed_{i}": [file.path for file in members] for i, (_, members) in enumerate(groups)}
         spine = self._runtime.spine
         raw = FeedDay(
@@ -150,6 +151,7 @@ class _Looker:
             spine.lateness,
             spine.deduplicate,
             tuple(sorted(self._runtime.platforms.items())),
+            tuple(self._spine.items()),
         ).raw(f", {FILE} AS file", files=True)
         order = "event_timestamp DESC, artwork_id, file"
         shown = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
@@ -169,7 +171,7 @@ class _Looker:
             if event["event"] not in aggregation.events:
                 continue
             reason = self._left_out(aggregation, window, row, event)
-            raw = tuple(event[c] for c in (*SPINE_COLUMNS, *(f"{code}_text" for code in CODES)))
+            raw = repr([event[c] for c in (*self._spine, *(f"{code}_text" for code in CODES))])  # NaN is one value
             if not reason and self._runtime.spine.deduplicate and raw in seen:
                 reason = "an exact duplicate"
             seen.add(raw)

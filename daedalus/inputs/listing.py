@@ -39,7 +39,7 @@ class FeedFolder:
     def __init__(self, config: Config, files: Names) -> None:
         path = config.catalog.feed.path
         self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
-        self.own = OwnColumns.of(config.catalog.feed)
+        self.own, self.extra = OwnColumns.of(config.catalog.feed), config.catalog.feed.extra_columns
         where = config.where(CATALOG, "feed.path")
         try:
             tree = files.tree(self.root)

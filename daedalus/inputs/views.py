@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean
 from daedalus.config import CATALOG, Config
-from daedalus.config.columns import SPINE_COLUMNS, Ref
+from daedalus.config.columns import Ref, spine_columns
 from daedalus.config.schema import View
 from daedalus.inputs.footers import FAR_DATE, TOO_FAR
 from daedalus.inputs.input_file import InputFile, Inputs
@@ -65,7 +65,7 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
         if column not in file.schema:
             raise DaedalusError(f"a file of the view {name} lacks a column", where=f"{file.path}: {column}",
                                 found=", ".join(file.schema), expected=column)  # fmt: skip
-    _check_view(where, view, types, timestamp)
+    _check_view(where, view, types, timestamp, spine_columns(config)[view.entity])
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
 
 
@@ -103,7 +103,7 @@ def _null_type(config: Config, view: str, column: str) -> str:
     if ref in runtime.ages.values() or (recent and ref == recent.published_at):
         return "TIMESTAMP"
     if column == config.catalog.views[view].entity:
-        return SPINE_COLUMNS[column]
+        return spine_columns(config)[column]
     if any(a.kind.flatten and a.column == column for a in config.aggregations):
         return "BIGINT[]"
     if any(isinstance(value, str) for value in runtime.content_filter.drop.get(column, [])):
@@ -136,11 +136,12 @@ def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
     return kind
 
 
-def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str) -> None:
+def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str, wanted: str) -> None:
+    """`wanted` is the type of the entity in the feed."""
     if not is_time(timestamp) and timestamp != "NULL":
         at = f"{where}.timestamp_field: {view.timestamp_field}"
         raise DaedalusError("a view's timestamp field is not a time", where=at, found=timestamp, expected="TIMESTAMP")
-    wanted, found = SPINE_COLUMNS[view.entity], types[view.entity]
+    found = types[view.entity]
     if not fits(found, wanted):
         own = view.own_entity
         at = f"{where}.entity: {view.entity}" if own == view.entity else f"{where}.entity_column: {own} ({view.entity})"
