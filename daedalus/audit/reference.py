@@ -12,6 +12,7 @@ import datetime as dt
 import glob
 import math
 import os
+import re
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -77,13 +78,28 @@ def read_rows(
     return rows
 
 
-def day_of_folder(name: str) -> dt.date | None:
-    """The day of a folder dt=YYYY-MM-DD; None if there is no such day, or its year is below 1000 or above 9000."""
+def day_of_folders(names: Sequence[str], levels: Sequence[str]) -> dt.date | None:
+    """The day of folders, a strftime pattern each; None if there is no such day, or its year is not in 1000 to 9000.
+
+    A number that is alone in its level may lack zeros, or have more; those in others are as strftime writes them.
+    """
+    plain = [re.sub("0+(?=[0-9])", "", name) if len(re.findall("%[mdH]", level)) == level.count("%") == 1 else name
+             for name, level in zip(names, levels, strict=True)]  # fmt: skip
     try:
-        day = dt.date.fromisoformat(name[3:])
+        time = dt.datetime.strptime("/".join(plain), "/".join(levels))
     except ValueError:
         return None
-    return day if 1000 <= day.year <= 9000 else None
+    exact = all(level.count("%") == 1 or f"{time:{level}}" == name for name, level in zip(names, levels, strict=True))
+    return time.date() if exact and 1000 <= time.year <= 9000 else None
+
+
+def partition_files(feed: Path, pattern: str) -> Iterator[tuple[dt.date, Path]]:
+    """(partition, file) of a feed in the order of paths: files in folders of days, as deep as the pattern."""
+    levels = pattern.split("/")
+    for folder in sorted(feed.glob("/".join("*" * len(levels))), key=lambda path: path.relative_to(feed).parts):
+        names = folder.relative_to(feed).parts
+        if folder.is_dir() and (day := day_of_folders(names, levels)):
+            yield from ((day, file) for file in files_of(folder))
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -262,9 +278,8 @@ class Reference:
 
     def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
         """(partition, file) of all files of the feed; a folder of no day, such as dt=2026-02-30, is no partition."""
-        for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=????-??-??")):
-            if day := day_of_folder(folder.name):
-                yield from ((day, file) for file in files_of(folder))
+        feed = self.catalog["feed"]
+        return partition_files(self.root / feed["path"], feed.get("partition", "dt=%Y-%m-%d"))
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
         """The rows of a feed file to use; here all."""
@@ -542,8 +557,9 @@ class Reference:
         """The output columns of a row of `day`; a default_sql default is NULL here."""
         found = {}
         for column in self.runtime["output_columns"]:
-            name = column if isinstance(column, str) else column["name"]
-            found[name] = row[name] if name in row else column.get("default")
+            column = {"name": column} if isinstance(column, str) else column
+            made = column.get("from") or column["name"]
+            found[column["name"]] = row[made] if made in row else column.get("default")
         return found
 
     def run(self) -> dict[dt.date, list[dict]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daedalus.compile import meanings
 from daedalus.compile.inputs import Resolved
@@ -31,9 +31,10 @@ def skeleton_columns(config: Config, resolved: Resolved) -> list[Column]:
     known = makers(config)
     columns = []
     for output in config.output_columns:
-        maker = known[output.name][0] if output.name in known else None
-        columns.append(_MAKERS[maker.kind](config, resolved, output.name, maker) if maker
-                       else _default(resolved, output.name))  # fmt: skip
+        made = output.made_from
+        maker = known[made][0] if made in known else None
+        column = _MAKERS[maker.kind](config, resolved, made, maker) if maker else _default(resolved, made)
+        columns.append(replace(column, name=output.name))
     qid = [Column(QID, "BIGINT", True, "qid of feed_session", meanings.QID)] if resolved.numbered else []
     return [*columns, *qid]
 

@@ -47,6 +47,15 @@ class Config:
         return tuple(OutputColumn(name=c) if isinstance(c, str) else c for c in columns)
 
     @property
+    def renamed(self) -> dict[str, str]:
+        """Name in the output by the name under which a column is made, where they differ."""
+        return {one.made_from: one.name for one in self.output_columns if one.name != one.made_from}
+
+    def made_from(self, output: str) -> str:
+        """The name under which an output column is made."""
+        return next((one.made_from for one in self.output_columns if one.name == output), output)
+
+    @property
     def reads_pool(self) -> bool:
         """Whether anything is read of the embedding pool."""
         return self.runtime.embedding_coverage_filter.enabled or self.runtime.embeddings is not None

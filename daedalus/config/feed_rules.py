@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.errors import did_you_mean
 from daedalus.config.columns import CODES, SPINE_COLUMNS, spine_columns
 from daedalus.config.config import CATALOG, Config
+from daedalus.config.partition_pattern import PartitionPattern
 from daedalus.config.refusals import refuse, reserved, unique
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ _OURS = {"own", "late", "file", "file_row_number", *(f"{code}_text" for code in 
 
 def check_feed(config: Config) -> None:
     """Raises DaedalusError for the first rule that does not hold."""
+    if problem := PartitionPattern(config.catalog.feed.partition).problem():
+        found, expected = config.catalog.feed.partition, "such as year=%Y/month=%m/day=%d"
+        refuse(config, CATALOG, "feed.partition", f"no pattern of days: {problem}", found, expected)
     _extra_columns(config)
     feed, known = config.catalog.feed, spine_columns(config)
     for column, own in feed.columns.items():

@@ -22,10 +22,17 @@ class Feed(_Strict, frozen=True, kw_only=True):
     path: Annotated[
         str,
         _says(
-            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), local or s3://, gs://, az://. Anything else in it is ignored and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
+            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), or of folders as partition says, local or s3://, gs://, az://. Anything else in it is ignored and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
             "what reads files that differ",
         ),
     ]
+    partition: Annotated[
+        str,
+        _says(
+            "How the folders of days are named, a level each, as strftime writes days: dt=%Y%m%d, year=%Y/month=%m/day=%d, or with hours below, dt=%Y-%m-%d/hour=%H. A row belongs to the day of its time, whatever its hour's folder says.",
+            "what reads files whose names change",
+        ),
+    ] = "dt=%Y-%m-%d"
     columns: Annotated[
         dict[str, str],
         _says(
@@ -262,11 +269,15 @@ class ContentFilter(_Strict, frozen=True, kw_only=True):
     ] = {}
 
 
-class OutputColumn(_Strict, frozen=True, kw_only=True):
+class OutputColumn(_Strict, frozen=True, kw_only=True, rename={"source": "from"}):
     name: Annotated[
         str,
         _says("Name of the column.", "chunk"),
     ]
+    source: Annotated[
+        str | None,
+        _says("The column that it is, where that has another name: {name: item_id, from: artwork_id}.", "chunk"),
+    ] = None
     default: Annotated[
         Any | UnsetType,
         _says("Literal for a column that nothing else makes. It never replaces a NULL.", "chunk"),
@@ -280,6 +291,11 @@ class OutputColumn(_Strict, frozen=True, kw_only=True):
     ] = UNSET
 
     @property
+    def made_from(self) -> str:
+        """The name under which the column is made."""
+        return self.source or self.name
+
+    @property
     def has_default(self) -> bool:
         return self.default is not UNSET or self.default_sql is not UNSET
 
@@ -288,7 +304,7 @@ class EmbeddingColumn(_Strict, frozen=True, kw_only=True):
     of: Annotated[
         str | None,
         _says(
-            "An id column of the output: the value is the vector of that id. Either this or mean_of.",
+            "An id column of the output, by its name there: the value is the vector of that id. Either this or mean_of.",
             "the vectors of this column, enriched",
         ),
     ] = None
@@ -456,7 +472,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     output_columns: Annotated[
         list[str | OutputColumn],
         _says(
-            "Columns of the output in their order: a name, {name, default} or {name, default_sql}. qid is added, last.",
+            "Columns of the output in their order: a name, {name, from}, {name, default} or {name, default_sql}. qid is added, last.",
             "chunk, and the steps of new columns",
         ),
     ]

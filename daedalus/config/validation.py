@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -19,7 +19,7 @@ from daedalus.config.refusals import MOST, OWN, RESERVED, between, refuse, reser
 from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
-    from daedalus.config.schema import Aggregation, Lateness, View
+    from daedalus.config.schema import Aggregation, Lateness, OutputColumn, View
 
 _MOST_DAYS = 36_500  # a hundred years
 
@@ -304,8 +304,19 @@ def _outputs(config: Config) -> None:
             hint = "for anything else put quotes around it, or give default_sql"
             what = "a default that is not a literal"
             refuse(config, RUNTIME, f"{key}.default", what, column.default, expected, hint)
-        if column.name in known or not column.has_default:
-            _one_maker(config, RUNTIME, key, column.name, known)
+        if column.source is not None:
+            _renamed(config, key, column, columns)
+        if column.made_from in known or not column.has_default:
+            _one_maker(config, RUNTIME, f"{key}.from" if column.source else key, column.made_from, known)
+
+
+def _renamed(config: Config, key: str, column: OutputColumn, columns: Sequence[OutputColumn]) -> None:
+    if column.has_default:
+        refuse(config, RUNTIME, key, "a renamed column with a default", column.name, "from, or a default")
+    if not column.source:
+        refuse(config, RUNTIME, f"{key}.from", "an empty name", "''", "a produced column")
+    if sum(other.made_from == column.source for other in columns) > 1:
+        refuse(config, RUNTIME, f"{key}.from", "a column that is in the output twice", column.source, "one name of it")
 
 
 def _remote(config: Config) -> None:

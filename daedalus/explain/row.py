@@ -81,6 +81,8 @@ class _Looker:
         self._workspace, self._graph, self._verdicts, self._day, self._run = workspace, graph, verdicts, day, run
         self._config, self._runtime = graph.config, graph.config.runtime
         self._spine = spine_columns(self._config)
+        partitions = graph.feed.partitions.items()
+        self._partitions = {file.label: day for day, files in partitions for file in files}
         self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
         self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
         self._pool: set[int] | None = None
@@ -113,8 +115,9 @@ class _Looker:
         made = self._artifact(str(ActionName("vectors", name, self._day)))
         looker = VectorLooker(column, embeddings.dtype, self._artifact("pool_vectors"), made, self._table)
         if column.of is not None:
-            maker = makers(self._config)[column.of][0]
-            value = row[column.of] if maker.kind == "feed" else self._feature(maker.source, column.of, row)
+            source = self._config.made_from(column.of)
+            maker = makers(self._config)[source][0]
+            value = row[source] if maker.kind == "feed" else self._feature(maker.source, source, row)
             return looker.of_id(value)
         return looker.of_list(self._items(str(column.mean_of), row, events))
 
@@ -161,8 +164,8 @@ class _Looker:
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
             bound = {name: [local[path] for path in paths] for name, paths in named.items()}
             rows = self._table(sql, bound, {"countries": country_codes()})
-        paths = {here: path for path, here in local.items()}
-        return [{**row, "file": paths.get(row["file"], row["file"])} for row in rows]
+        labels = {local[file.path]: file.label for file in files}
+        return [{**row, "file": labels.get(row["file"], row["file"])} for row in rows]
 
     def listed(self, aggregation: Aggregation, window: int | None, row: dict, events: Iterable[dict]) -> Listed:
         """An aggregation's column for a row: events that count, and events left out."""
@@ -208,9 +211,9 @@ class _Looker:
         time = event["event_timestamp"]
         if time is None or event["artwork_id"] is None:
             return "a key is NULL"
-        partition = Day.fromisoformat(Path(event["file"]).parent.name.removeprefix("dt="))
+        partition = self._partitions[event["file"]]
         if (partition - time.date()).days not in self._runtime.spine.lateness.partitions:
-            return f"a stray in dt={partition}"
+            return f"a stray in {event['file'].rpartition('/')[0]}"
         if time >= row["event_timestamp"]:
             return "not before the row"
         if window is not None and time < row["event_timestamp"] - dt.timedelta(seconds=window):
@@ -287,6 +290,6 @@ def _shown(event: Mapping, value: Any, why: str) -> dict:
         "event": event["event"],
         "artwork_id": event["artwork_id"],
         "value": plain(value),
-        "file": "/".join(Path(event["file"]).parts[-2:]),
+        "file": event["file"],
     }
     return {**row, "why": why} if why else row

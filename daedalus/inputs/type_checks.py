@@ -67,8 +67,9 @@ def _embedded(config: Config, views: Mapping[str, ViewInput]) -> None:
     for name, column in columns.items():
         at = f"embeddings.columns.{name}"
         if column.of is not None:
-            maker = known[column.of][0]
-            kind = views[maker.source].types[column.of] if maker.kind == "feature" else feed[column.of]
+            source = config.made_from(column.of)
+            maker = known[source][0]
+            kind = views[maker.source].types[source] if maker.kind == "feature" else feed[source]
             if not is_integer(kind):
                 _refuse(config, RUNTIME, f"{at}.of", "a column that holds no ids", f"{column.of}: {kind}", "BIGINT")
         elif made := lists[str(column.mean_of)]:

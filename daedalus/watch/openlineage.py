@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import daedalus
+from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import Config
+from daedalus.config.partition_pattern import PartitionPattern
 from daedalus.config.steps import SKELETON, Stage
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
@@ -87,7 +89,8 @@ class Lineage(Progress):
 
     def _inputs_of_day(self, stage: Stage, day: str) -> list[Any]:
         if stage.name == SKELETON.name:
-            return [_read(f"{self._config.catalog.feed.path}/dt={day}")]
+            feed = self._config.catalog.feed
+            return [_read(f"{feed.path}/{PartitionPattern(feed.partition).folder_of(Day.fromisoformat(day))}")]
         return [_read(f"{self._config.runtime.output_root}/dt={day}"), _pool_of(self._config)]
 
     def _emit(self, state: str, stage: Stage, *, inputs: list[Any], outputs: list[Any] | None = None,

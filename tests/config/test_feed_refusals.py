@@ -25,6 +25,11 @@ CONFIGS = {
     "an extra column of our name": ({"extra_columns": ["a", "late"]}, {}, ["feed.extra_columns[1]", "feed.columns"]),
     "an extra column under another's name": (
         {"extra_columns": ["a"], "columns": {"a": "event"}}, {}, ["feed.columns.a", "a or event"]),
+    **{f"the pattern {pattern}": ({"partition": pattern}, {}, ["feed.partition", told]) for pattern, told in {
+        "": "%Y", "dt=%Y-%m": "%d is missing", "dt=%y-%m-%d": "%y", "%Y/%Y/%m/%d": "more than once",
+        "dt=%Y%m%d%H": "%H", "%H/dt=%Y%m%d": "%H", "dt=%Y%m%d/": "folder", "_%Y/%m/%d": "folder",
+        "a/%Y%m%d": "feed.path",
+        "dt=%Y%m%d/hour=%H/%M": "%M", "dt=%Y%m%d%": "%"}.items()},
     "a unit of no kind": ({"timestamp_unit": "m"}, {}, ["feed.timestamp_unit", "'ms'"]),
     "an empty entity column": ({}, {"entity_column": ""}, ["views.v.entity_column", "empty"]),
     "a feature named like the entity": (

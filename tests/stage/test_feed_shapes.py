@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from shapes import NAMES, SWAPPED, Shape, reshape, whole_numbers
 from test_worlds import EXAMPLES, THOROUGH
 from worlds import World, worlds
 
+from daedalus.audit.audit import audit, differs
+from daedalus.compile.resolve import compiled
+from daedalus.explain.row import explain_row
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.workspace.settings import Settings
 
@@ -24,6 +28,8 @@ shapes = st.builds(
     names=st.one_of(st.sampled_from([NAMES, SWAPPED, {}]), st.sets(st.sampled_from(sorted(NAMES))).map(
         lambda some: {column: NAMES[column] for column in some})),
     unit=st.sampled_from([None, *UNITS]),
+    partition=st.sampled_from([None, "dt=%Y%m%d", "year=%Y/month=%m/day=%d", "dt=%Y-%m-%d/hour=%H", "%Y/%m%d"]),
+    unpadded=st.booleans(),
     entities=st.sampled_from([{}, {"user_profile": "who"}, {"artwork_properties": "safe", "artwork_tack": "id"}]),
 )  # fmt: skip
 
@@ -77,3 +83,37 @@ def test_numbers_that_are_no_times_fail_their_day_by_column(tmp_path, monkeypatc
             continue
         assert {failure.day for failure in report.failures} >= {str(day(1))}
         assert all("ts (event_timestamp)" in failure.error for failure in report.failures)
+
+
+def test_commands_know_the_shape_of_a_feed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    world = anything(1)
+    world.runtime["embedding_coverage_filter"]["id_column"] = "artwork_id"
+    world.aggregations = [{"name": "seen", "events": ["click", "like", "view", "a@b", ""], "column": "artwork_id",
+                           "agg": "list", "windows": ["2d"]}]  # fmt: skip
+    world.runtime["output_columns"] = ["user_id", "artwork_id", "event_timestamp", "event", "age", "seen_2d"]
+    world.write(tmp_path / "plain")
+    shape = Shape(NAMES, "ms", {"people": "who"}, "year=%Y/month=%m/day=%d/hour=%H", unpadded=True)
+    (tmp_path / "pool").symlink_to("plain/pool")
+    (tmp_path / "catalog").symlink_to("plain/catalog")
+    world.catalog["views"]["people"]["source"] = str(tmp_path / "catalog/people/*.parquet")
+    world.write(tmp_path / "plain")
+    reshape(tmp_path / "plain", tmp_path / "shaped", shape)
+    options = Settings("shaped/config", "cache", "out")
+    report = run_skeleton_stage(options, world.range)
+    assert not report.failures and not report.input_notes
+    found = audit(options, None, 1000, 0)
+    assert found["rows"] and not differs(found)
+    steps = {step["step"]: step for step in compiled(options)["steps"]}
+    assert steps["spine"]["config"]["feed.columns"] == NAMES
+    assert steps["spine"]["config"]["feed.timestamp_unit"] == "ms"
+    assert steps["view:people"]["config"]["views.people.entity_column"] == "who"
+    row = next(row for row in reversed(read_output("out")[day(2)]) if row["seen_2d"])
+    told = explain_row(options, str(day(2)), row["user_id"], row["artwork_id"])
+    when = dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=row["event_timestamp"])
+    (listed,) = [one["columns"]["seen_2d"] for one in told["rows"]
+                 if (one["event_timestamp"], one["event"]) == (when.isoformat(), row["event"])]  # fmt: skip
+    assert [one["value"] for one in listed["counted"]] == row["seen_2d"]
+    assert all(one["file"].startswith("year=2026/month=") for one in listed["counted"])
+    again = run_skeleton_stage(options, world.range)
+    assert again.steps["computed"] == again.steps["unchanged"] == 0

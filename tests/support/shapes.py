@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,8 @@ class Shape:
     names: dict[str, str] = field(default_factory=dict)
     unit: str | None = None
     entities: dict[str, str] = field(default_factory=dict)
+    partition: str | None = None
+    unpadded: bool = False
 
     def table(self, table: pa.Table) -> pa.Table:
         """A file of the feed in this shape."""
@@ -35,10 +39,24 @@ class Shape:
             named = named.append_column(name, pa.array(["other"] * table.num_rows))
         return named
 
+    def places(self, path: Path, table: pa.Table) -> dict[Path, pa.Table]:
+        """A file of the feed in the folders of this shape, below the feed; over hours where it has some."""
+        if self.partition is None:
+            return {path: table}
+        day = dt.date.fromisoformat(path.parent.name[3:])
+        folder = day.strftime(self.partition.replace("%H", "{}"))
+        if self.unpadded:
+            folder = re.sub("=0+(?=[0-9])", "=", folder)
+        if "{}" not in folder:
+            return {Path(folder, path.name): table}
+        half = table.num_rows // 2
+        return {Path(folder.format(7 if self.unpadded else "07"), path.name): table.slice(half),
+                Path(folder.format("23"), path.name): table.slice(0, half)}  # fmt: skip
+
     @property
     def feed(self) -> dict[str, Any]:
         """The keys of the catalog's feed."""
-        found = {"columns": self.names, "timestamp_unit": self.unit}
+        found = {"columns": self.names, "timestamp_unit": self.unit, "partition": self.partition}
         return {key: value for key, value in found.items() if value}
 
 
@@ -53,9 +71,11 @@ def whole_numbers(times: pa.ChunkedArray, unit: str) -> pa.Array:
 def reshape(root: Path, target: Path, shape: Shape) -> None:
     """A copy of a world's feed, catalog and config in a shape; paths of the catalog are made anew."""
     for file in sorted((root / "feed").rglob("*.parquet")):
-        there = target / "feed" / file.relative_to(root / "feed")
-        there.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(shape.table(pq.ParquetFile(file).read()), there)
+        table = shape.table(pq.ParquetFile(file).read())
+        for place, rows in shape.places(file.relative_to(root / "feed"), table).items():
+            there = target / "feed" / place
+            there.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(rows, there)
     shutil.copytree(root / "config", target / "config")
     catalog = yaml.safe_load((root / "config/catalog.yaml").read_text())
     catalog["feed"] = {**catalog["feed"], "path": str(target / "feed"), **shape.feed}
