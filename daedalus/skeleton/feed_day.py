@@ -119,11 +119,12 @@ def sql_of_feed(
     render: Callable[[FeedDay], Sql],
     config: Mapping[str, object],
     reads: Mapping[str, Sequence[str]] | None = None,
-    arrow: Callable[[FeedPart], partial] | None = None,
+    arrow: Callable[[FeedPart, bool], partial] | None = None,
 ) -> str | None:
     """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
 
-    `render` makes its statement, and `arrow` what may run in its place; `config` are further values that it depends on.
+    `render` makes its statement, and `arrow`, which is told whether the feed has names or times of its own, what may
+    run in its place; `config` are further values that it depends on.
     """
     assert name.day is not None
     late_files = files_of(make, name.day)
@@ -152,8 +153,8 @@ def sql_of_feed(
         columns=wanted,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    plain = len(wanted) == len(SPINE_COLUMNS) and not any(group.own for group in groups)
-    fast = arrow(_part(feed, name.day, bound)) if arrow and plain else None
+    own = any(group.own for group in groups)
+    fast = arrow(_part(feed, name.day, bound), own) if arrow and not extra else None
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
 
 

@@ -8,6 +8,7 @@ from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.skeleton.arrow.feed_rows import write_spine
+from daedalus.skeleton.arrow.own_feed import write_own_spine
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import _DAY, _IN_DAY, _KEYED, FeedDay, is_minus_zero, sql_of_feed
 from daedalus.sql.text import Sql, columns, name
@@ -64,5 +65,5 @@ def build(make: Make, day: Day) -> str | None:
     """Reads the feed files of a day and, as far as rows come late or early, of neighbouring days."""
     make.unaffected.watch(str(day))
     name = ActionName("spine", day=day)
-    return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part: partial(
-        write_spine, part, ROW_ORDER))  # fmt: skip
+    return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part, own: partial(
+        write_own_spine if own else write_spine, part, ROW_ORDER))  # fmt: skip
