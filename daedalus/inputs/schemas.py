@@ -47,25 +47,38 @@ def _is_duplicate(names: Sequence[str], schema: Mapping[str, str]) -> bool:
 class Group(Struct, frozen=True):
     """Input files that one scan reads: of one format, with equal types of the columns that are read.
 
-    Of a feed day `late` says how many days after it the files' partition is, negative for an earlier one. `own` are a
-    feed's own names, where it has some: `columns` are the spine's, with the files' types.
+    Of a feed day `late` says how many days after it the files' partition is, negative for an earlier one.
     """
 
     columns: tuple[tuple[str, str], ...]
     format: str
     late: int = 0
-    own: OwnColumns | None = None
+
+    @property
+    def schema(self) -> Mapping[str, str]:
+        return dict(self.columns)
+
+    def scan(self, bound: str, *, positions: bool = False, files: bool = False) -> str:
+        """SQL that reads the group's files, bound as `bound`."""
+        return FORMATS[self.format].scan(bound, positions=positions, files=files)
+
+
+class OwnGroup(Group, frozen=True):
+    """Files of a feed with names or times of its own: `columns` are the spine's, with the files' types.
+
+    Apart from `Group`, which is in the keys of the steps that read feeds and views.
+    """
+
+    own: OwnColumns = OwnColumns()
 
     @property
     def schema(self) -> Mapping[str, str]:
         """The types of the columns as `scan` gives them."""
-        own = self.own
-        return {column: own.kind(column, kind) for column, kind in self.columns} if own else dict(self.columns)
+        return {column: self.own.kind(column, kind) for column, kind in self.columns}
 
     def scan(self, bound: str, *, positions: bool = False, files: bool = False) -> str:
-        """SQL that reads the group's files, bound as `bound`."""
         source = FORMATS[self.format].scan(bound, positions=positions, files=files)
-        return self.own.scan(source, (column for column, _ in self.columns), files=files) if self.own else source
+        return self.own.scan(source, (column for column, _ in self.columns), files=files)
 
 
 def group_by_schema(
@@ -75,5 +88,7 @@ def group_by_schema(
     groups: dict[Group, list[InputFile]] = {}
     for file in files:
         schema = tuple((column, file.schema[column]) for column in columns if column in file.schema)
-        groups.setdefault(Group(schema, file.format, late, file.own), []).append(file)
+        own = file.own
+        group = OwnGroup(schema, file.format, late, own) if own else Group(schema, file.format, late)
+        groups.setdefault(group, []).append(file)
     return list(groups.items())

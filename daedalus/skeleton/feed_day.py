@@ -11,7 +11,7 @@ from daedalus.base.days import Day
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, spine_columns
 from daedalus.config.schema import Lateness
 from daedalus.inputs.input_file import InputFile
-from daedalus.inputs.schemas import Group, group_by_schema
+from daedalus.inputs.schemas import Group, OwnGroup, group_by_schema
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.countries import country_code, country_codes
@@ -142,8 +142,9 @@ def sql_of_feed(
     if _has_text(groups, "platform_code"):
         settings["platforms"] = platforms
     settings |= _own_settings(groups)
-    if extra := {column: kind for column, kind in wanted.items() if column not in SPINE_COLUMNS}:
-        settings["feed.extra_columns"] = extra
+    further = {column: kind for column, kind in wanted.items() if column not in SPINE_COLUMNS}
+    if further:
+        settings["feed.extra_columns"] = further
     by_name = _has_text(groups, "country_code")
     reading = Reading(
         reads or {},
@@ -153,14 +154,14 @@ def sql_of_feed(
         columns=wanted,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    own = any(group.own for group in groups)
-    fast = arrow(_part(feed, name.day, bound), own) if arrow and not extra else None
+    own = any(isinstance(group, OwnGroup) for group in groups)
+    fast = arrow(_part(feed, name.day, bound), own) if arrow and not further else None
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
 
 
 def _own_settings(groups: Sequence[Group]) -> dict[str, object]:
     """The values of the catalog by which files of other names and times are read."""
-    owns = [group.own for group in groups if group.own]
+    owns = [group.own for group in groups if isinstance(group, OwnGroup)]
     names = {column: own for one in owns for column, own in one.names}
     unit = next((one.unit for one in owns if one.unit), "")
     return {**({"feed.columns": names} if names else {}), **({"feed.timestamp_unit": unit} if unit else {})}

@@ -15,7 +15,7 @@ from daedalus.actions.actions import Reading
 from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import DAY_US
 from daedalus.config import Config
-from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views, spine_columns
+from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
@@ -69,13 +69,24 @@ class Join:
     animated: AnimatedModelType | None
     drop: Mapping[str, list]  # column -> values
     types: Mapping[str, str] = field(default_factory=dict)  # of the columns in `drop`
-    feed: Collection[str] = tuple(SPINE_COLUMNS)
 
     @property
     def needs(self) -> list[str]:
         """Feed columns that the join reads."""
         entities = {view.entity for view in self.views}
-        return sorted({*entities, "event_timestamp"} | (set(self.drop) & set(self.feed)))
+        return sorted({*entities, "event_timestamp"} | (set(self.drop) & set(SPINE_COLUMNS)))
+
+
+@dataclass(frozen=True)
+class WiderJoin(Join):
+    """A join over a feed with `extra` columns. Apart from `Join`, which is in the keys of the steps that join."""
+
+    extra: Collection[str] = ()
+
+    @property
+    def needs(self) -> list[str]:
+        """Feed columns that the join reads, extra ones too."""
+        return sorted({*super().needs, *(column for column in self.drop if column in self.extra)})
 
 
 def join_preloaded_features(rows: str, join: Join) -> str:
@@ -178,8 +189,10 @@ def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list
                     catalog[view].as_of == "day")
         for view in sorted(referenced_views(config)) if view in joined
     )  # fmt: skip
-    feed = tuple(spine_columns(config))
-    return Join(views, {age: (ref.view, ref.feature) for age, ref in ages.items()}, animated, drop, feed=feed)
+    of_ages, extra = {age: (ref.view, ref.feature) for age, ref in ages.items()}, config.catalog.feed.extra_columns
+    if extra:
+        return WiderJoin(views, of_ages, animated, drop, extra=extra)
+    return Join(views, of_ages, animated, drop)
 
 
 def join_in_order(rows: str, join: Join) -> str:

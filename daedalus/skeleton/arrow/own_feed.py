@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import DAY_US
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.inputs.schemas import OwnGroup
 from daedalus.skeleton.arrow.day_events import _write
 from daedalus.skeleton.arrow.feed_files import Codes, FeedPart, FileRows, _typed, is_known
 from daedalus.skeleton.arrow.feed_rows import _clean, _counts, _since_epoch
@@ -66,7 +67,8 @@ def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
     late, asked = [], []
     for i, group in enumerate(part.groups):
         for path, digest in zip(files[f"feed_{i}"], part.digests[f"feed_{i}"], strict=True):
-            asked.append(partial(_rows_of_file, path, digest, group.schema, group.own or OwnColumns(), codes))
+            own = group.own if isinstance(group, OwnGroup) else OwnColumns()
+            asked.append(partial(_rows_of_file, path, digest, group.schema, own, codes))
             late.append(group.late)
     found = side_by_side(asked, part.rows)
     rows = [(days, one) for days, one in zip(late, found, strict=True) if one is not None]
