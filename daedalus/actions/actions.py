@@ -23,6 +23,7 @@ from daedalus.objectstore.object_store import is_uri
 from daedalus.parquet.writer import write_parquet
 from daedalus.sql.column_types import read_as
 from daedalus.sql.duck import Bindings, Duck, Ducks, is_of_data
+from daedalus.sql.own_columns import OwnColumns
 from daedalus.sql.text import Sql, literal, normalise_sql, of_sql, parquet, path_literal
 from daedalus.sql.text import name as quoted
 from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
@@ -265,13 +266,16 @@ def _blame(
     columns = [(file, column, kind) for members in reading.files.values() for file in members
                for column, kind in reading.columns.items() if column in file.schema]  # fmt: skip
     for file, column, kind in columns:
-        one = Sql(f"SELECT {read_as(column, file.schema[column], kind)} AS value FROM {parquet('file')}")
+        own = file.own or OwnColumns()
+        source = own.scan(parquet("file"), [column]) if file.own else parquet("file")
+        read = read_as(column, own.kind(column, file.schema[column]), kind)
+        one = Sql(f"SELECT {read} AS value FROM {source}")
         try:
             duck.copy(one, Bindings({"file": [local[file.path]]}), out)
         except Exception as error:
             if not is_of_data(error):
                 raise
-            raise refusal("a column cannot be read", where=f"{file.path}: {column}", expected=kind,
+            raise refusal("a column cannot be read", where=f"{file.path}: {own.told(column)}", expected=kind,
                            found=_said(error, file.schema[column]),
                            hint="have the file written again with values of that type") from error  # fmt: skip
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import copysign
 from pathlib import Path
@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from daedalus.audit.mirror import LocalCopy, local_place
-from daedalus.audit.reference import DAY, Reference, as_micros, files_of, read_rows
+from daedalus.audit.reference import DAY, Reference, as_micros, partition_files, read_rows
 from daedalus.audit.reference_measures import About
 from daedalus.audit.sample import SampledReference, choose_days, choose_users
 from daedalus.audit.vectors import EnrichedAudit
@@ -27,6 +27,7 @@ from daedalus.base.terminal_text import counted, cut, plain
 from daedalus.config.reach import Reach
 from daedalus.explain.failure_lines import days_text
 from daedalus.explain.value_differences import readable
+from daedalus.inputs.pool import reading_pool
 from daedalus.workspace.settings import Settings
 
 _SHOWN = 20  # differences that are kept
@@ -46,14 +47,18 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         say(f"{counted(len(days), 'day')} of {bare(config.runtime.output_root)}: choosing rows")
         place.bring(days)
         root, share = place.output, -(-rows // len(days))
-        chosen = {day: choose_users(_shipped(root, day), _seen(place.feed, day), share, chance) for day in days}
+        named = {name: config.renamed.get(name, name) for name in _KEY}
+        own = config.catalog.feed.columns.get("user_id", "user_id")
+        files = [*partition_files(place.feed, config.catalog.feed.partition)]
+        seen = {day: _seen([file for of, file in files if of == day], own) for day in days}
+        chosen = {day: choose_users(_shipped(root, day, named), seen[day], share, chance) for day in days}
         users = {day: with_rows | without for day, (with_rows, without) in chosen.items()}
         say(f"reading the raw feed and views for {counted(len(set().union(*users.values())), 'user')}")
         reach = Reach.of(config)
         late = reach.lateness.partitions
-        reference = SampledReference(place.config, users, late, reach.lookback, reach.endless, _reading_input)
+        reference = _Sampled(place.config, users, late, reach.lookback, reach.endless, _reading_input)
         enriched = EnrichedAudit(config, place.enriched, root, _KEY) if config.runtime.embeddings else None
-        comparison = _Comparison(reference, root, enriched)
+        comparison = _Comparison(reference, root, enriched, named)
         for day in days:
             say(f"comparing {day}")
             comparison.compare(day, users[day])
@@ -78,39 +83,50 @@ def _rows(part: Path, columns: list[str] | None = None) -> list[dict]:
         return read_rows(part, columns)
 
 
+class _Sampled(SampledReference):
+    """With the words that errors of reading the pool have."""
+
+    def _read_pool(self) -> set[int]:
+        with reading_pool(self.coverage["uri"]):
+            return super()._read_pool()
+
+
 def _reading_input(file: str | Path) -> AbstractContextManager[None]:
     """Names a file of the feed or of a view in the errors of reading it."""
     return readable([Path(file)], "an input file", "restore or remove the file, then run again")
 
 
-def _feed_rows(file: Path) -> list[dict]:
+def _feed_rows(file: Path, column: str) -> list[dict]:
     with _reading_input(file):
-        return read_rows(file, ["user_id"])
+        return read_rows(file, [column])
 
 
-def _shipped(root: Path, day: Day) -> Counter[int]:
-    """Output rows of a day by user."""
+def _shipped(root: Path, day: Day, named: Mapping[str, str]) -> Counter[int]:
+    """Output rows of a day by user; `named` are the names of the key's columns in the output."""
+    key = tuple(named.values())
     found: Counter[int] = Counter()
     for part in part_files(root / f"dt={day}"):
-        rows = _rows(part, list(_KEY))
-        if rows and not set(_KEY) <= set(rows[0]):
+        rows = _rows(part, list(key))
+        if rows and not set(key) <= set(rows[0]):
             raise DaedalusError("the output lacks a column that identifies rows", where=str(part),
-                                found=", ".join(rows[0]), expected=", ".join(_KEY),
+                                found=", ".join(rows[0]), expected=", ".join(key),
                                 hint="add them to output_columns in training/runtime.yaml")  # fmt: skip
-        found.update(row["user_id"] for row in rows)
+        found.update(row[named["user_id"]] for row in rows)
     return found
 
 
-def _seen(feed: Path, day: Day) -> set[int]:
-    """Users of a day's own feed partition, whether or not they have output rows."""
-    return {row["user_id"] for file in files_of(feed / f"dt={day}") for row in _feed_rows(file)} - {None}
+def _seen(files: Sequence[Path], own: str) -> set[int]:
+    """Users of a day's own feed partition, by the feed's name of them, whether or not they have output rows."""
+    return {row[own] for file in files for row in _feed_rows(file, own)} - {None}
 
 
 class _Comparison:
     """Collects what differs, over all days."""
 
-    def __init__(self, reference: SampledReference, root: Path, enriched: EnrichedAudit | None) -> None:
-        self._reference, self._root, self._enriched = reference, root, enriched
+    def __init__(
+        self, reference: SampledReference, root: Path, enriched: EnrichedAudit | None, named: Mapping[str, str]
+    ) -> None:
+        self._reference, self._root, self._enriched, self._named = reference, root, enriched, named
         self._vectors: dict | None = None
         self._names, self._skipped = _compared_columns(reference)
         self._rows = self._values = self._missing = self._extra = 0
@@ -168,12 +184,12 @@ class _Comparison:
 
     def _found(self, day: Day, users: set[int]) -> Iterator[dict]:
         for part in part_files(self._root / f"dt={day}"):
-            yield from (row for row in _rows(part) if row["user_id"] in users)
+            yield from (row for row in _rows(part) if row[self._named["user_id"]] in users)
 
     def _by_key(self, rows: Iterator[dict]) -> Mapping[tuple, list[dict]]:
         grouped = defaultdict(list)
         for row in rows:
-            grouped[tuple(row[name] for name in _KEY)].append(row)
+            grouped[tuple(row[name] for name in self._named.values())].append(row)
         return grouped
 
     def _row(self, day: Day, want: dict, got: dict) -> None:
@@ -193,7 +209,7 @@ class _Comparison:
 
     def _show(self, day: str, row: Mapping, column: str, expected: object, found: object) -> None:
         if len(self._shown) < _SHOWN:
-            key = {name: row.get(name) for name in _KEY}
+            key = {name: row.get(own) for name, own in self._named.items()}
             self._shown.append(
                 {"day": day, **key, "column": column, "expected": plain(expected), "found": plain(found)}
             )

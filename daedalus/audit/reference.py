@@ -12,6 +12,7 @@ import datetime as dt
 import glob
 import math
 import os
+import re
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -79,13 +80,28 @@ def read_rows(
     return rows
 
 
-def day_of_folder(name: str) -> dt.date | None:
-    """The day of a folder dt=YYYY-MM-DD; None if there is no such day, or its year is below 1000 or above 9000."""
+def day_of_folders(names: Sequence[str], levels: Sequence[str]) -> dt.date | None:
+    """The day of folders, a strftime pattern each; None if there is no such day, or its year is not in 1000 to 9000.
+
+    A number that is alone in its level may lack zeros, or have more; those in others are as strftime writes them.
+    """
+    plain = [re.sub("0+(?=[0-9])", "", name) if len(re.findall("%[mdH]", level)) == level.count("%") == 1 else name
+             for name, level in zip(names, levels, strict=True)]  # fmt: skip
     try:
-        day = dt.date.fromisoformat(name[3:])
+        time = dt.datetime.strptime("/".join(plain), "/".join(levels))
     except ValueError:
         return None
-    return day if 1000 <= day.year <= 9000 else None
+    exact = all(level.count("%") == 1 or f"{time:{level}}" == name for name, level in zip(names, levels, strict=True))
+    return time.date() if exact and 1000 <= time.year <= 9000 else None
+
+
+def partition_files(feed: Path, pattern: str) -> Iterator[tuple[dt.date, Path]]:
+    """(partition, file) of a feed in the order of paths: files in folders of days, as deep as the pattern."""
+    levels = pattern.split("/")
+    for folder in sorted(feed.glob("/".join("*" * len(levels))), key=lambda path: path.relative_to(feed).parts):
+        names = folder.relative_to(feed).parts
+        if folder.is_dir() and (day := day_of_folders(names, levels)):
+            yield from ((day, file) for file in files_of(folder))
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -223,6 +239,9 @@ class Reference:
         late = late if isinstance(late, dict) else {"after": late}
         self.before, self.after = late.get("before", 0), late.get("after", 0)
         self.dedup = spine.get("deduplicate", True)
+        feed = self.catalog["feed"]
+        self.extra = feed.get("extra_columns") or []
+        self.names = {column: column for column in [*SPINE, *self.extra]} | (feed.get("columns") or {})
         self.coverage = self.runtime.get("embedding_coverage_filter") or {"enabled": False, "events": []}
         self._read_feed()
         self._read_views()
@@ -238,23 +257,31 @@ class Reference:
         self.session_days: set[dt.date] = set()
         self.partitions: set[dt.date] = set()
         raw: dict[dt.date, list[tuple]] = defaultdict(list)
-        for partition, file in self.feed_files():
-            self.partitions.add(partition)
-            if "feed_session" in self.schema(file).names:
-                self.session_days.add(partition)
-            for row in self.feed_rows(partition, file):
-                row["event_timestamp"] = as_micros(row.get("event_timestamp"))
-                self._place(partition, tuple(row.get(column) for column in SPINE), raw)
+        for partition, row in self._all_rows():
+            self._place(partition, tuple(row.values()), raw)
         for day, rows in raw.items():
-            kept = [row for row, _ in dict.fromkeys(map(_typed, rows))] if self.dedup else rows
+            kept = _each_once(rows) if self.dedup else rows
             self.counts[day]["duplicates"] = len(rows) - len(kept)
             self.by_day[day] = [self._clean(row) for row in kept]
 
+    def _all_rows(self) -> list[tuple[dt.date, dict]]:
+        """(partition, row by the spine's names) of the whole feed; extra columns are of one type."""
+        found: list[tuple[dt.date, dict]] = []
+        for partition, file in self.feed_files():
+            self.partitions.add(partition)
+            if self.names["feed_session"] in self.schema(file).names:
+                self.session_days.add(partition)
+            for there in self.feed_rows(partition, file):
+                row = {column: there.get(own) for column, own in self.names.items()}
+                row["event_timestamp"] = self._time(row["event_timestamp"])
+                found.append((partition, row))
+        extra = widened([{column: row[column] for column in self.extra} for _, row in found])
+        return [(partition, {**row, **more}) for (partition, row), more in zip(found, extra, strict=True)]
+
     def feed_files(self) -> Iterator[tuple[dt.date, Path]]:
         """(partition, file) of all files of the feed; a folder of no day, such as dt=2026-02-30, is no partition."""
-        for folder in sorted((self.root / self.catalog["feed"]["path"]).glob("dt=????-??-??")):
-            if day := day_of_folder(folder.name):
-                yield from ((day, file) for file in files_of(folder))
+        feed = self.catalog["feed"]
+        return partition_files(self.root / feed["path"], feed.get("partition", "dt=%Y-%m-%d"))
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
         """The rows of a feed file to use; here all."""
@@ -270,7 +297,13 @@ class Reference:
 
     def view_rows(self, name: str) -> list[dict]:
         """The rows of a view to use, in path order; here all."""
-        return [row for path in self.view_files(name) for row in read_rows(path)]
+        return [self.named(name, row) for path in self.view_files(name) for row in read_rows(path)]
+
+    def named(self, name: str, row: dict) -> dict:
+        """A row of a view with the entity by the feed's name."""
+        view = self.catalog["views"][name]
+        own = view.get("entity_column")
+        return {**row, view["entity"]: row.get(own)} if own else row
 
     def view_files(self, name: str) -> list[str]:
         """The files of a view, in path order."""
@@ -281,6 +314,13 @@ class Reference:
             return [path for path in found if os.path.isfile(path) and "/_" not in path[start:]]
         names = [name for name in sorted(os.listdir(source)) if name.lower().endswith(".parquet")]
         return [f"{source}/{name}" for name in names if name[0] not in "_."]
+
+    def _time(self, value: Any) -> Any:
+        """A time of the feed in microseconds; a whole number is one of timestamp_unit."""
+        unit = self.catalog["feed"].get("timestamp_unit")
+        if value is None or unit is None:
+            return as_micros(value)
+        return value // 1000 if unit == "ns" else _micros_of(value, unit)
 
     def _place(self, partition: dt.date, row: tuple, raw: dict) -> None:
         """Adds a feed row to its day, or counts why it is left out."""
@@ -300,7 +340,7 @@ class Reference:
             count["strays"] += 1
 
     def _clean(self, values: tuple) -> dict:
-        row = dict(zip(SPINE, values, strict=True))
+        row = dict(zip(self.names, values, strict=True))
         country, platform = row["country_code"], row["platform_code"]
         if isinstance(country, str):
             country = numeric_countries().get(country.upper(), 0)
@@ -329,7 +369,7 @@ class Reference:
         import lance
 
         folder = self.root / self.coverage["uri"] / f"{self.coverage['table']}.lance"
-        return set(lance.dataset(str(folder)).to_table([self.coverage["id_column"]])[0].to_pylist())
+        return set(lance.dataset(str(folder)).to_table([self.coverage.get("id_column", "artwork_id")])[0].to_pylist())
 
     @cache  # noqa: B019
     def latest(self, name: str, before: int | None) -> dict:
@@ -499,7 +539,7 @@ class Reference:
         if not self.by_day.get(day):
             return None
         rows = []
-        for row in sorted(self.target_rows(day), key=_order):
+        for row in sorted(self.target_rows(day), key=self._order):
             if not self.wanted(day, row):
                 continue
             found = self.chunk_row(row)
@@ -512,12 +552,18 @@ class Reference:
             rows.append(found)
         return rows
 
+    def _order(self, row: dict) -> list:
+        names = ["user_id", "feed_session", "event_timestamp", "artwork_id", "event"]
+        names += [name for name in self.names if name not in names]
+        return [_rank(row[name]) for name in names]
+
     def output(self, row: dict) -> dict:
         """The output columns of a row of `day`; a default_sql default is NULL here."""
         found = {}
         for column in self.runtime["output_columns"]:
-            name = column if isinstance(column, str) else column["name"]
-            found[name] = row[name] if name in row else column.get("default")
+            column = {"name": column} if isinstance(column, str) else column
+            made = column.get("from") or column["name"]
+            found[column["name"]] = row[made] if made in row else column.get("default")
         return found
 
     def run(self) -> dict[dt.date, list[dict]]:
@@ -546,15 +592,23 @@ class Reference:
         return partitions
 
 
+def _each_once(rows: list[tuple]) -> list[tuple]:
+    first: dict[tuple, tuple] = {}
+    for row in rows:
+        first.setdefault(_typed(row), row)
+    return list(first.values())
+
+
 def _typed(row: tuple) -> tuple:
-    """A row with the types of its values, so that 1, True and '1' are three."""
-    return row, tuple(map(type, row))
+    """A row's values with their types, so that 1, True and '1' are three, NaN is one and 0.0 and -0.0 are two."""
+    return tuple(repr(value) if isinstance(value, float) else value for value in row), tuple(map(type, row))
 
 
-def _order(row: dict) -> list:
-    names = ["user_id", "feed_session", "event_timestamp", "artwork_id", "event"]
-    names += [name for name in SPINE if name not in names]
-    return [(row[name] is None, row[name] if row[name] is not None else 0) for name in names]
+def _rank(value: Any) -> tuple:
+    """A place in an order: NaN after numbers, -0.0 before 0.0, NULL last."""
+    if isinstance(value, float):
+        return (False, value != value, 0 if value != value else value, math.copysign(1, value) if value == 0 else 0)
+    return (value is None, False, 0 if value is None else value, 0)
 
 
 def _aggregated(agg: dict, seen: list[tuple], now: int) -> object:

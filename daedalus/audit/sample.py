@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as is_a
 
-from daedalus.audit.reference import SPINE, Reference, as_micros, read_rows, schema_of, values_of
-from daedalus.inputs.pool import reading_pool
+from daedalus.audit.reference import Reference, as_micros, read_rows, schema_of, values_of
 
 Reading = Callable[[str | Path], AbstractContextManager[None]]
 Users = Mapping[dt.date, set[int]]  # of each sampled day
@@ -65,22 +64,22 @@ class SampledReference(Reference):
         self._sessions: Set = set()
         super().__init__(config, sorted(users))
 
-    def _read_pool(self) -> set[int]:
-        with reading_pool(self.coverage["uri"]):
-            return super()._read_pool()
-
     def feed_files(self):  # type: ignore[no-untyped-def]
         files = [(day, file) for day, file in super().feed_files() if self._is_read(day)]
         sessions: set[str | None] = set()
         for day, file in files:
             if day in self._targets:
-                rows = self._rows(file, ["user_id", "feed_session"], self._of_users)
-                sessions |= {row.get("feed_session") for row in rows}
+                rows = self._rows(file, [self.names["user_id"], self.names["feed_session"]], self._of_users)
+                sessions |= {row.get(self.names["feed_session"]) for row in rows}
         self._sessions = sessions - {None}
         return iter(files)
 
     def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
-        return self._rows(file, SPINE, self._of_users_or_sessions if partition in self._targets else self._of_users)
+        return self._rows(
+            file,
+            list(self.names.values()),
+            self._of_users_or_sessions if partition in self._targets else self._of_users,
+        )
 
     def schema(self, file: str | Path) -> pa.Schema:
         with self._reading(file):
@@ -95,33 +94,35 @@ class SampledReference(Reference):
 
     def view_rows(self, name: str) -> list[dict]:
         view = self.catalog["views"][name]
-        columns = [view["entity"], view["timestamp_field"], *view["features"]]
-        wanted = self._entities(name, view["entity"])
+        own = view.get("entity_column") or view["entity"]
+        columns = [own, view["timestamp_field"], *view["features"]]
+        wanted = self._entities(name, view["entity"], own)
         rows = []
         for path in self.view_files(name):
-            rows += self._rows(path, columns, lambda table: among(table, view["entity"], wanted))
-        return rows
+            rows += self._rows(path, columns, lambda table: among(table, own, wanted))
+        return [self.named(name, row) for row in rows]
 
-    def _entities(self, name: str, entity: str) -> set:
+    def _entities(self, name: str, entity: str, own: str) -> set:
         found = {row[entity] for rows in self.by_day.values() for row in rows}
         recent = self.runtime.get("recent_published")
         if recent and recent["author"].split(":")[0] == name:
             author = recent["author"].split(":")[1]
             for path in self.view_files(name):  # artworks of which a sampled user was ever the author
-                mine = self._rows(path, [entity, author], lambda table: among(table, author, self._users))
-                found |= {row[entity] for row in mine}
+                mine = self._rows(path, [own, author], lambda table: among(table, author, self._users))
+                found |= {row[own] for row in mine}
         return found - {None}
 
     def _is_read(self, partition: dt.date) -> bool:
         return partition in self._windows or (self._last is not None and partition <= self._last)
 
     def _of_users(self, table: pa.Table) -> pa.Array:
-        return among(table, "user_id", self._users)
+        return among(table, self.names["user_id"], self._users)
 
     def _of_users_or_sessions(self, table: pa.Table) -> pa.Array:
-        if "feed_session" not in table.column_names:
+        own = self.names["feed_session"]
+        if own not in table.column_names:
             return self._of_users(table)
-        return pc.or_(self._of_users(table), among(table, "feed_session", self._sessions))
+        return pc.or_(self._of_users(table), among(table, own, self._sessions))
 
 
 def among(table: pa.Table, column: str, wanted: Set) -> Any:

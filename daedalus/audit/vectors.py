@@ -63,6 +63,8 @@ class EnrichedAudit:
         assert embeddings is not None
         self._config, self._embeddings = config, embeddings
         self._root, self._skeleton, self._key = root, skeleton, key
+        self._named = [config.renamed.get(name, name) for name in key]  # in the output
+        self._user = config.renamed.get("user_id", "user_id")
         self.names = embeddings.columns.keys()
         self._asked: list[Asked] = []
         self.days: list[str] = []
@@ -81,9 +83,9 @@ class EnrichedAudit:
         hidden = _by_key(expected, self._key)
         for part in parts:
             with readable([part]):
-                rows = read_rows(part, keep=lambda table: among(table, "user_id", users))
+                rows = read_rows(part, keep=lambda table: among(table, self._user, users))
             for row in rows:
-                key = tuple(row[name] for name in self._key)
+                key = tuple(row[name] for name in self._named)
                 reference = hidden[key].pop(0) if hidden.get(key) else {}
                 self._asked += _asked(str(day), row, reference, self._embeddings.columns)
 

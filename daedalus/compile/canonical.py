@@ -32,7 +32,7 @@ def canonical(config: Config, resolved: Resolved) -> Config:
         "embedding_coverage_filter": coverage,
         "content_filter": ContentFilter(drop=_drop(runtime, filter_types(config, resolved.views))),
         "platforms": {name: code for name, code in sorted(runtime.platforms.items()) if code},
-        "output_columns": [_output(column.name, resolved) for column in config.output_columns],
+        "output_columns": [_output(column, resolved) for column in config.output_columns],
     }
     if embeddings := runtime.embeddings:  # the order of columns is that of the document's
         changed["embeddings"] = structs.replace(embeddings, columns=dict(sorted(embeddings.columns.items())))
@@ -53,12 +53,12 @@ def _set(names: Iterable[str]) -> list[str]:
     return sorted(set(names))
 
 
-def _output(name: str, resolved: Resolved) -> OutputColumn:
+def _output(column: OutputColumn, resolved: Resolved) -> OutputColumn:
     """A column with its default by value and type: two spellings of one constant are one."""
-    default = resolved.defaults.get(name)
+    default = resolved.defaults.get(column.made_from)
     if default is None:
-        return OutputColumn(name=name)
-    return OutputColumn(name=name, default_sql=f"{digest.canonical_json(default.value)}::{default.type}")
+        return OutputColumn(name=column.name, source=None if column.made_from == column.name else column.made_from)
+    return OutputColumn(name=column.name, default_sql=f"{digest.canonical_json(default.value)}::{default.type}")
 
 
 def _drop(runtime: Runtime, types: Mapping[str, str]) -> dict[str, list]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daedalus.compile import meanings
 from daedalus.compile.inputs import Resolved
 from daedalus.config import Config
 from daedalus.config.aggregation_kinds import Measure
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, Maker, Ref, makers, spine_columns
 from daedalus.config.schema import Aggregation
 from daedalus.windows.spec import measured_type
 
@@ -33,9 +33,10 @@ def skeleton_columns(config: Config, resolved: Resolved) -> list[Column]:
     known = makers(config)
     columns = []
     for output in config.output_columns:
-        maker = known[output.name][0] if output.name in known else None
-        columns.append(_MAKERS[maker.kind](config, resolved, output.name, maker) if maker
-                       else _default(resolved, output.name))  # fmt: skip
+        made = output.made_from
+        maker = known[made][0] if made in known else None
+        column = _MAKERS[maker.kind](config, resolved, made, maker) if maker else _default(resolved, made)
+        columns.append(replace(column, name=output.name))
     qid = [Column(QID, "BIGINT", True, "qid of feed_session", meanings.QID)] if resolved.numbered else []
     return [*columns, *qid]
 
@@ -52,7 +53,8 @@ def enriched_columns(config: Config, skeleton: Sequence[Column]) -> list[Column]
 
 def _feed(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:
     text = meanings.of_feed(config, name)
-    return Column(name, SPINE_COLUMNS[name], name not in _NEVER_NULL, f"feed {name}", text)
+    own = config.catalog.feed.columns.get(name, name)
+    return Column(name, spine_columns(config)[name], name not in _NEVER_NULL, f"feed {own}", text)
 
 
 def _feature(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:
@@ -79,7 +81,7 @@ def _type(config: Config, resolved: Resolved, aggregation: Aggregation) -> str:
     if not made.listed and not isinstance(made, Measure):
         return "BIGINT"
     view = view_of(config, aggregation.column)
-    kind = resolved.views[view].types[aggregation.column] if view else SPINE_COLUMNS[aggregation.column]
+    kind = resolved.views[view].types[aggregation.column] if view else spine_columns(config)[aggregation.column]
     if isinstance(made, Measure):
         return measured_type(made, kind)
     return kind if made.flatten else f"{kind}[]"

@@ -20,7 +20,7 @@ from daedalus.compile.inputs import Resolved, default_values
 from daedalus.config import Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import Stage
-from daedalus.inputs.feed import Feed, look_at_feed
+from daedalus.inputs.feed import Feed, look_at_feed, with_extra_types
 from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.workspace.empty_range import refuse_empty
@@ -37,7 +37,8 @@ def compiled(settings: Settings) -> dict[str, Any]:
         listing = workspace.listing()
         _refuse_empty(config, listing)
         inputs = Inputs(workspace.files, workspace.traces)
-        views = look_at_views(workspace, inputs, listing)
+        config = with_extra_types(config, inputs, listing.feed, [])
+        views = look_at_views(workspace, config, inputs, listing)
         numbered = _has_sessions(config, inputs, listing.feed)
         look_at_fragments(workspace, inputs, look_at_pool(workspace, inputs, listing))
         defaults = default_values(config, workspace.ducks, workspace.traces)
@@ -54,7 +55,7 @@ def _refuse_empty(config: Config, listing: Listing) -> None:
 
 def compiled_for(workspace: Workspace, graph: Graph, stage: Stage) -> dict[str, Any]:
     """The document of what a stage's bytes follow from, in a run of whose inputs all is known."""
-    config = workspace.config.of_stage(stage)
+    config = graph.config.of_stage(stage)
     defaults = default_values(config, workspace.ducks, workspace.traces)
     return document_of(config, Resolved(graph.sources.views, graph.sessions, defaults))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from msgspec import Struct, field
@@ -17,7 +18,7 @@ from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.terminal_text import plain
 from daedalus.compile.inputs import Resolved
 from daedalus.config import Config
-from daedalus.config.columns import CODES, SPINE_COLUMNS
+from daedalus.config.columns import CODES, spine_columns
 from daedalus.config.steps import ORDER, PARTITION
 from daedalus.enrich.stage import steps
 from daedalus.inputs.feed import Feed
@@ -26,6 +27,7 @@ from daedalus.inputs.pool import PoolInput
 from daedalus.inputs.pool_fragments import FragmentInput
 from daedalus.inputs.views import ViewInput
 from daedalus.skeleton.context import Make, Publishing, Skeleton, Sources
+from daedalus.sql.own_columns import TIME, OwnColumns
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.action_name import kind_of, step_of
 from daedalus.stagecache.fingerprint import Fingerprint
@@ -93,7 +95,9 @@ def _unread(function: object) -> Fingerprint:
 def _sources(config: Config, resolved: Resolved) -> Sources:
     """Inputs that stand for any: a feed with all columns, codes as text, on the day and before its window."""
     names = dict.fromkeys(CODES, "VARCHAR")
-    feed = (_file("feed", {**SPINE_COLUMNS, **names}),)
+    own = OwnColumns.of(config.catalog.feed)
+    times = {TIME: "BIGINT"} if own and own.unit else {}
+    feed = (replace(_file("feed", {**spine_columns(config), **names, **times}), own=own),)
     before = _DAY - (config.runtime.spine.lookback_days + 1) * ONE_DAY
     views = {name: _view(name, view) for name, view in resolved.views.items()}
     pool = _file("pool", {})
@@ -102,7 +106,7 @@ def _sources(config: Config, resolved: Resolved) -> Sources:
 
 
 def _view(name: str, found: ViewInput) -> ViewInput:
-    schema = {**found.types, found.view.timestamp_field: "TIMESTAMP"}
+    schema = {**found.own_types, found.view.timestamp_field: "TIMESTAMP"}
     return ViewInput(name, found.view, (_file(f"view {name}", schema),), found.types)
 
 

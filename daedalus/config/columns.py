@@ -27,6 +27,7 @@ SPINE_COLUMNS = {
     "retriever_id": "VARCHAR",
     "member_source": "VARCHAR",
 }
+CODES = ("country_code", "platform_code")
 REQUIRED_COLUMNS = ("user_id", "artwork_id", "event_timestamp", "event")
 
 Kind = Literal["feed", "feature", "age", "aggregation", "recent", "step"]
@@ -54,6 +55,15 @@ class Ref(Struct, frozen=True):
         return cls(view, feature) if colon and view and feature else None
 
 
+def spine_columns(config: Config) -> dict[str, str]:
+    """Name -> type of the columns of the spine, extra ones last.
+
+    The types of those are known where the feed's files have been looked at, see `inputs/extra_columns.py`.
+    """
+    extra = config.catalog.feed.extra_columns
+    return {**SPINE_COLUMNS, **{name: config.extra_types.get(name, "INTEGER") for name in extra}}
+
+
 def referenced_views(config: Config) -> tuple[str, ...]:
     """Views that `feature_refs` or a later step names, in catalog order; all their features are loaded."""
     runtime = config.runtime
@@ -66,7 +76,7 @@ def referenced_views(config: Config) -> tuple[str, ...]:
 
 def makers(config: Config) -> dict[str, list[Maker]]:
     """Every column that a partition can have, by name, with all its makers."""
-    found: dict[str, list[Maker]] = {name: [Maker("feed")] for name in SPINE_COLUMNS}
+    found: dict[str, list[Maker]] = {name: [Maker("feed")] for name in spine_columns(config)}
 
     def add(name: str, maker: Maker) -> None:
         found.setdefault(name, []).append(maker)
@@ -86,6 +96,3 @@ def makers(config: Config) -> dict[str, list[Maker]]:
         for column in columns:
             add(column, Maker("step", step))
     return found
-
-
-CODES = ("country_code", "platform_code")

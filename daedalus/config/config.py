@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Config:
     catalog: Catalog
     runtime: Runtime
     aggregations: tuple[Aggregation, ...]
+    extra_types: Mapping[str, str] = field(default_factory=dict)  # of the feed's extra columns, once files were seen
 
     def where(self, file: str, key: str) -> str:
         return f"{self.folder / file}: {key}"
@@ -44,6 +45,15 @@ class Config:
     def output_columns(self) -> tuple[OutputColumn, ...]:
         columns = self.runtime.output_columns
         return tuple(OutputColumn(name=c) if isinstance(c, str) else c for c in columns)
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Name in the output by the name under which a column is made, where they differ."""
+        return {one.made_from: one.name for one in self.output_columns if one.name != one.made_from}
+
+    def made_from(self, output: str) -> str:
+        """The name under which an output column is made."""
+        return next((one.made_from for one in self.output_columns if one.name == output), output)
 
     @property
     def reads_pool(self) -> bool:

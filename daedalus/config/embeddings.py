@@ -69,8 +69,9 @@ def _ids(config: Config, key: str, name: str) -> None:
     if name not in outputs:
         expected = f"one of output_columns: {', '.join(outputs)}"
         refuse(config, RUNTIME, key, "a column that is not in the output", name, expected, did_you_mean(name, outputs))
-    maker = known[name][0].kind if name in known else "default"
-    if maker not in ("feed", "feature") or name in _NOT_IDS:
+    made = config.made_from(name)
+    maker = known[made][0].kind if made in known else "default"
+    if maker not in ("feed", "feature") or made in _NOT_IDS:
         expected = "a column of ids: user_id, artwork_id, or a view's feature"
         refuse(config, RUNTIME, key, "a column that holds no ids", f"{name}, a {maker} column", expected)
 

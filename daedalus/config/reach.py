@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from msgspec import Struct
 
@@ -55,6 +55,10 @@ class Reach(Struct, frozen=True):
     def between(self, first: Day, last: Day, partitions: Iterable[Day]) -> list[Day]:
         """Those of the partitions that the days from `first` to `last` read, ascending."""
         return sorted(p for p in partitions if p <= self.last(last) and (self.endless or p >= self.window(first)[0]))
+
+    def around(self, days: Collection[Day], partitions: Iterable[Day]) -> list[Day]:
+        """The partitions whose files decide the types of extra columns, for days and all between: what they read."""
+        return self.between(min(days), max(days), partitions) if days else []
 
     def window_holds(self, day: Day, days: Container[str]) -> bool:
         """Whether a day or one of its lookback days is among some days, by name."""

@@ -22,10 +22,38 @@ class Feed(_Strict, frozen=True, kw_only=True):
     path: Annotated[
         str,
         _says(
-            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), local or s3://, gs://, az://. Anything else in it is ignored and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
+            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), or of folders as partition says, local or s3://, gs://, az://. Anything else in it is ignored and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
             "what reads files that differ",
         ),
     ]
+    partition: Annotated[
+        str,
+        _says(
+            "How the folders of days are named, a level each, as strftime writes days: dt=%Y%m%d, year=%Y/month=%m/day=%d, or with hours below, dt=%Y-%m-%d/hour=%H. A row belongs to the day of its time, whatever its hour's folder says.",
+            "what reads files whose names change",
+        ),
+    ] = "dt=%Y-%m-%d"
+    columns: Annotated[
+        dict[str, str],
+        _says(
+            "The feed's own names, by the spine's: {user_id: visitor}. Those not named here have the spine's name. In errors the feed's own name comes first.",
+            "what reads feed files, where another column is read",
+        ),
+    ] = {}
+    extra_columns: Annotated[
+        list[str],
+        _says(
+            "Further columns of the feed to take along, of any plain type: rows that differ in one are no duplicates, they come last in the order of rows, and whatever names a column of the feed may name them.",
+            "all steps",
+        ),
+    ] = []
+    timestamp_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None,
+        _says(
+            "Unit of an event_timestamp that is a whole number, counted from 1970 in UTC; none: it is a TIMESTAMP.",
+            "what reads feed files",
+        ),
+    ] = None
 
 
 class View(_Strict, frozen=True, kw_only=True):
@@ -40,6 +68,13 @@ class View(_Strict, frozen=True, kw_only=True):
         str,
         _says("Column of the feed and of the view by which rows are joined.", "the view, attributes, event_values"),
     ]
+    entity_column: Annotated[
+        str | None,
+        _says(
+            "The view's own name of the entity, where that is another than the spine's; none: it is the same.",
+            "the view, where another column is read",
+        ),
+    ] = None
     timestamp_field: Annotated[
         str,
         _says(
@@ -58,6 +93,11 @@ class View(_Strict, frozen=True, kw_only=True):
             "the view, attributes",
         ),
     ] = "latest"
+
+    @property
+    def own_entity(self) -> str:
+        """The entity's name in the view's files."""
+        return self.entity_column or self.entity
 
 
 class Catalog(_Strict, frozen=True, kw_only=True):
@@ -229,11 +269,15 @@ class ContentFilter(_Strict, frozen=True, kw_only=True):
     ] = {}
 
 
-class OutputColumn(_Strict, frozen=True, kw_only=True):
+class OutputColumn(_Strict, frozen=True, kw_only=True, rename={"source": "from"}):
     name: Annotated[
         str,
         _says("Name of the column.", "chunk"),
     ]
+    source: Annotated[
+        str | None,
+        _says("The column that it is, where that has another name: {name: item_id, from: artwork_id}.", "chunk"),
+    ] = None
     default: Annotated[
         Any | UnsetType,
         _says("Literal for a column that nothing else makes. It never replaces a NULL.", "chunk"),
@@ -247,6 +291,11 @@ class OutputColumn(_Strict, frozen=True, kw_only=True):
     ] = UNSET
 
     @property
+    def made_from(self) -> str:
+        """The name under which the column is made."""
+        return self.source or self.name
+
+    @property
     def has_default(self) -> bool:
         return self.default is not UNSET or self.default_sql is not UNSET
 
@@ -255,7 +304,7 @@ class EmbeddingColumn(_Strict, frozen=True, kw_only=True):
     of: Annotated[
         str | None,
         _says(
-            "An id column of the output: the value is the vector of that id. Either this or mean_of.",
+            "An id column of the output, by its name there: the value is the vector of that id. Either this or mean_of.",
             "the vectors of this column, enriched",
         ),
     ] = None
@@ -423,7 +472,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     output_columns: Annotated[
         list[str | OutputColumn],
         _says(
-            "Columns of the output in their order: a name, {name, default} or {name, default_sql}. qid is added, last.",
+            "Columns of the output in their order: a name, {name, from}, {name, default} or {name, default_sql}. qid is added, last.",
             "chunk, and the steps of new columns",
         ),
     ]

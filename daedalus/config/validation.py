@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -11,15 +11,16 @@ from daedalus.base.days import parse_duration, parse_range
 from daedalus.base.errors import did_you_mean
 from daedalus.base.sizes import parse_size
 from daedalus.config.aggregation_kinds import Measure
-from daedalus.config.columns import SPINE_COLUMNS, Maker, Ref, makers
+from daedalus.config.columns import Maker, Ref, makers, spine_columns
 from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.embeddings import check_embeddings
+from daedalus.config.feed_rules import check_feed
 from daedalus.config.refusals import MOST, OWN, RESERVED, between, refuse, reserved, unique
 from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
-    from daedalus.config.schema import Aggregation, Lateness, View
+    from daedalus.config.schema import Aggregation, Lateness, OutputColumn, View
 
 _MOST_DAYS = 36_500  # a hundred years
 
@@ -30,6 +31,7 @@ def check(config: Config) -> None:
         _paths,
         _range,
         _numbers,
+        check_feed,
         _views,
         _refs,
         _coverage,
@@ -98,9 +100,10 @@ def _lateness(given: int | Lateness) -> dict[str, tuple[int, int, int]]:
 def _views(config: Config) -> None:
     for name, view in config.catalog.views.items():
         at = f"views.{name}"
-        if view.entity not in SPINE_COLUMNS:
-            hint = did_you_mean(view.entity, SPINE_COLUMNS)
-            expected = f"a column of the feed: {', '.join(SPINE_COLUMNS)}"
+        known = spine_columns(config)
+        if view.entity not in known:
+            hint = did_you_mean(view.entity, known)
+            expected = f"a column of the feed: {', '.join(known)}"
             refuse(
                 config, CATALOG, f"{at}.entity", "an entity that the feed does not have", view.entity, expected, hint
             )
@@ -198,17 +201,18 @@ def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
 def _column(config: Config, at: str, aggregation: Aggregation) -> None:
     enriched = [ref.partition(":")[2] for ref in config.runtime.enrich]
     column, key = aggregation.column, f"{at}.column"
-    in_feed, in_views = column in SPINE_COLUMNS, column in enriched
+    known = spine_columns(config)
+    in_feed, in_views = column in known, column in enriched
     if in_feed and in_views:
         refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
     if aggregation.cumulative and not in_feed:
-        expected = f"a feed column: {', '.join(SPINE_COLUMNS)}"
+        expected = f"a feed column: {', '.join(known)}"
         refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
     if in_views:
         _one_maker(config, AGGREGATIONS, key, column)
     if not in_feed and not in_views:
         views = [f"{name}:{column}" for name, view in config.catalog.views.items() if column in view.features]
-        close = did_you_mean(column, [*SPINE_COLUMNS, *enriched])
+        close = did_you_mean(column, [*known, *enriched])
         hint = f"add {' or '.join(views)} under enrich in runtime.yaml" if views else close
         refuse(
             config, AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
@@ -304,8 +308,19 @@ def _outputs(config: Config) -> None:
             hint = "for anything else put quotes around it, or give default_sql"
             what = "a default that is not a literal"
             refuse(config, RUNTIME, f"{key}.default", what, column.default, expected, hint)
-        if column.name in known or not column.has_default:
-            _one_maker(config, RUNTIME, key, column.name, known)
+        if column.source is not None:
+            _renamed(config, key, column, columns)
+        if column.made_from in known or not column.has_default:
+            _one_maker(config, RUNTIME, f"{key}.from" if column.source else key, column.made_from, known)
+
+
+def _renamed(config: Config, key: str, column: OutputColumn, columns: Sequence[OutputColumn]) -> None:
+    if column.has_default:
+        refuse(config, RUNTIME, key, "a renamed column with a default", column.name, "from, or a default")
+    if not column.source:
+        refuse(config, RUNTIME, f"{key}.from", "an empty name", "''", "a produced column")
+    if sum(other.made_from == column.source for other in columns) > 1:
+        refuse(config, RUNTIME, f"{key}.from", "a column that is in the output twice", column.source, "one name of it")
 
 
 def _remote(config: Config) -> None:

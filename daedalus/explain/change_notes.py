@@ -74,7 +74,7 @@ class ChangeNotes:
 
     def _shares(self, old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, float]:
         found = dict[str, float]()
-        ships = {column.name for column in self._workspace.config.output_columns}
+        ships = {column.made_from for column in self._workspace.config.output_columns}
         for source in new:
             if source in _WITHOUT_COLUMNS or old.get(source) == new[source]:
                 continue

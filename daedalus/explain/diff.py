@@ -10,13 +10,14 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import cut, shown_apart
 from daedalus.config.steps import ENRICH, SKELETON, Stage
 from daedalus.explain.change_notes import fact_of
 from daedalus.explain.day import one_day
-from daedalus.explain.earlier import rebuilt, vector_columns
+from daedalus.explain.earlier import rebuilt, renamed_in, skeleton_of, vector_columns
 from daedalus.explain.value_differences import KEYS, columns_in, compare_partitions, read
 from daedalus.stagecache.records.traces import Trace
 from daedalus.workspace.day_summary import summary_of
@@ -73,22 +74,33 @@ def _diff_stage(workspace: Workspace, output: StageOutput, day: str, against: st
 
 def _compared(workspace: Workspace, stage: Stage, trace: Trace, now: Sequence[Path], hint: str) -> dict:
     """See `compare_partitions`; of an enriched partition column by column, for vectors are large."""
+    skeleton = trace if stage is SKELETON else skeleton_of(workspace, trace)
+    old = {name: made for made, name in (renamed_in(skeleton) if skeleton else {}).items()}
+    new = {name: made for made, name in workspace.config.renamed.items()}
     if stage is SKELETON:
-        return compare_partitions(read(rebuilt(workspace, stage, trace, lambda name: True)), read(now, hint))
-    then = rebuilt(workspace, stage, trace, KEYS.__contains__)
+        then = rebuilt(workspace, stage, trace, lambda name: True)
+        return compare_partitions(_as_made(read(then), old), _as_made(read(now, hint), new))
+    then = rebuilt(workspace, stage, trace, lambda name: old.get(name, name) in KEYS)
     embeddings = workspace.config.runtime.embeddings
     assert embeddings is not None
     names = dict.fromkeys([*embeddings.columns, *vector_columns(trace)])
     found: dict = {"columns": {}}
     for name in names:
-        one = compare_partitions(*(_with_keys(paths, name, hint) for paths in (then, now)))
+        one = compare_partitions(_with_keys(then, name, hint, old), _with_keys(now, name, hint, new))
         found = {**one, "columns": {**found["columns"], **one["columns"]}}
     return found
 
 
-def _with_keys(paths: Sequence[Path], name: str, hint: str) -> object:
+def _with_keys(paths: Sequence[Path], name: str, hint: str, made: Mapping[str, str]) -> Any:
     wanted = {*KEYS, name}
-    return read(paths, hint, [column for column in columns_in(paths[0], hint) if column in wanted])
+    names = [column for column in columns_in(paths[0], hint) if made.get(column, column) in wanted]
+    return _as_made(read(paths, hint, names), made)
+
+
+def _as_made(table: Any, made: Mapping[str, str]) -> Any:
+    """A partition's rows by the names under which its columns are made: rows are told by these, whatever they are
+    called in the output, then and now."""
+    return table.rename_columns([made.get(name, name) for name in table.column_names])
 
 
 def _replaced(workspace: Workspace, stage: Stage, day: str) -> tuple[str, Trace]:

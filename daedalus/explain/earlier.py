@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from daedalus.base.errors import DaedalusError
 from daedalus.config.steps import ENRICH, PARTITION, Stage
 from daedalus.output.cut_partition import ParquetSink
+from daedalus.output.earlier_partition import RENAMED
+from daedalus.parquet.rename import rename_columns
 from daedalus.stagecache.action_name import ActionName, kind_of
 from daedalus.stagecache.records.traces import Trace
 
@@ -22,6 +24,11 @@ _ONE_PART = 1 << 40  # rows
 def columns_of(trace: Trace) -> list[tuple[str, str]]:
     """The columns of a skeleton's partition, each with the step that it comes from."""
     return [(name, source) for name, source in json.loads(trace.manifest["config:output_columns"])]
+
+
+def renamed_in(trace: Trace) -> dict[str, str]:
+    """Names in a skeleton's partition by those under which columns are made, where they differ."""
+    return json.loads(trace.manifest.get(RENAMED, "{}"))
 
 
 def vector_columns(trace: Trace) -> dict[str, str | None]:
@@ -50,14 +57,18 @@ def rebuilt(workspace: Workspace, stage: Stage, trace: Trace, wanted: Callable[[
 
 
 def _skeleton(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool]) -> Sequence[Path]:
-    columns = [(name, source) for name, source in columns_of(trace) if wanted(name)]
+    names = renamed_in(trace)
+    columns = [(name, source) for name, source in columns_of(trace) if wanted(names.get(name, name))]
     artifacts = _artifacts(workspace, trace)
     if "sessions" not in artifacts:
         raise DaedalusError("that run has artifacts in the format of daedalus 0.2", where=trace.name,
                             hint="compare with a later run; daeda runs lists them")  # fmt: skip
     folder = workspace.scratch.path()
     ParquetSink(tuple(columns), _ONE_PART).write(folder, artifacts)
-    return sorted(folder.iterdir())
+    parts = sorted(folder.iterdir())
+    for part in parts if names else ():
+        rename_columns(part, names)
+    return parts
 
 
 def _enriched(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool]) -> Sequence[Path]:

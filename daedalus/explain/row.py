@@ -16,7 +16,7 @@ from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.base.terminal_text import plain
 from daedalus.config.aggregation_kinds import Measure
-from daedalus.config.columns import CODES, SPINE_COLUMNS, makers
+from daedalus.config.columns import CODES, makers, spine_columns
 from daedalus.config.schema import Aggregation, RecentPublished
 from daedalus.explain.day import one_day, planned
 from daedalus.explain.row_measures import made_by
@@ -81,7 +81,10 @@ class _Looker:
 
     def __init__(self, workspace: Workspace, graph: Graph, verdicts: Mapping[str, Verdict], day: Day, run: str) -> None:
         self._workspace, self._graph, self._verdicts, self._day, self._run = workspace, graph, verdicts, day, run
-        self._config, self._runtime = workspace.config, workspace.config.runtime
+        self._config, self._runtime = graph.config, graph.config.runtime
+        self._spine = spine_columns(self._config)
+        partitions = graph.feed.partitions.items()
+        self._partitions = {file.label: day for day, files in partitions for file in files}
         self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
         self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
         self._pool: set[int] | None = None
@@ -114,8 +117,9 @@ class _Looker:
         made = self._artifact(str(ActionName("vectors", name, self._day)))
         looker = VectorLooker(column, embeddings.dtype, self._artifact("pool_vectors"), made, self._table)
         if column.of is not None:
-            maker = makers(self._config)[column.of][0]
-            value = row[column.of] if maker.kind == "feed" else self._feature(maker.source, column.of, row)
+            source = self._config.made_from(column.of)
+            maker = makers(self._config)[source][0]
+            value = row[source] if maker.kind == "feed" else self._feature(maker.source, source, row)
             return looker.of_id(value)
         return looker.of_list(self._items(str(column.mean_of), row, events))
 
@@ -144,7 +148,7 @@ class _Looker:
     def events(self, user: int) -> list[dict]:
         """Every feed row of the user in the files that the day reads, newest first, duplicates and strays included."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
-        groups = group_by_schema(files, list(SPINE_COLUMNS))
+        groups = group_by_schema(files, list(self._spine))
         named = {f"feed_{i}": [file.path for file in members] for i, (_, members) in enumerate(groups)}
         spine = self._runtime.spine
         raw = FeedDay(
@@ -152,6 +156,7 @@ class _Looker:
             spine.lateness,
             spine.deduplicate,
             tuple(sorted(self._runtime.platforms.items())),
+            tuple(self._spine.items()),
         ).raw(f", {FILE} AS file", files=True)
         order = "event_timestamp DESC, artwork_id, file"
         shown = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
@@ -161,8 +166,8 @@ class _Looker:
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
             bound = {name: [local[path] for path in paths] for name, paths in named.items()}
             rows = self._table(sql, bound, {"countries": country_codes()})
-        paths = {here: path for path, here in local.items()}
-        return [{**row, "file": paths.get(row["file"], row["file"])} for row in rows]
+        labels = {local[file.path]: file.label for file in files}
+        return [{**row, "file": labels.get(row["file"], row["file"])} for row in rows]
 
     def listed(self, aggregation: Aggregation, window: int | None, row: dict, events: Iterable[dict]) -> Listed:
         """An aggregation's column for a row: events that count, and events left out."""
@@ -171,7 +176,7 @@ class _Looker:
             if event["event"] not in aggregation.events:
                 continue
             reason = self._left_out(aggregation, window, row, event)
-            raw = tuple(event[c] for c in (*SPINE_COLUMNS, *(f"{code}_text" for code in CODES)))
+            raw = repr([event[c] for c in (*self._spine, *(f"{code}_text" for code in CODES))])  # NaN is one value
             if not reason and self._runtime.spine.deduplicate and raw in seen:
                 reason = "an exact duplicate"
             seen.add(raw)
@@ -212,9 +217,9 @@ class _Looker:
         time = event["event_timestamp"]
         if time is None or event["artwork_id"] is None:
             return "a key is NULL"
-        partition = Day.fromisoformat(Path(event["file"]).parent.name.removeprefix("dt="))
+        partition = self._partitions[event["file"]]
         if (partition - time.date()).days not in self._runtime.spine.lateness.partitions:
-            return f"a stray in dt={partition}"
+            return f"a stray in {event['file'].rpartition('/')[0]}"
         if time >= row["event_timestamp"]:
             return "not before the row"
         if window is not None and time < row["event_timestamp"] - dt.timedelta(seconds=window):
@@ -291,6 +296,6 @@ def _shown(event: Mapping, value: Any, why: str) -> dict:
         "event": event["event"],
         "artwork_id": event["artwork_id"],
         "value": plain(value),
-        "file": "/".join(Path(event["file"]).parts[-2:]),
+        "file": event["file"],
     }
     return {**row, "why": why} if why else row

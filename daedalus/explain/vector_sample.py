@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.explain.earlier import columns_of, sources_of, vector_columns
+from daedalus.explain.earlier import columns_of, renamed_in, sources_of, vector_columns
 from daedalus.sql.text import ROW
 from daedalus.stagecache.action_name import ActionName
 from daedalus.tables.artifacts import read_table
@@ -29,7 +29,8 @@ def sample_of_vectors(store: ArtifactStore, trace: Trace, skeleton: Trace) -> pa
     import pyarrow as pa
 
     paths = {name: store.path("", artifact) for name, artifact in {**sources_of(skeleton), **sources_of(trace)}.items()}
-    home, columns = dict(columns_of(skeleton)), vector_columns(trace)
+    home, made_from = dict(columns_of(skeleton)), {name: made for made, name in renamed_in(skeleton).items()}
+    columns = {name: of and made_from.get(of, of) for name, of in vector_columns(trace).items()}
     needed = {"content", *(home[of] for of in columns.values() if of is not None)}
     made = {name: str(ActionName("means" if of is None else "vectors", name)) for name, of in columns.items()}
     needed |= {*made.values()}

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from daedalus.base.counted_off import counted_off
 from daedalus.base.days import ONE_DAY, Day
-from daedalus.base.errors import DayError
+from daedalus.base.errors import DaedalusError, DayError, did_you_mean
+from daedalus.config import CATALOG, Config
 from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.reach import Reach
 from daedalus.config.schema import Lateness
+from daedalus.inputs.footers import FAR_DATE, TOO_FAR
 from daedalus.inputs.input_file import InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import refuse_other_names
-from daedalus.sql.column_types import fits, is_integer, is_text
+from daedalus.sql.column_types import canonical, fits, is_integer, is_plain, is_text, widen
+from daedalus.sql.own_columns import TIME, OwnColumns, is_whole_number
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,13 @@ def look_at_feed(
     )
 
     count = sum(map(len, labels.values()))
+    check = partial(check_feed_schema, own=folder.own, extra=folder.extra)
 
     def look(label: str) -> InputFile:
         path = f"{folder.root}/{label}"
         if why := folder.errors.get(label):
             return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
-        return inputs.look(path, label, check_feed_schema)
+        return _as_the_spine_has_it(inputs.look(path, label, check), folder)
 
     named = ((day, name) for day, names in labels.items() for name in names)
     files = counted_off(named, count, say, "looked at {done:,} of {total:,} feed files")
@@ -59,22 +65,96 @@ def look_at_feed(
     return Feed({day: tuple(looked) for day, looked in found.items()})
 
 
-def check_feed_schema(path: str, schema: Mapping[str, str]) -> None:
+def with_extra_types(config: Config, inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Config:
+    """The config with the types of the feed's extra columns, over the files that the config's days and `days` read.
+
+    Raises DaedalusError (exit 2) for a column that none of them has, or whose types cannot be widened.
+    """
+    if not folder.extra:
+        return config
+    read = Reach.of(config).around(config.session_range(days), folder.days)
+    partitions = look_at_feed(inputs, folder, read).partitions
+    files = [file for day in sorted(partitions) for file in partitions[day] if not file.error]
+    if not files:
+        return config
+    types = {column: _extra_type(config, column, files) for column in folder.extra}
+    return replace(config, extra_types=types)
+
+
+def _extra_type(config: Config, column: str, files: Sequence[InputFile]) -> str:
+    """The narrowest type that holds an extra column of all files; UUIDs are text."""
+    kind, first = None, files[0].path
+    for file in (file for file in files if column in file.schema):
+        found = "VARCHAR" if file.schema[column] == "UUID" else file.schema[column]
+        wider = found if kind is None else widen(kind, found)
+        if wider is None:
+            own = (file.own or OwnColumns()).told(column)
+            raise DaedalusError("an extra column has types that cannot be widened", where=f"{file.path}: {own}",
+                                found=found, expected=f"{kind}, as in {first}")  # fmt: skip
+        kind, first = wider, file.path if kind is None else first
+    if kind is None:
+        own = config.catalog.feed.columns.get(column, column)
+        known = sorted({name for file in files for name in file.schema})
+        raise DaedalusError("an extra column that no file of the feed has", found=own, hint=did_you_mean(own, known),
+                            where=config.where(CATALOG, f"feed.extra_columns: {column}"),
+                            expected=f"one of {', '.join(known)}")  # fmt: skip
+    return canonical(kind)
+
+
+def _as_the_spine_has_it(file: InputFile, folder: FeedFolder) -> InputFile:
+    """The file with the spine's names in its schema; its statistics are those of a column that may not be read."""
+    own = folder.own
+    if own is None or file.error:
+        return file
+    times = file.times if own.own(TIME) == TIME and not own.unit else ()
+    return replace(file, schema=own.seen(file.schema, [*SPINE_COLUMNS, *folder.extra]), times=times, own=own)
+
+
+def check_feed_schema(
+    path: str, schema: Mapping[str, str], own: OwnColumns | None = None, extra: Sequence[str] = ()
+) -> None:
     """Raises DayError, naming the file and the column, if a column is missing or cannot be read as the spine needs."""
-    refuse_other_names(path, schema, SPINE_COLUMNS)
+    own = own or OwnColumns()
+    spine_names = {own.own(column): column for column in (*SPINE_COLUMNS, *extra)}
+    refuse_other_names(path, schema, spine_names, lambda name: own.told(spine_names[name]))
     for column in REQUIRED_COLUMNS:
-        if column not in schema:
-            found = ", ".join(schema)
-            raise DayError("a required feed column is missing", where=f"{path}: {column}", found=found, expected=column)
+        if own.own(column) not in schema:
+            raise DayError("a required feed column is missing", where=f"{path}: {own.told(column)}",
+                           found=", ".join(schema), expected=own.own(column))  # fmt: skip
     for column, wanted in SPINE_COLUMNS.items():
-        found = schema.get(column, "NULL")
+        found, where = schema.get(own.own(column), "NULL"), f"{path}: {own.told(column)}"
+        if column == TIME and (own.unit or is_whole_number(found)):
+            _check_unit(where, found, own.unit)
+            continue
         coded = column in CODES and (is_integer(found) or is_text(found))
         if not coded and not fits(found, wanted):
             also = " or VARCHAR" if column in CODES else ""
             raise DayError(
                 "a feed column has a type that cannot be widened",
-                where=f"{path}: {column}",
+                where=where,
                 found=found,
                 expected=f"{wanted}{also}",
                 hint="rewrite the file with that type",
             )
+    for column in extra:
+        check_extra(f"{path}: {own.told(column)}", schema.get(own.own(column), "NULL"))
+
+
+def check_extra(where: str, kind: str) -> None:
+    """Raises DayError for a type that an extra column cannot have: values are told apart, and have an order."""
+    if kind in (TOO_FAR, FAR_DATE):
+        raise DayError("a time that cannot be read", where=where, found=kind, expected="TIMESTAMP")
+    if kind != "NULL" and not is_plain(kind):
+        raise DayError("an extra column of a type that is not plain", where=where, found=kind,
+                       expected="a number, a text, a boolean, a time or a date")  # fmt: skip
+
+
+def _check_unit(where: str, found: str, unit: str) -> None:
+    """Times are whole numbers where the catalog gives their unit, and only there."""
+    if not unit:
+        raise DayError("times that are whole numbers, without a unit", where=where, found=found, expected="TIMESTAMP",
+                       hint="timestamp_unit under feed in catalog.yaml: s, ms, us or ns since 1970")  # fmt: skip
+    if found != "NULL" and not is_whole_number(found):
+        raise DayError("a time that is no whole number", where=where, found=found,
+                       expected=f"whole {unit} since 1970, as feed.timestamp_unit says",
+                       hint="leave timestamp_unit out for a TIMESTAMP")  # fmt: skip

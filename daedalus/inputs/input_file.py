@@ -13,6 +13,7 @@ from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Facts
 from daedalus.inputs.file_formats import FORMATS, format_of
 from daedalus.inputs.files import Files
+from daedalus.sql.own_columns import OwnColumns
 
 _FORM = 3  # version of what is remembered of a footer
 
@@ -24,7 +25,8 @@ class InputFile:
     """A parquet file as it was when it was looked at. `schema` maps columns to DuckDB types.
 
     `label` is its name in ingredients, without the root folder. `times` are (min, max, rows) of event_timestamp per
-    row group, in microseconds, if its statistics have them.
+    row group, in microseconds, if its statistics have them. `own` are a feed's own names, where it has some: `schema`
+    has the spine's names then, with the file's types.
     """
 
     path: str
@@ -36,6 +38,7 @@ class InputFile:
     looked: int = 0  # when, in nanoseconds since 1970
     times: Sequence[Sequence[int]] = ()
     rows: int = 0
+    own: OwnColumns | None = None
 
     @property
     def format(self) -> str:

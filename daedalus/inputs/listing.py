@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from daedalus.base.days import Day, parse_day
+from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, seen_from
 from daedalus.base.terminal_text import counted
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import referenced_views
+from daedalus.config.partition_pattern import PartitionPattern
 from daedalus.config.schema import View
 from daedalus.inputs.file_formats import FORMATS, format_of
+from daedalus.inputs.files import Tree
 from daedalus.inputs.pool import newest_manifest
 from daedalus.objectstore.globs import HIDDEN
 from daedalus.objectstore.object_store import is_uri
+from daedalus.sql.own_columns import OwnColumns
 
 if TYPE_CHECKING:
     from daedalus.inputs.files import Names
 
-_PARTITION = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _NAMED = 3  # how many ignored names a note has
 _IGNORED = {
-    "folder": ("folder", "of the feed, not named dt=YYYY-MM-DD"),
+    "folder": ("folder", "of the feed, not named {}"),
     "inner": ("folder", "inside a day's"),
-    "file": ("file", "of the feed, not dt=YYYY-MM-DD/*.parquet"),
+    "file": ("file", "of the feed, not {}/*.parquet"),
 }
 
 
 class FeedFolder:
-    """The hive tree at `feed.path`, listed once; its files are looked at when a day needs them."""
+    """The tree of folders at `feed.path`, listed once; its files are looked at when a day needs them."""
 
     def __init__(self, config: Config, files: Names) -> None:
         path = config.catalog.feed.path
         self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
+        self.own, self.extra = OwnColumns.of(config.catalog.feed), config.catalog.feed.extra_columns
         where = config.where(CATALOG, "feed.path")
         try:
             tree = files.tree(self.root)
@@ -51,20 +53,38 @@ class FeedFolder:
         self.days: dict[Day, list[str]] = {}
         self.errors: dict[str, str] = {}  # labels in `days` that cannot be read as files, and why
         self._others: dict[str, list[str]] = {kind: [] for kind in _IGNORED}
-        self._others["file"] += [name for name in tree.files if not _hidden(name)]
-        for name, members in sorted({**tree.folders, **dict.fromkeys(tree.errors, ())}.items()):
-            match = _PARTITION.fullmatch(name)
-            day = _date(match[1]) if match else None
-            if day is None:
-                self._others["folder"] += [] if _hidden(name) else [name]
-            elif name in tree.errors:
-                self.days[day], self.errors[name] = [name], tree.errors[name]
-            elif taken := self._take(name, members):
-                self.days[day] = taken
+        self._pattern = PartitionPattern(config.catalog.feed.partition)
+        self._walk(files, tree, [], where)
+        self.days = {day: sorted(labels) for day, labels in sorted(self.days.items())}
         if not self.days:
-            expected = "partitions named dt=YYYY-MM-DD with *.parquet files"
+            expected = f"partitions named {self._pattern.shown} with *.parquet files"
             found = "; ".join([self.root, *self.notes])
             raise DaedalusError("the feed has no partitions", where=where, found=found, expected=expected)
+
+    def _walk(self, files: Names, tree: Tree, above: list[str], where: str) -> None:
+        """Takes the files of the folders in `tree`, which is below the folders `above`."""
+        self._others["file"] += ["/".join([*above, name]) for name in tree.files if not _hidden(name)]
+        for name, members in sorted({**tree.folders, **dict.fromkeys(tree.errors, ())}.items()):
+            names, label = [*above, name], "/".join([*above, name])
+            if self._pattern.fits(names) is None:
+                self._others["folder"] += [] if _hidden(name) else [label]
+                continue
+            day, last = self._pattern.day(names), len(names) == len(self._pattern.levels)
+            if (why := tree.errors.get(name)) and day:
+                self.days.setdefault(day, []).append(label)
+                self.errors[label] = why
+            elif last and day and (taken := self._take(label, members)):
+                self.days.setdefault(day, []).extend(taken)
+            elif not last:
+                self._walk(files, self._below(files, label, where), names, where)
+
+    def _below(self, files: Names, label: str, where: str) -> Tree:
+        """The tree of a folder. Raises DaedalusError (exit 2): it is not known which days would be missing."""
+        try:
+            return files.tree(f"{self.root}/{label}") or Tree({})
+        except OSError as error:
+            found = f"{label}: {error.strerror}"
+            raise DaedalusError("a folder of the feed cannot be listed", where=where, found=found) from None
 
     def _take(self, folder: str, members: Sequence[str]) -> list[str]:
         """The labels of a day's parquet files; other names in its folder are noted."""
@@ -84,7 +104,7 @@ class FeedFolder:
         """What is ignored although its name is not hidden by `_` or a dot: one line per kind."""
         found = [(kind, sorted(names)) for kind, names in self._others.items() if names]
         return [
-            f"ignored {counted(len(names), _IGNORED[kind][0])} {_IGNORED[kind][1]}: "
+            f"ignored {counted(len(names), _IGNORED[kind][0])} {_IGNORED[kind][1].format(self._pattern.shown)}: "
             + ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
             for kind, names in found
         ]  # fmt: skip
@@ -102,13 +122,6 @@ class FeedFolder:
 def _hidden(name: str) -> bool:
     """Whether a name is of a kind that other tools give to files that are no data."""
     return name.startswith(HIDDEN) or name.endswith("_$folder$")
-
-
-def _date(text: str) -> Day | None:
-    try:
-        return parse_day(text)
-    except ValueError:
-        return None
 
 
 class Listing(Struct, frozen=True):

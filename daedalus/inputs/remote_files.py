@@ -13,6 +13,7 @@ import hashlib
 import re
 import shutil
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -116,7 +117,7 @@ class RemoteFiles:
         start = len(root.rstrip("/")) + 1
         found: dict[str, dict[str, None]] = defaultdict(dict)
         files = []
-        for one in self.objects(root):
+        for one in self._below(root):
             folder, inside, path = one.uri[start:].partition("/")
             name, deeper, _ = path.partition("/")
             if not inside:
@@ -124,6 +125,17 @@ class RemoteFiles:
             elif name:  # else an object in the place of a folder
                 found[folder][name + deeper] = None
         return Tree({folder: list(names) for folder, names in found.items()}, files) if found or files else None
+
+    def _below(self, folder: str) -> list[Object]:
+        """All objects below a folder, out of the listing of one above it where there is such."""
+        folder = folder.rstrip("/") + "/"
+        above = next((known for known in self._listings if folder.startswith(known)), None)
+        if above is None:
+            return self.objects(folder)
+        listed = self._listings[above]  # by address
+        first = bisect_left(listed, folder, key=lambda one: one.uri)
+        end = bisect_left(listed, f"{folder[:-1]}0", key=lambda one: one.uri)  # 0 comes after a slash
+        return listed[first:end]
 
     def is_folder(self, source: str) -> bool:
         return not glob.has_magic(source) and bool(self.objects(source))

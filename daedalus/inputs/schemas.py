@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -10,16 +10,22 @@ from daedalus.base.errors import DayError
 from daedalus.inputs.file_formats import FORMATS
 from daedalus.inputs.footers import TWICE
 from daedalus.inputs.input_file import InputFile
+from daedalus.sql.own_columns import OwnColumns
 
 
-def refuse_other_names(path: str, schema: Mapping[str, str], wanted: Iterable[str]) -> None:
-    """Raises DayError if DuckDB, which ignores case, could read another column for one of `wanted`."""
+def refuse_other_names(
+    path: str, schema: Mapping[str, str], wanted: Iterable[str], told: Callable[[str], str] = str
+) -> None:
+    """Raises DayError if DuckDB, which ignores case, could read another column for one of `wanted`.
+
+    `told` is how an error names a column.
+    """
     spelled: dict[str, list[str]] = {}
     for column in schema:
         spelled.setdefault(column.casefold(), []).append(column)
     for column in wanted:
         found = spelled.get(column.casefold(), [])
-        where = f"{path}: {column}"
+        where = f"{path}: {told(column)}"
         if len(found) > 1:
             raise DayError("two columns differ only in case", where=where, found=", ".join(found),
                            expected=f"only {column}", hint="rename the other")  # fmt: skip
@@ -57,6 +63,24 @@ class Group(Struct, frozen=True):
         return FORMATS[self.format].scan(bound, positions=positions, files=files)
 
 
+class OwnGroup(Group, frozen=True):
+    """Files of a feed with names or times of its own: `columns` are the spine's, with the files' types.
+
+    Apart from `Group`, which is in the keys of the steps that read feeds and views.
+    """
+
+    own: OwnColumns = OwnColumns()
+
+    @property
+    def schema(self) -> Mapping[str, str]:
+        """The types of the columns as `scan` gives them."""
+        return {column: self.own.kind(column, kind) for column, kind in self.columns}
+
+    def scan(self, bound: str, *, positions: bool = False, files: bool = False) -> str:
+        source = FORMATS[self.format].scan(bound, positions=positions, files=files)
+        return self.own.scan(source, (column for column, _ in self.columns), files=files)
+
+
 def group_by_schema(
     files: Sequence[InputFile], columns: Sequence[str], late: int = 0
 ) -> list[tuple[Group, list[InputFile]]]:
@@ -64,5 +88,7 @@ def group_by_schema(
     groups: dict[Group, list[InputFile]] = {}
     for file in files:
         schema = tuple((column, file.schema[column]) for column in columns if column in file.schema)
-        groups.setdefault(Group(schema, file.format, late), []).append(file)
+        own = file.own
+        group = OwnGroup(schema, file.format, late, own) if own else Group(schema, file.format, late)
+        groups.setdefault(group, []).append(file)
     return list(groups.items())

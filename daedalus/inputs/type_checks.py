@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from daedalus.base.errors import DaedalusError
 from daedalus.config import AGGREGATIONS, RUNTIME, Config
 from daedalus.config.aggregation_kinds import Measure
-from daedalus.config.columns import SPINE_COLUMNS, Ref, makers
+from daedalus.config.columns import Ref, makers, spine_columns
 from daedalus.config.embeddings import id_lists
 from daedalus.config.load import yaml_hint
 from daedalus.inputs.views import ViewInput
@@ -37,7 +37,7 @@ def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
     enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
     for i, aggregation in enumerate(config.aggregations):
         key, column = f"aggregations[{i}].column", aggregation.column
-        kind = _type_of(enriched[column], views) if column in enriched else SPINE_COLUMNS[column]
+        kind = _type_of(enriched[column], views) if column in enriched else spine_columns(config)[column]
         found = f"{column}: {kind}"
         if isinstance(aggregation.kind, Measure) and (wrong := refusal(aggregation.kind, kind)):
             _refuse(config, AGGREGATIONS, key, f"agg: {aggregation.agg} takes {wrong[0]}", found, wrong[1])
@@ -75,17 +75,18 @@ def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
 def _embedded(config: Config, views: Mapping[str, ViewInput]) -> None:
     """The ids of embedding columns are whole numbers: of a feature, and the members of a list of one."""
     columns = config.runtime.embeddings.columns if config.runtime.embeddings else {}
-    known, lists = makers(config), id_lists(config)
+    known, lists, feed = makers(config), id_lists(config), spine_columns(config)
     enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
     for name, column in columns.items():
         at = f"embeddings.columns.{name}"
         if column.of is not None:
-            maker = known[column.of][0]
-            kind = views[maker.source].types[column.of] if maker.kind == "feature" else "BIGINT"
+            source = config.made_from(column.of)
+            maker = known[source][0]
+            kind = views[maker.source].types[source] if maker.kind == "feature" else feed[source]
             if not is_integer(kind):
                 _refuse(config, RUNTIME, f"{at}.of", "a column that holds no ids", f"{column.of}: {kind}", "BIGINT")
-        elif (made := lists[str(column.mean_of)]) and made.column in enriched:
-            kind = _type_of(enriched[made.column], views)
+        elif made := lists[str(column.mean_of)]:
+            kind = _type_of(enriched[made.column], views) if made.column in enriched else feed[made.column]
             if not is_integer(kind.removesuffix("[]") if made.kind.flatten else kind):
                 found = f"{column.mean_of}, of {made.column}: {kind}"
                 _refuse(config, RUNTIME, f"{at}.mean_of", "a list that holds no ids", found, "a list of BIGINT")
@@ -94,8 +95,9 @@ def _embedded(config: Config, views: Mapping[str, ViewInput]) -> None:
 def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, str]:
     """The types of the columns that the content filter uses."""
     known = {column: makers(config)[column][0] for column in config.runtime.content_filter.drop}
+    feed = spine_columns(config)
     return {
-        column: views[maker.source].types[column] if maker.kind == "feature" else SPINE_COLUMNS.get(column, "INTEGER")
+        column: views[maker.source].types[column] if maker.kind == "feature" else feed.get(column, "INTEGER")
         for column, maker in known.items()
     }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean
 from daedalus.config import CATALOG, Config
-from daedalus.config.columns import SPINE_COLUMNS, Ref
+from daedalus.config.columns import Ref, spine_columns
 from daedalus.config.schema import View
 from daedalus.inputs.footers import FAR_DATE, TOO_FAR
 from daedalus.inputs.input_file import InputFile, Inputs
@@ -31,8 +31,13 @@ class ViewInput:
 
     def groups(self) -> list[tuple[Group, list[InputFile]]]:
         """Files by the schema of the columns that are read."""
-        read = [*self.types, self.view.timestamp_field]
-        return group_by_schema(self.files, read)
+        return group_by_schema(self.files, [*self.own_types, self.view.timestamp_field])
+
+    @property
+    def own_types(self) -> dict[str, str]:
+        """The types by the names that the columns have in the files."""
+        own = {self.view.entity: self.view.own_entity}
+        return {own.get(column, column): kind for column, kind in self.types.items()}
 
 
 def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]) -> ViewInput:
@@ -51,15 +56,16 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
     files = [
         replace(file, schema={c: "DATE" if t == FAR_DATE else t for c, t in file.schema.items()}) for file in files
     ]
-    types = {view.entity: _view_type(f"{where}.entity", view.entity, files)}
+    key = "entity_column" if view.entity_column else "entity"
+    types = {view.entity: _view_type(f"{where}.{key}", view.own_entity, files)}
     types |= {column: _view_type(f"{where}.features", column, files) for column in view.features}
     types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
     timestamp = _view_type(f"{where}.timestamp_field", view.timestamp_field, files)
-    for file, column in ((file, column) for file in files for column in (view.entity, view.timestamp_field)):
+    for file, column in ((file, column) for file in files for column in (view.own_entity, view.timestamp_field)):
         if column not in file.schema:
             raise DaedalusError(f"a file of the view {name} lacks a column", where=f"{file.path}: {column}",
                                 found=", ".join(file.schema), expected=column)  # fmt: skip
-    _check_view(where, view, types, timestamp)
+    _check_view(where, view, types, timestamp, spine_columns(config)[view.entity])
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
 
 
@@ -72,7 +78,7 @@ def _times(config: Config, name: str) -> list[str]:
 
 
 def _check_view_file(view: View, times: Sequence[str], path: str, schema: Mapping[str, str]) -> None:
-    wanted = dict.fromkeys([view.entity, view.timestamp_field, *view.features])
+    wanted = dict.fromkeys([view.own_entity, view.timestamp_field, *view.features])
     refuse_other_names(path, schema, wanted)
     for column in wanted:
         if schema.get(column) == TOO_FAR or (schema.get(column) == FAR_DATE and column in times):
@@ -97,7 +103,7 @@ def _null_type(config: Config, view: str, column: str) -> str:
     if ref in runtime.ages.values() or (recent and ref == recent.published_at):
         return "TIMESTAMP"
     if column == config.catalog.views[view].entity:
-        return SPINE_COLUMNS[column]
+        return spine_columns(config)[column]
     if any(a.kind.flatten and a.column == column for a in config.aggregations):
         return "BIGINT[]"
     if any(isinstance(value, str) for value in runtime.content_filter.drop.get(column, [])):
@@ -130,11 +136,13 @@ def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:
     return kind
 
 
-def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str) -> None:
+def _check_view(where: str, view: View, types: Mapping[str, str], timestamp: str, wanted: str) -> None:
+    """`wanted` is the type of the entity in the feed."""
     if not is_time(timestamp) and timestamp != "NULL":
         at = f"{where}.timestamp_field: {view.timestamp_field}"
         raise DaedalusError("a view's timestamp field is not a time", where=at, found=timestamp, expected="TIMESTAMP")
-    wanted, found = SPINE_COLUMNS[view.entity], types[view.entity]
+    found = types[view.entity]
     if not fits(found, wanted):
-        at = f"{where}.entity: {view.entity}"
+        own = view.own_entity
+        at = f"{where}.entity: {view.entity}" if own == view.entity else f"{where}.entity_column: {own} ({view.entity})"
         raise DaedalusError("a view's entity has another type than the feed's", where=at, found=found, expected=wanted)

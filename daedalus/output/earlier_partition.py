@@ -16,6 +16,7 @@ from daedalus.base import digest
 from daedalus.stagecache.action import Manifest
 
 _ROWS = ("sessions", "content")  # what says which rows ship
+RENAMED = "config:output_columns.renamed"  # an ingredient: names of columns in the output by those they are made under
 
 
 @dataclass(frozen=True)

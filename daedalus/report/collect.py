@@ -68,6 +68,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         order = [column.name for column in workspace.config.output_columns]
         columns = _in_place(columns_by_day(days, statistics, order), columns_by_day(days, vectors, []))
         known = {name: str(made[0]) for name, made in makers(workspace.config).items()} | {"qid": "qids"}
+        known |= {name: known[made] for made, name in workspace.config.renamed.items()}
         known |= _vector_sources(workspace)
         for column in columns:
             column["source"] = known.get(column["name"], "default")

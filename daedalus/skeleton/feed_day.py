@@ -8,10 +8,10 @@ from functools import partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, spine_columns
 from daedalus.config.schema import Lateness
 from daedalus.inputs.input_file import InputFile
-from daedalus.inputs.schemas import Group, group_by_schema
+from daedalus.inputs.schemas import Group, OwnGroup, group_by_schema
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.countries import country_code, country_codes
@@ -34,12 +34,22 @@ class FeedDay:
     lateness: Lateness
     deduplicate: bool
     platforms: tuple[tuple[str, int], ...]
+    columns: tuple[tuple[str, str], ...] = tuple(SPINE_COLUMNS.items())
+
+    @property
+    def names(self) -> list[str]:
+        return [column for column, _ in self.columns]
+
+    @property
+    def doubles(self) -> list[str]:
+        """The columns with 0.0 and -0.0, which SQL takes for equal and rows do not."""
+        return [column for column, kind in self.columns if kind in ("FLOAT", "DOUBLE")]
 
     def raw(self, also: str = "", *, files: bool = False) -> str:
         """SELECT of every row: the spine's columns, `own` (from the day's own partition), `late` (days), and `also`."""
         several = len(self.lateness.partitions) > 1
         return " UNION ALL ".join(
-            f"SELECT {_columns_of(group.schema, dict(self.platforms))}, {literal(not group.late)} AS own"
+            f"SELECT {_columns_of(group.schema, dict(self.platforms), self.columns)}, {literal(not group.late)} AS own"
             f"{f', {group.late} AS late' if several else ''}{also} FROM {group.scan(f'feed_{i}', files=files)}"
             for i, group in enumerate(self.groups)
         )
@@ -47,7 +57,8 @@ class FeedDay:
     def clean(self, raw: str, also: str = "TRUE") -> str:
         """SELECT of the day's rows that have all keys, without duplicates; `also` is a further condition."""
         texts = "".join(f", {code}_text" for code in CODES)
-        rows = f"DISTINCT {columns(SPINE_COLUMNS)}{texts}" if self.deduplicate else columns(SPINE_COLUMNS)
+        texts += "".join(f", {is_minus_zero(column)}" for column in self.doubles)
+        rows = f"DISTINCT {columns(self.names)}{texts}" if self.deduplicate else columns(self.names)
         return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {_IN_DAY} AND {also}"
 
 
@@ -60,19 +71,31 @@ _KEYED = " AND ".join(f"{column} IS NOT NULL" for column in REQUIRED_COLUMNS)
 _IN_DAY = f"event_timestamp >= {_DAY} AND event_timestamp < {_DAY} + INTERVAL 1 DAY"
 
 
-def _columns_of(schema: Schema, platforms: Mapping[str, int]) -> str:
+def is_minus_zero(column: str) -> str:
+    """SQL that tells -0.0 from 0.0; of NaN and NULL it says what is no zero."""
+    return f"coalesce({name(column)} = 0 AND signbit({name(column)}), FALSE)"
+
+
+def _columns_of(schema: Schema, platforms: Mapping[str, int], wanted: Sequence[tuple[str, str]]) -> str:
     """The spine's columns from files of one schema, and the codes' original texts.
 
     Rows are duplicates if they are equal in the feed, so 'tw' and 'TW' are two rows though both become 158.
     """
     plain = [
-        f"{read_as(column, schema.get(column), kind)} AS {name(column)}"
-        for column, kind in SPINE_COLUMNS.items()
+        f"{_one_nan(read_as(column, schema.get(column), kind), kind)} AS {name(column)}"
+        for column, kind in wanted
         if column not in CODES
     ]
     texts = [f"{read_as(code, schema.get(code), 'VARCHAR')} AS {code}_text" for code in CODES]
     known = [country_code(schema.get("country_code")), _platform(schema.get("platform_code"), platforms)]
     return ", ".join([*plain, *known, *texts])
+
+
+def _one_nan(value: str, kind: str) -> str:
+    """SQL of a value whose NaN has one form, whatever bits it has in the file."""
+    if kind not in ("FLOAT", "DOUBLE"):
+        return value
+    return f"CASE WHEN isnan({value}) THEN CAST('nan' AS {kind}) ELSE {value} END"
 
 
 def _platform(kind: str | None, platforms: Mapping[str, int]) -> str:
@@ -96,35 +119,52 @@ def sql_of_feed(
     render: Callable[[FeedDay], Sql],
     config: Mapping[str, object],
     reads: Mapping[str, Sequence[str]] | None = None,
-    arrow: Callable[[FeedPart], partial] | None = None,
+    arrow: Callable[[FeedPart, bool], partial] | None = None,
 ) -> str | None:
     """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
 
-    `render` makes its statement, and `arrow` what may run in its place; `config` are further values that it depends on.
+    `render` makes its statement, and `arrow`, which is told whether the feed has names or times of its own, what may
+    run in its place; `config` are further values that it depends on.
     """
     assert name.day is not None
     late_files = files_of(make, name.day)
     if not any(late_files.values()):
         return None
-    groups, bound = _by_schema(late_files)
+    wanted = spine_columns(make.context.config)
+    groups, bound = _by_schema(late_files, list(wanted))
     spine, platforms = make.context.runtime.spine, make.context.runtime.platforms
-    feed = FeedDay(tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(platforms.items())))
+    feed = FeedDay(
+        tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(platforms.items())), tuple(wanted.items())
+    )
     late = spine.lateness
     one_sided = late.after if not late.before else {"before": late.before, "after": late.after}
-    settings = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
+    settings: dict[str, object] = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
     if _has_text(groups, "platform_code"):
         settings["platforms"] = platforms
+    settings |= _own_settings(groups)
+    further = {column: kind for column, kind in wanted.items() if column not in SPINE_COLUMNS}
+    if further:
+        settings["feed.extra_columns"] = further
     by_name = _has_text(groups, "country_code")
     reading = Reading(
         reads or {},
         files=bound,
         tables={"countries": country_codes} if by_name else {},
         variables=day_start(name.day),
-        columns=SPINE_COLUMNS,
+        columns=wanted,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    fast = arrow(_part(feed, name.day, bound)) if arrow else None
+    own = any(isinstance(group, OwnGroup) for group in groups)
+    fast = arrow(_part(feed, name.day, bound), own) if arrow and not further else None
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
+
+
+def _own_settings(groups: Sequence[Group]) -> dict[str, object]:
+    """The values of the catalog by which files of other names and times are read."""
+    owns = [group.own for group in groups if isinstance(group, OwnGroup)]
+    names = {column: own for one in owns for column, own in one.names}
+    unit = next((one.unit for one in owns if one.unit), "")
+    return {**({"feed.columns": names} if names else {}), **({"feed.timestamp_unit": unit} if unit else {})}
 
 
 def _part(feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]]) -> FeedPart:
@@ -137,9 +177,11 @@ def _has_text(groups: Sequence[Group], code: str) -> bool:
     return any(is_text(group.schema.get(code, "")) for group in groups)
 
 
-def _by_schema(late_files: Mapping[int, Sequence[InputFile]]) -> tuple[list[Group], dict[str, list[InputFile]]]:
+def _by_schema(
+    late_files: Mapping[int, Sequence[InputFile]], wanted: Sequence[str]
+) -> tuple[list[Group], dict[str, list[InputFile]]]:
     """(the `groups` of a `FeedDay`, the files of each group by its name `feed_i`)."""
-    found = [group for late, files in late_files.items() for group in group_by_schema(files, list(SPINE_COLUMNS), late)]
+    found = [group for late, files in late_files.items() for group in group_by_schema(files, wanted, late)]
     return [group for group, _ in found], {f"feed_{i}": members for i, (_, members) in enumerate(found)}
 
 

@@ -77,6 +77,18 @@ class Join:
         return sorted({*entities, "event_timestamp"} | (set(self.drop) & set(SPINE_COLUMNS)))
 
 
+@dataclass(frozen=True)
+class WiderJoin(Join):
+    """A join over a feed with `extra` columns. Apart from `Join`, which is in the keys of the steps that join."""
+
+    extra: Collection[str] = ()
+
+    @property
+    def needs(self) -> list[str]:
+        """Feed columns that the join reads, extra ones too."""
+        return sorted({*super().needs, *(column for column in self.drop if column in self.extra)})
+
+
 def join_preloaded_features(rows: str, join: Join) -> str:
     """LEFT JOINs each view by entity; the times that ages are computed from get names of our own."""
     taken = [f"v{i}.{name(f)} AS {name(f)}" for i, view in enumerate(join.views) for f in view.features]
@@ -177,7 +189,10 @@ def _definition(config: Config, needed: Collection[str], drop: Mapping[str, list
                     catalog[view].as_of == "day")
         for view in sorted(referenced_views(config)) if view in joined
     )  # fmt: skip
-    return Join(views, {age: (ref.view, ref.feature) for age, ref in ages.items()}, animated, drop)
+    of_ages, extra = {age: (ref.view, ref.feature) for age, ref in ages.items()}, config.catalog.feed.extra_columns
+    if extra:
+        return WiderJoin(views, of_ages, animated, drop, extra=extra)
+    return Join(views, of_ages, animated, drop)
 
 
 def join_in_order(rows: str, join: Join) -> str:

@@ -77,6 +77,12 @@ def as_text(column: str, kind: str) -> str:
     return column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
 
 
+def is_plain(kind: str) -> bool:
+    """Whether values of a type have an order that all engines agree on."""
+    known = kind in (*_INTEGERS, *_FLOATS, *_TIMES, "UBIGINT", "BOOLEAN", "DATE", "UUID")
+    return known or is_text(kind) or is_decimal(kind)
+
+
 def is_nested(kind: str) -> bool:
     """Whether a type is a list, a struct or a map."""
     return kind.endswith("[]") or "<" in kind

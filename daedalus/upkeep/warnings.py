@@ -17,7 +17,7 @@ def doubts(config: Config) -> list[str]:
 
 
 def _not_shipped(config: Config) -> Iterator[str]:
-    shipped = {column.name for column in config.output_columns}
+    shipped = {column.made_from for column in config.output_columns}
     if embeddings := config.runtime.embeddings:
         shipped |= {column.mean_of for column in embeddings.columns.values() if column.mean_of}
     unused = [a.name for a in config.aggregations if shipped.isdisjoint(a.outputs)]

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import daedalus
+from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config import Config
+from daedalus.config.partition_pattern import PartitionPattern
 from daedalus.config.steps import SKELETON, Stage
 from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
@@ -87,7 +89,8 @@ class Lineage(Progress):
 
     def _inputs_of_day(self, stage: Stage, day: str) -> list[Any]:
         if stage.name == SKELETON.name:
-            return [_read(f"{self._config.catalog.feed.path}/dt={day}")]
+            feed = self._config.catalog.feed
+            return [_read(f"{feed.path}/{PartitionPattern(feed.partition).folder_of(Day.fromisoformat(day))}")]
         return [_read(f"{self._config.runtime.output_root}/dt={day}"), _pool_of(self._config)]
 
     def _emit(self, state: str, stage: Stage, *, inputs: list[Any], outputs: list[Any] | None = None,
@@ -133,7 +136,7 @@ def _sources(config: Config) -> Iterator[tuple[str, list[str]]]:
     """What a run reads: (name in the config, columns that the config names)."""
     yield config.catalog.feed.path, []
     for view in config.catalog.views.values():
-        yield view.source, [view.entity, view.timestamp_field, *view.features]
+        yield view.source, [view.own_entity, view.timestamp_field, *view.features]
     coverage = config.runtime.embedding_coverage_filter
     if coverage.enabled:
         yield f"{coverage.uri}/{coverage.table}", [coverage.id_column]

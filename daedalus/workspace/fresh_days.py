@@ -59,11 +59,19 @@ class Asking:
         paths = sorted(path for paths in self._listing.views.values() for path in paths)
         paths += [self._listing.pool] if self._listing.pool and self._config.reads_pool else []
         stats = [self._look(path) for path in paths]
-        if None in stats:
+        typed = self._typed()
+        if None in stats or typed is None:
             return None
         config = self._config
         meaning = digest.of_text(repr((config.catalog, config.runtime, config.aggregations)))
-        return digest.of_json([meaning, self._code, list(zip(paths, stats, strict=True))])
+        return digest.of_json([meaning, self._code, list(zip(paths, stats, strict=True)), *typed])
+
+    def _typed(self) -> list | None:
+        """The partitions that decide the types of the feed's extra columns, if it has some."""
+        if not self._config.catalog.feed.extra_columns:
+            return []
+        found = [(str(day), self.feed[day]) for day in self._reach.around(self._range, self._listing.feed.days)]
+        return None if any(own is None for _, own in found) else found
 
     @cached_property
     def feed(self) -> dict[Day, str | None]:

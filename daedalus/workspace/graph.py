@@ -13,11 +13,11 @@ from daedalus.actions.unaffected import Unaffected
 from daedalus.base.counted_off import counted_off
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
-from daedalus.config import RUNTIME
+from daedalus.config import RUNTIME, Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ENRICH
 from daedalus.enrich.stage import build_stages, steps
-from daedalus.inputs.feed import Feed, look_at_feed
+from daedalus.inputs.feed import Feed, look_at_feed, with_extra_types
 from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.inputs.pool import PoolInput, check_pool
@@ -50,6 +50,7 @@ class Graph:
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
     sources: Sources
+    config: Config  # with the types of the feed's extra columns
     notes: list[str]  # what of the inputs is surely not what was meant
 
     @property
@@ -73,9 +74,10 @@ def build_graph(
     """
     listing = listing or workspace.listing()
     workspace.take_input_notes()
-    config, traces = workspace.config, workspace.traces
-    reach, folder, inputs = Reach.of(config), listing.feed, Inputs(workspace.files, traces)
-    views = look_at_views(workspace, inputs, listing)
+    traces, folder = workspace.traces, listing.feed
+    inputs = Inputs(workspace.files, traces)
+    config = with_extra_types(workspace.config, inputs, folder, days)
+    reach, views = Reach.of(config), look_at_views(workspace, config, inputs, listing)
     wanted = [day for day in days if day not in skip]
     read = reach.between(wanted[0], wanted[-1], folder.days) if wanted else []
     feed = look_at_feed(inputs, folder, read, workspace.say)
@@ -98,13 +100,12 @@ def build_graph(
     line = "made the steps of {done:,} of {total:,} days"
     actions = build_stages(make, counted_off(present, len(present), workspace.say, line))
     empty = [day for day in wanted if day not in set(present)]
-    return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources,
+    return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources, config,
                  [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
 
 
-def look_at_views(workspace: Workspace, inputs: Inputs, listing: Listing) -> dict[str, ViewInput]:
+def look_at_views(workspace: Workspace, config: Config, inputs: Inputs, listing: Listing) -> dict[str, ViewInput]:
     """The views by name. Raises DaedalusError (exit 2) for what of them, or of the config's constants, does not fit."""
-    config = workspace.config
     views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
     check_types(config, views)
     check_engine(config, workspace.ducks, workspace.traces)

@@ -10,6 +10,7 @@ from itertools import permutations
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import is_utf8
 from daedalus.config import CATALOG, RUNTIME, Config
+from daedalus.config.partition_pattern import PartitionPattern
 from daedalus.objectstore.globs import matches
 from daedalus.objectstore.object_store import is_uri
 
@@ -76,7 +77,8 @@ def _check_apart(config: Config, options: Collection[str]) -> None:
 
 def _inputs(config: Config) -> Iterator[tuple[str, str, Sequence[str]]]:
     """(key path, folder, segments of a pattern below it) of all that is read."""
-    yield config.where(CATALOG, "feed.path"), config.catalog.feed.path, ["dt=*", "*.parquet"]
+    levels = PartitionPattern(config.catalog.feed.partition).wild
+    yield config.where(CATALOG, "feed.path"), config.catalog.feed.path, [*levels, "*.parquet"]
     for name, view in config.catalog.views.items():
         folder, wild = view.source, list[str]()
         while glob.has_magic(folder):

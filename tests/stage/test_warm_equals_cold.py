@@ -227,3 +227,22 @@ def test_the_order_of_a_folder_is_no_input(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "listdir", lambda *path: listdir(*path)[::-1])
     monkeypatch.setattr(os, "scandir", lambda *path: contextlib.nullcontext(list(scandir(*path))[::-1]))
     assert run(world.range, "cold", "cold_out") == expected
+
+
+def test_a_mapping_to_another_column_of_the_same_type_is_no_hit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    world = anything(1)
+    for path, table in world.feed.items():
+        for name in ("other", "third"):
+            values = pa.array([world.rng.randrange(6) for _ in range(table.num_rows)], pa.int64())
+            table = table.append_column(name, values)
+        numbers = table["event_timestamp"].cast(pa.int64())
+        world.feed[path] = table.append_column("ts", numbers)
+    seen = set()
+    for feed in ({}, {"columns": {"artwork_id": "other"}}, {"columns": {"artwork_id": "third"}},
+                 {"columns": {"artwork_id": "other", "user_id": "third"}}, {"columns": {"artwork_id": "artwork_id"}},
+                 {"columns": {"event_timestamp": "ts"}, "timestamp_unit": "us"}):  # fmt: skip
+        world.catalog["feed"] = {"path": "feed", **feed}
+        compare_with_cold(world, feed)
+        seen.add(str(sorted(left("out").items())))
+    assert len(seen) == 4  # the first, said again, and with times as numbers

@@ -60,8 +60,9 @@ def _source(make: Make, column: EmbeddingColumn, day: Day) -> IdSource:
     """Where the ids of an embedding column are."""
     config = make.context.config
     if column.of is not None:
-        step = "sessions" if makers(config)[column.of][0].kind == "feed" else "attributes"
-        return IdSource(make.need(step, day), column.of, listed=False)
+        made = config.made_from(column.of)
+        step = "sessions" if makers(config)[made][0].kind == "feed" else "attributes"
+        return IdSource(make.need(step, day), made, listed=False)
     assert column.mean_of is not None
     aggregation = id_lists(config)[column.mean_of]
     made = make.need("rolling", day, aggregation) if aggregation else make.need("recent_published", day)

@@ -39,9 +39,10 @@ def attribute_definition(config: Config) -> tuple[Join, list[str], dict[str, str
     defaults = {
         column.name: str(column.default_sql) if column.default_sql is not UNSET else default_literal(column.default)
         for column in config.output_columns
-        if column.name not in known
+        if column.made_from not in known
     }
-    made = [c.name for c in config.output_columns if c.name in known and known[c.name][0].kind in ("feature", "age")]
+    wanted = [column.made_from for column in config.output_columns]
+    made = [name for name in wanted if name in known and known[name][0].kind in ("feature", "age")]
     return _definition(config, made, {}), sorted([*made, *defaults]), defaults
 
 

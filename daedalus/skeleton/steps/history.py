@@ -10,6 +10,7 @@ from daedalus.base.days import Day
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.arrow.day_events import write_history
 from daedalus.skeleton.arrow.feed_files import FeedPart
+from daedalus.skeleton.arrow.own_feed import write_own_history
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import FeedDay, events_part, sql_of_feed
 from daedalus.sql.text import Sql, in_list, name, parquet
@@ -72,8 +73,9 @@ def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
     part = events_part(events, aggregation.column, contributor=contributor)
     reads = {"pool": [make.need("pool")]} if filtered else {}
 
-    def arrow(part: FeedPart) -> partial:
-        return partial(write_history, part, events, aggregation.column, contributor, filtered)
+    def arrow(part: FeedPart, own: bool) -> partial:
+        write = write_own_history if own else write_history
+        return partial(write, part, events, aggregation.column, contributor, filtered)
 
     return sql_of_feed(make, ActionName("history", part, day), render, config, reads, arrow)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
+from daedalus.base.durable import part_files
 from daedalus.config.columns import makers
 from daedalus.config.steps import PARTITION
 from daedalus.output.cut_partition import ParquetSink
-from daedalus.output.earlier_partition import EarlierPartition
+from daedalus.output.earlier_partition import RENAMED, EarlierPartition
+from daedalus.parquet.rename import rename_columns
 from daedalus.skeleton.context import Make
 from daedalus.stagecache.action import Counts, Manifest
 from daedalus.stagecache.action_name import ActionName
@@ -35,11 +37,13 @@ def build(make: Make, day: Day) -> str | None:
         "config:entity_spine_chunk_rows": str(rows),
         **make.code_of(ParquetSink),
     }
+    if names := context.config.renamed:
+        ingredients |= {RENAMED: digest.canonical_json(names), **make.code_of(rename_columns)}
     window = [make.need("spine", day - i * ONE_DAY) for i in range(context.runtime.spine.lookback_days, 0, -1)]
     guards = tuple(name for name in window if name)  # step 1 reads the whole window, needed or not
     name = ActionName(PARTITION, day=day)
     earlier = partial(publishing.earlier, str(name))
-    run = partial(_run, ParquetSink(tuple(columns), rows), spine, sources, ingredients, earlier)
+    run = partial(_run, ParquetSink(tuple(columns), rows), names, spine, sources, ingredients, earlier)
     return make.add(name, run, ingredients, [spine, *sources.values()], shelf=publishing.partitions, guards=guards)
 
 
@@ -50,7 +54,7 @@ def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[s
     by_name = {aggregation.name: aggregation for aggregation in config.aggregations}
     columns, sources = [], {}
     for output in config.output_columns:
-        maker = known[output.name][0] if output.name in known else None
+        maker = known[output.made_from][0] if output.made_from in known else None
         if maker is None or maker.kind in ("feature", "age"):
             source = "attributes"
             sources[source] = make.need("attributes", day)
@@ -62,12 +66,12 @@ def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[s
             sources[source] = make.need(source, day)
         else:
             source = "sessions"
-        columns.append((output.name, source))
+        columns.append((output.made_from, source))
     return columns, sources
 
 
 def _run(
-    sink: ParquetSink, spine: str, sources: Mapping[str, str], ingredients: Manifest,
+    sink: ParquetSink, names: Mapping[str, str], spine: str, sources: Mapping[str, str], ingredients: Manifest,
     earlier: Callable[[], EarlierPartition | None], upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
     if not rows_of(upstream[spine]):
@@ -75,9 +79,14 @@ def _run(
 
     def reused(free: Path) -> dict[str, Path]:
         before = earlier()
+        if names or (before and RENAMED in before.manifest):
+            return {}  # its columns have other names than the artifacts'
         now = {**ingredients, **{f"upstream:{name}": path.stem for name, path in upstream.items()}}  # named by digest
         same = before.sources(sink.columns, now, sources) if before else set()
         return dict.fromkeys(same, free) if before and same and before.copied(free) else {}
 
     artifacts = {source: upstream[name] for source, name in sources.items()}
-    return {"written": sink.write(out, artifacts, reused), "empty": 0}
+    rows = sink.write(out, artifacts, reused)
+    for part in part_files(out) if names else ():
+        rename_columns(part, names)
+    return {"written": rows, "empty": 0}

@@ -12,7 +12,7 @@ from daedalus.actions.unaffected import Keyed
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day, parse_duration
 from daedalus.config.aggregation_kinds import AggregationKind, Measure
-from daedalus.config.columns import SPINE_COLUMNS
+from daedalus.config.columns import spine_columns
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.steps import history
@@ -112,7 +112,7 @@ def _measured(
 def _type_of(context: Skeleton, column: str) -> str:
     """DuckDB's name of the type of a column that events have values of."""
     view = view_of(context, column)
-    return context.sources.views[view].types[column] if view else SPINE_COLUMNS[column]
+    return context.sources.views[view].types[column] if view else spine_columns(context.config)[column]
 
 
 def _run_measure(

@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
-from daedalus.config.columns import SPINE_COLUMNS
+from daedalus.config.columns import SPINE_COLUMNS, spine_columns
 from daedalus.skeleton.arrow.pool_and_sessions import write_sessions
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.steps.coverage import covered, covered_spine
@@ -24,7 +24,10 @@ def filter_to_target_day(filtered: bool) -> str:
 
 
 @cache
-def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_only: bool, drop_single_like: bool) -> Sql:
+def apply_session_filter(
+    filtered: bool, events: Sequence[str], *, drop_view_only: bool, drop_single_like: bool,
+    names: Sequence[str] = tuple(SPINE_COLUMNS),
+) -> Sql:  # fmt: skip
     """SQL of the target day's rows without view-only and single-like sessions.
 
     Rows without a session stay. `events` are the coverage filter's; they count as views.
@@ -43,7 +46,7 @@ def apply_session_filter(filtered: bool, events: Sequence[str], *, drop_view_onl
         keep = f"s.feed_session IS NULL OR s.feed_session NOT IN ({sessions} HAVING {' OR '.join(dropped)})"
     return Sql(
         counts=f"SELECT count(*) AS target FROM {rows}",
-        select=f"SELECT {columns(SPINE_COLUMNS, 's.')} FROM {rows} WHERE {keep} ORDER BY s.{POSITION}",
+        select=f"SELECT {columns(names, 's.')} FROM {rows} WHERE {keep} ORDER BY s.{POSITION}",
     )
 
 
@@ -51,13 +54,15 @@ def build(make: Make, day: Day) -> str:
     """Reads the target day's spine and coverage."""
     context = make.context
     rule, filtered = context.runtime.session_filter, context.covers()
+    names = tuple(spine_columns(context.config))
     events = tuple(sorted(set(context.runtime.embedding_coverage_filter.events)))
     sql = apply_session_filter(filtered, events, drop_view_only=rule.drop_view_only,
-                               drop_single_like=rule.drop_single_like)  # fmt: skip
+                               drop_single_like=rule.drop_single_like, names=names)  # fmt: skip
     config: dict[str, object] = {
         f"session_filter.{k}": getattr(rule, k) for k in ("drop_view_only", "drop_single_like")
     }
     if rule.drop_view_only or rule.drop_single_like:
         config["embedding_coverage_filter.events"] = list(events)
     arrow = partial(write_sessions, events, rule.drop_view_only, rule.drop_single_like)
-    return make.sql(ActionName("sessions", day=day), sql, Reading(covered(make, day, filtered)), config, arrow=arrow)
+    return make.sql(ActionName("sessions", day=day), sql, Reading(covered(make, day, filtered)), config,
+                    arrow=arrow if len(names) == len(SPINE_COLUMNS) else None)  # fmt: skip

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache, partial
 
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.skeleton.arrow.feed_rows import write_spine
+from daedalus.skeleton.arrow.own_feed import write_own_spine
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.feed_day import _DAY, _IN_DAY, _KEYED, FeedDay, sql_of_feed
+from daedalus.skeleton.feed_day import _DAY, _IN_DAY, _KEYED, FeedDay, is_minus_zero, sql_of_feed
 from daedalus.sql.text import Sql, columns, name
 from daedalus.stagecache.action_name import ActionName
 
@@ -19,8 +19,11 @@ _ORDER = ["user_id", "feed_session", "event_timestamp", "artwork_id", "event"]
 ROW_ORDER = [*_ORDER, *(column for column in SPINE_COLUMNS if column not in _ORDER)]
 
 
-def order_by(names: Sequence[str]) -> str:
-    return "ORDER BY " + ", ".join(f"{name(column)} NULLS LAST" for column in names)
+def order_by(feed: FeedDay) -> str:
+    """Of the spine's rows; extra columns come last, and -0.0 before 0.0."""
+    names = [*ROW_ORDER, *(column for column in feed.names if column not in SPINE_COLUMNS)]
+    signs = {column: f", {is_minus_zero(column)} DESC" for column in feed.doubles}
+    return "ORDER BY " + ", ".join(f"{name(column)} NULLS LAST{signs.get(column, '')}" for column in names)
 
 
 @cache
@@ -43,7 +46,7 @@ def build_time_window_entity_spine(feed: FeedDay) -> Sql:
                 count(*) FILTER ({_KEYED} AND {_IN_DAY}) - (SELECT count(*) FROM clean) AS duplicates,
                 (SELECT count(*) FROM clean) AS spine
             FROM raw""",
-        select=f"SELECT {columns(SPINE_COLUMNS)} FROM clean {order_by(ROW_ORDER)}",
+        select=f"SELECT {columns(feed.names)} FROM clean {order_by(feed)}",
     )
 
 
@@ -62,5 +65,5 @@ def build(make: Make, day: Day) -> str | None:
     """Reads the feed files of a day and, as far as rows come late or early, of neighbouring days."""
     make.unaffected.watch(str(day))
     name = ActionName("spine", day=day)
-    return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part: partial(
-        write_spine, part, ROW_ORDER))  # fmt: skip
+    return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part, own: partial(
+        write_own_spine if own else write_spine, part, ROW_ORDER))  # fmt: skip

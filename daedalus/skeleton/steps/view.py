@@ -15,13 +15,14 @@ from daedalus.stagecache.action_name import ActionName
 
 
 def read_view(
-    groups: Sequence[Group], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool
-) -> Sql:
+    groups: Sequence[Group], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool,
+    own: str = "",
+) -> Sql:  # fmt: skip
     """SQL of a view's latest row per entity, or with `every_version` the last row of each entity and time.
 
     Files of group i are bound as `view_i`; the variable `view_files` has all files in path order. `types`
     are the columns' types over all files. A NULL time is older than any other; of equal times the last in order of
-    (path, row number) wins; rows with a NULL entity are ignored.
+    (path, row number) wins; rows with a NULL entity are ignored. `own` is the entity's name in the files, if another.
     """
     wanted = [column for column in types if column != entity]
     schemas = [group.schema for group in groups]
@@ -30,7 +31,7 @@ def read_view(
     def rows_of(i: int, schema: Mapping[str, str]) -> str:
         read = [f"{read_as(column, schema.get(column), types[column])} AS {name(column)}" for column in wanted]
         time = read_as(timestamp_field, schema.get(timestamp_field), "TIMESTAMP")
-        key = read_as(entity, schema.get(entity), types[entity])
+        key = read_as(own or entity, schema.get(own or entity), types[entity])
         place = f"list_position(getvariable('view_files'), {FILE}) AS {PLACE}, {POSITION} AS {LINE}"
         place += f", {_nanoseconds(timestamp_field, schema)} AS {NANOS}" if fine else ""
         source = groups[i].scan(f"view_{i}", positions=True, files=True)
@@ -59,12 +60,14 @@ def build(make: Make, name: str) -> str:
     view = found.view
     groups = found.groups()
     sql = read_view([group for group, _ in groups], view.entity, view.timestamp_field, found.types,
-                    every_version=view.as_of == "day")  # fmt: skip
+                    every_version=view.as_of == "day", own=view.own_entity)  # fmt: skip
     files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
-    columns = {view.timestamp_field: "TIMESTAMP", **found.types}
+    columns = {view.timestamp_field: "TIMESTAMP", **found.own_types}
     reading = Reading(files=files, lists={"view_files": found.files}, columns=columns)
     order = digest.of_json([file.label for file in found.files])  # as "input:/…": no file's label begins with a slash
     config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
+    if view.own_entity != view.entity:
+        config[f"views.{name}.entity_column"] = view.own_entity
     return make.sql(ActionName("view", name), sql, reading, config, extra={"input:/order of files": order})
 
 
