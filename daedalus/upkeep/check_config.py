@@ -101,10 +101,16 @@ def _value_lines(key: str, value: Any, text: str) -> list[str]:
     if len(line := f"{key:<47} {text}") <= (room() or 80):
         return [line]
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        items = [", ".join(f"{name}: {_json(inner)}" for name, inner in item.items()) for item in value]
-        return [key, *(line for item in items for line in wrapped(item, " " * 6 + "- ", " " * 8))]
+        return [key, *(line for item in value for line in wrapped(_item(item), " " * 6 + "- ", " " * 8))]
     shown = ", ".join(map(_json, value)) if isinstance(value, list) else text
     return [key, *wrapped(shown, " " * 6)]
+
+
+def _item(item: Any) -> str:
+    """An item of a list of mappings, of which some may be plain values."""
+    return (
+        ", ".join(f"{name}: {_json(inner)}" for name, inner in item.items()) if isinstance(item, dict) else _json(item)
+    )
 
 
 def _json(value: Any) -> str:

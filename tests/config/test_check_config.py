@@ -27,6 +27,13 @@ def test_check_tells_each_value_and_where_it_comes_from(warm):
     assert "valid" in shown[0] and max(map(len, shown)) <= 80
 
 
+def test_check_shows_lists_of_mappings_and_plain_values_in_any_order(warm):
+    columns = yaml.safe_load(warm.runtime.read_text())["output_columns"]
+    edit(warm.runtime, output_columns=[{"name": "item", "from": "artwork_id"}, *columns[2:]])
+    shown = warm.cli("config", "check").stdout
+    assert "- name: item, from: artwork_id" in shown and "- event_timestamp" in shown
+
+
 def test_check_refuses_what_a_run_would(warm):
     edit(warm.runtime, spine__lookback_days=3)
     refused = warm.cli("config", "check")
