@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Facts
 from daedalus.inputs.file_formats import FORMATS, format_of
 from daedalus.inputs.files import Files
-from daedalus.sql.own_columns import OwnColumns
+
+if TYPE_CHECKING:
+    from daedalus.sql.own_columns import OwnColumns
 
 _FORM = 3  # version of what is remembered of a footer
 

@@ -14,16 +14,16 @@ from daedalus.base.terminal_text import counted
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import referenced_views
 from daedalus.config.partition_pattern import PartitionPattern
-from daedalus.config.schema import View
+from daedalus.config.schema import Feed, View
 from daedalus.inputs.file_formats import FORMATS, format_of
 from daedalus.inputs.files import Tree
 from daedalus.inputs.pool import newest_manifest
 from daedalus.objectstore.globs import HIDDEN
 from daedalus.objectstore.object_store import is_uri
-from daedalus.sql.own_columns import OwnColumns
 
 if TYPE_CHECKING:
     from daedalus.inputs.files import Names
+    from daedalus.sql.own_columns import OwnColumns
 
 _NAMED = 3  # how many ignored names a note has
 _IGNORED = {
@@ -39,7 +39,7 @@ class FeedFolder:
     def __init__(self, config: Config, files: Names) -> None:
         path = config.catalog.feed.path
         self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
-        self.own, self.extra = OwnColumns.of(config.catalog.feed), config.catalog.feed.extra_columns
+        self.own, self.extra = _own(config.catalog.feed), config.catalog.feed.extra_columns
         where = config.where(CATALOG, "feed.path")
         try:
             tree = files.tree(self.root)
@@ -117,6 +117,15 @@ class FeedFolder:
     def paths(self, day: Day) -> list[str]:
         """The files of a day's partition."""
         return [f"{self.root}/{label}" for label in self.days.get(day, [])]
+
+
+def _own(feed: Feed) -> OwnColumns | None:
+    """What the feed calls the spine's columns; None if all is as the spine has it."""
+    if not feed.columns and not feed.timestamp_unit:
+        return None
+    from daedalus.sql.own_columns import OwnColumns
+
+    return OwnColumns.of(feed)
 
 
 def _hidden(name: str) -> bool:

@@ -24,11 +24,11 @@ CEILINGS = {
     "DuckDB statements": (101, 0, 0),
     "SQLite transactions": (84, 1, 14),
     "syncs": (359, 0, 34),
-    "renames": (190, 1, 13),
+    "renames": (190, 1, 14),
     "files opened to write": (145, 1, 92),
     "bytes read": (6_027_146, 158_702, 3_100_000),
     "bytes written": (4_372_219, 45_694, 972_376),
-    "modules of ours": (194, 84, 194),
+    "modules of ours": (199, 88, 198),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how
