@@ -453,12 +453,19 @@ class Reference:
                 continue
             if agg.get("exclude_self") and event["artwork_id"] == row["artwork_id"]:
                 continue
+            if not self._is_where(agg.get("where") or {}, event):
+                continue
             value = self._value(agg["column"], event)
             if value is None:
                 continue
             values = [v for v in value if v is not None] if agg["agg"] == "flatten_distinct" else [value]
             seen += [(event["event_timestamp"], v) for v in values]
         return seen
+
+    def _is_where(self, where: dict, event: dict) -> bool:
+        """Whether an event has one of the values in every column."""
+        found = {column: self._value(column, event) for column in where}
+        return all(any(self._is(column, found[column], value) for value in where[column]) for column in where)
 
     def _value(self, column: str, event: dict) -> Any:
         for ref in self.runtime.get("enrich", []):
@@ -520,7 +527,7 @@ class Reference:
         return found
 
     def _is(self, column: str, found: Any, value: object) -> bool:
-        """Whether a column has a value of the content filter, as the column's type holds it."""
+        """Whether a column has a value of the configuration, as the column's type holds it."""
         if found is None:
             return False
         if isinstance(value, float) and column in self.singles:

@@ -17,8 +17,8 @@ from daedalus.base import digest
 from daedalus.base.days import parse_duration
 from daedalus.compile.inputs import Resolved
 from daedalus.config import Config
-from daedalus.config.schema import ContentFilter, OutputColumn, Runtime
-from daedalus.inputs.type_checks import filter_types
+from daedalus.config.schema import Aggregation, ContentFilter, OutputColumn, Runtime
+from daedalus.inputs.type_checks import event_column_type, filter_types
 from daedalus.sql.column_types import as_uuid, holds, is_decimal
 
 _UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
@@ -39,7 +39,10 @@ def canonical(config: Config, resolved: Resolved) -> Config:
     if recent := runtime.recent_published:
         number, unit = in_units(parse_duration(recent.window, "recent_published.window"))
         changed["recent_published"] = structs.replace(recent, window=f"{number}{unit[0]}")
-    aggregations = tuple(structs.replace(one, events=_set(one.events)) for one in config.aggregations)
+    aggregations = tuple(
+        structs.replace(one, events=_set(one.events), where=_where(config, resolved, one))
+        for one in config.aggregations
+    )
     return replace(config, runtime=structs.replace(runtime, **changed), aggregations=aggregations)
 
 
@@ -65,10 +68,21 @@ def _drop(runtime: Runtime, types: Mapping[str, str]) -> dict[str, list]:
     found = {}
     for column, values in runtime.content_filter.drop.items():
         kind = types[column]
-        fitting = {repr(one): one for one in (_typed(kind, value) for value in values if holds(kind, value))}
-        if fitting:
-            found[column] = [fitting[key] for key in sorted(fitting)]
+        if fitting := _fitting(kind, values):
+            found[column] = fitting
     return found
+
+
+def _where(config: Config, resolved: Resolved, aggregation: Aggregation) -> dict[str, list]:
+    """The values of each column; none where no event can have any, so that none matches."""
+    where = aggregation.where
+    return {column: _fitting(event_column_type(config, resolved.views, column)[1], where[column]) for column in where}
+
+
+def _fitting(kind: str, values: Iterable[Any]) -> list:
+    """The values that a column of type `kind` can hold, as a set of that type."""
+    found = {repr(one): one for one in (_typed(kind, value) for value in values if holds(kind, value))}
+    return [found[key] for key in sorted(found)]
 
 
 def _typed(kind: str, value: Any) -> Any:

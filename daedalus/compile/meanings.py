@@ -58,7 +58,7 @@ def of_age(config: Config, text: str) -> str:
 def of_aggregation(config: Config, aggregation: Aggregation, window: str | None) -> str:
     """The sentence of one window; None is all of the past."""
     when = "of all time" if window is None else f"in the {_duration(window)}"
-    events = f"the user's {_listed(aggregation.events)} events {when} strictly before the row"
+    events = f"the user's {_listed(aggregation.events)} events{_where(aggregation)} {when} strictly before the row"
     without = {"": "", "value": ", without the row's own artwork",
                "event": ", without events of the row's own artwork"}[self_rule(aggregation)]  # fmt: skip
     kind, column = aggregation.kind, aggregation.column
@@ -70,6 +70,11 @@ def of_aggregation(config: Config, aggregation: Aggregation, window: str | None)
     order = "by most recent occurrence, newest first" if kind.distinct else "newest first, repeats kept"
     limit = f", at most {aggregation.max_items:,}" if aggregation.max_items is not None else ""
     return f"{what} of {events}, {order}{without}{limit}{_covered(config, aggregation)}."
+
+
+def _where(aggregation: Aggregation) -> str:
+    tests = [f"{column} {' or '.join(map(str, values))}" for column, values in aggregation.where.items()]
+    return f" with {' and '.join(tests)}" if tests else ""
 
 
 def _measured(kind: Measure, aggregation: Aggregation, events: str) -> str:

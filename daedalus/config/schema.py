@@ -513,6 +513,13 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
         int | None,
         _says("At most this many of a list, the newest (of top the most frequent); none: no limit.", "its rolling"),
     ] = None
+    where: Annotated[
+        dict[str, list[str | int | float | bool]],
+        _says(
+            "Column to values: only events with one of these values in every column, besides events. Feed columns (codes as mapped), or those under enrich; feed columns only for cumulative. NULL never matches; values are compared as in content_filter.",
+            "its event_values, history and rolling",
+        ),
+    ] = {}
 
     @property
     def kind(self) -> AggregationKind:

@@ -172,6 +172,7 @@ def _aggregations(config: Config) -> None:
                 refuse(config, AGGREGATIONS, f"{at}.max_items", what, aggregation.max_items, "no max_items")
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
+        _where(config, at, aggregation)
     unique(config, AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])
     outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
     unique(config, AGGREGATIONS, "aggregations: output columns", outputs)
@@ -199,15 +200,30 @@ def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
 
 
 def _column(config: Config, at: str, aggregation: Aggregation) -> None:
-    enriched = [ref.partition(":")[2] for ref in config.runtime.enrich]
     column, key = aggregation.column, f"{at}.column"
+    in_feed = _of_events(config, key, column, cumulative=aggregation.cumulative)
+    if aggregation.kind.flatten and in_feed:
+        refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
+
+
+def _where(config: Config, at: str, aggregation: Aggregation) -> None:
+    for column, values in aggregation.where.items():
+        key = f"{at}.where.{column}"
+        _of_events(config, key, column, cumulative=aggregation.cumulative)
+        if not values:
+            refuse(config, AGGREGATIONS, key, "a where without values, which no event has", "[]", "at least one value")
+
+
+def _of_events(config: Config, key: str, column: str, *, cumulative: bool) -> bool:
+    """Whether a column of an aggregation's events is the feed's; else it is one under enrich. An error for others."""
+    enriched = [ref.partition(":")[2] for ref in config.runtime.enrich]
     known = spine_columns(config)
     in_feed, in_views = column in known, column in enriched
     if in_feed and in_views:
         refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
-    if aggregation.cumulative and not in_feed:
-        expected = f"a feed column: {', '.join(known)}"
-        refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected)
+    if cumulative and not in_feed:
+        expected, hint = f"a feed column: {', '.join(known)}", did_you_mean(column, known)
+        refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected, hint)
     if in_views:
         _one_maker(config, AGGREGATIONS, key, column)
     if not in_feed and not in_views:
@@ -217,8 +233,7 @@ def _column(config: Config, at: str, aggregation: Aggregation) -> None:
         refuse(
             config, AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
         )
-    if aggregation.kind.flatten and in_feed:
-        refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
+    return in_feed
 
 
 def _recent(config: Config) -> None:

@@ -16,6 +16,7 @@ from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import Config
 from daedalus.config.reach import Reach
+from daedalus.skeleton.where import given
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
 from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
 from daedalus.stagecache.records.traces import Traces
@@ -106,10 +107,11 @@ class CauseFinder:
         return self._events(aggregation, tiles) or self._lookback(aggregation, tiles, previous, Day.fromisoformat(at))
 
     def _events(self, aggregation: str, tiles: Iterable[Cause]) -> list[Cause]:
-        """Edits of an aggregation's events or column."""
+        """Edits of an aggregation's events, column or where."""
         now = next(a for a in self._config.aggregations if a.name == aggregation)
         then = next((t.manifest for c in tiles if c.new is None and (t := self._latest(c.what))), {})
-        values = {"events": sorted(set(now.events)), "column": now.column}
+        values = {"events": sorted(set(now.events)), "column": now.column, "where": given(now)}
+        then = {"config:aggregation.where": "{}", **then} if then else then
         found = []
         for key, value in values.items():
             old, new = then.get(f"config:aggregation.{key}"), digest.canonical_json(value)

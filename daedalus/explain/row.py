@@ -7,7 +7,7 @@ out. The row itself, the pool and the values of views come from the cache.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from daedalus.explain.row_measures import made_by
 from daedalus.explain.row_vectors import VectorLooker
 from daedalus.explain.value_differences import as_python
 from daedalus.inputs.schemas import group_by_schema
+from daedalus.inputs.type_checks import event_column_type
 from daedalus.skeleton.countries import country_codes
 from daedalus.skeleton.feed_day import FeedDay
 from daedalus.skeleton.joins_and_filters import preload_filtered_features
+from daedalus.sql.among import among
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import FILE, Sql, literal, parquet
 from daedalus.sql.text import name as quoted
@@ -88,6 +90,7 @@ class _Looker:
         self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
         self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
         self._pool: set[int] | None = None
+        self._compared: dict[tuple[str, str, str], bool] = {}
         self._features: dict[tuple[str, Day, str], dict] = {}
 
     def columns(self, only: str | None) -> list[tuple[str, Aggregation, int | None]]:
@@ -228,7 +231,23 @@ class _Looker:
             return "the row's own artwork"
         if not self._covered(event):
             return "no embedding (coverage filter)"
-        return ""
+        return next((f"where: {column} is {plain(value)}" for column, value in self._others(aggregation, event)), "")
+
+    def _others(self, aggregation: Aggregation, event: dict) -> Iterator[tuple[str, Any]]:
+        """The columns of the `where` in which an event has another value, and the value."""
+        import pyarrow as pa
+
+        for column, values in aggregation.where.items():
+            view, kind = event_column_type(self._config, self._graph.sources.views, column)
+            value = self._feature(view, column, event) if view else event[column]
+            asked = column, repr(values), repr(value)
+            if asked not in self._compared:
+                tables = {"one": pa.table({"value": [value]})}
+                test = among(f"CAST(value AS {kind})", kind, values) or "FALSE"
+                (row,) = self._table(Sql(f"SELECT coalesce({test}, FALSE) AS one_of FROM one"), {}, tables)
+                self._compared[asked] = row["one_of"]
+            if not self._compared[asked]:
+                yield column, value
 
     def _covered(self, event: dict) -> bool:
         coverage = self._runtime.embedding_coverage_filter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from daedalus.base.errors import DaedalusError
 from daedalus.config import AGGREGATIONS, RUNTIME, Config
@@ -19,6 +19,7 @@ def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
     _aggregated(config, views)
     _times(config, views)
     _filters(config, views)
+    _wheres(config, views)
     _embedded(config, views)
 
 
@@ -50,6 +51,13 @@ def _aggregated(config: Config, views: Mapping[str, ViewInput]) -> None:
         if aggregation.kind.listed and is_nested(kind):
             expected = "a plain column, or a list of plain values with agg: flatten_distinct; agg: count takes any"
             _refuse(config, AGGREGATIONS, key, "nested values cannot be listed", found, expected)
+
+
+def event_column_type(config: Config, views: Mapping[str, ViewInput], column: str) -> tuple[str, str]:
+    """(view, type) of a column of an aggregation's events; the view is "" for the feed's columns."""
+    refs = [ref for text in config.runtime.enrich if (ref := Ref.parse(text))]
+    view = next((ref.view for ref in refs if ref.feature == column), "")
+    return view, views[view].types[column] if view else spine_columns(config)[column]
 
 
 def refusal(kind: Measure, type: str) -> tuple[str, str] | None:
@@ -103,13 +111,21 @@ def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, st
 
 
 def idle_filters(config: Config, views: Mapping[str, ViewInput]) -> list[str]:
-    """A line for each value of the content filter that no row can have."""
+    """A line for each value of the content filter that no row can have, and of a `where` that no event can."""
     types, drop = filter_types(config, views), config.runtime.content_filter.drop
-    return [
+    found = [
         f"content_filter.drop.{column}: no {types[column]} is {value!r}, so it drops nothing"
         for column, values in drop.items()
         for value in values
         if not holds(types[column], value)
+    ]
+    return found + [
+        f"aggregation {aggregation.name}: where.{column}: no {kind} is {value!r}, so it matches nothing"
+        for aggregation in config.aggregations
+        for column, values in aggregation.where.items()
+        for kind in [event_column_type(config, views, column)[1]]
+        for value in values
+        if not holds(kind, value)
     ]
 
 
@@ -122,6 +138,24 @@ def _filters(config: Config, views: Mapping[str, ViewInput]) -> None:
                 key = f"content_filter.drop.{column}[{j}]"
                 what = "a value of another type than its column"
                 _refuse(config, RUNTIME, key, what, repr(value), f"{column}: {kind}", yaml_hint(value))
+
+
+def _wheres(config: Config, views: Mapping[str, ViewInput]) -> None:
+    for i, aggregation in enumerate(config.aggregations):
+        for column, values in aggregation.where.items():
+            key, kind = f"aggregations[{i}].where.{column}", event_column_type(config, views, column)[1]
+            if wrong := where_refusal(column, kind, values):
+                _refuse(config, AGGREGATIONS, key, *wrong)
+
+
+def where_refusal(column: str, kind: str, values: Sequence[object]) -> tuple[str, str, str, str] | None:
+    """(what is wrong, found, expected, a hint) if values cannot be compared with a column of type `kind`."""
+    if is_nested(kind):
+        return "a where of lists, structs or maps", f"{column}: {kind}", "a column of plain values", ""
+    for value in values:
+        if not _comparable(kind, value):
+            return "a value of another type than its column", repr(value), f"{column}: {kind}", yaml_hint(value)
+    return None
 
 
 def _comparable(kind: str, value: object) -> bool:

@@ -106,7 +106,9 @@ def _null_type(config: Config, view: str, column: str) -> str:
         return spine_columns(config)[column]
     if any(a.kind.flatten and a.column == column for a in config.aggregations):
         return "BIGINT[]"
-    if any(isinstance(value, str) for value in runtime.content_filter.drop.get(column, [])):
+    wheres = [a.where.get(column, []) for a in config.aggregations if ref in runtime.enrich]
+    compared = [value for values in (runtime.content_filter.drop.get(column, []), *wheres) for value in values]
+    if any(isinstance(value, str) for value in compared):
         return "VARCHAR"
     animated = runtime.animated_model_type and column in ("artwork_type", "model_type")
     return "VARCHAR" if animated else "BIGINT" if recent and ref == recent.author else "INTEGER"

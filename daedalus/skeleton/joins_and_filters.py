@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from daedalus.actions.actions import Reading
 from daedalus.actions.unaffected import Keyed
@@ -19,7 +18,7 @@ from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
-from daedalus.sql.column_types import as_uuid, decimal_literal, holds, is_decimal, is_integer
+from daedalus.sql.among import among
 from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
 from daedalus.stagecache.action_name import ActionName
 
@@ -136,34 +135,9 @@ def curate_animated_model_type(rows: str, join: Join) -> str:
 
 def apply_content_filter(rows: str, join: Join) -> str:
     """Drops a row with any of the values; NULL never matches."""
-    found = [_among(column, join.types[column], values) for column, values in join.drop.items()]
+    found = [among(name(column), join.types[column], values) for column, values in join.drop.items()]
     matches = [f"coalesce({match}, FALSE)" for match in found if match]
     return f"SELECT * FROM ({rows}) WHERE NOT ({' OR '.join(matches)})" if matches else rows
-
-
-def _among(column: str, kind: str, values: Sequence) -> str:
-    """SQL for "a column of type `kind` has one of the values", rounded to that type; "" if it can have none."""
-    fitting = [_sized(kind, value) for value in values if holds(kind, value)]
-    literals = [decimal_literal(kind, v) if is_decimal(kind) else literal(v) for v in fitting if v == v]
-    if kind == "FLOAT" and any(isinstance(value, float) for value in fitting):
-        literals = [f"CAST('{value!r}' AS FLOAT)" for value in fitting if value == value]
-    matches = [f"{name(column)} IN ({', '.join(literals)})"] if literals else []
-    # `=` would miss NaN, which statistics of a file do not count, so that its row groups are skipped.
-    matches += [f"isnan({name(column)})"] if len(literals) < len(fitting) else []
-    return " OR ".join(matches)
-
-
-def _sized(kind: str, value: Any) -> Any:
-    """The value in a form that has a SQL literal which DuckDB compares with `kind` as it is.
-
-    The largest integers become floats. Whole floats become integers for a column of these, which a literal of type
-    DOUBLE would turn into DOUBLE: that does not tell 2^53 from its neighbour. UUIDs are spelt as their columns do.
-    """
-    if kind == "UUID":
-        return as_uuid(value)
-    if isinstance(value, float) and (is_integer(kind) or kind == "UBIGINT"):
-        return int(value)
-    return value if is_decimal(kind) else float(value) if isinstance(value, int) and abs(value) >= 2**127 else value
 
 
 JOIN_STEPS: tuple[Callable[[str, Join], str], ...] = (

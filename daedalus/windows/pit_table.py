@@ -17,8 +17,9 @@ from daedalus.base.errors import DaedalusError, at_least, did_you_mean
 from daedalus.config import Config, load_config
 from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.schema import Aggregation
-from daedalus.inputs.type_checks import refusal
-from daedalus.sql.column_types import type_name
+from daedalus.inputs.type_checks import refusal, where_refusal
+from daedalus.sql.among import among
+from daedalus.sql.column_types import canonical, type_name
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql, in_list, name
 from daedalus.windows.kinds.kind import result_of
@@ -45,7 +46,7 @@ def aggregate_pit_table(
     """Appends point-in-time aggregations to a spine.
 
     `spine` has user_id, artwork_id and event_timestamp; its rows and their order are kept, as are its
-    other columns. `events` has those three, `event`, and each spec's column. `specs` are as in
+    other columns. `events` has those three, `event`, and each spec's column and those of its `where`. `specs` are as in
     aggregations.yaml; a cumulative one looks at all events before the row. A row never sees an event
     at its own time or later. Lists are never NULL. Times may have any unit or zone.
     `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
@@ -83,7 +84,7 @@ def aggregate_pit_table(
     rows, history = _checked(spine, _KEYS, "spine"), _checked(events, (*_KEYS, "event"), "events")
     taken = set(spine.column_names)
     for i, aggregation in enumerate(aggregations):
-        _checked(events, (aggregation.column,), "events")
+        _checked(events, (aggregation.column, *aggregation.where), "events")
         _check(aggregation, f"specs[{i}]", events, taken)
         taken |= set(aggregation.outputs)
     engines: dict[str, Callable[..., pa.Table]] = {"duckdb": _with_duckdb, "polars": _with_polars}
@@ -91,7 +92,7 @@ def aggregate_pit_table(
         raise DaedalusError("an unknown engine", where="engine", found=engine, expected=" or ".join(engines))
     result = spine
     for aggregation in aggregations:
-        found = _rolled(rows, engines[engine](history, aggregation), aggregation)
+        found = _rolled(rows, engines[engine](_chosen(history, aggregation), aggregation), aggregation)
         for output, column in zip(aggregation.outputs, found.columns, strict=True):
             result = result.append_column(output, column.cast(_result_type(events, aggregation)))
     return result
@@ -156,6 +157,8 @@ def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[st
     if aggregation.kind.flatten and not (t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)):
         raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
     at_least(1, aggregation.max_items, f"{where}.max_items")
+    for column, values in aggregation.where.items():
+        _check_where(f"{where}.where.{column}", column, canonical(type_name(events.schema.field(column).type)), values)
     if isinstance(aggregation.kind, Measure):
         _check_measure(aggregation, aggregation.kind, where, type_name(kind))
 
@@ -168,6 +171,32 @@ def _check_measure(aggregation: Aggregation, kind: Measure, where: str, type: st
     if aggregation.max_items is not None and not kind.listed:
         raise DaedalusError(f"agg: {aggregation.agg} gives one value", where=f"{where}.max_items",
                             found=aggregation.max_items, expected="no max_items")  # fmt: skip
+
+
+def _check_where(where: str, column: str, type: str, values: Sequence[object]) -> None:
+    """Raises DaedalusError for values that a column of a type cannot be compared with, and for none at all."""
+    if not values:
+        raise DaedalusError("a where without values, which no event has", where=where, found="[]",
+                            expected="at least one value")  # fmt: skip
+    if wrong := where_refusal(column, type, values):
+        what, found, expected, hint = wrong
+        raise DaedalusError(what, where=where, found=found, expected=expected, hint=hint)
+
+
+def _chosen(events: pa.Table, aggregation: Aggregation) -> pa.Table:
+    """The events that are as the aggregation's `where` says, for either engine, by the rules of the stage."""
+    import pyarrow as pa
+
+    if not aggregation.where:
+        return events
+    columns, tests = events.select(list(aggregation.where)), []
+    for column, values in aggregation.where.items():
+        type = canonical(type_name(events.schema.field(column).type))
+        value = f"CAST({name(column)} AS VARCHAR)" if type == "VARCHAR" else name(column)
+        tests.append(f"({among(value, type, values) or 'FALSE'})")
+    placed = columns.append_column("daeda:place", pa.array(range(events.num_rows), pa.int64()))
+    sql = Sql(f"SELECT {name('daeda:place')} FROM pit_events WHERE {' AND '.join(tests)} ORDER BY 1")
+    return events.take(_query(sql, {"pit_events": placed})["daeda:place"])
 
 
 def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:

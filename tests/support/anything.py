@@ -152,6 +152,9 @@ def aggregation(rng: random.Random, world: Anything, number: int) -> dict:
             "windows": rng.choice([["1d"], ["2d", "12h"]]), "exclude_self": rng.random() < 0.3}  # fmt: skip
     if column in ("artwork_id", "event") and rng.random() < 0.4:
         made["windows"] = "cumulative"
+    if rng.random() < 0.4:
+        made["where"] = rng.choice([{"event": rng.sample(EVENTS, 2)}, {"artwork_id": rng.sample(range(6), 3)},
+                                    {"feed_session": ["s"], "user_id": [0, 2]}])  # fmt: skip
     limited = rng.random() < 0.5 and agg not in ("count", "sum", "last")
     return made | ({"max_items": rng.choice([1, 3])} if limited else {})
 

@@ -202,6 +202,19 @@ def view_rows(name: str) -> st.SearchStrategy[dict]:
     return st.fixed_dictionaries({entity: maybe_id, "updated_at": st.one_of(st.none(), times), **columns})
 
 
+WHERE: dict[str, list] = {  # of the feed; those of views are not for cumulative aggregations
+    "platform_code": [0, 1, 2, 3.0], "country_code": [0, 158, 2**40], "retriever_id": ["r", "s", "t"],
+    "current_like_count": [1, 2.0, 0.5],
+}  # fmt: skip
+VIEW_WHERE: dict[str, list] = {"author_id": [1, 2, 3], "model_id": [7, 8.0]}
+
+
+@st.composite
+def wheres(draw: st.DrawFn, known: dict[str, list]) -> dict[str, list]:
+    columns = draw(st.lists(st.sampled_from(sorted(known)), min_size=1, max_size=2, unique=True))
+    return {name: draw(st.lists(st.sampled_from(known[name]), min_size=1, max_size=2)) for name in columns}
+
+
 SINGLE = ["sum", "mean", "std", "min", "max", "last", "first", "count_distinct", "since_last"]  # of one value each
 
 
@@ -227,6 +240,8 @@ def aggregations(draw: st.DrawFn, lookback: int) -> list[dict]:
         }
         if agg not in ("count", *SINGLE) and draw(st.booleans()):
             spec["max_items"] = draw(st.integers(1, 5))
+        if draw(st.integers(0, 2)) == 0:
+            spec["where"] = draw(wheres(WHERE if cumulative else {**WHERE, **VIEW_WHERE}))
         found.append(spec)
     return found
 

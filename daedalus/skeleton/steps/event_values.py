@@ -15,6 +15,7 @@ from daedalus.skeleton.feed_day import day_start, events_part
 from daedalus.skeleton.joins_and_filters import preload_filtered_features
 from daedalus.skeleton.steps.coverage import covered, covered_spine
 from daedalus.skeleton.steps.view import keyed_by_entity
+from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
 from daedalus.sql.text import Sql, in_list, name
 from daedalus.stagecache.action_name import ActionName
 from daedalus.windows.spec import self_rule
@@ -30,10 +31,12 @@ def enrich_spine_for_rolling(
     as_of_day: bool = False,
     flatten: bool = False,
     contributor: bool = False,
+    where: Where = EVERY,
 ) -> Sql:
     """SQL of a feed day's events for an aggregation: user_id, ts, value, and with `contributor` the artwork_id.
 
-    With `entity` the value comes from `view` by that entity, else from the spine. NULL values are left out.
+    With `entity` the value comes from `view` by that entity, else from the spine. NULL values are left out, and events
+    that are not as `where` says.
     """
     source = covered_spine(filtered)
     value = f"s.{name(column)}"
@@ -42,10 +45,11 @@ def enrich_spine_for_rolling(
         rows = preload_filtered_features("view", entity, [column], ids, as_of_day=as_of_day)
         source += f" JOIN ({rows}) f ON f.{name(entity)} = s.{name(entity)}"
         value = f"f.{name(column)}"
+    source += where.joins(covered_spine(filtered))
     own = ", s.artwork_id AS artwork_id" if contributor else ""
     seen = f"""
         SELECT s.user_id AS user_id, s.event_timestamp AS ts, {f"unnest({value})" if flatten else value} AS value{own}
-        FROM {source} WHERE {in_list("s.event", events)}"""
+        FROM {source} WHERE {in_list("s.event", events)}{where.also}"""
     order = "user_id, ts, value" + (", artwork_id" if contributor else "")
     return Sql(f"SELECT * FROM ({seen}) WHERE value IS NOT NULL ORDER BY {order}")
 
@@ -53,29 +57,32 @@ def enrich_spine_for_rolling(
 def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
     """Reads a feed day's spine, its coverage, and the view that has the value.
 
-    Aggregations with the same events and column share the action.
+    Aggregations with the same events, column and `where` share the action.
     """
     if make.need("spine", day) is None:
         return None
     context = make.context
     events = tuple(sorted(set(aggregation.events)))
-    view = view_of(context, aggregation.column)
+    view, where = view_of(context, aggregation.column), where_of(context, aggregation)
     as_of_day = bool(view) and context.config.catalog.views[view].as_of == "day"
     filtered = context.covers(events)
     flatten, contributor = aggregation.kind.flatten, self_rule(aggregation) == "event"
     entity = context.config.catalog.views[view].entity if view else ""
     sql = enrich_spine_for_rolling(events, aggregation.column, filtered=filtered, entity=entity, as_of_day=as_of_day,
-                                   flatten=flatten, contributor=contributor)  # fmt: skip
+                                   flatten=flatten, contributor=contributor, where=where)  # fmt: skip
     reads = covered(make, day, filtered)
     if view:
         reads["view"] = [make.need("view", view)]
-    part = events_part(events, aggregation.column, flatten=flatten, contributor=contributor)
-    config = {"aggregation.events": list(events), "aggregation.column": aggregation.column}
-    reading = Reading(reads, variables=day_start(day) if as_of_day else {})
-    keyed = keyed_by_entity(make, [view] if view else [])
+    reads |= {other.bound: [make.need("view", other.name)] for other in where.views}
+    part = events_part(events, aggregation.column, flatten=flatten, contributor=contributor) + where_part(aggregation)
+    config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": aggregation.column}
+    config |= where_config(aggregation)
+    by_day = as_of_day or any(other.as_of_day for other in where.views)
+    reading = Reading(reads, variables=day_start(day) if by_day else {})
+    keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
     arrow = partial(write_event_values, events, aggregation.column, entity, flatten, contributor)
     return make.sql(ActionName("event_values", part, day), sql, reading, config, keyed=keyed,
-                    arrow=None if as_of_day else arrow)  # fmt: skip
+                    arrow=None if as_of_day or aggregation.where else arrow)  # fmt: skip
 
 
 def view_of(context: Skeleton, column: str) -> str:
