@@ -19,7 +19,7 @@ from daedalus.sql.text import FILE, Sql, name, parquet
 @dataclass(frozen=True)
 class Keyed:
     """A table that steps join by key: its action, its key, and the column that is joined to the key, of the artifact
-    that the actions `entities` of their days made last."""
+    that the actions `entities` of their days, or spans of days, made last."""
 
     action: str
     key: str
@@ -40,7 +40,7 @@ class Unaffected:
         self._answers: dict[tuple[Keyed, str, str], _Answer] = {}
 
     def watch(self, day: str) -> None:
-        """Adds a feed day of the graph."""
+        """Adds a feed day, or a span of days, of the graph."""
         self._days.add(day)
 
     def is_unaffected(self, day: str, tables: Sequence[Keyed], old: Mapping[str, str], new: Mapping[str, str]) -> bool:

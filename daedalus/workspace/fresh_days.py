@@ -83,8 +83,13 @@ class Asking:
         return found
 
     def _window(self, day: Day) -> str | None:
-        found = [self.feed.get(partition, "") for partition in self._reach.window(day)]
-        return None if None in found else digest.of_text(" ".join(map(str, found)))
+        found = [(partition, self.feed[partition]) for partition in self._reach.window(day, self._known)]
+        lost = any(own is None for _, own in found)
+        return None if lost else digest.of_text(" ".join(f"{partition} {own}" for partition, own in found))
+
+    @cached_property
+    def _known(self) -> list[Day]:
+        return sorted(self.feed)
 
     def _past(self, day: Day) -> str | None:
         last = self._reach.last(day)
