@@ -20,6 +20,7 @@ def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
     _times(config, views)
     _filters(config, views)
     _wheres(config, views)
+    _keys(config, views)
     _embedded(config, views)
 
 
@@ -146,6 +147,27 @@ def _wheres(config: Config, views: Mapping[str, ViewInput]) -> None:
             key, kind = f"aggregations[{i}].where.{column}", event_column_type(config, views, column)[1]
             if wrong := where_refusal(column, kind, values):
                 _refuse(config, AGGREGATIONS, key, *wrong)
+
+
+def _keys(config: Config, views: Mapping[str, ViewInput]) -> None:
+    for i, aggregation in enumerate(config.aggregations):
+        for key in ("key", "match"):
+            column = getattr(aggregation, key)
+            if column is None:
+                continue
+            if wrong := key_refusal(column, event_column_type(config, views, column)[1]):
+                _refuse(config, AGGREGATIONS, f"aggregations[{i}].{key}", *wrong)
+
+
+def key_refusal(column: str, kind: str) -> tuple[str, str, str] | None:
+    """(what is wrong, found, expected) if rows cannot be grouped by a column of type `kind`."""
+    if is_nested(kind) or kind == "INTERVAL":
+        return (
+            "a column that rows cannot be grouped by",
+            f"{column}: {kind}",
+            "ids, codes, text, numbers, times or such",
+        )
+    return None
 
 
 def where_refusal(column: str, kind: str, values: Sequence[object]) -> tuple[str, str, str, str] | None:

@@ -21,6 +21,7 @@ class Groups(Sequence[tuple]):
     """The groups of sorted rows, which can be searched: tuples of what Python can compare."""
 
     def __init__(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> None:
+        columns = [_stored(column) for column in columns]
         self._numbers = [numbers(column) for column in columns]
         self._columns = [
             column if found is None else found for column, found in zip(columns, self._numbers, strict=True)
@@ -38,6 +39,13 @@ class Groups(Sequence[tuple]):
         if only is not None:
             return int(only.searchsorted(first[0])), int(only.searchsorted(last[0], "right"))
         return bisect_left(self, first), bisect_right(self, last)
+
+
+def _stored(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """The bytes of UUIDs; other columns as they are."""
+    import pyarrow as pa
+
+    return column.cast(column.type.storage_type) if isinstance(column.type, pa.BaseExtensionType) else column
 
 
 def _plain(value: Any) -> Any:
@@ -102,6 +110,7 @@ def _coded(rows: pa.Array, events: pa.Array | pa.ChunkedArray) -> tuple[np.ndarr
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    rows, events = _stored(rows), _stored(events)
     turned = numbers(rows), numbers(events)
     if turned[0] is not None and turned[1] is not None:
         rows, events = pa.array(turned[0]), pa.array(turned[1])

@@ -5,7 +5,7 @@ It gives what `measured_sql` selects; tests compare the two, and both with plain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,19 +35,24 @@ def measure(
     `gives` is as a kind says it, `reads` and `compute` are the kind's own. Raises DayError for what a column cannot
     hold.
     """
-    read = Rolling(reads, measured.windows, measured.without_self)
-    values = ["value"] if reads.listed or measured.without_self == "value" else []
-    owners = ["artwork_id"] if measured.without_self == "event" else []
-    pieces = event_pieces(events, ["user_id", "ts", *values, *owners])
-    kind = pieces[0].schema.field("value").type if values else None
-    result = result_of(gives, kind)
-    schema = _schema(measured, result)
     batches = row_batches(rows, ["user_id", "artwork_id", "event_timestamp"])
-    tables = (_computed(measured, compute, schema, block_of(read, batch, pieces)) for batch in batches)
-    return {"rows": _written(out, schema, tables, whole=gives != "list" and fits(rows_of(rows)))}
+    schema, tables = measured_tables(measured, gives, reads, compute, batches, events)
+    return {"rows": written(out, schema, tables, whole=gives != "list" and fits(rows_of(rows)))}
 
 
-def _written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole: bool) -> int:
+def measured_tables(
+    measured: Measured, gives: str, reads: AggregationKind, compute: Compute, batches: Iterable[pa.RecordBatch],
+    events: Sequence[Path],
+) -> tuple[pa.Schema, Iterator[pa.Table]]:  # fmt: skip
+    """(the schema of a kind's columns, these by batch of rows)."""
+    read = Rolling(reads, measured.windows, measured.without_self, groups=measured.groups)
+    pieces = event_pieces(events, read, values=reads.listed or measured.without_self == "value")
+    kind = pieces[0].schema.field("value").type if "value" in pieces[0].schema.names else None
+    schema = _schema(measured, result_of(gives, kind))
+    return schema, (_computed(measured, compute, schema, block_of(read, batch, pieces)) for batch in batches)
+
+
+def written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole: bool) -> int:
     """Writes tables, and holds them if they are to be in memory as a `whole`; returns the number of rows."""
     import pyarrow as pa
 
@@ -67,7 +72,7 @@ def measure_table(measured: Measured, rows: pa.Table, events: pa.Table) -> pa.Ta
         return pa.schema([(name, result) for name in names]).empty_table()
     measured, batch, pieces, places = by_user(measured, rows, events)
     block = block_of(Rolling(kind.reads, measured.windows, measured.without_self), batch, pieces)
-    block = block._replace(users=whole(rows["user_id"]).take(pa.array(np.argsort(places))))
+    block = block._replace(names=whole(rows["user_id"]).take(pa.array(np.argsort(places))))
     found = _computed(measured, kind.compute, _schema(measured, result), block)
     return found.take(pa.array(places)).select(names)
 
@@ -82,6 +87,6 @@ def _computed(measured: Measured, compute: Compute, schema: pa.Schema, block: Bl
     """The columns of a batch of rows."""
     import pyarrow as pa
 
-    seen = seen_of(block.arguments, measured.without_self, block.users)
+    seen = seen_of(block.arguments, measured.without_self, block.names)
     columns = compute(seen, block.values, measured)
     return pa.Table.from_arrays([c.cast(field.type) for c, field in zip(columns, schema, strict=True)], schema=schema)

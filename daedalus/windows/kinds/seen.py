@@ -20,7 +20,7 @@ class Seen(NamedTuple):
     events; `by_value`: owners are codes.
     """
 
-    users: pa.Array  # of rows, to be named
+    names: pa.Array  # of the rows' groups, such as their users
     now: np.ndarray  # of rows, in microseconds
     own: np.ndarray
     order: np.ndarray
@@ -39,7 +39,7 @@ class Seen(NamedTuple):
 
 
 def seen_of(arguments: tuple, without_self: str, names: pa.Array) -> Seen:
-    """What rows of users called `names` see, of the arguments of the kernel of lists and counts (kernel.py)."""
+    """What rows of groups called `names` see, of the arguments of the kernel of lists and counts (kernel.py)."""
     import numpy as np
 
     _, (users, now, own), (event_users, times, codes, owners), _, spans = arguments

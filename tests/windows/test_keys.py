@@ -1,0 +1,138 @@
+"""`key` and `match`: rows see the events that have their own values of some columns, whoever did them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import os
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daedalus.config.aggregation_kinds import KINDS, Measure
+from daedalus.parquet import writer as parquet
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.tables.held import HELD
+from daedalus.windows import by_key, put_back, roll
+from daedalus.windows.by_key import Keyed, measure_by_key, roll_by_key
+from daedalus.windows.kinds.kind import kind_of
+from daedalus.windows.measured_sql import measured_sql
+from daedalus.windows.rolling_sql import rolling_sql
+from daedalus.windows.spec import Measured, Rolling
+from daedalus.windows.windows_file import ITEMS
+
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "40"))
+START = dt.datetime(2026, 5, 1)
+HOUR = 3600
+INF = float("inf")
+KEYS = [  # three of each type that keys may have, ascending
+    (pa.int64(), [-(1 << 63), 0, (1 << 63) - 1]), (pa.int32(), [-4, 7, 9]), (pa.string(), ["a", "\uffff", "\U00010000"]),
+    (pa.float64(), [-1.5, 0.0, float("nan")]), (pa.float32(), [-INF, 0.5, INF]), (pa.bool_(), [False, True, True]),
+    (pa.decimal128(30, 2), [Decimal("-1.50"), Decimal(0), Decimal("1E27")]),
+    (pa.date32(), [dt.date(1, 1, 1), dt.date(2026, 5, 1), dt.date(2026, 5, 2)]),
+]  # fmt: skip
+
+
+@pytest.fixture(params=[4 << 30, 1], ids=["held", "streamed"], autouse=True)
+def memory(request):
+    """Files are read as a whole and held, or in pieces as they are needed; results wait in memory, or in files."""
+    HELD.limit(request.param, 1)
+    yield
+    HELD.limit(None, 1)
+
+
+@pytest.fixture(params=[24_576, 3], ids=["one", "many"])
+def cuts(request, monkeypatch):
+    for module in (roll, put_back, by_key, parquet):
+        monkeypatch.setattr(module, "ROWS_PER_GROUP", request.param)
+
+
+@pytest.fixture(scope="module")
+def duck():
+    duck = Duck({"threads": 1})
+    yield duck
+    duck.close()
+
+
+@st.composite
+def cases(draw):
+    """A rolling by one or two keys, rows, and pieces of events whose times follow one another."""
+    agg = draw(st.sampled_from(sorted(KINDS)))
+    rule = draw(st.sampled_from(["", "value", "event"]))
+    spans = draw(st.sampled_from([(HOUR, 3 * HOUR, 9 * HOUR), (2 * HOUR,), (None,)]))
+    listed = KINDS[agg].listed
+    limit = draw(st.sampled_from([None, 1, 2, 4])) if listed else None
+    kinds = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=2))
+    windows, groups = tuple((f"w{i}", span) for i, span in enumerate(spans)), ("key", "match")[: len(kinds)]
+    if isinstance(kind := KINDS[agg], Measure):
+        rolling = Measured(kind=kind, windows=windows, without_self=rule, max_items=limit, groups=groups, agg=agg,
+                           column="value", type="BIGINT")  # fmt: skip
+    else:
+        rolling = Rolling(kind, windows, rule, limit, groups)
+    key, ids = st.tuples(*[st.integers(0, 2)] * len(kinds)), st.integers(1, 4)
+    pieces = []
+    for i in range(3):
+        found = draw(st.lists(st.tuples(key, st.integers(0, 7), st.integers(1, 4), ids), max_size=20))
+        found.sort(key=lambda e: (*(kind[1].index(kind[1][k]) for kind, k in zip(kinds, e[0], strict=True)), *e[1:]))
+        pieces.append([(*named(kinds, e[0]), START + dt.timedelta(hours=8 * i + e[1]), *e[2:]) for e in found])
+    rows = draw(st.lists(st.tuples(st.none() | key, ids, st.integers(0, 24)), max_size=20))
+    return rolling, kinds, rows, pieces
+
+
+def named(kinds: list, key: tuple) -> list:
+    return [kind[1][k] for kind, k in zip(kinds, key, strict=True)]
+
+
+def table(names: dict[str, pa.DataType], rows: list[tuple]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    return pa.table({n: pa.array(list(c), k) for (n, k), c in zip(names.items(), columns, strict=True)})
+
+
+def written(folder, rolling, kinds, rows, pieces):
+    """The files of rows, of rows by their keys, and of events."""
+    time = pa.timestamp("us")
+    groups = dict(zip(rolling.groups, (kind for kind, _ in kinds), strict=True))
+    paths = [folder / f"{i}.parquet" for i in range(len(pieces))]
+    for path, piece in zip(paths, pieces, strict=True):
+        of_event = {**groups, "ts": time, "value": pa.int64(), "artwork_id": pa.int64()}
+        pq.write_table(table(of_event, piece), path, row_group_size=7, write_statistics=False)
+    times = [START + dt.timedelta(hours=h) for _, _, h in rows]
+    every = [(1, a, t) for (_, a, _), t in zip(rows, times, strict=True)]
+    pq.write_table(table({"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": time}, every),
+                   folder / "rows.parquet")  # fmt: skip
+    order = {i: [kind[1].index(v) if v == v else 2 for kind, v in zip(kinds, named(kinds, k), strict=True)]
+             for i, (k, _, _) in enumerate(rows) if k is not None}  # fmt: skip
+    keyed = [(*named(kinds, rows[i][0]), times[i], rows[i][1], i) for i in sorted(order, key=lambda i: (order[i], i))]
+    of_row = {**groups, "event_timestamp": time, "artwork_id": pa.int64(), "place": pa.int64()}
+    pq.write_table(table(of_row, keyed), folder / "keys.parquet", row_group_size=5, write_statistics=False)
+    return Keyed(folder / "rows.parquet", folder / "keys.parquet"), paths
+
+
+@given(case=cases())
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_compiled_gives_what_the_sql_gives(duck, cuts, tmp_path_factory, case):
+    rolling, kinds, rows, pieces = case
+    folder = tmp_path_factory.mktemp("keys")
+    keyed, paths = written(folder, rolling, kinds, rows, pieces)
+    out = folder / "out.parquet"
+    bindings = Bindings({"rows": [keyed.rows], "row_keys": [keyed.keys], "events": paths})
+    if isinstance(rolling, Measured):
+        one = kind_of(rolling)
+        measure_by_key(rolling, rolling.kind.gives, one.reads, one.compute, keyed, paths, out)
+        want = duck.table(measured_sql(rolling), bindings)
+    else:
+        roll_by_key(rolling, keyed, paths, out)
+        want = duck.table(rolling_sql(rolling), bindings)
+    found = pq.read_table(out).to_pydict()
+    for name in want.column_names:
+        made = found[name]
+        if ITEMS in found:
+            made = [items[:size] for items, size in zip(found[ITEMS], made, strict=True)]
+        for ours, theirs in zip(made, want[name].to_pylist(), strict=True):
+            near = isinstance(ours, float) and math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-6)
+            assert near or ours == theirs, (name, ours, theirs)
+    assert not list(folder.glob("places-*"))
