@@ -61,8 +61,8 @@ def written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole: 
     return write_parquet(out, schema, tables)
 
 
-def measure_table(measured: Measured, rows: pa.Table, events: pa.Table) -> pa.Table:
-    """The same for tables as `roll_table` takes them."""
+def measure_table(measured: Measured, rows: pa.Table, events: pa.Table, called: pa.ChunkedArray) -> pa.Table:
+    """The same for tables as `roll_table` takes them; `called` are what errors call the users of rows."""
     import numpy as np
     import pyarrow as pa
 
@@ -72,7 +72,7 @@ def measure_table(measured: Measured, rows: pa.Table, events: pa.Table) -> pa.Ta
         return pa.schema([(name, result) for name in names]).empty_table()
     measured, batch, pieces, places = by_user(measured, rows, events)
     block = block_of(Rolling(kind.reads, measured.windows, measured.without_self), batch, pieces)
-    block = block._replace(names=whole(rows["user_id"]).take(pa.array(np.argsort(places))))
+    block = block._replace(names=whole(called).take(pa.array(np.argsort(places))))
     found = _computed(measured, kind.compute, _schema(measured, result), block)
     return found.take(pa.array(places)).select(names)
 

@@ -28,6 +28,11 @@ def group_columns(keys: int) -> tuple[str, ...]:
     return ("key", "match")[:keys] or USERS
 
 
+def whose(aggregation: Aggregation) -> str:
+    """What errors call the groups of an aggregation."""
+    return "user" if aggregation.key == "user_id" else aggregation.key
+
+
 @dataclass(frozen=True)
 class Rolling:
     """An aggregation over the events of a row's group, such as its user, that lie strictly before the row.

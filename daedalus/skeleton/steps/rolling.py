@@ -24,7 +24,7 @@ from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.fingerprint import version
 from daedalus.windows.roll import roll
 from daedalus.windows.rolling_sql import rolling_sql
-from daedalus.windows.spec import Measured, Rolling, self_rule
+from daedalus.windows.spec import Measured, Rolling, self_rule, whose
 from daedalus.windows.windows_file import ITEMS
 
 
@@ -114,7 +114,7 @@ def _measured(
         kind=kind, windows=windows_of(aggregation), without_self=self_rule(aggregation), agg=aggregation.agg,
         max_items=aggregation.max_items, column=aggregation.column, type=_type_of(make.context, aggregation.column),
         groups=where_of(make.context, aggregation).groups,
-        whose="user" if aggregation.key == "user_id" else aggregation.key,
+        whose=whose(aggregation),
     )  # fmt: skip
     rows, found = make.need("sessions", name.day), kind_of(measured)
     reading = _reading(rows, events, keys)
