@@ -44,7 +44,7 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
     config[f"{at}.windows"] = [window for window, _ in windows]
     name = ActionName("rolling", aggregation.name, day)
-    keys = make.need("row_keys", day, aggregation) if aggregation.keyed else None
+    keys = _row_keys(make, day, aggregation) if aggregation.keyed else None
     if isinstance(aggregation.kind, Measure):
         return _measured(make, name, aggregation, aggregation.kind, events, config, keys)
     groups = where_of(context, aggregation).groups
@@ -84,6 +84,12 @@ def rolled(
     run = partial(_run, rolling, rows, events, keys)
     describe = partial(describe_sql, rolling_sql(rolling, once=ITEMS), reading)
     return make.add(name, run, ingredients, _upstream(reading), describe=describe, keyed=keyed)
+
+
+def _row_keys(make: Make, day: Day, aggregation: Aggregation) -> str:
+    from daedalus.skeleton import row_keys
+
+    return make.once(row_keys.build, day, aggregation)
 
 
 def _by_key() -> ModuleType:
