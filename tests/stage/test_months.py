@@ -15,6 +15,7 @@ from tiny import KEYS, at, feed, project
 
 from daedalus.audit.audit import audit
 from daedalus.config.aggregation_kinds import KINDS
+from daedalus.explain.day import explain_day
 from daedalus.explain.row import explain_row
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.workspace.graph import build_graph
@@ -190,4 +191,36 @@ def test_a_growing_pool_reads_no_feed_file_again(tmp_path, monkeypatch, pools):
     runtime.write_text(runtime.read_text().replace("pool_1_2_3", "pool_1_3_5"))  # no artwork of the feed
     report = run()
     assert report.steps["computed"] == 1  # the pool
-    assert KEYS and report.partitions["written"] == 0
+    assert report.partitions["written"] == 0
+
+
+def told(day: dt.date) -> set[str]:
+    """The root causes of a day, but for steps that are new."""
+    causes = explain_day(Settings(), str(day))["causes"]
+    return {f"{cause['kind']} {cause['what']}" for cause in causes if cause["kind"] != "missing"}
+
+
+def edit_runtime(**values: object) -> None:
+    path = Path("config/training/runtime.yaml")
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}))
+
+
+def test_an_edit_is_told_by_what_was_edited(tmp_path, monkeypatch, pools):
+    specs = [{"name": "seen", "events": ["view"], "column": "artwork_id", "agg": "count", "windows": ["20d"]}]
+    coverage = {"uri": str(pools), "table": "pool_1_2_3", "id_column": "artwork_id", "events": ["view"]}
+    monkeypatch.chdir(written(tmp_path, specs, FEED[-30:]))
+    run(LAST)
+    edit_runtime(spine={"lookback_days": 5})
+    assert told(LAST) == {"config spine.lookback_days"}
+    run(LAST)
+    edit_runtime(embedding_coverage_filter=coverage)
+    assert told(LAST) == {"config embedding_coverage_filter"}
+    run(LAST)
+    edit_runtime(embedding_coverage_filter={"enabled": False})
+    assert told(LAST) == {"config embedding_coverage_filter"}
+    run(LAST)
+    path = Path("config/training/aggregations.yaml")
+    path.write_text(path.read_text().replace("20d", "25d"))
+    edit_runtime(output_columns=[*KEYS, "seen_25d"])
+    assert {"config aggregations.seen.windows", "config output_columns"} <= told(LAST)
+    assert not any(one.startswith("input") for one in told(LAST))
