@@ -174,8 +174,9 @@ def is_looked_up(context: Skeleton, aggregation: Aggregation) -> bool:
 
     A cumulative one of feed columns is not: its days look at the pool themselves.
     """
-    views = view_of(context, aggregation.column) or where_of(context, aggregation).views
-    return bool(views) or (context.covers(aggregation.events) and not aggregation.cumulative)
+    if any(view_of(context, column) for column in (aggregation.column, *aggregation.where)):
+        return True
+    return context.covers(aggregation.events) and not aggregation.cumulative
 
 
 def is_covered(action: str) -> bool:

@@ -72,6 +72,6 @@ def build(make: Make, name: str) -> str:
 
 
 def keyed_by_entity(make: Make, views: Iterable[str], rows: str = "spine") -> list[Keyed]:
-    """The `Keyed` tables of views that are joined by entity to `rows`: steps by day, with their part if they have one."""
+    """The `Keyed` tables of views that are joined by entity to what the steps `rows` of their days have."""
     entities = {view: make.context.config.catalog.views[view].entity for view in views}
     return [Keyed(make.need("view", view), entity, entity, rows) for view, entity in entities.items()]
