@@ -29,7 +29,7 @@ from daedalus.windows.rolling_sql import rolling_sql
 from daedalus.windows.spec import Measured, Rolling
 from daedalus.windows.windows_file import ITEMS
 
-EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "15"))
 START = dt.datetime(2026, 5, 1)
 HOUR = 3600
 INF = float("inf")
@@ -204,7 +204,7 @@ def by_hand(rows: list, events: list, spec: dict, width: int | None) -> list:
 
 
 @given(row_lists, event_lists, specs())
-@settings(max_examples=3 * EXAMPLES // 2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_engines_equal_the_specification(rows, events, spec):
     spine, history = of_table(rows, 0), of_table(events, 1)
     tags = [None if n is None else [n, None, 3] for _, _, n, _ in events]
