@@ -106,7 +106,8 @@ def test_every_kind_sees_the_events_of_its_key(tmp_path, monkeypatch, as_of):
 
 
 def test_the_same_bytes_where_little_fits_into_memory(tmp_path, monkeypatch):
-    some = [one for one in specs() if one["name"] in ("artwork", "both", "all_affinity", "of_top", "by_max", "by_count")]
+    names = ("artwork", "both", "all_affinity", "of_top", "by_max", "by_count")
+    some = [one for one in specs() if one["name"] in names]
     monkeypatch.chdir(written(tmp_path, some))
     run_skeleton_stage(Settings(), None)
     first = left()

@@ -124,7 +124,8 @@ def _measured(
     )  # fmt: skip
     rows, found = make.need("sessions", name.day), kind_of(measured)
     reading = _reading(rows, events, keys)
-    understood = {**measured.understood, "kind": {"gives": kind.gives, "reads": asdict(found.reads)}}
+    of_none = {"empty": kind.empty} if keys else {}  # what rows without a key have
+    understood = {**measured.understood, "kind": {"gives": kind.gives, "reads": asdict(found.reads), **of_none}}
     ingredients = {
         **make.code_of(_by_key().measure_by_key if keys else measure),
         **make.code_of(found.compute),
