@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 def init(
     *,
     feed: Annotated[str, Parameter(help="Folder of events in parquet files, in folders by day.")],
-    catalog: Annotated[str | None, Parameter(help="Folder with a folder of parquet files, or a file, per view.")] = None,
+    catalog: Annotated[
+        str | None, Parameter(help="Folder with a folder of parquet files, or a file, per view.")
+    ] = None,
     pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
     config: Config = "config",
     force: Annotated[bool, Parameter(negative=(), help="Replace an existing configuration.")] = False,
-    yes: Annotated[bool, Parameter(negative=(), help="Ask nothing: take the first of equally likely readings.")] = False,
+    yes: Annotated[
+        bool, Parameter(negative=(), help="Ask nothing: take the first of equally likely readings.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Write a commented first configuration for your parquet files, and list what to check in it.

@@ -45,7 +45,7 @@ def best_event(acts: Sequence[str]) -> str | None:
 
 def _numbers(event: str, numbers: Sequence[str]) -> Iterator[dict]:
     for column in numbers[:_MOST_NUMBERS]:
-        if names.words(column)[-1:] and names.words(column)[-1] in names.ADDED_UP:
+        if any(word in names.ADDED_UP for word in names.words(column)):
             yield _measured(f"{event}_{column}_sum", event, column, "sum")
         yield _measured(f"{event}_{column}_mean", event, column, "mean")
 

@@ -123,7 +123,9 @@ class Finder:
             else:
                 continue
             place = names.rank(column, names.TIME)
-            points = 60 - 10 * place if place is not None else 20 if names.words(column)[-1:] in (["at"], ["time"]) else 0
+            points = (
+                60 - 10 * place if place is not None else 20 if names.words(column)[-1:] in (["at"], ["time"]) else 0
+            )
             by = "its name and type" if place is not None else "its type"
             yield Reading(column, points + 40 * agrees, by + (" and its folders' days" if agrees > 0.5 else ""))
 
@@ -209,7 +211,9 @@ class Finder:
         self.found.day = time_sql(own, kind, unit)
         if unit and is_whole(kind):
             self.found.unit = unit
-            self.found.guesses.append(Guess("catalog.yaml", "feed.timestamp_unit", unit, "the size of its values", SURE))
+            self.found.guesses.append(
+                Guess("catalog.yaml", "feed.timestamp_unit", unit, "the size of its values", SURE)
+            )
         elif not is_time(kind):
             self.found.changed[own] = self.found.day
 

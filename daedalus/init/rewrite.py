@@ -33,7 +33,7 @@ def feed_line(lies: Layout, day: str | None, changed: Mapping[str, str], added: 
 def view_line(source: str, format: str, target: str, time: bool) -> str:
     """The line that makes a parquet file of a view, with a time for its rows where they have none."""
     more = "" if time else ", TIMESTAMP '1970-01-01' AS updated_at"
-    return f"{_SET}COPY (SELECT *{more} FROM {READERS[format]}({literal(source)})) TO {literal(target)} (FORMAT parquet);"
+    return f"{_SET}COPY (SELECT *{more} FROM {READERS[format]}({literal(source)}, union_by_name = true)) TO {literal(target)} (FORMAT parquet);"
 
 
 def time_sql(column: str, kind: str, unit: str | None) -> str:

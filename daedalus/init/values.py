@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from daedalus.sql.column_types import is_integer, is_plain, is_text, is_time, type_name
+
 Columns = Mapping[str, str]  # name -> type as DuckDB calls it
 
 _ROWS = 100_000  # read of a feed or a view
@@ -58,11 +59,13 @@ class Sample:
 
     def _unit(self, column: str) -> str | None:
         """The unit of whole numbers, or floats, that are times since 1970 by their size; None if they are none."""
-        numbers = pc.drop_null(self.table[column])
+        numbers = pc.drop_null(self.table[column]).cast(pa.float64(), safe=False)
         if not len(numbers):
             return None
         for unit, size in _SIZES.items():
-            inside = pc.and_(pc.greater_equal(numbers, _EARLIEST * size), pc.less(numbers, _LATEST * size))
+            inside = pc.and_(
+                pc.greater_equal(numbers, float(_EARLIEST * size)), pc.less(numbers, float(_LATEST * size))
+            )
             if pc.mean(inside.cast(pa.int8())).as_py() > 0.95:
                 return unit
         return None
@@ -123,7 +126,9 @@ def plain(table: pa.Table) -> pa.Table:
         elif is_text(kind):
             column = column.cast(pa.string())
         elif is_time(kind):
-            column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(pa.timestamp("us"))
+            column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(
+                pa.timestamp("us")
+            )
         table = table.set_column(place, field.name, column)
     return table
 

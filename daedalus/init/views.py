@@ -35,6 +35,7 @@ class ViewLook:
     passed_over: Mapping[str, str]  # column -> why it cannot be read
     everywhere: frozenset[str]  # the columns that all files have
     files: Sequence[str] = ()
+    entry: Path = Path()  # of the catalog's folder
 
     @cached_property
     def sample(self) -> Sample:
@@ -74,7 +75,7 @@ def look_at_views(path: str | None, inputs: Inputs) -> tuple[list[ViewLook], lis
         while name in found:
             name += "_"
         if files and _is_text(name):
-            found[name] = ViewLook(name, source, *_columns(files, inputs), files)
+            found[name] = ViewLook(name, source, *_columns(files, inputs), files, entry)
         elif not files:
             others += _to_rewrite(entry)
     if not found and not others:
@@ -110,13 +111,12 @@ class ViewGuesser:
         entities, times = list(self._entities(view)), _times(view)
         if not entities or not times:
             lacks = "ids of users or items" if not entities else "a column of times"
-            more = ""
-            if entities and len(view.files) == 1:
-                target = str(Path(view.files[0]).with_name(f"{view.name}_timed.parquet"))
-                more = f"; in DuckDB: {view_line(view.files[0], 'parquet', target, False)}"
+            more = _timed(view) if entities else ""
             self.left_out.append(f"{view.name}: it has no {lacks}{more}")
             return
-        entity, own = self._choose(view, "entity", entities, "both ids are there", "user_id or artwork_id").split(" ", 1)
+        entity, own = self._choose(view, "entity", entities, "both ids are there", "user_id or artwork_id").split(
+            " ", 1
+        )
         time = self._choose(view, "timestamp_field", times, "several times, none named like an update",
                             f"one of {', '.join(reading.value for reading in times)}")  # fmt: skip
         kinds = {name: kind for name, kind in view.columns.items() if name not in (own, time)}
@@ -130,7 +130,9 @@ class ViewGuesser:
         self.views.append(ViewGuess(view.name, view.source, entity, own, time, features))
 
     def _choose(self, view: ViewLook, key: str, readings: Sequence[Reading], why: str, put: str) -> str:
-        question = {"entity": "Whose rows are those of the view", "timestamp_field": "Which is the time of a row of"}[key]
+        question = {"entity": "Whose rows are those of the view", "timestamp_field": "Which is the time of a row of"}[
+            key
+        ]
         choice = chosen(readings, f"{question} {view.name}?", self.ask)
         assert choice is not None
         reading, sure, rest = choice
@@ -163,7 +165,7 @@ class ViewGuesser:
             return 80, "the spine's name"
         if column.casefold() == self.feed.own(entity).casefold():
             return 75, "the feed's name"
-        return (50, "its name") if view.role(column) == entity and names.is_id(column) or (
+        return (50, "its name") if (view.role(column) == entity and names.is_id(column)) or (
             view.role(column) == entity and names.rank(column, _ROLES[entity]) is not None) else (0, "")  # fmt: skip
 
     def _no_feature(self, name: str, kind: str) -> str:
@@ -185,16 +187,25 @@ def _times(view: ViewLook) -> list[Reading]:
     for name in times:
         spelled = " ".join(names.words(name))
         known = names.UPDATED.index(spelled) if spelled in names.UPDATED else None
-        points = 90 - 6 * known if known is not None else 40 * any(word in spelled for word in ("updat", "modif"))
+        points = 90 - 8 * known if known is not None else 80 * any(word in spelled for word in ("updat", "modif"))
         by = "the spine's name" if known is not None else "its name" if points else "its type"
         found.append(Reading(name, points if points or len(times) > 1 else 50, by))
     return found
 
 
+def _timed(view: ViewLook) -> str:
+    """The line that gives the rows of a view a time: that of all that was ever known."""
+    source = str(view.entry) if view.entry.is_file() else f"{view.entry}/**/*.parquet"
+    target = str(view.entry.with_name(f"{view.name}_timed.parquet"))
+    return f"; in DuckDB: {view_line(source, 'parquet', target, False)}"
+
+
 def _to_rewrite(entry: Path) -> list[str]:
     """What to do with a view that is CSV or JSON."""
     files = [entry] if entry.is_file() else sorted(entry.glob("*"))
-    kinds = {str(file): kind for file in files if (kind := text_format(file.name)) and not file.name.startswith((".", "_"))}
+    kinds = {
+        str(file): kind for file in files if (kind := text_format(file.name)) and not file.name.startswith((".", "_"))
+    }
     if not kinds:
         return []
     file, kind = next(iter(kinds.items()))
@@ -247,7 +258,7 @@ def _columns(files: Sequence[str], inputs: Inputs) -> tuple[Columns, Mapping[str
         look = inputs.look(file, file, lambda path, schema: None)
         if look.error:
             raise refusal(look.error)
-        count.update(look.schema)
+        count.update(list(look.schema))
         for name, kind in look.schema.items():
             if (wider := widen(columns.setdefault(name, kind), kind)) is None:
                 passed_over[name] = f"{columns[name]} in one file, {kind} in another"

@@ -21,7 +21,7 @@ from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import check_config
 from daedalus.workspace.settings import Settings
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,7 @@ def runs(month: str) -> list[dict]:
 def test_a_shop_with_milliseconds_in_folders_of_year_month_and_day():
     """Its product view has names of its own, and its session is not ours; a month needs no zero."""
     make = lambda rng, when: {  # noqa: E731
-        "visitorid": rng.randrange(900), "itemid": 10_000 + rng.randrange(50), "timestamp": millis(when),
+        "visitorid": rng.randrange(40), "itemid": 10_000 + rng.randrange(50), "timestamp": millis(when),
         "action": rng.choice(["view", "view", "addtocart", "purchase", "hide"]), "price": rng.random() * 9,
         "quantity": rng.choice([1, 2, None]), "country": rng.choice(["DE", "fr"]), "os": rng.choice(["ios", "web"]),
         "visit_id": f"v{rng.randrange(300)}"}  # fmt: skip
@@ -125,17 +125,22 @@ def test_ratings_like_movielens_from_their_one_csv():
                   for n in range(40)]  # fmt: skip
     Path("ml").mkdir()
     Path("ml/ratings.csv").write_text("\n".join(lines) + "\n")
-    for given in ("ml/ratings.csv", "ml"):
+    for given in ("ml", "ml/ratings.csv"):
         with pytest.raises(DaedalusError, match="no feed by days") as refused:
             init("mine", given, None, None)
         line = rewrites(refused.value)
-    assert "make_timestamp(CAST(\"timestamp\" AS BIGINT) * 1000000)" in line and "'rating' AS \"event\"" in line
+    assert 'make_timestamp(CAST("timestamp" AS BIGINT) * 1000000)' in line and "'rating' AS \"event\"" in line
     assert refused.value.exit_code == 2 and not Path("mine").exists()
     proposed("ml_by_day")
     assert catalog()["feed"]["columns"] == {
         "user_id": "userId", "artwork_id": "movieId", "event_timestamp": "timestamp"}  # fmt: skip
     assert catalog()["feed"]["timestamp_unit"] == "s" and catalog()["feed"]["extra_columns"] == ["rating"]
-    assert list(aggregations()) == ["rating_movie_ids", "rating_movie_cnts", "rating_rating_mean", "seconds_since_rating"]
+    assert list(aggregations()) == [
+        "rating_movie_ids",
+        "rating_movie_cnts",
+        "rating_rating_mean",
+        "seconds_since_rating",
+    ]
     shipped = runs("199703")
     assert len(shipped) == len(lines) - 1 and "movieId" in shipped[0]
 
@@ -180,7 +185,9 @@ def test_music_in_folders_without_keys_whose_days_are_those_of_another_zone():
     assert catalog()["feed"]["partition"] == "%Y/%m/%d" and runtime()["spine"]["lateness_days"] == 1
     assert any(guess["key"] == "spine.lateness_days" for guess in found["guesses"])
     made = aggregations()
-    assert made["skip_track_ids"]["windows"] == "cumulative" and {"like_track_cnts", "like_seconds_played_sum"} <= set(made)
+    assert made["skip_track_ids"]["windows"] == "cumulative" and {"like_track_cnts", "like_seconds_played_sum"} <= set(
+        made
+    )
     assert len(runs("202305")) > 200
 
 
@@ -201,7 +208,10 @@ def test_text_ids_under_other_names_are_found():
         "user_id": "customer_uuid", "artwork_id": "sku", "event_timestamp": "ts", "event": "event_name",
         "feed_session": "request_id"}}  # fmt: skip
     views = catalog()["views"]
-    assert [(view["entity"], view["entity_column"]) for view in views.values()] == [("artwork_id", "k"), ("user_id", "key")]
+    assert [(view["entity"], view["entity_column"]) for view in views.values()] == [
+        ("artwork_id", "k"),
+        ("user_id", "key"),
+    ]
     assert any("values" in guess["by"] for guess in found["guesses"])
     assert runtime()["recent_published"]["author"] == "a:seller"
 
@@ -210,7 +220,9 @@ def unlike(layout: str) -> None:
     for number, day in enumerate(some_days("2024-03-01", 0, 1)):
         when = dt.datetime.combine(day, dt.time(12))
         made = [{"user_id": n, "artwork_id": 50 + n, "event_timestamp": when, "event": "like"} for n in range(3)]
-        write(f"feed/{layout.format(day=day, number=number, letter='ab'[number])}".rstrip("/"), made, f"{number}.parquet")
+        write(
+            f"feed/{layout.format(day=day, number=number, letter='ab'[number])}".rstrip("/"), made, f"{number}.parquet"
+        )
 
 
 @pytest.mark.parametrize(
