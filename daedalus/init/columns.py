@@ -11,7 +11,7 @@ from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.init import names
 from daedalus.init.questions import GUESSED, SURE, Ask, Guess, Reading, chosen
 from daedalus.init.rewrite import time_sql
-from daedalus.init.values import Columns, Sample, family, is_epoch
+from daedalus.init.values import Columns, Sample, Unit, family, is_epoch
 from daedalus.sql.column_types import is_integer, is_number, is_text, is_time, is_whole
 from daedalus.sql.text import name
 
@@ -29,7 +29,7 @@ class Found:
     """The feed's own columns by the spine's, how they were found, and what a rewrite of the files has to do."""
 
     columns: dict[str, str] = field(default_factory=dict)
-    unit: str | None = None
+    unit: Unit | None = None
     extra: list[str] = field(default_factory=list)
     guesses: list[Guess] = field(default_factory=list)
     unsure: list[tuple[str, str]] = field(default_factory=list)  # (column of the spine, what else it may be)
@@ -41,7 +41,7 @@ class Found:
     @property
     def mapped(self) -> dict[str, str]:
         """Those whose name is not the spine's."""
-        return {column: own for column, own in self.columns.items() if own != column}
+        return {column: self.columns[column] for column in SPINE_COLUMNS if self.columns.get(column, column) != column}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Finder:
                 self.found.columns[column] = column
         ways: dict[str, Callable[[], Iterator[Reading]]] = {
             TIME: self._times, "event": self._events, "feed_session": self._sessions,
-            "artwork_id": lambda: self._ids("artwork_id", names.ITEM), "user_id": lambda: self._ids("user_id", names.USER),
+            "artwork_id": lambda: self._ids("artwork_id", names.ITEM),
+            "user_id": lambda: self._ids("user_id", names.USER),
         }  # fmt: skip
         for column, readings in ways.items():
             self._take(column, list(readings()) if column not in self.found.columns else [])
@@ -191,7 +192,7 @@ class Finder:
     def _owns_sessions(self, column: str) -> float:
         """Whether sessions belong to one value of a column, where other columns have several."""
         session = self.found.columns.get("feed_session")
-        return self.sample.one_owner(session, column) if session in self.sample.kinds and session != column else 0
+        return self.sample.one_owner(session, column) if session and session != column else 0
 
     def _optional(self, column: str) -> Iterator[Reading]:
         for own in self._left():

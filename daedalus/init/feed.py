@@ -16,7 +16,7 @@ from daedalus.config import Config
 from daedalus.config.partition_pattern import DEFAULT, PartitionPattern
 from daedalus.config.schema import Catalog, Feed
 from daedalus.init.columns import TIME, Finder, Found, Known, told
-from daedalus.init.layout import Layout, layout
+from daedalus.init.layout import TEXTS, Layout, layout
 from daedalus.init.questions import SURE, Ask, Guess
 from daedalus.init.rewrite import feed_line
 from daedalus.init.texts import text_sample
@@ -128,7 +128,7 @@ def _files(folder: FeedFolder) -> tuple[list[Day], list[str]]:
 
 
 def _kinds(folder: FeedFolder, inputs: Inputs) -> Columns:
-    """The columns of all files. Raises DaedalusError for a file that cannot be read, or types that do not go together."""
+    """The columns of all files. Raises DaedalusError for one that cannot be read, or types that do not go together."""
     kinds: dict[str, str] = {}
     first: dict[str, str] = {}
     for label in (label for labels in folder.days.values() for label in labels):
@@ -139,8 +139,9 @@ def _kinds(folder: FeedFolder, inputs: Inputs) -> Columns:
         for name, kind in file.schema.items():
             wider = widen(kinds.setdefault(name, kind), kind)
             if wider is None:
-                raise DaedalusError("a feed column has types that cannot be widened", where=f"{path}: {name}", found=kind,
-                                    expected=f"{kinds[name]}, as in {first[name]}")  # fmt: skip
+                what, where = "a feed column has types that cannot be widened", f"{path}: {name}"
+                expected = f"{kinds[name]}, as in {first[name]}"
+                raise DaedalusError(what, where=where, found=kind, expected=expected)
             kinds[name] = wider
             first.setdefault(name, path)
     return kinds
@@ -161,7 +162,7 @@ def _lateness(finder: Finder) -> tuple[int, int]:
     epoch = Day(1970, 1, 1).toordinal()
     count = Counter(finder.days[file].toordinal() - epoch - day
                     for day, file in zip(own, finder.sample.files, strict=True) if day is not None)  # fmt: skip
-    least = max(_SOME * count.total(), 1)
+    least = max(_SOME * count.total(), 2)
     return tuple(max((late for late in range(1, _LATE + 1) if count[sign * late] >= least), default=0)
                  for sign in (-1, 1))  # type: ignore[return-value]  # fmt: skip
 
@@ -183,7 +184,7 @@ def _to_rewrite(lies: Layout, path: str, known: Known, ask: Ask) -> DaedalusErro
     if not lies.files:
         return DaedalusError("the feed has no partitions", where=f"--feed {path}", found=lies.found,
                              expected="folders of days, such as dt=2026-01-31, with *.parquet files")  # fmt: skip
-    sample = Sample.of(lies.files) if lies.format == "parquet" else text_sample(lies.files[0], lies.format)
+    sample = text_sample(lies.files[0], lies.format) if lies.format in TEXTS.values() else Sample.of(lies.files)
     found = Finder(sample.kinds, sample, (), known, ask).find()
     line, target = feed_line(lies, found.day, found.changed, found.added)
     if lies.problem:

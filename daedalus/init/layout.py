@@ -64,6 +64,11 @@ def layout(path: str) -> Layout:
         kind = "parquet" if format_of(path) else text_format(path) or ""
         return Layout(path, problem="a single file", found=os.path.basename(path), files=[path] * bool(kind),
                       format=kind or "parquet")  # fmt: skip
+    if kind := _table(Path(path)):
+        files = sorted(str(file) for file in Path(path).rglob("*.parquet"))
+        return Layout(
+            path, problem=f"{kind} table, not folders of days", found="its log", files=files, format=kind.lower()
+        )
     root = _inner(Path(path))
     levels: list[str] = []
     stage, problem = "", ""
@@ -78,6 +83,13 @@ def layout(path: str) -> Layout:
     if stage in ("Ymd", "YmdH") and any(_days(root, pattern)):
         return Layout(str(root) if str(root) != str(Path(path)) else path, pattern)
     return _other(path, pattern, problem)
+
+
+def _table(path: Path) -> str:
+    """The kind of a table that has its own list of files: what lies in its folder may not be in it."""
+    if (path / "_delta_log").is_dir():
+        return "Delta"
+    return "Iceberg" if any((path / "metadata").glob("*.metadata.json")) else ""
 
 
 def _inner(root: Path) -> Path:
@@ -158,6 +170,7 @@ def _other(path: str, pattern: str, problem: str) -> Layout:
     elif not problem:
         problem = f"folders named {pattern} name no day" if pattern else "files without folders of days"
     named = {key: all(re.fullmatch(r"[\d\-_.T:]+", value) for value in some) for key, some in values.items() if some}
-    return Layout(path, problem=problem, found=shown or ", ".join(_names(Path(path))[:3]) or "nothing", files=there, format=format,
+    shown = shown or ", ".join(_names(Path(path))[:3]) or "nothing"
+    return Layout(path, problem=problem, found=shown, files=there, format=format,
                   keys=[key for key, date in named.items() if not date],
                   dates=[key for key, date in named.items() if date])  # fmt: skip

@@ -16,8 +16,8 @@ USER: Tiers = (
 ITEM: Tiers = (
     ("artwork", "item", "iid"),
     ("product", "article", "video", "track", "movie", "song", "sku", "asin", "isbn", "book", "game", "recipe", "course",
-     "job", "listing", "hotel", "restaurant", "business", "show", "episode", "podcast", "film", "clip", "photo", "image",
-     "story", "news", "ad", "anime", "recording"),
+     "job", "listing", "hotel", "restaurant", "business", "show", "episode", "podcast", "film", "clip", "photo",
+     "image", "story", "news", "ad", "anime", "recording"),
     ("content", "post", "doc", "document", "object", "page", "entity", "target", "offer", "media", "asset", "url"),
     ("album", "playlist"),
 )  # fmt: skip
@@ -90,9 +90,8 @@ def rank(name: str, tiers: Tiers, *, last: bool = False) -> float | None:
     for place, tier in enumerate(tiers):
         if spelled in tier or " ".join(stem) in tier:
             return place
-    if last and len(stem) > 1 and (place := rank(stem[-1], tiers)) is not None:
-        return place + 0.5
-    return None
+    end = rank(stem[-1], tiers) if last and len(stem) > 1 else None
+    return None if end is None else end + 0.5
 
 
 def of_event(event: str, known: Sequence[str]) -> int | None:

@@ -48,7 +48,7 @@ class PoolLook:
 
 def look_at_pool(path: str, inputs: Inputs) -> PoolLook:
     """The tables of a Lance database. Raises DaedalusError when there is none."""
-    tables, ids = {}, dict[str, frozenset]()
+    tables, ids = dict[str, Columns](), dict[str, frozenset]()
     for folder in sorted(Path(path).glob("*.lance")):
         newest_manifest(inputs.files, path, folder.stem, f"--pool {path}")
         try:

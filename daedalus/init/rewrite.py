@@ -12,6 +12,7 @@ from daedalus.sql.own_columns import from_integer
 from daedalus.sql.text import literal, name
 
 READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}
+TABLES = {"delta": "delta_scan", "iceberg": "iceberg_scan"}
 _SET = "SET TimeZone = 'UTC'; "
 
 
@@ -24,16 +25,15 @@ def feed_line(lies: Layout, day: str | None, changed: Mapping[str, str], added: 
         star += f" REPLACE ({', '.join(f'{sql} AS {name(column)}' for column, sql in changed.items())})"
     more = "".join(f", {sql} AS {name(column)}" for column, sql in added.items())
     when = day or f"CAST({name('THE COLUMN OF TIMES')} AS TIMESTAMP)"
-    hive = f", hive_partitioning = {'true' if lies.keys else 'false'}"
-    source = f"{READERS[lies.format]}({_sources(lies)}, union_by_name = true{hive})"
-    select = f"SELECT {star}{more}, strftime({when}, '%Y-%m-%d') AS dt FROM {source}"
+    select = f"SELECT {star}{more}, strftime({when}, '%Y-%m-%d') AS dt FROM {_source(lies)}"
     return f"{_SET}COPY ({select}) TO {literal(target)} (FORMAT parquet, PARTITION_BY (dt));", target
 
 
 def view_line(source: str, format: str, target: str, time: bool) -> str:
     """The line that makes a parquet file of a view, with a time for its rows where they have none."""
     more = "" if time else ", TIMESTAMP '1970-01-01' AS updated_at"
-    return f"{_SET}COPY (SELECT *{more} FROM {READERS[format]}({literal(source)}, union_by_name = true)) TO {literal(target)} (FORMAT parquet);"
+    read = f"{READERS[format]}({literal(source)}, union_by_name = true)"
+    return f"{_SET}COPY (SELECT *{more} FROM {read}) TO {literal(target)} (FORMAT parquet);"
 
 
 def time_sql(column: str, kind: str, unit: str | None) -> str:
@@ -51,7 +51,14 @@ def unused(path: str) -> str:
     return next(f"{base}{end}" for end in ("", *(f"_{n}" for n in range(2, 1000))) if not os.path.lexists(base + end))
 
 
-def _sources(lies: Layout) -> str:
+def _source(lies: Layout) -> str:
+    if lies.format in TABLES:
+        return f"{TABLES[lies.format]}({literal(lies.path)})"
+    hive = f"hive_partitioning = {'true' if lies.keys else 'false'}"
+    return f"{READERS[lies.format]}({_files(lies)}, union_by_name = true, {hive})"
+
+
+def _files(lies: Layout) -> str:
     if os.path.isfile(lies.path):
         return literal(lies.path)
     patterns = [f"{lies.path.rstrip('/')}/**/*{end}" for end in lies.endings]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from daedalus.sql.column_types import is_integer, is_plain, is_text, is_time, type_name
 
 Columns = Mapping[str, str]  # name -> type as DuckDB calls it
+Unit = Literal["s", "ms", "us", "ns"]
 
 _ROWS = 100_000  # read of a feed or a view
 _FILES = 64
@@ -19,7 +21,7 @@ _LEAST = 500  # rows of a file, where it has them
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds
 _ENOUGH = 20  # distinct values, for an overlap to tell something
 _DAY = 86_400_000_000
-_SIZES = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}  # of a unit, in a second
+_SIZES: Mapping[Unit, int] = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}  # of a unit, in a second
 
 
 class Sample:
@@ -57,7 +59,7 @@ class Sample:
         rows = self.table.num_rows
         return 1 - self.table[column].null_count / rows if rows else 0
 
-    def _unit(self, column: str) -> str | None:
+    def _unit(self, column: str) -> Unit | None:
         """The unit of whole numbers, or floats, that are times since 1970 by their size; None if they are none."""
         numbers = pc.drop_null(self.table[column]).cast(pa.float64(), safe=False)
         if not len(numbers):
@@ -116,7 +118,7 @@ def _first_rows(file: str, rows: int) -> Iterator[pa.Table]:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """The table with types that go together over files: no dictionaries, text as strings, times as microseconds in UTC."""
+    """The table with types that go together over files: no dictionaries, all text as strings, times in UTC."""
     for place, field in enumerate(table.schema):
         column, kind = table[field.name], type_name(field.type)
         if pa.types.is_dictionary(field.type):
@@ -135,16 +137,15 @@ def plain(table: pa.Table) -> pa.Table:
 
 def _together(tables: Sequence[pa.Table]) -> pa.Table:
     """The rows of tables, without the columns whose types do not go together."""
-    kinds: dict[str, pa.Field] = {}
-    apart = set[str]()
-    for field in (field for table in tables for field in table.schema):
+    found: dict[str, pa.ChunkedArray] = {}
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        parts = [table.select([name]) if name in table.column_names else pa.table({name: pa.nulls(table.num_rows)})
+                 for table in tables]  # fmt: skip
         try:
-            known = [pa.schema([kinds[field.name]])] if field.name in kinds else []
-            kinds[field.name] = pa.unify_schemas([*known, pa.schema([field])], promote_options="permissive").field(0)
-        except pa.ArrowTypeError:
-            apart.add(field.name)
-    read = [table.select([name for name in table.column_names if name not in apart]) for table in tables]
-    return pa.concat_tables(read, promote_options="permissive")
+            found[name] = pa.concat_tables(parts, promote_options="permissive")[name]
+        except pa.ArrowException:
+            continue
+    return pa.table(found)
 
 
 def is_epoch(kind: str) -> bool:

@@ -59,8 +59,8 @@ class ViewGuess:
     features: Mapping[str, str]  # name -> type
 
 
-def look_at_views(path: str | None, inputs: Inputs) -> tuple[list[ViewLook], list[str]]:
-    """Views, and what is no parquet; a view is a folder with parquet files, or a single file.
+def look_at_views(path: str | None, inputs: Inputs, besides: Sequence[str]) -> tuple[list[ViewLook], list[str]]:
+    """Views, and what is no parquet; a view is a folder with parquet files, or a single file, `besides` feed and pool.
 
     Raises DaedalusError when there is none.
     """
@@ -68,7 +68,7 @@ def look_at_views(path: str | None, inputs: Inputs) -> tuple[list[ViewLook], lis
         return [], []
     root, found, others = Path(path), dict[str, ViewLook](), list[str]()
     for entry in sorted(root.iterdir()) if root.is_dir() else []:
-        if entry.name.startswith((".", "_")):
+        if entry.name.startswith((".", "_")) or any(Path(other).is_relative_to(entry) for other in besides):
             continue
         source, files = _files(entry, inputs)
         name = (entry.stem if entry.is_file() else entry.name).replace(":", "_")  # view:feature is a reference to it
@@ -140,7 +140,8 @@ class ViewGuesser:
         if rest:
             self.unsure.append((at, why, put))
         if not reading.by.startswith("the spine's") or rest:
-            self.guesses.append(Guess("catalog.yaml", at, reading.value, reading.by, sure))
+            told = reading.value.replace(" ", ", called ", 1) if key == "entity" else reading.value
+            self.guesses.append(Guess("catalog.yaml", at, told, reading.by, sure))
         return reading.value
 
     def _entities(self, view: ViewLook) -> Iterator[Reading]:

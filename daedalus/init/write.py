@@ -93,7 +93,7 @@ def _proposal(folder: Path, aside: Path, given: Mapping[str, str], ask: Ask) -> 
     with closing(Workspace(Config(folder, Catalog(feed=Feed(path=feed)), runtime, ()))) as workspace:
         inputs = Inputs(workspace.files, workspace.traces)
         lance = look_at_pool(pool, inputs) if pool else None
-        views, others = look_at_views(catalog or None, inputs)
+        views, others = look_at_views(catalog or None, inputs, [path for path in (feed, pool) if path])
         known = known_ids(views, lance.items if lance else frozenset())
         found = propose(look_at_feed(workspace.config, feed, inputs, known, ask), views, lance, ask)
         found.left_out += others

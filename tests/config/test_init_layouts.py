@@ -64,7 +64,8 @@ def runs(pool=None):
 
 
 REFUSED = {
-    "a numeric event": (lambda: feed(event=pa.array([0, 1])), "needs another type: event", "CAST(\"event\" AS VARCHAR)"),
+    "a numeric event": (lambda: feed(event=pa.array([0, 1])), "needs another type: event",
+                        "CAST(\"event\" AS VARCHAR)"),
     "decimal ids": (lambda: feed(user_id=pa.array([decimal.Decimal(1)] * 2, pa.decimal128(20, 0))),
                     "needs another type: user_id", "CAST(\"user_id\" AS BIGINT)"),
     "lists as ids": (lambda: feed(artwork_id=pa.array([["x"], ["y"]])), "ids of items", "artwork_id VARCHAR[]"),

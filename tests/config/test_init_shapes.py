@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from daedalus.base.errors import DaedalusError
+from daedalus.cli.init import asked
 from daedalus.init.lines import init_lines
 from daedalus.init.write import init
 from daedalus.pipelines.training import run_skeleton_stage
@@ -173,7 +175,8 @@ def test_years_of_sparse_days_with_hours_below():
 def test_music_in_folders_without_keys_whose_days_are_those_of_another_zone():
     """What is played in the evening lies in the folder of the next day, as its makers count days."""
     make = lambda rng, when: {  # noqa: E731
-        "listener_id": rng.randrange(20), "track_id": rng.randrange(80), "artist_id": rng.randrange(9), "played_at": when,
+        "listener_id": rng.randrange(20), "track_id": rng.randrange(80), "artist_id": rng.randrange(9),
+        "played_at": when,
         "event_type": rng.choice(["play", "skip", "like"]), "seconds_played": rng.randrange(300),
         "session": f"s{rng.randrange(40)}"}  # fmt: skip
     for day, made in rows(make, some_days("2023-05-01", *range(4)), 60).items():
@@ -195,7 +198,8 @@ def test_text_ids_under_other_names_are_found():
     """Until text ids run, init writes them and a run would refuse them."""
     people, goods = [f"u-{n:03}" for n in range(60)], [f"P{n:04}" for n in range(70)]
     make = lambda rng, when: {  # noqa: E731
-        "customer_uuid": rng.choice(people), "sku": rng.choice(goods), "ts": when, "event_name": rng.choice(["view", "buy"]),
+        "customer_uuid": rng.choice(people), "sku": rng.choice(goods), "ts": when,
+        "event_name": rng.choice(["view", "buy"]),
         "request_id": f"{rng.random()}", "member_source": "mail"}  # fmt: skip
     for day, made in rows(make, some_days("2024-07-01", 0, 1), 80).items():
         write(f"feed/day={day:%Y%m%d}", made)
@@ -299,3 +303,28 @@ def test_what_no_view_can_be_is_told_with_a_line():
     found = init("mine", "feed", "views", None, force=True)
     assert found["views"] == ["movies_timed", "tags"]
     runs("202401")
+
+
+def test_a_table_that_lists_its_own_files_is_not_read_as_a_tree():
+    """Its folder also holds files that are in it no more."""
+    unlike("dt={day}")
+    Path("feed/_delta_log").mkdir()
+    with pytest.raises(DaedalusError, match="Delta table") as refused:
+        init("mine", "feed", None, None)
+    assert "FROM delta_scan('feed')" in refused.value.hint and "PARTITION_BY (dt)" in refused.value.hint
+
+
+def test_views_may_lie_beside_the_feed():
+    unlike("dt={day}")
+    Path("data").mkdir()
+    Path("feed").rename("data/feed")
+    write("data/goods", [{"artwork_id": n, "updated_at": dt.datetime(2024, 1, 1), "size": n} for n in range(50, 53)])
+    assert proposed("data/feed", "data")["views"] == ["goods"]
+    assert [row["size"] for row in runs("202403")] == [50, 51, 52] * 2
+
+
+def test_a_terminal_is_asked_until_the_answer_is_one(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("3\nx\n2\n\n"))
+    assert asked("Which?", ["a", "b"]) == 1 and asked("Which?", ["a", "b"]) == 0
+    told = capsys.readouterr()
+    assert not told.out and told.err.count("1 to 2 [1]: ") == 4 and "  2  b" in told.err
