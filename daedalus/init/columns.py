@@ -21,7 +21,6 @@ _EXTRA = 12  # extra columns, at most
 _EPOCH = Day(1970, 1, 1).toordinal()
 _WHAT = {"user_id": "the user", "artwork_id": "the item", TIME: "the time of an event", "event": "the kind of an event",
          "feed_session": "the session"}  # fmt: skip
-_SPELLED = {column.casefold() for column in SPINE_COLUMNS}
 
 
 @dataclass
@@ -98,7 +97,7 @@ class Finder:
     def _left(self) -> list[str]:
         """The columns of the sample that are nothing yet, and could be read by their name."""
         taken = {own.casefold() for own in self.found.columns.values()}
-        read = [own for own in self.sample.kinds if own and own.casefold() not in taken | _SPELLED]
+        read = [own for own in self.sample.kinds if own and own not in SPINE_COLUMNS and own.casefold() not in taken]
         spelled = Counter(column.casefold() for column in self.kinds)
         return [own for own in read if spelled[own.casefold()] == 1]
 
@@ -116,7 +115,7 @@ class Finder:
         return is_time(kind) or (is_epoch(kind) and self.sample.unit(column) is not None)
 
     def _times(self) -> Iterator[Reading]:
-        for column in self._left():
+        for column in (column for column in self._left() if not self._is_named_id(column)):
             if self._is_time(column):
                 agrees = self._agrees(column)
             elif is_text(self.sample.kinds[column]) and _are_times(self.sample, column):
@@ -124,9 +123,9 @@ class Finder:
             else:
                 continue
             place = names.rank(column, names.TIME)
-            points = (
-                60 - 10 * place if place is not None else 20 if names.words(column)[-1:] in (["at"], ["time"]) else 0
-            )
+            ends = names.words(column)[-1:] in (["at"], ["time"])
+            points = 60 - 10 * place if place is not None else 20 * ends
+            points -= 30 * (self.kinds[column] == "DATE")
             by = "its name and type" if place is not None else "its type"
             yield Reading(column, points + 40 * agrees, by + (" and its folders' days" if agrees > 0.5 else ""))
 
@@ -168,7 +167,8 @@ class Finder:
 
     def _ids(self, role: str, tiers: names.Tiers) -> Iterator[Reading]:
         other = names.USER if role == "artwork_id" else names.ITEM
-        left = [column for column in self._left() if family(self.sample.kinds[column]) and not self._is_time(column)]
+        left = [column for column in self._left() if family(self.sample.kinds[column])]
+        left = [column for column in left if self._is_named_id(column) or not self._is_time(column)]
         for column in left:
             place = names.rank(column, tiers, last=True)
             if place is None and names.rank(column, other, last=True) is not None:
@@ -182,9 +182,14 @@ class Finder:
             told = ["its name"] * (place is not None) + [f"its values, which {where} has"] * (held >= 0.5)
             yield Reading(column, points, " and ".join(told) or "its type")
 
+    def _is_named_id(self, column: str) -> bool:
+        """Whether a column's name is that of ids: some are as large as times."""
+        ranked = any(names.rank(column, tiers, last=True) is not None for tiers in (names.USER, names.ITEM))
+        return family(self.sample.kinds[column]) != "" and (ranked or names.is_id(column))
+
     def _unnamed(self, column: str, left: Sequence[str]) -> bool:
         """Whether a column that no name tells may be an id: named like one, or text that is no few values."""
-        if any(names.rank(column, tiers) is not None for tiers in names.OPTIONAL.values()):
+        if any(names.rank(column, tiers) is not None for tiers in (*names.OPTIONAL.values(), names.SESSION)):
             return False
         some = any(names.is_id(other) for other in left)
         return names.is_id(column) or (not some and len(self.sample.distinct(column)) > 1)
@@ -223,7 +228,8 @@ class Finder:
         own = self.found.columns.get("event")
         if own is None:
             rated = [own for own in self._left() if names.words(own) == ["rating"]]
-            self.found.added["event"] = "'rating'" if rated else "'event'"
+            held = self.found.changed if "event" in self.kinds else self.found.added
+            held["event"] = "'rating'" if rated else "'event'"
         elif not is_text(self.kinds[own]):
             self.found.changed[own] = f"CAST({name(own)} AS VARCHAR)"
 

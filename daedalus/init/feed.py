@@ -107,6 +107,9 @@ def look_at_feed(config: Config, path: str, inputs: Inputs, known: Known, ask: A
         raise _lacking(path, finder)
     if found.added or found.changed:
         raise _to_rewrite(replace(lies, files=files), path, known, ask)
+    if not sample.distinct(found.columns["event"]):
+        raise DaedalusError("the feed has no rows", where=f"--feed {path}", found=f"no event in {len(files)} files",
+                            expected="rows to propose windows for")  # fmt: skip
     keys = Feed(path=lies.path, partition=lies.partition, columns=found.mapped, extra_columns=found.extra,
                 timestamp_unit=found.unit)  # fmt: skip
     if lies.partition != DEFAULT:

@@ -53,7 +53,19 @@ SEEN = ("view", "impression", "impressed", "seen", "shown", "exposure", "exposed
 LIKED = ("like", "purchase", "purchased", "buy", "order", "transaction", "checkout", "favorite", "favourite", "love",
          "save", "bookmark", "rating", "rate", "review", "complete", "play", "listen", "scrobble", "watch", "read",
          "share", "follow", "cart", "addtocart", "subscribe", "click", "open")  # fmt: skip
-DISLIKED = ("dislike", "hide", "block", "report", "mute", "downvote", "thumbsdown", "notinterested", "skip", "ban")
+DISLIKED = (
+    "dislike",
+    "hide",
+    "block",
+    "report",
+    "mute",
+    "downvote",
+    "thumbsdown",
+    "notinterested",
+    "skip",
+    "skipped",
+    "ban",
+)
 
 _IDS = ("id", "ids", "uuid", "guid", "key", "pk", "hash", "code", "no", "number")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[^\W_]+", re.UNICODE)
@@ -97,7 +109,7 @@ def rank(name: str, tiers: Tiers, *, last: bool = False) -> float | None:
 def of_event(event: str, known: Sequence[str]) -> int | None:
     """The place of the first word of an event that is among the known ones."""
     parts = words(event)
-    both = [*parts, "".join(parts)]
+    both = {part.removesuffix(end) for part in [*parts, "".join(parts)] for end in ("", "s", "d", "ed")}
     return min((place for place, word in enumerate(known) if word in both), default=None)
 
 

@@ -328,3 +328,16 @@ def test_a_terminal_is_asked_until_the_answer_is_one(monkeypatch, capsys):
     assert asked("Which?", ["a", "b"]) == 1 and asked("Which?", ["a", "b"]) == 0
     told = capsys.readouterr()
     assert not told.out and told.err.count("1 to 2 [1]: ") == 4 and "  2  b" in told.err
+
+
+def test_ids_as_large_as_times_and_names_in_capitals():
+    made = [{"USER_ID": 1_500_000_000_000_000_000 + n % 5, "VIDEO_ID": 1_600_000_000 + n, "EVENT": "watched",
+             "DATE": dt.date(2024, 1, 1), "WATCHED_AT": 1_704_067_200_000_000 + n * 1_000_001, "session_id": 7}
+            for n in range(40)]  # fmt: skip
+    write("feed/dt=2024-01-01", made)
+    found = proposed()
+    assert catalog()["feed"]["columns"] == {"user_id": "USER_ID", "artwork_id": "VIDEO_ID", "event": "EVENT",
+                                            "event_timestamp": "WATCHED_AT"}  # fmt: skip
+    assert catalog()["feed"]["timestamp_unit"] == "us" and "seconds_since_watched" in aggregations()
+    assert found["left_out"] == ["the feed's session_id: a session has to be text, and it is BIGINT"]
+    assert len(runs("202401")) == 40
