@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from daedalus.sql.column_types import is_text, widen
 from daedalus.workspace.bad_files import bad_files
 
 _LATE = 3  # days between a row's folder and its own day, at most
+_STRAYS = 0.5  # share of rows in other folders, for a pattern to be doubted
 _SOME = 0.005  # share of rows in other folders, for it to be lateness
 
 
@@ -41,6 +43,7 @@ class FeedLook:
     sample: Sample
     found: Found
     lateness: tuple[int, int]  # days before and after
+    strays: float  # share of the rows looked at whose folder is farther from their day
 
     @property
     def pattern(self) -> PartitionPattern:
@@ -95,6 +98,16 @@ def look_at_feed(config: Config, path: str, inputs: Inputs, known: Known, ask: A
     lies = layout(path)
     if lies.problem:
         raise _to_rewrite(lies, path, known, ask)
+    look = _look(config, path, lies, inputs, known, ask)
+    if look.strays > _STRAYS and "%d" in lies.partition.partition("%m")[0]:  # 05-04-2024 may be in May
+        turned = lies.partition.replace("%d", "%%").replace("%m", "%d").replace("%%", "%m")
+        with suppress(DaedalusError):
+            other = _look(config, path, replace(lies, partition=turned), inputs, known, ask)
+            look = min(look, other, key=lambda one: one.strays)
+    return look
+
+
+def _look(config: Config, path: str, lies: Layout, inputs: Inputs, known: Known, ask: Ask) -> FeedLook:
     folder = FeedFolder(_with(config, Feed(path=lies.path, partition=lies.partition)), inputs.files)
     days, files = _files(folder)
     kinds, sample = _kinds(folder, inputs), Sample.of(files)
@@ -115,7 +128,7 @@ def look_at_feed(config: Config, path: str, inputs: Inputs, known: Known, ask: A
     if lies.partition != DEFAULT:
         shown = PartitionPattern(lies.partition).shown
         found.guesses.insert(0, Guess("catalog.yaml", "feed.partition", lies.partition, f"folders {shown}", SURE))
-    look = FeedLook(keys, tuple(sorted(folder.days)), kinds, sample, found, _lateness(finder))
+    look = FeedLook(keys, tuple(sorted(folder.days)), kinds, sample, found, *_lateness(finder))
     _check(_with(config, keys), inputs, look)
     return look
 
@@ -159,15 +172,19 @@ def _check(config: Config, inputs: Inputs, look: FeedLook) -> None:
         raise refusal(bad[0][1])
 
 
-def _lateness(finder: Finder) -> tuple[int, int]:
-    """How many days before and after its own a row's folder is, where that is so of some rows."""
+def _lateness(finder: Finder) -> tuple[tuple[int, int], float]:
+    """How many days before and after its own a row's folder is, where that is so of some rows; and the share of rows
+    whose folder is farther than that.
+    """
     own = finder.sample.days(finder.found.columns[TIME])
     epoch = Day(1970, 1, 1).toordinal()
     count = Counter(finder.days[file].toordinal() - epoch - day
                     for day, file in zip(own, finder.sample.files, strict=True) if day is not None)  # fmt: skip
     least = max(_SOME * count.total(), 2)
-    return tuple(max((late for late in range(1, _LATE + 1) if count[sign * late] >= least), default=0)
-                 for sign in (-1, 1))  # type: ignore[return-value]  # fmt: skip
+    before, after = (max((late for late in range(1, _LATE + 1) if count[sign * late] >= least), default=0)
+                     for sign in (-1, 1))  # fmt: skip
+    near = sum(count[late] for late in range(-before, after + 1))
+    return (before, after), 1 - near / max(count.total(), 1)
 
 
 def _lacking(path: str, finder: Finder) -> DaedalusError:

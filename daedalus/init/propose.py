@@ -18,6 +18,7 @@ from daedalus.sql.column_types import is_text, is_time
 
 OUTPUT_ROOT, CACHE_ROOT = "data/training_output", "cache"
 _CATALOG, _RUNTIME = "catalog.yaml", "training/runtime.yaml"
+_STRAYS = 0.1  # share of rows, for the pattern or the column of times to be doubtful
 _AUTHORS = 0.1  # share of the feed's users who are authors, for a name that does not say so
 
 
@@ -136,6 +137,10 @@ def _guess_feed(found: Proposal) -> None:
     for column, other in feed.found.unsure:
         why = f"{feed.own(column)} was taken, {other}"
         found.edits.append(Edit(_CATALOG, f"feed.columns.{column}", why, "the feed's name of it"))
+    if feed.strays > _STRAYS:
+        why = f"{feed.strays:.0%} of the rows looked at are of other days than their folders"
+        put = "another pattern, or another event_timestamp under feed.columns"
+        found.edits.append(Edit(_CATALOG, "feed.partition", why, put))
     if found.lateness:
         why = "rows looked at that lie in folders of other days"
         found.guesses.append(Guess(_RUNTIME, "spine.lateness_days", str(found.lateness), why, "likely"))

@@ -196,7 +196,7 @@ def _todo(found: Proposal):  # type: ignore[no-untyped-def]
         edit = edits.get((file, key))
         if edit is None:
             return ""
-        indent = "    " if file == "catalog.yaml" else "  "
+        indent = "    " if file == "catalog.yaml" and key != "feed.partition" else "  "
         return f"# TODO {' '.join(f'{edit.why}: {edit.put}'.split())}\n{indent}"
 
     return comment

@@ -258,6 +258,23 @@ def test_folders_of_days_in_any_spelling(layout):
     assert len(runs("202403")) == 6
 
 
+@pytest.mark.parametrize(("layout", "pattern"), [("{day:%m-%d-%Y}", "%m-%d-%Y"), ("{day:%d-%m-%Y}", "%d-%m-%Y")])
+def test_which_number_is_the_month_is_seen_by_the_times(layout, pattern):
+    unlike(layout)
+    proposed()
+    assert catalog()["feed"]["partition"] == pattern and len(runs("202403")) == 6
+
+
+def test_folders_of_other_days_than_their_rows_are_doubted():
+    made = [
+        {"user_id": n, "artwork_id": n, "event_timestamp": dt.datetime(2024, 1, 9), "event": "like"} for n in range(9)
+    ]
+    write("feed/date=20240101", made)
+    found = init("mine", "feed", None, None)
+    assert [(edit["key"], edit["why"][:4]) for edit in found["edits"]] == [("feed.partition", "100%")]
+    assert Path("mine/catalog.yaml").read_text().count("# TODO 100%") == 1
+
+
 def test_lines_of_json_and_times_of_text():
     made = [f'{{"user": {n}, "item": {n * 7}, "when_at": "2024-01-0{1 + n % 2} 10:00:00", "type": "click"}}'
             for n in range(30)]  # fmt: skip
