@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daedalus.base.days import Day
-from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.init import names
 from daedalus.init.questions import GUESSED, SURE, Ask, Guess, Reading, chosen
 from daedalus.init.rewrite import time_sql
 from daedalus.init.values import Columns, Sample, Unit, family, is_epoch
-from daedalus.sql.column_types import is_integer, is_number, is_text, is_time, is_whole
+from daedalus.sql.column_types import fits, is_integer, is_number, is_text, is_time, is_whole
 from daedalus.sql.text import name
 
 TIME = "event_timestamp"
+IDS = ("user_id", "artwork_id")
 _FEW = 100  # distinct events, at most
 _EXTRA = 12  # extra columns, at most
 _EPOCH = Day(1970, 1, 1).toordinal()
@@ -76,14 +77,14 @@ class Finder:
             self._take(column, list(self._optional(column)))
         self._time()
         self._event()
-        self._decimals()
+        self._other_types()
         self.found.extra = self._extra()
         return self.found
 
     def _may_be(self, column: str, kind: str) -> bool:
         if column == TIME:
             return is_time(kind) or self._is_time(column)
-        if column in ("user_id", "artwork_id"):
+        if column in IDS:
             return bool(family(kind))
         return column != "event" or is_text(kind)
 
@@ -169,7 +170,7 @@ class Finder:
         other = names.USER if role == "artwork_id" else names.ITEM
         left = [column for column in self._left() if family(self.sample.kinds[column])]
         left = [column for column in left if self._is_named_id(column) or not self._is_time(column)]
-        for column in left:
+        for number, column in enumerate(left):
             place = names.rank(column, tiers, last=True)
             if place is None and names.rank(column, other, last=True) is not None:
                 continue
@@ -179,6 +180,7 @@ class Finder:
                 continue
             points = (70 - 10 * place if place is not None else 0) + 35 * held + 4 * names.is_id(column)
             points += 20 * self._owns_sessions(column) if role == "user_id" else 0
+            points += number / 100 if role == "artwork_id" else 0  # users come first, where nothing tells
             told = ["its name"] * (place is not None) + [f"its values, which {where} has"] * (held >= 0.5)
             yield Reading(column, points, " and ".join(told) or "its type")
 
@@ -203,7 +205,7 @@ class Finder:
         for own in self._left():
             place, kind = names.rank(own, names.OPTIONAL[column]), self.sample.kinds[own]
             wanted = is_text(kind) if SPINE_COLUMNS[column] == "VARCHAR" else is_integer(kind)
-            if column in ("country_code", "platform_code"):
+            if column in CODES:
                 wanted = is_integer(kind) or (is_text(kind) and _is_code(column, self.sample.distinct(own)))
             if place is not None and wanted:
                 yield Reading(own, 60 - 20 * place, "its name and type")
@@ -233,11 +235,14 @@ class Finder:
         elif not is_text(self.kinds[own]):
             self.found.changed[own] = f"CAST({name(own)} AS VARCHAR)"
 
-    def _decimals(self) -> None:
-        """Ids that are whole numbers of another type."""
-        for own in (self.found.columns.get(column) for column in ("user_id", "artwork_id")):
-            if own is not None and not family(self.kinds[own]):
-                self.found.changed[own] = f"CAST({name(own)} AS BIGINT)"
+    def _other_types(self) -> None:
+        """Casts of columns whose type a run would refuse: ids that are decimals, sessions that are numbers."""
+        for column, own in self.found.columns.items():
+            kind, wanted = self.kinds[own], SPINE_COLUMNS[column]
+            fit = bool(family(kind)) if column in IDS else fits(kind, wanted)
+            coded = column in CODES and (is_integer(kind) or is_text(kind))
+            if not (fit or coded or column in (TIME, "event")):
+                self.found.changed[own] = f"CAST({name(own)} AS {wanted})"
 
     def _extra(self) -> list[str]:
         """Numbers that say something of an event, such as watch_seconds."""
@@ -253,7 +258,7 @@ class Finder:
 
 
 def _is_numbered(column: str) -> bool:
-    return " ".join(names.words(column)) in names.NUMBERED
+    return column.startswith("__") or " ".join(names.words(column)) in names.NUMBERED
 
 
 def _is_ours(column: str) -> bool:

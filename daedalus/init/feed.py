@@ -97,7 +97,7 @@ def look_at_feed(config: Config, path: str, inputs: Inputs, known: Known, ask: A
     """Raises DaedalusError (exit 2) for what is no feed: with the DuckDB line that makes one, if there is one."""
     lies = layout(path)
     if lies.problem:
-        raise _to_rewrite(lies, path, known, ask)
+        raise _unfit(lies, path, known, ask)
     look = _look(config, path, lies, inputs, known, ask)
     if look.strays > _STRAYS and "%d" in lies.partition.partition("%m")[0]:  # 05-04-2024 may be in May
         turned = lies.partition.replace("%d", "%%").replace("%m", "%d").replace("%%", "%m")
@@ -111,7 +111,7 @@ def _look(config: Config, path: str, lies: Layout, inputs: Inputs, known: Known,
     folder = FeedFolder(_with(config, Feed(path=lies.path, partition=lies.partition)), inputs.files)
     days, files = _files(folder)
     kinds, sample = _kinds(folder, inputs), Sample.of(files)
-    if not sample.table.num_rows:
+    if sample.kinds and not sample.table.num_rows:
         raise DaedalusError("the feed has no rows", where=f"--feed {path}", found=f"no row in {len(files)} files",
                             expected="rows to propose windows for")  # fmt: skip
     finder = Finder(kinds, sample, days, known, ask)
@@ -119,7 +119,7 @@ def _look(config: Config, path: str, lies: Layout, inputs: Inputs, known: Known,
     if finder.missing:
         raise _lacking(path, finder)
     if found.added or found.changed:
-        raise _to_rewrite(replace(lies, files=files), path, known, ask)
+        raise _to_rewrite(replace(lies, files=files), path, found, told(kinds))
     if not sample.distinct(found.columns["event"]):
         raise DaedalusError("the feed has no rows", where=f"--feed {path}", found=f"no event in {len(files)} files",
                             expected="rows to propose windows for")  # fmt: skip
@@ -196,8 +196,8 @@ def _lacking(path: str, finder: Finder) -> DaedalusError:
                          "whole numbers since 1970 for times", hint=next(filter(None, close), ""))  # fmt: skip
 
 
-def _to_rewrite(lies: Layout, path: str, known: Known, ask: Ask) -> DaedalusError:
-    """What no configuration can name, with the line that makes a feed of it."""
+def _unfit(lies: Layout, path: str, known: Known, ask: Ask) -> DaedalusError:
+    """Files in folders that no pattern names."""
     if not os.path.exists(path):
         return DaedalusError("the feed folder does not exist", where=f"--feed {path}", found=seen_from(path),
                              expected="a folder")  # fmt: skip
@@ -206,14 +206,18 @@ def _to_rewrite(lies: Layout, path: str, known: Known, ask: Ask) -> DaedalusErro
                              expected="folders of days, such as dt=2026-01-31, with *.parquet files")  # fmt: skip
     sample = text_sample(lies.files[0], lies.format) if lies.format in TEXTS.values() else Sample.of(lies.files)
     found = Finder(sample.kinds, sample, (), known, ask).find()
+    return _to_rewrite(lies, path, found, lies.found)
+
+
+def _to_rewrite(lies: Layout, path: str, found: Found, there: str) -> DaedalusError:
+    """What no configuration can name, with the line that makes a feed of it."""
     line, target = feed_line(lies, found.day, found.changed, found.added)
     if lies.problem:
         what = f"no feed by days: {lies.problem}"
-    elif found.added:
+    elif found.added or found.changed.get("event", "CAST")[:4] != "CAST":
         what = "no column of the feed says what kind of event a row is"
     else:
         what = f"a column of the feed needs another type: {', '.join(found.changed)}"
-    there = lies.found if lies.problem else told(sample.kinds)
     return DaedalusError(what, where=f"--feed {path}", found=there,
                          expected="folders of days, such as dt=2026-01-31, with parquet files of events",
                          hint=f"run this line in DuckDB, then daeda init --feed {target}: {line}")  # fmt: skip

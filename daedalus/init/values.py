@@ -104,10 +104,14 @@ def family(kind: str) -> str:
     return "text" if is_text(kind) or kind == "UUID" else ""
 
 
+def _is_told(kind: str) -> bool:
+    return is_plain(kind) or kind == "NULL"
+
+
 def _first_rows(file: str, rows: int) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(file) as opened:
-            names = [field.name for field in opened.schema_arrow if is_plain(type_name(field.type))]
+            names = [field.name for field in opened.schema_arrow if _is_told(type_name(field.type))]
             names = [name for name in names if opened.schema_arrow.names.count(name) == 1]
             some = None if any("." in name for name in names) else names  # a dot would name a part of a struct
             batch = next(opened.iter_batches(rows, columns=some), None)

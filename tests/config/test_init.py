@@ -35,6 +35,11 @@ def test_the_real_input_runs_as_it_is_found(cofacts, tmp_path):
 def test_the_small_world_runs_as_it_is_found(cold):
     found = init("mine", *DATA)
     assert found["edits"] == [] and found["problem"] is None and len(found["views"]) == 6
+    assert found["guesses"] == [] and set(found["aggregations"]) == {
+        "click_artwork_ids", "dislike_click_artwork_ids", "like_artwork_author_ids", "like_artwork_cnts",
+        "like_artwork_ids", "like_artwork_model_ids", "like_artwork_tack_ids", "share_artwork_ids",
+        "view_artwork_ids"}  # fmt: skip
+    assert yaml.safe_load((cold.root / "mine/catalog.yaml").read_text())["feed"] == {"path": "data/feed"}
     report = run_skeleton_stage(Settings("mine"), "2026-02-10")
     assert report.exit_code == 0 and report.rows["written"] > 0
     lines = "\n".join(init_lines(found))

@@ -358,3 +358,46 @@ def test_ids_as_large_as_times_and_names_in_capitals():
     assert catalog()["feed"]["timestamp_unit"] == "us" and "seconds_since_watched" in aggregations()
     assert found["left_out"] == ["the feed's session_id: a session has to be text, and it is BIGINT"]
     assert len(runs("202401")) == 40
+
+
+OURS = {
+    "user_id": [1, 2],
+    "artwork_id": [1, 2],
+    "event_timestamp": [dt.datetime(2024, 1, 1)] * 2,
+    "event": ["like"] * 2,
+}
+OTHER_TYPES = {
+    "times of text": {"event_timestamp": ["2024-01-01T10:00:00+02:00"] * 2},
+    "times with a fraction": {"event_timestamp": [1704067200.5, 1704067201.25]},
+    "events of yes and no": {"event": [True, False]},
+    "no event at all": {"event": pa.nulls(2)},
+    "events of lists": {"event": [["like"], ["x"]]},
+    "sessions that are numbers": {"feed_session": [7, 8]},
+    "decimals": {"user_id": pa.array([1, 2], pa.decimal128(12, 0)), "current_like_count": [1.0, 2.0]},
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_types_that_no_run_takes_are_mended_by_the_line(kind):
+    Path("feed/dt=2024-01-01").mkdir(parents=True)
+    pq.write_table(pa.table(OURS | OTHER_TYPES[kind]), "feed/dt=2024-01-01/a.parquet")
+    with pytest.raises(DaedalusError) as refused:
+        init("mine", "feed", None, None)
+    rewrites(refused.value)
+    assert init("mine", "feed_by_day", None, None)["days"] == ["2024-01-01", "2024-01-01"]
+    assert len(runs("202401")) == 2
+
+
+def test_columns_without_telling_names_are_guessed_and_named():
+    write("feed/dt=2024-01-01", [{"a": n % 5, "b": n, "c": dt.datetime(2024, 1, 1), "d": "click"} for n in range(30)])
+    found = init("mine", "feed", None, None)
+    assert catalog()["feed"]["columns"] == {"user_id": "a", "artwork_id": "b", "event_timestamp": "c", "event": "d"}
+    assert {edit["key"] for edit in found["edits"]} == {"feed.columns.user_id", "feed.columns.artwork_id"}
+    assert len(runs("202401")) == 30
+
+
+def test_columns_that_can_be_no_ids_are_refused_with_what_is_there():
+    write("feed/dt=2024-01-01", [{"payload": {"user": 1}}])
+    with pytest.raises(DaedalusError, match="ids of users and of ids of items and of times") as refused:
+        init("mine", "feed", None, None)
+    assert "payload" in refused.value.found and not Path("mine").exists()
