@@ -115,8 +115,8 @@ def _first_rows(file: str, rows: int) -> Iterator[pa.Table]:
             names = [name for name in names if opened.schema_arrow.names.count(name) == 1]
             some = None if any("." in name for name in names) else names  # a dot would name a part of a struct
             batch = next(opened.iter_batches(rows, columns=some), None)
-            if batch is not None:
-                yield plain(pa.Table.from_batches([batch]).select(names))
+            read = opened.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
+            yield plain(read.select(names))
     except (pa.ArrowException, OSError):
         return
 
