@@ -35,6 +35,9 @@ class Names(Protocol):
         Raises OSError for a folder that cannot be listed.
         """
 
+    def read(self, path: str) -> bytes:
+        """The bytes of a small file. Raises OSError."""
+
 
 class Files(Names, Protocol):
     """Lists, digests and fetches input files."""

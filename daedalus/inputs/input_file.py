@@ -96,6 +96,18 @@ class Inputs:
         content, stamp = self.files.of(path)
         return InputFile(path, label, content, stamp, {}, looked=looked)
 
+    def field_ids(self, file: InputFile) -> Mapping[str, int]:
+        """The ids that a parquet file gives its columns, by name; remembered apart from footers. Raises DayError."""
+        key = f"ids:{file.digest}"
+        found = self.facts.fact(key)
+        if found is None:
+            from daedalus.inputs.footers import read_field_ids
+
+            with self.files.fetch({file.path: file.digest}) as local:
+                found = read_field_ids(local[file.path])
+            self.facts.remember_fact(key, found)
+        return found
+
     def _footer(self, path: str, content: str) -> dict[str, Any]:
         key = f"file:{content}"
         if key not in self._known and _is_read(found := self.facts.fact(key)):  # learned meanwhile
