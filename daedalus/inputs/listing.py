@@ -113,13 +113,13 @@ class FeedFolder:
 
     @property
     def notes(self) -> list[str]:
-        """A table's version; what is ignored although its name is not hidden by `_` or a dot: one line per kind."""
+        """What is ignored although its name is not hidden by `_` or a dot: one line per kind."""
         found = [(kind, sorted(names)) for kind, names in self._others.items() if names]
-        return [*([self.table.note] if self.table else []), *(
+        return [
             f"ignored {counted(len(names), _IGNORED[kind][0])} {_IGNORED[kind][1].format(self._pattern.shown)}: "
             + ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
             for kind, names in found
-        )]  # fmt: skip
+        ]  # fmt: skip
 
     @property
     def span(self) -> list[str]:
@@ -158,9 +158,15 @@ class Listing(Struct, frozen=True):
     tables: Mapping[str, LakeTable] = {}  # views that are tables of Delta Lake or Iceberg
 
     @property
+    def versions(self) -> list[str]:
+        """The tables that are read, each with its version."""
+        feed = [f"feed: {self.feed.table.note}"] if self.feed.table else []
+        return feed + [f"view {name}: {table.note}" for name, table in self.tables.items()]
+
+    @property
     def notes(self) -> list[str]:
-        """What is read in which version, and what is ignored."""
-        return [*self.feed.notes, *(f"view {name}: {table.note}" for name, table in self.tables.items())]
+        """The tables, and what of the feed is ignored."""
+        return [*self.versions, *self.feed.notes]
 
 
 def list_inputs(config: Config, files: Names) -> Listing:

@@ -17,6 +17,7 @@ _MAPPING = "delta.columnMapping.mode"
 
 def read_table(place: Place) -> LakeTable:
     """Reads the log. Raises DaedalusError (exit 2) for a table, or a version, that cannot be read as it is meant."""
+    _check_version(place)
     uri = place.folder if is_uri(place.folder) else os.path.abspath(place.folder)
     try:
         table = DeltaTable(uri, version=place.version, storage_options=dict(place.options) or None)
@@ -33,6 +34,16 @@ def read_table(place: Place) -> LakeTable:
     _refuse_deletion_vectors(place, table)
     outside = dict.fromkeys(partitioned, "a partition column, which Delta keeps outside the files")
     return LakeTable("Delta", place.folder, table.version(), files, partitioned, Columns(outside=outside))
+
+
+def _check_version(place: Place) -> None:
+    """Refuses a version beyond the newest, for which the package would look a commit after the other."""
+    if place.version is None:
+        return
+    names = (path.rpartition("/")[2] for path in place.files.matching(f"{place.folder}/_delta_log/*"))
+    newest = max((int(name[:20]) for name in names if name[:20].isdecimal()), default=-1)
+    if place.version > newest:
+        raise place.refuse("a version that the Delta table does not have", place.version, f"at most {newest}")
 
 
 def _files(place: Place, table: DeltaTable, dates: list[str]) -> list[LakeFile]:

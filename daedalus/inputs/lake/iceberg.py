@@ -125,7 +125,8 @@ class _Table:
             if file.file_format != FileFormat.PARQUET:
                 raise self._place.refuse("an Iceberg table with files that are no parquet",
                                          f"{file.file_format}: {file.file_path}", "parquet files")  # fmt: skip
-            values = {field.name: _value(field, file.partition[i]) for i, field in enumerate(fields)
+            own = ((field, file.partition[i]) for i, field in enumerate(fields))
+            values = {field.name: _day(field, value) if field.name in days else value for field, value in own
                       if not isinstance(field.transform, VoidTransform)}  # fmt: skip
             path = _path(self._place, file.file_path)
             yield LakeFile(*labelled(path, self._location, lambda label: f"{self._folder}/{label}"), values, days)
@@ -148,12 +149,15 @@ def _field(schema: Schema, number: int) -> Any:
     return next((field for field in schema.fields if field.field_id == number), None)
 
 
-def _value(field: PartitionField, value: Any) -> object:
-    """A partition value, a date where the field is of days or hours."""
-    if isinstance(value, int) and isinstance(field.transform, HourTransform):
-        value //= 24
-    is_count = isinstance(value, int) and isinstance(field.transform, DayTransform | HourTransform)
-    return _FIRST + timedelta(days=value) if is_count else value
+def _day(field: PartitionField, value: Any) -> object:
+    """The date of a value that counts days, or hours, since 1970; what is no such number as it is."""
+    if not isinstance(value, int):
+        return value
+    count = value // 24 if isinstance(field.transform, HourTransform) else value
+    try:
+        return _FIRST + timedelta(days=count)
+    except OverflowError:
+        return value
 
 
 def _path(place: Place, location: str) -> str:

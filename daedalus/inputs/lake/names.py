@@ -39,7 +39,7 @@ def _problem(columns: Columns, own: Mapping[str, int], file: InputFile, column: 
             found = f"field {there}, in the table {'no column' if number is None else f'field {number}'}"
             return "a column of a file that is not the table's of that name", found, "the table's own column"
         if before := next((name for name, one in own.items() if one == number), "") if there is None else "":
-            return "a column that was renamed, in a file from before", before, f"{column}, field {number}"
+            return "a column that a file of the table has under another name", before, f"{column}, field {number}"
     if column in columns.outside and column not in file.schema:
         return "a column that is not in the files", columns.outside[column], "a column that each file holds"
     return None

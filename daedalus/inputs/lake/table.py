@@ -60,7 +60,7 @@ class LakeTable(Struct, frozen=True, dict=True):
     def note(self) -> str:
         """The table and its version, for people."""
         word = "version" if self.format == "Delta" else "snapshot"
-        return f"{self.folder} is a table of {self.format}: {word} {'none' if self.version is None else self.version}"
+        return f"{self.format} table {self.folder}, {word} {'none' if self.version is None else self.version}"
 
 
 class Place(Struct, frozen=True):
