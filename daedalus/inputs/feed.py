@@ -14,7 +14,7 @@ from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.reach import Reach
 from daedalus.config.schema import Lateness
 from daedalus.inputs.footers import FAR_DATE, TOO_FAR
-from daedalus.inputs.input_file import InputFile, Inputs, unreadable
+from daedalus.inputs.input_file import UNREADABLE, InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import checked_names, refuse_other_names
 from daedalus.sql.column_types import canonical, fits, is_integer, is_plain, is_text, widen
@@ -54,7 +54,7 @@ def look_at_feed(
     def look(label: str) -> InputFile:
         path = folder.path(label)
         if why := folder.errors.get(label):
-            return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
+            return InputFile(path, label, UNREADABLE, None, {}, unreadable(path, why))
         found = checked_names(inputs, folder.table, inputs.look(path, label, check), wanted)
         return _as_the_spine_has_it(found, folder)
 
