@@ -97,8 +97,8 @@ class Inputs:
         content, stamp = self.files.of(path)
         return InputFile(path, label, content, stamp, {}, looked=looked)
 
-    def field_ids(self, file: InputFile) -> Mapping[str, int]:
-        """The ids that a parquet file gives its columns, by name; remembered apart from footers. Raises DayError."""
+    def field_ids(self, file: InputFile) -> Mapping[str, int | None]:
+        """The ids of a parquet file's columns by name, None for none; a fact apart from footers. Raises DayError."""
         key = f"ids:{file.digest}"
         found = self.facts.fact(key)
         if found is None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from daedalus.inputs.lake.table import Columns, LakeFile, LakeTable, Place, first_line, labelled
 from daedalus.objectstore.object_store import is_uri
@@ -76,10 +77,10 @@ def _refuse_deletion_vectors(place: Place, table: DeltaTable) -> None:
     if "deletionVectors" not in (table.protocol().reader_features or []):
         return
     try:
-        found = [path for path in _listed(table.deletion_vectors(), "filepath") if path]
-    except Exception as error:  # they are there, and cannot be read
-        found = [first_line(error)]
+        files = _listed(table.deletion_vectors().read_all(), "filepath")
+        found = f"{len(files):,}, the first of {os.path.basename(files[0])}" if files else ""
+    except DeltaError as error:  # there are some, and they cannot be read
+        found = first_line(error)
     if found:
-        raise place.refuse("a Delta table with deletion vectors, which are not read",
-                           f"{len(found):,}, the first of {os.path.basename(found[0])}", "files with all their rows",
-                           "purge them: REORG TABLE … APPLY (PURGE)")  # fmt: skip
+        raise place.refuse("a Delta table with deletion vectors, which are not read", found,
+                           "files with all their rows", "purge them: REORG TABLE … APPLY (PURGE)")  # fmt: skip

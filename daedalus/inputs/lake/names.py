@@ -21,15 +21,15 @@ def with_names_checked(inputs: Inputs, table: LakeTable | None, file: InputFile,
     own: Mapping[str, int] = {}
     if columns.ids is not None:
         try:
-            own = inputs.field_ids(file) or {
-                name: columns.mapped[name] for name in file.schema if name in columns.mapped
-            }
+            found = inputs.field_ids(file)
         except DayError as error:
             return file if file.error else replace(file, error=error)
+        own = {name: number for name, number in found.items() if number is not None}
+        own = own or {name: columns.mapped[name] for name in found if name in columns.mapped}
     for column in wanted:
         if wrong := _problem(columns, own, file, column):
-            what, found, expected = wrong
-            return replace(file, error=DayError(what, where=f"{file.path}: {column}", found=found, expected=expected,
+            what, there, expected = wrong
+            return replace(file, error=DayError(what, where=f"{file.path}: {column}", found=there, expected=expected,
                                                 hint="rewrite the table's data files"))  # fmt: skip
     return file
 
