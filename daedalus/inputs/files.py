@@ -38,6 +38,9 @@ class Names(Protocol):
     def read(self, path: str) -> bytes:
         """The bytes of a small file. Raises OSError."""
 
+    def many_in(self, folder: str) -> None:
+        """Says that many files of a folder will be asked for: a store is asked for their stamps at once."""
+
 
 class Files(Names, Protocol):
     """Lists, digests and fetches input files."""

@@ -52,6 +52,9 @@ class LocalNames:
     def read(self, path: str) -> bytes:
         return Path(path).read_bytes()
 
+    def many_in(self, folder: str) -> None:
+        pass
+
 
 class LocalFiles(LocalNames):
     """The `Files` of the local disk. A path that is not UTF-8, which libraries refuse, is read through a symlink."""

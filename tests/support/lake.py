@@ -60,18 +60,18 @@ def rows_of(folder: Path) -> pa.Table:
 
 
 class Lake:
-    """Iceberg tables below a folder, with a catalog that only the tests ask."""
+    """Iceberg tables below a folder, or an address, with a catalog in that folder that only the tests ask."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, address: str = "", **options: str) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self.catalog = SqlCatalog("tests", uri=f"sqlite:///{root}/catalog.db", warehouse=f"file://{root}")
+        self.address = address or f"file://{root}"
+        self.catalog = SqlCatalog("tests", uri=f"sqlite:///{root}/catalog.db", warehouse=self.address, **options)
         self.catalog.create_namespace("tables")
-        self.root = root
 
     def table(self, name: str, rows: pa.Table, by: dict[str, str] | None = None, **properties: str) -> Table:
         """A new table with the columns of rows; `by` are transforms by column, such as day."""
         table = self.catalog.create_table(
-            f"tables.{name}", rows.schema, location=f"file://{self.root}/{name}", properties=properties
+            f"tables.{name}", rows.schema, location=f"{self.address}/{name}", properties=properties
         )
         if by:
             with table.update_spec() as spec:

@@ -28,7 +28,9 @@ def open_table(config: Config, files: Names, key: str, folder: str, format: str)
                             expected="a folder that is a table of Delta Lake or Iceberg",
                             hint="leave version out")  # fmt: skip
     options = library_options(config.runtime.object_store) if is_uri(folder) else {}
-    return _reader(config, key, format)(Place(folder, version, config.where(CATALOG, key), files, options))
+    table = _reader(config, key, format)(Place(folder, version, config.where(CATALOG, key), files, options))
+    files.many_in(folder)
+    return table
 
 
 def _reader(config: Config, key: str, format: str) -> Callable[[Place], LakeTable]:
