@@ -158,10 +158,20 @@ class Listing(Struct, frozen=True):
     tables: Mapping[str, LakeTable] = {}  # views that are tables of Delta Lake or Iceberg
 
     @property
+    def _named(self) -> dict[str, LakeTable]:
+        """The tables that are read, by what they are to the config."""
+        feed = {"feed": self.feed.table} if self.feed.table else {}
+        return {**feed, **{f"view {name}": table for name, table in self.tables.items()}}
+
+    @property
     def versions(self) -> list[str]:
         """The tables that are read, each with its version."""
-        feed = [f"feed: {self.feed.table.note}"] if self.feed.table else []
-        return feed + [f"view {name}: {table.note}" for name, table in self.tables.items()]
+        return [f"{name}: {table.note}" for name, table in self._named.items()]
+
+    @property
+    def columns(self) -> str:
+        """What the tables say of their columns, which may change while their files do not; "" without any."""
+        return "".join(f"{name}: {table.columns}" for name, table in self._named.items())
 
     @property
     def notes(self) -> list[str]:
