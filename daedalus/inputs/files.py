@@ -39,7 +39,7 @@ class Names(Protocol):
         """The bytes of a small file. Raises OSError."""
 
     def many_in(self, folder: str) -> None:
-        """Says that many files of a folder will be asked for: a store is asked for their stamps at once."""
+        """Says that much of a folder will be asked for: a store lists it whole, which answers all that."""
 
 
 class Files(Names, Protocol):

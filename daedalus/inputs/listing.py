@@ -196,6 +196,7 @@ def table_at(config: Config, files: Names, key: str, folder: str, version: int |
 
     Raises DaedalusError (exit 2) for one that cannot be read as it is meant, and for a version of no table.
     """
+    files.many_in(folder)
     try:
         kind = table_format(files, folder)
     except OSError:  # who lists the folder says why

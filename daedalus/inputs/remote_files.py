@@ -154,7 +154,7 @@ class RemoteFiles:
         return store.get(key)[0]
 
     def many_in(self, folder: str) -> None:
-        self.roots.add(folder.rstrip("/") + "/")
+        self.objects(folder)
 
     def stat(self, uri: str) -> tuple[int, int, int, int]:
         """Numbers in place of a file's `stat`: size, a hash of the stamp, 0, 0; (-1, 0, 0, 0) for no object."""

@@ -424,7 +424,7 @@ def test_renamed_columns_are_refused_only_where_they_are_read(iceberg):
     assert iceberg.cold() == before and nothing_ran(iceberg.run())
     with iceberg.table.update_schema() as change:
         change.rename_column("event", "happened")
-    iceberg.refused("under another name", "event")  # although no file changed
+    iceberg.refused("not the table's of that name", "event")  # although no file changed
     edit(iceberg.catalog, feed__columns={"event": "happened"})
     iceberg.refused("under another name", "happened")
     with iceberg.table.update_schema(allow_incompatible_changes=True) as change:

@@ -28,9 +28,7 @@ def open_table(config: Config, files: Names, key: str, folder: str, format: str)
                             expected="a folder that is a table of Delta Lake or Iceberg",
                             hint="leave version out")  # fmt: skip
     options = library_options(config.runtime.object_store) if is_uri(folder) else {}
-    table = _reader(config, key, format)(Place(folder, version, config.where(CATALOG, key), files, options))
-    files.many_in(folder)
-    return table
+    return _reader(config, key, format)(Place(folder, version, config.where(CATALOG, key), files, options))
 
 
 def _reader(config: Config, key: str, format: str) -> Callable[[Place], LakeTable]:
