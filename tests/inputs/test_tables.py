@@ -23,6 +23,7 @@ from pyiceberg.expressions import EqualTo
 from pyiceberg.manifest import DataFileContent, FileFormat, ManifestFile
 from pyiceberg.types import LongType, StringType
 from pyroaring import BitMap
+from reference import read_output
 from small import answered, edit
 from test_feed_shapes import left, run
 from test_worlds import EXAMPLES, THOROUGH
@@ -30,6 +31,7 @@ from worlds import worlds
 
 from daedalus.audit.audit import audit, differs
 from daedalus.config.load import load_config
+from daedalus.explain.row import explain_row
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.local_files import LocalNames
 from daedalus.pipelines.training import run_skeleton_stage
@@ -219,6 +221,11 @@ def test_commands_name_the_version_and_the_audit_reads_the_table(lakes):
         )
     found = audit(Settings(), None, 1000, 0)
     assert found["rows"] and not differs(found)
+    rows = read_output("data/training_output")[day(2)]
+    told = [explain_row(Settings(), str(day(2)), row["user_id"], row["artwork_id"])["rows"] for row in rows]
+    lists = [kind for ones in told for one in ones for kind in one["columns"].values()]
+    files = {event["file"] for kind in lists for event in kind.get("counted", [])}
+    assert files and all(not file.startswith("/") and "dt=2026-" in file for file in files)
 
 
 def test_a_listed_file_that_is_gone_fails_its_day(lakes):
