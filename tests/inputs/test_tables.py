@@ -386,6 +386,10 @@ def test_two_days_of_which_the_pattern_names_one(delta):
     for name, expected in (("loaded", day(1)), ("dt", day(0))):
         edit(delta.catalog, feed={"path": "lake/two", "partition": f"{name}=%Y-%m-%d"})
         assert list(FeedFolder(load_config("config"), LocalNames()).days) == [expected]
+    rows = with_day(delta.rows(1).rename_columns({"dt": "born"}), day(0), "number")
+    append_delta(Path("lake/named"), rows, ["born", "dt"])
+    edit(delta.catalog, feed={"path": "lake/named", "partition": "dt=%Y%m%d"})
+    assert list(FeedFolder(load_config("config"), LocalNames()).days) == [day(0)]
 
 
 # What an Iceberg table may have

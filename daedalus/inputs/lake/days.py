@@ -13,8 +13,9 @@ from daedalus.inputs.lake.table import LakeFile, LakeTable
 def days_of(table: LakeTable, pattern: PartitionPattern, where: str) -> tuple[dict[Day, list[str]], list[str]]:
     """(labels of files by day, partitions whose values are no day).
 
-    A partition field that is a date says the day; else values under the names of the pattern's levels do, as folders
-    of those names would. Raises DaedalusError (exit 2) for a file of whose partition nothing says a day.
+    The fields that the pattern's levels name say the day, as folders of those names would, or as dates; where there are
+    none of these names, the field that is a date does. Raises DaedalusError (exit 2) for a file of whose partition
+    nothing says a day.
     """
     days: dict[Day, list[str]] = {}
     others: dict[str, None] = {}
@@ -32,17 +33,19 @@ def days_of(table: LakeTable, pattern: PartitionPattern, where: str) -> tuple[di
 def _names(file: LakeFile, pattern: PartitionPattern, where: str) -> Day | list[str] | None:
     """The day of a file, or the names that its folders would have, none for a NULL; None if nothing says a day."""
     levels = [level.partition("=")[0] for level in pattern.levels if "%H" not in level]
-    if dates := [name for name in file.values if name in file.days]:
-        named = [name for name in dates if name in levels] or dates
-        if len(named) > 1:
-            raise DaedalusError("a table with several partition fields that are days", where=where,
-                                found=", ".join(named), expected="one of them, named by feed.partition",
-                                hint=f"partition: {named[0]}=%Y-%m-%d, beside feed.path")  # fmt: skip
-        value = file.values[named[0]]
-        return value if isinstance(value, Day) and FIRST_YEAR <= value.year <= LAST_YEAR else []
-    if not all(level in file.values for level in levels):
+    dates = [name for name in file.values if name in file.days]
+    if named := [name for name in dates if name in levels]:
+        dates = named
+    elif all(level in file.values for level in levels):
+        return [f"{level}={_shown(file.values[level])}" for level in levels]
+    if not dates:
         return None
-    return [f"{level}={_shown(file.values[level])}" for level in levels]
+    if len(dates) > 1:
+        raise DaedalusError("a table with several partition fields that are days", where=where,
+                            found=", ".join(dates), expected="one of them, named by feed.partition",
+                            hint=f"partition: {dates[0]}=%Y-%m-%d, beside feed.path")  # fmt: skip
+    value = file.values[dates[0]]
+    return value if isinstance(value, Day) and FIRST_YEAR <= value.year <= LAST_YEAR else []
 
 
 def _shown(value: object) -> str:
