@@ -56,6 +56,14 @@ class Feed(_Strict, frozen=True, kw_only=True):
         ),
     ] = None
 
+    version: Annotated[
+        Annotated[int, msgspec.Meta(ge=0)] | None,
+        _says(
+            "Where path is a table of Delta Lake or Iceberg: the version of the one, or the snapshot id of the other, to read; none: the newest. Refused of what is no table.",
+            "what reads files that differ",
+        ),
+    ] = None
+
 
 class View(_Strict, frozen=True, kw_only=True):
     source: Annotated[
@@ -94,6 +102,14 @@ class View(_Strict, frozen=True, kw_only=True):
             "the view, attributes",
         ),
     ] = "latest"
+
+    version: Annotated[
+        Annotated[int, msgspec.Meta(ge=0)] | None,
+        _says(
+            "Where source is a table of Delta Lake or Iceberg: the version, or the snapshot id, to read; none: the newest. Refused of what is no table.",
+            "what reads files that differ",
+        ),
+    ] = None
 
     @property
     def own_entity(self) -> str:

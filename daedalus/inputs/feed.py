@@ -14,9 +14,9 @@ from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.reach import Reach
 from daedalus.config.schema import Lateness
 from daedalus.inputs.footers import FAR_DATE, TOO_FAR
-from daedalus.inputs.input_file import InputFile, Inputs, unreadable
+from daedalus.inputs.input_file import UNREADABLE, InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
-from daedalus.inputs.schemas import refuse_other_names
+from daedalus.inputs.schemas import checked_names, refuse_other_names
 from daedalus.sql.column_types import canonical, fits, is_integer, is_plain, is_text, widen
 from daedalus.sql.own_columns import TIME, OwnColumns, is_whole_number
 
@@ -44,18 +44,19 @@ def look_at_feed(
     `say` is told how far a long look is.
     """
     labels = {day: folder.days[day] for day in days if day in folder.days}
-    inputs.prepare(
-        [f"{folder.root}/{name}" for names in labels.values() for name in names if name not in folder.errors]
-    )
+    inputs.prepare([folder.path(name) for names in labels.values() for name in names if name not in folder.errors])
 
     count = sum(map(len, labels.values()))
     check = partial(check_feed_schema, own=folder.own, extra=folder.extra)
+    own = folder.own or OwnColumns()
+    wanted = [own.own(column) for column in (*SPINE_COLUMNS, *folder.extra)]
 
     def look(label: str) -> InputFile:
-        path = f"{folder.root}/{label}"
+        path = folder.path(label)
         if why := folder.errors.get(label):
-            return InputFile(path, label, "unreadable", None, {}, unreadable(path, why))
-        return _as_the_spine_has_it(inputs.look(path, label, check), folder)
+            return InputFile(path, label, UNREADABLE, None, {}, unreadable(path, why))
+        found = checked_names(inputs, folder.table, inputs.look(path, label, check), wanted)
+        return _as_the_spine_has_it(found, folder)
 
     named = ((day, name) for day, names in labels.items() for name in names)
     files = counted_off(named, count, say, "looked at {done:,} of {total:,} feed files")

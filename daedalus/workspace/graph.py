@@ -101,12 +101,15 @@ def build_graph(
     actions = build_stages(make, counted_off(present, len(present), workspace.say, line))
     empty = [day for day in wanted if day not in set(present)]
     return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources, config,
-                 [*folder.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
+                 [*listing.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
 
 
 def look_at_views(workspace: Workspace, config: Config, inputs: Inputs, listing: Listing) -> dict[str, ViewInput]:
     """The views by name. Raises DaedalusError (exit 2) for what of them, or of the config's constants, does not fit."""
-    views = {name: look_at_view(inputs, config, name, paths) for name, paths in listing.views.items()}
+    views = {
+        name: look_at_view(inputs, config, name, paths, listing.tables.get(name))
+        for name, paths in listing.views.items()
+    }
     check_types(config, views)
     check_engine(config, workspace.ducks, workspace.traces)
     check_defaults(config, workspace.traces)
