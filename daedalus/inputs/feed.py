@@ -10,14 +10,14 @@ from daedalus.base.counted_off import counted_off
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean
 from daedalus.config import CATALOG, Config
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.columns import CODES, IDS, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.reach import Reach
 from daedalus.config.schema import Lateness
 from daedalus.inputs.footers import FAR_DATE, TOO_FAR
 from daedalus.inputs.input_file import InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import refuse_other_names
-from daedalus.sql.column_types import canonical, fits, is_integer, is_plain, is_text, widen
+from daedalus.sql.column_types import canonical, fits, id_type, is_integer, is_plain, is_text, widen
 from daedalus.sql.own_columns import TIME, OwnColumns, is_whole_number
 
 
@@ -65,20 +65,43 @@ def look_at_feed(
     return Feed({day: tuple(looked) for day, looked in found.items()})
 
 
-def with_extra_types(config: Config, inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Config:
-    """The config with the types of the feed's extra columns, over the files that the config's days and `days` read.
+def with_feed_types(
+    config: Config, inputs: Inputs, folder: FeedFolder, days: Sequence[Day], feed: Feed | None = None
+) -> Config:
+    """The config with the types that the feed's files decide: of ids that are text, and of extra columns.
 
-    Raises DaedalusError (exit 2) for a column that none of them has, or whose types cannot be widened.
+    Those of ids follow from the files of `feed`, which were looked at; where there are none, from the first others that
+    can be read. Those of extra columns from the files that the config's days and `days` read. Raises DaedalusError
+    (exit 2) for ids of two kinds, an extra column that none of the files has, or whose types cannot be widened.
     """
-    if not folder.extra:
-        return config
-    read = Reach.of(config).around(config.session_range(days), folder.days)
-    partitions = look_at_feed(inputs, folder, read).partitions
-    files = [file for day in sorted(partitions) for file in partitions[day] if not file.error]
-    if not files:
-        return config
-    types = {column: _extra_type(config, column, files) for column in folder.extra}
-    return replace(config, extra_types=types)
+    files, configured = _good_files(feed or Feed({})), config.session_range(days)
+    for day in sorted(folder.days, key=lambda day: (day not in configured, day)):
+        if files:
+            break
+        files = _good_files(look_at_feed(inputs, folder, [day]))
+    types = {column: "VARCHAR" for column in IDS if _id_type(column, files) == "VARCHAR"}
+    if folder.extra:
+        read = Reach.of(config).around(configured, folder.days)
+        if files := _good_files(look_at_feed(inputs, folder, read)):
+            types |= {column: _extra_type(config, column, files) for column in folder.extra}
+    return replace(config, feed_types=types) if types else config
+
+
+def _good_files(feed: Feed) -> list[InputFile]:
+    return [file for day in sorted(feed.partitions) for file in feed.partitions[day] if not file.error]
+
+
+def _id_type(column: str, files: Sequence[InputFile]) -> str:
+    """The type of an id over all files: BIGINT or VARCHAR."""
+    first: InputFile | None = None
+    for file in (file for file in files if file.schema[column] != "NULL"):
+        first = first or file
+        if id_type(file.schema[column]) != id_type(first.schema[column]):
+            one, other = ((x, (x.own or OwnColumns()).told(column), x.schema[column]) for x in (first, file))
+            raise DaedalusError("ids that are whole numbers in some files and text in others", found=other[2],
+                                where=f"{file.path}: {other[1]}", expected=f"{one[2]}, as {one[1]} of {first.path}",
+                                hint="have one of them written again with the type of the other")  # fmt: skip
+    return id_type(first.schema[column]) or "BIGINT" if first else "BIGINT"
 
 
 def _extra_type(config: Config, column: str, files: Sequence[InputFile]) -> str:
@@ -127,8 +150,8 @@ def check_feed_schema(
             _check_unit(where, found, own.unit)
             continue
         coded = column in CODES and (is_integer(found) or is_text(found))
-        if not coded and not fits(found, wanted):
-            also = " or VARCHAR" if column in CODES else ""
+        if not coded and not fits(found, wanted) and not (column in IDS and id_type(found) == "VARCHAR"):
+            also = " or VARCHAR" if column in (*CODES, *IDS) else ""
             raise DayError(
                 "a feed column has a type that cannot be widened",
                 where=where,

@@ -8,7 +8,7 @@ from functools import partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, spine_columns
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, spine_columns, text_ids
 from daedalus.config.schema import Lateness
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.schemas import Group, OwnGroup, group_by_schema
@@ -145,6 +145,8 @@ def sql_of_feed(
     further = {column: kind for column, kind in wanted.items() if column not in SPINE_COLUMNS}
     if further:
         settings["feed.extra_columns"] = further
+    if texts := text_ids(make.context.config):
+        settings["feed.ids"] = texts
     by_name = _has_text(groups, "country_code")
     reading = Reading(
         reads or {},
@@ -155,7 +157,7 @@ def sql_of_feed(
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
     own = any(isinstance(group, OwnGroup) for group in groups)
-    fast = arrow(_part(feed, name.day, bound), own) if arrow and not further else None
+    fast = arrow(_part(feed, name.day, bound), own) if arrow and not further and not texts else None
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
 
 

@@ -5,13 +5,14 @@ Vectors are read here once and not kept: they are long, and what later steps nee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.actions.actions import config_ingredients
 from daedalus.base.errors import bare
+from daedalus.config.columns import spine_columns
 from daedalus.enrich.lance_rows import OpenFragment, opened, vectors_of
 from daedalus.enrich.vectors_file import NO_VECTOR
 from daedalus.inputs.files import Files
@@ -38,13 +39,22 @@ def build(make: Make, fragment: FragmentInput) -> str:
         ),
         "input:columns in the files": fragment.holds,
         "engine:pylance": version("pylance"),
-        **make.code_of(write_fragment),
+        **make.code_of(write := _writer(spine_columns(make.context.config)["artwork_id"])),
     }
-    run = partial(_run, make.files, fragment, columns)
+    run = partial(_run, make.files, write, fragment, columns)
     name = ActionName("fragment", str(fragment.id))
     coverage = runtime.embedding_coverage_filter
     describe = partial(_describe, f"{bare(coverage.uri)}/{coverage.table}.lance", fragment, columns)
     return make.add(name, run, ingredients, (), files=fragment.files, watched=[fragment.manifest], describe=describe)
+
+
+def _writer(kind: str) -> Callable[[OpenFragment, tuple[str, str], Path], int]:
+    """What writes the rows of ids of a type."""
+    if kind == "BIGINT":
+        return write_fragment
+    from daedalus.enrich.text_ids.fragment import write_text_fragment
+
+    return write_text_fragment
 
 
 def _describe(table: str, fragment: FragmentInput, columns: tuple[str, str], upstream: Mapping[str, Path]) -> str:
@@ -58,10 +68,11 @@ def _describe(table: str, fragment: FragmentInput, columns: tuple[str, str], ups
 
 
 def _run(
-    files: Files, fragment: FragmentInput, columns: tuple[str, str], upstream: Mapping[str, Path], out: Path
-) -> Counts:
+    files: Files, write: Callable[[OpenFragment, tuple[str, str], Path], int], fragment: FragmentInput,
+    columns: tuple[str, str], upstream: Mapping[str, Path], out: Path,
+) -> Counts:  # fmt: skip
     with opened(files, fragment, out.with_name(f"{out.name}.table")) as found:
-        return {"rows": write_fragment(found, columns, out)}
+        return {"rows": write(found, columns, out)}
 
 
 def write_fragment(fragment: OpenFragment, columns: tuple[str, str], out: Path) -> int:
