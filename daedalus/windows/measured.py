@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from daedalus.config.aggregation_kinds import AggregationKind
 from daedalus.parquet.writer import write_parquet
 from daedalus.tables.artifacts import fits, rows_of, write_table
+from daedalus.tables.sorting import whole
 from daedalus.windows.kinds.kind import kind_of, result_of
 from daedalus.windows.kinds.seen import seen_of
 from daedalus.windows.roll import Block, block_of, by_user, event_pieces, row_batches
@@ -57,6 +58,7 @@ def _written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole:
 
 def measure_table(measured: Measured, rows: pa.Table, events: pa.Table) -> pa.Table:
     """The same for tables as `roll_table` takes them."""
+    import numpy as np
     import pyarrow as pa
 
     kind, names = kind_of(measured), [name for name, _ in measured.windows]
@@ -65,6 +67,7 @@ def measure_table(measured: Measured, rows: pa.Table, events: pa.Table) -> pa.Ta
         return pa.schema([(name, result) for name in names]).empty_table()
     measured, batch, pieces, places = by_user(measured, rows, events)
     block = block_of(Rolling(kind.reads, measured.windows, measured.without_self), batch, pieces)
+    block = block._replace(users=whole(rows["user_id"]).take(pa.array(np.argsort(places))))
     found = _computed(measured, kind.compute, _schema(measured, result), block)
     return found.take(pa.array(places)).select(names)
 
@@ -79,6 +82,6 @@ def _computed(measured: Measured, compute: Compute, schema: pa.Schema, block: Bl
     """The columns of a batch of rows."""
     import pyarrow as pa
 
-    seen = seen_of(block.arguments, measured.without_self)
+    seen = seen_of(block.arguments, measured.without_self, block.users)
     columns = compute(seen, block.values, measured)
     return pa.Table.from_arrays([c.cast(field.type) for c, field in zip(columns, schema, strict=True)], schema=schema)

@@ -17,6 +17,7 @@ from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
+from daedalus.windows.groups import Groups, numbered
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
@@ -139,7 +140,7 @@ class _All:
     def __init__(self, table: pa.Table) -> None:
         self._table, self.schema = table, table.schema
 
-    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
+    def of_users(self, first: tuple, last: tuple) -> list[pa.RecordBatch]:
         return self._table.to_batches()
 
 
@@ -149,10 +150,10 @@ class _Whole:
     def __init__(self, table: pa.Table) -> None:
         self.schema = table.schema
         self._batches = table.to_batches()  # one, or none of no rows
-        self._users = _numbers(table["user_id"])
+        self._users = Groups([table["user_id"]])
 
-    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
-        begin, end = self._users.searchsorted(first), self._users.searchsorted(last, "right")
+    def of_users(self, first: tuple, last: tuple) -> list[pa.RecordBatch]:
+        begin, end = self._users.span(first, last)
         return [batch.slice(begin, end - begin) for batch in self._batches]
 
 
@@ -167,31 +168,33 @@ class Block(NamedTuple):
     arguments: tuple
     values: pa.Array  # by code
     kinds: int  # how many own codes there are
+    users: pa.Array  # of rows, as they are
 
 
 def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All]) -> Block:
     import numpy as np
     import pyarrow as pa
 
-    users = rows["user_id"].to_numpy()
+    users = Groups([rows["user_id"]])
     found = [piece.of_users(users[0], users[-1]) for piece in pieces]
     ends = np.cumsum([0, *(sum(batch.num_rows for batch in batches) for batches in found)])
     events = pa.Table.from_batches(chain.from_iterable(found), pieces[0].schema).combine_chunks()
     codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
     if _reads_values(rolling):
         codes, values = _coded(_one_zero(events["value"]) if rolling.kind.distinct else events["value"])
+    row_users, event_users = numbered([rows["user_id"]], [events["user_id"]])
     own, row_own, kinds = codes, np.full(len(users), -1, np.int32), len(values)
     if rolling.without_self:
         owners = values
         if rolling.without_self == "event":
             own, owners = _coded(events["artwork_id"])
         row_own, kinds = _positions(rows["artwork_id"], owners), len(owners)
-    row_columns = (users, _micros(rows["event_timestamp"]), row_own)
-    event_columns = (_numbers(events["user_id"]), _micros(events["ts"]), codes, own)
+    row_columns = (row_users, _micros(rows["event_timestamp"]), row_own)
+    event_columns = (event_users, _micros(events["ts"]), codes, own)
     spans = np.array([_FOREVER if s is None else s * 1_000_000 for _, s in rolling.windows])
-    runs = np.concatenate(([0], np.flatnonzero(np.diff(users)) + 1, [len(users)]))
+    runs = np.concatenate(([0], np.flatnonzero(np.diff(row_users)) + 1, [len(users)]))
     pieces_of = np.stack([ends[:-1], ends[1:]], axis=1)
-    return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds)
+    return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds, rows["user_id"])
 
 
 def _counts(blocks: Iterable[Block], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -251,10 +254,6 @@ def _micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return whole(column).view(pa.int64()).to_numpy()
 
 
-def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    return whole(column).to_numpy()
-
-
 class _Piece:
     """A file of events, sorted by user and read once from front to back."""
 
@@ -266,9 +265,9 @@ class _Piece:
         self._batches = file.iter_batches(_READ_ROWS, columns=list(columns), use_threads=False)
         self.schema = pa.schema([file.schema_arrow.field(name) for name in columns])
         self._held = self.schema.empty_table()
-        self._last: int | None = None  # the last user held
+        self._last: tuple | None = None  # the last user held
 
-    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
+    def of_users(self, first: tuple, last: tuple) -> list[pa.RecordBatch]:
         """The events of users `first` to `last`, inclusive. Events of earlier users are dropped; `last` is kept, since
         the next batch of rows may begin with that user."""
         import pyarrow as pa
@@ -279,10 +278,10 @@ class _Piece:
             if batch is None:
                 break
             if batch.num_rows:
-                self._last = batch["user_id"][-1].as_py()
+                self._last = Groups([batch["user_id"]])[-1]
                 held.append(pa.Table.from_batches([batch]).select(self.schema.names))
-        users = _numbers(pa.chunked_array([c for t in held for c in t["user_id"].chunks], pa.int64()))
         table = pa.concat_tables(held)
-        begin, end = users.searchsorted(first), users.searchsorted(last, "right")
-        self._held = table.slice(users.searchsorted(last))
+        users = Groups([table["user_id"]])
+        begin, end = users.span(first, last)
+        self._held = table.slice(users.span(last, last)[0])
         return table.slice(begin, end - begin).to_batches()
