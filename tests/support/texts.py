@@ -68,7 +68,9 @@ def with_texts(root: Path, target: Path, texts: Texts) -> None:
         _copied(source.parent, source.name, target / "catalog" / name, texts)
         view["source"] = str(target / "catalog" / name / source.name)
     coverage = runtime["embedding_coverage_filter"]
-    if coverage.get("uri") and coverage.get("enabled", True):
+    if embeddings := runtime.get("embeddings"):
+        embeddings["output_root"] = str(target / "enriched")
+    if coverage.get("uri") and (coverage.get("enabled", True) or embeddings):
         _copied_pool(Path(coverage["uri"], f"{coverage['table']}.lance"), target / "pools", texts, coverage["id_column"])
         coverage["uri"] = str(target / "pools")
     (target / "config/catalog.yaml").write_text(yaml.safe_dump(catalog, sort_keys=False))

@@ -19,7 +19,6 @@ from daedalus.enrich.assembly import (
 )
 from daedalus.enrich.means_file import MeansFile
 from daedalus.enrich.text_ids.names import Names
-from daedalus.enrich.unusable import unusable
 from daedalus.enrich.vectors_file import VectorsFile
 from daedalus.parquet.vector_writer import Vectors
 from daedalus.sql.text import ROW
@@ -62,29 +61,27 @@ class _TextVectorsOf(_VectorsOf):
         super().__init__(entry, vectors)
         self._names = names
 
-    def some_id(self) -> int:
-        return self._names.texts[self._some].as_py()
+    def some_id(self) -> str:  # type: ignore[override]
+        return self._names.said(self._some)
 
     def pieces(self, group: RowGroup) -> list[Vectors]:
         column = group.part.read_row_group(group.number, columns=[self._entry.of], use_threads=False).column(0)
         numbers = self._names.numbers(column)
         places = self._vectors.find(numbers)
         if (amiss := places == _NOT_USABLE).any():
-            some = self._names.texts[int(numbers[amiss.argmax()])].as_py()
-            raise unusable(self._entry.where, self._names.said(self._vectors), some)
+            raise self._names.unusable(self._entry.where, self._vectors, int(numbers[amiss.argmax()]))
         if len(places) and (most := int(places.max())) >= 0:
             self.length, self._some = self._vectors.dim, most
         return [Vectors(places, partial(self._vectors.take), self._vectors.dim, self._vectors.dtype)]
 
 
 class _TextMeansOf(_MeansOf):
-    def some_id(self) -> int:
-        return Names(self._vectors).texts[super().some_id()].as_py()
+    def some_id(self) -> str:  # type: ignore[override]
+        return Names(self._vectors).said(super().some_id())
 
     def _piece(self, group: int, rows: np.ndarray) -> Vectors:
         means = self._group(group)
         if means.unusable is not None and len(amiss := means.unusable.take(rows).drop_null()):
-            names = Names(self._vectors)
             with VectorsFile(self._vectors) as vectors:
-                raise unusable(self._entry.where, names.said(vectors), names.texts[amiss[0].as_py()].as_py())
+                raise Names(self._vectors).unusable(self._entry.where, vectors, amiss[0].as_py())
         return super()._piece(group, rows)

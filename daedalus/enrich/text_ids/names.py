@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from daedalus.base.errors import DayError
+from daedalus.enrich.unusable import _HINT, unequal
 from daedalus.enrich.vectors_file import _GROUP_BYTES, _GROUP_ROWS, VectorsFile, _known, _Rest, usual_length
 from daedalus.parquet.fixed_values import fixed_values, form
 from daedalus.parquet.footer import Assembled, in_memory, joined, texts
@@ -56,14 +58,22 @@ class Names:
 
         return pc.fill_null(pc.index_in(as_text(ids), value_set=self.texts), -1).to_numpy().astype("int64")
 
-    def said(self, vectors: VectorsFile) -> Any:
-        """What errors name ids of, in place of the file, whose ids are numbers."""
-        return _Named(self.texts.to_numpy(zero_copy_only=False), vectors)
+    def said(self, number: int) -> str:
+        """An id in an error."""
+        return repr(self.texts[number].as_py())
 
+    def unusable(self, where: str, vectors: VectorsFile, number: int) -> DayError:
+        """As `unusable` of unusable.py, of the vector of that number."""
+        import numpy as np
 
-class _Named:
-    def __init__(self, ids: np.ndarray, vectors: VectorsFile) -> None:
-        self.ids, self.lengths, self.dim = ids, vectors.lengths, vectors.dim
+        length = int(vectors.lengths[number])
+        if length < 0:
+            found = f"a NULL among the {-1 - length} components of id {self.said(number)}"
+            return DayError("a vector with a NULL component", where=where, found=found,
+                            expected="vectors of numbers alone", hint=_HINT)  # fmt: skip
+        alike = np.flatnonzero(vectors.lengths == vectors.dim)[:1].tolist()
+        ids = [(length, self.said(number)), *((vectors.dim, self.said(other)) for other in alike)]
+        return unequal(where, ids)  # type: ignore[arg-type]
 
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
