@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
+import uuid
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from enrich_tiny import DAYS, RANGE, tiny_world
 from enrich_worlds import EnrichWorld, enrich_worlds
 from hypothesis import given, settings
+from small import answered, rewrite
 from test_enrich_worlds import EXAMPLES, THOROUGH, as_rows, parts, run
 from texts import Texts, artwork_name, with_texts
+
+from daedalus.audit.audit import audit, differs
+from daedalus.compile.resolve import compiled
+from daedalus.explain.diff import diff_day
+from daedalus.explain.row import explain_row
+from daedalus.output.load import load
+from daedalus.report.collect import collect
+from daedalus.report.page import render
+from daedalus.upkeep.status import cache_status
+from daedalus.upkeep.verify import cache_verify
+from daedalus.workspace.settings import Settings
 
 SAME = Texts(artwork_name, artwork_name)  # a user's id may be that of a vector, too
 
@@ -63,3 +81,53 @@ def test_text_ids_have_the_vectors_of_the_numbers(made):
 def of_texts(error: str) -> str:
     """An error whose ids are numbers."""
     return re.sub(r"'a0*(\d+)'", r"\1", error).replace("/texts/", "/plain/")
+
+
+def as_uuid(number: int) -> str:
+    """In the order of the numbers."""
+    return str(uuid.UUID(int=number))
+
+
+@pytest.fixture(params=["text", "uuids"])
+def tiny(request, tmp_path, monkeypatch):
+    """The tiny world with ids that are text or parquet's UUIDs, as the working directory; its own, and what maps ids."""
+    named, uuids = (as_uuid, True) if request.param == "uuids" else (artwork_name, False)
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    monkeypatch.chdir(plain)
+    world = tiny_world(plain)
+    with_texts(plain, tmp_path / "texts", Texts(named, named, uuids))
+    monkeypatch.chdir(tmp_path / "texts")
+    return world, named
+
+
+def test_commands_take_ids_that_are_text(tiny):
+    world, named = tiny
+    report = world.run()
+    assert not report.failures
+    day, parts = str(DAYS[-1]), sorted(Path("enriched", f"dt={DAYS[-1]}").iterdir())
+    row = next(row for part in parts for row in pq.ParquetFile(part).read().to_pylist() if len(row["likes_1d"]) > 1)
+    found = json.loads(answered("explain", "row", day, "--user", row["user_id"], "--artwork", row["artwork_id"],
+                                "--json").stdout)  # fmt: skip
+    (told,) = (one for one in found["rows"] if (one["event_timestamp"], one["event"])
+               == (row["event_timestamp"].isoformat(), row["event"]))  # fmt: skip
+    assert [one["value"] for one in told["columns"]["likes_1d"]["counted"]] == row["likes_1d"]
+    assert told["vectors"]["image"]["id"] == row["artwork_id"]
+    assert told["vectors"]["image"]["has_vector"] == (row["image"] is not None)
+    assert told["vectors"]["like_mean"]["components"] == pytest.approx(row["like_mean"])
+    for column in ("like_mean", "author_mean"):
+        explain_row(Settings(), day, row["user_id"], row["artwork_id"], column)
+    audited = audit(Settings(), None, 1000, 0)
+    assert audited["rows"] and audited["enriched"]["vectors"] and not differs(audited)
+    types = {column["name"]: column["type"] for column in compiled(Settings())["columns"]}
+    assert types["author_id"] in ("VARCHAR", "UUID") and types["likes_1d"] == "VARCHAR[]"
+    assert {one["state"] for one in cache_status(Settings())["days"]} == {"fresh"}
+    assert cache_verify(Settings())["corrupt"] == []
+    again = world.run()
+    assert again.steps["computed"] == again.steps["unchanged"] == 0
+    assert load(RANGE, stage="enrich").schema.field("user_id").type == pa.string()
+    rewrite(Path(f"feed/dt={day}/p.parquet"), lambda table: pa.concat_tables([table.slice(3), table.slice(5, 1)]))
+    assert not world.run().failures
+    changed = diff_day(Settings(), day)
+    assert changed["removed"] and not any("note" in one for one in changed["columns"].values())
+    assert "user_id" in render(collect(Settings()))
