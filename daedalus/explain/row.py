@@ -48,9 +48,7 @@ class Listed:
     left_out: list[dict] = field(default_factory=list)
 
 
-def explain_row(
-    settings: Settings, text: str, user: int | str, artwork: int | str, column: str | None = None
-) -> dict:
+def explain_row(settings: Settings, text: str, user: int | str, artwork: int | str, column: str | None = None) -> dict:
     """For each row of the day with that user and artwork, for each aggregation's column (or one): the
     events that make it up, newest first, and those of the same kinds that were left out, with the reason.
 

@@ -72,7 +72,7 @@ def with_feed_types(
 
     Those of ids follow from the files of `feed`, which were looked at; where there are none, from the first others that
     can be read. Those of extra columns from the files that the config's days and `days` read. Raises DaedalusError
-    (exit 2) for ids of two kinds, an extra column that none of the files has, or whose types cannot be widened.
+    (exit 2) for an extra column that none of the files has, or whose types cannot be widened.
     """
     files, configured = _good_files(feed or Feed({})), config.session_range(days)
     for day in sorted(folder.days, key=lambda day: (day not in configured, day)):
@@ -91,17 +91,43 @@ def _good_files(feed: Feed) -> list[InputFile]:
     return [file for day in sorted(feed.partitions) for file in feed.partitions[day] if not file.error]
 
 
-def _id_type(column: str, files: Sequence[InputFile]) -> str:
-    """The type of an id over all files: BIGINT or VARCHAR."""
-    first: InputFile | None = None
-    for file in (file for file in files if file.schema[column] != "NULL"):
-        first = first or file
-        if id_type(file.schema[column]) != id_type(first.schema[column]):
-            one, other = ((x, (x.own or OwnColumns()).told(column), x.schema[column]) for x in (first, file))
-            raise DaedalusError("ids that are whole numbers in some files and text in others", found=other[2],
-                                where=f"{file.path}: {other[1]}", expected=f"{one[2]}, as {one[1]} of {first.path}",
-                                hint="have one of them written again with the type of the other")  # fmt: skip
-    return id_type(first.schema[column]) or "BIGINT" if first else "BIGINT"
+def _id_type(column: str, files: Sequence[InputFile]) -> str | None:
+    """The type of an id by the first file that says one."""
+    kinds = (id_type(file.schema[column]) for file in files if file.schema[column] != "NULL")
+    return next(kinds, None)
+
+
+def with_ids_of_one_kind(feed: Feed) -> Feed:
+    """The feed, in which all ids of a column are whole numbers, or all are text.
+
+    Where the files of a single day have the other kind than those of several, they are what is wrong, and become bad
+    files. Raises DaedalusError (exit 2) for a feed that is of two kinds.
+    """
+    for column in IDS:
+        kinds: dict[str | None, dict[Day, list[InputFile]]] = {}
+        for day in sorted(feed.partitions):
+            for file in feed.partitions[day]:
+                if not file.error and file.schema[column] != "NULL":
+                    kinds.setdefault(id_type(file.schema[column]), {}).setdefault(day, []).append(file)
+        if len(kinds) < 2:
+            continue
+        (_, some), (_, most) = sorted(kinds.items(), key=lambda item: len(item[1]))
+        other = next(iter(most.values()))[0]
+        wrong = {file.path: _of_two_kinds(column, file, other) for files in some.values() for file in files}
+        if len(some) > 1 or len(most) < 2:
+            error = next(iter(wrong.values()))
+            raise DaedalusError(error.what, where=error.where, found=error.found, expected=error.expected,
+                                hint=error.hint)  # fmt: skip
+        feed = Feed({day: tuple(replace(file, schema={}, error=wrong[file.path]) if file.path in wrong else file
+                                for file in files) for day, files in feed.partitions.items()})  # fmt: skip
+    return feed
+
+
+def _of_two_kinds(column: str, file: InputFile, other: InputFile) -> DayError:
+    told = (file.own or OwnColumns()).told(column)
+    return DayError("ids that are whole numbers in some files and text in others", where=f"{file.path}: {told}",
+                    found=file.schema[column], expected=f"{other.schema[column]}, as {told} of {other.path}",
+                    hint="have one of them written again with the type of the other")  # fmt: skip
 
 
 def _extra_type(config: Config, column: str, files: Sequence[InputFile]) -> str:

@@ -49,8 +49,8 @@ def aggregate_pit_table(
 
     `spine` has user_id, artwork_id and event_timestamp; its rows and their order are kept, as are its
     other columns; ids are whole numbers or text, the same in both. `events` has those three, `event`, and each spec's
-    column and those of its `where`. `specs` are as in aggregations.yaml; a cumulative one looks at all events before the
-    row. A row never sees an event at its own time or later. Lists are never NULL. Times may have any unit or zone.
+    column and those of its `where`. `specs` are as in aggregations.yaml; a cumulative one looks at all events before
+    the row. A row never sees an event at its own time or later. Lists are never NULL. Times may have any unit or zone.
     `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
     without one.
 
@@ -237,16 +237,14 @@ def _with_plain_ids(table: pa.Table) -> pa.Table:
     """The table with ids as plain strings, where they are text in another form, or UUIDs."""
     import pyarrow as pa
 
-    for place, name in enumerate(table.column_names):
-        column = table.column(place)
-        if name not in IDS:
-            continue
+    for one in [one for one in IDS if one in table.column_names]:
+        place, column = table.column_names.index(one), table[one]
         if isinstance(column.type, pa.BaseExtensionType) and type_name(column.type) == "UUID":
             stored = (value for chunk in column.chunks for value in chunk.storage.to_pylist())
             texts = pa.array([value and str(UUID(bytes=value)) for value in stored], pa.string())
-            table = table.set_column(place, name, texts)
+            table = table.set_column(place, one, texts)
         elif type_name(column.type) == "VARCHAR" and not pa.types.is_large_string(column.type):
-            table = table.set_column(place, name, column.cast(pa.string()))
+            table = table.set_column(place, one, column.cast(pa.string()))
     return table
 
 

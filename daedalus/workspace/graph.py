@@ -17,7 +17,7 @@ from daedalus.config import RUNTIME, Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ENRICH
 from daedalus.enrich.stage import build_stages, steps
-from daedalus.inputs.feed import Feed, look_at_feed, with_feed_types
+from daedalus.inputs.feed import Feed, look_at_feed, with_feed_types, with_ids_of_one_kind
 from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.inputs.pool import PoolInput, check_pool
@@ -78,7 +78,7 @@ def build_graph(
     inputs = Inputs(workspace.files, traces)
     reach, wanted = Reach.of(workspace.config), [day for day in days if day not in skip]
     read = reach.between(wanted[0], wanted[-1], folder.days) if wanted else []
-    feed = look_at_feed(inputs, folder, read, workspace.say)
+    feed = with_ids_of_one_kind(look_at_feed(inputs, folder, read, workspace.say))
     config = with_feed_types(workspace.config, inputs, folder, days, feed)
     views = look_at_views(workspace, config, inputs, listing)
     refuse_all_bad(feed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import yaml
 Named = Callable[[int], str]
 
 # Text that is taken for something else where it is not compared by its UTF-8 bytes; the id 0 and up.
-NASTY = ["", " ", "007", "7", "A", "a", "a'b", 'a"b', "e\u0301", "\u00e9", "\uffff", "\U0001d4b3", "NULL", "a ", "%", "\\"]
+NASTY = ["", " ", "007", "7", "A", "a", "a'b", 'a"b', "e\u0301", "\u00e9", "\uffff", "\U0001d4b3", "NULL", "a ",
+         "%", "\\"]  # fmt: skip
 
 
 def user_name(number: int) -> str:
@@ -38,7 +39,8 @@ class Texts:
 
     def of(self, column: str) -> Named | None:
         """What makes text of a column's ids."""
-        kinds: Mapping[str, Named | None] = {"user_id": self.users, "author_id": self.users, "artwork_id": self.artworks}
+        kinds: dict[str, Named | None] = dict.fromkeys(("user_id", "author_id", "author"), self.users)
+        kinds["artwork_id"] = self.artworks
         return kinds.get(column)
 
     def table(self, table: pa.Table) -> pa.Table:
@@ -71,7 +73,8 @@ def with_texts(root: Path, target: Path, texts: Texts) -> None:
     if embeddings := runtime.get("embeddings"):
         embeddings["output_root"] = str(target / "enriched")
     if coverage.get("uri") and (coverage.get("enabled", True) or embeddings):
-        _copied_pool(Path(coverage["uri"], f"{coverage['table']}.lance"), target / "pools", texts, coverage["id_column"])
+        table = Path(coverage["uri"], f"{coverage['table']}.lance")
+        _copied_pool(table, target / "pools", texts, coverage["id_column"])
         coverage["uri"] = str(target / "pools")
     (target / "config/catalog.yaml").write_text(yaml.safe_dump(catalog, sort_keys=False))
     (target / "config/training/runtime.yaml").write_text(yaml.safe_dump(runtime, sort_keys=False))

@@ -50,11 +50,7 @@ def build(make: Make, fragment: FragmentInput) -> str:
 
 def _writer(kind: str) -> Callable[[OpenFragment, tuple[str, str], Path], int]:
     """What writes the rows of ids of a type."""
-    if kind == "BIGINT":
-        return write_fragment
-    from daedalus.enrich.text_ids.fragment import write_text_fragment
-
-    return write_text_fragment
+    return write_fragment if kind == "BIGINT" else write_text_fragment
 
 
 def _describe(table: str, fragment: FragmentInput, columns: tuple[str, str], upstream: Mapping[str, Path]) -> str:
@@ -101,3 +97,25 @@ def _rows(batch: pa.RecordBatch, count: int, schema: pa.Schema) -> pa.Table:
     lengths = pa.array(np.where(missing, 0, vectors.lengths), pa.int32(), mask=missing)
     columns = [ids, np.arange(count, count + len(ids)), lengths, pa.array(vectors.digests(), pa.binary(16))]
     return pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema).filter(ids.is_valid())
+
+
+def write_text_fragment(fragment: OpenFragment, columns: tuple[str, str], out: Path) -> int:
+    """As `write_fragment`, with ids that are text."""
+    import numpy as np
+    import pyarrow as pa
+
+    from daedalus.enrich.text_ids.names import as_text
+
+    kinds = [("place", pa.int64()), ("length", pa.int32()), ("digest", pa.binary(16))]
+    schema, numbered = (pa.schema([("id", kind), *kinds]) for kind in (pa.string(), pa.int64()))
+
+    def tables() -> Iterator[pa.Table]:
+        count = 0
+        for batch in fragment.rows(columns):
+            ids = as_text(batch.column(0))
+            places = pa.array(np.arange(len(ids)), mask=np.asarray(ids.is_null()))
+            rows = _rows(pa.record_batch([places, batch.column(1)], ["id", "vector"]), count, numbered)
+            yield rows.set_column(0, schema.field(0), ids.take(rows["id"]))
+            count += batch.num_rows
+
+    return write_parquet(out, schema, tables())

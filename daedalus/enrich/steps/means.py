@@ -19,6 +19,7 @@ from daedalus.stagecache.fingerprint import version
 
 Mean = Callable[[ListMeans, Path, Path, Path], Counts]
 
+
 def build(make: Make, entry: str, day: Day) -> str | None:
     """Reads the lists, of an aggregation or recent_published, and the vectors of their ids."""
     embeddings = make.context.runtime.embeddings

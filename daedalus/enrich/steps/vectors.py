@@ -29,6 +29,7 @@ from daedalus.windows.windows_file import ITEMS
 
 Write = Callable[[Pool, IdSource, Path, tuple[Path, Path], Path], Counts]
 
+
 def build(make: Make, entry: str, day: Day) -> str | None:
     """Reads what the column's ids are in, and the vectors out of the pool. Where in the pool they lie is no ingredient:
     a vector is the same wherever it is."""
