@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 import uuid
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from enrich_tiny import DAYS, RANGE, tiny_world
 from enrich_worlds import EnrichWorld, enrich_worlds
 from hypothesis import given, settings
-from small import answered, rewrite
+from small import answered, edit, rewrite
 from test_enrich_worlds import EXAMPLES, THOROUGH, as_rows, parts, run
 from texts import Texts, artwork_name, with_texts
 
@@ -130,3 +131,27 @@ def test_commands_take_ids_that_are_text(tiny):
     changed = diff_day(Settings(), day)
     assert changed["removed"] and not any("note" in one for one in changed["columns"].values())
     assert "user_id" in render(collect(Settings()))
+
+
+@pytest.mark.parametrize("tiny", ["text"], indirect=True)
+def test_workers_and_other_machines_take_them_too(tiny, bucket, s3_options):
+    runtime = Path("config/training/runtime.yaml")
+    edit(runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    assert not tiny.run().failures
+    left = tiny_bytes()
+    shutil.rmtree("cache")
+    other = tiny.ran(output_root="other", enriched_root="other_enriched")
+    assert {name.partition("@")[0] for name in other.computed} == {"qids"}  # of an output of its own
+    edit(runtime, cache_remote=None)
+    shutil.rmtree("cache")
+    for folder in ("data", "enriched"):
+        shutil.rmtree(folder)
+    assert not tiny.run(executor="dask").failures
+    assert tiny_bytes() == left
+
+
+def tiny_bytes() -> dict[str, bytes]:
+    """The partitions of both stages, below the working directory."""
+    return {
+        str(path): path.read_bytes() for root in ("data", "enriched") for path in sorted(Path(root).rglob("*.parquet"))
+    }
