@@ -20,6 +20,8 @@
                 columns alone, and with DuckDB and numpy as written by hand; a pool grown by 1 %; another max_items;
                 for each of --floats [256 and 768], with as many vectors as artworks. Both stages with nothing changed,
                 in the demo's world. With --pool-rows N, peak memory with N vectors of 64 floats
+    kinds       each kind of aggregation over 1, 3 and 7 days, added to a finished run, in turn with the same in DuckDB
+                as written by hand, by a join and by window functions
 
 A peer is a script that takes ROOT OUT --days N, and what else is given with it; --peer-small is what it gets besides in
 the demo and cofacts. --peer may be given several times; --peer-python has what they import.
@@ -47,6 +49,7 @@ import pyarrow.parquet as pq
 import yaml
 from measuring.enrich import Enrich, memory, unchanged
 from measuring.imports import imported
+from measuring.kinds import kinds
 from measuring.peers import Peer, peers
 from measuring.process import Failed, Measured, size_of
 from measuring.side_by_side import OURS, side_by_side
@@ -292,6 +295,11 @@ class Bench:
             found["memory"] = memory(self.world(self.a.days), 64, self.a.pool_rows, self.say)
         self.found["enrich"] = found
 
+    def kinds(self) -> None:
+        world = self.world(self.a.days)
+        self.warmed(world)
+        self.found["kinds"] = kinds(world, self.a.repeat, self.say)
+
 
 def _spent(run: Measured) -> str:
     return f"{run.seconds:.2f} s, {run.cpu:.2f} CPU s"
@@ -303,6 +311,7 @@ def _clocks(run: Measured) -> dict[str, float]:
 
 CASES = (
     "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy", "enrich",
+    "kinds",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from daedalus.sql.own_columns import OwnColumns
 from daedalus.sql.text import Sql, literal, normalise_sql, of_sql, parquet, path_literal
 from daedalus.sql.text import name as quoted
 from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
-from daedalus.stagecache.action_name import ActionName, kind_of, step_of
+from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, version
 
 _T = TypeVar("_T")
@@ -212,7 +212,7 @@ class Actions(Generic[_Context]):
                 upstream=tuple(dict.fromkeys(upstream)),
                 run=partial(_fail, broken) if broken else run,
                 describe=describe,
-                is_unaffected=partial(self.unaffected.is_unaffected, str(name.day), keyed) if keyed else _never,
+                is_unaffected=partial(self.unaffected.is_unaffected, day_of(known), keyed) if keyed else _never,
                 # Objects are read from copies whose digests were checked, so only local files can change.
                 verify=partial(_verify, self.files, [*watched, *(f for f in files if not is_uri(f.path))]),
                 **fields,

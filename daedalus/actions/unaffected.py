@@ -2,8 +2,8 @@
 
 A step that joins a keyed table reads only the rows of its day's entities. If nothing else in its manifest
 changed, and no entity whose rows changed occurs on its day, it would give the same bytes and need not run.
-The changed entities are the difference of the two artifacts; one query over all artifacts that have the days'
-entities, such as their spines, finds the days on which they occur.
+The changed entities are the difference of the two artifacts; a look into all artifacts that have the days' entities,
+such as their spines, finds the days on which they occur.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 
 from daedalus.sql.duck import Bindings, Ducks
 from daedalus.sql.text import FILE, Sql, name, parquet
+from daedalus.tables.differences import changed_among, has_any
 
 
 @dataclass(frozen=True)
 class Keyed:
     """A table that steps join by key: its action, its key, and the column that is joined to the key, of the artifact
-    that the actions `entities` of their days made last."""
+    that the actions `entities` of their days, or spans of days, made last."""
 
     action: str
     key: str
@@ -40,7 +41,7 @@ class Unaffected:
         self._answers: dict[tuple[Keyed, str, str], _Answer] = {}
 
     def watch(self, day: str) -> None:
-        """Adds a feed day of the graph."""
+        """Adds a feed day, or a span of days, of the graph."""
         self._days.add(day)
 
     def is_unaffected(self, day: str, tables: Sequence[Keyed], old: Mapping[str, str], new: Mapping[str, str]) -> bool:
@@ -69,14 +70,21 @@ class Unaffected:
         if not _same_columns(before, after):  # equal values of another type have other bytes
             return _Answer({}, set())
         try:
-            with self._ducks.lease() as duck:
-                changed = duck.table(changed_keys(table.key), Bindings({"old": [before], "new": [after]}))
-                bindings = Bindings({"searched": list(paths.values())}, {"changed": changed})
-                files = set(duck.table(days_with(table.joined), bindings)["file"].to_pylist())
+            files = self._with_changes(table, before, after, list(paths.values()))
         except Exception:  # whatever it is: the steps run
             return _Answer({}, set())
         looked_at = {day: made for day, made in last.items() if made in paths}
         return _Answer(looked_at, {day for day, made in looked_at.items() if str(paths[made]) in files})
+
+    def _with_changes(self, table: Keyed, before: Path, after: Path, searched: Sequence[Path]) -> set[str]:
+        """The files among `searched` in which a key is whose rows differ."""
+        changed = changed_among(before, after, table.key)
+        if changed is not None:
+            return {str(path) for path in searched if has_any(path, table.joined, changed)}
+        with self._ducks.lease() as duck:
+            keys = duck.table(changed_keys(table.key), Bindings({"old": [before], "new": [after]}))
+            bindings = Bindings({"searched": searched}, {"changed": keys})
+            return set(duck.table(days_with(table.joined), bindings)["file"].to_pylist())
 
 
 @dataclass(frozen=True)

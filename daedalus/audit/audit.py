@@ -56,7 +56,7 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
         say(f"reading the raw feed and views for {counted(len(set().union(*users.values())), 'user')}")
         reach = Reach.of(config)
         late = reach.lateness.partitions
-        reference = _Sampled(place.config, users, late, reach.lookback, reach.endless, _reading_input)
+        reference = _Sampled(place.config, users, late, reach.back, reach.endless, _reading_input)
         enriched = EnrichedAudit(config, place.enriched, root, _KEY) if config.runtime.embeddings else None
         comparison = _Comparison(reference, root, enriched, named)
         for day in days:

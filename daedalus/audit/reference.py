@@ -407,26 +407,15 @@ class Reference:
         return row["artwork_id"] in self.pool
 
     @cache  # noqa: B019
-    def user_events(self, day: dt.date) -> dict[int, list[dict]]:
-        """Covered rows of the window of a target day, by user."""
+    def user_events(self, day: dt.date | None, back: int) -> dict[int, list[dict]]:
+        """Covered rows of a day and of the days before it that a window reaches, by user; of all days for None."""
+        days = [*self.by_day] if day is None else [day - dt.timedelta(days=i) for i in range(back + 1)]
         found = defaultdict(list)
-        for back in range(self.lookback + 1):
-            for row in self.by_day.get(day - dt.timedelta(days=back), []):
+        for one in days:
+            for row in self.by_day.get(one, []):
                 if self.covered(row):
                     found[row["user_id"]].append(row)
         return found
-
-    @property
-    def history(self) -> dict[int, list[dict]]:
-        """All clean rows of cumulative events that the coverage filter leaves, by user."""
-        if not hasattr(self, "_history"):
-            events = {e for agg in self.aggs if agg["windows"] == "cumulative" for e in agg["events"]}
-            self._history = defaultdict(list)
-            for rows in self.by_day.values():
-                for row in rows:
-                    if row["event"] in events and self.covered(row):
-                        self._history[row["user_id"]].append(row)
-        return self._history
 
     def aggregate(self, agg: dict, day: dt.date, row: dict) -> dict[str, object]:
         """An aggregation's columns for one row."""
@@ -442,13 +431,13 @@ class Reference:
         return found
 
     def _seen(self, agg: dict, day: dt.date, row: dict) -> list[tuple]:
-        """(time, value) of what a row sees, all of the user's window, or the whole past."""
-        start = day_start(day) - self.lookback * DAY
-        events = list(self.user_events(day).get(row["user_id"], []))
+        """(time, value) of what a row sees, all of the user's longest window, or the whole past."""
         if agg["windows"] == "cumulative":
-            events += [e for e in self.history.get(row["user_id"], []) if e["event_timestamp"] < start]
+            events = self.user_events(None, 0)
+        else:
+            events = self.user_events(day, max(-(-micros(window) // DAY) for window in agg["windows"]))
         seen = []
-        for event in events:
+        for event in events.get(row["user_id"], []):
             if event["event"] not in agg["events"] or event["event_timestamp"] >= row["event_timestamp"]:
                 continue
             if agg.get("exclude_self") and event["artwork_id"] == row["artwork_id"]:

@@ -48,17 +48,16 @@ def choose_users(
 class SampledReference(Reference):
     """The reference over the rows of some users only. Memory grows with those users, not with the feed.
 
-    `late` are the partitions that rows of a day may lie in, by how many days they are after it. `reading` gives, for a
-    file of the feed or of a view, what words the errors of reading it.
+    `late` are the partitions that rows of a day may lie in, by how many days they are after it; `back` is how many days
+    the longest window reaches. `reading` gives, for a file of the feed or of a view, what words the errors of reading
+    it.
     """
 
-    def __init__(
-        self, config: Path, users: Users, late: range, lookback: int, cumulative: bool, reading: Reading
-    ) -> None:
+    def __init__(self, config: Path, users: Users, late: range, back: int, cumulative: bool, reading: Reading) -> None:
         self._of_day, self._reading = users, reading
         self._users: Set = set().union(*users.values())
         self._targets = {day + dt.timedelta(days=i) for day in users for i in late}
-        reach = range(late[0] - lookback, late[-1] + 1)
+        reach = range(late[0] - back, late[-1] + 1)
         self._windows = {day + dt.timedelta(days=i) for day in users for i in reach}
         self._last = max(self._targets) if cumulative else None
         self._sessions: Set = set()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from daedalus.base.days import parse_duration
 from daedalus.config.aggregation_kinds import KINDS, Agg, AggregationKind
 
 
@@ -153,7 +154,7 @@ class Spine(_Strict, frozen=True, kw_only=True):
     lookback_days: Annotated[
         int,
         _says(
-            "Full days of history before the target day that windows may look at.",
+            "Full days of the spine before the target day. Longer windows read older feed days of their own.",
             "rolling, and the steps of feed days newly in range",
         ),
     ] = 7
@@ -504,7 +505,7 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     windows: Annotated[
         list[str] | Literal["cumulative"],
         _says(
-            "Such as [1d, 3d, 7d], each strictly before the row; or cumulative: all of the user's past, feed columns only.",
+            "Such as [1d, 3d, 7d], each strictly before the row and as long as you like, 90d too; or cumulative: all of the user's past.",
             "its rolling",
         ),
     ]
@@ -519,7 +520,7 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     where: Annotated[
         dict[str, list[str | int | float | bool]],
         _says(
-            "Column to values: only events with one of these values in every column, besides events. Feed columns (codes as mapped), or those under enrich; feed columns only for cumulative. NULL never matches; values are compared as in content_filter.",
+            "Column to values: only events with one of these values in every column, besides events. Feed columns (codes as mapped), or those under enrich. NULL never matches; values are compared as in content_filter.",
             "its event_values, history and rolling",
         ),
     ] = {}
@@ -531,6 +532,13 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     @property
     def cumulative(self) -> bool:
         return self.windows == "cumulative"
+
+    @property
+    def days_back(self) -> int | None:
+        """How many days before a target day its longest window reaches; None for all of them."""
+        if isinstance(self.windows, str):
+            return None
+        return max((-(-parse_duration(window, "windows") // 86400) for window in self.windows), default=0)
 
     @property
     def outputs(self) -> tuple[str, ...]:

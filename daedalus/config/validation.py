@@ -183,25 +183,16 @@ def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
         return
     if not aggregation.windows:
         refuse(config, AGGREGATIONS, f"{at}.windows", "an aggregation without windows", "[]", "such as [1d, 7d]")
-    limit = config.runtime.spine.lookback_days
     for j, window in enumerate(aggregation.windows):
         key = f"{at}.windows[{j}]"
-        if parse_duration(window, config.where(AGGREGATIONS, key)) > limit * 86400:
-            what = "a window longer than spine.lookback_days"
-            refuse(
-                config,
-                AGGREGATIONS,
-                key,
-                what,
-                window,
-                f"at most {limit}d",
-                "raise spine.lookback_days in runtime.yaml",
-            )
+        if parse_duration(window, config.where(AGGREGATIONS, key)) > _MOST_DAYS * 86400:
+            what, hint = "a window of more than a hundred years", "windows: cumulative is all of the past"
+            refuse(config, AGGREGATIONS, key, what, window, f"at most {_MOST_DAYS}d", hint)
 
 
 def _column(config: Config, at: str, aggregation: Aggregation) -> None:
     column, key = aggregation.column, f"{at}.column"
-    in_feed = _of_events(config, key, column, cumulative=aggregation.cumulative)
+    in_feed = _of_events(config, key, column)
     if aggregation.kind.flatten and in_feed:
         refuse(config, AGGREGATIONS, key, "flatten_distinct needs a list column", column, "a list column under enrich")
 
@@ -209,21 +200,18 @@ def _column(config: Config, at: str, aggregation: Aggregation) -> None:
 def _where(config: Config, at: str, aggregation: Aggregation) -> None:
     for column, values in aggregation.where.items():
         key = f"{at}.where.{column}"
-        _of_events(config, key, column, cumulative=aggregation.cumulative)
+        _of_events(config, key, column)
         if not values:
             refuse(config, AGGREGATIONS, key, "a where without values, which no event has", "[]", "at least one value")
 
 
-def _of_events(config: Config, key: str, column: str, *, cumulative: bool) -> bool:
+def _of_events(config: Config, key: str, column: str) -> bool:
     """Whether a column of an aggregation's events is the feed's; else it is one under enrich. An error for others."""
     enriched = [ref.partition(":")[2] for ref in config.runtime.enrich]
     known = spine_columns(config)
     in_feed, in_views = column in known, column in enriched
     if in_feed and in_views:
         refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
-    if cumulative and not in_feed:
-        expected, hint = f"a feed column: {', '.join(known)}", did_you_mean(column, known)
-        refuse(config, AGGREGATIONS, key, "a cumulative aggregation takes feed columns only", column, expected, hint)
     if in_views:
         _one_maker(config, AGGREGATIONS, key, column)
     if not in_feed and not in_views:

@@ -16,6 +16,7 @@ from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.config import Config
 from daedalus.config.reach import Reach
+from daedalus.skeleton.steps.history import is_covered
 from daedalus.skeleton.where import given
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
 from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
@@ -95,9 +96,10 @@ class CauseFinder:
 
     def _edits(self, name: str, moved: list[Cause], previous: Manifest | None) -> list[Cause]:
         """Edits that change only which artifacts are read."""
-        if any(step_of(c.what) == "coverage" for c in moved):
+        covering = [c for c in moved if step_of(c.what) == "coverage" or is_covered(c.what)]
+        if covering:
             on = ("off for these events", "on for these events")
-            came = any(c.old is None and step_of(c.what) == "coverage" for c in moved)
+            came = any(c.old is None for c in covering)
             return [Cause("config", "embedding_coverage_filter", *(on if came else reversed(on)))]
         kind, at, step = kind_of(name), day_of(name), step_of(name)
         tiles = [c for c in moved if step_of(c.what) in ("event_values", "history")]
@@ -122,7 +124,8 @@ class CauseFinder:
     def _lookback(self, aggregation: str, tiles: list[Cause], previous: Manifest | None, day: Day) -> list[Cause]:
         """An edit of spine.lookback_days: days that were history are now events, or the other way round."""
         cumulative = any(a.name == aggregation and a.cumulative for a in self._config.aggregations)
-        if not cumulative or len({step_of(c.what) for c in tiles}) < 2:
+        moved_on = any(c.old is None for c in tiles) and any(c.new is None for c in tiles)
+        if len({step_of(c.what) for c in tiles}) < 2 or not (cumulative or moved_on):
             return []
         old = _looked_back(previous or {}, day)
         return [Cause("config", "spine.lookback_days", old, str(self._config.runtime.spine.lookback_days))]

@@ -88,7 +88,6 @@ class _Looker:
         self._spine = spine_columns(self._config)
         partitions = graph.feed.partitions.items()
         self._partitions = {file.label: day for day, files in partitions for file in files}
-        self._start = _midnight(day) - dt.timedelta(days=self._runtime.spine.lookback_days)
         self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
         self._pool: set[int | str] | None = None
         self._compared: dict[tuple[str, str, str], bool] = {}
@@ -312,10 +311,6 @@ class _Looker:
             table = duck.table(sql, Bindings(files, tables or {}, variables or {}))
             columns = map(as_python, table.columns)
             return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _midnight(day: Day) -> dt.datetime:
-    return dt.datetime(day.year, day.month, day.day)
 
 
 def _shown(event: Mapping, value: Any, why: str) -> dict:

@@ -43,6 +43,9 @@ def preload_filtered_features(
     return f"SELECT {kept} FROM {versions} WHERE {POSITION} IN ({latest})"
 
 
+_SINCE = name("daeda:since")
+
+
 @dataclass(frozen=True)
 class FeatureView:
     """A view to join: its entity, the features that are needed, and whether as of the row's day."""
@@ -86,6 +89,24 @@ class WiderJoin(Join):
     def needs(self) -> list[str]:
         """Feed columns that the join reads, extra ones too."""
         return sorted({*super().needs, *(column for column in self.drop if column in self.extra)})
+
+
+def joined_to_events(
+    bound: str, view: FeatureView, alias: str, source: str, *, of_many_days: bool = False
+) -> str:  # fmt: skip
+    """JOIN of a view by entity to events, aliased s, to be appended to the FROM clause `source`: no row, no event.
+
+    A view as of the day is as of the variable `day_start`; with `of_many_days`, as of each event's own day.
+    """
+    on = f"{alias}.{name(view.entity)} = s.{name(view.entity)}"
+    if not (view.as_of_day and of_many_days):
+        ids = f"SELECT s.{name(view.entity)} FROM {source}"
+        rows = preload_filtered_features(bound, view.entity, view.features, ids, as_of_day=view.as_of_day)
+        return f" JOIN ({rows}) {alias} ON {on}"
+    kept = columns([view.entity, *(feature for feature in view.features if feature != view.entity)])
+    versions = f"SELECT {kept}, coalesce({TIME}, TIMESTAMP '-infinity') AS {_SINCE} FROM {parquet(bound)}"
+    before = f"{alias}.{_SINCE} < date_trunc('day', s.event_timestamp) + INTERVAL 1 DAY"
+    return f" ASOF JOIN ({versions}) {alias} ON {on} AND {before}"
 
 
 def join_preloaded_features(rows: str, join: Join) -> str:

@@ -9,7 +9,7 @@ from daedalus.base import digest
 from daedalus.config.schema import Aggregation
 from daedalus.inputs.type_checks import event_column_type
 from daedalus.skeleton.context import Skeleton
-from daedalus.skeleton.joins_and_filters import FeatureView, preload_filtered_features
+from daedalus.skeleton.joins_and_filters import FeatureView, joined_to_events
 from daedalus.sql.among import among
 from daedalus.sql.text import name
 
@@ -21,20 +21,15 @@ class Where:
     views: tuple[FeatureView, ...] = ()
     also: str = ""
 
-    def joins(self, source: str) -> str:
+    def joins(self, source: str, *, of_many_days: bool = False) -> str:
         """JOINs of the views by entity, to be appended to the FROM clause `source`: no row of a view, no match."""
         return "".join(
-            f" JOIN ({_rows(view, source)}) w{i} ON w{i}.{name(view.entity)} = s.{name(view.entity)}"
+            joined_to_events(view.bound, view, f"w{i}", source, of_many_days=of_many_days)
             for i, view in enumerate(self.views)
         )
 
 
 EVERY = Where()
-
-
-def _rows(view: FeatureView, source: str) -> str:
-    ids = f"SELECT s.{name(view.entity)} FROM {source}"
-    return preload_filtered_features(view.bound, view.entity, view.features, ids, as_of_day=view.as_of_day)
 
 
 def where_of(context: Skeleton, aggregation: Aggregation) -> Where:

@@ -7,6 +7,7 @@ graph is built for it. A touched file with the same bytes is looked up by its di
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -83,8 +84,13 @@ class Asking:
         return found
 
     def _window(self, day: Day) -> str | None:
-        found = [self.feed.get(partition, "") for partition in self._reach.window(day)]
-        return None if None in found else digest.of_text(" ".join(map(str, found)))
+        found = [(partition, self.feed[partition]) for partition in self._reach.window(day, self._known)]
+        lost = any(own is None for _, own in found)
+        return None if lost else digest.of_text(" ".join(f"{partition} {own}" for partition, own in found))
+
+    @cached_property
+    def _known(self) -> list[Day]:
+        return sorted(self.feed)
 
     def _past(self, day: Day) -> str | None:
         last = self._reach.last(day)
@@ -155,7 +161,7 @@ def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day], outp
             continue
         if asked[name] == asking.of(day, sessions):
             stands[name] = summaries[name]
-    read = _read_by(stands, {d: s for d, s in summaries.items() if s.get("context") == asking.context}, reach.lookback)
+    read = _read_by(stands, {d: s for d, s in summaries.items() if s.get("context") == asking.context}, reach)
     return FreshDays(stands, read, touched)
 
 
@@ -176,23 +182,31 @@ def read_by_finished(workspace: Workspace, finished: Mapping[str, dict]) -> dict
         summary = summaries.setdefault(day, {"tiles": {}, "rows": {}})
         summary["tiles"][name if span else tile] = cost.seconds
         summary["rows"] |= of_feed(cost.counts) if step == "spine" else {}
-    return _read_by(finished, summaries, workspace.config.runtime.spine.lookback_days)
+    return _read_by(finished, summaries, Reach.of(workspace.config))
 
 
-def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], lookback: int) -> dict[str, dict]:
-    """What the days that stand read, of what is known: tiles of the days in their windows, history of those before.
+def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], reach: Reach) -> dict[str, dict]:
+    """What the days that stand read, of what is known: tiles of the days of their spines, history of those before.
 
-    A tile of history counts where a window begins after its day: no day reads it as history before that.
+    A tile of history counts where a spine begins after its days: no day reads it as history before that. Nor does one
+    whose longest window begins after the tile does.
     """
     if not stands:
         return {}
-    window = {str(Day.fromisoformat(day) - i * ONE_DAY) for day in stands for i in range(1, lookback + 1)}
-    last_start = str(Day.fromisoformat(max(stands)) - lookback * ONE_DAY)
+    days = sorted(map(Day.fromisoformat, stands))
+    window = {str(day - i * ONE_DAY) for day in days for i in range(1, reach.lookback + 1)}
+
+    def is_history(tile: str, day: str) -> bool:
+        last, size = Day.fromisoformat(day), int(tile.rpartition("+")[2][:-1]) if "@" in tile else 1
+        after = bisect_right(days, last + reach.lookback * ONE_DAY)
+        reached = last + (reach.back + 1 - size) * ONE_DAY
+        return after < len(days) and (reach.endless or days[after] <= reached)
+
     read = {}
     for day, summary in summaries.items():
         seen = not day or day in window
         tiles = {tile: cost for tile, cost in summary["tiles"].items()
-                 if (day < last_start if tile.startswith("history:") else seen)}  # fmt: skip
+                 if (is_history(tile, day) if tile.startswith("history:") else seen)}  # fmt: skip
         if day not in stands and tiles:
             read[day] = {"tiles": tiles, "rows": summary["rows"] if seen else {}}
     return read

@@ -17,7 +17,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def duckdb(root: Path, days: list[Path], out: Path, clocks: Clocks) -> None:
 
         config = {"threads": os.cpu_count(), "memory_limit": "4GB", "temp_directory": str(out / "tmp")}
         db = duckdb.connect(config=config)
-        db.register("table", _pool(root))
+        db.register("table", pool_of(root))
         db.execute("CREATE TABLE pool AS SELECT artwork_id, vector::FLOAT[] AS vector FROM 'table'")
     for day in days:
         for part in _parts(day, out):
@@ -87,7 +87,7 @@ def duckdb(root: Path, days: list[Path], out: Path, clocks: Clocks) -> None:
 
 def numpy(root: Path, days: list[Path], out: Path, clocks: Clocks) -> None:
     """A loop over days and rows, with a dict of the vectors."""
-    pool = _pool(root)
+    pool = pool_of(root)
     matrix = pool["vector"].combine_chunks().flatten().to_numpy().reshape(pool.num_rows, -1)
     vectors = dict(zip(pool["artwork_id"].to_pylist(), matrix, strict=True))
     for day in days:
@@ -125,8 +125,8 @@ def codecs_of(part: Path) -> dict[str, str]:
             for path, codec in found.items() if path.startswith((f"{IMAGE}.", f"{MEAN}."))}  # fmt: skip
 
 
-def _pool(root: Path) -> pa.Table:
-    return lance.dataset(str(root / "data/embeddings/artwork_embedding.lance")).to_table(["artwork_id", "vector"])
+def pool_of(root: Path, columns: Sequence[str] = ("artwork_id", "vector")) -> pa.Table:
+    return lance.dataset(str(root / "data/embeddings/artwork_embedding.lance")).to_table(list(columns))
 
 
 def _parts(day: Path, out: Path) -> list[Path]:

@@ -122,6 +122,14 @@ def test_every_step_runs_on_arrow_where_types_are_usual(warm: Small):
     assert {name for name, wrote in ran if not wrote} == set()
 
 
+def test_history_that_is_looked_up_is_read_on_arrow(warm: Small):
+    warm.edit_aggregations(lambda specs: specs[1].update(windows=["1d", "3d", "7d", "9d"]))  # of authors
+    ran: Counter = Counter()
+    both(warm.root, "2026-02-03", ran)
+    assert {name for name, wrote in ran if wrote} == {*STEPS, "write_feed_events"}
+    assert {name for name, wrote in ran if not wrote} == set()
+
+
 @pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
 def test_text_runs_on_arrow_however_a_feed_file_encodes_it(warm: Small, encoding):
     """pyarrow gives no numbers of values for text in delta encodings, which some writers choose."""

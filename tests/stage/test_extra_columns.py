@@ -41,15 +41,15 @@ def with_extra(seed: int) -> Anything:
     world.aggregations = [
         {"name": "shelves", "events": ["click", "like"], "column": "shelf", "agg": "list", "windows": ["1d", "2d"]},
         {"name": "all", "events": ["click", "like"], "column": "lateness", "agg": "distinct", "windows": "cumulative"},
-        {"name": "times", "events": ["view"], "column": "seconds", "agg": "distinct", "windows": ["2d"]},
-        {"name": "late_sum", "events": ["view", "like"], "column": "lateness", "agg": "sum", "windows": ["2d"]},
+        {"name": "times", "events": ["view"], "column": "seconds", "agg": "distinct", "windows": ["2d", "30d"]},
+        {"name": "late_sum", "events": ["view", "like"], "column": "lateness", "agg": "sum", "windows": ["2d", "9d"]},
         {"name": "most", "events": ["view"], "column": "seconds", "agg": "max", "windows": ["2d"]},
     ]
     world.runtime["content_filter"] = {"drop": {"shelf": ["b"], "seconds": [1.5]}}
     world.runtime["enrich"] = []
     world.runtime["output_columns"] = ["user_id", "artwork_id", "event_timestamp", "event", *NAMES.values(),
-                                       "shelves_1d", "shelves_2d", "all", "times_2d", "late_sum_2d",
-                                       "most_2d"]  # fmt: skip
+                                       "shelves_1d", "shelves_2d", "all", "times_2d", "times_30d", "late_sum_2d",
+                                       "late_sum_9d", "most_2d"]  # fmt: skip
     return world
 
 

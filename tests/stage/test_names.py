@@ -15,6 +15,7 @@ from daedalus.actions.unaffected import changed_keys
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.feed_day import events_part
+from daedalus.skeleton.steps.history import FeedEvents, is_covered
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.stagecache.action_name import ActionName
 from daedalus.workspace.settings import Settings
@@ -28,6 +29,17 @@ def test_steps_that_differ_have_names_that_differ(one, other):
     names = [events_part(events, column, flatten=flatten, contributor=contributor)
              for events, column, flatten, contributor in (one, other)]  # fmt: skip
     assert (names[0] == names[1]) == (one == other)
+
+
+events = st.lists(text, min_size=1, max_size=2, unique=True).map(lambda names: tuple(sorted(names)))
+taken = st.builds(FeedEvents, events, st.lists(text, max_size=2, unique=True).map(lambda names: tuple(sorted(names))))
+
+
+@given(taken, taken, parts.filter(lambda part: part[1]))
+def test_history_of_rows_has_names_of_its_own(one, other, values):
+    assert (one.part == other.part) == (one == other)
+    assert one.part != events_part(values[0], values[1], flatten=values[2], contributor=values[3])
+    assert not is_covered(f"history:{events_part(values[0], values[1], flatten=values[2], contributor=values[3])}")
 
 
 @given(st.tuples(text, st.booleans()), st.tuples(text, st.booleans()))

@@ -149,8 +149,9 @@ def aggregation(rng: random.Random, world: Anything, number: int) -> dict:
                               ("count", world.name), ("distinct", "event"), ("sum", "artwork_id"), ("top", "event"),
                               ("last", world.name)])  # fmt: skip
     made = {"name": f"a{number}@%", "events": rng.sample(EVENTS, rng.choice([1, 2])), "column": column, "agg": agg,
-            "windows": rng.choice([["1d"], ["2d", "12h"]]), "exclude_self": rng.random() < 0.3}  # fmt: skip
-    if column in ("artwork_id", "event") and rng.random() < 0.4:
+            "windows": rng.choice([["1d"], ["2d", "12h"], ["1d", "20d"]]),
+            "exclude_self": rng.random() < 0.3}  # fmt: skip
+    if rng.random() < 0.3:
         made["windows"] = "cumulative"
     if rng.random() < 0.4:
         made["where"] = rng.choice([{"event": rng.sample(EVENTS, 2)}, {"artwork_id": rng.sample(range(6), 3)},

@@ -213,7 +213,7 @@ def aggregations(draw: st.DrawFn) -> list[dict]:
     for number in range(draw(st.integers(1, 3))):
         column, agg = draw(st.sampled_from([("artwork_id", "list"), ("artwork_id", "distinct"), ("author_id", "list"),
                                             ("tack_ids", "flatten_distinct"), ("model_id", "distinct")]))  # fmt: skip
-        windows = [["1d"], ["12h", "2d"], *(["cumulative"] if column == "artwork_id" else [])]
+        windows = [["1d"], ["12h", "2d"], ["1d", "30d"], "cumulative"]
         spec = {"name": f"agg{number}", "column": column, "agg": agg, "windows": draw(st.sampled_from(windows)),
                 "events": draw(st.sampled_from([["like"], ["click", "like"], list(EVENTS)])),
                 "exclude_self": draw(st.booleans())}  # fmt: skip

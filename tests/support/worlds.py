@@ -163,12 +163,13 @@ ids = st.integers(1, 4)
 two_sided = st.fixed_dictionaries({"before": st.integers(0, 2), "after": st.integers(0, 2)})
 lateness = st.one_of(st.integers(0, 2), two_sided)
 maybe_id = st.one_of(ids, ids, ids, ids, ids, ids, st.none())
-times = st.builds(when, st.integers(-9, 3), st.integers(0, len(SLOTS) - 1))
+times = st.builds(when, st.one_of(st.integers(-9, 3), st.integers(-95, -8)), st.integers(0, len(SLOTS) - 1))
 
 
 @st.composite
 def feed_rows(draw: st.DrawFn, targets: int) -> dict:
-    day = draw(st.integers(-7, targets - 1))
+    near = st.integers(-7, targets - 1)
+    day = draw(st.one_of(near, near, near, st.integers(-95, -8)))
     missing = draw(st.integers(0, 30))
     return {
         "user": None if missing == 0 else draw(st.integers(1, 3)),
@@ -202,7 +203,7 @@ def view_rows(name: str) -> st.SearchStrategy[dict]:
     return st.fixed_dictionaries({entity: maybe_id, "updated_at": st.one_of(st.none(), times), **columns})
 
 
-WHERE: dict[str, list] = {  # of the feed; those of views are not for cumulative aggregations
+WHERE: dict[str, list] = {  # of the feed
     "platform_code": [0, 1, 2, 3.0], "country_code": [0, 158, 2**40], "retriever_id": ["r", "s", "t"],
     "current_like_count": [1, 2.0, 0.5],
 }  # fmt: skip
@@ -219,15 +220,14 @@ SINGLE = ["sum", "mean", "std", "min", "max", "last", "first", "count_distinct",
 
 
 @st.composite
-def aggregations(draw: st.DrawFn, lookback: int) -> list[dict]:
+def aggregations(draw: st.DrawFn) -> list[dict]:
     found = []
     for i in range(draw(st.integers(1, 4))):
         agg = draw(st.sampled_from(["list", "distinct", "distinct", "flatten_distinct", "count", "top", *SINGLE]))
-        cumulative = agg != "flatten_distinct" and draw(st.integers(0, 3)) == 0
-        columns = ["artwork_id", "artwork_id", "current_like_count"]
-        columns += [] if cumulative else ["author_id", "model_id"]
+        cumulative = draw(st.integers(0, 3)) == 0
+        columns = ["artwork_id", "artwork_id", "current_like_count", "author_id", "model_id"]
         column = "tack_ids" if agg == "flatten_distinct" else draw(st.sampled_from(columns))
-        windows = ["12h", "1d", "2d", "3d"][: lookback + 1]
+        windows = ["1m", "12h", "1d", "2d", "3d", "9d", "30d", "90d"]
         spec: dict[str, Any] = {
             "name": f"agg{i}",
             "events": draw(st.lists(st.sampled_from(EVENTS), min_size=1, max_size=3, unique=True)),
@@ -241,7 +241,7 @@ def aggregations(draw: st.DrawFn, lookback: int) -> list[dict]:
         if agg not in ("count", *SINGLE) and draw(st.booleans()):
             spec["max_items"] = draw(st.integers(1, 5))
         if draw(st.integers(0, 2)) == 0:
-            spec["where"] = draw(wheres(WHERE if cumulative else {**WHERE, **VIEW_WHERE}))
+            spec["where"] = draw(wheres({**WHERE, **VIEW_WHERE}))
         found.append(spec)
     return found
 
@@ -259,7 +259,7 @@ def outputs(aggs: list[dict]) -> list:
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     targets, lookback = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    aggs = draw(aggregations(lookback))
+    aggs = draw(aggregations())
     runtime = {
         "feed_start": "202602",
         "feed_end": "202602",

@@ -172,7 +172,6 @@ def test_explain_row_says_what_an_event_has_instead(tmp_path, monkeypatch):
     [
         ({"platfrm_code": [1]}, {}, ["aggregations[0].where.platfrm_code", "did you mean 'platform_code'"]),
         ({"platfrm_code": [1]}, {"windows": "cumulative"}, ["where.platfrm_code", "did you mean 'platform_code'"]),
-        ({"style": ["oil"]}, {"windows": "cumulative"}, ["aggregations[0].where.style", "feed columns only"]),
         ({"platform_code": []}, {}, ["aggregations[0].where.platform_code", "without values"]),
         ({"tags": [1]}, {}, ["aggregations[0].where.tags", "lists, structs or maps", "tags: BIGINT[]"]),
         ({"style": [1]}, {}, ["aggregations[0].where.style", "another type", "style: VARCHAR"]),

@@ -55,6 +55,24 @@ def write_history(
     return _write(rows, column, False, contributor, out)
 
 
+def write_feed_events(
+    part: FeedPart, events: Sequence[str], taken: Sequence[str], files: Files, out: Path
+) -> Mapping[str, int] | None:
+    """The step `history` of one day, of rows as the feed has them, with the columns `taken`."""
+    rows = clean_rows(part, events, files)
+    return None if rows is None else _write_rows(rows, taken, out)
+
+
+def _write_rows(rows: pa.Table, taken: Sequence[str], out: Path) -> Mapping[str, int] | None:
+    import pyarrow as pa
+
+    found = rows.select(["user_id", "event_timestamp", "event", *taken])
+    keys = sort_keys(found.columns)
+    if keys is None:
+        return None
+    return {"rows": write_table(out, found.take(pa.array(order_of(keys))))}
+
+
 def _write(rows: pa.Table, column: str, flatten: bool, contributor: bool, out: Path) -> Mapping[str, int] | None:
     """Writes user, time and value of the rows, sorted by them; a member of a list each if `flatten`."""
     import numpy as np

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import DAY_US
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.inputs.schemas import OwnGroup
-from daedalus.skeleton.arrow.day_events import _write
+from daedalus.skeleton.arrow.day_events import _write, _write_rows
 from daedalus.skeleton.arrow.feed_files import Codes, FeedPart, FileRows, _typed, is_known
 from daedalus.skeleton.arrow.feed_rows import _clean, _counts, _since_epoch
 from daedalus.skeleton.arrow.pool_and_sessions import has_one_of
@@ -57,6 +57,15 @@ def write_own_history(
         asked = has_one_of(rows["event"], filtered)
         rows = rows.filter(pc.or_(pc.invert(asked), pc.is_in(rows["artwork_id"], value_set=pool)))
     return _write(rows, column, False, contributor, out)
+
+
+def write_own_feed_events(
+    part: FeedPart, events: Sequence[str], taken: Sequence[str], files: Files, out: Path
+) -> Mapping[str, int] | None:
+    """The step `history` of one day of rows, see `write_feed_events`."""
+    read = _read(part, files)
+    rows = _clean(part, read, list(SPINE_COLUMNS), events) if read is not None else None
+    return None if rows is None else _write_rows(rows, taken, out)
 
 
 def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:

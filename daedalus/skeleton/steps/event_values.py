@@ -12,7 +12,7 @@ from daedalus.config.schema import Aggregation
 from daedalus.skeleton.arrow.day_events import write_event_values
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.feed_day import day_start, events_part
-from daedalus.skeleton.joins_and_filters import preload_filtered_features
+from daedalus.skeleton.joins_and_filters import FeatureView, joined_to_events
 from daedalus.skeleton.steps.coverage import covered, covered_spine
 from daedalus.skeleton.steps.view import keyed_by_entity
 from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
@@ -32,20 +32,20 @@ def enrich_spine_for_rolling(
     flatten: bool = False,
     contributor: bool = False,
     where: Where = EVERY,
+    history: str = "",
 ) -> Sql:
     """SQL of a feed day's events for an aggregation: user_id, ts, value, and with `contributor` the artwork_id.
 
     With `entity` the value comes from `view` by that entity, else from the spine. NULL values are left out, and events
-    that are not as `where` says.
+    that are not as `where` says. In place of a day's spine `history` may be the FROM clause of events of many days.
     """
-    source = covered_spine(filtered)
+    rows = source = history or covered_spine(filtered)
     value = f"s.{name(column)}"
     if entity:
-        ids = f"SELECT s.{name(entity)} FROM {source}"
-        rows = preload_filtered_features("view", entity, [column], ids, as_of_day=as_of_day)
-        source += f" JOIN ({rows}) f ON f.{name(entity)} = s.{name(entity)}"
+        view = FeatureView("", entity, (column,), as_of_day)
+        source += joined_to_events("view", view, "f", rows, of_many_days=bool(history))
         value = f"f.{name(column)}"
-    source += where.joins(covered_spine(filtered))
+    source += where.joins(rows, of_many_days=bool(history))
     own = ", s.artwork_id AS artwork_id" if contributor else ""
     seen = f"""
         SELECT s.user_id AS user_id, s.event_timestamp AS ts, {f"unnest({value})" if flatten else value} AS value{own}

@@ -1,24 +1,35 @@
-"""history: a feed day's events for a cumulative aggregation, gathered into blocks of days."""
+"""history: the events of feed days before the spine, for windows that reach further back, in blocks of days.
+
+What a block has follows from the feed days in it and from nothing else, so all target days and aggregations share it.
+Where values come from views, or events need an artwork of the pool, blocks are of feed rows alone, and a piece that
+is read is looked up as a whole: a view or a pool that grows reads no feed file again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 
 from daedalus.actions.actions import Reading
+from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
+from daedalus.config.columns import spine_columns
 from daedalus.config.schema import Aggregation
-from daedalus.skeleton.arrow.day_events import write_history
+from daedalus.skeleton.arrow.day_events import write_feed_events, write_history
 from daedalus.skeleton.arrow.feed_files import FeedPart
-from daedalus.skeleton.arrow.own_feed import write_own_history
-from daedalus.skeleton.context import Make
-from daedalus.skeleton.feed_day import FeedDay, events_part, sql_of_feed
+from daedalus.skeleton.arrow.own_feed import write_own_feed_events, write_own_history
+from daedalus.skeleton.context import Make, Skeleton
+from daedalus.skeleton.feed_day import FeedDay, events_part, is_minus_zero, sql_of_feed
+from daedalus.skeleton.steps.event_values import enrich_spine_for_rolling, view_of
+from daedalus.skeleton.steps.view import keyed_by_entity
 from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
-from daedalus.sql.text import Sql, in_list, name, parquet
-from daedalus.stagecache.action_name import ActionName
+from daedalus.sql.text import Sql, columns, in_list, name, parquet
+from daedalus.stagecache.action_name import ActionName, day_of, escaped, kind_of, step_of
 from daedalus.windows.spec import self_rule
 
 _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
+_COVERED = "covered"  # in the names of history that is looked up in the pool alone
 
 
 @cache
@@ -43,25 +54,33 @@ def inject_dislike_history(
 
 
 @cache
-def gather_history(contributor: bool) -> Sql:
+def gather_history(kept: str, order: str = "") -> Sql:
     """SQL that merges the history of several days into one artifact, so that a long past is read in a few files."""
-    kept = "user_id, ts, value" + (", artwork_id" if contributor else "")
-    return Sql(f"SELECT {kept} FROM {parquet('events')} ORDER BY {kept}")
+    return Sql(f"SELECT {kept} FROM {parquet('events')} ORDER BY {order or kept}")
 
 
 def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
     """The events of `size` days from the ordinal `first` on: reads the feed for one day, smaller blocks for more."""
     if make.context.next_with_files(first) >= first + size:
         return None
+    if is_looked_up(make.context, aggregation):
+        return _looked_up(make, aggregation, first, size)
     if size == 1:
         return _of_one_day(make, aggregation, Day.fromordinal(first))
     blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
+    kept = "user_id, ts, value" + (", artwork_id" if self_rule(aggregation) == "event" else "")
+    return _gathered(make, _named(_part(aggregation), first, size), blocks, gather_history(kept))
+
+
+def _named(part: str, first: int, size: int) -> ActionName:
+    """The name of the history of `size` days from the ordinal `first` on."""
+    span = f"{Day.fromordinal(first)}+{size}d" if size > 1 else ""
+    return ActionName("history", part, Day.fromordinal(first + size - 1), span=span)
+
+
+def _gathered(make: Make, name: ActionName, blocks: Sequence[str | None], sql: Sql) -> str | None:
     present = [block for block in blocks if block]
-    if not present:
-        return None
-    span = f"{Day.fromordinal(first)}+{size}d"
-    name = ActionName("history", _part(aggregation), Day.fromordinal(first + size - 1), span=span)
-    return make.sql(name, gather_history(self_rule(aggregation) == "event"), Reading({"events": present}), {})
+    return make.sql(name, sql, Reading({"events": present}), {}) if present else None
 
 
 def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
@@ -86,8 +105,9 @@ def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
 
 def _part(aggregation: Aggregation) -> str:
     """The part of the names of an aggregation's history."""
-    events, contributor = sorted(set(aggregation.events)), self_rule(aggregation) == "event"
-    return events_part(events, aggregation.column, contributor=contributor) + where_part(aggregation)
+    events, flatten, contributor = sorted(set(aggregation.events)), aggregation.kind.flatten, self_rule(aggregation)
+    part = events_part(events, aggregation.column, flatten=flatten, contributor=contributor == "event")
+    return part + where_part(aggregation)
 
 
 def pieces(make: Make, aggregation: Aggregation, first: int, last: int) -> list[str]:
@@ -98,3 +118,127 @@ def pieces(make: Make, aggregation: Aggregation, first: int, last: int) -> list[
         found.append(make.need("history", aggregation, first, size))
         first += size
     return [piece for piece in found if piece]
+
+
+# Pieces that are looked up
+
+
+@dataclass(frozen=True)
+class FeedEvents:
+    """Some events of the feed, and the columns of it that they are looked up by, besides user, time and event."""
+
+    events: tuple[str, ...]
+    taken: tuple[str, ...]
+    doubles: tuple[str, ...] = ()  # of the columns
+
+    @property
+    def part(self) -> str:
+        """The part of the names of their history. No column's name in one begins with a bracket."""
+        return f"{events_part(self.events, '')}[{'+'.join(escaped(column, '+.]') for column in self.taken)}]"
+
+    @property
+    def names(self) -> list[str]:
+        return ["user_id", "event_timestamp", "event", *self.taken]
+
+    @property
+    def kept(self) -> str:
+        return columns(self.names)
+
+    @property
+    def order(self) -> str:
+        """Of the rows, which are in a total order: 0.0 and -0.0, which SQL takes for equal, are told apart."""
+        ends = [f"{name(column)} NULLS LAST" for column in self.names]
+        return ", ".join([*ends, *(is_minus_zero(column) for column in self.doubles)])
+
+
+@cache
+def list_feed_events(feed: FeedDay, asked: FeedEvents) -> Sql:
+    """SQL of a feed day's events as the feed has them."""
+    clean = feed.clean(f"({feed.raw()})", in_list("event", asked.events))
+    return Sql(f"SELECT {asked.kept} FROM ({clean}) ORDER BY {asked.order}")
+
+
+def covered_events(filtered: Sequence[str]) -> str:
+    """FROM clause of `rows` of history, aliased s: those of events in `filtered` need an artwork that is in `pool`."""
+    if not filtered:
+        return f"{parquet('rows')} s"
+    uncovered = f"{in_list('event', filtered)} AND artwork_id NOT IN (SELECT id FROM {parquet('pool')})"
+    return f"(SELECT * FROM {parquet('rows')} WHERE NOT ({uncovered})) s"
+
+
+def is_looked_up(context: Skeleton, aggregation: Aggregation) -> bool:
+    """Whether an aggregation's history is looked up in views or in the pool.
+
+    A cumulative one of feed columns is not: its days look at the pool themselves.
+    """
+    if any(view_of(context, column) for column in (aggregation.column, *aggregation.where)):
+        return True
+    return context.covers(aggregation.events) and not aggregation.cumulative
+
+
+def is_covered(action: str) -> bool:
+    """Whether an action, by its name, is of history that is there only while the coverage filter applies to it."""
+    return (
+        step_of(action) == "history" and kind_of(action).split(".")[-1] == _COVERED and kind_of(action).count(".") > 1
+    )
+
+
+def feed_events(context: Skeleton, aggregation: Aggregation) -> FeedEvents:
+    """What of the feed an aggregation's history is looked up by."""
+    view, views = view_of(context, aggregation.column), context.config.catalog.views
+    wanted = {views[view].entity if view else aggregation.column}
+    for column in aggregation.where:
+        of = view_of(context, column)
+        wanted.add(views[of].entity if of else column)
+    if self_rule(aggregation) == "event" or context.covers(aggregation.events):
+        wanted.add("artwork_id")
+    taken = tuple(sorted(wanted - {"user_id", "event_timestamp", "event"}))
+    types = spine_columns(context.config)
+    doubles = tuple(column for column in taken if types[column] in ("FLOAT", "DOUBLE"))
+    return FeedEvents(tuple(sorted(set(aggregation.events))), taken, doubles)
+
+
+def _rows(make: Make, asked: FeedEvents, first: int, size: int) -> str | None:
+    """The feed's rows of `size` days from the ordinal `first` on, in the way of `build`."""
+    if make.context.next_with_files(first) >= first + size:
+        return None
+    action = _named(asked.part, first, size)
+    if size > 1:
+        blocks = [make.once(_rows, asked, at, size // 8) for at in range(first, first + size, size // 8)]
+        return _gathered(make, action, blocks, gather_history(asked.kept, asked.order))
+
+    def arrow(part: FeedPart, own: bool) -> partial:
+        return partial(write_own_feed_events if own else write_feed_events, part, asked.events, asked.taken)
+
+    config = {"aggregation.events": list(asked.events)}
+    return sql_of_feed(make, action, partial(list_feed_events, asked=asked), config, None, arrow)
+
+
+def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
+    """A piece of history with its values, by the rules of `event_values`."""
+    context, asked = make.context, feed_events(make.context, aggregation)
+    rows = make.once(_rows, asked, first, size)
+    if rows is None:
+        return None
+    view, where = view_of(context, aggregation.column), where_of(context, aggregation)
+    known = context.config.catalog.views.get(view)
+    covered = {*context.runtime.embedding_coverage_filter.events} if context.covers(asked.events) else set()
+    filtered = tuple(sorted(covered.intersection(asked.events)))
+    sql = enrich_spine_for_rolling(
+        asked.events, aggregation.column, filtered=bool(filtered), entity=known.entity if known else "",
+        as_of_day=known is not None and known.as_of == "day", flatten=aggregation.kind.flatten,
+        contributor=self_rule(aggregation) == "event", where=where, history=covered_events(filtered),
+    )  # fmt: skip
+    reads = {"rows": [rows], **({"pool": [make.need("pool")]} if filtered else {})}
+    reads |= {"view": [make.need("view", view)]} if view else {}
+    reads |= {other.bound: [make.need("view", other.name)] for other in where.views}
+    config: dict[str, object] = {"aggregation.events": list(asked.events), "aggregation.column": aggregation.column}
+    config |= {"embedding_coverage_filter.events": list(filtered)} if filtered else {}
+    make.unaffected.watch(day_of(rows))
+    keyed = [Keyed(make.need("pool"), "id", "artwork_id", kind_of(rows))] if filtered else []
+    joined = dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)])
+    keyed += keyed_by_entity(make, joined, kind_of(rows))
+    part = _part(aggregation) + ("" if joined else f".{_COVERED}")
+    return make.sql(
+        _named(part, first, size), sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed
+    )

@@ -27,17 +27,17 @@ from daedalus.windows.windows_file import ITEMS
 
 
 def build(make: Make, day: Day, aggregation: Aggregation) -> str:
-    """Reads the rows of the sessions, and the events of the feed days that the longest window needs."""
+    """Reads the rows of the sessions, and the events of the feed days that the longest window needs: those of the
+    spine by day, older ones from the history."""
     context, windows = make.context, windows_of(aggregation)
-    back = context.runtime.spine.lookback_days
-    if not aggregation.cumulative:
-        back = -(-max(seconds for _, seconds in windows if seconds) // 86400)
-    days = [make.need("event_values", day - i * ONE_DAY, aggregation) for i in range(back, -1, -1)]
-    events = [name for name in days if name]
-    if aggregation.cumulative:
-        first = min(context.sources.feed_days).toordinal() - context.runtime.spine.lateness.after
-        start = (day - back * ONE_DAY).toordinal()
-        events = history.pieces(make, aggregation, min(first, start), start) + events
+    lookback, back = context.runtime.spine.lookback_days, aggregation.days_back
+    recent = lookback if back is None else min(lookback, back)
+    days = [make.need("event_values", day - i * ONE_DAY, aggregation) for i in range(recent, -1, -1)]
+    start = (day - recent * ONE_DAY).toordinal()
+    first = start if back is None else (day - back * ONE_DAY).toordinal()
+    if back is None:
+        first = min(first, min(context.sources.feed_days).toordinal() - context.runtime.spine.lateness.after)
+    events = [*history.pieces(make, aggregation, first, start), *(name for name in days if name)]
     at = f"aggregations.{aggregation.name}"
     config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
     config[f"{at}.windows"] = [window for window, _ in windows]

@@ -71,7 +71,7 @@ def build(make: Make, name: str) -> str:
     return make.sql(ActionName("view", name), sql, reading, config, extra={"input:/order of files": order})
 
 
-def keyed_by_entity(make: Make, views: Iterable[str]) -> list[Keyed]:
-    """The `Keyed` tables of views that are joined by entity."""
+def keyed_by_entity(make: Make, views: Iterable[str], rows: str = "spine") -> list[Keyed]:
+    """The `Keyed` tables of views that are joined by entity to what the steps `rows` of their days have."""
     entities = {view: make.context.config.catalog.views[view].entity for view in views}
-    return [Keyed(make.need("view", view), entity, entity) for view, entity in entities.items()]
+    return [Keyed(make.need("view", view), entity, entity, rows) for view, entity in entities.items()]

@@ -79,7 +79,8 @@ class Threads:
     """
 
     def __init__(self, workers: int, ahead: Callable[[], None] | None = None) -> None:
-        """`ahead` is called once, in a thread of its own when the first task starts: it warms up what tasks need."""
+        """`ahead` is called once, in a thread of its own when the first task of a day starts: it warms up what those
+        need."""
         self._workers, self._ahead = workers, ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="daeda")
         self._busy: set[Future] = set()
@@ -92,7 +93,7 @@ class Threads:
         return self._here < _IN_LINE and len(self._busy) < self._workers + waiting
 
     def submit(self, task: Task) -> Future[Made | Trace]:
-        if self._ahead:
+        if self._ahead and task.action.day:
             threading.Thread(target=self._ahead, name="daeda-ahead").start()
             self._ahead = None
         future: Future[Made | Trace] = Future()
