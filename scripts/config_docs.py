@@ -24,6 +24,11 @@ twice, or in another case, is refused by file and column (one of the feed fails 
 not matter. A view's file may lack a feature, but neither entity nor timestamp field. A DATE is its midnight in UTC
 wherever a time is wanted.
 
+Your feed's ids, `user_id` and `artwork_id`, are whole numbers or text, each on its own: what the files have is what
+comes out, and nothing is configured for it. Text is compared and ordered by its UTF-8 bytes as it stands; parquet's
+UUID is text in lower case. What joins an id has its type: entities of views, `recent_published.author`, the pool's
+`id_column`.
+
 *Runs again* says which steps a change of the key makes run, at most: a step that gives the bytes it gave before
 stops there, and `daeda skeleton --plan` tells of your very change. "Downstream" of coverage or sessions
 is every later step of the day: attributes, rolling, recent_published, content, qids and chunk; of content the last two.

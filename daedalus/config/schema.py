@@ -218,7 +218,10 @@ class CoverageFilter(_Strict, frozen=True, kw_only=True):
     ] = ""
     id_column: Annotated[
         str,
-        _says("Column of the table with artwork ids.", "what reads ids that differ"),
+        _says(
+            "Column of the table with artwork ids, of the feed's type: whole numbers or text.",
+            "what reads ids that differ",
+        ),
     ] = "artwork_id"
 
 

@@ -49,7 +49,7 @@ class Listed:
     left_out: list[dict] = field(default_factory=list)
 
 
-def explain_row(settings: Settings, text: str, user: int, artwork: int, column: str | None = None) -> dict:
+def explain_row(settings: Settings, text: str, user: int | str, artwork: int | str, column: str | None = None) -> dict:
     """For each row of the day with that user and artwork, for each aggregation's column (or one): the
     events that make it up, newest first, and those of the same kinds that were left out, with the reason.
 
@@ -60,6 +60,7 @@ def explain_row(settings: Settings, text: str, user: int, artwork: int, column: 
         graph, verdicts = planned(workspace, day)
         looker = _Looker(workspace, graph, verdicts, day, settings.run(workspace.config))
         wanted, vectors = looker.columns(column), looker.vectors(column)
+        user, artwork = looker.id_of("user_id", user), looker.id_of("artwork_id", artwork)
         rows = looker.rows(user, artwork)
         if not rows:
             where = f"user {user}, artwork {artwork}"
@@ -89,9 +90,18 @@ class _Looker:
         partitions = graph.feed.partitions.items()
         self._partitions = {file.label: day for day, files in partitions for file in files}
         self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
-        self._pool: set[int] | None = None
+        self._pool: set[int | str] | None = None
         self._compared: dict[tuple[str, str, str], bool] = {}
         self._features: dict[tuple[str, Day, str], dict] = {}
+
+    def id_of(self, column: str, given: int | str) -> int | str:
+        """An id as the spine has it. Raises DaedalusError for text where ids are whole numbers."""
+        kind = self._spine[column]
+        try:
+            return str(given) if kind == "VARCHAR" else int(given)
+        except ValueError:
+            raise DaedalusError(f"not a {column}", where=f"{_COMMAND} --{column.removesuffix('_id')}", found=given,
+                                expected=f"a whole number, as the feed's {column}: {kind}") from None  # fmt: skip
 
     def columns(self, only: str | None) -> list[tuple[str, Aggregation, int | None]]:
         """(output column, aggregation, window in seconds) of all aggregations, or of one column."""
@@ -137,18 +147,18 @@ class _Looker:
     def _published(self, recent: RecentPublished, row: dict) -> list:
         time, most = f"TIMESTAMP '{row['event_timestamp'].isoformat(' ')}'", recent.max_items
         seconds = parse_duration(recent.window, "recent_published.window")
-        seen = f"ts < {time} AND ts >= {time} - INTERVAL '{seconds} seconds' AND user_id = {int(row['user_id'])}"
+        seen = f"ts < {time} AND ts >= {time} - INTERVAL '{seconds} seconds' AND user_id = {literal(row['user_id'])}"
         sql = Sql(f"SELECT value FROM {parquet('published')} WHERE {seen} ORDER BY ts DESC, value")
         return [one["value"] for one in self._table(sql, {"published": [self._artifact("published")]})][:most]
 
-    def rows(self, user: int, artwork: int) -> list[dict]:
+    def rows(self, user: int | str, artwork: int | str) -> list[dict]:
         """The day's spine rows of a user and an artwork."""
         spine = self._artifact(f"spine@{self._day}")
-        where = f"user_id = {int(user)} AND artwork_id = {int(artwork)}"
+        where = f"user_id = {literal(user)} AND artwork_id = {literal(artwork)}"
         sql = Sql(f"SELECT * FROM {parquet('spine')} WHERE {where} ORDER BY event_timestamp, event")
         return self._table(sql, {"spine": [spine]})
 
-    def events(self, user: int, rows: Sequence[dict], aggregations: Iterable[Aggregation]) -> list[dict]:
+    def events(self, user: int | str, rows: Sequence[dict], aggregations: Iterable[Aggregation]) -> list[dict]:
         """Every feed row of the user in the files that the day reads, newest first, duplicates and strays included; and
         those of others which aggregations with a key may see for some rows."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
@@ -165,7 +175,7 @@ class _Looker:
         order = "event_timestamp DESC, artwork_id, file"
         shown = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
         others = "".join(f" OR ({self._others_for(one, rows)})" for one in aggregations if one.key != "user_id")
-        sql = Sql(f"SELECT * FROM ({raw}) WHERE (user_id = {int(user)}{others}) AND ({shown}) ORDER BY {order}")
+        sql = Sql(f"SELECT * FROM ({raw}) WHERE (user_id = {literal(user)}{others}) AND ({shown}) ORDER BY {order}")
         if not groups:
             return []
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:

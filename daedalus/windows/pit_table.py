@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -16,6 +17,7 @@ from daedalus.base.days import parse_duration
 from daedalus.base.errors import DaedalusError, at_least, did_you_mean
 from daedalus.config import Config, load_config
 from daedalus.config.aggregation_kinds import Measure
+from daedalus.config.columns import IDS
 from daedalus.config.schema import Aggregation
 from daedalus.inputs.type_checks import refusal, where_refusal
 from daedalus.sql.among import among
@@ -47,10 +49,10 @@ def aggregate_pit_table(
     """Appends point-in-time aggregations to a spine.
 
     `spine` has user_id, artwork_id and event_timestamp, and what a spec names as `key` or `match`; its rows and their
-    order are kept, as are its other columns. `events` has those, `event`, and each spec's column and those of its
-    `where`. `specs` are as in
-    aggregations.yaml; a cumulative one looks at all events before the row. A row never sees an event
-    at its own time or later. Lists are never NULL. Times may have any unit or zone.
+    order are kept, as are its other columns; ids are whole numbers or text, the same in both. `events` has those,
+    `event`, and each spec's column and those of its `where`. `specs` are as in aggregations.yaml; a cumulative one
+    looks at all events before the row. A row never sees an event at its own time or later. Lists are never NULL. Times
+    may have any unit or zone.
     `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
     without one.
 
@@ -99,6 +101,8 @@ def aggregate_pit_table(
     engine = engine or _engine_of(config)
     aggregations = [_spec(spec, i) for i, spec in enumerate(specs)]
     rows, history = _checked(spine, _KEYS, "spine"), _checked(events, (*_KEYS, "event"), "events")
+    rows, history, events = (_with_plain_ids(table) for table in (rows, history, events))
+    _check_ids(rows, history)
     taken = set(spine.column_names)
     for i, aggregation in enumerate(aggregations):
         _checked(events, (aggregation.column, *aggregation.where, *aggregation.keys), "events")
@@ -252,6 +256,30 @@ def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
             f"times of {what} that microseconds cannot hold", where="event_timestamp", found=error
         ) from None
     return table.set_column(at, "event_timestamp", times)
+
+
+def _with_plain_ids(table: pa.Table) -> pa.Table:
+    """The table with ids as plain strings, where they are text in another form, or UUIDs."""
+    import pyarrow as pa
+
+    for one in [one for one in IDS if one in table.column_names]:
+        place, column = table.column_names.index(one), table[one]
+        if isinstance(column.type, pa.BaseExtensionType) and type_name(column.type) == "UUID":
+            stored = (value for chunk in column.chunks for value in chunk.storage.to_pylist())
+            texts = pa.array([value and str(UUID(bytes=value)) for value in stored], pa.string())
+            table = table.set_column(place, one, texts)
+        elif type_name(column.type) == "VARCHAR" and not pa.types.is_large_string(column.type):
+            table = table.set_column(place, one, column.cast(pa.string()))
+    return table
+
+
+def _check_ids(rows: pa.Table, events: pa.Table) -> None:
+    """Raises DaedalusError for ids that are text in one of the tables alone."""
+    for column in IDS:
+        one, other = (table.schema.field(column).type for table in (rows, events))
+        if (type_name(one) == "VARCHAR") != (type_name(other) == "VARCHAR") and "null" not in (str(one), str(other)):
+            raise DaedalusError("ids that are text in one of the tables alone", where=f"{column} of events",
+                                found=other, expected=f"{one}, as in spine")  # fmt: skip
 
 
 def _result_type(events: pa.Table, aggregation: Aggregation) -> pa.DataType:
