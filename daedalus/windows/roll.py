@@ -32,6 +32,7 @@ _NO_LIMIT = 1 << 60
 _NEVER = -(1 << 62)  # a time before all others, from which a window's length can be subtracted without overflow
 _LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
 _READ_ROWS = 65_536
+_NARROW = 4  # events of so many take the memory of one row of a spine
 
 
 def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dict[str, int]:
@@ -63,7 +64,7 @@ def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> S
     """What a rolling needs of files of events: in memory if all fit, else read as it is needed."""
     own = ["artwork_id"] * (rolling.without_self == "event")
     columns = [*rolling.groups, "ts", *["value"] * values, *own]
-    if fits(sum(map(rows_of, events))):
+    if fits(sum(map(rows_of, events)) // _NARROW):
         return [_Whole(read_table(path, columns), rolling.groups) for path in events]
     return [_Piece(path, columns, rolling.groups) for path in events]
 
