@@ -61,7 +61,7 @@ OWN = OwnColumns((("artwork_id", "item"), ("event_timestamp", "ts")), "ms")
 WHOLE = {"user_id": "BIGINT", "item": "INTEGER", "ts": "BIGINT", "event": "VARCHAR"}
 SCHEMAS = {
     "no such column": ({"item": None}, OWN, ["item (artwork_id)", "required"]),
-    "a column of another type": ({"item": "VARCHAR"}, OWN, ["item (artwork_id)", "VARCHAR", "BIGINT"]),
+    "a column of another type": ({"item": "DOUBLE"}, OWN, ["item (artwork_id)", "DOUBLE", "BIGINT"]),
     "another case": ({"item": None, "Item": "BIGINT"}, OWN, ["item (artwork_id)", "Item"]),
     "a time where a number is said": ({"ts": "TIMESTAMP"}, OWN, ["ts (event_timestamp)", "whole ms", "timestamp_unit"]),
     "a float as time": ({"ts": "DOUBLE"}, OWN, ["ts (event_timestamp)", "DOUBLE"]),
