@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -98,6 +99,6 @@ def _next_lines(demo: Demo) -> list[str]:
         "  daeda cache status",
         "  daeda --help",
     ]
-    if which("daeda") is None:
-        lines += ["", f"`daeda` is not on the path; it is the same as: {shlex.quote(sys.executable)} -m daedalus"]
+    if which("daeda") is None or "UV" in os.environ:  # uvx has it on the path for as long as it runs
+        lines += ["", f"`daeda` is also: {shlex.quote(sys.executable)} -m daedalus"]
     return lines

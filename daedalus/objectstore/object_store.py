@@ -288,7 +288,7 @@ def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
 
 
 def _check_installed(uri: str) -> None:
-    check_extra("object-store", "obstore", where=bare(uri), what="what reads object stores")
+    check_extra("object-store", "obstore", where=bare(uri), what="the client of object stores")
 
 
 def _endpoint(options: Mapping[str, Any]) -> str:
