@@ -55,14 +55,20 @@ def test_local_files_need_no_extra(warm):
     assert report.returncode == 0, report.stderr
 
 
-def test_a_missing_extra_is_named_before_any_work(warm):
-    edit(warm.runtime, cache_remote="s3://bucket/cache")
-    for options, extra in ((), "object-store"), (("--executor", "dask"), "dask"), (("--openlineage", "x"), "lineage"):
-        done = without_extras("skeleton", "--range", str(DAYS[3]), *options)
-        hint = f"pip install 'daedalus-skeleton[{extra}]'"
-        assert done.returncode == 2 and done.stderr.count("error:") == 1, done.stderr
-        assert hint in done.stderr, extra
-        edit(warm.runtime, cache_remote=None)
+@pytest.mark.parametrize(
+    ("extra", "values", "options"),
+    [
+        ("object-store", {"cache_remote": "s3://bucket/cache"}, ()),
+        ("object-store", {"output_root": "s3://bucket/output"}, ()),
+        ("dask", {}, ("--executor", "dask")),
+        ("lineage", {}, ("--openlineage", "events.json")),
+    ],
+)
+def test_a_missing_extra_is_named_before_any_work(warm, extra, values, options):
+    edit(warm.runtime, **values)
+    done = without_extras("skeleton", "--range", str(DAYS[3]), *options)
+    assert done.returncode == 2 and done.stderr.count("error:") == 1, done.stderr
+    assert f"pip install 'daedalus-skeleton[{extra}]'" in done.stderr
 
 
 def test_a_missing_extra_is_an_import_error_of_python_too(warm, monkeypatch):
