@@ -23,5 +23,9 @@ def check_extra(extra: str, module: str, *, where: str, what: str) -> None:
     """Raises MissingExtra (exit 2) if a module of an extra is not installed; `what` names what people know it as."""
     from importlib.util import find_spec
 
-    if find_spec(module) is None:
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:  # the package that it is in
+        found = None
+    if found is None:
         raise MissingExtra(f"{what} is not installed", where=where, hint=f"pip install 'daedalus-skeleton[{extra}]'")

@@ -115,7 +115,7 @@ class Lineage(Progress):
 
 
 def _client(target: str) -> OpenLineageClient | None:
-    check_extra("lineage", "openlineage", where="--openlineage", what="the OpenLineage client")
+    check_extra("lineage", "openlineage.client", where="--openlineage", what="the OpenLineage client")
     from openlineage.client import OpenLineageClient
     from openlineage.client.transport.file import FileConfig, FileTransport
     from openlineage.client.transport.http import HttpConfig, HttpTransport
