@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -41,7 +41,7 @@ def show(folder: Path, days: int | None, rows: int | None, say: Say) -> int:
     return EXIT_DONE
 
 
-def _commands(folder: Path, demo: Demo, say: Say):  # type: ignore[no-untyped-def]
+def _commands(folder: Path, demo: Demo, say: Say) -> Iterator[tuple[str, Sequence[str]]]:
     """What each command is for, and its words. The filter is edited between two of them, unless it is already."""
     days = ("--range", demo.range)
     day = demo.last - timedelta(demo.days * 2 // 15)
@@ -94,7 +94,8 @@ def _next_lines(demo: Demo) -> list[str]:
         "What to try next, in this folder:",
         "",
         f"  daeda enrich --range {demo.range}  # nothing has changed: nothing is computed",
-        f"  sed -i 's/{_AFTER}/{_BEFORE}/' {_RUNTIME}  # back: all is in the cache",
+        f"  sed -i 's/{_AFTER}/{_BEFORE}/' {_RUNTIME}  # back, and then:",
+        f"  daeda enrich --range {demo.range} --plan  # most of it is in the cache",
         f"  daeda diff {demo.last}",
         "  daeda cache status",
         "  daeda --help",
