@@ -18,6 +18,9 @@ from daedalus.base.durable import day_folders
 from daedalus.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ENRICH, SKELETON
+from daedalus.inputs.file_formats import table_format
+from daedalus.inputs.listing import FeedFolder
+from daedalus.inputs.local_files import LocalNames
 from daedalus.inputs.pool import pool_options, read_pool_ids, reading_pool, table_folder
 from daedalus.objectstore.object_store import is_uri
 from daedalus.workspace.settings import Settings
@@ -51,12 +54,7 @@ class Mirror(LocalCopy):
 
     def bring(self, days: Sequence[Day]) -> None:
         workspace, listing = self._workspace, self._workspace.listing()
-        feed = {
-            path: f"feed/{path[len(listing.feed.root) + 1 :]}"
-            for d in self._read(days)
-            for path in listing.feed.paths(d)
-        }
-        self._copy(feed)
+        self._copy({path: name for day in self._read(days) for path, name in _feed_names(listing.feed, day).items()})
         for name, paths in listing.views.items():
             self._copy({path: f"views/{name}/{place:06}.parquet" for place, path in enumerate(paths)})
         folders = {SKELETON.name: "output", ENRICH.name: ENRICH.name}
@@ -67,7 +65,7 @@ class Mirror(LocalCopy):
         if (numbers := workspace.qids.file()) is not None:
             self._link(numbers, "output/qid_map.parquet")
         self._write_pool()
-        self._write_config(list(listing.views))
+        self._write_config(list(listing.views), of_table=listing.feed.table is not None)
 
     def _read(self, days: Sequence[Day]) -> list[Day]:
         """The feed partitions that days depend on."""
@@ -102,12 +100,15 @@ class Mirror(LocalCopy):
         table = table_folder(str(self._root / "pool"), coverage.table)
         lance.write_dataset(ids.rename_columns([coverage.id_column]), table)
 
-    def _write_config(self, views: Sequence[str]) -> None:
+    def _write_config(self, views: Sequence[str], *, of_table: bool) -> None:
         files = {file: yaml.safe_load((self._workspace.config.folder / file).read_text("utf-8")) for file in
                  (CATALOG, RUNTIME, AGGREGATIONS)}  # fmt: skip
-        files[CATALOG]["feed"]["path"] = str(self.feed)
+        catalog = files[CATALOG]
+        catalog["feed"] |= {"path": str(self.feed), "version": None}
+        if of_table:
+            catalog["feed"].pop("partition", None)  # as _feed_names lays it out
         for name in views:
-            files[CATALOG]["views"][name]["source"] = str(self._root / "views" / name)
+            catalog["views"][name] |= {"source": str(self._root / "views" / name), "version": None}
         if coverage := files[RUNTIME].get("embedding_coverage_filter"):
             coverage["uri"] = str(self._root / "pool")
         for file, value in files.items():
@@ -115,15 +116,25 @@ class Mirror(LocalCopy):
             (self.config / file).write_text(yaml.safe_dump(value, sort_keys=False), "utf-8")
 
 
+def _feed_names(folder: FeedFolder, day: Day) -> dict[str, str]:
+    """Where the copies of a day's files go, by path: as they are in a tree, and in the folder of the day if a table."""
+    names = {folder.path(label): label for label in folder.days[day]}
+    if folder.table:
+        names = {path: f"dt={day}/{place:06}.parquet" for place, path in enumerate(names)}
+    return {path: f"feed/{name}" for path, name in names.items()}
+
+
 @contextmanager
 def local_place(settings: Settings, config: Config) -> Iterator[LocalCopy]:
-    """The inputs and output of an audit: in place, or local copies if anything is on an object store.
+    """The inputs and output of an audit: in place, or local copies if anything is on an object store, or a table.
 
     `config` is that of the settings.
     """
     feed, output, enriched = config.catalog.feed.path, config.runtime.output_root, config.root_of(ENRICH)
     pool = config.runtime.embedding_coverage_filter.uri
-    if not any(map(is_uri, (feed, output, enriched, pool, *(view.source for view in config.catalog.views.values())))):
+    sources = [feed, *(view.source for view in config.catalog.views.values())]
+    tables = any(table_format(LocalNames(), source) for source in sources if not is_uri(source))
+    if not tables and not any(map(is_uri, (output, enriched, pool, *sources))):
         yield LocalCopy(config.folder, feed, output, enriched)
         return
     with opened(settings) as workspace:

@@ -50,7 +50,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
             return {"day": day, "last": None, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if fresh_in_all(workspace, listing, [target])[SKELETON.name].days:
-            return _fresh_day(workspace, day, run)
+            return {**_fresh_day(workspace, day, run), **_tables(listing)}
         from daedalus.compile.resolve import compiled_for
         from daedalus.explain.causes import Causes
 
@@ -68,7 +68,13 @@ def explain_day(settings: Settings, text: str) -> dict:
             "steps": [_step(v, verdicts, causes, day) for v in shown],
             **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),
             "causes": causes.roots(),
+            **_tables(listing),
         }
+
+
+def _tables(listing: Listing) -> dict[str, list[str]]:
+    """The tables that are read, and their versions, if there are any."""
+    return {"tables": listing.versions} if listing.versions else {}
 
 
 def _fresh_day(workspace: Workspace, day: str, run: str) -> dict:
@@ -200,6 +206,7 @@ def day_lines(found: dict) -> list[str]:
         else "fresh"
     )
     lines.append(f"{found['day']}{' now' if lines else ''}: {verdict}")
+    lines += [line for table in found.get("tables", []) for line in wrapped(table, "inputs  ")]
     for cause in found["causes"]:
         lines += cause_lines(cause)
     wide = column((step["step"] for step in found["steps"]), 44, 35)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.init.look import FeedLook, PoolLook, ViewLook
-from daedalus.sql.column_types import is_integer, is_time
+from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.init import names
+from daedalus.init.aggregations import aggregations, best_event, since_last
+from daedalus.init.feed import FeedLook
+from daedalus.init.pool import PoolLook
+from daedalus.init.questions import Ask, Guess
+from daedalus.init.values import family
+from daedalus.init.views import ViewGuess, ViewGuesser, ViewLook
+from daedalus.sql.column_types import is_text, is_time
 
-_TIME_NAMES = ("updated_at", "modified_at", "event_timestamp", "timestamp", "ts", "created_at")  # best first
-_PLAIN = ("UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", "JSON", "BLOB")
-_WINDOWS = ["1d", "3d", "7d"]
-_MAX_ITEMS = 200
-_MOST_EVENTS = 20  # the most frequent, for which lists are proposed
 OUTPUT_ROOT, CACHE_ROOT = "data/training_output", "cache"
+_CATALOG, _RUNTIME = "catalog.yaml", "training/runtime.yaml"
+_STRAYS = 0.1  # share of rows, for the pattern or the column of times to be doubtful
+_AUTHORS = 0.1  # share of the feed's users who are authors, for a name that does not say so
 
 
 @dataclass(frozen=True)
@@ -26,15 +30,6 @@ class Edit:
     key: str
     why: str
     put: str
-
-
-@dataclass(frozen=True)
-class ViewGuess:
-    name: str
-    source: str
-    entity: str
-    timestamp_field: str
-    features: Mapping[str, str]  # name -> type
 
 
 @dataclass
@@ -51,16 +46,45 @@ class Proposal:
     animated: bool = False
     view_only: float | None = None  # share of rows in sessions of only those
     edits: list[Edit] = field(default_factory=list)
+    guesses: list[Guess] = field(default_factory=list)
     output_root: str = OUTPUT_ROOT
     cache_root: str = CACHE_ROOT
 
     @property
-    def output_columns(self) -> list[str]:
+    def noun(self) -> str:
+        """What the items are called."""
+        return names.noun(self.feed.own("artwork_id"))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the feed is as the spine has it: then the configuration is the one of the stage's page."""
+        return not self.feed.keys.columns and not self.feed.keys.extra_columns
+
+    @property
+    def platforms(self) -> dict[str, int]:
+        """A code for each name of a platform."""
+        return {name: code for code, name in enumerate(self.feed.codes("platform_code"), 1) if name}
+
+    @property
+    def lateness(self) -> object:
+        before, after = self.feed.lateness
+        return {"before": before, "after": after} if before else after
+
+    @property
+    def output_columns(self) -> list[object]:
         """The feed's columns, features whose name only one view has, ages, aggregations, publications."""
-        names = [name for name in SPINE_COLUMNS if name != "feed_session"]
-        names += [name for view in self.views for name in view.features if self.is_unique(name)]
-        names += [*self.ages, *(name for aggregation in self.aggregations for name in _outputs(aggregation))]
-        return names + ([self.recent["column"]] if self.recent else [])
+        spine = [name for name in SPINE_COLUMNS if name != "feed_session"]
+        found: list[object] = [self._shown(name) for name in spine if self.is_ours or self.feed.kind(name)]
+        found += self.feed.keys.extra_columns
+        found += [name for view in self.views for name in view.features if self.is_unique(name)]
+        found += [*self.ages, *(name for aggregation in self.aggregations for name in _outputs(aggregation))]
+        return found + ([self.recent["column"]] if self.recent else [])
+
+    def _shown(self, column: str) -> object:
+        """A column of the feed under the feed's own name, where nothing else has that."""
+        own = self.feed.own(column)
+        usual = own == column or column not in REQUIRED_COLUMNS or not self.is_free(own)
+        return column if usual or own.casefold() in ("qid", "dt") else {"name": own, "from": column}
 
     def is_unique(self, feature: str) -> bool:
         """Whether only one view has a feature of that name, ignoring case, so that the bare name identifies it."""
@@ -69,7 +93,8 @@ class Proposal:
     def is_free(self, name: str) -> bool:
         """Whether no feature, and no column proposed so far, has that name."""
         made = {*self.ages, *(output for aggregation in self.aggregations for output in _outputs(aggregation))}
-        taken = {*SPINE_COLUMNS, *made, *([self.recent["column"]] if self.recent else [])}
+        taken = {*SPINE_COLUMNS, *self.feed.keys.extra_columns, *made}
+        taken |= {self.recent["column"]} if self.recent else set()
         return name.casefold() not in {*self._spelled, *(other.casefold() for other in taken)}
 
     @property
@@ -82,14 +107,17 @@ class Proposal:
         return [f"{view.name}:{next(iter(view.features))}" for view in self.views]
 
 
-def propose(feed: FeedLook, views: Sequence[ViewLook], pool: PoolLook | None) -> Proposal:
-    """A configuration that runs, as far as names and types tell."""
+def propose(feed: FeedLook, views: Sequence[ViewLook], pool: PoolLook | None, ask: Ask) -> Proposal:
+    """A configuration that runs, as far as names, types and values tell."""
     found = Proposal(feed)
-    for view in views:
-        _guess_view(found, view)
-    _guess_events(found)
+    _guess_feed(found)
+    _guess_views(found, views, ask)
+    _guess_events(found, pool)
     _guess_pool(found, pool)
-    _guess_columns(found)
+    looks = {view.name: view for view in views}
+    for view in found.views:
+        _guess_columns(found, view, looks[view.name])
+    found.animated = all(found._spelled[name] == 1 for name in ("artwork_type", "model_type"))
     for aggregation in _aggregations(found):
         while not all(map(found.is_free, _outputs(aggregation))):  # taken by a feature, or by another event
             aggregation["name"] += "_"
@@ -102,51 +130,41 @@ def _outputs(aggregation: Mapping) -> list[str]:
     return [name] if windows == "cumulative" else [f"{name}_{window}" for window in windows]
 
 
-def _guess_view(found: Proposal, view: ViewLook) -> None:
-    """Adds a view's entity, time and features, or why it is left out."""
-    entities = [name for name in ("artwork_id", "user_id") if is_integer(view.columns.get(name, ""))]
-    times = [name for name, kind in view.columns.items() if is_time(kind)]
-    if not entities or not times:
-        lacks = "user_id or artwork_id of a whole-number type" if not entities else "a column of times"
-        found.left_out.append(f"{view.name}: it has no {lacks}")
-        return
-    entity = entities[-1] if view.name.startswith("user") else entities[0]
-    at = f"views.{view.name}"
-    if len(entities) > 1:
-        found.edits.append(Edit("catalog.yaml", f"{at}.entity", "both ids are there", "user_id or artwork_id"))
-    best = [name for name in _TIME_NAMES if name in times]
-    time = best[0] if best else times[0]
-    if not best and len(times) > 1:
-        why = "several times, none named like an update"
-        found.edits.append(Edit("catalog.yaml", f"{at}.timestamp_field", why, f"one of {', '.join(times)}"))
-    names = {name: kind for name, kind in view.columns.items() if name not in (entity, time)}
-    unfit = {name: reason for name, kind in names.items() if (reason := _no_feature(name, kind))}
-    features = {name: kind for name, kind in names.items() if name not in unfit}
-    if not features:
-        found.left_out.append(f"{view.name}: no column besides id and time can be a feature")
-        return
-    passed_over = {**view.passed_over, **unfit}
-    found.left_out += [f"{view.name}: its column {name} ({reason})" for name, reason in passed_over.items()]
-    found.views.append(ViewGuess(view.name, view.source, entity, time, features))
+def _guess_feed(found: Proposal) -> None:
+    feed = found.feed
+    found.guesses += feed.found.guesses
+    found.left_out += [f"the feed's {note}" for note in feed.found.notes]
+    for column, other in feed.found.unsure:
+        why = f"{feed.own(column)} was taken, {other}"
+        found.edits.append(Edit(_CATALOG, f"feed.columns.{column}", why, "the feed's name of it"))
+    if feed.strays > _STRAYS:
+        why = f"{feed.strays:.0%} of the rows looked at are of other days than their folders"
+        put = "another pattern, or another event_timestamp under feed.columns"
+        found.edits.append(Edit(_CATALOG, "feed.partition", why, put))
+    if found.lateness:
+        why = "rows looked at that lie in folders of other days"
+        found.guesses.append(Guess(_RUNTIME, "spine.lateness_days", str(found.lateness), why, "likely"))
 
 
-def _no_feature(name: str, kind: str) -> str:
-    """Why a column of a view is not proposed as a feature; "" for one that is."""
-    spelled = name.casefold()
-    if spelled in {*SPINE_COLUMNS, "file_row_number", "qid", "dt"} or spelled.startswith("daeda:") or not name:
-        return "its name is reserved"
-    plain = is_integer(kind) or is_time(kind) or kind.startswith("DECIMAL(") or kind in _PLAIN
-    return "" if plain or (kind.endswith("[]") and not _no_feature("item", kind[:-2])) else f"its type is {kind}"
+def _guess_views(found: Proposal, views: Sequence[ViewLook], ask: Ask) -> None:
+    guesser = ViewGuesser(found.feed, ask)
+    for view in views:
+        guesser.guess(view)
+    found.views += guesser.views
+    found.left_out += guesser.left_out
+    found.guesses += guesser.guesses
+    found.edits += [Edit(_CATALOG, *unsure) for unsure in guesser.unsure]
 
 
-def _guess_events(found: Proposal) -> None:
+def _guess_events(found: Proposal, pool: PoolLook | None) -> None:
     events = list(found.feed.events)
-    found.seen_events = [event for event in events if "view" in event.lower() or "impression" in event.lower()]
-    if not found.seen_events and events:
+    found.seen_events = [event for event in events if names.is_seen(event)]
+    told = any(names.of_event(events[0], known) is not None for known in (names.LIKED, names.DISLIKED))
+    if not found.seen_events and (pool or not (told or len(events) == 1)):
         found.seen_events = events[:1]
         why = "no event is named like a view; the most frequent was taken"
-        put = f"the events that only say that an artwork was shown (of {', '.join(events)})"
-        found.edits.append(Edit("training/runtime.yaml", "embedding_coverage_filter.events", why, put))
+        put = f"the events that only say that an item was shown (of {', '.join(events)})"
+        found.edits.append(Edit(_RUNTIME, "embedding_coverage_filter.events", why, put))
     if rows := sum(found.feed.sessions.values()):
         seen = set(found.seen_events)
         shown = sum(count for events, count in found.feed.sessions.items() if events and events <= seen)
@@ -157,59 +175,55 @@ def _guess_pool(found: Proposal, pool: PoolLook | None) -> None:
     if pool is None:
         return
     table, columns = next(iter(pool.tables.items()))
-    ids = [name for name, kind in columns.items() if is_integer(kind)]
-    id_column = "artwork_id" if "artwork_id" in ids else ids[0] if ids else "artwork_id"
+    id_column, sure = pool.id_column(found.feed)
     found.pool = {"uri": pool.uri, "table": table, "id_column": id_column}
     at = "embedding_coverage_filter"
     if len(pool.tables) > 1:
-        put = f"one of {', '.join(pool.tables)}"
-        found.edits.append(Edit("training/runtime.yaml", f"{at}.table", "several tables", put))
-    if "artwork_id" not in ids:
-        put = f"one of {', '.join(columns)}"
-        found.edits.append(Edit("training/runtime.yaml", f"{at}.id_column", "no artwork_id in the table", put))
+        found.edits.append(Edit(_RUNTIME, f"{at}.table", "several tables", f"one of {', '.join(pool.tables)}"))
+    if not sure:
+        why = "no column is named like the items' ids"
+        found.edits.append(Edit(_RUNTIME, f"{at}.id_column", why, f"one of {', '.join(columns)}"))
+    elif id_column != "artwork_id":
+        found.guesses.append(Guess(_RUNTIME, f"{at}.id_column", id_column, "its name or values", "likely"))
 
 
-def _guess_columns(found: Proposal) -> None:
-    """Guesses ages, publications and columns for rolling lists, by the usual names of such columns."""
-    for view in found.views:
-        of_users = view.entity == "user_id"
-        kinds, age = view.features, "user_age" if of_users else "artwork_age"
-        if is_time(kinds.get("created_at", "")) and found.is_free(age):
-            found.ages[age] = f"{view.name}:created_at"
-        if of_users:
-            continue
-        publishes = is_integer(kinds.get("author_id", "")) and is_time(kinds.get("created_at", ""))
-        if publishes and found.is_free("user_recent_published_artworks"):
-            found.recent = {"column": "user_recent_published_artworks", "published_at": f"{view.name}:created_at",
-                            "author": f"{view.name}:author_id"}  # fmt: skip
-        for name, kind in kinds.items():
-            listed = name.endswith("_ids") and kind.endswith("[]") and is_integer(kind[:-2])
-            if (listed or (name.endswith("_id") and is_integer(kind))) and found.is_unique(name):
-                found.enrich.append(f"{view.name}:{name}")
-    found.animated = all(found._spelled[name] == 1 for name in ("artwork_type", "model_type"))
+def _guess_columns(found: Proposal, view: ViewGuess, look: ViewLook) -> None:
+    """Guesses an age, publications and columns for rolling lists, by the usual names of such columns."""
+    of_users, kinds = view.entity == "user_id", view.features
+    age = "user_age" if of_users else f"{found.noun}_age"
+    times = {" ".join(names.words(name)): name for name, kind in kinds.items() if is_time(kind)}
+    born = next((times[name] for name in names.BORN if name in times), None)
+    if born and found.is_free(age):
+        found.ages[age] = f"{view.name}:{born}"
+    if of_users:
+        return
+    author, column = _author(found, view, look), f"user_recent_published_{found.noun}s"
+    if author and born and found.is_free(column):
+        found.recent = {"column": column, "published_at": f"{view.name}:{born}", "author": f"{view.name}:{author}"}
+    for name, kind in kinds.items():
+        inner, core = family(kind.removesuffix("[]")), names.core(name)
+        ends = name.endswith("_ids") if kind.endswith("[]") else name.endswith("_id")
+        category = bool(core) and core[-1].removesuffix("s") in names.CATEGORY and is_text(kind.removesuffix("[]"))
+        if inner and (ends or category) and found.is_unique(name):
+            found.enrich.append(f"{view.name}:{name}")
 
 
-def _aggregations(found: Proposal) -> Iterator[dict]:
-    """Artwork ids per event, counts and features of likes, and all past dislikes."""
-    acts = [event for event in found.feed.events if event not in found.seen_events][:_MOST_EVENTS]
-    if found.seen_events:
-        yield _rolling("view_artwork_ids", found.seen_events, "artwork_id", "distinct", False)
-    for event in acts:
-        if "dislike" in event:
-            yield {"name": f"{event}_artwork_ids", "events": [event], "column": "artwork_id", "agg": "distinct",
-                   "windows": "cumulative", "max_items": 1000}  # fmt: skip
-        else:
-            yield _rolling(f"{event}_artwork_ids", [event], "artwork_id", "distinct", True)
-    if "like" in acts:
-        yield {"name": "like_artwork_cnts", "events": ["like"], "column": "artwork_id", "agg": "count",
-               "windows": _WINDOWS}  # fmt: skip
-        for ref in found.enrich:
-            column = ref.partition(":")[2]
-            agg = "flatten_distinct" if column.endswith("_ids") else "distinct"
-            yield _rolling(f"like_artwork_{column.removesuffix('s')}s", ["like"], column, agg, False)
+def _author(found: Proposal, view: ViewGuess, look: ViewLook) -> str | None:
+    """The feature that says which user published an item."""
+    users, mine = found.feed.own("user_id"), family(found.feed.kind("user_id"))
+    fits = [name for name, kind in view.features.items() if family(kind) == mine]
+    if "author_id" in fits:
+        return "author_id"
+    named = [name for name in fits if name in look.sample.kinds and names.rank(name, names.AUTHOR) is not None]
+    held = {name: found.feed.sample.overlap(users, look.sample.distinct(name)) for name in named}
+    return next((name for name in named if held[name] >= _AUTHORS), None)
 
 
-def _rolling(name: str, events: list[str], column: str, agg: str, exclude_self: bool) -> dict:
-    rest = {"exclude_self": True} if exclude_self else {}
-    return {"name": name, "events": events, "column": column, "agg": agg, "windows": _WINDOWS, **rest,
-            "max_items": _MAX_ITEMS}  # fmt: skip
+def _aggregations(found: Proposal) -> list[dict]:
+    events = list(found.feed.events)
+    kinds = {name: kind for view in found.views for name, kind in view.features.items()}
+    enrich = {(name := ref.partition(":")[2]): kinds[name] for ref in found.enrich}
+    made = list(aggregations(events, found.seen_events, found.noun, enrich, found.feed.keys.extra_columns))
+    acts = [event for event in events if event not in found.seen_events]
+    best = best_event(acts)
+    return made if found.is_ours or not best else [*made, since_last(best)]

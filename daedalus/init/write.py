@@ -1,4 +1,4 @@
-"""Writes a proposal into the three files, and prints what a person should check."""
+"""Writes a proposal into the three files, once a run would take it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from msgspec import structs
 
 from daedalus.base.durable import write_file
 from daedalus.base.errors import DaedalusError
-from daedalus.base.terminal_text import wrapped
 from daedalus.config import Config, load_config
+from daedalus.config.partition_pattern import DEFAULT
 from daedalus.config.schema import Catalog, Feed, Runtime
-from daedalus.init.look import look_at_feed, look_at_pool, look_at_views
+from daedalus.init.feed import look_at_feed
+from daedalus.init.pool import look_at_pool
 from daedalus.init.propose import CACHE_ROOT, OUTPUT_ROOT, Proposal, propose
+from daedalus.init.questions import Ask, first
+from daedalus.init.views import known_ids, look_at_views
 from daedalus.inputs.input_file import Inputs
 from daedalus.objectstore.object_store import is_uri
 from daedalus.upkeep.check_config import schema
@@ -30,13 +33,18 @@ from daedalus.workspace.workspace import Workspace
 _FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggregations": "training/aggregations.yaml"}
 
 
-def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool = False) -> dict:
+def init(
+    config: str, feed: str, catalog: str | None, pool: str | None, *, force: bool = False, ask: Ask = first
+) -> dict:
     """Writes a config folder for the user's files; writes nothing if they cannot be used.
+
+    `ask` is asked where two readings are equally likely; by default the first one is taken.
 
     Raises DaedalusError (exit 2) for folders that lack something, and for config files that exist already.
     """
     folder = Path(config)
-    for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool}.items():
+    given = {"--feed": feed, "--catalog": catalog or "", "--pool": pool or ""}
+    for option, path in given.items():
         if is_uri(path):
             hint = "copy a few days, run init on them, then put the addresses into catalog.yaml"
             what = "init reads local files only"
@@ -46,7 +54,7 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
         raise DaedalusError("there is a configuration already", where=", ".join(old), expected="a new folder",
                             hint="--config DIR for another, or --force to replace it")  # fmt: skip
     with TemporaryDirectory(prefix="daeda-init-") as aside:
-        found = _proposal(folder, Path(aside), feed, catalog, pool)
+        found = _proposal(folder, Path(aside), given, ask)
         found.output_root, found.cache_root = _roots(folder)
         texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
         _write(Path(aside), texts)
@@ -62,27 +70,33 @@ def init(config: str, feed: str, catalog: str, pool: str | None, *, force: bool 
         "left_out": found.left_out,
         "aggregations": [aggregation["name"] for aggregation in found.aggregations],
         "edits": [vars(edit) for edit in found.edits],
+        "guesses": [vars(guess) for guess in found.guesses],
         "output_root": found.output_root,
         "cache_root": found.cache_root,
         "problem": None,  # always None: what a run would reject raises an error
     }
 
 
-def _proposal(folder: Path, aside: Path, feed: str, catalog: str, pool: str | None) -> Proposal:
+def _proposal(folder: Path, aside: Path, given: Mapping[str, str], ask: Ask) -> Proposal:
     """The proposal for the files. They are read as a run reads them, with a cache in `aside`."""
-    for option, path in {"--feed": feed, "--catalog": catalog, "--pool": pool or ""}.items():
+    for option, path in given.items():
         try:
             path.encode()
         except UnicodeEncodeError:
             raise DaedalusError("a path that no configuration can hold", where=option, found=repr(path),
                                 expected="UTF-8") from None  # fmt: skip
+    feed, catalog, pool = given.values()
     runtime = Runtime(
         feed_start="", feed_end="", output_columns=[], cache_root=str(aside), output_root=str(aside / "output")
     )
     with closing(Workspace(Config(folder, Catalog(feed=Feed(path=feed)), runtime, ()))) as workspace:
         inputs = Inputs(workspace.files, workspace.traces)
-        look = look_at_pool(pool, inputs) if pool else None
-        return propose(look_at_feed(workspace.config, inputs), look_at_views(catalog, inputs), look)
+        lance = look_at_pool(pool, inputs) if pool else None
+        views, others = look_at_views(catalog or None, inputs, [path for path in (feed, pool) if path])
+        known = known_ids(views, lance.items if lance else frozenset())
+        found = propose(look_at_feed(workspace.config, feed, inputs, known, ask), views, lance, ask)
+        found.left_out += others
+        return found
 
 
 def _check(folder: Path, aside: Path) -> None:
@@ -148,7 +162,8 @@ def _rendered(kind: str, found: Proposal) -> str:
     environment.filters["one_line"] = lambda text: " ".join(str(text).split())
     days = found.feed.days
     template = environment.get_template(f"{kind}.yaml.j2")
-    return template.render(p=found, months=[f"{day:%Y%m}" for day in (days[0], days[-1])], todo=_todo(found))
+    return template.render(p=found, months=[f"{day:%Y%m}" for day in (days[0], days[-1])], todo=_todo(found),
+                           default_partition=DEFAULT)  # fmt: skip
 
 
 class _OneLine(yaml.SafeDumper):
@@ -180,36 +195,7 @@ def _todo(found: Proposal):  # type: ignore[no-untyped-def]
         edit = edits.get((file, key))
         if edit is None:
             return ""
-        indent = "    " if file == "catalog.yaml" else "  "
+        indent = "    " if file == "catalog.yaml" and key != "feed.partition" else "  "
         return f"# TODO {' '.join(f'{edit.why}: {edit.put}'.split())}\n{indent}"
 
     return comment
-
-
-def _why_other_roots(found: Mapping) -> str:
-    return "" if found["output_root"] == OUTPUT_ROOT else f"; {OUTPUT_ROOT} or {CACHE_ROOT} is not empty"
-
-
-def init_lines(found: Mapping) -> list[str]:
-    """What was found, what to check, and the next commands, at most 80 columns where names allow."""
-    events = ", ".join(f"{event} {share:.0%}" for event, share in found["events"].items())
-    lines = [
-        *wrapped(", ".join(found["files"]), "wrote       "),
-        *wrapped(f"{found['days'][0]} to {found['days'][1]}; {events}", "feed        "),
-        *wrapped(", ".join(found["views"]) or "none", "views       "),
-        *wrapped(", ".join(found["aggregations"]), "windows     "),
-        *wrapped(f"{found['output_root']}, cache {found['cache_root']}{_why_other_roots(found)}", "output      "),
-        *(text for line in found["left_out"] for text in wrapped(line, "left out    ")),
-    ]
-    for place, edit in enumerate(found["edits"], 1):
-        lines += [
-            f"look at {place:<4}{edit['file']}: {edit['key']}",
-            *wrapped(f"{edit['why']}; put {edit['put']}", " " * 12),
-        ]
-    if not found["edits"]:
-        lines += wrapped(
-            "nothing had to be guessed; `as_of`, `windows` and `output_columns` are yours to choose", "look at     "
-        )
-    option = "" if found["config"] == "config" else f" --config {found['config']}"
-    day = found["days"][1]
-    return [*lines, f"next        daeda config check{option}", f"            daeda skeleton --range {day}{option}"]

@@ -1,4 +1,5 @@
 """The formats of input files: how a file's name shows its format, how its schema is read, and the SQL that scans it.
+And the formats of tables: how a folder shows that it is one.
 
 A new format is a row of FORMATS, and what that row calls.
 """
@@ -6,9 +7,12 @@ A new format is a row of FORMATS, and what that row calls.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from daedalus.inputs.files import Names
 
 
 class Scan(Protocol):
@@ -46,3 +50,10 @@ FORMATS = {
 def format_of(name: str) -> str | None:
     """The format that a file's name shows, in upper or lower case; None for other files."""
     return next((known for known, kind in FORMATS.items() if name.lower().endswith(kind.ending)), None)
+
+
+def table_format(files: Names, folder: str) -> str:
+    """Delta or Iceberg, if a folder is such a table; "" for other folders. One that is both is read as Delta."""
+    if files.is_folder(f"{folder}/_delta_log"):
+        return "Delta"
+    return "Iceberg" if files.matching(f"{folder}/metadata/*.metadata.json*") else ""

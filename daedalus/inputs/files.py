@@ -35,6 +35,12 @@ class Names(Protocol):
         Raises OSError for a folder that cannot be listed.
         """
 
+    def read(self, path: str) -> bytes:
+        """The bytes of a small file. Raises OSError."""
+
+    def many_in(self, folder: str) -> None:
+        """Says that much of a folder will be asked for: a store lists it whole, which answers all that."""
+
 
 class Files(Names, Protocol):
     """Lists, digests and fetches input files."""

@@ -37,6 +37,14 @@ def read_footer(path: str) -> dict:
         return {"columns": columns, "rows": rows, "bytes": size, "times": list(_event_times(file))}
 
 
+def read_field_ids(path: str) -> dict[str, int | None]:
+    """The field ids of a parquet file's columns, by name; None for those that have none."""
+    import pyarrow.parquet as pq
+
+    known = {field.name: (field.metadata or {}).get(b"PARQUET:field_id") for field in pq.read_schema(path)}
+    return {name: None if number is None else int(number) for name, number in known.items()}
+
+
 def _beyond_micros(file: pq.ParquetFile) -> Iterator[tuple[str, str]]:
     """Columns whose statistics have times beyond microseconds, on which DuckDB fails: (name, what to say as type)."""
     units = {field.name: _unit(field.type) for field in file.schema_arrow}

@@ -17,6 +17,7 @@ from daedalus.inputs.files import Files
 if TYPE_CHECKING:
     from daedalus.sql.own_columns import OwnColumns
 
+UNREADABLE = "unreadable"  # in place of a digest
 _FORM = 3  # version of what is remembered of a footer
 
 Check = Callable[[str, Mapping[str, str]], None]  # (path, schema); raises DayError
@@ -76,9 +77,9 @@ class Inputs:
         try:
             content, stamp = self.files.of(path)
         except OSError as error:
-            return InputFile(path, label, "unreadable", None, {}, unreadable(path, error.strerror))
+            return InputFile(path, label, UNREADABLE, None, {}, unreadable(path, error.strerror))
         except DaedalusError as error:
-            return InputFile(path, label, "unreadable", None, {}, error)
+            return InputFile(path, label, UNREADABLE, None, {}, error)
         try:
             footer = self._footer(path, content)
             schema = footer["columns"]
@@ -95,6 +96,18 @@ class Inputs:
         looked = time.time_ns()
         content, stamp = self.files.of(path)
         return InputFile(path, label, content, stamp, {}, looked=looked)
+
+    def field_ids(self, file: InputFile) -> Mapping[str, int | None]:
+        """The ids of a parquet file's columns by name, None for none; a fact apart from footers. Raises DayError."""
+        key = f"ids:{file.digest}"
+        found = self.facts.fact(key)
+        if found is None:
+            from daedalus.inputs.footers import read_field_ids
+
+            with self.files.fetch({file.path: file.digest}) as local:
+                found = _read(read_field_ids, file.path, local[file.path])
+            self.facts.remember_fact(key, found)
+        return found
 
     def _footer(self, path: str, content: str) -> dict[str, Any]:
         key = f"file:{content}"
@@ -135,9 +148,14 @@ def _is_read(footer: dict | None) -> bool:
 
 def _footer_of(path: str, local: str) -> dict:
     """What is read of a file's schema, from its local copy."""
+    return _read(FORMATS[format_of(path) or "parquet"].read_footer, path, local)
+
+
+def _read(read: Callable[[str], dict], path: str, local: str) -> dict:
+    """What `read` makes of a local copy of the file at `path`. Raises DayError."""
     import pyarrow as pa
 
     try:
-        return FORMATS[format_of(path) or "parquet"].read_footer(local)
+        return read(local)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from None

@@ -52,6 +52,12 @@ class InputFiles:
     def matching(self, pattern: str) -> list[str]:
         return self._at(pattern).matching(pattern)
 
+    def read(self, path: str) -> bytes:
+        return self._at(path).read(path)
+
+    def many_in(self, folder: str) -> None:
+        self._at(folder).many_in(folder)
+
     def prepare(self, paths: Sequence[str], looked: OnRead) -> None:
         if uris := [path for path in paths if is_uri(path)]:
             self.remote.prepare(uris, looked)

@@ -15,14 +15,15 @@ from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import referenced_views
 from daedalus.config.partition_pattern import PartitionPattern
 from daedalus.config.schema import Feed, View
-from daedalus.inputs.file_formats import FORMATS, format_of
+from daedalus.inputs.file_formats import FORMATS, format_of, table_format
 from daedalus.inputs.files import Tree
 from daedalus.inputs.pool import newest_manifest
-from daedalus.objectstore.globs import HIDDEN
+from daedalus.objectstore.globs import HIDDEN, fixed
 from daedalus.objectstore.object_store import is_uri
 
 if TYPE_CHECKING:
     from daedalus.inputs.files import Names
+    from daedalus.inputs.lake.table import LakeTable
     from daedalus.sql.own_columns import OwnColumns
 
 _NAMED = 3  # how many ignored names a note has
@@ -30,17 +31,37 @@ _IGNORED = {
     "folder": ("folder", "of the feed, not named {}"),
     "inner": ("folder", "inside a day's"),
     "file": ("file", "of the feed, not {}/*.parquet"),
+    "partition": ("partition", "of the feed's table, whose values are no day"),
 }
 
 
 class FeedFolder:
-    """The tree of folders at `feed.path`, listed once; its files are looked at when a day needs them."""
+    """The tree or the table at `feed.path`, listed once; its files are looked at when a day needs them."""
 
     def __init__(self, config: Config, files: Names) -> None:
         path = config.catalog.feed.path
         self.root = path.rstrip("/") if is_uri(path) else str(Path(path))
         self.own, self.extra = _own(config.catalog.feed), config.catalog.feed.extra_columns
         where = config.where(CATALOG, "feed.path")
+        self.days: dict[Day, list[str]] = {}
+        self.errors: dict[str, str] = {}  # labels in `days` that cannot be read as files, and why
+        self._others: dict[str, list[str]] = {kind: [] for kind in _IGNORED}
+        self._pattern = PartitionPattern(config.catalog.feed.partition)
+        self.table = table_at(config, files, "feed.path", self.root, config.catalog.feed.version)
+        if self.table:
+            from daedalus.inputs.lake.days import days_of
+
+            self.days, self._others["partition"] = days_of(self.table, self._pattern, where)
+        else:
+            self._list(files, where)
+        self.days = {day: sorted(labels) for day, labels in sorted(self.days.items())}
+        if not self.days:
+            expected = f"partitions named {self._pattern.shown} with *.parquet files"
+            found = "; ".join([self.root, *self.notes])
+            raise DaedalusError("the feed has no partitions", where=where, found=found, expected=expected)
+
+    def _list(self, files: Names, where: str) -> None:
+        """Takes the files of the tree. Raises DaedalusError (exit 2) if there is none."""
         try:
             tree = files.tree(self.root)
         except OSError as error:
@@ -50,16 +71,7 @@ class FeedFolder:
             raise DaedalusError(
                 "the feed folder does not exist", where=where, found=seen_from(self.root), expected="a folder"
             )
-        self.days: dict[Day, list[str]] = {}
-        self.errors: dict[str, str] = {}  # labels in `days` that cannot be read as files, and why
-        self._others: dict[str, list[str]] = {kind: [] for kind in _IGNORED}
-        self._pattern = PartitionPattern(config.catalog.feed.partition)
         self._walk(files, tree, [], where)
-        self.days = {day: sorted(labels) for day, labels in sorted(self.days.items())}
-        if not self.days:
-            expected = f"partitions named {self._pattern.shown} with *.parquet files"
-            found = "; ".join([self.root, *self.notes])
-            raise DaedalusError("the feed has no partitions", where=where, found=found, expected=expected)
 
     def _walk(self, files: Names, tree: Tree, above: list[str], where: str) -> None:
         """Takes the files of the folders in `tree`, which is below the folders `above`."""
@@ -116,7 +128,11 @@ class FeedFolder:
 
     def paths(self, day: Day) -> list[str]:
         """The files of a day's partition."""
-        return [f"{self.root}/{label}" for label in self.days.get(day, [])]
+        return [self.path(label) for label in self.days.get(day, [])]
+
+    def path(self, label: str) -> str:
+        """Where the file of a label is."""
+        return self.table.paths[label] if self.table else f"{self.root}/{label}"
 
 
 def _own(feed: Feed) -> OwnColumns | None:
@@ -139,24 +155,88 @@ class Listing(Struct, frozen=True):
     feed: FeedFolder
     views: Mapping[str, list[str]]
     pool: str | None  # the newest Lance manifest
+    tables: Mapping[str, LakeTable] = {}  # views that are tables of Delta Lake or Iceberg
+
+    @property
+    def _named(self) -> dict[str, LakeTable]:
+        """The tables that are read, by what they are to the config."""
+        feed = {"feed": self.feed.table} if self.feed.table else {}
+        return {**feed, **{f"view {name}": table for name, table in self.tables.items()}}
+
+    @property
+    def versions(self) -> list[str]:
+        """The tables that are read, each with its version."""
+        return [f"{name}: {table.note}" for name, table in self._named.items()]
+
+    @property
+    def columns(self) -> str:
+        """What the tables say of their columns, which may change while their files do not; "" without any."""
+        return "".join(f"{name}: {table.columns}" for name, table in self._named.items())
+
+    @property
+    def notes(self) -> list[str]:
+        """The tables, and what of the feed is ignored."""
+        return [*self.versions, *self.feed.notes]
 
 
 def list_inputs(config: Config, files: Names) -> Listing:
     """Lists all inputs. Raises DaedalusError (exit 2) when the feed, a view or the pool does not exist."""
     feed = FeedFolder(config, files)
-    views = {name: list_view(config, files, name) for name in referenced_views(config)}
+    tables = {name: found for name in referenced_views(config) if (found := _view_table(config, files, name))}
+    views = {name: _paths(config, files, name, tables.get(name)) for name in referenced_views(config)}
     coverage, pool = config.runtime.embedding_coverage_filter, None
     if config.reads_pool:
         where = config.where(RUNTIME, "embedding_coverage_filter")
         pool = newest_manifest(files, coverage.uri, coverage.table, where)
-    return Listing(feed, views, pool)
+    return Listing(feed, views, pool, tables)
 
 
-def list_view(config: Config, files: Names, name: str) -> list[str]:
+def table_at(config: Config, files: Names, key: str, folder: str, version: int | None) -> LakeTable | None:
+    """The table of Delta Lake or Iceberg at the folder that a key names, in the version beside it; None if it is none.
+
+    Raises DaedalusError (exit 2) for one that cannot be read as it is meant, and for a version of no table.
+    """
+    files.many_in(folder)
+    try:
+        kind = table_format(files, folder)
+    except OSError:  # who lists the folder says why
+        return None
+    if not kind and version is None:
+        return None
+    from daedalus.inputs.lake.open import open_table  # not above: without a table, none of it is imported
+
+    return open_table(config, files, key, folder, kind)
+
+
+def _view_table(config: Config, files: Names, name: str) -> LakeTable | None:
+    """The table at a view's source, if that is a folder."""
+    view, key = config.catalog.views[name], f"views.{name}.source"
+    if not _is_pattern(view.source) or view.version is not None:
+        return table_at(config, files, key, view.source.rstrip("/"), view.version)
+    return None
+
+
+def _is_pattern(source: str) -> bool:
+    return fixed(segments := source.split("/")) < len(segments)
+
+
+def _refuse_pattern(config: Config, files: Names, name: str) -> None:
+    """Raises DaedalusError (exit 2) for a pattern of files in a table: it would match those of old versions, too."""
+    source = config.catalog.views[name].source
+    folder = "/".join(source.split("/")[: fixed(source.split("/"))])
+    if _is_pattern(source) and folder and (kind := table_format(files, folder)):
+        raise DaedalusError(f"files of a {kind} table by their names, not by its list",
+                            where=config.where(CATALOG, f"views.{name}.source"), found=source, expected="the table",
+                            hint=f"source: {folder}")  # fmt: skip
+
+
+def _paths(config: Config, files: Names, name: str, table: LakeTable | None) -> list[str]:
     """The view's files, sorted by path. Raises DaedalusError (exit 2) when there are none."""
     view = config.catalog.views[name]
     try:
-        paths = sorted({path for pattern in patterns_of(view, files) for path in files.matching(pattern)})
+        patterns = [] if table else patterns_of(view, files)
+        paths = sorted(table.labels if table else {path for one in patterns for path in files.matching(one)})
+        _refuse_pattern(config, files, name)
     except OSError as error:
         raise DaedalusError(f"the view {name} cannot be read", where=str(error.filename or view.source),
                             found=error.strerror, expected="a folder that can be listed") from None  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base import digest
@@ -47,6 +48,12 @@ class LocalNames:
         folders = {path for path in paths if os.path.isdir(path)}
         holding = {path[:i] for path in paths if path not in folders for i, c in enumerate(path) if c == "/"}
         return [path for path in paths if path not in folders or (format_of(path) and path not in holding)]
+
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def many_in(self, folder: str) -> None:
+        pass
 
 
 class LocalFiles(LocalNames):

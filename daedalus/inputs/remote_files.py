@@ -138,7 +138,7 @@ class RemoteFiles:
         return listed[first:end]
 
     def is_folder(self, source: str) -> bool:
-        return not glob.has_magic(source) and bool(self.objects(source))
+        return not glob.has_magic(source) and bool(self._below(source))
 
     def matching(self, pattern: str) -> list[str]:
         segments = pattern.split("/")
@@ -147,7 +147,14 @@ class RemoteFiles:
             return [pattern] if self.object(pattern) else []
         folder = "/".join(segments[:wild])
         start = len(folder) + 1
-        return [one.uri for one in self.objects(folder) if matches(one.uri[start:].split("/"), segments[wild:])]
+        return [one.uri for one in self._below(folder) if matches(one.uri[start:].split("/"), segments[wild:])]
+
+    def read(self, path: str) -> bytes:
+        store, key = self.store(path)
+        return store.get(key)[0]
+
+    def many_in(self, folder: str) -> None:
+        self.objects(folder)
 
     def stat(self, uri: str) -> tuple[int, int, int, int]:
         """Numbers in place of a file's `stat`: size, a hash of the stamp, 0, 0; (-1, 0, 0, 0) for no object."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from daedalus.base.errors import DayError
 from daedalus.inputs.file_formats import FORMATS
 from daedalus.inputs.footers import TWICE
-from daedalus.inputs.input_file import InputFile
+from daedalus.inputs.input_file import InputFile, Inputs
 from daedalus.sql.own_columns import OwnColumns
+
+if TYPE_CHECKING:
+    from daedalus.inputs.lake.table import LakeTable
 
 
 def refuse_other_names(
@@ -42,6 +46,15 @@ def refuse_other_names(
 
 def _is_duplicate(names: Sequence[str], schema: Mapping[str, str]) -> bool:
     return len(names) > 1 or any(schema[name] == TWICE for name in names)
+
+
+def checked_names(inputs: Inputs, table: LakeTable | None, file: InputFile, wanted: Iterable[str]) -> InputFile:
+    """The file; of a table, with an error if a column of `wanted` would not be read as the table means it."""
+    if table is None:
+        return file
+    from daedalus.inputs.lake.names import with_names_checked
+
+    return with_names_checked(inputs, table, file, wanted)
 
 
 class Group(Struct, frozen=True):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean
 from daedalus.config import CATALOG, Config
@@ -16,8 +17,11 @@ from daedalus.config.schema import View
 from daedalus.inputs.footers import FAR_DATE, TOO_FAR
 from daedalus.inputs.input_file import InputFile, Inputs
 from daedalus.inputs.listing import patterns_of
-from daedalus.inputs.schemas import Group, group_by_schema, refuse_other_names
+from daedalus.inputs.schemas import Group, checked_names, group_by_schema, refuse_other_names
 from daedalus.sql.column_types import canonical, fits, is_time, widen
+
+if TYPE_CHECKING:
+    from daedalus.inputs.lake.table import LakeTable
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,21 @@ class ViewInput:
         return {own.get(column, column): kind for column, kind in self.types.items()}
 
 
-def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]) -> ViewInput:
-    """Looks at a view's files. Raises DaedalusError (exit 2) when they are unreadable or have wrong types."""
+def look_at_view(
+    inputs: Inputs, config: Config, name: str, paths: Sequence[str], table: LakeTable | None = None
+) -> ViewInput:
+    """Looks at a view's files, which are those of `table` if it is one.
+
+    Raises DaedalusError (exit 2) when they are unreadable or have wrong types.
+    """
     view = config.catalog.views[name]
     where = config.where(CATALOG, f"views.{name}")
-    root = _fixed_prefix(patterns_of(view, inputs.files)[0])
+    labels = table.labels if table else _labels(paths, _fixed_prefix(patterns_of(view, inputs.files)[0]))
     inputs.prepare(paths)
     check = partial(_check_view_file, view, _times(config, name))
-    files = [inputs.look(path, os.path.relpath(path, root), check) for path in paths]
+    read = [view.own_entity, view.timestamp_field, *view.features]
+    looked = (inputs.look(path, labels[path], check) for path in paths)
+    files = [checked_names(inputs, table, file, read) for file in looked]
     for file in files:
         if file.error:
             raise DaedalusError(f"the view {name} cannot be read: {file.error.what}", where=file.error.where,
@@ -57,7 +68,8 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
         replace(file, schema={c: "DATE" if t == FAR_DATE else t for c, t in file.schema.items()}) for file in files
     ]
     key = "entity_column" if view.entity_column else "entity"
-    types = {view.entity: _view_type(f"{where}.{key}", view.own_entity, files)}
+    wanted = spine_columns(config)[view.entity]
+    types = {view.entity: _view_type(f"{where}.{key}", view.own_entity, _as_text(files, view.own_entity, wanted))}
     types |= {column: _view_type(f"{where}.features", column, files) for column in view.features}
     types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
     timestamp = _view_type(f"{where}.timestamp_field", view.timestamp_field, files)
@@ -65,8 +77,16 @@ def look_at_view(inputs: Inputs, config: Config, name: str, paths: Sequence[str]
         if column not in file.schema:
             raise DaedalusError(f"a file of the view {name} lacks a column", where=f"{file.path}: {column}",
                                 found=", ".join(file.schema), expected=column)  # fmt: skip
-    _check_view(where, view, types, timestamp, spine_columns(config)[view.entity])
+    _check_view(where, view, types, timestamp, wanted)
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
+
+
+def _as_text(files: Sequence[InputFile], column: str, wanted: str) -> Sequence[InputFile]:
+    """The files as they are read where `column` is wanted as text: UUIDs are text."""
+    if wanted != "VARCHAR":
+        return files
+    return [replace(file, schema={**file.schema, column: "VARCHAR"}) if file.schema.get(column) == "UUID" else file
+            for file in files]  # fmt: skip
 
 
 def _times(config: Config, name: str) -> list[str]:
@@ -87,6 +107,10 @@ def _check_view_file(view: View, times: Sequence[str], path: str, schema: Mappin
     if taken := next((name for name in schema if name.casefold() == "file_row_number"), ""):  # DuckDB's, breaks ties
         raise DayError("a column name that cannot be read", where=f"{path}: {taken}", found=taken,
                        expected="another name")  # fmt: skip
+
+
+def _labels(paths: Sequence[str], root: str) -> dict[str, str]:
+    return {path: os.path.relpath(path, root) for path in paths}
 
 
 def _fixed_prefix(pattern: str) -> str:
@@ -111,7 +135,7 @@ def _null_type(config: Config, view: str, column: str) -> str:
     if any(isinstance(value, str) for value in compared):
         return "VARCHAR"
     animated = runtime.animated_model_type and column in ("artwork_type", "model_type")
-    return "VARCHAR" if animated else "BIGINT" if recent and ref == recent.author else "INTEGER"
+    return "VARCHAR" if animated else spine_columns(config)["user_id"] if recent and ref == recent.author else "INTEGER"
 
 
 def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:

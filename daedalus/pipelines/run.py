@@ -120,7 +120,7 @@ def all_fresh(looked: Looked) -> RunReport:
     })  # fmt: skip
     hits, seconds = zip(*(cached_steps(fresh.days, fresh.read) for fresh in looked.fresh.values()), strict=True)
     report.notes = cached_note({}, sum(hits), sum(seconds))
-    report.input_notes = looked.listing.feed.notes
+    report.input_notes = looked.listing.notes
     return report
 
 

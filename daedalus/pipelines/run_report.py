@@ -44,7 +44,7 @@ class RunReport:
     removed_days: list[str] = field(default_factory=list)  # their partition went, for they have no rows any more
     changes: list[str] = field(default_factory=list)  # what of the partitions that were there before
     notes: list[str] = field(default_factory=list)
-    input_notes: list[str] = field(default_factory=list)  # what of the inputs is surely not what was meant
+    input_notes: list[str] = field(default_factory=list)  # versions of tables; what is surely not what was meant
     shared: dict | None = None  # what the shared cache gave and took
     output: str = ""  # where the partitions are
     stages: dict[str, RunReport] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
+from daedalus.base.terminal_text import wrapped
 from daedalus.config.reach import Reach
 from daedalus.config.steps import PARTITIONS, SKELETON, Stage
 from daedalus.stagecache.action_name import kind_of, step_of
@@ -63,6 +64,7 @@ def cache_status(settings: Settings) -> dict:
             "days": sorted(days, key=lambda row: row["day"]),
             "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in in_use),
             "steps": _by_step(verdicts, stamps),
+            **({"tables": listing.versions} if listing.versions else {}),
             **_shared_status(workspace),
         }
 
@@ -184,6 +186,7 @@ def status_lines(found: dict, options: str = "") -> list[str]:
         lines.append(f"shared cache {shared['uri']}: {'reachable' if shared['reachable'] else 'not reachable'}")
     return [
         *lines,
+        *(line for table in found.get("tables", []) for line in wrapped(table, "inputs  ")),
         f"{found['artifacts']:,} artifacts, {size:,.1f} MiB in {found['cache_root']}; gc would free {free:,.1f} MiB",
     ]
 

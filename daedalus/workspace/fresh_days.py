@@ -65,6 +65,7 @@ class Asking:
             return None
         config = self._config
         meaning = digest.of_text(repr((config.catalog, config.runtime, config.aggregations)))
+        meaning += self._listing.columns
         return digest.of_json([meaning, self._code, list(zip(paths, stats, strict=True)), *typed])
 
     def _typed(self) -> list | None:

@@ -13,7 +13,8 @@ import yaml
 from conftest import PROJECT
 
 from daedalus.base.errors import DaedalusError
-from daedalus.init.write import init, init_lines
+from daedalus.init.lines import init_lines
+from daedalus.init.write import init
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import schema
 from daedalus.workspace.settings import Settings
@@ -34,6 +35,11 @@ def test_the_real_input_runs_as_it_is_found(cofacts, tmp_path):
 def test_the_small_world_runs_as_it_is_found(cold):
     found = init("mine", *DATA)
     assert found["edits"] == [] and found["problem"] is None and len(found["views"]) == 6
+    assert found["guesses"] == [] and set(found["aggregations"]) == {
+        "click_artwork_ids", "dislike_click_artwork_ids", "like_artwork_author_ids", "like_artwork_cnts",
+        "like_artwork_ids", "like_artwork_model_ids", "like_artwork_tack_ids", "share_artwork_ids",
+        "view_artwork_ids"}  # fmt: skip
+    assert yaml.safe_load((cold.root / "mine/catalog.yaml").read_text())["feed"] == {"path": "data/feed"}
     report = run_skeleton_stage(Settings("mine"), "2026-02-10")
     assert report.exit_code == 0 and report.rows["written"] > 0
     lines = "\n".join(init_lines(found))
@@ -65,7 +71,7 @@ def test_what_was_guessed_is_named_where_it_stands(cold):
     for file in (cold.root / "data/feed").rglob("*.parquet"):
         table = pq.read_table(file, partitioning=None)
         place = table.column_names.index("event")
-        pq.write_table(table.set_column(place, "event", pa.array(["seen"] * len(table))), file)
+        pq.write_table(table.set_column(place, "event", pa.array(["x"] * len(table))), file)
     found = init("mine", *DATA[:2], "pool")
     named = {edit["key"] for edit in found["edits"]}
     assert named == {"views.odd.entity", "views.odd.timestamp_field", "embedding_coverage_filter.events",
@@ -90,14 +96,15 @@ def test_a_look_that_fails_writes_nothing(warm, arguments, what):
     assert not (warm.root / "mine").exists()
 
 
-def test_a_feed_without_a_needed_column_is_refused(warm):
-    for file in (warm.root / "data/feed").rglob("*.parquet"):
+def test_a_column_of_another_name_is_found_and_said_to_be(cold):
+    for file in (cold.root / "data/feed").rglob("*.parquet"):
         table = pq.read_table(file, partitioning=None)
         names = ["event_time" if name == "event_timestamp" else name for name in table.column_names]
         pq.write_table(table.rename_columns(names), file)
-    with pytest.raises(DaedalusError, match="a required feed column is missing") as refused:
-        init("mine", *DATA)
-    assert "event_time" in refused.value.hint
+    found = init("mine", *DATA)
+    assert [(guess["key"], guess["value"], guess["sure"]) for guess in found["guesses"]] == [
+        ("feed.columns.event_timestamp", "event_time", "sure")]  # fmt: skip
+    assert run_skeleton_stage(Settings("mine"), "2026-02-10").rows["written"] > 0
 
 
 def test_a_configuration_is_not_overwritten_unasked(warm):

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from daedalus.base.errors import DaedalusError
 from daedalus.config import load_config
-from daedalus.init.write import _loaded, init, init_lines
-from daedalus.inputs.listing import list_view
+from daedalus.init.lines import init_lines
+from daedalus.init.write import _loaded, init
+from daedalus.inputs.listing import list_inputs
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import check_config
 from daedalus.workspace.settings import Settings
@@ -63,16 +64,17 @@ def runs(pool=None):
 
 
 REFUSED = {
-    "a numeric event": (lambda: feed(event=pa.array([0, 1])), "cannot be widened", "BIGINT"),
-    "decimal ids": (lambda: feed(user_id=pa.array([decimal.Decimal(1)] * 2, pa.decimal128(20, 0))), "cannot be widened",
-                    "DECIMAL(20,0)"),
-    "text ids": (lambda: feed(artwork_id=pa.array(["x", "y"])), "cannot be widened", "VARCHAR"),
-    "times as numbers": (lambda: feed(event_timestamp=pa.array([1, 2])), "without a unit", "BIGINT"),
-    "no event": (lambda: feed(event=None), "a required feed column is missing", "feed_session"),
+    "a numeric event": (lambda: feed(event=pa.array([0, 1])), "needs another type: event",
+                        "CAST(\"event\" AS VARCHAR)"),
+    "decimal ids": (lambda: feed(user_id=pa.array([decimal.Decimal(1)] * 2, pa.decimal128(20, 0))),
+                    "needs another type: user_id", "CAST(\"user_id\" AS BIGINT)"),
+    "lists as ids": (lambda: feed(artwork_id=pa.array([["x"], ["y"]])), "ids of items", "artwork_id VARCHAR[]"),
+    "numbers that are no times": (lambda: feed(event_timestamp=pa.array([1, 2])), "that of times",
+                                  "event_timestamp BIGINT"),
+    "no event": (lambda: feed(event=None), "what kind of event a row is", "'event' AS \"event\""),
     "a bad file among good ones": (lambda: (feed(), feed("dt=2026-02-02", event=pa.array([0, 1]))), "cannot be widened",
                                    "BIGINT"),
-    "days without dashes": (lambda: feed("dt=20260201"), "the feed has no partitions", "dt=20260201"),
-    "files without folders": (lambda: feed("."), "the feed has no partitions", "p.parquet"),
+    "files without folders": (lambda: feed("."), "no feed by days: files without folders of days", "p.parquet"),
     "an empty folder": (lambda: os.makedirs("feed/dt=2026-02-01"), "the feed has no partitions", "dt=2026-02-01"),
     "an empty file": (lambda: (feed(), Path("feed/dt=2026-02-01/q.parquet").touch()), "a parquet file cannot be read",
                       "0 bytes"),
@@ -113,7 +115,7 @@ def test_a_view_is_all_its_parquet_files_in_upper_and_lower_case(here, name, fil
     assert runs()["views"] == [name.partition("/")[0], "single"]
     config = load_config("mine")
     with opened(Settings("mine")) as workspace:
-        found = list_view(config, workspace.files, name.partition("/")[0])
+        found = list_inputs(config, workspace.files).views[name.partition("/")[0]]
     assert sorted(Path(file).name for file in found) == sorted(files)
     source = config.catalog.views[name.partition("/")[0]].source
     assert source == "cat/items" if name == "items" else source.startswith("cat/")
@@ -242,7 +244,8 @@ KINDS = [pa.int8(), pa.int64(), pa.uint64(), pa.float16(), pa.float64(), pa.stri
          pa.dictionary(pa.int8(), pa.string()), pa.binary(3)]  # fmt: skip
 COLUMNS = ["user_id", "artwork_id", "updated_at", "created_at", "author_id", "tack_ids", "event", "score", "Score",
            "a b", "like_artwork_ids_1d", "artwork_type", "model_type"]  # fmt: skip
-FEED = {"user_id": [pa.int32(), pa.int64(), pa.uint32(), pa.float64()], "artwork_id": [pa.int64(), pa.string()],
+FEED = {"user_id": [pa.int32(), pa.int64(), pa.uint32(), pa.float64()],
+        "artwork_id": [pa.int64(), pa.uint16(), pa.string()],
         "event_timestamp": [pa.timestamp("ms"), pa.timestamp("ns", "UTC"), pa.date32()],
         "event": [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.int64()]}  # fmt: skip
 views = st.dictionaries(
