@@ -6,6 +6,7 @@ ARG PYTHON=python:3.11.14-slim-bookworm
 FROM ${PYTHON}
 
 COPY requirements-image.lock pyproject.toml README.md LICENSE /src/
+COPY config /src/config
 COPY daedalus /src/daedalus
 # All is pinned, so that all hosts make the same keys, and held to its hash (scripts/lock).
 RUN pip install --no-cache-dir --no-deps --require-hashes -r /src/requirements-image.lock \

@@ -81,5 +81,6 @@ _COMMANDS: dict[Group, tuple[Callable, ...]] = {
 for group, commands in _COMMANDS.items():
     for command in commands:
         app.command(_typed(command), group=group, help_format="markdown")
+app.command(_typed(init.demo), group=_RUN, help_format="markdown")
 app.command(_typed(init.init), group=_MAINTAIN, help_format="markdown")
 app.command(completion, group=_SHELL, help_format="markdown")

@@ -1,4 +1,4 @@
-"""`daeda init`."""
+"""`daeda init` and `daeda demo`: where to begin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from daedalus.cli.output import show, to_stderr
+from daedalus.cli.output import print_out, show, to_stderr
 
 if TYPE_CHECKING:
     from cyclopts import Parameter
@@ -51,3 +51,22 @@ def asked(question: str, answers: Sequence[str]) -> int:
             return 0
         if given.isdecimal() and 1 <= int(given) <= len(answers):
             return int(given) - 1
+
+
+def demo(
+    folder: Annotated[str, Parameter(help="The folder to make, or to go on in.")] = "daeda-demo",
+    *,
+    days: Annotated[int | None, Parameter(help="Of how many days; default: 120.")] = None,
+    rows: Annotated[int | None, Parameter(help="Feed rows a day; default: 1200.")] = None,
+) -> int:
+    """Make a sample world, run all of it, edit a filter, and show what is run again and why.
+
+    What it does is printed as commands that one can type. Called again, it goes on where it was interrupted.
+
+    Example: daeda demo
+    """
+    from pathlib import Path
+
+    from daedalus.demo.show import show as show_demo
+
+    return show_demo(Path(folder), days, rows, print_out)

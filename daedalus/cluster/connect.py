@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base.errors import DaedalusError
+from daedalus.base.installed import check_extra
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster, SpecCluster
@@ -34,9 +35,7 @@ Workers = Mapping[str, Mapping[str, Any]]  # address -> what the scheduler knows
 
 def check_installed() -> None:
     """Raises DaedalusError (exit 2) if Dask is not installed."""
-    if find_spec("distributed") is None:
-        raise DaedalusError("Dask is not installed", where="--executor dask",
-                            hint="pip install 'daedalus-skeleton[dask]'")  # fmt: skip
+    check_extra("dask", "distributed", where="--executor dask", what="Dask")
 
 
 @contextmanager

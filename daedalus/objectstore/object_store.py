@@ -20,6 +20,7 @@ from typing import Any
 from msgspec import Struct
 
 from daedalus.base.errors import bare
+from daedalus.base.installed import check_extra
 from daedalus.base.retry import retried
 
 SCHEMES = ("s3://", "gs://", "az://")
@@ -131,12 +132,13 @@ class ObjectStore:
     """The objects under one URI, by key relative to it. Safe to use from several threads.
 
     `options` are obstore's (`endpoint`, `region`, `access_key_id` …); `patience` is the seconds that a request
-    and its retries may take together, transfers apart.
+    and its retries may take together, transfers apart. Raises DaedalusError (exit 2) without the extra `object-store`.
     """
 
     def __init__(
         self, uri: str, options: Mapping[str, Any] | None = None, *, patience: float = 30.0, tries: int = 4
     ) -> None:
+        _check_installed(uri)
         self.uri, self.traffic = uri.rstrip("/"), Traffic()
         self._options, self._patience, self._tries = dict(options or {}), patience, tries
         self._opening = threading.Lock()
@@ -276,12 +278,17 @@ class ObjectStore:
 
 def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
     """A pyarrow file system over the store of a URI; paths in it are URIs without their scheme."""
+    _check_installed(uri)
     from obstore.fsspec import FsspecStore
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
     client: Any = {"allow_http": _is_http(options)}
     store = FsspecStore(uri.partition("://")[0], config=_options_of(options, uri), client_options=client)  # type: ignore[call-overload]
     return PyFileSystem(FSSpecHandler(store))
+
+
+def _check_installed(uri: str) -> None:
+    check_extra("object-store", "obstore", where=bare(uri), what="the client of object stores")
 
 
 def _endpoint(options: Mapping[str, Any]) -> str:

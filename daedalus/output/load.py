@@ -12,6 +12,7 @@ from typing import Any, Literal
 from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
+from daedalus.base.installed import check_extra
 from daedalus.config.steps import STAGES, Stage
 from daedalus.objectstore.object_store import (
     SCHEMES,
@@ -58,6 +59,8 @@ def load(
     if stage not in STAGES:
         raise DaedalusError("there is no such stage", where="load(stage)", found=stage, expected=" or ".join(STAGES),
                             hint=did_you_mean(stage, STAGES))  # fmt: skip
+    if to == "polars":
+        check_extra("polars", "polars", where="load(to)", what="Polars")
     root, options = _home(config, STAGES[stage], output_root, object_store)
     span = parse_range(range, "load(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import daedalus
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, bare
+from daedalus.base.installed import check_extra
 from daedalus.config import Config
 from daedalus.config.partition_pattern import PartitionPattern
 from daedalus.config.steps import SKELETON, Stage
@@ -114,13 +115,11 @@ class Lineage(Progress):
 
 
 def _client(target: str) -> OpenLineageClient | None:
-    try:
-        from openlineage.client import OpenLineageClient
-        from openlineage.client.transport.file import FileConfig, FileTransport
-        from openlineage.client.transport.http import HttpConfig, HttpTransport
-    except ImportError:
-        raise DaedalusError("the OpenLineage client is not installed", where="--openlineage",
-                            hint="pip install 'daedalus-skeleton[lineage]'") from None  # fmt: skip
+    check_extra("lineage", "openlineage.client", where="--openlineage", what="the OpenLineage client")
+    from openlineage.client import OpenLineageClient
+    from openlineage.client.transport.file import FileConfig, FileTransport
+    from openlineage.client.transport.http import HttpConfig, HttpTransport
+
     if target.startswith(("http://", "https://")):
         once = {"total": 0}
         return OpenLineageClient(transport=HttpTransport(HttpConfig(url=target, timeout=_SECONDS, retry=once)))

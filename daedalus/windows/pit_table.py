@@ -15,6 +15,7 @@ import msgspec
 
 from daedalus.base.days import parse_duration
 from daedalus.base.errors import DaedalusError, at_least, did_you_mean
+from daedalus.base.installed import check_extra
 from daedalus.config import Config, load_config
 from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.columns import IDS
@@ -56,8 +57,8 @@ def aggregate_pit_table(
     `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
     without one.
 
-    Raises DaedalusError for a missing column, a bad spec or an unknown engine; ImportError when
-    Polars (the extra `polars`) is not installed.
+    Raises DaedalusError for a missing column, a bad spec or an unknown engine, and when
+    Polars (the extra `polars`) is not installed; that error is an ImportError too.
 
     A user watched three videos, and a minute later sees a fourth:
 
@@ -322,6 +323,7 @@ def _query(sql: Sql, tables: Mapping[str, pa.Table]) -> pa.Table:
 
 def _with_polars(events: pa.Table, aggregation: Aggregation) -> pa.Table:
     """The same as `_with_duckdb`, by Polars."""
+    check_extra("polars", "polars", where="engine", what="Polars")
     import polars as pl
 
     found = pl.DataFrame(pl.from_arrow(events)).lazy().filter(pl.col("event").is_in(list(aggregation.events))).select(

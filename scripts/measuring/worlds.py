@@ -112,7 +112,7 @@ class BenchWorld(World):
 
 
 def demo(root: Path, days: int | None) -> World:
-    """The world of scripts/demo: 120 days of 1,200 rows, under the default config."""
+    """The world of `daeda demo`: 120 days of 1,200 rows, under the default config."""
     _make(root)
     shutil.rmtree(root / "config", ignore_errors=True)
     shutil.copytree(PROJECT / "config", root / "config")
@@ -134,8 +134,8 @@ def cofacts(root: Path, source: Path, days: int | None) -> World:
 
 def _make(root: Path, **options: object) -> None:
     """Makes a world by scripts/world.py, unless the same is there."""
-    script = PROJECT / "scripts/world.py"
-    stamp = json.dumps([{name: str(value) for name, value in options.items()}, script.read_text()])
+    script, maker = PROJECT / "scripts/world.py", PROJECT / "daedalus/demo/world.py"
+    stamp = json.dumps([{name: str(value) for name, value in options.items()}, script.read_text(), maker.read_text()])
     if (root / "made").exists() and (root / "made").read_text() == stamp:
         return
     shutil.rmtree(root, ignore_errors=True)

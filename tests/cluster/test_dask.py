@@ -507,7 +507,7 @@ def test_an_address_at_which_nobody_answers_is_refused(cold, address, monkeypatc
 
 
 def test_without_the_extra_it_says_what_to_install(cold, monkeypatch):
-    monkeypatch.setattr(connect, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(DaedalusError) as refusal:
         on_dask()
     assert "daedalus-skeleton[dask]" in refused(refusal)

@@ -31,6 +31,7 @@ ROOMS = [
     "report",
     "audit",
     "init",
+    "demo",
     "cli",
     "__main__",
 ]
