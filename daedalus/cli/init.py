@@ -9,7 +9,7 @@ from daedalus.cli.output import show
 if TYPE_CHECKING:
     from cyclopts import Parameter
 
-    from daedalus.cli.options import Config, Json
+    from daedalus.cli.options import Config, Json, Replace
 
 
 def init(
@@ -18,7 +18,7 @@ def init(
     catalog: Annotated[str, Parameter(help="Folder with a folder of parquet files, or a file, per view.")],
     pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
     config: Config = "config",
-    force: Annotated[bool, Parameter(negative=(), help="Replace an existing configuration.")] = False,
+    force: Replace = False,
     json: Json = False,
 ) -> int:
     """Write a commented first configuration for your parquet files, and list what to check in it.
