@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OutputRoot,
         ReportFile,
         ReportRange,
+        RowsFile,
     )
 
 
@@ -54,18 +55,19 @@ def diff(
     *,
     against: Annotated[str | None, Parameter(help="Run id or prefix; default: the last replacement.")] = None,
     stage: Annotated[str | None, Parameter(help="skeleton or enrich; default: all that the config has.")] = None,
+    out: RowsFile = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show what a run changed in a day's partitions: rows, columns, shares and examples.
+    """Show what a run changed in a day's partitions: rows added and removed, columns, shares and examples.
 
     Example: daeda diff 2026-05-15
     """
     from daedalus.explain import diff as diffing
 
-    found = diffing.diff_day(settings_of(config, cache_root, output_root), day, against, stage)
+    found = diffing.diff_day(settings_of(config, cache_root, output_root), day, against, stage, out)
     return show(found, diffing.diff_lines, json)
 
 

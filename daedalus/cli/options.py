@@ -99,6 +99,9 @@ Json = Annotated[
 ]
 DryRun = Annotated[bool, Parameter(alias="-n", negative=(), help="Show what would be removed; remove nothing.")]
 DocumentFile = Annotated[str | None, Parameter(alias="-o", help="Also write the document, as JSON, to this file.")]
+RowsFile = Annotated[
+    str | None, Parameter(alias="-o", help="Also write the rows that differ to this parquet file; of one stage.")
+]
 ReportFile = Annotated[str, Parameter(alias="-o", help="The HTML file to write.")]
 Trace = Annotated[str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or Chrome.")]
 OpenLineage = Annotated[str | None, Parameter(help="Also send OpenLineage events to this address or file.")]

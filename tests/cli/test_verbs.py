@@ -155,7 +155,8 @@ MEANT = {
     "why 2026-05-15": "explain day 2026-05-15", "check": "config check", "cache check": "config check",
     "explain dya 2026-05-15": "explain day 2026-05-15", "pipeline run dssm": "pipeline train dssm", "Run": "run",
     "skelton --range 2026-02": "skeleton --range 2026-02", "clean": "cache gc --dry-run",
-    "config verify": "cache verify", "help": "--help", "xyzzy": "--help", "explain xyzzy": "explain --help", "resume": "run --resume",
+    "config verify": "cache verify", "help": "--help", "xyzzy": "--help", "explain xyzzy": "explain --help",
+    "resume": "run --resume",
 }  # fmt: skip
 
 
