@@ -14,6 +14,7 @@ import msgspec
 
 from daedalus.base.days import parse_duration
 from daedalus.base.errors import DaedalusError, at_least, did_you_mean
+from daedalus.base.installed import check_extra
 from daedalus.config import Config, load_config
 from daedalus.config.aggregation_kinds import Measure
 from daedalus.config.schema import Aggregation
@@ -38,7 +39,7 @@ _KEYS = ("user_id", "artwork_id", "event_timestamp")
 def aggregate_pit_table(
     spine: pa.Table,
     events: pa.Table,
-    specs: Sequence[Aggregation | Mapping[str, Any]],
+    specs: Sequence[Aggregation | Mapping[str, object]],
     *,
     engine: Literal["duckdb", "polars"] | None = None,
     config: Config | Path | str | None = None,
@@ -52,8 +53,8 @@ def aggregate_pit_table(
     `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
     without one.
 
-    Raises DaedalusError for a missing column, a bad spec or an unknown engine; ImportError when
-    Polars (the extra `polars`) is not installed.
+    Raises DaedalusError for a missing column, a bad spec, an unknown engine, and without Polars where that is
+    asked for (the extra `polars`).
 
     A user watched three videos, and a minute later sees a fourth:
 
@@ -268,6 +269,7 @@ def _query(sql: Sql, tables: Mapping[str, pa.Table]) -> pa.Table:
 
 def _with_polars(events: pa.Table, aggregation: Aggregation) -> pa.Table:
     """The same as `_with_duckdb`, by Polars."""
+    check_extra("polars", "polars", "aggregate_pit_table(engine)")
     import polars as pl
 
     found = pl.DataFrame(pl.from_arrow(events)).lazy().filter(pl.col("event").is_in(list(aggregation.events))).select(
