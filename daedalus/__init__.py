@@ -1,12 +1,18 @@
 """Daedalus builds a ranking model's training data, incrementally, from content-hashed artifacts."""
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daedalus.base.bytecode import keep_bytecode
 
 __version__ = "0.2.0"
 __all__ = [
+    "DaedalusError",
+    "DayRange",
+    "DayResult",
+    "Failure",
+    "Interrupted",
+    "Progress",
     "RunReport",
     "Settings",
     "__version__",
@@ -16,7 +22,24 @@ __all__ = [
     "run_training_pipeline",
 ]
 
+if TYPE_CHECKING:
+    from daedalus.base.days import DayRange
+    from daedalus.base.errors import DaedalusError, Interrupted
+    from daedalus.output.load import load
+    from daedalus.pipelines.run_report import RunReport
+    from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
+    from daedalus.stagecache.walk.progress import Progress
+    from daedalus.windows.pit_table import aggregate_pit_table
+    from daedalus.workspace.day_results import DayResult, Failure
+    from daedalus.workspace.settings import Settings
+
 _HOMES = {
+    "DaedalusError": "daedalus.base.errors",
+    "DayRange": "daedalus.base.days",
+    "DayResult": "daedalus.workspace.day_results",
+    "Failure": "daedalus.workspace.day_results",
+    "Interrupted": "daedalus.base.errors",
+    "Progress": "daedalus.stagecache.walk.progress",
     "load": "daedalus.output.load",
     "aggregate_pit_table": "daedalus.windows.pit_table",
     "run_skeleton_stage": "daedalus.pipelines.training",
@@ -32,7 +55,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Public names are imported when first used: the command line must start fast."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

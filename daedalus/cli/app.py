@@ -75,7 +75,7 @@ def __getattr__(name: str) -> App:
 for name, (group, description) in _GROUPS.items():
     app.command(f"{__name__}:{name}", name=name, group=group, help=description)
 _COMMANDS: dict[Group, tuple[Callable, ...]] = {
-    _RUN: (skeleton.skeleton, skeleton.enrich),
+    _RUN: (skeleton.run, skeleton.plan, skeleton.skeleton, skeleton.enrich),
     _INSPECT: (inspect.compile, inspect.diff, inspect.runs, inspect.report, inspect.audit),
 }
 for group, commands in _COMMANDS.items():

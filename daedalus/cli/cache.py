@@ -12,7 +12,7 @@ from daedalus.cli.settings import settings_of
 if TYPE_CHECKING:
     from cyclopts import Parameter
 
-    from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
+    from daedalus.cli.options import CacheRoot, Config, DryRun, Json, OutputRoot
 
 
 def status(
@@ -51,7 +51,7 @@ def gc(
     *,
     max_bytes: Annotated[int | None, Parameter(help="Stop once the cache is this small.")] = None,
     older_than: Annotated[float | None, Parameter(help="Only what is older than this many days.")] = None,
-    dry_run: Annotated[bool, Parameter(negative=(), help="Show what would be removed; remove nothing.")] = False,
+    dry_run: DryRun = False,
     remote: Annotated[bool, Parameter(negative=(), help="Clean up the shared cache (cache_remote) instead.")] = False,
     also_config: Annotated[
         list[str] | None, Parameter(help="With --remote: other config folders whose needs to keep.")

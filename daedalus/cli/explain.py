@@ -10,11 +10,11 @@ from daedalus.cli.settings import settings_of
 if TYPE_CHECKING:
     from cyclopts import Parameter
 
-    from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
+    from daedalus.cli.options import CacheRoot, Config, Day, Json, OutputRoot, Step
 
 
 def day(
-    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    day: Day,
     *,
     config: Config = "config",
     cache_root: CacheRoot = None,
@@ -31,8 +31,8 @@ def day(
 
 
 def step(
-    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
-    step: Annotated[str, Parameter(help="A step, as `explain day` names it.")],
+    day: Day,
+    step: Step,
     *,
     config: Config = "config",
     cache_root: CacheRoot = None,
@@ -50,7 +50,7 @@ def step(
 
 
 def row(
-    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    day: Day,
     *,
     user: Annotated[str, Parameter(help="user_id of the row.", allow_leading_hyphen=True)],
     artwork: Annotated[str, Parameter(help="artwork_id of the row.", allow_leading_hyphen=True)],

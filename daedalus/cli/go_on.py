@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from daedalus.base.errors import DaedalusError, EmptyRange, Interrupted, RunStopped
 
-_FLAGS_OF_ONE_RUN = ("--force", "--plan")  # a resumed run takes up --force by itself, and a plan ends no run
-_RUNS = (("skeleton",), ("enrich",), ("pipeline", "train"))
+# Of the short names in options.py those that take no value, and those whose options a hint or an error asks for.
+SHORT = {"c": "--config", "f": "--force", "j": "--json", "n": "-n", "r": "--range"}
+_WITH_VALUE = "cr"
+_FLAGS_OF_ONE_RUN = ("--force", "--plan", "-n")  # a resumed run takes up --force by itself, and a plan ends no run
+_RUNS = (("run",), ("plan",), ("skeleton",), ("enrich",), ("pipeline", "train"))
+
+
+def spelled_out(given: Sequence[str]) -> list[str]:
+    """A command line with the long names of short options: `-fj` is `--force --json`, `-r2026-05` `--range=2026-05`."""
+    end = given.index("--") if "--" in given else len(given)
+    return [option for token in given[:end] for option in _options_in(token)] + list(given[end:])
+
+
+def _options_in(token: str) -> Iterator[str]:
+    """The options of a token such as `-fj`; any other token as it is."""
+    if not re.match("-[a-z]", token):
+        yield token
+        return
+    for place, letter in enumerate(token[1:], 2):
+        option, rest = SHORT.get(letter, f"-{letter}"), token[place:]
+        if rest and (rest[0] == "=" or letter in _WITH_VALUE):
+            yield f"{option}={rest.removeprefix('=')}"
+            return
+        if letter not in SHORT:
+            yield option + rest
+            return
+        yield option
 
 
 def is_run(given: Sequence[str]) -> bool:

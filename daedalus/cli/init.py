@@ -11,7 +11,7 @@ from daedalus.cli.output import print_out, show, to_stderr
 if TYPE_CHECKING:
     from cyclopts import Parameter
 
-    from daedalus.cli.options import Config, Json
+    from daedalus.cli.options import Config, Json, Replace
 
 
 def init(
@@ -22,7 +22,7 @@ def init(
     ] = None,
     pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
     config: Config = "config",
-    force: Annotated[bool, Parameter(negative=(), help="Replace an existing configuration.")] = False,
+    force: Replace = False,
     yes: Annotated[
         bool, Parameter(negative=(), help="Ask nothing: take the first of equally likely readings.")
     ] = False,

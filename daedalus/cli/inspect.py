@@ -11,13 +11,24 @@ from daedalus.cli.settings import settings_of
 if TYPE_CHECKING:
     from cyclopts import Parameter
 
-    from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
+    from daedalus.cli.options import (
+        AuditRange,
+        CacheRoot,
+        Config,
+        Day,
+        DocumentFile,
+        Json,
+        OutputRoot,
+        ReportFile,
+        ReportRange,
+        RowsFile,
+    )
 
 
 def compile(
     *,
     config: Config = "config",
-    out: Annotated[str | None, Parameter(help="Also write the document, as JSON, to this file.")] = None,
+    out: DocumentFile = None,
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
@@ -40,22 +51,23 @@ def compile(
 
 
 def diff(
-    day: Annotated[str, Parameter(help="YYYY-MM-DD")],
+    day: Day,
     *,
     against: Annotated[str | None, Parameter(help="Run id or prefix; default: the last replacement.")] = None,
     stage: Annotated[str | None, Parameter(help="skeleton or enrich; default: all that the config has.")] = None,
+    out: RowsFile = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show what a run changed in a day's partitions: rows, columns, shares and examples.
+    """Show what a run changed in a day's partitions: rows added and removed, columns, shares and examples.
 
     Example: daeda diff 2026-05-15
     """
     from daedalus.explain import diff as diffing
 
-    found = diffing.diff_day(settings_of(config, cache_root, output_root), day, against, stage)
+    found = diffing.diff_day(settings_of(config, cache_root, output_root), day, against, stage, out)
     return show(found, diffing.diff_lines, json)
 
 
@@ -79,8 +91,8 @@ def runs(
 
 def report(
     *,
-    range: Annotated[str | None, Parameter(help="Days, as for `daeda skeleton`; default: the config's.")] = None,
-    out: Annotated[str, Parameter(help="The HTML file to write.")] = "daeda-report.html",
+    range: ReportRange = None,
+    out: ReportFile = "daeda-report.html",
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
@@ -103,7 +115,7 @@ def report(
 
 def audit(
     *,
-    range: Annotated[str | None, Parameter(help="Days to sample from; default: all that are published.")] = None,
+    range: AuditRange = None,
     rows: Annotated[int, Parameter(help="About how many output rows to compare.")] = 200,
     seed: Annotated[int, Parameter(help="Seed of the random sample.")] = 0,
     config: Config = "config",

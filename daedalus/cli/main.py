@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import chdir, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from daedalus.base.errors import EXIT_DONE, EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> None:
     """Runs `daeda` and exits with 0, 1, 2 or 130 (see daedalus.base.errors)."""
     if arguments is not None:
-        sys.exit(_run(arguments))
+        with chdir(os.curdir):  # a command of a project above goes there
+            sys.exit(_run(arguments))
     given = sys.argv[1:]
     try:
         call = _start(given)
@@ -79,7 +80,9 @@ def _run(given: list[str], call: Call | None = None) -> int:
     try:
         return _answer(given, call)
     except OSError as error:
-        return refuse(_worded(error), given)
+        from daedalus.cli.go_on import spelled_out
+
+        return refuse(_worded(error), spelled_out(given))
 
 
 def _worded(error: OSError) -> DaedalusError:
@@ -118,18 +121,21 @@ def _answer(given: list[str], call: Call | None) -> int:
     """Runs a command; turns its errors and interrupts into messages and exit codes."""
     from daedalus.cli.output import refuse, tell_json, to_stderr
     from daedalus.cli.parse import parsed
+    from daedalus.cli.settings import placed
 
     try:
-        return (call or parsed(given))() or 0
+        return placed(call or parsed(given))() or 0
     except DaedalusError as error:
-        from daedalus.cli.go_on import guided
+        from daedalus.cli.go_on import guided, spelled_out
 
+        given = spelled_out(given)
         return refuse(guided(error, given), given)
     except SystemExit:  # rich's: the reader of the help has closed the pipe
         return EXIT_DONE
     except (Interrupted, KeyboardInterrupt) as error:
-        from daedalus.cli.go_on import interruption
+        from daedalus.cli.go_on import interruption, spelled_out
 
+        given = spelled_out(given)
         what, command = interruption(error, given)
         to_stderr(f"{what}: {command}")
         tell_json(DaedalusError(what.partition(". ")[0], hint=command), given)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from daedalus.base.remembered import recall, remember
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
 
-Call = Callable[[], int | None]
+Call = partial[int | None]
 
 _LINES = "command-lines"
 _RANGE = re.compile(r"\d{4}-?\d{2}(-\d{2})?(\.\.\d{4}-?\d{2}(-\d{2})?)?")
@@ -45,7 +45,9 @@ def parsed(given: Sequence[str]) -> Call:
     try:
         command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        raise _refusal(error, given) from None
+        from daedalus.cli.go_on import spelled_out
+
+        raise _refusal(error, spelled_out(given)) from None
     if not command.__module__.startswith("daedalus."):  # of the parser itself: help, version
         return partial(app, given, exit_on_error=False, print_error=False, result_action="return_value")
     remember(_LINES, _key(given), [command.__module__, command.__name__, bound.arguments])
@@ -71,6 +73,8 @@ def _refusal(error: CycloptsError, arguments: Sequence[str]) -> DaedalusError:
         if "--range" not in arguments and command != "daeda":
             hint = f"use --range {stray[0]}: {command} --range {stray[0]}"
             return DaedalusError("an argument without its option", where=command, found=stray[0], hint=hint)
+    if type(error).__name__ == "UnknownCommandError" and stray:
+        return _unknown(command, stray)
     missing = getattr(error, "argument", None)
     if missing is not None and type(error).__name__ == "MissingArgumentError":
         name = missing.names[0]
@@ -79,3 +83,55 @@ def _refusal(error: CycloptsError, arguments: Sequence[str]) -> DaedalusError:
         return DaedalusError(f"{name} is missing", where=command, hint=help_of)
     text = re.sub(r"^Unused Tokens: \[(.*)\]\.$", r"too many arguments: \1", str(error))
     return DaedalusError(text, hint=help_of)
+
+
+# What people type who know other tools, and the command that it is here.
+_MEANT = {
+    **dict.fromkeys(["train", "build", "make", "start", "execute", "update", "refresh", "backfill"], "run"),
+    **dict.fromkeys(["resume", "continue", "retry"], "run --resume"),
+    **dict.fromkeys(["dry-run", "preview", "estimate"], "plan"),
+    **dict.fromkeys(["why", "day", "funnel"], "explain day"),
+    **dict.fromkeys(["row", "lineage", "trace"], "explain row"),
+    **dict.fromkeys(["step", "sql", "show"], "explain step"),
+    **dict.fromkeys(["status", "state", "list", "ls"], "cache status"),
+    **dict.fromkeys(["check", "validate", "lint", "doctor"], "config check"),
+    **dict.fromkeys(["verify", "fsck"], "cache verify"),
+    **dict.fromkeys(["gc", "clean", "prune", "clear"], "cache gc --dry-run"),
+    **dict.fromkeys(["history", "log", "logs"], "runs"),
+    **dict.fromkeys(["compare", "changes"], "diff"),
+    **dict.fromkeys(["html", "dashboard"], "report"),
+    **dict.fromkeys(["new", "create", "setup"], "init"),
+    **dict.fromkeys(["schema"], "config schema"),
+    **dict.fromkeys(["embed", "embeddings"], "enrich"),
+    **dict.fromkeys(["help"], "--help"),
+    **dict.fromkeys(["version"], "--version"),
+}
+
+
+def _unknown(group: str, stray: Sequence[str]) -> DaedalusError:
+    """The error for a command that there is not, in a group of commands or in none, with the one that is meant."""
+    from daedalus.cli.app import app
+
+    inner = app
+    for name in group.split()[1:]:
+        inner = inner[name]
+    known, top = ([name for name in one if not name.startswith("-")] for one in (inner, app))
+    return DaedalusError("there is no such command", where=group, found=stray[0], expected=", ".join(known),
+                         hint=_meant(group, known, top, stray) or f"{group} --help")  # fmt: skip
+
+
+def _meant(group: str, known: Sequence[str], top: Sequence[str], stray: Sequence[str]) -> str:
+    """The whole command line that is probably meant; "" for none."""
+    from difflib import get_close_matches
+
+    from daedalus.cli.go_on import typed
+
+    word = stray[0].lower().replace("_", "-")
+    here = {name: f"{group} {name}".removeprefix("daeda ") for name in known}
+    everywhere = {**_MEANT, **{name: name for name in top}, **here}
+    if len(known) == 1:
+        word = known[0]
+    elif word not in everywhere:
+        word = next(iter(get_close_matches(word, here) or get_close_matches(word, everywhere)), "")
+    command = everywhere.get(word)
+    return typed([*command.split(), *stray[1:]]) if command else ""

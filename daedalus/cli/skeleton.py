@@ -1,4 +1,4 @@
-"""`daeda skeleton` and `daeda enrich`, and the watchers of a run: progress, trace file, OpenLineage."""
+"""`daeda run`, `plan`, `skeleton` and `enrich`, and the watchers of a run: progress, trace file, OpenLineage."""
 
 from __future__ import annotations
 
@@ -106,6 +106,64 @@ def enrich(
         resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty, executor=executor,
         scheduler=scheduler,
     )  # fmt: skip
+
+
+def run(
+    *,
+    range: Range = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    day_workers: DayWorkers = None,
+    entity_spine_chunk_rows: ChunkRows = None,
+    resume: Resume = False,
+    force: Force = False,
+    plan: Plan = False,
+    adopt: Adopt = False,
+    allow_empty: AllowEmpty = False,
+    json: Json = False,
+    progress: ProgressOption = "auto",
+    trace: Trace = None,
+    openlineage: OpenLineage = None,
+    profile: Profiled = False,
+    executor: Executor = "threads",
+    scheduler: Scheduler = None,
+) -> int:
+    """Run all stages that the configuration has: the skeleton, and with `embeddings` the enriched partitions.
+
+    Example: daeda run -r 202602..202605
+    """
+    settings = settings_of(config, cache_root, None, day_workers, entity_spine_chunk_rows)
+    return run_stages(
+        settings, range, skeleton_only=_has_skeleton_only(settings), json=json, watched=(progress, trace, openlineage),
+        profile=profile, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
+        executor=executor, scheduler=scheduler,
+    )  # fmt: skip
+
+
+def plan(
+    *,
+    range: Range = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    resume: Resume = False,
+    force: Force = False,
+    allow_empty: AllowEmpty = False,
+    json: Json = False,
+    progress: ProgressOption = "auto",
+) -> int:
+    """Show what `daeda run` would run, why, and what that is expected to cost; run nothing.
+
+    Example: daeda plan -r 202602..202605
+    """
+    settings = settings_of(config, cache_root, None)
+    return run_stages(
+        settings, range, skeleton_only=_has_skeleton_only(settings), json=json, watched=(progress, None, None),
+        profile=False, resume=resume, force=force, plan=True, allow_empty=allow_empty, executor="threads",
+    )  # fmt: skip
+
+
+def _has_skeleton_only(settings: Settings) -> bool:
+    return settings.applied().runtime.embeddings is None
 
 
 def run_stages(

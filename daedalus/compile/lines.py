@@ -13,7 +13,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import column, counted, printable, wrapped
 
 
-def check_out(out: str) -> Path:
+def check_out(out: str, what: str = "the document") -> Path:
     """The file to write. Raises DaedalusError, before any work is done, if it cannot be written."""
     path = Path(out)
     found = ""
@@ -24,7 +24,7 @@ def check_out(out: str) -> Path:
     elif not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         found = f"{path.parent}: {'not a writable folder' if path.parent.exists() else 'no such folder'}"
     if found:
-        raise DaedalusError("the document cannot be written there", where=f"--out {out}", found=found,
+        raise DaedalusError(f"{what} cannot be written there", where=f"--out {out}", found=found,
                             expected="a file's name, in a folder that can be written")  # fmt: skip
     return path
 

@@ -8,41 +8,53 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daedalus.base.errors import DaedalusError
-from daedalus.base.terminal_text import cut, shown_apart
+from daedalus.base.terminal_text import counted, cut, shown_apart
+from daedalus.compile.lines import check_out
 from daedalus.config.steps import ENRICH, SKELETON, Stage
 from daedalus.explain.change_notes import fact_of
 from daedalus.explain.day import one_day
 from daedalus.explain.earlier import rebuilt, renamed_in, skeleton_of, vector_columns
-from daedalus.explain.value_differences import KEYS, columns_in, compare_partitions, read
+from daedalus.explain.value_differences import KEYS, Version, readable, row_changes, told
 from daedalus.stagecache.records.traces import Trace
 from daedalus.workspace.day_summary import summary_of
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.sql.row_changes import RowChanges
+
 _COMMAND = "daeda diff"
 _SHORT = 8  # components of a vector that is shown whole
 
 
-def diff_day(settings: Settings, text: str, against: str | None = None, stage: str | None = None) -> dict:
+def diff_day(
+    settings: Settings, text: str, against: str | None = None, stage: str | None = None, out: str | None = None
+) -> dict:
     """What the last replacement of a day's partition changed, or how it differs from an older run's.
 
-    Returns `day`, `run`, rows `before`, `after`, `added`, `removed` and `columns` (see compare_partitions). Of a
-    configuration with several stages, or of one that is asked for, `stages` has that of each; one that cannot be
-    compared has its `problem` instead. Raises DaedalusError when none can be.
+    Returns `day`, `run` and what `told` does. Of a configuration with several stages, `stages` has that of each; one
+    that cannot be compared has its `problem` instead. With `out` the rows that differ are written there, of one stage,
+    and `exported` is how many. Raises DaedalusError when no stage can be compared.
     """
+    path = check_out(out, "the rows") if out is not None else None
     day = str(one_day(text, _COMMAND))
     with opened(settings) as workspace:
-        asked = _stages(workspace, stage)
+        asked, command = _stages(workspace, stage), settings.run(workspace.config)
+        if path and len(asked) > 1:
+            raise DaedalusError("two stages, and one file", where=f"{_COMMAND} --out",
+                                found=" and ".join(workspace.outputs), expected="--stage with one")  # fmt: skip
         found: dict[str, dict] = {}
         errors: list[DaedalusError] = []
         for output in asked:
             try:
-                found[output.stage.name] = _diff_stage(workspace, output, day, against, settings.run(workspace.config))
+                found[output.stage.name] = _diff_stage(workspace, output, day, against, command, path)
             except DaedalusError as error:
                 errors.append(error)
                 found[output.stage.name] = {"problem": error.as_json()}
@@ -59,7 +71,9 @@ def _stages(workspace: Workspace, only: str | None) -> list[StageOutput]:
     return [output for name, output in workspace.outputs.items() if only in (None, name)]
 
 
-def _diff_stage(workspace: Workspace, output: StageOutput, day: str, against: str | None, command: str) -> dict:
+def _diff_stage(
+    workspace: Workspace, output: StageOutput, day: str, against: str | None, command: str, out: Path | None
+) -> dict:
     """The comparison of one stage's partition. Raises DaedalusError."""
     run, trace = (
         _replaced(workspace, output.stage, day) if against is None else _trace_of(workspace, output.stage, day, against)
@@ -68,39 +82,46 @@ def _diff_stage(workspace: Workspace, output: StageOutput, day: str, against: st
         if not now:
             raise DaedalusError("there is no partition to compare", where=f"{_COMMAND} {day}",
                                 found=f"none of {output.stage.name}", hint=f"{command} --range {day}")  # fmt: skip
-        change = _compared(workspace, output.stage, trace, now, f"{command} recreates it with the same bytes")
+        hint = f"{command} recreates it with the same bytes"
+        change = _compared(workspace, output.stage, trace, now, hint, out)
     return {"run": run, "started": _started(workspace, run), **json.loads(json.dumps(change, default=str))}
 
 
-def _compared(workspace: Workspace, stage: Stage, trace: Trace, now: Sequence[Path], hint: str) -> dict:
-    """See `compare_partitions`; of an enriched partition column by column, for vectors are large."""
+def _compared(
+    workspace: Workspace, stage: Stage, trace: Trace, now: Sequence[Path], hint: str, out: Path | None
+) -> dict:
+    """What differs (see `told`), of an enriched partition in its vectors; writes rows to `out`."""
     skeleton = trace if stage is SKELETON else skeleton_of(workspace, trace)
-    old = {name: made for made, name in (renamed_in(skeleton) if skeleton else {}).items()}
-    new = {name: made for made, name in workspace.config.renamed.items()}
-    if stage is SKELETON:
-        then = rebuilt(workspace, stage, trace, lambda name: True)
-        return compare_partitions(_as_made(read(then), old), _as_made(read(now, hint), new))
-    then = rebuilt(workspace, stage, trace, lambda name: old.get(name, name) in KEYS)
-    embeddings = workspace.config.runtime.embeddings
-    assert embeddings is not None
-    names = dict.fromkeys([*embeddings.columns, *vector_columns(trace)])
-    found: dict = {"columns": {}}
-    for name in names:
-        one = compare_partitions(_with_keys(then, name, hint, old), _with_keys(now, name, hint, new))
-        found = {**one, "columns": {**found["columns"], **one["columns"]}}
+    made_then = {name: made for made, name in (renamed_in(skeleton) if skeleton else {}).items()}
+    made_now = {name: made for made, name in workspace.config.renamed.items()}
+    only = None if stage is SKELETON else _vectors(workspace, trace)
+    then = rebuilt(workspace, stage, trace, lambda name: only is None or made_then.get(name, name) in KEYS)
+    with readable(now, hint=hint), workspace.ducks.lease() as duck:
+        versions = Version.of(then, made_then, only), Version.of(now, made_now, only)
+        changes = row_changes(duck, workspace.scratch, *versions)
+        found = told(changes, *versions)
+        if out is not None:
+            as_text = [name for name, one in found["columns"].items() if "note" in one]
+            found["exported"] = _exported(changes, out, as_text)
     return found
 
 
-def _with_keys(paths: Sequence[Path], name: str, hint: str, made: Mapping[str, str]) -> Any:
-    wanted = {*KEYS, name}
-    names = [column for column in columns_in(paths[0], hint) if made.get(column, column) in wanted]
-    return _as_made(read(paths, hint, names), made)
+def _vectors(workspace: Workspace, trace: Trace) -> list[str]:
+    """The columns of vectors then and now."""
+    embeddings = workspace.config.runtime.embeddings
+    assert embeddings is not None
+    return [*dict.fromkeys([*embeddings.columns, *vector_columns(trace)])]
 
 
-def _as_made(table: Any, made: Mapping[str, str]) -> Any:
-    """A partition's rows by the names under which its columns are made: rows are told by these, whatever they are
-    called in the output, then and now."""
-    return table.rename_columns([made.get(name, name) for name in table.column_names])
+def _exported(changes: RowChanges, out: Path, as_text: Sequence[str]) -> int:
+    """Writes the rows that differ to a file that the user named, atomically; returns how many."""
+    beside = out.with_name(f".daeda-{uuid.uuid4().hex}")
+    try:
+        rows = changes.export(beside, as_text)
+        os.replace(beside, out)
+    finally:
+        beside.unlink(missing_ok=True)
+    return rows
 
 
 def _replaced(workspace: Workspace, stage: Stage, day: str) -> tuple[str, Trace]:
@@ -174,8 +195,13 @@ def diff_lines(found: dict) -> list[str]:
 
 
 def _stage_lines(head: str, found: dict) -> list[str]:
-    rows = f"{found['before']:,} rows -> {found['after']:,} ({found['added']:,} added, {found['removed']:,} removed)"
+    told = ", ".join(f"{found[kind]:,} {kind}" for kind in ("added", "removed", "changed"))
+    rows = f"{found['before']:,} rows -> {found['after']:,} ({told})"
     lines = [f"{head}, run {found['run'][:8]} of {found['started']} UTC", f"  {rows}"]
+    for kind, sign in {"removed": "-", "added": "+"}.items():
+        lines += [cut(f"      {sign} {'/'.join(one['row'])}") for one in found["examples"][kind]]
+        hidden = found[kind] - len(found["examples"][kind])
+        lines += [f"        and {hidden:,} more {kind}"] if hidden else []
     for name, row in sorted(found["columns"].items(), key=lambda item: -item[1]["share"]):
         note = f"  {row['note']}" if row.get("note") else ""
         lines.append(cut(f"  {name:<40}{row['rows']:>10,} rows {_percent(row)}{note}"))
@@ -184,4 +210,5 @@ def _stage_lines(head: str, found: dict) -> list[str]:
                 str(example["old"]), str(example["new"])
             )
             lines += [cut(f"      {line}") for line in ("/".join(example["row"]), f"- {old}", f"+ {new}")]
-    return lines if found["columns"] else [*lines, "  no value changed in the rows of both"]
+    lines += [] if found["columns"] else ["  no value changed in the rows of both"]
+    return [*lines, f"  {counted(found['exported'], 'row')} written"] if "exported" in found else lines

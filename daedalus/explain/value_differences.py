@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daedalus.base.errors import DaedalusError
-from daedalus.output.part_file import read_parts, schema_of
+from daedalus.base.errors import DaedalusError, is_full
+from daedalus.output.part_file import read_parts, rows_of, schema_of
+
+if TYPE_CHECKING:
+    from daedalus.base.ports import Scratch
+    from daedalus.sql.duck import Duck
+    from daedalus.sql.row_changes import RowChanges
 
 SAME_AGAIN = "another run recreates it with the same bytes"
+_AT_ONCE = 8  # columns that are compared at a time
 KEYS = ("user_id", "artwork_id", "event_timestamp", "event")
 
 
@@ -19,12 +26,6 @@ def read(paths: Sequence[Path], hint: str = SAME_AGAIN, columns: Sequence[str] |
     """The rows of some part files as one table, with all or some of their columns."""
     with readable(paths, hint=hint):
         return read_parts(paths, columns)
-
-
-def columns_in(path: Path, hint: str = SAME_AGAIN) -> list[str]:
-    """The columns of a part file."""
-    with readable([path], hint=hint):
-        return schema_of(path).names
 
 
 @contextmanager
@@ -35,6 +36,8 @@ def readable(paths: Sequence[Path], what: str = "a partition", hint: str = SAME_
     try:
         yield
     except (pa.ArrowException, OSError) as error:
+        if is_full(error):
+            raise
         shown, found = str(paths[0].parent if len(paths) > 1 else paths[0]), " ".join(str(error).split())[:200]
         raise DaedalusError(
             f"{what} cannot be read", where=shown, found=found, expected="a whole file", hint=hint
@@ -74,24 +77,98 @@ def _close(x: Any, y: Any) -> bool:
     return x == y
 
 
-def compare_partitions(old: Any, new: Any) -> dict:
-    """What changed between two tables of a partition.
+@dataclass(frozen=True)
+class Version:
+    """A partition as it is or was: its parts, its columns by the names under which they are made, their types."""
 
-    Rows are matched by (user_id, artwork_id, event_timestamp, event) and their order among equals.
-    Returns rows `before`, `after`, `added`, `removed`, and `columns`: name -> {"rows", "share", "examples"}.
+    parts: Sequence[Path]
+    columns: Mapping[str, str]
+    types: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, parts: Sequence[Path], made: Mapping[str, str], only: Container[str] | None = None) -> Version:
+        """The partition in some parts, whose columns are made under other names where `made` has them; with `only`
+        those of these names, and the keys."""
+        schema = schema_of(parts[0])
+        names = {made.get(name, name): name for name in schema.names}
+        wanted = {name: own for name, own in names.items() if only is None or name in only or name in KEYS}
+        return cls(parts, wanted, {name: schema.field(own).type for name, own in wanted.items()})
+
+
+def row_changes(duck: Duck, scratch: Scratch, then: Version, now: Version) -> RowChanges:
+    """What differs between two versions of a partition; lists are compared a column at a time, for they are large.
+
+    Rows are told by KEYS, by what they are called when made, and their order among equals.
     """
-    left, right = _keyed(old), _keyed(new)
-    both = [key for key in left if key in right]
-    matched_old, matched_new = old.take([left[key] for key in both]), new.take([right[key] for key in both])
-    names = dict.fromkeys([*new.column_names, *old.column_names])
-    columns = {name: changed(matched_old, matched_new, name) for name in names}
+    import pyarrow as pa
+
+    from daedalus.sql.row_changes import RowChanges, Side
+
+    sides = [
+        Side(label, [(part, rows_of(part)) for part in version.parts], version.columns)
+        for label, version in {"old": then, "new": now}.items()
+    ]
+    keys = keys_of(then, now)
+    found = RowChanges(duck, scratch, (sides[0], sides[1]), keys)
+    alike = [name for name in now.columns if name not in keys and then.types.get(name) == now.types[name]]
+    lists = [name for name in alike if pa.types.is_nested(now.types[name])]
+    plain = [name for name in alike if name not in lists]
+    found.compare([*(plain[i : i + _AT_ONCE] for i in range(0, len(plain), _AT_ONCE)), *([name] for name in lists)])
+    return found
+
+
+def keys_of(then: Version, now: Version) -> list[str]:
+    """The columns by which rows of both are told."""
+    return [name for name in KEYS if name in then.columns and name in now.columns]
+
+
+def told(found: RowChanges, then: Version, now: Version) -> dict:
+    """Rows `before`, `after`, `added`, `removed` and `changed`, `examples` of rows that were added and removed, and
+    `columns`: name -> {"rows", "share", "examples"}, of a column that is new, gone or of another type a "note"."""
+    counts = found.counts
+    alone = {"added": found.some_alone(found.new), "removed": found.some_alone(found.old)}
+    names = dict.fromkeys([*now.columns, *then.columns])
+    examples = _examples(found, keys_of(then, now))
+    columns = {}
+    for name in names:
+        if note := _note(then.types.get(name), now.types.get(name)):
+            columns[name] = {"rows": counts["both"], "share": 1.0, "examples": [], "note": note}
+        elif rows := found.differing.get(name):
+            columns[name] = {"rows": rows, "share": round(rows / counts["both"], 4), "examples": examples[name]}
     return {
-        "before": old.num_rows,
-        "after": new.num_rows,
-        "added": len(right) - len(both),
-        "removed": len(left) - len(both),
-        "columns": {name: row for name, row in columns.items() if row["rows"]},
+        "before": counts["both"] + counts["removed"],
+        "after": counts["both"] + counts["added"],
+        **{kind: counts[kind] for kind in ("added", "removed", "changed")},
+        "examples": {kind: [{"row": row} for row in _keys_in(table)] for kind, table in alone.items()},
+        "columns": {name: column for name, column in columns.items() if column["rows"]},
     }
+
+
+def _note(then: Any, now: Any) -> str:
+    """What is said of a column as a whole."""
+    if then is None or now is None:
+        return "new column" if then is None else "column gone"
+    return f"type {then} -> {now}" if then != now else ""
+
+
+def _examples(found: RowChanges, keys: Sequence[str]) -> dict[str, list[dict]]:
+    """A few rows of each column that differs, with the value then and now."""
+    some = found.some_changed()
+    names = dict.fromkeys([*keys, *some])
+    old, old_at = found.values(found.old, list(names), (then for rows in some.values() for then, _ in rows))
+    new, new_at = found.values(found.new, list(names), (now for rows in some.values() for _, now in rows))
+    return {
+        name: [
+            {"row": [str(_at(new[key], new_at[now])) for key in keys],
+             "old": _at(old[name], old_at[then]), "new": _at(new[name], new_at[now])}
+            for then, now in rows
+        ]
+        for name, rows in some.items()
+    }  # fmt: skip
+
+
+def _keys_in(table: Any) -> list[list[str]]:
+    return [[str(_at(column, i)) for column in table.columns] for i in range(table.num_rows)]
 
 
 def changed(old: Any, new: Any, name: str, examples: int = 3) -> dict:
@@ -150,17 +227,3 @@ def _whole(column: Any) -> Any:
     import pyarrow as pa
 
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _keyed(table: Any) -> dict[tuple, int]:
-    """Row number by key; equal keys are numbered in their order."""
-    names = [name for name in KEYS if name in table.column_names]
-    counts: dict[tuple, int] = {}
-    keyed = {}
-    rows = (
-        zip(*(table[name].to_pylist() for name in names), strict=True) if names else (() for _ in range(table.num_rows))
-    )
-    for i, key in enumerate(rows):
-        counts[key] = counts.get(key, -1) + 1
-        keyed[(*key, counts[key])] = i
-    return keyed

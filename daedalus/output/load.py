@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import day_folders, part_files
@@ -25,11 +25,40 @@ from daedalus.objectstore.object_store import (
 )
 from daedalus.objectstore.part_list import PartList, manifest_days, read_json
 
+if TYPE_CHECKING:
+    import duckdb
+    import polars
+    from pyarrow.dataset import Dataset
+
 _KINDS = ("pyarrow", "polars", "duckdb")
 _PATH = "daeda:path"
 _DAY = r"^(?:.*/)?dt=(\d{4}-\d\d-\d\d)/"  # in a part's path; of several the last, for a folder above may have one
 _DEFAULTS = {"skeleton": "data/training_output", "enrich": "data/training_enriched"}  # without a configuration
 _AT_ONCE = 16  # manifests read
+
+
+@overload
+def load(
+    range: str | None = None, columns: Sequence[str] | None = None, *, stage: Literal["skeleton", "enrich"] = ...,
+    output_root: str | Path | None = None, config: str | Path = ..., to: Literal["pyarrow"] = "pyarrow",
+    object_store: Mapping[str, object] | None = None,
+) -> Dataset: ...  # fmt: skip
+
+
+@overload
+def load(
+    range: str | None = None, columns: Sequence[str] | None = None, *, stage: Literal["skeleton", "enrich"] = ...,
+    output_root: str | Path | None = None, config: str | Path = ..., to: Literal["polars"],
+    object_store: Mapping[str, object] | None = None,
+) -> polars.LazyFrame: ...  # fmt: skip
+
+
+@overload
+def load(
+    range: str | None = None, columns: Sequence[str] | None = None, *, stage: Literal["skeleton", "enrich"] = ...,
+    output_root: str | Path | None = None, config: str | Path = ..., to: Literal["duckdb"],
+    object_store: Mapping[str, object] | None = None,
+) -> duckdb.DuckDBPyRelation: ...  # fmt: skip
 
 
 def load(
@@ -40,8 +69,8 @@ def load(
     output_root: str | Path | None = None,
     config: str | Path = "config",
     to: Literal["pyarrow", "polars", "duckdb"] = "pyarrow",
-    object_store: Mapping[str, Any] | None = None,
-) -> Any:
+    object_store: Mapping[str, object] | None = None,
+) -> Dataset | polars.LazyFrame | duckdb.DuckDBPyRelation:
     """The output of some days, with the day in the column `dt`; rows keep their order, days ascend.
 
     `range` is as on the command line; None is all there is. `stage` chooses the skeleton's partitions, or the enriched

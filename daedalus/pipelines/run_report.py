@@ -35,9 +35,9 @@ class RunReport:
     funnel: dict[str, int] = field(default_factory=dict)  # rows of the days done after each step that drops some
     failures: list[Failure] = field(default_factory=list)  # every step that failed, also on days before the range
     results: dict[str, DayResult] = field(default_factory=dict)  # of the days that failed or are blocked
-    plan: list[dict] | None = None
-    causes: list[dict] = field(default_factory=list)
-    last: dict[str, dict] = field(default_factory=dict)  # of a plan: what the last run left undone
+    plan: list[dict[str, object]] | None = None
+    causes: list[dict[str, object]] = field(default_factory=list)
+    last: dict[str, dict[str, object]] = field(default_factory=dict)  # of a plan: what the last run left undone
     empty_days: list[str] = field(default_factory=list)
     unusable_days: list[str] = field(default_factory=list)  # they have feed rows, but none that can be used
     outdated_days: list[str] = field(default_factory=list)  # failed or blocked, with a partition of an earlier run
@@ -45,7 +45,7 @@ class RunReport:
     changes: list[str] = field(default_factory=list)  # what of the partitions that were there before
     notes: list[str] = field(default_factory=list)
     input_notes: list[str] = field(default_factory=list)  # versions of tables; what is surely not what was meant
-    shared: dict | None = None  # what the shared cache gave and took
+    shared: dict[str, object] | None = None  # what the shared cache gave and took
     output: str = ""  # where the partitions are
     stages: dict[str, RunReport] = field(default_factory=dict)
     compile: str = ""  # the digest of what the configuration means, where it was worked out
@@ -79,8 +79,8 @@ class RunReport:
 
         return f"<pre>{escape(str(self))}</pre>"
 
-    def as_json(self) -> dict:
-        found = {
+    def as_json(self) -> dict[str, object]:
+        found: dict[str, object] = {
             "range": [str(self.range.first), str(self.range.last)],
             "seconds": round(self.seconds, 3),
             **self.numbers(),
@@ -95,7 +95,7 @@ class RunReport:
             found["shared"] = self.shared
         return found if self.plan is None else {**found, "plan": self.plan, "causes": self.causes, "last": self.last}
 
-    def numbers(self) -> dict:
+    def numbers(self) -> dict[str, object]:
         """What is counted, and what failed: of all stages, or of one."""
         return {
             "days": self.days,

@@ -36,7 +36,7 @@ _UNITS = {"byte": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
 # The lock comes last: no statement after it, ours or of a config, can change a setting.
 _SETTINGS = "".join(
     f"SET {setting} = {literal(value)};"
-    for setting, value in {"threads": 1, **FIXED, "lock_configuration": True}.items()
+    for setting, value in {"threads": 1, "enable_progress_bar": False, **FIXED, "lock_configuration": True}.items()
 )
 
 
@@ -181,6 +181,17 @@ def is_of_data(error: Exception) -> bool:
     data = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, pa.ArrowInvalid,
             pa.ArrowNotImplementedError, pa.ArrowTypeError)  # fmt: skip
     return isinstance(error, data)
+
+
+@contextmanager
+def unreadable() -> Iterator[None]:
+    """Turns what DuckDB says of a file that it cannot read into an OSError."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise OSError(str(error).splitlines()[0]) from None
 
 
 class Ducks:

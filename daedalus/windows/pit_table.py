@@ -42,7 +42,7 @@ _KEYS = ("user_id", "artwork_id", "event_timestamp")
 def aggregate_pit_table(
     spine: pa.Table,
     events: pa.Table,
-    specs: Sequence[Aggregation | Mapping[str, Any]],
+    specs: Sequence[Aggregation | Mapping[str, object]],
     *,
     engine: Literal["duckdb", "polars"] | None = None,
     config: Config | Path | str | None = None,

@@ -37,7 +37,7 @@ class Failure(Struct, frozen=True):
     def error(self) -> str:
         return one_line(self.problem)
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, str | None]:
         return {"day": self.day, "step": self.step, "error": self.error, **self.problem}
 
 

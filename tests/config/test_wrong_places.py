@@ -108,8 +108,8 @@ COMMANDS = {
 @pytest.mark.parametrize("wrong", ["empty", "no feed", "no view", "no pool"])
 def test_a_wrong_folder_is_left_as_it_is(cold, command, wrong, monkeypatch, capsys):
     if wrong == "empty":
-        (cold.root / "elsewhere").mkdir()
-        monkeypatch.chdir(cold.root / "elsewhere")
+        (cold.root.parent / "elsewhere").mkdir()  # not in the project, which would be found
+        monkeypatch.chdir(cold.root.parent / "elsewhere")
     else:
         gone = {"no feed": "feed", "no view": "views", "no pool": "pool"}[wrong]
         found = [path for path in (cold.root / "data").iterdir() if gone in path.name]
