@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pages import your_data
+from pages import json_objects, your_data
 
 from daedalus.init.write import write_schemas
 from daedalus.upkeep.check_config import schema
@@ -97,7 +97,7 @@ def default_of(told: dict) -> str:
     return "none" if told["default"] is None else f"`{json.dumps(told['default'])}`"
 
 
-PAGES = {"config.md": page, "your_data.md": your_data.page}
+PAGES = {"config.md": page, "your_data.md": your_data.page, "json.md": json_objects.page}
 
 if __name__ == "__main__":
     main()

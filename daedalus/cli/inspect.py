@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cyclopts import Parameter
 
     from daedalus.cli.options import CacheRoot, Config, Json, OutputRoot
+    from daedalus.shapes.report import Report
 
 
 def compile(
@@ -95,8 +96,7 @@ def report(
 
     path, settings = check_out(out), settings_of(config, cache_root, output_root)
     with saying() as say:
-        found = collect(settings, range, say)
-    found["file"] = str(path)
+        found: Report = {**collect(settings, range, say), "file": str(path)}
     write_page(found, path)
     return show(found, page_lines, json)
 

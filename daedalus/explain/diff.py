@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import cut, shown_apart
@@ -24,11 +24,15 @@ from daedalus.workspace.day_summary import summary_of
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.common import Problem
+    from daedalus.shapes.explained import Diff, NotCompared, StageChanged
+
 _COMMAND = "daeda diff"
 _SHORT = 8  # components of a vector that is shown whole
 
 
-def diff_day(settings: Settings, text: str, against: str | None = None, stage: str | None = None) -> dict:
+def diff_day(settings: Settings, text: str, against: str | None = None, stage: str | None = None) -> Diff:
     """What the last replacement of a day's partition changed, or how it differs from an older run's.
 
     Returns `day`, `run`, rows `before`, `after`, `added`, `removed` and `columns` (see compare_partitions). Of a
@@ -38,18 +42,19 @@ def diff_day(settings: Settings, text: str, against: str | None = None, stage: s
     day = str(one_day(text, _COMMAND))
     with opened(settings) as workspace:
         asked = _stages(workspace, stage)
-        found: dict[str, dict] = {}
+        found: dict[str, StageChanged | NotCompared] = {}
         errors: list[DaedalusError] = []
         for output in asked:
             try:
                 found[output.stage.name] = _diff_stage(workspace, output, day, against, settings.run(workspace.config))
             except DaedalusError as error:
                 errors.append(error)
-                found[output.stage.name] = {"problem": error.as_json()}
+                found[output.stage.name] = {"problem": cast("Problem", error.as_json())}
     if len(errors) == len(found):
         raise errors[0]
     first = next(one for one in found.values() if "problem" not in one)
-    return {"day": day, **first, **({"stages": found} if len(workspace.outputs) > 1 else {})}
+    stages = {"stages": found} if len(workspace.outputs) > 1 else {}
+    return cast("Diff", {"day": day, **first, **stages})
 
 
 def _stages(workspace: Workspace, only: str | None) -> list[StageOutput]:
@@ -59,7 +64,7 @@ def _stages(workspace: Workspace, only: str | None) -> list[StageOutput]:
     return [output for name, output in workspace.outputs.items() if only in (None, name)]
 
 
-def _diff_stage(workspace: Workspace, output: StageOutput, day: str, against: str | None, command: str) -> dict:
+def _diff_stage(workspace: Workspace, output: StageOutput, day: str, against: str | None, command: str) -> StageChanged:
     """The comparison of one stage's partition. Raises DaedalusError."""
     run, trace = (
         _replaced(workspace, output.stage, day) if against is None else _trace_of(workspace, output.stage, day, against)
@@ -69,7 +74,8 @@ def _diff_stage(workspace: Workspace, output: StageOutput, day: str, against: st
             raise DaedalusError("there is no partition to compare", where=f"{_COMMAND} {day}",
                                 found=f"none of {output.stage.name}", hint=f"{command} --range {day}")  # fmt: skip
         change = _compared(workspace, output.stage, trace, now, f"{command} recreates it with the same bytes")
-    return {"run": run, "started": _started(workspace, run), **json.loads(json.dumps(change, default=str))}
+    change = json.loads(json.dumps(change, default=str))
+    return cast("StageChanged", {"run": run, "started": _started(workspace, run), **change})
 
 
 def _compared(workspace: Workspace, stage: Stage, trace: Trace, now: Sequence[Path], hint: str) -> dict:
