@@ -26,9 +26,43 @@ twice, or in another case, is refused by file and column (one of the feed fails 
 not matter. A view's file may lack a feature, but neither entity nor timestamp field. A DATE is its midnight in UTC
 wherever a time is wanted.
 
+Your feed's ids, `user_id` and `artwork_id`, are whole numbers or text, each on its own: what the files have is what
+comes out, and nothing is configured for it. Text is compared and ordered by its UTF-8 bytes as it stands; parquet's
+UUID is text in lower case. What joins an id has its type: entities of views, `recent_published.author`, the pool's
+`id_column`.
+
 *Runs again* says which steps a change of the key makes run, at most: a step that gives the bytes it gave before
 stops there, and `daeda skeleton --plan` tells of your very change. "Downstream" of coverage or sessions
 is every later step of the day: attributes, rolling, recent_published, content, qids and chunk; of content the last two.
+"""
+EXAMPLES = """
+### Whose events: `key` and `match`
+
+A row sees its user's events. With `key` it sees those that have its own value of another column, whoever they are of;
+with `match` only those of them that also have its own value of a second column. The row's own values are those that the
+feed has, or those that `enrich` gives it; where one is NULL, the row sees nothing. Events at the row's time or later
+are never seen, of anybody. `cumulative` reads all events of the key.
+
+```yaml
+aggregations:
+  # popularity: likes of this artwork by anybody
+  - {name: artwork_likes, events: [like], column: user_id, agg: count, key: artwork_id, windows: [1d, 7d]}
+  # click-through of this artwork is artwork_clicks over artwork_views; and how many people clicked it
+  - {name: artwork_clicks, events: [click], column: user_id, agg: count, key: artwork_id, windows: [7d]}
+  - {name: artwork_views, events: [reco_artwork_view], column: user_id, agg: count, key: artwork_id, windows: [7d]}
+  - {name: artwork_viewers, events: [click], column: user_id, agg: count_distinct, key: artwork_id, windows: [7d]}
+  # the author's likes, without those of this artwork
+  - {name: author_likes, events: [like], column: user_id, agg: count, key: author_id, windows: [7d], exclude_self: true}
+  # affinity: what this user did with this author before, and how long ago
+  - {name: author_affinity, events: [like], column: artwork_id, agg: count, match: author_id, windows: [7d]}
+  - {name: since_author, events: [like], column: artwork_id, agg: since_last, match: author_id, windows: cumulative}
+```
+
+A column of lists is no key. Values are compared as DuckDB compares them: NaN equals itself, 0.0 equals -0.0. Memory
+grows with the events that one value of the key has in the window, up to 200 bytes each. Counts, sums of whole numbers,
+`min`, `max` and `count_distinct` take the same time for a popular key as for others; `top`, `std` and sums of floats
+look at each event again for each row, which is slow where a third of all events have one value: give those a shorter
+window.
 """
 
 
@@ -44,7 +78,7 @@ def page() -> str:
     for kind, file in FILES.items():
         whole = schema(kind)
         lines += [f"\n## {file}", *tables(whole, whole["$ref"].rpartition("/")[2], "")]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + EXAMPLES
 
 
 def tables(whole: dict, name: str, above: str) -> Iterator[str]:

@@ -407,15 +407,21 @@ class Reference:
         return row["artwork_id"] in self.pool
 
     @cache  # noqa: B019
-    def user_events(self, day: dt.date | None, back: int) -> dict[int, list[dict]]:
-        """Covered rows of a day and of the days before it that a window reaches, by user; of all days for None."""
+    def events_by(self, keys: tuple[str, ...], day: dt.date | None, back: int) -> dict[tuple | None, list[dict]]:
+        """Covered rows of a day and of the days before it that a window reaches, by their keys; of all days for
+        None."""
         days = [*self.by_day] if day is None else [day - dt.timedelta(days=i) for i in range(back + 1)]
         found = defaultdict(list)
         for one in days:
             for row in self.by_day.get(one, []):
                 if self.covered(row):
-                    found[row["user_id"]].append(row)
+                    found[self.keyed(keys, row)].append(row)
         return found
+
+    def keyed(self, keys: tuple[str, ...], row: dict) -> tuple | None:
+        """A row's values of columns, in which NaN equals itself and zero is one; None where one is NULL."""
+        values = [self._value(key, row) for key in keys]
+        return None if None in values else tuple("NaN" if value != value else value for value in values)
 
     def aggregate(self, agg: dict, day: dt.date, row: dict) -> dict[str, object]:
         """An aggregation's columns for one row."""
@@ -431,13 +437,15 @@ class Reference:
         return found
 
     def _seen(self, agg: dict, day: dt.date, row: dict) -> list[tuple]:
-        """(time, value) of what a row sees, all of the user's longest window, or the whole past."""
+        """(time, value) of what a row sees, all of the longest window of its keys, or the whole past."""
+        keys = tuple(filter(None, (agg.get("key", "user_id"), agg.get("match"))))
         if agg["windows"] == "cumulative":
-            events = self.user_events(None, 0)
+            events = self.events_by(keys, None, 0)
         else:
-            events = self.user_events(day, max(-(-micros(window) // DAY) for window in agg["windows"]))
-        seen = []
-        for event in events.get(row["user_id"], []):
+            events = self.events_by(keys, day, max(-(-micros(window) // DAY) for window in agg["windows"]))
+        mine = self.keyed(keys, row)
+        seen: list[tuple] = []
+        for event in events.get(mine, []) if mine else []:
             if event["event"] not in agg["events"] or event["event_timestamp"] >= row["event_timestamp"]:
                 continue
             if agg.get("exclude_self") and event["artwork_id"] == row["artwork_id"]:

@@ -1,7 +1,8 @@
 """The sample of an audit: some users of some days, and the raw rows that those users' output depends on.
 
 All computation is in reference.py; this only selects the rows that it reads. A session may have rows of several
-users, and recent publications can be any artwork, so both are read beyond the sampled users.
+users, recent publications can be any artwork, and aggregations with a key may see anybody's events, so these are read
+beyond the sampled users.
 """
 
 from __future__ import annotations
@@ -61,30 +62,58 @@ class SampledReference(Reference):
         self._windows = {day + dt.timedelta(days=i) for day in users for i in reach}
         self._last = max(self._targets) if cumulative else None
         self._sessions: Set = set()
+        self._others: list[tuple[set[str], str, set | None]] = []
         super().__init__(config, sorted(users))
 
     def feed_files(self):  # type: ignore[no-untyped-def]
         files = [(day, file) for day, file in super().feed_files() if self._is_read(day)]
-        sessions: set[str | None] = set()
-        for day, file in files:
-            if day in self._targets:
-                rows = self._rows(file, [self.names["user_id"], self.names["feed_session"]], self._of_users)
-                sessions |= {row.get(self.names["feed_session"]) for row in rows}
-        self._sessions = sessions - {None}
+        sessions = self._values("feed_session", files)
+        self._others = [(set(agg["events"]), *self._shared(agg["key"], files)) for agg in self.aggs
+                        if "user_id" not in (agg.get("key", "user_id"), agg.get("match"))]  # fmt: skip
+        self._sessions = sessions
         return iter(files)
 
-    def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
-        return self._rows(
-            file,
-            list(self.names.values()),
-            self._of_users_or_sessions if partition in self._targets else self._of_users,
+    def _values(self, column: str, files: Sequence[tuple[dt.date, Path]]) -> set:
+        """The values of a column in the sampled users' rows that may be of target days."""
+        own = self.names[column]
+        read = [file for day, file in files if day in self._targets]
+        rows = (row for file in read for row in self._rows(file, [self.names["user_id"], own], self._of_users))
+        return {row.get(own) for row in rows} - {None}
+
+    def _shared(self, key: str, files: Sequence[tuple[dt.date, Path]]) -> tuple[str, set | None]:
+        """(a feed column, its values in all events that share a sampled row's value of `key`, or None for any)."""
+        view = next(
+            (name for name, one in (ref.split(":") for ref in self.runtime.get("enrich", [])) if one == key), ""
         )
+        if not view:
+            found = None if key in ("country_code", "platform_code") else self._values(key, files)
+            return self.names[key], None if found is None or any(isinstance(one, float) for one in found) else found
+        entity = self.catalog["views"][view]["entity"]
+        mine, own = self._values(entity, files), self.catalog["views"][view].get("entity_column") or entity
+        rows = [row for path in self.view_files(view) for row in self._rows(path, [own, key], None)]
+        if any(isinstance(row.get(key), float | dt.date) for row in rows):  # which are not told apart by their text
+            return self.names[entity], None
+        values = {repr(row.get(key)) for row in rows if row.get(own) in mine}
+        return self.names[entity], {row.get(own) for row in rows if repr(row.get(key)) in values} - {None}
+
+    def feed_rows(self, partition: dt.date, file: Path) -> list[dict]:
+        keep = self._of_users_or_sessions if partition in self._targets else self._of_users
+        return self._rows(file, list(self.names.values()), lambda table: self._or_of_others(table, keep(table)))
+
+    def _or_of_others(self, table: pa.Table, mine: Any) -> Any:
+        """A mask of rows, and of the events that aggregations with a key may see."""
+        for events, column, values in self._others:
+            some = among(table, self.names["event"], events)
+            mine = pc.or_(mine, some if values is None else pc.and_(some, among(table, column, values)))
+        return mine
 
     def schema(self, file: str | Path) -> pa.Schema:
         with self._reading(file):
             return schema_of(file)
 
-    def _rows(self, file: str | Path, columns: Sequence[str], keep: Callable[[pa.Table], pa.Array]) -> list[dict]:
+    def _rows(
+        self, file: str | Path, columns: Sequence[str], keep: Callable[[pa.Table], pa.Array] | None
+    ) -> list[dict]:
         with self._reading(file):
             return read_rows(file, columns, keep)
 

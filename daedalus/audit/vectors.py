@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ _CODES = {"float32": "f", "float16": "e"}  # of struct
 _AT_ONCE = 5000  # ids that Lance is asked for in one scan
 
 Vector = Sequence[float | None]
+Id = int | str
 
 
 class Difference(Struct, frozen=True):
@@ -50,7 +51,7 @@ class Asked(Struct, frozen=True):
     day: str
     row: Mapping[str, Any]
     column: str
-    ids: Sequence[int]
+    ids: Sequence[Id]
     exact: bool
     found: Vector | None
 
@@ -71,7 +72,7 @@ class EnrichedAudit:
         self.missing: list[str] = []  # days without an enriched partition
         self.differences: list[Difference] = []
 
-    def add(self, day: Day, users: set[int], expected: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, day: Day, users: Set, expected: Sequence[Mapping[str, Any]]) -> None:
         """Looks at a day's partition; `expected` are the reference's rows of the users, with all their lists."""
         folder = f"dt={day}"
         parts, beside = part_files(self._root / folder), part_files(self._skeleton / folder)
@@ -144,15 +145,15 @@ def _asked(
         yield Asked(day, row, name, known, column.of is not None, row.get(name))
 
 
-def read_vectors(config: Config, wanted: set[int]) -> dict[int, Vector]:
+def read_vectors(config: Config, wanted: set[Id]) -> dict[Id, Vector]:
     """The vectors of ids that have one: of each the last in table order that is not NULL."""
     coverage, embeddings = config.runtime.embedding_coverage_filter, config.runtime.embeddings
     assert embeddings is not None
-    columns, found, ids = [coverage.id_column, embeddings.vector_column], dict[int, Vector](), sorted(wanted)
+    columns, found, ids = [coverage.id_column, embeddings.vector_column], dict[Id, Vector](), sorted(wanted)
     with reading_pool(coverage.uri):
         table = open_table(table_folder(coverage.uri, coverage.table), options=pool_options(config))
         for start in range(0, len(ids), _AT_ONCE):
-            some = ", ".join(map(str, ids[start : start + _AT_ONCE]))
+            some = ", ".join(map(_literal, ids[start : start + _AT_ONCE]))
             scan = table.scanner(columns, filter=f"`{coverage.id_column}` IN ({some})", scan_in_order=True)
             for batch in scan.to_batches():
                 known, vectors = map(values_of, batch.columns)
@@ -160,12 +161,17 @@ def read_vectors(config: Config, wanted: set[int]) -> dict[int, Vector]:
     return found
 
 
+def _literal(one: int | str) -> str:
+    """An id in a filter of Lance."""
+    return "'" + one.replace("'", "''") + "'" if isinstance(one, str) else str(one)
+
+
 class Means:
     """Exact means of vectors by id, as they are stored in a type: a code of struct, `f` or `e`."""
 
-    def __init__(self, vectors: Mapping[int, Vector], code: str) -> None:
+    def __init__(self, vectors: Mapping[Id, Vector], code: str) -> None:
         self._vectors, self._code = vectors, code
-        self._scaled: dict[int, Sequence[int] | None] = {}  # None: not all is finite
+        self._scaled: dict[Id, Sequence[int] | None] = {}  # None: not all is finite
 
     def check(self, asked: Asked) -> Iterator[Difference]:
         """What is wrong with a vector: the first component that is, or that there is one, or is none."""
@@ -185,12 +191,12 @@ class Means:
                 yield Difference(asked.day, asked.row, asked.column, text, f"{one!r}")
                 return
 
-    def _of_one(self, one: int) -> Iterator[Sequence[float]]:
+    def _of_one(self, one: Id) -> Iterator[Sequence[float]]:
         """The one value that each component may have."""
         for value in self._vectors[one]:
             yield (rounded(value, self._code),) if value is not None else ()
 
-    def _of_many(self, ids: Sequence[int], found: Vector) -> Iterator[Sequence[float]]:
+    def _of_many(self, ids: Sequence[Id], found: Vector) -> Iterator[Sequence[float]]:
         """The values that each component of a mean may have, the right one first: it and its neighbours."""
         scaled = [numbers for one in ids if (numbers := self._whole(one)) is not None]
         if len(scaled) < len(ids):
@@ -202,7 +208,7 @@ class Means:
             right = (rounded(quick, self._code),)
             yield right if one is not None and _same(one, right[0]) else self._near(Fraction(total, below))
 
-    def _whole(self, one: int) -> Sequence[int] | None:
+    def _whole(self, one: Id) -> Sequence[int] | None:
         """A vector's components times 2 ** _SCALE."""
         if one not in self._scaled:
             try:

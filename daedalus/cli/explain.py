@@ -52,8 +52,8 @@ def step(
 def row(
     day: Annotated[str, Parameter(help="YYYY-MM-DD")],
     *,
-    user: Annotated[int, Parameter(help="user_id of the row.")],
-    artwork: Annotated[int, Parameter(help="artwork_id of the row.")],
+    user: Annotated[str, Parameter(help="user_id of the row.", allow_leading_hyphen=True)],
+    artwork: Annotated[str, Parameter(help="artwork_id of the row.", allow_leading_hyphen=True)],
     column: Annotated[str | None, Parameter(help="Only this column, of an aggregation or of vectors.")] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,

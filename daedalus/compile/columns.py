@@ -94,7 +94,8 @@ def view_of(config: Config, column: str) -> str:
 
 
 def _recent(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:
-    return Column(name, "BIGINT[]", False, "recent_published", meanings.of_recent(config))
+    kind = f"{spine_columns(config)['artwork_id']}[]"
+    return Column(name, kind, False, "recent_published", meanings.of_recent(config))
 
 
 def _step(config: Config, resolved: Resolved, name: str, maker: Maker) -> Column:

@@ -58,7 +58,7 @@ def of_age(config: Config, text: str) -> str:
 def of_aggregation(config: Config, aggregation: Aggregation, window: str | None) -> str:
     """The sentence of one window; None is all of the past."""
     when = "of all time" if window is None else f"in the {_duration(window)}"
-    events = f"the user's {_listed(aggregation.events)} events{_where(aggregation)} {when} strictly before the row"
+    events = f"{_whose(aggregation)}{_where(aggregation)} {when} strictly before the row"
     without = {"": "", "value": ", without the row's own artwork",
                "event": ", without events of the row's own artwork"}[self_rule(aggregation)]  # fmt: skip
     kind, column = aggregation.kind, aggregation.column
@@ -70,6 +70,20 @@ def of_aggregation(config: Config, aggregation: Aggregation, window: str | None)
     order = "by most recent occurrence, newest first" if kind.distinct else "newest first, repeats kept"
     limit = f", at most {aggregation.max_items:,}" if aggregation.max_items is not None else ""
     return f"{what} of {events}, {order}{without}{limit}{_covered(config, aggregation)}."
+
+
+def _whose(aggregation: Aggregation) -> str:
+    """The events, by whose they are."""
+    events = f"{_listed(aggregation.events)} events"
+    found = f"the user's {events}"
+    if aggregation.key != "user_id":
+        found = f"the {events} of the same {_thing(aggregation.key)}"
+    return f"{found} with the same {_thing(aggregation.match)}" if aggregation.match else found
+
+
+def _thing(column: str) -> str:
+    """What a column tells apart: artwork for artwork_id."""
+    return column.removesuffix("_id").replace("_", " ")
 
 
 def _where(aggregation: Aggregation) -> str:

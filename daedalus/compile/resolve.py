@@ -20,7 +20,7 @@ from daedalus.compile.inputs import Resolved, default_values
 from daedalus.config import Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import Stage
-from daedalus.inputs.feed import Feed, look_at_feed, with_extra_types
+from daedalus.inputs.feed import Feed, look_at_feed, with_feed_types
 from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.workspace.empty_range import refuse_empty
@@ -40,10 +40,10 @@ def compiled(settings: Settings) -> Compiled:
         listing = workspace.listing()
         _refuse_empty(config, listing)
         inputs = Inputs(workspace.files, workspace.traces)
-        config = with_extra_types(config, inputs, listing.feed, [])
+        config = with_feed_types(config, inputs, listing.feed, [])
         views = look_at_views(workspace, config, inputs, listing)
         numbered = _has_sessions(config, inputs, listing.feed)
-        look_at_fragments(workspace, inputs, look_at_pool(workspace, inputs, listing))
+        look_at_fragments(workspace, config, inputs, look_at_pool(workspace, config, inputs, listing))
         defaults = default_values(config, workspace.ducks, workspace.traces)
         return document_of(config, Resolved(views, numbered, defaults))
 

@@ -27,6 +27,7 @@ SPINE_COLUMNS = {
     "retriever_id": "VARCHAR",
     "member_source": "VARCHAR",
 }
+IDS = ("user_id", "artwork_id")  # BIGINT, or VARCHAR where the feed's files have text
 CODES = ("country_code", "platform_code")
 REQUIRED_COLUMNS = ("user_id", "artwork_id", "event_timestamp", "event")
 
@@ -58,10 +59,14 @@ class Ref(Struct, frozen=True):
 def spine_columns(config: Config) -> dict[str, str]:
     """Name -> type of the columns of the spine, extra ones last.
 
-    The types of those are known where the feed's files have been looked at, see `inputs/extra_columns.py`.
+    The types of ids and of extra columns are known where the feed's files have been looked at, see `inputs/feed.py`.
     """
-    extra = config.catalog.feed.extra_columns
-    return {**SPINE_COLUMNS, **{name: config.extra_types.get(name, "INTEGER") for name in extra}}
+    return {**SPINE_COLUMNS, **dict.fromkeys(config.catalog.feed.extra_columns, "INTEGER"), **config.feed_types}
+
+
+def text_ids(config: Config) -> dict[str, str]:
+    """Name -> type of the ids that are text."""
+    return {name: kind for name, kind in config.feed_types.items() if name in IDS}
 
 
 def referenced_views(config: Config) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ class Config:
     catalog: Catalog
     runtime: Runtime
     aggregations: tuple[Aggregation, ...]
-    extra_types: Mapping[str, str] = field(default_factory=dict)  # of the feed's extra columns, once files were seen
+    # Of the feed's extra columns, and of ids that are text, once files were seen.
+    feed_types: Mapping[str, str] = field(default_factory=dict)
 
     def where(self, file: str, key: str) -> str:
         return f"{self.folder / file}: {key}"

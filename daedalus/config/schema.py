@@ -218,7 +218,10 @@ class CoverageFilter(_Strict, frozen=True, kw_only=True):
     ] = ""
     id_column: Annotated[
         str,
-        _says("Column of the table with artwork ids.", "what reads ids that differ"),
+        _says(
+            "Column of the table with artwork ids, of the feed's type: whole numbers or text.",
+            "what reads ids that differ",
+        ),
     ] = "artwork_id"
 
 
@@ -538,9 +541,34 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
         ),
     ] = {}
 
+    key: Annotated[
+        str,
+        _says(
+            "Whose events a row sees: those with the row's own value of this column, of the feed or under enrich. user_id: what this user did before; artwork_id: what happened to this artwork, whoever did it. NULL: none.",
+            "its event_values, history, row_keys and rolling",
+        ),
+    ] = "user_id"
+    match: Annotated[
+        str | None,
+        _says(
+            "Of the key's events only those with the row's own value of this column too, of the feed or under enrich: with author_id, what this user did with this author before. NULL: none.",
+            "its event_values, history, row_keys and rolling",
+        ),
+    ] = None
+
     @property
     def kind(self) -> AggregationKind:
         return KINDS[self.agg]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns in which the events that a row sees have the row's own values."""
+        return (self.key,) if self.match is None else (self.key, self.match)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether rows see other events than all those of their user."""
+        return self.keys != ("user_id",)
 
     @property
     def cumulative(self) -> bool:

@@ -20,6 +20,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(OF_A_FEED_DAY, ()),
     "sessions": (),
     "attributes": (),
+    "row_keys": (),
     "rolling": (),
     "recent_published": (),
     "content": (),

@@ -173,6 +173,7 @@ def _aggregations(config: Config) -> None:
         _windows(config, at, aggregation)
         _column(config, at, aggregation)
         _where(config, at, aggregation)
+        _keys(config, at, aggregation)
     unique(config, AGGREGATIONS, "aggregations: names", [aggregation.name for aggregation in config.aggregations])
     outputs = [name for aggregation in config.aggregations for name in aggregation.outputs]
     unique(config, AGGREGATIONS, "aggregations: output columns", outputs)
@@ -203,6 +204,16 @@ def _where(config: Config, at: str, aggregation: Aggregation) -> None:
         _of_events(config, key, column)
         if not values:
             refuse(config, AGGREGATIONS, key, "a where without values, which no event has", "[]", "at least one value")
+
+
+def _keys(config: Config, at: str, aggregation: Aggregation) -> None:
+    if aggregation.key != "user_id":
+        _of_events(config, f"{at}.key", aggregation.key)
+    if aggregation.match is not None:
+        _of_events(config, f"{at}.match", aggregation.match)
+    if aggregation.match == aggregation.key:
+        what, hint = "a match of the key, which all its events have", "leave match out"
+        refuse(config, AGGREGATIONS, f"{at}.match", what, aggregation.key, f"another column than {at}.key", hint)
 
 
 def _of_events(config: Config, key: str, column: str) -> bool:

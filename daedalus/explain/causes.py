@@ -111,11 +111,11 @@ class CauseFinder:
         return self._events(aggregation, tiles) or self._lookback(aggregation, tiles, previous, Day.fromisoformat(at))
 
     def _events(self, aggregation: str, tiles: Iterable[Cause]) -> list[Cause]:
-        """Edits of an aggregation's events, column or where."""
+        """Edits of an aggregation's events, column, where or keys."""
         now = next(a for a in self._config.aggregations if a.name == aggregation)
         then = next((t.manifest for c in tiles if c.new is None and (t := self._latest(c.what))), {})
-        values = {"events": sorted(set(now.events)), "column": now.column, "where": given(now)}
-        then = {"config:aggregation.where": "{}", **then} if then else then
+        values = {"events": sorted(set(now.events)), "column": now.column, "where": given(now), "key": list(now.keys)}
+        then = {"config:aggregation.where": "{}", "config:aggregation.key": '["user_id"]', **then} if then else then
         found = []
         for key, value in values.items():
             old, new = then.get(f"config:aggregation.{key}"), digest.canonical_json(value)

@@ -16,6 +16,7 @@ from daedalus.stagecache.action_name import ActionName, kind_of
 from daedalus.stagecache.records.traces import Trace
 
 if TYPE_CHECKING:
+    from daedalus.enrich.assembly import Enriched
     from daedalus.workspace.workspace import Workspace
 
 _ONE_PART = 1 << 40  # rows
@@ -72,7 +73,7 @@ def _skeleton(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool])
 
 
 def _enriched(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool]) -> Sequence[Path]:
-    from daedalus.enrich.assembly import Enriched, Entry
+    from daedalus.enrich.assembly import Entry
 
     before = skeleton_of(workspace, trace)
     if before is None:
@@ -86,8 +87,22 @@ def _enriched(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool])
     vectors |= means  # of these they are read only for an error, that there was none of then
     folder = workspace.scratch.path()
     dtype = json.loads(trace.manifest["config:embeddings.dtype"])
-    Enriched(tuple(entries), dtype).write(folder, parts, vectors, means, artifacts.get("content"))
+    made = _writer(list(vectors.values()))
+    made(tuple(entries), dtype).write(folder, parts, vectors, means, artifacts.get("content"))
     return sorted(folder.iterdir())
+
+
+def _writer(vectors: Sequence[Path]) -> type[Enriched]:
+    """What wrote the enriched partition that has these vectors: some are by text."""
+    import pyarrow.parquet as pq
+
+    if not any("name" in pq.read_schema(path).names for path in vectors):
+        from daedalus.enrich.assembly import Enriched
+
+        return Enriched
+    from daedalus.enrich.text_ids.assembly import TextEnriched
+
+    return TextEnriched
 
 
 def _artifacts(workspace: Workspace, trace: Trace) -> Mapping[str, Path]:

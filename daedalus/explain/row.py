@@ -29,7 +29,7 @@ from daedalus.skeleton.feed_day import FeedDay
 from daedalus.skeleton.joins_and_filters import preload_filtered_features
 from daedalus.sql.among import among
 from daedalus.sql.duck import Bindings
-from daedalus.sql.text import FILE, Sql, literal, parquet
+from daedalus.sql.text import FILE, Sql, in_list, literal, parquet
 from daedalus.sql.text import name as quoted
 from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.walk.plan import Verdict
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from daedalus.shapes.explained import ExplainedRow, RowOfDay
 
 _COMMAND = "daeda explain row"
+_NAMED = "daeda:named"  # in an event whose user is to be told
 
 
 @dataclass
@@ -51,7 +52,9 @@ class Listed:
     left_out: list[dict] = field(default_factory=list)
 
 
-def explain_row(settings: Settings, text: str, user: int, artwork: int, column: str | None = None) -> ExplainedRow:
+def explain_row(
+    settings: Settings, text: str, user: int | str, artwork: int | str, column: str | None = None
+) -> ExplainedRow:
     """For each row of the day with that user and artwork, for each aggregation's column (or one): the
     events that make it up, newest first, and those of the same kinds that were left out, with the reason.
 
@@ -62,13 +65,14 @@ def explain_row(settings: Settings, text: str, user: int, artwork: int, column: 
         graph, verdicts = planned(workspace, day)
         looker = _Looker(workspace, graph, verdicts, day, settings.run(workspace.config))
         wanted, vectors = looker.columns(column), looker.vectors(column)
+        user, artwork = looker.id_of("user_id", user), looker.id_of("artwork_id", artwork)
         rows = looker.rows(user, artwork)
         if not rows:
             where = f"user {user}, artwork {artwork}"
             raise DaedalusError(
                 "the day has no such row", where=f"{_COMMAND} {day}", found=where, expected="a row of its spine"
             )
-        events = looker.events(user)
+        events = looker.events(user, rows, [aggregation for _, aggregation, _ in looker.columns(None)])
         found = [
             {
                 "event_timestamp": row["event_timestamp"].isoformat(),
@@ -91,9 +95,18 @@ class _Looker:
         partitions = graph.feed.partitions.items()
         self._partitions = {file.label: day for day, files in partitions for file in files}
         self._embeddings = self._runtime.embeddings.columns if self._runtime.embeddings else {}
-        self._pool: set[int] | None = None
+        self._pool: set[int | str] | None = None
         self._compared: dict[tuple[str, str, str], bool] = {}
         self._features: dict[tuple[str, Day, str], dict] = {}
+
+    def id_of(self, column: str, given: int | str) -> int | str:
+        """An id as the spine has it. Raises DaedalusError for text where ids are whole numbers."""
+        kind = self._spine[column]
+        try:
+            return str(given) if kind == "VARCHAR" else int(given)
+        except ValueError:
+            raise DaedalusError(f"not a {column}", where=f"{_COMMAND} --{column.removesuffix('_id')}", found=given,
+                                expected=f"a whole number, as the feed's {column}: {kind}") from None  # fmt: skip
 
     def columns(self, only: str | None) -> list[tuple[str, Aggregation, int | None]]:
         """(output column, aggregation, window in seconds) of all aggregations, or of one column."""
@@ -139,19 +152,20 @@ class _Looker:
     def _published(self, recent: RecentPublished, row: dict) -> list:
         time, most = f"TIMESTAMP '{row['event_timestamp'].isoformat(' ')}'", recent.max_items
         seconds = parse_duration(recent.window, "recent_published.window")
-        seen = f"ts < {time} AND ts >= {time} - INTERVAL '{seconds} seconds' AND user_id = {int(row['user_id'])}"
+        seen = f"ts < {time} AND ts >= {time} - INTERVAL '{seconds} seconds' AND user_id = {literal(row['user_id'])}"
         sql = Sql(f"SELECT value FROM {parquet('published')} WHERE {seen} ORDER BY ts DESC, value")
         return [one["value"] for one in self._table(sql, {"published": [self._artifact("published")]})][:most]
 
-    def rows(self, user: int, artwork: int) -> list[dict]:
+    def rows(self, user: int | str, artwork: int | str) -> list[dict]:
         """The day's spine rows of a user and an artwork."""
         spine = self._artifact(f"spine@{self._day}")
-        where = f"user_id = {int(user)} AND artwork_id = {int(artwork)}"
+        where = f"user_id = {literal(user)} AND artwork_id = {literal(artwork)}"
         sql = Sql(f"SELECT * FROM {parquet('spine')} WHERE {where} ORDER BY event_timestamp, event")
         return self._table(sql, {"spine": [spine]})
 
-    def events(self, user: int) -> list[dict]:
-        """Every feed row of the user in the files that the day reads, newest first, duplicates and strays included."""
+    def events(self, user: int | str, rows: Sequence[dict], aggregations: Iterable[Aggregation]) -> list[dict]:
+        """Every feed row of the user in the files that the day reads, newest first, duplicates and strays included; and
+        those of others which aggregations with a key may see for some rows."""
         files = [file for files in self._graph.feed.partitions.values() for file in files if not file.error]
         groups = group_by_schema(files, list(self._spine))
         named = {f"feed_{i}": [file.path for file in members] for i, (_, members) in enumerate(groups)}
@@ -165,7 +179,8 @@ class _Looker:
         ).raw(f", {FILE} AS file", files=True)
         order = "event_timestamp DESC, artwork_id, file"
         shown = f"event_timestamp IS NULL OR year(event_timestamp) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
-        sql = Sql(f"SELECT * FROM ({raw}) WHERE user_id = {int(user)} AND ({shown}) ORDER BY {order}")
+        others = "".join(f" OR ({self._others_for(one, rows)})" for one in aggregations if one.key != "user_id")
+        sql = Sql(f"SELECT * FROM ({raw}) WHERE (user_id = {literal(user)}{others}) AND ({shown}) ORDER BY {order}")
         if not groups:
             return []
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
@@ -174,12 +189,47 @@ class _Looker:
         labels = {local[file.path]: file.label for file in files}
         return [{**row, "file": labels.get(row["file"], row["file"])} for row in rows]
 
+    def _others_for(self, aggregation: Aggregation, rows: Sequence[dict]) -> str:
+        """A condition on feed rows that all events with the same key as one of some rows meet."""
+        key, events = aggregation.key, in_list("event", aggregation.events)
+        values = {value for row in rows if (value := self._value(key, row)) is not None}
+        if not all(isinstance(value, int | str) for value in values):  # no literal says exactly the same
+            return events
+        found = f"{quoted(key)} IN ({_listed(values)})"
+        if view := self._views.get(key):
+            entity = quoted(self._config.catalog.views[view].entity)
+            sql = Sql(f"SELECT DISTINCT {entity} AS one FROM {parquet('view')} WHERE {found}")
+            rows = self._table(sql, {"view": [self._artifact(f"view:{view}")]})
+            found = f"{entity} IN ({_listed(row['one'] for row in rows)})"
+        return f"{events} AND {found}"
+
+    @property
+    def _views(self) -> dict[str, str]:
+        """The views that columns of events come from."""
+        return {text.partition(":")[2]: text.partition(":")[0] for text in self._runtime.enrich}
+
+    def _value(self, column: str, row: dict) -> Any:
+        """A row's or an event's value of a column that events may have, of one that has a time."""
+        view = self._views.get(column)
+        return row.get(column) if view is None else self._feature(view, column, row)
+
+    def _is_same(self, column: str | None, row: dict, event: dict) -> bool:
+        """Whether an event has the row's own value of a column; of none, it has."""
+        if column is None:
+            return True
+        if event["event_timestamp"] is None and column in self._views:
+            return False
+        mine, other = self._value(column, row), self._value(column, event)
+        return mine is not None and (mine == other or (mine != mine and other != other))
+
     def listed(self, aggregation: Aggregation, window: int | None, row: dict, events: Iterable[dict]) -> Listed:
         """An aggregation's column for a row: events that count, and events left out."""
         found, seen, pairs = Listed(), set(), []
         for event in events:
-            if event["event"] not in aggregation.events:
+            if event["event"] not in aggregation.events or not self._is_same(aggregation.key, row, event):
                 continue
+            if aggregation.key != "user_id":
+                event = {**event, _NAMED: True}
             reason = self._left_out(aggregation, window, row, event)
             raw = repr([event[c] for c in (*self._spine, *(f"{code}_text" for code in CODES))])  # NaN is one value
             if not reason and self._runtime.spine.deduplicate and raw in seen:
@@ -233,6 +283,8 @@ class _Looker:
             return "the row's own artwork"
         if not self._covered(event):
             return "no embedding (coverage filter)"
+        if not self._is_same(aggregation.match, row, event):
+            return f"match: {aggregation.match} is {plain(self._value(str(aggregation.match), event))}"
         return next((f"where: {column} is {plain(value)}" for column, value in self._others(aggregation, event)), "")
 
     def _others(self, aggregation: Aggregation, event: dict) -> Iterator[tuple[str, Any]]:
@@ -240,8 +292,8 @@ class _Looker:
         import pyarrow as pa
 
         for column, values in aggregation.where.items():
-            view, kind = event_column_type(self._config, self._graph.sources.views, column)
-            value = self._feature(view, column, event) if view else event[column]
+            _, kind = event_column_type(self._config, self._graph.sources.views, column)
+            value = self._value(column, event)
             asked = column, repr(values), repr(value)
             if asked not in self._compared:
                 tables = {"one": pa.table({"value": [value]})}
@@ -262,9 +314,7 @@ class _Looker:
 
     def _values(self, aggregation: Aggregation, event: dict) -> list:
         """The event's value, or the members of its list; without NULLs."""
-        refs = {text.partition(":")[2]: text.partition(":")[0] for text in self._runtime.enrich}
-        view = refs.get(aggregation.column)
-        value = event.get(aggregation.column) if view is None else self._feature(view, aggregation.column, event)
+        value = self._value(aggregation.column, event)
         members = value if aggregation.kind.flatten else [value]
         return [member for member in members or [] if member is not None]
 
@@ -306,6 +356,11 @@ class _Looker:
             return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def _listed(values: Iterable[Any]) -> str:
+    """SQL of the members of a list, which are in none if there are none."""
+    return ", ".join(sorted(map(literal, values))) or "NULL"
+
+
 def _shown(event: Mapping, value: Any, why: str) -> dict:
     time = event["event_timestamp"]
     row = {
@@ -315,4 +370,6 @@ def _shown(event: Mapping, value: Any, why: str) -> dict:
         "value": plain(value),
         "file": event["file"],
     }
+    if event.get(_NAMED):
+        row["user_id"] = event["user_id"]
     return {**row, "why": why} if why else row

@@ -128,8 +128,9 @@ def _events(windows: Mapping[str, dict]) -> list[_Event]:
 def _key(event: Mapping) -> tuple:
     """What identifies an event; an exact duplicate is an event beside the one that counts."""
     again = event.get("why") == "an exact duplicate"
-    return event["event_timestamp"], event["event"], event["artwork_id"], event["file"], again
+    return event["event_timestamp"], event["event"], event["artwork_id"], event["file"], again, event.get("user_id")
 
 
 def _text(event: Mapping) -> str:
-    return f"{event['event_timestamp']} {event['event']} {event['artwork_id']} {event['file']}"
+    by = f" by {event['user_id']}" if "user_id" in event else ""
+    return f"{event['event_timestamp']} {event['event']} {event['artwork_id']}{by} {event['file']}"

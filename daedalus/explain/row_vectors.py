@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _COMPONENTS = 4  # of a vector that are shown
 
+Id = int | str
 Rows = Callable[[Sql, Mapping[str, Sequence[Path | str]]], list[dict]]
 
 
@@ -28,7 +29,7 @@ class VectorLooker:
         self._column, self._dtype = column, dtype
         self._pool, self._vectors, self._rows = pool, vectors, rows
 
-    def of_id(self, one: int | None) -> dict:
+    def of_id(self, one: Id | None) -> dict:
         """What an `of` column has for an id: the `id`, `has_vector`, its `length`, and the first components."""
         lengths = self._lengths([one] if one is not None else [])
         length = lengths.get(one) if one is not None else None
@@ -36,7 +37,7 @@ class VectorLooker:
         return {"of": self._column.of, "id": one, "has_vector": length is not None, "length": _said(length),
                 "components": value}  # fmt: skip
 
-    def of_list(self, items: Sequence[int]) -> dict:
+    def of_list(self, items: Sequence[Id]) -> dict:
         """What a `mean_of` column has for a list: the `counted` ids with their weights, those `without_vector`, those
         `beyond` max_items, the `length` and the first components; `not_usable`, by id, are other lengths."""
         most = self._column.max_items
@@ -57,7 +58,7 @@ class VectorLooker:
             "components": self._value(used, lengths) if used else None,
         }  # fmt: skip
 
-    def _lengths(self, ids: Iterable[int]) -> dict[int, int | None]:
+    def _lengths(self, ids: Iterable[Id]) -> dict[Id, int | None]:
         """The lengths of the pool's vectors by id: None for an id that has only NULL vectors."""
         wanted = sorted(set(ids))
         if not wanted:
@@ -65,7 +66,18 @@ class VectorLooker:
         sql = Sql(f"SELECT id, length FROM {parquet('pool')} WHERE list_contains({literal(wanted)}, id)")
         return {row["id"]: row["length"] for row in self._rows(sql, {"pool": [self._pool]})}
 
-    def _value(self, used: Mapping[int, int], lengths: Mapping[int, int | None]) -> list | None:
+    def _numbers(self, ids: Sequence[Id]) -> Any:
+        """The ids as the file of vectors has them."""
+        import numpy as np
+        import pyarrow as pa
+
+        if not any(isinstance(one, str) for one in ids):
+            return np.array(ids, np.int64)
+        from daedalus.enrich.text_ids.names import Names
+
+        return Names(self._vectors).numbers(pa.array(ids))
+
+    def _value(self, used: Mapping[Id, int], lengths: Mapping[Id, int | None]) -> list | None:
         """The first components of the mean; None where not all vectors are at hand: those of rows that do not reach
         the output are not brought, and of those that are not usable there are only lengths."""
         import numpy as np
@@ -73,7 +85,7 @@ class VectorLooker:
         from daedalus.enrich.vectors_file import VectorsFile
 
         with VectorsFile(self._vectors) as file:
-            found = file.find(np.array(list(used), np.int64))
+            found = file.find(self._numbers(list(used)))
             if not len(found) or found.min() < 0:
                 return None
             vectors = _first_components(file, found)

@@ -71,7 +71,12 @@ def _vectors(path: Path, of_ids: Path, column: str, rows: np.ndarray, dtype: str
 
     from daedalus.enrich.vectors_file import VectorsFile
 
-    ids = read_table(of_ids, [column])[column].combine_chunks().take(pa.array(rows)).cast(pa.int64())
+    ids = read_table(of_ids, [column])[column].combine_chunks().take(pa.array(rows))
+    if not pa.types.is_integer(ids.type):
+        from daedalus.enrich.text_ids.names import Names
+
+        ids = pa.array(Names(path).numbers(ids))
+    ids = ids.cast(pa.int64())
     with VectorsFile(path) as file:
         places = file.find(pc.fill_null(ids, 0).to_numpy())
         has = (places >= 0) & pc.is_valid(ids).to_numpy(zero_copy_only=False)

@@ -21,7 +21,7 @@ from daedalus.init.layout import TEXTS, Layout, layout
 from daedalus.init.questions import SURE, Ask, Guess
 from daedalus.init.rewrite import feed_line
 from daedalus.init.texts import text_sample
-from daedalus.init.values import Columns, Sample, family
+from daedalus.init.values import Columns, Sample
 from daedalus.inputs.feed import look_at_feed as inputs_feed
 from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder
@@ -56,10 +56,6 @@ class FeedLook:
     def kind(self, column: str) -> str:
         """The type of a column of the spine, in the feed; "" if it has none."""
         return self.kinds.get(self.own(column), "")
-
-    @property
-    def has_text_ids(self) -> bool:
-        return "text" in (family(self.kind("user_id")), family(self.kind("artwork_id")))
 
     @property
     def events(self) -> Mapping[str, float]:
@@ -129,7 +125,7 @@ def _look(config: Config, path: str, lies: Layout, inputs: Inputs, known: Known,
         shown = PartitionPattern(lies.partition).shown
         found.guesses.insert(0, Guess("catalog.yaml", "feed.partition", lies.partition, f"folders {shown}", SURE))
     look = FeedLook(keys, tuple(sorted(folder.days)), kinds, sample, found, *_lateness(finder))
-    _check(_with(config, keys), inputs, look)
+    _check(_with(config, keys), inputs)
     return look
 
 
@@ -148,7 +144,7 @@ def _kinds(folder: FeedFolder, inputs: Inputs) -> Columns:
     kinds: dict[str, str] = {}
     first: dict[str, str] = {}
     for label in (label for labels in folder.days.values() for label in labels):
-        path = f"{folder.root}/{label}"
+        path = folder.path(label)
         file = inputs.look(path, label, lambda path, schema: None)
         if file.error:
             raise refusal(file.error)
@@ -163,10 +159,8 @@ def _kinds(folder: FeedFolder, inputs: Inputs) -> Columns:
     return kinds
 
 
-def _check(config: Config, inputs: Inputs, look: FeedLook) -> None:
+def _check(config: Config, inputs: Inputs) -> None:
     """Raises what a run would say of files that do not fit."""
-    if look.has_text_ids:  # until a run takes text ids: then this line goes
-        return
     folder = FeedFolder(config, inputs.files)
     if bad := bad_files(inputs_feed(inputs, folder, sorted(folder.days))):
         raise refusal(bad[0][1])

@@ -9,8 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daedalus.base.errors import DaedalusError
 from daedalus.config.partition_pattern import DEFAULT, PartitionPattern
-from daedalus.inputs.file_formats import format_of
+from daedalus.inputs.file_formats import format_of, table_format
+from daedalus.inputs.lake.days import days_of, pattern_of
+from daedalus.inputs.lake.open import open_at
+from daedalus.inputs.lake.table import Place
+from daedalus.inputs.local_files import LocalNames
 from daedalus.objectstore.globs import HIDDEN
 
 TEXTS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
@@ -64,11 +69,8 @@ def layout(path: str) -> Layout:
         kind = "parquet" if format_of(path) else text_format(path) or ""
         return Layout(path, problem="a single file", found=os.path.basename(path), files=[path] * bool(kind),
                       format=kind or "parquet")  # fmt: skip
-    if kind := _table(Path(path)):
-        files = sorted(str(file) for file in Path(path).rglob("*.parquet"))
-        return Layout(
-            path, problem=f"{kind} table, not folders of days", found="its log", files=files, format=kind.lower()
-        )
+    if kind := table_format(LocalNames(), path):
+        return _of_table(Place(path, None, f"--feed {path}", LocalNames(), {}), kind)
     root = _inner(Path(path))
     levels: list[str] = []
     stage, problem = "", ""
@@ -85,11 +87,21 @@ def layout(path: str) -> Layout:
     return _other(path, pattern, problem)
 
 
-def _table(path: Path) -> str:
-    """The kind of a table that has its own list of files: what lies in its folder may not be in it."""
-    if (path / "_delta_log").is_dir():
-        return "Delta"
-    return "Iceberg" if any((path / "metadata").glob("*.metadata.json")) else ""
+def _of_table(place: Place, kind: str) -> Layout:
+    """The days of a table of Delta Lake or Iceberg, by its own list of files: others may lie in its folder."""
+    table = open_at(place, kind)
+    values = table.files[0].values if table.files else {}
+    pattern = pattern_of(values) or DEFAULT
+    try:
+        days, _ = days_of(table, PartitionPattern(pattern), place.where)
+    except DaedalusError as error:
+        days, found = {}, str(error.found)
+    else:
+        found = f"{len(table.files)} files"
+    if days:
+        return Layout(place.folder, pattern)
+    return Layout(place.folder, problem=f"a table of {kind} without partitions by day", found=found,
+                  files=[file.path for file in table.files], format=kind.lower())  # fmt: skip
 
 
 def _inner(root: Path) -> Path:

@@ -18,8 +18,10 @@ from daedalus.init.layout import text_format
 from daedalus.init.questions import Ask, Guess, Reading, chosen
 from daedalus.init.rewrite import view_line
 from daedalus.init.values import Columns, Sample, family
-from daedalus.inputs.file_formats import FORMATS, format_of
+from daedalus.inputs.file_formats import FORMATS, format_of, table_format
 from daedalus.inputs.input_file import Inputs
+from daedalus.inputs.lake.open import open_at
+from daedalus.inputs.lake.table import Place
 from daedalus.sql.column_types import is_integer, is_time, widen
 
 _NAMES_SHOWN = 5
@@ -227,6 +229,9 @@ def _head(file: str) -> str:
 def _files(entry: Path, inputs: Inputs) -> tuple[str, list[str]]:
     """The `source` of the view at a path, and the files that it matches."""
     exact = glob.escape(str(entry))
+    if entry.is_dir() and (table := table_format(inputs.files, str(entry))):
+        found = open_at(Place(str(entry), None, f"--catalog: {entry.name}", inputs.files, {}), table)
+        return str(entry), [file.path for file in found.files]
     if entry.is_file():
         return exact, [str(entry)] * bool(format_of(entry.name))
     kind = FORMATS["parquet"]

@@ -62,8 +62,7 @@ def init(
         found.output_root, found.cache_root = _roots(folder)
         texts = {path: _rendered(kind, found) for kind, path in _FILES.items()}
         _write(Path(aside), texts)
-        if not found.feed.has_text_ids:  # until a run takes text ids: then this line goes
-            _check(folder, Path(aside))
+        _check(folder, Path(aside))
     _write(folder, texts)
     write_schemas(folder)
     return {

@@ -10,14 +10,14 @@ from daedalus.base.counted_off import counted_off
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import DaedalusError, DayError, did_you_mean
 from daedalus.config import CATALOG, Config
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.columns import CODES, IDS, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.reach import Reach
 from daedalus.config.schema import Lateness
 from daedalus.inputs.footers import FAR_DATE, TOO_FAR
 from daedalus.inputs.input_file import UNREADABLE, InputFile, Inputs, unreadable
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.schemas import checked_names, refuse_other_names
-from daedalus.sql.column_types import canonical, fits, is_integer, is_plain, is_text, widen
+from daedalus.sql.column_types import canonical, fits, id_type, is_integer, is_plain, is_text, widen
 from daedalus.sql.own_columns import TIME, OwnColumns, is_whole_number
 
 
@@ -66,20 +66,69 @@ def look_at_feed(
     return Feed({day: tuple(looked) for day, looked in found.items()})
 
 
-def with_extra_types(config: Config, inputs: Inputs, folder: FeedFolder, days: Sequence[Day]) -> Config:
-    """The config with the types of the feed's extra columns, over the files that the config's days and `days` read.
+def with_feed_types(
+    config: Config, inputs: Inputs, folder: FeedFolder, days: Sequence[Day], feed: Feed | None = None
+) -> Config:
+    """The config with the types that the feed's files decide: of ids that are text, and of extra columns.
 
-    Raises DaedalusError (exit 2) for a column that none of them has, or whose types cannot be widened.
+    Those of ids follow from the files of `feed`, which were looked at; where there are none, from the first others that
+    can be read. Those of extra columns from the files that the config's days and `days` read. Raises DaedalusError
+    (exit 2) for an extra column that none of the files has, or whose types cannot be widened.
     """
-    if not folder.extra:
-        return config
-    read = Reach.of(config).around(config.session_range(days), folder.days)
-    partitions = look_at_feed(inputs, folder, read).partitions
-    files = [file for day in sorted(partitions) for file in partitions[day] if not file.error]
-    if not files:
-        return config
-    types = {column: _extra_type(config, column, files) for column in folder.extra}
-    return replace(config, extra_types=types)
+    files, configured = _good_files(feed or Feed({})), config.session_range(days)
+    for day in sorted(folder.days, key=lambda day: (day not in configured, day)):
+        if files:
+            break
+        files = _good_files(look_at_feed(inputs, folder, [day]))
+    types = {column: "VARCHAR" for column in IDS if _id_type(column, files) == "VARCHAR"}
+    if folder.extra:
+        read = Reach.of(config).around(configured, folder.days)
+        if files := _good_files(look_at_feed(inputs, folder, read)):
+            types |= {column: _extra_type(config, column, files) for column in folder.extra}
+    return replace(config, feed_types=types) if types else config
+
+
+def _good_files(feed: Feed) -> list[InputFile]:
+    return [file for day in sorted(feed.partitions) for file in feed.partitions[day] if not file.error]
+
+
+def _id_type(column: str, files: Sequence[InputFile]) -> str | None:
+    """The type of an id by the first file that says one."""
+    kinds = (id_type(file.schema[column]) for file in files if file.schema[column] != "NULL")
+    return next(kinds, None)
+
+
+def with_ids_of_one_kind(feed: Feed) -> Feed:
+    """The feed, in which all ids of a column are whole numbers, or all are text.
+
+    Where the files of a single day have the other kind than those of several, they are what is wrong, and become bad
+    files. Raises DaedalusError (exit 2) for a feed that is of two kinds.
+    """
+    for column in IDS:
+        kinds: dict[str | None, dict[Day, list[InputFile]]] = {}
+        for day in sorted(feed.partitions):
+            for file in feed.partitions[day]:
+                if not file.error and file.schema[column] != "NULL":
+                    kinds.setdefault(id_type(file.schema[column]), {}).setdefault(day, []).append(file)
+        if len(kinds) < 2:
+            continue
+        (_, some), (_, most) = sorted(kinds.items(), key=lambda item: len(item[1]))
+        other = next(iter(most.values()))[0]
+        wrong = {file.path: _of_two_kinds(column, file, other) for files in some.values() for file in files}
+        if len(some) > 1 or len(most) < 2:
+            error = next(iter(wrong.values()))
+            raise DaedalusError(error.what, where=error.where, found=error.found, expected=error.expected,
+                                hint=error.hint)  # fmt: skip
+        feed = Feed({day: tuple(replace(file, schema={}, error=wrong[file.path]) if file.path in wrong else file
+                                for file in files) for day, files in feed.partitions.items()})  # fmt: skip
+    return feed
+
+
+def _of_two_kinds(column: str, file: InputFile, other: InputFile) -> DayError:
+    told = (file.own or OwnColumns()).told(column)
+    return DayError("ids that are whole numbers in some files and text in others", where=f"{file.path}: {told}",
+                    found=file.schema[column], expected=f"{other.schema[column]}, as {told} of {other.path}",
+                    hint="have one of them written again with the type of the other")  # fmt: skip
 
 
 def _extra_type(config: Config, column: str, files: Sequence[InputFile]) -> str:
@@ -128,8 +177,8 @@ def check_feed_schema(
             _check_unit(where, found, own.unit)
             continue
         coded = column in CODES and (is_integer(found) or is_text(found))
-        if not coded and not fits(found, wanted):
-            also = " or VARCHAR" if column in CODES else ""
+        if not coded and not fits(found, wanted) and not (column in IDS and id_type(found) == "VARCHAR"):
+            also = " or VARCHAR" if column in (*CODES, *IDS) else ""
             raise DayError(
                 "a feed column has a type that cannot be widened",
                 where=where,

@@ -13,6 +13,7 @@ from msgspec import Struct
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, bare, did_you_mean, seen_from
 from daedalus.config import RUNTIME, Config
+from daedalus.config.columns import spine_columns
 from daedalus.inputs.lance.manifest import column_types
 from daedalus.inputs.lance.table import ERRORS, open_table, said
 from daedalus.objectstore.object_store import is_uri, library_options
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_TEXTS = {"string", "large_string"}
 
 
 class PoolInput(Struct, frozen=True):
@@ -74,18 +76,19 @@ def _version(stem: str) -> int:
 
 
 def check_pool(config: Config, pool: PoolInput | None, files: Files, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) if the pool has no such id column. A pass is remembered.
+    """Raises DaedalusError (exit 2) if the pool has no such id column, of the type of artwork_id. A pass is remembered.
 
     The manifest tells that a column fits; Lance, which takes a while to import, is asked about any other.
     """
     coverage = config.runtime.embedding_coverage_filter
-    key = f"pool id:{pool.digest if pool else ''}:{coverage.id_column}"
+    text = spine_columns(config)["artwork_id"] == "VARCHAR"
+    key = f"pool id:{pool.digest if pool else ''}:{coverage.id_column}{':VARCHAR' * text}"
     if pool is None or facts.fact(key):
         return
-    if _types_in(pool.manifest, files).get(coverage.id_column) not in _INTEGERS:
+    if _types_in(pool.manifest, files).get(coverage.id_column) not in (_TEXTS if text else _INTEGERS):
         where = config.where(RUNTIME, "embedding_coverage_filter")
         opened = _open(coverage.uri, coverage.table, pool.version, where, pool_options(config))
-        _id_type(opened, coverage.table, coverage.id_column, where)
+        (text_id_type if text else _id_type)(opened, coverage.table, coverage.id_column, where)
     facts.remember_fact(key, True)
 
 
@@ -150,6 +153,36 @@ def read_pool_ids(
 
     pool = _open(uri, table, version, where, options)
     schema = pa.schema([pa.field("id", _id_type(pool, table, id_column, where))])
+    stream = pool.scanner(columns=[id_column], batch_readahead=1).to_batches()
+    batches = (pa.record_batch([batch.column(0)], schema=schema) for batch in stream)
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def text_id_type(pool: Any, table: str, id_column: str, where: str) -> Any:
+    """The type of an id column of text. Raises DaedalusError (exit 2)."""
+    import pyarrow.types as t
+
+    kinds = {field.name: field.type for field in pool.schema}
+    if id_column not in kinds or not (t.is_string(kinds[id_column]) or t.is_large_string(kinds[id_column])):
+        raise DaedalusError(
+            "the embedding pool has no such id column",
+            where=f"{where}.id_column",
+            found=f"{id_column}: {kinds.get(id_column, 'missing')}",
+            expected=f"a column of text of {table}, as the feed's artwork_id: {', '.join(kinds)}",
+            hint=did_you_mean(id_column, kinds),
+        )
+    return kinds[id_column]
+
+
+def read_text_pool_ids(
+    uri: str, table: str, id_column: str, where: str, options: Mapping[str, str] | None = None,
+    version: int | None = None,
+) -> Any:  # fmt: skip
+    """As `read_pool_ids`, of ids that are text; apart from it, since its code is in keys."""
+    import pyarrow as pa
+
+    pool = _open(uri, table, version, where, options)
+    schema = pa.schema([pa.field("id", text_id_type(pool, table, id_column, where))])
     stream = pool.scanner(columns=[id_column], batch_readahead=1).to_batches()
     batches = (pa.record_batch([batch.column(0)], schema=schema) for batch in stream)
     return pa.RecordBatchReader.from_batches(schema, batches)

@@ -11,7 +11,7 @@ from daedalus.config.columns import Ref, makers, spine_columns
 from daedalus.config.embeddings import id_lists
 from daedalus.config.load import yaml_hint
 from daedalus.inputs.views import ViewInput
-from daedalus.sql.column_types import holds, is_integer, is_nested, is_number, is_time
+from daedalus.sql.column_types import holds, id_type, is_integer, is_nested, is_number, is_time
 
 
 def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
@@ -20,6 +20,7 @@ def check_types(config: Config, views: Mapping[str, ViewInput]) -> None:
     _times(config, views)
     _filters(config, views)
     _wheres(config, views)
+    _keys(config, views)
     _embedded(config, views)
 
 
@@ -76,14 +77,17 @@ def _times(config: Config, views: Mapping[str, ViewInput]) -> None:
     for key, ref in refs:
         if not is_time(kind := _type_of(ref, views)):
             _refuse(config, RUNTIME, key, "not a time", f"{ref}: {kind}", "a TIMESTAMP or DATE feature")
-    if recent and not is_integer(kind := _type_of(recent.author, views)):
-        _refuse(config, RUNTIME, "recent_published.author", "not a user id", f"{recent.author}: {kind}", "BIGINT")
+    wanted = spine_columns(config)["user_id"]
+    if recent and id_type(kind := _type_of(recent.author, views)) != wanted:
+        _refuse(config, RUNTIME, "recent_published.author", "not a user id", f"{recent.author}: {kind}", wanted)
 
 
 def _embedded(config: Config, views: Mapping[str, ViewInput]) -> None:
-    """The ids of embedding columns are whole numbers: of a feature, and the members of a list of one."""
+    """The ids of embedding columns have the type of the feed's artwork_id, as those of the pool: of a feature, and the
+    members of a list of one."""
     columns = config.runtime.embeddings.columns if config.runtime.embeddings else {}
     known, lists, feed = makers(config), id_lists(config), spine_columns(config)
+    wanted = feed["artwork_id"]
     enriched = {ref.partition(":")[2]: ref for ref in config.runtime.enrich}
     for name, column in columns.items():
         at = f"embeddings.columns.{name}"
@@ -91,13 +95,13 @@ def _embedded(config: Config, views: Mapping[str, ViewInput]) -> None:
             source = config.made_from(column.of)
             maker = known[source][0]
             kind = views[maker.source].types[source] if maker.kind == "feature" else feed[source]
-            if not is_integer(kind):
-                _refuse(config, RUNTIME, f"{at}.of", "a column that holds no ids", f"{column.of}: {kind}", "BIGINT")
+            if id_type(kind) != wanted:
+                _refuse(config, RUNTIME, f"{at}.of", "a column that holds no ids", f"{column.of}: {kind}", wanted)
         elif made := lists[str(column.mean_of)]:
             kind = _type_of(enriched[made.column], views) if made.column in enriched else feed[made.column]
-            if not is_integer(kind.removesuffix("[]") if made.kind.flatten else kind):
+            if id_type(kind.removesuffix("[]") if made.kind.flatten else kind) != wanted:
                 found = f"{column.mean_of}, of {made.column}: {kind}"
-                _refuse(config, RUNTIME, f"{at}.mean_of", "a list that holds no ids", found, "a list of BIGINT")
+                _refuse(config, RUNTIME, f"{at}.mean_of", "a list that holds no ids", found, f"a list of {wanted}")
 
 
 def filter_types(config: Config, views: Mapping[str, ViewInput]) -> dict[str, str]:
@@ -146,6 +150,27 @@ def _wheres(config: Config, views: Mapping[str, ViewInput]) -> None:
             key, kind = f"aggregations[{i}].where.{column}", event_column_type(config, views, column)[1]
             if wrong := where_refusal(column, kind, values):
                 _refuse(config, AGGREGATIONS, key, *wrong)
+
+
+def _keys(config: Config, views: Mapping[str, ViewInput]) -> None:
+    for i, aggregation in enumerate(config.aggregations):
+        for key in ("key", "match"):
+            column = getattr(aggregation, key)
+            if column is None:
+                continue
+            if wrong := key_refusal(column, event_column_type(config, views, column)[1]):
+                _refuse(config, AGGREGATIONS, f"aggregations[{i}].{key}", *wrong)
+
+
+def key_refusal(column: str, kind: str) -> tuple[str, str, str] | None:
+    """(what is wrong, found, expected) if rows cannot be grouped by a column of type `kind`."""
+    if is_nested(kind) or kind == "INTERVAL":
+        return (
+            "a column that rows cannot be grouped by",
+            f"{column}: {kind}",
+            "ids, codes, text, numbers, times or such",
+        )
+    return None
 
 
 def where_refusal(column: str, kind: str, values: Sequence[object]) -> tuple[str, str, str, str] | None:

@@ -56,9 +56,9 @@ def look_at_view(
     labels = table.labels if table else _labels(paths, _fixed_prefix(patterns_of(view, inputs.files)[0]))
     inputs.prepare(paths)
     check = partial(_check_view_file, view, _times(config, name))
-    wanted = [view.own_entity, view.timestamp_field, *view.features]
+    read = [view.own_entity, view.timestamp_field, *view.features]
     looked = (inputs.look(path, labels[path], check) for path in paths)
-    files = [checked_names(inputs, table, file, wanted) for file in looked]
+    files = [checked_names(inputs, table, file, read) for file in looked]
     for file in files:
         if file.error:
             raise DaedalusError(f"the view {name} cannot be read: {file.error.what}", where=file.error.where,
@@ -68,7 +68,8 @@ def look_at_view(
         replace(file, schema={c: "DATE" if t == FAR_DATE else t for c, t in file.schema.items()}) for file in files
     ]
     key = "entity_column" if view.entity_column else "entity"
-    types = {view.entity: _view_type(f"{where}.{key}", view.own_entity, files)}
+    wanted = spine_columns(config)[view.entity]
+    types = {view.entity: _view_type(f"{where}.{key}", view.own_entity, _as_text(files, view.own_entity, wanted))}
     types |= {column: _view_type(f"{where}.features", column, files) for column in view.features}
     types = {column: _null_type(config, name, column) if kind == "NULL" else kind for column, kind in types.items()}
     timestamp = _view_type(f"{where}.timestamp_field", view.timestamp_field, files)
@@ -76,8 +77,16 @@ def look_at_view(
         if column not in file.schema:
             raise DaedalusError(f"a file of the view {name} lacks a column", where=f"{file.path}: {column}",
                                 found=", ".join(file.schema), expected=column)  # fmt: skip
-    _check_view(where, view, types, timestamp, spine_columns(config)[view.entity])
+    _check_view(where, view, types, timestamp, wanted)
     return ViewInput(name, view, tuple(files), {column: canonical(types[column]) for column in sorted(types)})
+
+
+def _as_text(files: Sequence[InputFile], column: str, wanted: str) -> Sequence[InputFile]:
+    """The files as they are read where `column` is wanted as text: UUIDs are text."""
+    if wanted != "VARCHAR":
+        return files
+    return [replace(file, schema={**file.schema, column: "VARCHAR"}) if file.schema.get(column) == "UUID" else file
+            for file in files]  # fmt: skip
 
 
 def _times(config: Config, name: str) -> list[str]:
@@ -126,7 +135,7 @@ def _null_type(config: Config, view: str, column: str) -> str:
     if any(isinstance(value, str) for value in compared):
         return "VARCHAR"
     animated = runtime.animated_model_type and column in ("artwork_type", "model_type")
-    return "VARCHAR" if animated else "BIGINT" if recent and ref == recent.author else "INTEGER"
+    return "VARCHAR" if animated else spine_columns(config)["user_id"] if recent and ref == recent.author else "INTEGER"
 
 
 def _view_type(where: str, column: str, files: Sequence[InputFile]) -> str:

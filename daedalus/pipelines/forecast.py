@@ -17,7 +17,8 @@ from daedalus.workspace.workspace import Workspace
 _GUESSES = {
     "pool": (0.9, 0.0), "view": (0.05, 0.0), "published": (0.02, 0.0),
     "spine": (0.014, 2.6), "coverage": (0.003, 0.15), "event_values": (0.004, 0.2), "history": (0.005, 0.6),
-    "sessions": (0.005, 1.0), "attributes": (0.01, 2.0), "rolling": (0.006, 1.2), "recent_published": (0.005, 0.5),
+    "sessions": (0.005, 1.0), "attributes": (0.01, 2.0), "row_keys": (0.004, 0.6), "rolling": (0.006, 1.2),
+    "recent_published": (0.005, 0.5),
     "content": (0.004, 0.4), "qids": (0.02, 0.9), PARTITION: (0.02, 4.0),
     "fragment": (0.2, 0.0), "pool_vectors": (0.1, 0.0), "pool_places": (0.05, 0.0),
     "vectors": (0.03, 1.5), "means": (0.02, 3.0), ENRICHED: (0.02, 3.0),

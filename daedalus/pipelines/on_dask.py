@@ -117,7 +117,7 @@ def _job(workspace: Workspace, graph: Graph, run: str, duckdb: Mapping[str, Any]
     staging = workspace.scratch.path()
     staging.mkdir()
     return Job(
-        run, settled_config(workspace.config), settled_sources(graph.sources), graph.sessions, graph.days,
+        run, settled_config(graph.config), settled_sources(graph.sources), graph.sessions, graph.days,
         cache_root=Path(absolute(str(workspace.cache_root))), staging=Path(absolute(str(staging))), duckdb=duckdb,
         carrier=carrier,
     )  # fmt: skip

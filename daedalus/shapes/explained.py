@@ -66,13 +66,14 @@ class ExplainedStep(TypedDict):
 
 
 class EventOfRow(TypedDict):
-    """An event of the row's user."""
+    """An event of the row's user, or of an aggregation's key."""
 
     event_timestamp: Annotated[str | None, "When, in UTC."]
     event: Annotated[str, "What."]
     artwork_id: Annotated[int | str | None, "Of which item."]
     value: Annotated[Any, "The value that is aggregated; null for an event that is left out before it is looked up."]
     file: Annotated[str, "The feed file that it is in."]
+    user_id: NotRequired[Annotated[int | str | None, "Of an aggregation with a `key`: whose event it is."]]
     why: NotRequired[Annotated[str, "Why it is left out; not of one that counts."]]
 
 

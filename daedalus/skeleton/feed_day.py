@@ -8,7 +8,7 @@ from functools import partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, spine_columns
+from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS, spine_columns, text_ids
 from daedalus.config.schema import Lateness
 from daedalus.inputs.input_file import InputFile
 from daedalus.inputs.schemas import Group, OwnGroup, group_by_schema
@@ -120,11 +120,12 @@ def sql_of_feed(
     config: Mapping[str, object],
     reads: Mapping[str, Sequence[str]] | None = None,
     arrow: Callable[[FeedPart, bool], partial] | None = None,
+    of_texts: Callable[[FeedPart], partial] | None = None,
 ) -> str | None:
     """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
 
     `render` makes its statement, and `arrow`, which is told whether the feed has names or times of its own, what may
-    run in its place; `config` are further values that it depends on.
+    run in its place, `of_texts` where ids are text; `config` are further values that it depends on.
     """
     assert name.day is not None
     late_files = files_of(make, name.day)
@@ -145,6 +146,8 @@ def sql_of_feed(
     further = {column: kind for column, kind in wanted.items() if column not in SPINE_COLUMNS}
     if further:
         settings["feed.extra_columns"] = further
+    if texts := text_ids(make.context.config):
+        settings["feed.ids"] = texts
     by_name = _has_text(groups, "country_code")
     reading = Reading(
         reads or {},
@@ -155,7 +158,9 @@ def sql_of_feed(
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
     own = any(isinstance(group, OwnGroup) for group in groups)
-    fast = arrow(_part(feed, name.day, bound), own) if arrow and not further else None
+    part, fast = _part(feed, name.day, bound), None
+    if not further:
+        fast = of_texts(part) if texts and of_texts else arrow(part, own) if arrow and not texts else None
     return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
 
 

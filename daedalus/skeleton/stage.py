@@ -2,7 +2,8 @@
 
     no day         pool, view (one per view), published
     feed day       spine, coverage, event_values (one per event set and column), history
-    target day     sessions, attributes, rolling (one per aggregation), recent_published, content, qids, partition
+    target day     sessions, attributes, row_keys (one per key and match), rolling (one per aggregation),
+                   recent_published, content, qids, partition
 
 Steps of a feed day are shared by all target days whose windows need it. Steps of a target day are made for all rows
 of the sessions; the content filter, which decides which rows ship, is applied last.
@@ -22,11 +23,15 @@ from daedalus.stagecache.action import Action
 from daedalus.stagecache.action_name import ActionName
 
 _FILES = {PARTITION: "partition"}  # of a step whose file has another name
+ON_DEMAND = ("row_keys",)  # beside steps/: what rolling imports where an aggregation has a key
 
 
 def steps() -> dict[str, Callable[..., Any]]:
     """What builds the actions of each step, by its name: `build` of its file."""
-    return {name: import_module(f"daedalus.skeleton.steps.{_FILES.get(name, name)}").build for name in STEPS}
+    return {
+        name: import_module(f"daedalus.skeleton.steps.{_FILES.get(name, name)}").build
+        for name in STEPS if name not in ON_DEMAND
+    }  # fmt: skip
 
 
 def build_stage(make: Make, days: Iterable[Day], last: Sequence[str] = (PARTITION,)) -> list[Action]:

@@ -1,4 +1,5 @@
-"""The `where` of an aggregation: which of its events count, by values of columns of the feed and of views."""
+"""The `where`, `key` and `match` of an aggregation: which of its events count, and whose, by columns of the feed and of
+views."""
 
 from __future__ import annotations
 
@@ -12,14 +13,17 @@ from daedalus.skeleton.context import Skeleton
 from daedalus.skeleton.joins_and_filters import FeatureView, joined_to_events
 from daedalus.sql.among import among
 from daedalus.sql.text import name
+from daedalus.windows.spec import group_columns
 
 
 @dataclass(frozen=True)
 class Where:
-    """The views to join to events, which are aliased s, and the further condition on them, as ` AND …`."""
+    """The views to join to events, which are aliased s, the further condition on them, as ` AND …`, and the columns by
+    which they are grouped, as SQL; none: by user."""
 
     views: tuple[FeatureView, ...] = ()
     also: str = ""
+    keys: tuple[str, ...] = ()
 
     def joins(self, source: str, *, of_many_days: bool = False) -> str:
         """JOINs of the views by entity, to be appended to the FROM clause `source`: no row of a view, no match."""
@@ -28,21 +32,69 @@ class Where:
             for i, view in enumerate(self.views)
         )
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the columns that events are grouped by."""
+        return group_columns(len(self.keys))
+
+    @property
+    def grouped(self) -> str:
+        """The SELECT list of these columns."""
+        keys = self.keys or ("s.user_id",)
+        return ", ".join(f"{key} AS {column}" for key, column in zip(keys, self.groups, strict=True))
+
+    @property
+    def complete(self) -> str:
+        """The condition that no key is NULL, as ` AND …`; users never are."""
+        return "".join(f" AND {column} IS NOT NULL" for column in self.groups[: len(self.keys)])
+
 
 EVERY = Where()
 
 
 def where_of(context: Skeleton, aggregation: Aggregation) -> Where:
-    """The `where` of an aggregation; of none, what adds nothing to a statement."""
-    found = {column: event_column_type(context.config, context.sources.views, column) for column in aggregation.where}
-    names = sorted({view for view, _ in found.values() if view})
-    places = {"": "s", **{view: f"w{i}" for i, view in enumerate(names)}}
-    also = ""
+    """The `where` and the keys of an aggregation; of none, what adds nothing to a statement."""
+    keys = aggregation.keys if aggregation.keyed else ()
+    found = _found(context, [*aggregation.where, *keys])
+    places, also = _places(found), ""
     for column, values in given(aggregation).items():
         view, kind = found[column]
         also += f" AND ({among(f'{places[view]}.{name(column)}', kind, values) or 'FALSE'})"
+    return Where(_views(context, found), also, _keys(found, keys))
+
+
+def keys_of(context: Skeleton, keys: Sequence[str]) -> Where:
+    """What groups rows by `keys`."""
+    found = _found(context, keys)
+    return Where(_views(context, found), keys=_keys(found, keys))
+
+
+Found = dict[str, tuple[str, str]]  # by column its view, "" for the feed, and its type
+
+
+def _found(context: Skeleton, columns: Sequence[str]) -> Found:
+    return {column: event_column_type(context.config, context.sources.views, column) for column in columns}
+
+
+def _places(found: Found) -> dict[str, str]:
+    """The aliases of views."""
+    return {"": "s", **{view: f"w{i}" for i, view in enumerate(sorted({view for view, _ in found.values() if view}))}}
+
+
+def _views(context: Skeleton, found: Found) -> tuple[FeatureView, ...]:
+    names = [view for view in _places(found) if view]
     columns = {view: tuple(column for column in sorted(found) if found[column][0] == view) for view in names}
-    return Where(tuple(_view(context, view, columns[view]) for view in names), also)
+    return tuple(_view(context, view, columns[view]) for view in names)
+
+
+def _keys(found: Found, keys: Sequence[str]) -> tuple[str, ...]:
+    """SQL of the keys. Those of floats have one zero and one NaN."""
+    values = [(f"{_places(found)[found[key][0]]}.{name(key)}", found[key][1]) for key in keys]
+    return tuple(
+        value if kind not in ("FLOAT", "DOUBLE") else
+        f"CASE WHEN isnan({value}) THEN CAST('nan' AS {kind}) WHEN {value} = 0 THEN CAST(0 AS {kind}) ELSE {value} END"
+        for value, kind in values
+    )  # fmt: skip
 
 
 def _view(context: Skeleton, view: str, features: Sequence[str]) -> FeatureView:
@@ -57,10 +109,12 @@ def given(aggregation: Aggregation) -> dict[str, list]:
 
 
 def where_part(aggregation: Aggregation) -> str:
-    """What tells the names of actions with different `where` apart; "" for none."""
-    return f".{digest.of_json(given(aggregation))}" if aggregation.where else ""
+    """What tells the names of actions with different `where` or keys apart; "" for neither."""
+    keys = f".{digest.of_json(['key', *aggregation.keys])}" if aggregation.keyed else ""
+    return (f".{digest.of_json(given(aggregation))}" if aggregation.where else "") + keys
 
 
 def where_config(aggregation: Aggregation) -> dict[str, object]:
-    """The value of the config that an action with a `where` depends on, by key path."""
-    return {"aggregation.where": given(aggregation)} if aggregation.where else {}
+    """The values of the config that an action with a `where` or keys depends on, by key path."""
+    config: dict[str, object] = {"aggregation.where": given(aggregation)} if aggregation.where else {}
+    return config | ({"aggregation.key": list(aggregation.keys)} if aggregation.keyed else {})

@@ -77,6 +77,13 @@ def as_text(column: str, kind: str) -> str:
     return column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
 
 
+def id_type(kind: str) -> str | None:
+    """The type that ids of a type are kept as: BIGINT, or VARCHAR for text and UUIDs; None for what holds no ids."""
+    if is_text(kind) or kind == "UUID":
+        return "VARCHAR"
+    return "BIGINT" if is_integer(kind) else None
+
+
 def is_plain(kind: str) -> bool:
     """Whether values of a type have an order that all engines agree on."""
     known = kind in (*_INTEGERS, *_FLOATS, *_TIMES, "UBIGINT", "BOOLEAN", "DATE", "UUID")

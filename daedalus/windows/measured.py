@@ -5,13 +5,14 @@ It gives what `measured_sql` selects; tests compare the two, and both with plain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.config.aggregation_kinds import AggregationKind
 from daedalus.parquet.writer import write_parquet
 from daedalus.tables.artifacts import fits, rows_of, write_table
+from daedalus.tables.sorting import whole
 from daedalus.windows.kinds.kind import kind_of, result_of
 from daedalus.windows.kinds.seen import seen_of
 from daedalus.windows.roll import Block, block_of, by_user, event_pieces, row_batches
@@ -34,19 +35,24 @@ def measure(
     `gives` is as a kind says it, `reads` and `compute` are the kind's own. Raises DayError for what a column cannot
     hold.
     """
-    read = Rolling(reads, measured.windows, measured.without_self)
-    values = ["value"] if reads.listed or measured.without_self == "value" else []
-    owners = ["artwork_id"] if measured.without_self == "event" else []
-    pieces = event_pieces(events, ["user_id", "ts", *values, *owners])
-    kind = pieces[0].schema.field("value").type if values else None
-    result = result_of(gives, kind)
-    schema = _schema(measured, result)
     batches = row_batches(rows, ["user_id", "artwork_id", "event_timestamp"])
-    tables = (_computed(measured, compute, schema, block_of(read, batch, pieces)) for batch in batches)
-    return {"rows": _written(out, schema, tables, whole=gives != "list" and fits(rows_of(rows)))}
+    schema, tables = measured_tables(measured, gives, reads, compute, batches, events)
+    return {"rows": written(out, schema, tables, whole=gives != "list" and fits(rows_of(rows)))}
 
 
-def _written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole: bool) -> int:
+def measured_tables(
+    measured: Measured, gives: str, reads: AggregationKind, compute: Compute, batches: Iterable[pa.RecordBatch],
+    events: Sequence[Path],
+) -> tuple[pa.Schema, Iterator[pa.Table]]:  # fmt: skip
+    """(the schema of a kind's columns, these by batch of rows)."""
+    read = Rolling(reads, measured.windows, measured.without_self, groups=measured.groups)
+    pieces = event_pieces(events, read, values=reads.listed or measured.without_self == "value")
+    kind = pieces[0].schema.field("value").type if "value" in pieces[0].schema.names else None
+    schema = _schema(measured, result_of(gives, kind))
+    return schema, (_computed(measured, compute, schema, block_of(read, batch, pieces)) for batch in batches)
+
+
+def written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole: bool) -> int:
     """Writes tables, and holds them if they are to be in memory as a `whole`; returns the number of rows."""
     import pyarrow as pa
 
@@ -55,8 +61,9 @@ def _written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole:
     return write_parquet(out, schema, tables)
 
 
-def measure_table(measured: Measured, rows: pa.Table, events: pa.Table) -> pa.Table:
-    """The same for tables as `roll_table` takes them."""
+def measure_table(measured: Measured, rows: pa.Table, events: pa.Table, called: pa.ChunkedArray) -> pa.Table:
+    """The same for tables as `roll_table` takes them; `called` are what errors call the users of rows."""
+    import numpy as np
     import pyarrow as pa
 
     kind, names = kind_of(measured), [name for name, _ in measured.windows]
@@ -65,6 +72,7 @@ def measure_table(measured: Measured, rows: pa.Table, events: pa.Table) -> pa.Ta
         return pa.schema([(name, result) for name in names]).empty_table()
     measured, batch, pieces, places = by_user(measured, rows, events)
     block = block_of(Rolling(kind.reads, measured.windows, measured.without_self), batch, pieces)
+    block = block._replace(names=whole(called).take(pa.array(np.argsort(places))))
     found = _computed(measured, kind.compute, _schema(measured, result), block)
     return found.take(pa.array(places)).select(names)
 
@@ -79,6 +87,6 @@ def _computed(measured: Measured, compute: Compute, schema: pa.Schema, block: Bl
     """The columns of a batch of rows."""
     import pyarrow as pa
 
-    seen = seen_of(block.arguments, measured.without_self)
+    seen = seen_of(block.arguments, measured.without_self, block.names)
     columns = compute(seen, block.values, measured)
     return pa.Table.from_arrays([c.cast(field.type) for c, field in zip(columns, schema, strict=True)], schema=schema)

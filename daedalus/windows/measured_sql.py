@@ -6,7 +6,7 @@ from functools import cache
 
 from daedalus.sql.text import POSITION, Sql, name, parquet
 from daedalus.windows.kinds.kind import kind_of
-from daedalus.windows.rolling_sql import ROWS, seen_pairs
+from daedalus.windows.rolling_sql import ROWS, seen_pairs, taken_of
 from daedalus.windows.spec import Measured
 
 
@@ -14,9 +14,8 @@ from daedalus.windows.spec import Measured
 def measured_sql(measured: Measured, rows: str = ROWS, events: str = parquet("events")) -> Sql:
     """One column per window, in the order of `rows`; both as `rolling_sql` takes them."""
     kind = kind_of(measured)
-    taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value"
     among = [_among(seconds) for _, seconds in measured.windows]
-    pairs = kind.pairs(seen_pairs(measured, taken, rows, events), among)
+    pairs = kind.pairs(seen_pairs(measured, taken_of(measured), rows, events), among)
     made = ", ".join(f"{kind.sql(i, some, measured)} AS m{i}" for i, some in enumerate(among))
     empty = measured.kind.empty
     found = [f"g.m{i}" if empty == "NULL" else f"coalesce(g.m{i}, {empty})" for i in range(len(among))]

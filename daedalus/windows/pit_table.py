@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -16,6 +17,7 @@ from daedalus.base.days import parse_duration
 from daedalus.base.errors import DaedalusError, at_least, did_you_mean
 from daedalus.config import Config, load_config
 from daedalus.config.aggregation_kinds import Measure
+from daedalus.config.columns import IDS
 from daedalus.config.schema import Aggregation
 from daedalus.inputs.type_checks import refusal, where_refusal
 from daedalus.sql.among import among
@@ -25,9 +27,10 @@ from daedalus.sql.text import Sql, in_list, name
 from daedalus.windows.kinds.kind import result_of
 from daedalus.windows.measured import measure_table
 from daedalus.windows.measured_sql import measured_sql
+from daedalus.windows.pit_groups import GROUP, grouped
 from daedalus.windows.roll import roll_table
 from daedalus.windows.rolling_sql import rolling_sql
-from daedalus.windows.spec import Measured, Rolling, self_rule
+from daedalus.windows.spec import Measured, Rolling, self_rule, whose
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,10 +48,11 @@ def aggregate_pit_table(
 ) -> pa.Table:
     """Appends point-in-time aggregations to a spine.
 
-    `spine` has user_id, artwork_id and event_timestamp; its rows and their order are kept, as are its
-    other columns. `events` has those three, `event`, and each spec's column and those of its `where`. `specs` are as in
-    aggregations.yaml; a cumulative one looks at all events before the row. A row never sees an event
-    at its own time or later. Lists are never NULL. Times may have any unit or zone.
+    `spine` has user_id, artwork_id and event_timestamp, and what a spec names as `key` or `match`; its rows and their
+    order are kept, as are its other columns; ids are whole numbers or text, the same in both. `events` has those,
+    `event`, and each spec's column and those of its `where`. `specs` are as in aggregations.yaml; a cumulative one
+    looks at all events before the row. A row never sees an event at its own time or later. Lists are never NULL. Times
+    may have any unit or zone.
     `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
     without one.
 
@@ -78,21 +82,42 @@ def aggregate_pit_table(
     (30, 50, 40, 30)
     >>> made("top", "artwork_id"), made("top", "artwork_id", max_items=1)
     ([7, 8], [7])
+
+    What happened to the artwork, whoever did it, and what the user did with this author before:
+
+    >>> spine = pa.table({
+    ...     "user_id": [1, 2], "artwork_id": [7, 9], "author": ["ann", "bob"], "event_timestamp": seconds(90, 95),
+    ... })
+    >>> events = pa.table({
+    ...     "user_id": [1, 2, 2], "artwork_id": [7, 7, 8], "author": ["ann", "ann", "bob"],
+    ...     "event_timestamp": seconds(10, 20, 30), "event": ["like"] * 3,
+    ... })
+    >>> spec = {"name": "likes", "events": ["like"], "column": "user_id", "agg": "count", "windows": ["1d"]}
+    >>> aggregate_pit_table(spine, events, [{**spec, "key": "artwork_id"}])["likes_1d"].to_pylist()
+    [2, 0]
+    >>> aggregate_pit_table(spine, events, [{**spec, "match": "author"}])["likes_1d"].to_pylist()
+    [1, 1]
     """
     engine = engine or _engine_of(config)
     aggregations = [_spec(spec, i) for i, spec in enumerate(specs)]
     rows, history = _checked(spine, _KEYS, "spine"), _checked(events, (*_KEYS, "event"), "events")
+    rows, history, events = (_with_plain_ids(table) for table in (rows, history, events))
+    _check_ids(rows, history)
     taken = set(spine.column_names)
     for i, aggregation in enumerate(aggregations):
-        _checked(events, (aggregation.column, *aggregation.where), "events")
+        _checked(events, (aggregation.column, *aggregation.where, *aggregation.keys), "events")
+        _checked(spine, aggregation.keys, "spine")
         _check(aggregation, f"specs[{i}]", events, taken)
         taken |= set(aggregation.outputs)
     engines: dict[str, Callable[..., pa.Table]] = {"duckdb": _with_duckdb, "polars": _with_polars}
     if engine not in engines:
         raise DaedalusError("an unknown engine", where="engine", found=engine, expected=" or ".join(engines))
     result = spine
-    for aggregation in aggregations:
-        found = _rolled(rows, engines[engine](_chosen(history, aggregation), aggregation), aggregation)
+    for i, aggregation in enumerate(aggregations):
+        some, seen = rows, _chosen(history, aggregation)
+        if aggregation.keyed:
+            some, seen = grouped(rows, seen, aggregation, f"specs[{i}]")
+        found = _rolled(some, engines[engine](seen, aggregation), aggregation, rows[aggregation.key])
         for output, column in zip(aggregation.outputs, found.columns, strict=True):
             result = result.append_column(output, column.cast(_result_type(events, aggregation)))
     return result
@@ -104,8 +129,8 @@ def _engine_of(config: Config | Path | str | None) -> Literal["duckdb", "polars"
     return (config if isinstance(config, Config) else load_config(config)).runtime.compute.engine
 
 
-def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Table:
-    """One column per window; `events` are as in `roll_table`."""
+def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation, names: pa.ChunkedArray) -> pa.Table:
+    """One column per window; `events` are as in `roll_table`, `names` what errors call the groups of rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -121,7 +146,7 @@ def _rolled(rows: pa.Table, events: pa.Table, aggregation: Aggregation) -> pa.Ta
         events = events.filter(pc.is_valid(events["artwork_id"]))
         times = pc.if_else(pc.is_valid(rows["artwork_id"]), rows["event_timestamp"], None)
         rows = rows.set_column(rows.column_names.index("event_timestamp"), "event_timestamp", times)
-    return measure_table(measured, rows, events) if measured else roll_table(rolling, rows, events)
+    return measure_table(measured, rows, events, names) if measured else roll_table(rolling, rows, events)
 
 
 def _rolling(aggregation: Aggregation, type: pa.DataType) -> Rolling:
@@ -130,7 +155,8 @@ def _rolling(aggregation: Aggregation, type: pa.DataType) -> Rolling:
     if not isinstance(aggregation.kind, Measure):
         return Rolling(aggregation.kind, windows, without, aggregation.max_items)
     return Measured(kind=aggregation.kind, windows=windows, without_self=without, max_items=aggregation.max_items,
-                    agg=aggregation.agg, column=aggregation.column, type=type_name(type))  # fmt: skip
+                    agg=aggregation.agg, column=aggregation.column, type=type_name(type),
+                    whose=whose(aggregation))  # fmt: skip
 
 
 def _spec(spec: Aggregation | Mapping[str, Any], i: int) -> Aggregation:
@@ -157,6 +183,9 @@ def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[st
     if aggregation.kind.flatten and not (t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)):
         raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
     at_least(1, aggregation.max_items, f"{where}.max_items")
+    if aggregation.match == aggregation.key:
+        raise DaedalusError("a match of the key, which all its events have", where=f"{where}.match",
+                            found=aggregation.key, expected=f"another column than {where}.key")  # fmt: skip
     for column, values in aggregation.where.items():
         _check_where(f"{where}.where.{column}", column, canonical(type_name(events.schema.field(column).type)), values)
     if isinstance(aggregation.kind, Measure):
@@ -229,6 +258,30 @@ def _checked(table: pa.Table, columns: Sequence[str], what: str) -> pa.Table:
     return table.set_column(at, "event_timestamp", times)
 
 
+def _with_plain_ids(table: pa.Table) -> pa.Table:
+    """The table with ids as plain strings, where they are text in another form, or UUIDs."""
+    import pyarrow as pa
+
+    for one in [one for one in IDS if one in table.column_names]:
+        place, column = table.column_names.index(one), table[one]
+        if isinstance(column.type, pa.BaseExtensionType) and type_name(column.type) == "UUID":
+            stored = (value for chunk in column.chunks for value in chunk.storage.to_pylist())
+            texts = pa.array([value and str(UUID(bytes=value)) for value in stored], pa.string())
+            table = table.set_column(place, one, texts)
+        elif type_name(column.type) == "VARCHAR" and not pa.types.is_large_string(column.type):
+            table = table.set_column(place, one, column.cast(pa.string()))
+    return table
+
+
+def _check_ids(rows: pa.Table, events: pa.Table) -> None:
+    """Raises DaedalusError for ids that are text in one of the tables alone."""
+    for column in IDS:
+        one, other = (table.schema.field(column).type for table in (rows, events))
+        if (type_name(one) == "VARCHAR") != (type_name(other) == "VARCHAR") and "null" not in (str(one), str(other)):
+            raise DaedalusError("ids that are text in one of the tables alone", where=f"{column} of events",
+                                found=other, expected=f"{one}, as in spine")  # fmt: skip
+
+
 def _result_type(events: pa.Table, aggregation: Aggregation) -> pa.DataType:
     import pyarrow as pa
 
@@ -248,10 +301,11 @@ def _windows(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
 
 
 def _with_duckdb(events: pa.Table, aggregation: Aggregation) -> pa.Table:
-    """The events of an aggregation: (user_id, ts, value, artwork_id) by time and value; NULLs only in the artworks."""
-    column = name(aggregation.column)
+    """The events of an aggregation: (user_id, ts, value, artwork_id) by time and value; NULLs only in the artworks. For
+    users there are the numbers of groups, if they have any."""
+    column, group = name(aggregation.column), name(GROUP if aggregation.keyed else "user_id")
     value = f"unnest({column})" if aggregation.kind.flatten else column
-    kept = f"SELECT user_id, event_timestamp AS ts, {value} AS value, artwork_id FROM pit_events"
+    kept = f"SELECT {group} AS user_id, event_timestamp AS ts, {value} AS value, artwork_id FROM pit_events"
     return _query(Sql(f"""
         SELECT * FROM ({kept} WHERE {in_list("event", aggregation.events)})
         WHERE user_id IS NOT NULL AND ts IS NOT NULL AND value IS NOT NULL ORDER BY ts, value"""),
@@ -271,7 +325,8 @@ def _with_polars(events: pa.Table, aggregation: Aggregation) -> pa.Table:
     import polars as pl
 
     found = pl.DataFrame(pl.from_arrow(events)).lazy().filter(pl.col("event").is_in(list(aggregation.events))).select(
-        "user_id", pl.col("event_timestamp").alias("ts"), pl.col(aggregation.column).alias("value"), "artwork_id"
+        pl.col(GROUP if aggregation.keyed else "user_id").alias("user_id"), pl.col("event_timestamp").alias("ts"),
+        pl.col(aggregation.column).alias("value"), "artwork_id",
     )  # fmt: skip
     if aggregation.kind.flatten:
         found = found.explode("value")

@@ -17,6 +17,7 @@ from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
+from daedalus.windows.groups import Groups, numbered
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
@@ -31,6 +32,7 @@ _NO_LIMIT = 1 << 60
 _NEVER = -(1 << 62)  # a time before all others, from which a window's length can be subtracted without overflow
 _LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
 _READ_ROWS = 65_536
+_NARROW = 4  # events of so many take the memory of one row of a spine
 
 
 def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dict[str, int]:
@@ -43,8 +45,7 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     """
     import pyarrow as pa
 
-    columns = ["value"] * _reads_values(rolling) + ["artwork_id"] * (rolling.without_self == "event")
-    pieces = event_pieces(events, ["user_id", "ts", *columns])
+    pieces = event_pieces(events, rolling, values=_reads_values(rolling))
     kind = pieces[0].schema.field("value").type if rolling.kind.listed else None
     result = pa.int64() if kind is None else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
@@ -59,21 +60,24 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     return {"rows": write_parquet(out, schema, counts)}
 
 
-def event_pieces(events: Sequence[Path], columns: Sequence[str]) -> Sequence[_Whole | _Piece]:
-    """Columns of files of events: in memory if all fit, else read as they are needed."""
-    if fits(sum(map(rows_of, events))):
-        return [_Whole(read_table(path, columns)) for path in events]
-    return [_Piece(path, columns) for path in events]
+def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> Sequence[_Whole | _Piece]:
+    """What a rolling needs of files of events: in memory if all fit, else read as it is needed."""
+    own = ["artwork_id"] * (rolling.without_self == "event")
+    columns = [*rolling.groups, "ts", *["value"] * values, *own]
+    if fits(sum(map(rows_of, events)) // _NARROW):
+        return [_Whole(read_table(path, columns), rolling.groups) for path in events]
+    return [_Piece(path, columns, rolling.groups) for path in events]
 
 
-def row_batches(rows: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Columns of a file by row group."""
+def row_batches(rows: Path, columns: Sequence[str], many: int = 0) -> Iterator[pa.RecordBatch]:
+    """Columns of a file by row group, or so `many` rows at a time."""
     import pyarrow.parquet as pq
 
+    many = many or ROWS_PER_GROUP
     if fits(rows_of(rows)):
-        yield from read_table(rows, columns).to_batches(ROWS_PER_GROUP)
+        yield from read_table(rows, columns).to_batches(many)
     else:
-        yield from pq.ParquetFile(rows).iter_batches(ROWS_PER_GROUP, columns=columns, use_threads=False)
+        yield from pq.ParquetFile(rows).iter_batches(many, columns=columns, use_threads=False)
 
 
 def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
@@ -134,25 +138,25 @@ def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 class _All:
-    """A table with the events of all users, in any order of users, in place of a `_Piece`."""
+    """A table with the events of all groups, in any order of groups, in place of a `_Piece`."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table, self.schema = table, table.schema
 
-    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
+    def of_groups(self, first: tuple, last: tuple) -> list[pa.RecordBatch]:
         return self._table.to_batches()
 
 
 class _Whole:
-    """A file of events in memory, sorted by user, in place of a `_Piece`."""
+    """A file of events in memory, sorted by group, in place of a `_Piece`."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, groups: Sequence[str]) -> None:
         self.schema = table.schema
         self._batches = table.to_batches()  # one, or none of no rows
-        self._users = _numbers(table["user_id"])
+        self._groups = Groups([table[name] for name in groups])
 
-    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
-        begin, end = self._users.searchsorted(first), self._users.searchsorted(last, "right")
+    def of_groups(self, first: tuple, last: tuple) -> list[pa.RecordBatch]:
+        begin, end = self._groups.span(first, last)
         return [batch.slice(begin, end - begin) for batch in self._batches]
 
 
@@ -162,36 +166,38 @@ def _reads_values(rolling: Rolling) -> bool:
 
 
 class Block(NamedTuple):
-    """A batch of rows and the events of their users, as arguments of the kernel."""
+    """A batch of rows and the events of their groups, as arguments of the kernel."""
 
     arguments: tuple
     values: pa.Array  # by code
     kinds: int  # how many own codes there are
+    names: pa.Array  # of the rows' groups, by their first column
 
 
 def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All]) -> Block:
     import numpy as np
     import pyarrow as pa
 
-    users = rows["user_id"].to_numpy()
-    found = [piece.of_users(users[0], users[-1]) for piece in pieces]
+    groups = Groups([rows[name] for name in rolling.groups])
+    found = [piece.of_groups(groups[0], groups[-1]) for piece in pieces]
     ends = np.cumsum([0, *(sum(batch.num_rows for batch in batches) for batches in found)])
     events = pa.Table.from_batches(chain.from_iterable(found), pieces[0].schema).combine_chunks()
     codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
     if _reads_values(rolling):
         codes, values = _coded(_one_zero(events["value"]) if rolling.kind.distinct else events["value"])
-    own, row_own, kinds = codes, np.full(len(users), -1, np.int32), len(values)
+    row_groups, event_groups = numbered(*([table[name] for name in rolling.groups] for table in (rows, events)))
+    own, row_own, kinds = codes, np.full(len(row_groups), -1, np.int32), len(values)
     if rolling.without_self:
         owners = values
         if rolling.without_self == "event":
             own, owners = _coded(events["artwork_id"])
         row_own, kinds = _positions(rows["artwork_id"], owners), len(owners)
-    row_columns = (users, _micros(rows["event_timestamp"]), row_own)
-    event_columns = (_numbers(events["user_id"]), _micros(events["ts"]), codes, own)
+    row_columns = (row_groups, _micros(rows["event_timestamp"]), row_own)
+    event_columns = (event_groups, _micros(events["ts"]), codes, own)
     spans = np.array([_FOREVER if s is None else s * 1_000_000 for _, s in rolling.windows])
-    runs = np.concatenate(([0], np.flatnonzero(np.diff(users)) + 1, [len(users)]))
+    runs = np.concatenate(([0], np.flatnonzero(np.diff(row_groups)) + 1, [len(row_groups)]))
     pieces_of = np.stack([ends[:-1], ends[1:]], axis=1)
-    return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds)
+    return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds, rows[rolling.groups[0]])
 
 
 def _counts(blocks: Iterable[Block], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -251,14 +257,10 @@ def _micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return whole(column).view(pa.int64()).to_numpy()
 
 
-def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    return whole(column).to_numpy()
-
-
 class _Piece:
-    """A file of events, sorted by user and read once from front to back."""
+    """A file of events, sorted by group and read once from front to back."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], groups: Sequence[str]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -266,11 +268,12 @@ class _Piece:
         self._batches = file.iter_batches(_READ_ROWS, columns=list(columns), use_threads=False)
         self.schema = pa.schema([file.schema_arrow.field(name) for name in columns])
         self._held = self.schema.empty_table()
-        self._last: int | None = None  # the last user held
+        self._groups = groups
+        self._last: tuple | None = None  # the last group held
 
-    def of_users(self, first: int, last: int) -> list[pa.RecordBatch]:
-        """The events of users `first` to `last`, inclusive. Events of earlier users are dropped; `last` is kept, since
-        the next batch of rows may begin with that user."""
+    def of_groups(self, first: tuple, last: tuple) -> list[pa.RecordBatch]:
+        """The events of groups `first` to `last`, inclusive. Events of earlier ones are dropped; `last` is kept, since
+        the next batch of rows may begin with that group."""
         import pyarrow as pa
 
         held = [self._held]
@@ -279,10 +282,10 @@ class _Piece:
             if batch is None:
                 break
             if batch.num_rows:
-                self._last = batch["user_id"][-1].as_py()
+                self._last = Groups([batch[name] for name in self._groups])[-1]
                 held.append(pa.Table.from_batches([batch]).select(self.schema.names))
-        users = _numbers(pa.chunked_array([c for t in held for c in t["user_id"].chunks], pa.int64()))
         table = pa.concat_tables(held)
-        begin, end = users.searchsorted(first), users.searchsorted(last, "right")
-        self._held = table.slice(users.searchsorted(last))
+        groups = Groups([table[name] for name in self._groups])
+        begin, end = groups.span(first, last)
+        self._held = table.slice(groups.span(last, last)[0])
         return table.slice(begin, end - begin).to_batches()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from daedalus.sql.text import POSITION, Sql, name, parquet
-from daedalus.windows.spec import Rolling
+from daedalus.windows.spec import PLACE, USERS, Rolling
 
 ROWS = parquet("rows", positions=True)
 
@@ -14,11 +14,12 @@ ROWS = parquet("rows", positions=True)
 def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("events"), *, once: str = "") -> Sql:
     """One column per window, in the order of `rows` (user_id, artwork_id, event_timestamp), from `events`.
 
-    `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Only the longest
+    `events` has user_id, ts, value, and artwork_id when a row's own events are excluded. Where groups are not users,
+    events have the columns of the groups, and `row_keys` has them of rows by their place. Only the longest
     window's list is built: lists are newest first, so a shorter window's list is a prefix of it.
     With `once`, the longest list is a column of that name, and each window is the length of its prefix.
     """
-    taken = f"r.{POSITION} AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value"
+    taken = taken_of(rolling)
     sizes = ", ".join(f"{_within(seconds)} AS n{i}" for i, (_, seconds) in enumerate(rolling.windows))
     seen = _latest(rolling, taken, rows, events) if rolling.kind.distinct else seen_pairs(rolling, taken, rows, events)
     if not rolling.kind.listed:
@@ -37,9 +38,17 @@ def rolling_sql(rolling: Rolling, rows: str = ROWS, events: str = parquet("event
         ORDER BY r.{POSITION}""")
 
 
+def taken_of(rolling: Rolling) -> str:
+    """What of a pair of a row and an event is needed."""
+    target = POSITION if rolling.groups == USERS else PLACE
+    return f"r.{target} AS target, r.event_timestamp AS t, e.ts AS ts, e.value AS value"
+
+
 def seen_pairs(rolling: Rolling, taken: str, rows: str, events: str, also: str = "") -> str:
     """SELECT of pairs: each row with each event that it sees."""
-    clauses = ["e.user_id = r.user_id", "e.ts < r.event_timestamp", *([also] if also else [])]
+    same = [f"e.{group} = r.{group}" for group in rolling.groups]
+    clauses = [*same, "e.ts < r.event_timestamp", *([also] if also else [])]
+    rows = rows if rolling.groups == USERS else parquet("row_keys")
     if rolling.longest is not None:
         clauses.append(f"e.ts >= r.event_timestamp - INTERVAL {rolling.longest} SECOND")
     if rolling.without_self:
@@ -53,8 +62,9 @@ def _latest(rolling: Rolling, taken: str, rows: str, events: str) -> str:
         pairs = seen_pairs(rolling, taken, rows, events)
         return f"SELECT target, value, max(ts) AS ts, any_value(t) AS t FROM ({pairs}) GROUP BY target, value"
     # An occurrence is the latest one that a row sees iff the value's next one is not before the row.
-    occurrences = f"""(SELECT *, lead(ts) OVER (PARTITION BY user_id, value ORDER BY ts) AS next
-        FROM (SELECT DISTINCT user_id, ts, value FROM {events}))"""
+    groups = ", ".join(rolling.groups)
+    occurrences = f"""(SELECT *, lead(ts) OVER (PARTITION BY {groups}, value ORDER BY ts) AS next
+        FROM (SELECT DISTINCT {groups}, ts, value FROM {events}))"""
     return seen_pairs(rolling, taken, rows, occurrences, "(e.next IS NULL OR e.next >= r.event_timestamp)")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from daedalus.config.aggregation_kinds import Agg, AggregationKind, Measure
 from daedalus.config.schema import Aggregation
@@ -19,17 +19,41 @@ def self_rule(aggregation: Aggregation) -> SelfRule:
     return "value" if aggregation.column == "artwork_id" else "event"
 
 
+PLACE = "place"  # of a row among those of the sessions, in what row_keys has of it
+USERS = ("user_id",)  # the columns that rows and events are grouped by where the config says nothing else
+
+
+def group_columns(keys: int) -> tuple[str, ...]:
+    """The names of the columns that rows and events are grouped by, if they have so many keys."""
+    return ("key", "match")[:keys] or USERS
+
+
+def whose(aggregation: Aggregation) -> str:
+    """What errors call the groups of an aggregation."""
+    return "user" if aggregation.key == "user_id" else aggregation.key
+
+
 @dataclass(frozen=True)
 class Rolling:
-    """An aggregation over the events of a row's user that lie strictly before the row.
+    """An aggregation over the events of a row's group, such as its user, that lie strictly before the row.
 
-    `windows` are (output column, seconds), or (output column, None) for all of the past.
+    `windows` are (output column, seconds), or (output column, None) for all of the past. `groups` are the columns of
+    rows and events that groups are told apart by.
     """
 
     kind: AggregationKind
     windows: tuple[tuple[str, int | None], ...]
     without_self: SelfRule = ""
     max_items: int | None = None
+    groups: tuple[str, ...] = USERS
+
+    @property
+    def understood(self) -> dict[str, Any]:
+        """What a key has of it: nothing of groups that are users."""
+        found = asdict(self)
+        if self.groups == USERS:
+            del found["groups"]
+        return found
 
     @property
     def longest(self) -> int | None:
@@ -40,12 +64,19 @@ class Rolling:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured(Rolling):
-    """A rolling of the kind `agg`; `column` is what errors name, `type` DuckDB's name of its type."""
+    """A rolling of the kind `agg`; `column` and `whose` are what errors name, `type` DuckDB's name of its type."""
 
     kind: Measure
     agg: Agg
     column: str
     type: str
+    whose: str = "user"
+
+    @property
+    def understood(self) -> dict[str, Any]:
+        found = super().understood
+        del found["whose"]
+        return found
 
     @property
     def gives(self) -> str:

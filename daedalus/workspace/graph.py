@@ -17,7 +17,7 @@ from daedalus.config import RUNTIME, Config
 from daedalus.config.reach import Reach
 from daedalus.config.steps import ENRICH
 from daedalus.enrich.stage import build_stages, steps
-from daedalus.inputs.feed import Feed, look_at_feed, with_extra_types
+from daedalus.inputs.feed import Feed, look_at_feed, with_feed_types, with_ids_of_one_kind
 from daedalus.inputs.input_file import Inputs
 from daedalus.inputs.listing import FeedFolder, Listing
 from daedalus.inputs.pool import PoolInput, check_pool
@@ -50,7 +50,7 @@ class Graph:
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
     sources: Sources
-    config: Config  # with the types of the feed's extra columns
+    config: Config  # with the types that the feed's files decide
     notes: list[str]  # what of the inputs is surely not what was meant
 
     @property
@@ -76,14 +76,14 @@ def build_graph(
     workspace.take_input_notes()
     traces, folder = workspace.traces, listing.feed
     inputs = Inputs(workspace.files, traces)
-    config = with_extra_types(workspace.config, inputs, folder, days)
-    reach, views = Reach.of(config), look_at_views(workspace, config, inputs, listing)
-    wanted = [day for day in days if day not in skip]
+    reach, wanted = Reach.of(workspace.config), [day for day in days if day not in skip]
     read = reach.between(wanted[0], wanted[-1], folder.days) if wanted else []
-    feed = look_at_feed(inputs, folder, read, workspace.say)
+    feed = with_ids_of_one_kind(look_at_feed(inputs, folder, read, workspace.say))
+    config = with_feed_types(workspace.config, inputs, folder, days, feed)
+    views = look_at_views(workspace, config, inputs, listing)
     refuse_all_bad(feed)
-    pool = look_at_pool(workspace, inputs, listing)
-    sources = Sources(feed, sorted(folder.days), views, pool, look_at_fragments(workspace, inputs, pool))
+    pool = look_at_pool(workspace, config, inputs, listing)
+    sources = Sources(feed, sorted(folder.days), views, pool, look_at_fragments(workspace, config, inputs, pool))
     present = reach.with_rows(wanted, folder.days)
     if reconcile:
         workspace.prepare()
@@ -151,9 +151,9 @@ def _with_sessions(configured: set[Day], folder: FeedFolder, feed: Feed, inputs:
     return found
 
 
-def look_at_pool(workspace: Workspace, inputs: Inputs, listing: Listing) -> PoolInput | None:
+def look_at_pool(workspace: Workspace, config: Config, inputs: Inputs, listing: Listing) -> PoolInput | None:
     """Raises DaedalusError (exit 2) for a pool that cannot be looked at, or has no such id column."""
-    config, pool = workspace.config, None
+    pool = None
     if listing.pool is not None:
         try:
             pool = PoolInput(inputs.look_whole(listing.pool, "newest Lance manifest"))
@@ -165,14 +165,16 @@ def look_at_pool(workspace: Workspace, inputs: Inputs, listing: Listing) -> Pool
     return pool
 
 
-def look_at_fragments(workspace: Workspace, inputs: Inputs, pool: PoolInput | None) -> Sequence[FragmentInput]:
+def look_at_fragments(
+    workspace: Workspace, config: Config, inputs: Inputs, pool: PoolInput | None
+) -> Sequence[FragmentInput]:
     """The fragments of the pool, where vectors are read. Raises DaedalusError (exit 2)."""
     if ENRICH not in workspace.stages:
         return ()
     from daedalus.inputs import pool_fragments
 
     assert pool is not None
-    return pool_fragments.look_at_fragments(inputs, workspace.config, pool, workspace.files)
+    return pool_fragments.look_at_fragments(inputs, config, pool, workspace.files)
 
 
 def refuse_all_bad(feed: Feed) -> None:

@@ -35,9 +35,9 @@ def test_check_shows_lists_of_mappings_and_plain_values_in_any_order(warm):
 
 
 def test_check_refuses_what_a_run_would(warm):
-    edit(warm.runtime, spine__lookback_days=3)
+    edit(warm.runtime, spine__lookback_days=-3)
     refused = warm.cli("config", "check")
-    assert refused.returncode == 2 and "windows" in refused.stderr
+    assert refused.returncode == 2 and "lookback_days" in refused.stderr
 
 
 def test_check_names_bad_feed_files(warm):

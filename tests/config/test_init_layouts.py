@@ -19,7 +19,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.config import load_config
 from daedalus.init.lines import init_lines
 from daedalus.init.write import _loaded, init
-from daedalus.inputs.listing import list_view
+from daedalus.inputs.listing import list_inputs
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.upkeep.check_config import check_config
 from daedalus.workspace.settings import Settings
@@ -115,7 +115,7 @@ def test_a_view_is_all_its_parquet_files_in_upper_and_lower_case(here, name, fil
     assert runs()["views"] == [name.partition("/")[0], "single"]
     config = load_config("mine")
     with opened(Settings("mine")) as workspace:
-        found = list_view(config, workspace.files, name.partition("/")[0])
+        found = list_inputs(config, workspace.files).views[name.partition("/")[0]]
     assert sorted(Path(file).name for file in found) == sorted(files)
     source = config.catalog.views[name.partition("/")[0]].source
     assert source == "cat/items" if name == "items" else source.startswith("cat/")
@@ -244,7 +244,8 @@ KINDS = [pa.int8(), pa.int64(), pa.uint64(), pa.float16(), pa.float64(), pa.stri
          pa.dictionary(pa.int8(), pa.string()), pa.binary(3)]  # fmt: skip
 COLUMNS = ["user_id", "artwork_id", "updated_at", "created_at", "author_id", "tack_ids", "event", "score", "Score",
            "a b", "like_artwork_ids_1d", "artwork_type", "model_type"]  # fmt: skip
-FEED = {"user_id": [pa.int32(), pa.int64(), pa.uint32(), pa.float64()], "artwork_id": [pa.int64(), pa.uint16()],
+FEED = {"user_id": [pa.int32(), pa.int64(), pa.uint32(), pa.float64()],
+        "artwork_id": [pa.int64(), pa.uint16(), pa.string()],
         "event_timestamp": [pa.timestamp("ms"), pa.timestamp("ns", "UTC"), pa.date32()],
         "event": [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.int64()]}  # fmt: skip
 views = st.dictionaries(

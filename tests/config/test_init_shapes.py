@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import os
 import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
+import lake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -195,7 +197,7 @@ def test_music_in_folders_without_keys_whose_days_are_those_of_another_zone():
 
 
 def test_text_ids_under_other_names_are_found():
-    """Until text ids run, init writes them and a run would refuse them."""
+    """Whatever the columns are called, values that views have say whose ids they are."""
     people, goods = [f"u-{n:03}" for n in range(60)], [f"P{n:04}" for n in range(70)]
     make = lambda rng, when: {  # noqa: E731
         "customer_uuid": rng.choice(people), "sku": rng.choice(goods), "ts": when,
@@ -203,7 +205,7 @@ def test_text_ids_under_other_names_are_found():
         "request_id": f"{rng.random()}", "member_source": "mail"}  # fmt: skip
     for day, made in rows(make, some_days("2024-07-01", 0, 1), 80).items():
         write(f"feed/day={day:%Y%m%d}", made)
-    born = dt.datetime(2024, 1, 1)
+    born = dt.datetime(2024, 6, 25)
     write("views/a", [{"k": sku, "modified": born, "seller": people[n % 50], "created_at": born}
                       for n, sku in enumerate(goods)])  # fmt: skip
     write("views/b", [{"key": person, "modified": born, "tier": "gold"} for person in people])
@@ -218,6 +220,9 @@ def test_text_ids_under_other_names_are_found():
     ]
     assert any("values" in guess["by"] for guess in found["guesses"])
     assert runtime()["recent_published"]["author"] == "a:seller"
+    shipped = runs("202407")
+    assert {row["customer_uuid"] for row in shipped} <= set(people)
+    assert any(row["user_recent_published_items"] for row in shipped)
 
 
 def unlike(layout: str) -> None:
@@ -322,11 +327,27 @@ def test_what_no_view_can_be_is_told_with_a_line():
     runs("202401")
 
 
-def test_a_table_that_lists_its_own_files_is_not_read_as_a_tree():
+@pytest.mark.parametrize("kind", lake.KINDS)
+def test_a_table_is_read_by_its_own_list(kind):
     """Its folder also holds files that are in it no more."""
     unlike("dt={day}")
-    Path("feed/_delta_log").mkdir()
-    with pytest.raises(DaedalusError, match="Delta table") as refused:
+    os.rename("feed", "tree")
+    lake.delta_feed(Path("tree"), Path("feed"), kind)
+    lake.append_delta(Path("views/people"), people := pa.table({"user_id": [0, 1, 2], "tier": ["a", "b", "c"],
+                      "updated_at": pa.array([dt.datetime(2024, 1, 1)] * 3, pa.timestamp("us"))}))  # fmt: skip
+    lake.append_delta(Path("views/people"), people.drop_columns("tier"), mode="overwrite")
+    found = proposed("feed", "views")
+    assert catalog()["feed"].get("partition", "dt=%Y-%m-%d") == lake.PATTERNS.get(kind, "dt=%Y-%m-%d")
+    assert found["views"] == [] and catalog()["feed"]["path"] == "feed"
+    runs("202403")
+
+
+def test_a_table_without_days_is_told_with_the_line_that_makes_them():
+    unlike("dt={day}")
+    os.rename("feed", "tree")
+    for _, table in lake.feed_days(Path("tree")):
+        lake.append_delta(Path("feed"), table)
+    with pytest.raises(DaedalusError, match="table of Delta without partitions by day") as refused:
         init("mine", "feed", None, None)
     assert "FROM delta_scan('feed')" in refused.value.hint and "PARTITION_BY (dt)" in refused.value.hint
 

@@ -178,7 +178,8 @@ def a_graph(entries, chunk="chunk@2026-05-01"):
              for step in ("vectors", "means", "content")}  # fmt: skip
     columns = {name: EmbeddingColumn(**source) for name, source in entries.items()}
     runtime = SimpleNamespace(embeddings=Embeddings(columns=columns, dtype="float16"))
-    config = SimpleNamespace(runtime=runtime, where=lambda file, key: f"{file}: {key}")
+    catalog, where = SimpleNamespace(feed=SimpleNamespace(extra_columns=[])), lambda file, key: f"{file}: {key}"
+    config = SimpleNamespace(runtime=runtime, catalog=catalog, feed_types={}, where=where)
     context = SimpleNamespace(config=config, publishing=SimpleNamespace(enriched="shelf"))
     steps = {"chunk": lambda make, day: chunk, "enriched": enriched.build, **asked}
     return Actions(steps, context, "store", None, None, None, of_python)

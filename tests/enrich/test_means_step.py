@@ -19,7 +19,9 @@ class Made:
         self.needed, self.added, self._spine = [], [], spine
         column = SimpleNamespace(mean_of="likes_7d", max_items=50)
         embeddings = SimpleNamespace(columns={"average": column}, dtype="float16")
-        self.context = SimpleNamespace(config=None, runtime=SimpleNamespace(embeddings=embeddings))
+        catalog = SimpleNamespace(feed=SimpleNamespace(extra_columns=[]))
+        config = SimpleNamespace(catalog=catalog, feed_types={})
+        self.context = SimpleNamespace(config=config, runtime=SimpleNamespace(embeddings=embeddings))
         monkeypatch.setattr(means, "id_lists", lambda config: lists)
 
     def need(self, *subject):

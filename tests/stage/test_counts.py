@@ -28,7 +28,7 @@ CEILINGS = {
     "files opened to write": (145, 1, 92),
     "bytes read": (6_027_146, 158_702, 3_100_000),
     "bytes written": (4_372_219, 45_694, 972_376),
-    "modules of ours": (202, 88, 201),
+    "modules of ours": (205, 88, 202),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how

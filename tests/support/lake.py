@@ -45,7 +45,7 @@ def delta_feed(tree: Path, target: Path, kind: str = "text") -> None:
 
 
 def append_delta(target: Path, rows: pa.Table, by: list[str] | None = None, mode: str = "append") -> None:
-    write_deltalake(str(target), rows, partition_by=by, mode=mode, schema_mode="merge" if mode == "append" else None)
+    write_deltalake(str(target), rows, partition_by=by, mode=mode, schema_mode="merge" if mode == "append" else mode)
 
 
 def delta_view(tree: Path, target: Path) -> None:

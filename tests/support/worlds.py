@@ -216,6 +216,7 @@ def wheres(draw: st.DrawFn, known: dict[str, list]) -> dict[str, list]:
     return {name: draw(st.lists(st.sampled_from(known[name]), min_size=1, max_size=2)) for name in columns}
 
 
+KEYS = ["user_id", "artwork_id", "author_id", "model_id", "retriever_id", "platform_code", "current_like_count"]
 SINGLE = ["sum", "mean", "std", "min", "max", "last", "first", "count_distinct", "since_last"]  # of one value each
 
 
@@ -242,6 +243,9 @@ def aggregations(draw: st.DrawFn) -> list[dict]:
             spec["max_items"] = draw(st.integers(1, 5))
         if draw(st.integers(0, 2)) == 0:
             spec["where"] = draw(wheres({**WHERE, **VIEW_WHERE}))
+        if draw(st.integers(0, 2)) == 0:
+            key, *match = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=2, unique=True))
+            spec |= {"key": key, **({"match": match[0]} if match else {})}
         found.append(spec)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import uuid
 
 import pyarrow as pa
 import pytest
@@ -193,3 +194,40 @@ def test_the_engine_is_that_of_a_config(tmp_path, monkeypatch):
     ):
         daedalus.aggregate_pit_table(spine, events, [spec], **options)
     assert asked == ["_with_duckdb", "_with_duckdb", "_with_polars", "_with_duckdb"]
+
+
+TEXTS = ["", "A", "a", "\uffff", "\U0001d4b3"]  # ascending by their UTF-8 bytes
+FORMS = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("agg", ["list", "distinct", "top", "min", "count_distinct"])
+def test_ids_that_are_text_in_any_form(engine, form, agg):
+    seconds = lambda *times: pa.array(times).cast(pa.timestamp("s"))  # noqa: E731
+    other = FORMS[(FORMS.index(form) + 1) % len(FORMS)]
+    spine = pa.table({"user_id": pa.array(["a", "A"]).cast(form), "artwork_id": pa.array(["a", None]).cast(form),
+                      "event_timestamp": seconds(90, 90)})  # fmt: skip
+    events = pa.table({"user_id": pa.array(["a"] * 5 + [None, "A"]).cast(other),
+                       "artwork_id": pa.array([*reversed(TEXTS), "x", None]).cast(other),
+                       "event_timestamp": seconds(1, 1, 1, 1, 1, 2, 3), "event": ["w"] * 7})  # fmt: skip
+    spec = {"name": "x", "events": ["w"], "column": "artwork_id", "agg": agg, "windows": ["1d"], "exclude_self": True}
+    seen = [text for text in TEXTS if text != "a"]
+    first, second = daedalus.aggregate_pit_table(spine, events, [spec], engine=engine)["x_1d"].to_pylist()
+    assert first == {"min": "", "count_distinct": 4}.get(agg, seen)
+    assert second == {"min": None, "count_distinct": 0}.get(agg, [])
+
+
+def test_uuids_are_text_and_text_is_no_number():
+    ids = [uuid.UUID(int=number) for number in (2, 1)]
+    stored = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([one.bytes for one in ids], pa.binary(16)))
+    times = pa.array([10, 20]).cast(pa.timestamp("s"))
+    events = pa.table({"user_id": stored.take([0, 0]), "artwork_id": stored, "event_timestamp": times,
+                       "event": ["w", "w"]})  # fmt: skip
+    spine = pa.table({"user_id": [str(ids[0])], "artwork_id": ["x"],
+                      "event_timestamp": pa.array([90]).cast(pa.timestamp("s"))})  # fmt: skip
+    spec = {"name": "x", "events": ["w"], "column": "artwork_id", "agg": "list", "windows": ["1d"]}
+    assert daedalus.aggregate_pit_table(spine, events, [spec])["x_1d"].to_pylist() == [[str(ids[1]), str(ids[0])]]
+    numbers = spine.set_column(0, "user_id", pa.array([1]))
+    with pytest.raises(DaedalusError, match="text in one of the tables alone"):
+        daedalus.aggregate_pit_table(numbers, events, [spec])

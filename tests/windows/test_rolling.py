@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,15 @@ HOUR = 3600
 VALUES = {"BIGINT": (pa.int64(), st.integers(1, 5)), "VARCHAR": (pa.string(), st.sampled_from(["a", "b", "", "é"])),
           "DOUBLE": (pa.float64(), st.sampled_from([0.5, -1.0, 0.0, -0.0])),
           "DATE": (pa.date32(), st.dates(dt.date(2026, 1, 1), dt.date(2026, 1, 3)))}  # fmt: skip
+INF = float("inf")
+USERS = [  # three of each type that users may have, ascending
+    (pa.int64(), [-(1 << 63), 0, (1 << 63) - 1]), (pa.int32(), [-4, 7, 9]), (pa.uint64(), [0, 1 << 62, (1 << 64) - 1]),
+    (pa.string(), ["", "Z", "é"]), (pa.string(), ["a", "\uffff", "\U00010000"]), (pa.binary(), [b"", b"\x7f", b"\xff"]),
+    (pa.float64(), [-1.5, 0.0, float("nan")]), (pa.float32(), [-INF, -0.0, INF]), (pa.float64(), [-2.0, -1.0, 1e-300]),
+    (pa.decimal128(30, 2), [Decimal("-1.50"), Decimal(0), Decimal("1E27")]),
+    (pa.date32(), [dt.date(1, 1, 1), dt.date(2026, 5, 1), dt.date(2026, 5, 2)]),
+    (pa.timestamp("us"), [START, START + dt.timedelta(1), START + dt.timedelta(2)]),
+]  # fmt: skip
 
 
 @st.composite
@@ -49,7 +59,10 @@ def cases(draw):
         for i in range(3)
     ]
     rows = sorted(draw(st.lists(row, max_size=25)), key=lambda r: r[0])  # a user's rows in any order of time
-    return rolling, VALUES[kind][0], [(u, a, START + dt.timedelta(hours=h)) for u, a, h in rows], pieces
+    users_kind, named = draw(st.sampled_from(USERS))
+    pieces = [[(named[u - 1], *event) for u, *event in piece] for piece in pieces]
+    rows = [(named[u - 1], a, START + dt.timedelta(hours=h)) for u, a, h in rows]
+    return rolling, VALUES[kind][0], users_kind, rows, pieces
 
 
 def table(names: dict[str, pa.DataType], rows: list[tuple]) -> pa.Table:
@@ -75,13 +88,13 @@ def memory(request):
 @given(case=cases())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
-    rolling, kind, rows, pieces = case
+    rolling, kind, users, rows, pieces = case
     folder = tmp_path_factory.mktemp("rolling")
-    event = {"user_id": pa.int64(), "ts": pa.timestamp("us"), "value": kind, "artwork_id": pa.int64()}
+    event = {"user_id": users, "ts": pa.timestamp("us"), "value": kind, "artwork_id": pa.int64()}
     paths = [folder / f"{i}.parquet" for i in range(len(pieces))]
     for path, piece in zip(paths, pieces, strict=True):
         pq.write_table(table(event, piece), path, row_group_size=7)
-    made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
+    made = {"user_id": users, "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, rows), folder / "rows.parquet")
     roll(rolling, folder / "rows.parquet", paths, folder / "out.parquet")
     bindings = Bindings({"rows": [folder / "rows.parquet"], "events": paths})
@@ -97,12 +110,14 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
 
 
 @pytest.mark.parametrize("rows_per_block", [1, 3])
-def test_a_user_may_span_blocks_of_rows(tmp_path, monkeypatch, rows_per_block):
-    event = {"user_id": pa.int64(), "ts": pa.timestamp("us"), "value": pa.int64()}
+@pytest.mark.parametrize(("kind", "before", "user"), [(pa.int64(), 0, 1), (pa.string(), "", "é")])
+def test_a_user_may_span_blocks_of_rows(tmp_path, monkeypatch, rows_per_block, kind, before, user):
+    event = {"user_id": kind, "ts": pa.timestamp("us"), "value": pa.int64()}
     times = [START + dt.timedelta(minutes=i) for i in range(8)]
-    pq.write_table(table(event, [(1, t, i) for i, t in enumerate(times)]), tmp_path / "events.parquet")
-    made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
-    pq.write_table(table(made, [(1, 9, t) for t in reversed(times)]), tmp_path / "rows.parquet")
+    events = [(before, times[0], 9), *((user, t, i) for i, t in enumerate(times))]
+    pq.write_table(table(event, events), tmp_path / "events.parquet", row_group_size=2)
+    made = {"user_id": kind, "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
+    pq.write_table(table(made, [(user, 9, t) for t in reversed(times)]), tmp_path / "rows.parquet")
     for module in (kernel_side, parquet):
         monkeypatch.setattr(module, "ROWS_PER_GROUP", rows_per_block)
     rolling = Rolling(KINDS["list"], (("w", None),))

@@ -10,6 +10,7 @@ from daedalus.actions.actions import config_ingredients
 from daedalus.actions.script import call_script
 from daedalus.base.days import Day
 from daedalus.base.durable import part_files
+from daedalus.config.columns import spine_columns
 from daedalus.config.config import RUNTIME
 from daedalus.config.steps import ENRICHED, PARTITION
 from daedalus.enrich.assembly import Enriched, Entry
@@ -36,9 +37,9 @@ def build(make: Make, day: Day) -> str | None:
     kinds = [(name, "mean_of" if one.of is None else "of", one.of or one.mean_of) for name, one in columns.items()]
     ingredients = {
         **config_ingredients({"embeddings.columns": kinds, "embeddings.dtype": embeddings.dtype}),
-        **make.code_of(Enriched),
+        **make.code_of(made := _made(spine_columns(config)["artwork_id"])),
     }
-    enriched = Enriched(tuple(entries), embeddings.dtype)
+    enriched = made(tuple(entries), embeddings.dtype)
     run = partial(_run, enriched, chunk, vectors, means, content)
     describe = partial(_describe, enriched, chunk, vectors, means, content)
     of_ids = [action for entry, action in vectors.items() if entry not in means]
@@ -50,6 +51,15 @@ def build(make: Make, day: Day) -> str | None:
     )  # fmt: skip
 
 
+def _made(kind: str) -> type[Enriched]:
+    """What writes partitions with ids of a type."""
+    if kind == "BIGINT":
+        return Enriched
+    from daedalus.enrich.text_ids.assembly import TextEnriched
+
+    return TextEnriched
+
+
 def _describe(
     enriched: Enriched, chunk: str, vectors: Mapping[str, str], means: Mapping[str, str], content: str | None,
     upstream: Mapping[str, Path],
@@ -59,7 +69,7 @@ def _describe(
     parts = part_files(upstream[chunk])
     says = "the skeleton's part files, with columns of vectors in their places"
     return call_script(
-        says, Enriched.write, enriched, Path("enriched"), parts, of_vectors, of_means, rows, also=(Entry,)
+        says, type(enriched).write, enriched, Path("enriched"), parts, of_vectors, of_means, rows, also=(Entry,)
     )
 
 

@@ -6,16 +6,18 @@ same bytes here.
 
 from __future__ import annotations
 
+from daedalus.config.columns import spine_columns
 from daedalus.enrich import pool_rows
 from daedalus.skeleton.context import Make
 from daedalus.sql.text import Sql
 from daedalus.stagecache.action_name import ActionName
 
 
-def last_vectors(fragments: bool) -> Sql:
-    """SQL of each id with the length and digest of its last vector; both are NULL if it has only NULL vectors."""
+def last_vectors(fragments: bool, kind: str = "BIGINT") -> Sql:
+    """SQL of each id, of type `kind`, with the length and digest of its last vector; both are NULL if it has only NULL
+    vectors."""
     if not fragments:
-        return pool_rows.empty(id="BIGINT", length="INTEGER", digest="BLOB")
+        return pool_rows.empty(id=kind, length="INTEGER", digest="BLOB")
     rows = f"({pool_rows.RANKED}) SEMI JOIN ({pool_rows.LAST}) AS last USING (rank)"
     return Sql(f"SELECT id, length, digest FROM {rows} ORDER BY id")
 
@@ -23,5 +25,5 @@ def last_vectors(fragments: bool) -> Sql:
 def build(make: Make) -> str:
     """Reads all fragments."""
     reading = pool_rows.reading(make)
-    sql = last_vectors(bool(reading.pieces))
+    sql = last_vectors(bool(reading.pieces), spine_columns(make.context.config)["artwork_id"])
     return make.sql(ActionName("pool_vectors"), sql, reading, {}, extra=pool_rows.order(make))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from daedalus.actions.actions import config_ingredients
 from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
-from daedalus.config.columns import makers
+from daedalus.config.columns import makers, spine_columns
 from daedalus.config.embeddings import id_lists
 from daedalus.config.schema import EmbeddingColumn
 from daedalus.enrich.lance_rows import OpenFragment, opened
@@ -26,6 +26,8 @@ from daedalus.sql.text import name, path_literal
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName
 from daedalus.windows.windows_file import ITEMS
+
+Write = Callable[[Pool, IdSource, Path, tuple[Path, Path], Path], Counts]
 
 
 def build(make: Make, entry: str, day: Day) -> str | None:
@@ -45,15 +47,24 @@ def build(make: Make, entry: str, day: Day) -> str | None:
     ingredients = {
         **config_ingredients(settings),
         "input:type of the vectors": dtype,
-        **make.code_of(write_vectors_of_ids),
+        **make.code_of(write := _writer(spine_columns(context.config)["artwork_id"])),
     }
     action = ActionName("vectors", entry, day)
     keyed = [Keyed(vectors, "id", "id", str(ActionName("vectors", entry)))]
-    run = partial(_run, pool, source, vectors, places)
+    run = partial(_run, write, pool, source, vectors, places)
     describe = partial(_describe, source, vectors, places, [*fragments.values()])
     return make.add(
         action, run, ingredients, [vectors, source.action], beside=(places,), keyed=keyed, describe=describe
     )
+
+
+def _writer(kind: str) -> Write:
+    """What writes the vectors of ids of a type."""
+    if kind == "BIGINT":
+        return write_vectors_of_ids
+    from daedalus.enrich.text_ids.vectors import write_vectors_of_texts
+
+    return write_vectors_of_texts
 
 
 def _source(make: Make, column: EmbeddingColumn, day: Day) -> IdSource:
@@ -91,9 +102,9 @@ def _opened(
 
 
 def _run(
-    pool: Pool, source: IdSource, vectors: str, places: str, upstream: Mapping[str, Path], out: Path
+    write: Write, pool: Pool, source: IdSource, vectors: str, places: str, upstream: Mapping[str, Path], out: Path
 ) -> Counts:  # fmt: skip
-    return write_vectors_of_ids(pool, source, upstream[source.action], (upstream[vectors], upstream[places]), out)
+    return write(pool, source, upstream[source.action], (upstream[vectors], upstream[places]), out)
 
 
 def write_vectors_of_ids(pool: Pool, source: IdSource, path: Path, known: tuple[Path, Path], out: Path) -> Counts:

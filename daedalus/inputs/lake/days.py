@@ -59,17 +59,20 @@ def _no_days(table: LakeTable, file: LakeFile, pattern: PartitionPattern, where:
         found += f"; {file.label} by {', '.join(file.values) or 'nothing'}"
     return DaedalusError("a table whose partitions are no days", where=where, found=found,
                          expected=f"a partition field that is a date, or fields as in feed.partition: {pattern.shown}",
-                         hint=_guess(file.values))  # fmt: skip
+                         hint=_hint(pattern_of(file.values)))  # fmt: skip
 
 
-def _guess(values: Mapping[str, object]) -> str:
-    """A pattern that would take a file's partition, if one is plain to see."""
+def _hint(pattern: str) -> str:
+    return f'partition: "{pattern}", beside feed.path' if pattern else "partition the table by the day of its events"
+
+
+def pattern_of(values: Mapping[str, object]) -> str:
+    """A pattern that takes a file's partition, if one is plain to see; else ""."""
     by_name = {name.lower(): name for name in values}
     if {"year", "month", "day"} <= by_name.keys():
-        text = f"{by_name['year']}=%Y/{by_name['month']}=%m/{by_name['day']}=%d"
-        return f'partition: "{text}", beside feed.path'
+        return f"{by_name['year']}=%Y/{by_name['month']}=%m/{by_name['day']}=%d"
     for name, value in values.items():
         for form in ("%Y-%m-%d", "%Y%m%d"):
             if PartitionPattern(f"{name}={form}").day([f"{name}={value}"]):
-                return f'partition: "{name}={form}", beside feed.path'
-    return "partition the table by the day of its events"
+                return f"{name}={form}"
+    return ""

@@ -28,10 +28,15 @@ def open_table(config: Config, files: Names, key: str, folder: str, format: str)
                             expected="a folder that is a table of Delta Lake or Iceberg",
                             hint="leave version out")  # fmt: skip
     options = library_options(config.runtime.object_store) if is_uri(folder) else {}
-    return _reader(config, key, format)(Place(folder, version, config.where(CATALOG, key), files, options))
+    return open_at(Place(folder, version, config.where(CATALOG, key), files, options), format)
 
 
-def _reader(config: Config, key: str, format: str) -> Callable[[Place], LakeTable]:
+def open_at(place: Place, format: str) -> LakeTable:
+    """The table of a format at a place. Raises DaedalusError."""
+    return _reader(place, format)(place)
+
+
+def _reader(place: Place, format: str) -> Callable[[Place], LakeTable]:
     """What reads the list of files of a format."""
     try:
         return import_module(f"daedalus.inputs.lake.{format.lower()}").read_table
@@ -39,6 +44,6 @@ def _reader(config: Config, key: str, format: str) -> Callable[[Place], LakeTabl
         if (error.name or "").partition(".")[0] != _PACKAGES[format]:
             raise
         raise DaedalusError(f"a table of {format} needs a package that is not installed",
-                            where=config.where(CATALOG, key), found=f"no {_PACKAGES[format]}",
+                            where=place.where, found=f"no {_PACKAGES[format]}",
                             expected=f"the extra {format.lower()}",
                             hint=f"pip install 'daedalus-skeleton[{format.lower()}]'") from None  # fmt: skip

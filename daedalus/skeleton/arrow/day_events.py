@@ -10,18 +10,22 @@ from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import covered_rows, has_one_of
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
-from daedalus.tables.artifacts import Files, fits_whole, read_table, write_table
+from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import order_of, sort_keys, whole
+from daedalus.windows.spec import PLACE, USERS, group_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def write_event_values(
-    events: Sequence[str], column: str, entity: str, flatten: bool, contributor: bool, files: Files, out: Path
-) -> Mapping[str, int] | None:
-    """The step `event_values`; with `entity` the value is of the view, by that column of the rows."""
-    needed = {"user_id", "event_timestamp", "event", entity or column, *(["artwork_id"] if contributor else [])}
+    events: Sequence[str], column: str, entity: str, flatten: bool, contributor: bool, keys: Sequence[str],
+    files: Files, out: Path,
+) -> Mapping[str, int] | None:  # fmt: skip
+    """The step `event_values`; with `entity` the value is of the view, by that column of the rows. `keys` are columns
+    of the feed; none: the user."""
+    keys = keys or ["user_id"]
+    needed = {*keys, "event_timestamp", "event", entity or column, *(["artwork_id"] if contributor else [])}
     rows = covered_rows(files, sorted(needed))
     if rows is None:
         return None
@@ -35,7 +39,7 @@ def write_event_values(
         if places is None:
             return None
         rows = rows.append_column(column, whole(values[column]).take(places)) if column not in needed else None
-    return None if rows is None else _write(rows, column, flatten, contributor, out)
+    return None if rows is None else _write(rows, column, flatten, contributor, out, keys)
 
 
 def write_history(
@@ -73,13 +77,17 @@ def _write_rows(rows: pa.Table, taken: Sequence[str], out: Path) -> Mapping[str,
     return {"rows": write_table(out, found.take(pa.array(order_of(keys))))}
 
 
-def _write(rows: pa.Table, column: str, flatten: bool, contributor: bool, out: Path) -> Mapping[str, int] | None:
-    """Writes user, time and value of the rows, sorted by them; a member of a list each if `flatten`."""
+def _write(
+    rows: pa.Table, column: str, flatten: bool, contributor: bool, out: Path, keys: Sequence[str] = USERS
+) -> Mapping[str, int] | None:
+    """Writes the keys, time and value of the rows, sorted by them; a member of a list each if `flatten`."""
     import numpy as np
     import pyarrow as pa
 
     values = whole(rows[column])
-    columns: dict[str, Any] = {"user_id": rows["user_id"], "ts": rows["event_timestamp"]}
+    groups = USERS if tuple(keys) == USERS else group_columns(len(keys))
+    columns: dict[str, Any] = dict(zip(groups, (rows[key] for key in keys), strict=True))
+    columns["ts"] = rows["event_timestamp"]
     places = None
     if flatten:
         if not pa.types.is_list(values.type):
@@ -93,11 +101,27 @@ def _write(rows: pa.Table, column: str, flatten: bool, contributor: bool, out: P
         columns["artwork_id"] = rows["artwork_id"]
     if places is not None:
         columns = {name: whole(column).take(pa.array(places)) for name, column in columns.items()}
-    names = ["user_id", "ts", "value", *(["artwork_id"] if contributor else [])]
+    names = [*groups, "ts", "value", *(["artwork_id"] if contributor else [])]
     found = pa.table({**columns, "value": values}).select(names)
     if values.null_count:
         found = found.filter(values.is_valid())
-    keys = sort_keys(found.columns)
-    if keys is None:
+    if any(found[group].null_count for group in groups):
+        found = found.drop_null()
+    ranks = sort_keys(found.columns)
+    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of(ranks))))}
+
+
+def write_row_keys(keys: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
+    """The step `row_keys` of columns of the feed."""
+    import numpy as np
+    import pyarrow as pa
+
+    (path,) = files["rows"]
+    if not fits(rows_of(path)):
         return None
-    return {"rows": write_table(out, found.take(pa.array(order_of(keys))))}
+    rows = read_table(path, list(dict.fromkeys([*keys, "event_timestamp", "artwork_id"])))
+    columns = dict(zip(group_columns(len(keys)), (rows[key] for key in keys), strict=True))
+    taken = {name: rows[name] for name in ("event_timestamp", "artwork_id")}
+    found = pa.table({**columns, **taken, PLACE: np.arange(rows.num_rows)}).drop_null()
+    ranks = sort_keys([found[name] for name in columns])
+    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of(ranks))))}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
-from daedalus.config.columns import Ref
+from daedalus.config.columns import Ref, text_ids
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.arrow.day_events import write_event_values
 from daedalus.skeleton.context import Make, Skeleton
@@ -34,7 +34,8 @@ def enrich_spine_for_rolling(
     where: Where = EVERY,
     history: str = "",
 ) -> Sql:
-    """SQL of a feed day's events for an aggregation: user_id, ts, value, and with `contributor` the artwork_id.
+    """SQL of a feed day's events for an aggregation: user_id or the keys of `where`, ts, value, and with `contributor`
+    the artwork_id.
 
     With `entity` the value comes from `view` by that entity, else from the spine. NULL values are left out, and events
     that are not as `where` says. In place of a day's spine `history` may be the FROM clause of events of many days.
@@ -48,10 +49,10 @@ def enrich_spine_for_rolling(
     source += where.joins(rows, of_many_days=bool(history))
     own = ", s.artwork_id AS artwork_id" if contributor else ""
     seen = f"""
-        SELECT s.user_id AS user_id, s.event_timestamp AS ts, {f"unnest({value})" if flatten else value} AS value{own}
+        SELECT {where.grouped}, s.event_timestamp AS ts, {f"unnest({value})" if flatten else value} AS value{own}
         FROM {source} WHERE {in_list("s.event", events)}{where.also}"""
-    order = "user_id, ts, value" + (", artwork_id" if contributor else "")
-    return Sql(f"SELECT * FROM ({seen}) WHERE value IS NOT NULL ORDER BY {order}")
+    order = f"{', '.join(where.groups)}, ts, value" + (", artwork_id" if contributor else "")
+    return Sql(f"SELECT * FROM ({seen}) WHERE value IS NOT NULL{where.complete} ORDER BY {order}")
 
 
 def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
@@ -80,9 +81,19 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
     by_day = as_of_day or any(other.as_of_day for other in where.views)
     reading = Reading(reads, variables=day_start(day) if by_day else {})
     keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
-    arrow = partial(write_event_values, events, aggregation.column, entity, flatten, contributor)
+    keys = aggregation.keys if aggregation.keyed else ()
+    arrow = partial(_writer(context), events, aggregation.column, entity, flatten, contributor, keys)
     return make.sql(ActionName("event_values", part, day), sql, reading, config, keyed=keyed,
-                    arrow=None if as_of_day or aggregation.where else arrow)  # fmt: skip
+                    arrow=None if as_of_day or aggregation.where or where.views else arrow)  # fmt: skip
+
+
+def _writer(context: Skeleton) -> Callable[..., Mapping[str, int] | None]:
+    """What may run in place of the SQL."""
+    if not text_ids(context.config):
+        return write_event_values
+    from daedalus.skeleton.arrow.text_ids import write_text_event_values
+
+    return write_text_event_values
 
 
 def view_of(context: Skeleton, column: str) -> str:

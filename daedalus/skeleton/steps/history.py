@@ -49,8 +49,10 @@ def inject_dislike_history(
         clean = f"SELECT * FROM ({clean}) WHERE NOT ({uncovered})"
     if where.also:
         clean = f"SELECT * FROM ({clean}) s WHERE TRUE{where.also}"
-    kept = f"SELECT user_id, event_timestamp AS ts, {name(column)} AS value{own} FROM ({clean})"
-    return Sql(f"SELECT * FROM ({kept}) WHERE value IS NOT NULL ORDER BY user_id, ts, value{own}")
+    grouped, clean = (where.grouped, f"({clean}) s") if where.keys else ("user_id", f"({clean})")
+    kept = f"SELECT {grouped}, event_timestamp AS ts, {name(column)} AS value{own} FROM {clean}"
+    order = f"{', '.join(where.groups)}, ts, value{own}"
+    return Sql(f"SELECT * FROM ({kept}) WHERE value IS NOT NULL{where.complete} ORDER BY {order}")
 
 
 @cache
@@ -68,7 +70,8 @@ def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | 
     if size == 1:
         return _of_one_day(make, aggregation, Day.fromordinal(first))
     blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
-    kept = "user_id, ts, value" + (", artwork_id" if self_rule(aggregation) == "event" else "")
+    groups = ", ".join(where_of(make.context, aggregation).groups)
+    kept = f"{groups}, ts, value" + (", artwork_id" if self_rule(aggregation) == "event" else "")
     return _gathered(make, _named(_part(aggregation), first, size), blocks, gather_history(kept))
 
 
@@ -100,7 +103,7 @@ def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
         write = write_own_history if own else write_history
         return partial(write, part, events, aggregation.column, contributor, filtered)
 
-    return sql_of_feed(make, name, render, config, reads, None if aggregation.where else arrow)
+    return sql_of_feed(make, name, render, config, reads, None if aggregation.where or aggregation.keyed else arrow)
 
 
 def _part(aggregation: Aggregation) -> str:
@@ -187,7 +190,7 @@ def feed_events(context: Skeleton, aggregation: Aggregation) -> FeedEvents:
     """What of the feed an aggregation's history is looked up by."""
     view, views = view_of(context, aggregation.column), context.config.catalog.views
     wanted = {views[view].entity if view else aggregation.column}
-    for column in aggregation.where:
+    for column in (*aggregation.where, *(aggregation.keys if aggregation.keyed else ())):
         of = view_of(context, column)
         wanted.add(views[of].entity if of else column)
     if self_rule(aggregation) == "event" or context.covers(aggregation.events):

@@ -6,7 +6,8 @@ from functools import partial
 
 from daedalus.actions.actions import Reading
 from daedalus.config import RUNTIME
-from daedalus.inputs.pool import pool_options, read_pool_ids
+from daedalus.config.columns import spine_columns
+from daedalus.inputs.pool import pool_options, read_pool_ids, read_text_pool_ids
 from daedalus.skeleton.context import Make
 from daedalus.sql.text import Sql
 from daedalus.stagecache.action_name import ActionName
@@ -14,6 +15,7 @@ from daedalus.stagecache.fingerprint import version
 
 # Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
 POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+TEXT_POOL_IDS = Sql("SELECT DISTINCT id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
 
 
 def build(make: Make) -> str:
@@ -22,14 +24,14 @@ def build(make: Make) -> str:
     coverage = config.runtime.embedding_coverage_filter
     assert pool is not None
     where = config.where(RUNTIME, "embedding_coverage_filter")
-    read = partial(
-        read_pool_ids, coverage.uri, coverage.table, coverage.id_column, where, pool_options(config), pool.version
-    )
+    text = spine_columns(config)["artwork_id"] == "VARCHAR"
+    reader, sql = (read_text_pool_ids, TEXT_POOL_IDS) if text else (read_pool_ids, POOL_IDS)
+    read = partial(reader, coverage.uri, coverage.table, coverage.id_column, where, pool_options(config), pool.version)
     extra = {
         "input:newest Lance manifest": pool.digest,
-        **make.code_of_input(read_pool_ids),
+        **make.code_of_input(reader),
         "engine:pylance": version("pylance"),
     }
     settings = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
     reading = Reading(tables={"pool_ids": read})
-    return make.sql(ActionName("pool"), POOL_IDS, reading, settings, extra=extra, watched=[pool.manifest])
+    return make.sql(ActionName("pool"), sql, reading, settings, extra=extra, watched=[pool.manifest])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from daedalus.actions.actions import Reading, config_ingredients, describe_sql
 from daedalus.actions.unaffected import Keyed
@@ -17,12 +18,13 @@ from daedalus.config.schema import Aggregation
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.steps import history
 from daedalus.skeleton.steps.event_values import view_of
+from daedalus.skeleton.where import where_of
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.fingerprint import version
 from daedalus.windows.roll import roll
 from daedalus.windows.rolling_sql import rolling_sql
-from daedalus.windows.spec import Measured, Rolling, self_rule
+from daedalus.windows.spec import Measured, Rolling, self_rule, whose
 from daedalus.windows.windows_file import ITEMS
 
 
@@ -42,10 +44,12 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
     config[f"{at}.windows"] = [window for window, _ in windows]
     name = ActionName("rolling", aggregation.name, day)
+    keys = _row_keys(make, day, aggregation) if aggregation.keyed else None
     if isinstance(aggregation.kind, Measure):
-        return _measured(make, name, aggregation, aggregation.kind, events, config)
-    rolling = Rolling(aggregation.kind, windows, self_rule(aggregation), aggregation.max_items)
-    return rolled(make, name, rolling, events, config)
+        return _measured(make, name, aggregation, aggregation.kind, events, config, keys)
+    groups = where_of(context, aggregation).groups
+    rolling = Rolling(aggregation.kind, windows, self_rule(aggregation), aggregation.max_items, groups)
+    return rolled(make, name, rolling, events, config, keys=keys)
 
 
 def windows_of(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
@@ -63,26 +67,49 @@ def rolled(
     events: Sequence[str],
     config: Mapping[str, object],
     keyed: Sequence[Keyed] = (),
+    keys: str | None = None,
 ) -> str:
-    """Adds an action that the compiled kernel runs; `daeda explain step` shows the equivalent SQL."""
+    """Adds an action that the compiled kernel runs; `daeda explain step` shows the equivalent SQL. `keys` is the action
+    with the rows by their groups, where these are not users."""
     assert name.day is not None
     rows = make.need("sessions", name.day)
-    reading = Reading({"rows": [rows], "events": events})
+    reading = _reading(rows, events, keys)
     ingredients = {
-        **make.code_of(roll),
+        **make.code_of(_by_key().roll_by_key if keys else roll),
         "engine:numba": version("numba"),
-        "code:rolling": digest.canonical_json(asdict(rolling)),  # as the code understood the config
+        "code:rolling": digest.canonical_json(rolling.understood),  # as the code understood the config
         "code:reads": digest.canonical_json(reading.kinds()),
         **config_ingredients(config),
     }
-    run = partial(_run, rolling, rows, events)
+    run = partial(_run, rolling, rows, events, keys)
     describe = partial(describe_sql, rolling_sql(rolling, once=ITEMS), reading)
-    return make.add(name, run, ingredients, [rows, *events], describe=describe, keyed=keyed)
+    return make.add(name, run, ingredients, _upstream(reading), describe=describe, keyed=keyed)
+
+
+def _row_keys(make: Make, day: Day, aggregation: Aggregation) -> str:
+    from daedalus.skeleton import row_keys
+
+    return make.once(row_keys.build, day, aggregation)
+
+
+def _by_key() -> ModuleType:
+    """What only keyed aggregations need."""
+    from daedalus.windows import by_key
+
+    return by_key
+
+
+def _reading(rows: str, events: Sequence[str], keys: str | None) -> Reading:
+    return Reading({"rows": [rows], **({"row_keys": [keys]} if keys else {}), "events": events})
+
+
+def _upstream(reading: Reading) -> list[str]:
+    return [one for _, names in reading.actions for one in names]
 
 
 def _measured(
     make: Make, name: ActionName, aggregation: Aggregation, kind: Measure, events: Sequence[str],
-    config: Mapping[str, object],
+    config: Mapping[str, object], keys: str | None,
 ) -> str:  # fmt: skip
     """Adds an action of a kind of windows/kinds/: its key has the code of that kind and of no other."""
     from daedalus.windows.kinds.kind import kind_of
@@ -92,21 +119,24 @@ def _measured(
     measured = Measured(
         kind=kind, windows=windows_of(aggregation), without_self=self_rule(aggregation), agg=aggregation.agg,
         max_items=aggregation.max_items, column=aggregation.column, type=_type_of(make.context, aggregation.column),
+        groups=where_of(make.context, aggregation).groups,
+        whose=whose(aggregation),
     )  # fmt: skip
     rows, found = make.need("sessions", name.day), kind_of(measured)
-    reading = Reading({"rows": [rows], "events": events})
-    understood = {**asdict(measured), "kind": {"gives": kind.gives, "reads": asdict(found.reads)}}
+    reading = _reading(rows, events, keys)
+    of_none = {"empty": kind.empty} if keys else {}  # what rows without a key have
+    understood = {**measured.understood, "kind": {"gives": kind.gives, "reads": asdict(found.reads), **of_none}}
     ingredients = {
-        **make.code_of(measure),
+        **make.code_of(_by_key().measure_by_key if keys else measure),
         **make.code_of(found.compute),
         "engine:numba": version("numba"),
         "code:rolling": digest.canonical_json(understood),
         "code:reads": digest.canonical_json(reading.kinds()),
         **config_ingredients(config),
     }
-    run = partial(_run_measure, measured, found.reads, found.compute, rows, events)
+    run = partial(_run_measure, measured, found.reads, found.compute, rows, events, keys)
     describe = partial(_describe_measure, measured, reading)
-    return make.add(name, run, ingredients, [rows, *events], describe=describe)
+    return make.add(name, run, ingredients, _upstream(reading), describe=describe)
 
 
 def _type_of(context: Skeleton, column: str) -> str:
@@ -116,13 +146,16 @@ def _type_of(context: Skeleton, column: str) -> str:
 
 
 def _run_measure(
-    measured: Measured, reads: AggregationKind, compute: Callable, rows: str, events: Sequence[str],
+    measured: Measured, reads: AggregationKind, compute: Callable, rows: str, events: Sequence[str], keys: str | None,
     upstream: Mapping[str, Path], out: Path,
 ) -> Counts:  # fmt: skip
     from daedalus.windows.measured import measure
 
-    files = [upstream[name] for name in events]
-    return measure(measured, measured.kind.gives, reads, compute, upstream[rows], files, out)
+    files, gives = [upstream[name] for name in events], measured.kind.gives
+    if keys:
+        places = _by_key().Keyed(upstream[rows], upstream[keys])
+        return _by_key().measure_by_key(measured, gives, reads, compute, places, files, out)
+    return measure(measured, gives, reads, compute, upstream[rows], files, out)
 
 
 def _describe_measure(measured: Measured, reading: Reading, upstream: Mapping[str, Path]) -> str:
@@ -131,5 +164,10 @@ def _describe_measure(measured: Measured, reading: Reading, upstream: Mapping[st
     return describe_sql(measured_sql(measured), reading, upstream)
 
 
-def _run(rolling: Rolling, rows: str, events: Sequence[str], upstream: Mapping[str, Path], out: Path) -> Counts:
-    return roll(rolling, upstream[rows], [upstream[name] for name in events], out)
+def _run(
+    rolling: Rolling, rows: str, events: Sequence[str], keys: str | None, upstream: Mapping[str, Path], out: Path
+) -> Counts:
+    files = [upstream[name] for name in events]
+    if keys:
+        return _by_key().roll_by_key(rolling, _by_key().Keyed(upstream[rows], upstream[keys]), files, out)
+    return roll(rolling, upstream[rows], files, out)

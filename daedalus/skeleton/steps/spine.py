@@ -7,6 +7,7 @@ from functools import cache, partial
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Lateness
+from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import write_spine
 from daedalus.skeleton.arrow.own_feed import write_own_spine
 from daedalus.skeleton.context import Make
@@ -66,4 +67,10 @@ def build(make: Make, day: Day) -> str | None:
     make.unaffected.watch(str(day))
     name = ActionName("spine", day=day)
     return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part, own: partial(
-        write_own_spine if own else write_spine, part, ROW_ORDER))  # fmt: skip
+        write_own_spine if own else write_spine, part, ROW_ORDER), of_texts=_of_texts)  # fmt: skip
+
+
+def _of_texts(part: FeedPart) -> partial:
+    from daedalus.skeleton.arrow.text_ids import write_text_spine
+
+    return partial(write_text_spine, part, ROW_ORDER)

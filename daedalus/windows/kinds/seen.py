@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 
 class Seen(NamedTuple):
@@ -19,7 +20,7 @@ class Seen(NamedTuple):
     events; `by_value`: owners are codes.
     """
 
-    users: np.ndarray  # of rows
+    names: pa.Array  # of the rows' groups, such as their users
     now: np.ndarray  # of rows, in microseconds
     own: np.ndarray
     order: np.ndarray
@@ -37,8 +38,8 @@ class Seen(NamedTuple):
         return self.begins, self.ends, self.owners, self.own
 
 
-def seen_of(arguments: tuple, without_self: str) -> Seen:
-    """What rows see, of the arguments of the kernel of lists and counts (kernel.py)."""
+def seen_of(arguments: tuple, without_self: str, names: pa.Array) -> Seen:
+    """What rows of groups called `names` see, of the arguments of the kernel of lists and counts (kernel.py)."""
     import numpy as np
 
     _, (users, now, own), (event_users, times, codes, owners), _, spans = arguments
@@ -47,7 +48,7 @@ def seen_of(arguments: tuple, without_self: str) -> Seen:
     order = np.lexsort((now, users))
     begins, ends = np.empty((len(users), len(spans)), np.int64), np.empty(len(users), np.int64)
     machine_code(_find)(order, users, now, event_users, times, spans, np.zeros(len(spans), np.int64), begins, ends)
-    return Seen(users, now, own.astype(np.int64), order, begins, ends, times, codes[placed].astype(np.int64),
+    return Seen(names, now, own.astype(np.int64), order, begins, ends, times, codes[placed].astype(np.int64),
                 owners[placed].astype(np.int64), not without_self, without_self == "value")  # fmt: skip
 
 

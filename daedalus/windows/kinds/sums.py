@@ -33,7 +33,7 @@ def sum_of(seen: Seen, values: pa.Array, measured: Measured) -> list[pa.Array]:
         row, window = next(zip(*beyond.nonzero(), strict=True))
         total = (int(whole.high[row, window]) << _WORD) + int(whole.low[row, window])
         raise DayError(f"a sum of {measured.column} that BIGINT does not hold", where=measured.windows[window][0],
-                       found=f"{total} for user {seen.users[row]}", expected="-2^63 to 2^63 - 1",
+                       found=f"{total} for {measured.whose} {seen.names[row].as_py()}", expected="-2^63 to 2^63 - 1",
                        hint="agg: mean, or fewer events or a shorter window")  # fmt: skip
     return [pa.array(column) for column in ((whole.high << _WORD) + whole.low).T]
 
