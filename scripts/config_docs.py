@@ -1,10 +1,12 @@
-"""Writes docs/config.md and config/.schema from the definitions that validate the configuration."""
+"""Writes the pages of docs/ that are tables of definitions, and config/.schema, from those definitions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+
+from pages import json_objects, your_data
 
 from daedalus.init.write import write_schemas
 from daedalus.upkeep.check_config import schema
@@ -65,7 +67,8 @@ window.
 
 
 def main() -> None:
-    (PROJECT / "docs/config.md").write_text(page())
+    for name, make in PAGES.items():
+        (PROJECT / "docs" / name).write_text(make())
     write_schemas(PROJECT / "config")
 
 
@@ -127,6 +130,8 @@ def default_of(told: dict) -> str:
         return "see below" if "$ref" in told else ""
     return "none" if told["default"] is None else f"`{json.dumps(told['default'])}`"
 
+
+PAGES = {"config.md": page, "your_data.md": your_data.page, "json.md": json_objects.page}
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from math import copysign
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daedalus.audit.mirror import LocalCopy, local_place
 from daedalus.audit.reference import DAY, Reference, as_micros, partition_files, read_rows
@@ -30,12 +30,15 @@ from daedalus.explain.value_differences import readable
 from daedalus.inputs.pool import reading_pool
 from daedalus.workspace.settings import Settings
 
+if TYPE_CHECKING:
+    from daedalus.shapes.runs import Audit
+
 _SHOWN = 20  # differences that are kept
 _KEY = ("user_id", "event_timestamp", "artwork_id", "event")
 Say = Callable[[str], None]
 
 
-def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say = lambda line: None) -> dict:
+def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say = lambda line: None) -> Audit:
     """Compares about `rows` output rows of some days of a range with the reference.
 
     Raises DaedalusError (exit 2) when there is no output.
@@ -63,8 +66,10 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
             say(f"comparing {day}")
             comparison.compare(day, users[day])
         comparison.compare_vectors()
-        return {"days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
-                "run": settings.run(config), **comparison.found()}  # fmt: skip
+        return cast("Audit", {
+            "days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
+            "run": settings.run(config), **comparison.found(),
+        })  # fmt: skip
 
 
 def _published(place: LocalCopy, range: str | None, shown: str, run: str) -> list[Day]:

@@ -88,7 +88,8 @@ def problem_of(error: Exception) -> dict[str, str | None]:
     if isinstance(error, DaedalusError):
         return error.as_json()
     text = " ".join(str(error).split("\n\n")[0].split(_BEFORE_TRACEBACK)[0].split())
-    return {"what": bare(f"{type(error).__name__}: {text}"), "where": _place_in_code(error)}
+    found = dict.fromkeys(LABELS)
+    return {**found, "what": bare(f"{type(error).__name__}: {text}"), "where": _place_in_code(error)}
 
 
 def _place_in_code(error: Exception) -> str | None:

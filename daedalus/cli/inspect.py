@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ReportRange,
         RowsFile,
     )
+    from daedalus.shapes.report import Report
 
 
 def compile(
@@ -107,8 +108,7 @@ def report(
 
     path, settings = check_out(out), settings_of(config, cache_root, output_root)
     with saying() as say:
-        found = collect(settings, range, say)
-    found["file"] = str(path)
+        found: Report = {**collect(settings, range, say), "file": str(path)}
     write_page(found, path)
     return show(found, page_lines, json)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import printable, silence, tell
 
+SCHEMA = 1  # of the objects that --json prints: another one when a field goes or means something else
 _COLOURS = {"failed": "1;31", "blocked": "33"}  # as in the picture of a run, see watch/terminal.py
 
 
@@ -18,10 +20,15 @@ class Unprinted(OSError):
     """Standard output does not take what is printed."""
 
 
-def show(found: dict, lines: Callable[[dict], list[str]], as_json: bool) -> int:
+def show(found: Mapping, lines: Callable[[Any], list[str]], as_json: bool) -> int:
     """Prints what a command found, as JSON or as its lines."""
-    print_out(json.dumps(found)) if as_json else print_lines(lines(found))
+    print_json(found) if as_json else print_lines(lines(found))
     return 0
+
+
+def print_json(found: Mapping) -> None:
+    """Prints an object of shapes/commands.py to stdout."""
+    print_out(json.dumps({"schema": SCHEMA, **found}))
 
 
 def print_lines(lines: Sequence[str]) -> None:
@@ -80,4 +87,4 @@ def refuse(error: DaedalusError, given: Sequence[str]) -> int:
 def tell_json(error: DaedalusError, given: Sequence[str]) -> None:
     """Prints an error to stdout as JSON, if --json was given."""
     if "--json" in given:
-        print_out(json.dumps({"error": error.as_json()}))
+        print_json({"error": error.as_json()})

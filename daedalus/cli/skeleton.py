@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
 from daedalus.base.errors import DaedalusError
-from daedalus.cli.output import print_lines, print_notes, print_out, to_stderr
+from daedalus.cli.output import print_json, print_lines, print_notes, to_stderr
 from daedalus.cli.settings import settings_of
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ def run_stages(
         print_warnings(settings)
         run = run_skeleton_stage if skeleton_only else run_training_pipeline
         report = run(settings, range, progress=progress, executor=executor, **options)
-        print_out(dumps(report.as_json())) if json else print_lines(report.shown())
+        print_json(report.as_json()) if json else print_lines(report.shown())
         return report.exit_code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daedalus.base import digest
 from daedalus.base.errors import bare
@@ -19,10 +19,13 @@ from daedalus.config.steps import SKELETON
 from daedalus.stagecache.fingerprint import version
 from daedalus.workspace.code_stamp import ENGINES
 
+if TYPE_CHECKING:
+    from daedalus.shapes.runs import Compiled
+
 _FORM = 1  # version of what the digest is taken of
 
 
-def document_of(config: Config, resolved: Resolved) -> dict[str, Any]:
+def document_of(config: Config, resolved: Resolved) -> Compiled:
     """The document, as JSON has it.
 
     `columns` are those of the last stage; with `embeddings`, `skeleton_columns` are those of the skeleton's partitions.
@@ -35,7 +38,7 @@ def document_of(config: Config, resolved: Resolved) -> dict[str, Any]:
         stages = {"columns": enriched_columns(config, skeleton), "skeleton_columns": skeleton}
     steps = steps_of(canonical(config, resolved), resolved)
     span = config.range(None)
-    return {
+    return cast("Compiled", {
         "digest": _digest(stages, steps),
         **{name: [asdict(column) for column in columns] for name, columns in stages.items()},
         "steps": steps,
@@ -43,7 +46,7 @@ def document_of(config: Config, resolved: Resolved) -> dict[str, Any]:
         "range": [str(span.first), str(span.last)],
         "paths": _paths(config),
         "resources": dict(_resources(config.runtime)),
-    }
+    })  # fmt: skip
 
 
 def columns_of(document: Mapping[str, Any], stage: str) -> list[dict]:

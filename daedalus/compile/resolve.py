@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -28,8 +28,11 @@ from daedalus.workspace.graph import Graph, look_at_fragments, look_at_pool, loo
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.runs import Compiled
 
-def compiled(settings: Settings) -> dict[str, Any]:
+
+def compiled(settings: Settings) -> Compiled:
     """The canonical document of a configuration. Raises the DaedalusError (exit 2) that a run would raise."""
     config = settings.applied()
     with _opened(settings, config) as workspace:
@@ -53,7 +56,7 @@ def _refuse_empty(config: Config, listing: Listing) -> None:
         raise
 
 
-def compiled_for(workspace: Workspace, graph: Graph, stage: Stage) -> dict[str, Any]:
+def compiled_for(workspace: Workspace, graph: Graph, stage: Stage) -> Compiled:
     """The document of what a stage's bytes follow from, in a run of whose inputs all is known."""
     config = graph.config.of_stage(stage)
     defaults = default_values(config, workspace.ducks, workspace.traces)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
@@ -25,6 +25,8 @@ from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict
 from daedalus.workspace.code_stamp import code_version
 
 if TYPE_CHECKING:
+    from daedalus.shapes.common import Cause as CauseShape
+    from daedalus.shapes.common import RootCause
     from daedalus.workspace.graph import Graph
 
 _DIFF_LINES = 12
@@ -162,7 +164,7 @@ class Causes:
         self._teller = CauseFinder(traces, config, graph.listing.feed.days)
         self._running: dict[str, list[str]] = {}  # action -> the nearest actions upstream that would run
 
-    def of(self, verdict: Verdict) -> list[dict]:
+    def of(self, verdict: Verdict) -> list[CauseShape]:
         """The causes of one action; of one that may run also the actions upstream that would make it run."""
         upstream: list[dict] = []
         previous = verdict.trace.manifest if verdict.trace else None
@@ -173,9 +175,9 @@ class Causes:
             causes = self._teller.told(verdict.action.name, verdict.why, previous)
         if self._rendered_by_the_same_code(verdict, causes):
             causes = [cause for cause in causes if cause.kind != "code"]
-        return [*(self._readable(cause) for cause in causes), *upstream]
+        return cast("list[CauseShape]", [*(self._readable(cause) for cause in causes), *upstream])
 
-    def roots(self) -> list[dict]:
+    def roots(self) -> list[RootCause]:
         """Each root cause once, with the steps that it affects.
 
         `cached`: all of these steps are cached from an earlier time, but something downstream of them is not.
@@ -190,7 +192,7 @@ class Causes:
                 row = found.setdefault(_identity(cause), {**cause, "steps": [], "cached": True})
                 row["steps"].append(verdict.action.name)
                 row["cached"] = row["cached"] and verdict.state == HIT
-        return list(found.values())
+        return cast("list[RootCause]", list(found.values()))
 
     def _reverted(self, name: str) -> bool:
         """Whether an action hits an older trace than its latest, because an edit was reverted."""

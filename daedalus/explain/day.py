@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from daedalus.base.days import Day, parse_range
 from daedalus.base.errors import DaedalusError, bare, did_you_mean
@@ -24,6 +24,8 @@ from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
     from daedalus.explain.causes import Causes
+    from daedalus.shapes.common import Cause
+    from daedalus.shapes.explained import ExplainedDay, ExplainedStep, FeedRows, RowsLeft, RowsOfDay, StepOfDay
     from daedalus.stagecache.records.traces import Trace
     from daedalus.stagecache.walk.plan import Verdict
     from daedalus.workspace.graph import Graph
@@ -41,7 +43,7 @@ def one_day(text: str, command: str) -> Day:
     return span.first
 
 
-def explain_day(settings: Settings, text: str) -> dict:
+def explain_day(settings: Settings, text: str) -> ExplainedDay:
     """State, cost and causes of each step of a day, root causes, and the funnel of its rows."""
     target = one_day(text, "daeda explain day")
     day = str(target)
@@ -50,7 +52,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
             return {"day": day, "last": None, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
         if fresh_in_all(workspace, listing, [target])[SKELETON.name].days:
-            return {**_fresh_day(workspace, day, run), **_tables(listing)}
+            return _with_tables(_fresh_day(workspace, day, run), listing)
         from daedalus.compile.resolve import compiled_for
         from daedalus.explain.causes import Causes
 
@@ -59,7 +61,7 @@ def explain_day(settings: Settings, text: str) -> dict:
         shown = [v for v in verdicts.values() if v.action.day in (day, None) or v.state != HIT]
         shown.sort(key=lambda v: (ORDER[v.action.step], v.action.name))
         result = last_results(workspace, [day]).get(day)
-        return {
+        found: ExplainedDay = {
             "day": day,
             "run": run,
             "compile": compiled_for(workspace, graph, workspace.stages[-1])["digest"],
@@ -68,16 +70,16 @@ def explain_day(settings: Settings, text: str) -> dict:
             "steps": [_step(v, verdicts, causes, day) for v in shown],
             **_rows_of({name: verdict.trace for name, verdict in verdicts.items()}, day),
             "causes": causes.roots(),
-            **_tables(listing),
         }
+        return _with_tables(found, listing)
 
 
-def _tables(listing: Listing) -> dict[str, list[str]]:
-    """The tables that are read, and their versions, if there are any."""
-    return {"tables": listing.versions} if listing.versions else {}
+def _with_tables(found: ExplainedDay, listing: Listing) -> ExplainedDay:
+    """With the tables that are read, and their versions, if there are any."""
+    return {**found, "tables": listing.versions} if listing.versions else found
 
 
-def _fresh_day(workspace: Workspace, day: str, run: str) -> dict:
+def _fresh_day(workspace: Workspace, day: str, run: str) -> ExplainedDay:
     """What `explain_day` gives for a day whose inputs and files have not changed, from traces."""
     files = [file for output in workspace.outputs.values() for file in output.day_stamps.files([day, ""])]
     # A day's history is read by later days only.
@@ -101,7 +103,7 @@ def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> t
     return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
 
 
-def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day: str) -> dict:
+def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day: str) -> StepOfDay:
     action, trace = verdict.action, verdict.trace
     above = [found for name in action.upstream if (found := verdicts[name].trace)]
     rows_in = sum(rows_out(found.counts) for found in above) if action.upstream else None
@@ -111,7 +113,9 @@ def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day
     return _row(action.name, day, verdict.state, verdict.key, rows_in, trace, why)
 
 
-def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: Trace | None, why: list[dict]) -> dict:
+def _row(
+    name: str, day: str, state: str, key: str, rows_in: int | None, trace: Trace | None, why: list[Cause]
+) -> StepOfDay:
     return {
         "step": name.removesuffix(f"@{day}"),
         "state": state,
@@ -124,16 +128,16 @@ def _row(name: str, day: str, state: str, key: str, rows_in: int | None, trace: 
     }
 
 
-def _rows_of(traces: Mapping[str, Trace | None], day: str) -> dict:
+def _rows_of(traces: Mapping[str, Trace | None], day: str) -> RowsOfDay:
     """`feed_rows`, the counts of the feed partitions that may hold rows of the day; and the `funnel`."""
     spine = traces.get(f"spine@{day}")
     counts = feed_rows({day: spine.counts}) if spine else None
-    return {"feed_rows": counts, "funnel": _funnel(traces, day)}
+    return {"feed_rows": cast("FeedRows | None", counts), "funnel": _funnel(traces, day)}
 
 
-def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
+def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[RowsLeft]:
     """Rows of the target day that are left after each step that was ever computed."""
-    rows = []
+    rows: list[RowsLeft] = []
     for label, (step, count) in FUNNEL.items():
         trace = traces.get(f"{step}@{day}")
         if trace and count in trace.counts:
@@ -141,7 +145,7 @@ def _funnel(traces: Mapping[str, Trace | None], day: str) -> list[dict]:
     return rows
 
 
-def explain_step(settings: Settings, text: str, step: str) -> dict:
+def explain_step(settings: Settings, text: str, step: str) -> ExplainedStep:
     """What a step of a day runs, as a script for DuckDB or as Python, with the files it reads."""
     target = one_day(text, "daeda explain step")
     with opened(settings) as workspace:
@@ -187,13 +191,13 @@ def _close(step: str, known: Sequence[str]) -> str:
     return f"one of {', '.join(several[:5])}" if several else did_you_mean(step, known) or ", ".join(known[:8])
 
 
-def step_lines(found: dict) -> list[str]:
+def step_lines(found: ExplainedStep) -> list[str]:
     lines = [f"-- {found['step']} of {found['day']}: {found['state']}"]
     lines += [f"-- reads {name}, which a run would compute first" for name in found["not_made_yet"][:5]]
     return [*lines, *found["script"].split("\n")]
 
 
-def day_lines(found: dict) -> list[str]:
+def day_lines(found: Mapping) -> list[str]:
     """What `explain day` prints: what failed, root causes, then the steps, at most 80 columns."""
     if "feed" in found:
         return [f"{found['day']}: the feed has no rows of this day; it has {found['feed'][0]} to {found['feed'][1]}"]

@@ -12,7 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import counted, cut, shown_apart
@@ -28,6 +28,8 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
 if TYPE_CHECKING:
+    from daedalus.shapes.common import Problem
+    from daedalus.shapes.explained import Diff, NotCompared, StageChanged
     from daedalus.sql.row_changes import RowChanges
 
 _COMMAND = "daeda diff"
@@ -36,7 +38,7 @@ _SHORT = 8  # components of a vector that is shown whole
 
 def diff_day(
     settings: Settings, text: str, against: str | None = None, stage: str | None = None, out: str | None = None
-) -> dict:
+) -> Diff:
     """What the last replacement of a day's partition changed, or how it differs from an older run's.
 
     Returns `day`, `run` and what `told` does. Of a configuration with several stages, `stages` has that of each; one
@@ -50,18 +52,19 @@ def diff_day(
         if path and len(asked) > 1:
             raise DaedalusError("two stages, and one file", where=f"{_COMMAND} --out",
                                 found=" and ".join(workspace.outputs), expected="--stage with one")  # fmt: skip
-        found: dict[str, dict] = {}
+        found: dict[str, StageChanged | NotCompared] = {}
         errors: list[DaedalusError] = []
         for output in asked:
             try:
                 found[output.stage.name] = _diff_stage(workspace, output, day, against, command, path)
             except DaedalusError as error:
                 errors.append(error)
-                found[output.stage.name] = {"problem": error.as_json()}
+                found[output.stage.name] = {"problem": cast("Problem", error.as_json())}
     if len(errors) == len(found):
         raise errors[0]
     first = next(one for one in found.values() if "problem" not in one)
-    return {"day": day, **first, **({"stages": found} if len(workspace.outputs) > 1 else {})}
+    stages = {"stages": found} if len(workspace.outputs) > 1 else {}
+    return cast("Diff", {"day": day, **first, **stages})
 
 
 def _stages(workspace: Workspace, only: str | None) -> list[StageOutput]:
@@ -73,7 +76,7 @@ def _stages(workspace: Workspace, only: str | None) -> list[StageOutput]:
 
 def _diff_stage(
     workspace: Workspace, output: StageOutput, day: str, against: str | None, command: str, out: Path | None
-) -> dict:
+) -> StageChanged:
     """The comparison of one stage's partition. Raises DaedalusError."""
     run, trace = (
         _replaced(workspace, output.stage, day) if against is None else _trace_of(workspace, output.stage, day, against)
@@ -84,7 +87,8 @@ def _diff_stage(
                                 found=f"none of {output.stage.name}", hint=f"{command} --range {day}")  # fmt: skip
         hint = f"{command} recreates it with the same bytes"
         change = _compared(workspace, output.stage, trace, now, hint, out)
-    return {"run": run, "started": _started(workspace, run), **json.loads(json.dumps(change, default=str))}
+    change = json.loads(json.dumps(change, default=str))
+    return cast("StageChanged", {"run": run, "started": _started(workspace, run), **change})
 
 
 def _compared(

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day, parse_duration
 from daedalus.base.errors import DaedalusError, did_you_mean
@@ -37,6 +37,9 @@ from daedalus.workspace.graph import Graph
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.explained import ExplainedRow, RowOfDay
+
 _COMMAND = "daeda explain row"
 _NAMED = "daeda:named"  # in an event whose user is to be told
 
@@ -49,7 +52,9 @@ class Listed:
     left_out: list[dict] = field(default_factory=list)
 
 
-def explain_row(settings: Settings, text: str, user: int | str, artwork: int | str, column: str | None = None) -> dict:
+def explain_row(
+    settings: Settings, text: str, user: int | str, artwork: int | str, column: str | None = None
+) -> ExplainedRow:
     """For each row of the day with that user and artwork, for each aggregation's column (or one): the
     events that make it up, newest first, and those of the same kinds that were left out, with the reason.
 
@@ -77,7 +82,7 @@ def explain_row(settings: Settings, text: str, user: int | str, artwork: int | s
             }
             for row in rows
         ]
-    return {"day": str(day), "user_id": user, "artwork_id": artwork, "rows": found}
+    return {"day": str(day), "user_id": user, "artwork_id": artwork, "rows": cast("list[RowOfDay]", found)}
 
 
 class _Looker:

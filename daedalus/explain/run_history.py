@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import compress
+from typing import TYPE_CHECKING, cast
 
 from daedalus.base.terminal_text import counted, cut
 from daedalus.config.steps import ENRICH, PARTITION, PARTITIONS, SKELETON, STAGES, Stage
@@ -21,11 +22,14 @@ from daedalus.workspace.day_summary import summary_of
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.runs import PastRun, Runs
+
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
 _CAUSES = 12  # of a run, at most
 
 
-def last_runs(traces: Traces, most: int = 12) -> list[dict]:
+def last_runs(traces: Traces, most: int = 12) -> list[PastRun]:
     """The last runs, newest first.
 
     Each has `id`, `started`, `state`, `range`, `model`, `force`; `days` finished; how many `failed` and were `blocked`,
@@ -53,7 +57,7 @@ def last_runs(traces: Traces, most: int = 12) -> list[dict]:
             "seconds": round(seconds, 3),
             "causes": _causes(traces, made, run.started, until, changed),
         })  # fmt: skip
-    return found
+    return cast("list[PastRun]", found)
 
 
 def _asked(run: RunRecord) -> dict:
@@ -177,7 +181,7 @@ def _above(then: Manifest, now: Manifest) -> list[str]:
     ]
 
 
-def list_runs(settings: Settings, most: int) -> dict:
+def list_runs(settings: Settings, most: int) -> Runs:
     """The last runs, newest first, as the report has them."""
     with opened(settings) as workspace:
         run = settings.run(workspace.config)

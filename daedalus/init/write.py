@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, cast
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,12 +31,15 @@ from daedalus.upkeep.check_config import schema
 from daedalus.workspace.output_roots import check_roots
 from daedalus.workspace.workspace import Workspace
 
+if TYPE_CHECKING:
+    from daedalus.shapes.upkeep import Edit, Guess, Proposed
+
 _FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggregations": "training/aggregations.yaml"}
 
 
 def init(
     config: str, feed: str, catalog: str | None, pool: str | None, *, force: bool = False, ask: Ask = first
-) -> dict:
+) -> Proposed:
     """Writes a config folder for the user's files; writes nothing if they cannot be used.
 
     `ask` is asked where two readings are equally likely; by default the first one is taken.
@@ -69,8 +73,8 @@ def init(
         "views": [view.name for view in found.views],
         "left_out": found.left_out,
         "aggregations": [aggregation["name"] for aggregation in found.aggregations],
-        "edits": [vars(edit) for edit in found.edits],
-        "guesses": [vars(guess) for guess in found.guesses],
+        "edits": [cast("Edit", vars(edit)) for edit in found.edits],
+        "guesses": [cast("Guess", vars(guess)) for guess in found.guesses],
         "output_root": found.output_root,
         "cache_root": found.cache_root,
         "problem": None,  # always None: what a run would reject raises an error

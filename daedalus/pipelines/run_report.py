@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from daedalus.base.days import DayRange
 from daedalus.base.durable import PARTS
@@ -16,12 +17,16 @@ from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, HIT, STATES, Outco
 from daedalus.workspace.day_results import DayResult, Failure, failure_of, results_of
 from daedalus.workspace.day_summary import FUNNEL, feed_rows, funnel_of, left_out
 
+if TYPE_CHECKING:
+    from daedalus.shapes.common import DayLeft, RootCause
+    from daedalus.shapes.run import Days, Numbers, Partitions, Plan, Rows, Run, Shared, Steps
+
 _FAILURES_KEPT = 20  # of a run, for `daeda runs`
 
 
 @dataclass(repr=False)
 class RunReport:
-    """The outcome of a run; `as_json()` is what `--json` prints.
+    """The outcome of a run; `as_json()` is what `--json` prints, but for `schema`.
 
     Of a run of several stages `stages` has the report of each, and the numbers here are their sums.
     """
@@ -36,8 +41,8 @@ class RunReport:
     failures: list[Failure] = field(default_factory=list)  # every step that failed, also on days before the range
     results: dict[str, DayResult] = field(default_factory=dict)  # of the days that failed or are blocked
     plan: list[dict[str, object]] | None = None
-    causes: list[dict[str, object]] = field(default_factory=list)
-    last: dict[str, dict[str, object]] = field(default_factory=dict)  # of a plan: what the last run left undone
+    causes: list[RootCause] = field(default_factory=list)
+    last: dict[str, DayLeft] = field(default_factory=dict)  # of a plan: what the last run left undone
     empty_days: list[str] = field(default_factory=list)
     unusable_days: list[str] = field(default_factory=list)  # they have feed rows, but none that can be used
     outdated_days: list[str] = field(default_factory=list)  # failed or blocked, with a partition of an earlier run
@@ -45,7 +50,7 @@ class RunReport:
     changes: list[str] = field(default_factory=list)  # what of the partitions that were there before
     notes: list[str] = field(default_factory=list)
     input_notes: list[str] = field(default_factory=list)  # versions of tables; what is surely not what was meant
-    shared: dict[str, object] | None = None  # what the shared cache gave and took
+    shared: Shared | None = None  # what the shared cache gave and took
     output: str = ""  # where the partitions are
     stages: dict[str, RunReport] = field(default_factory=dict)
     compile: str = ""  # the digest of what the configuration means, where it was worked out
@@ -79,8 +84,8 @@ class RunReport:
 
         return f"<pre>{escape(str(self))}</pre>"
 
-    def as_json(self) -> dict[str, object]:
-        found: dict[str, object] = {
+    def as_json(self) -> Run | Plan:
+        found: Run = {
             "range": [str(self.range.first), str(self.range.last)],
             "seconds": round(self.seconds, 3),
             **self.numbers(),
@@ -93,15 +98,17 @@ class RunReport:
             found["notes"] = self.input_notes
         if self.shared is not None:
             found["shared"] = self.shared
-        return found if self.plan is None else {**found, "plan": self.plan, "causes": self.causes, "last": self.last}
+        if self.plan is None:
+            return found
+        return cast("Plan", {**found, "plan": self.plan, "causes": self.causes, "last": self.last})
 
-    def numbers(self) -> dict[str, object]:
+    def numbers(self) -> Numbers:
         """What is counted, and what failed: of all stages, or of one."""
         return {
-            "days": self.days,
-            "steps": self.steps,
-            "partitions": self.partitions,
-            "rows": self.rows,
+            "days": cast("Days", self.days),
+            "steps": cast("Steps", self.steps),
+            "partitions": cast("Partitions", self.partitions),
+            "rows": cast("Rows", self.rows),
             "funnel": self.funnel,
             "failures": [failure.as_json() for failure in self.failures],
             "blocked": [

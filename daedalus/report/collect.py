@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import daedalus
 from daedalus.base import digest
@@ -36,6 +36,9 @@ from daedalus.workspace.day_summary import FUNNEL
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.report import Collected
+
 Say = Callable[[str], None]
 Statistics = Callable[[Sequence[Path]], dict[str, Any]]
 _TRIES = 3  # for a partition that another process replaces meanwhile
@@ -43,7 +46,7 @@ _ROOTS = 50  # most root causes listed
 _TOUCHED = 20  # most affected steps listed for each
 
 
-def collect(settings: Settings, range: str | None = None, say: Say = lambda line: None) -> dict[str, Any]:
+def collect(settings: Settings, range: str | None = None, say: Say = lambda line: None) -> Collected:
     """All numbers about the days of `range`, or of the config's: see the keys below.
 
     `say` is called with lines of progress. Raises DaedalusError for refused config, range or inputs.
@@ -72,7 +75,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         known |= _vector_sources(workspace)
         for column in columns:
             column["source"] = known.get(column["name"], "default")
-        return {
+        return cast("Collected", {
             "version": daedalus.__version__,
             "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "range": [str(span.first), str(span.last)],
@@ -97,7 +100,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "runs": runs,
             "reading": {"read": reading.read, "known": reading.known},
             "notes": [*notes, *reading.notes],
-        }  # fmt: skip
+        })  # fmt: skip
 
 
 def _vectors(workspace: Workspace, reading: _Reading, days: Sequence[str]) -> dict[str, dict]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
@@ -22,6 +23,9 @@ from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
 from daedalus.workspace.day_results import last_results
 from daedalus.workspace.fresh_days import QID_MAP, fresh_in_all
 from daedalus.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from daedalus.shapes.common import Cause, DayLeft, RootCause
 
 FRESH, MISSING, EMPTY = "fresh", "missing", "empty"  # beside RUN and MAYBE, which are stale
 _NAMED = 6  # most upstream actions named as causes of one cell
@@ -44,10 +48,10 @@ class Grid:
 
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)  # state of each whole day
-    whys: list[list[dict]] = field(default_factory=list)
-    roots: list[dict] = field(default_factory=list)
+    whys: list[list[Cause]] = field(default_factory=list)
+    roots: list[RootCause] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)  # day -> why its feed cannot be used
-    results: dict[str, dict] = field(default_factory=dict)  # day -> `DayResult.as_json`, if the last run left it undone
+    results: dict[str, DayLeft] = field(default_factory=dict)  # by day, what the last run left undone
     counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # row counts of steps
 
     def steps(self) -> list[str]:
@@ -128,11 +132,11 @@ def _plan(
             grid.errors[str(partition)] = bad[0]
 
 
-def _shortened(causes: list[dict], state: str) -> list[dict]:
+def _shortened(causes: list[Cause], state: str) -> list[Cause]:
     """The causes of a cell; of one that may run, the first few and how many more there are."""
     if state != MAYBE or len(causes) <= _NAMED:
         return causes
-    more = {"kind": "more", "what": f"{len(causes) - _NAMED} more", "old": None, "new": None}
+    more: Cause = {"kind": "more", "what": f"{len(causes) - _NAMED} more", "old": None, "new": None}
     return [*causes[:_NAMED], more]
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
@@ -32,6 +32,9 @@ from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Trace, Traces
 from daedalus.stagecache.walk.outcome import Outcome
 from daedalus.stagecache.walk.second_level import SecondLevel
+
+if TYPE_CHECKING:
+    from daedalus.shapes.run import Shared
 
 _THREADS = 16
 _DRAIN_SECONDS = 600.0
@@ -321,10 +324,10 @@ class SharedCache(SecondLevel):
         self._said.update(new)
         return new
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Shared:
         """What `--json` says of the shared cache."""
-        return {
+        return cast("Shared", {
             "uri": bare(self.remote.uri), "hits": self.hits, "fetched_bytes": self.bytes + self.shelf.bytes,
             "shared": self.shared, "not_shared": self._failed, "not_used": dict(self.remote.rejected),
             **self.remote.traffic,
-        }  # fmt: skip
+        })  # fmt: skip

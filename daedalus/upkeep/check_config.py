@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,9 @@ from daedalus.upkeep.warnings import doubts
 from daedalus.workspace.bad_files import bad_files, days_that_fail
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
+
+if TYPE_CHECKING:
+    from daedalus.shapes.upkeep import Checked, ConfigValue
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
 _ADDRESSES = {  # beside the views' sources
@@ -34,7 +37,7 @@ def schema(file: str) -> dict:
     return msgspec.json.schema(_FILES[file])
 
 
-def check_config(settings: Settings) -> dict:
+def check_config(settings: Settings) -> Checked:
     """Validates config and inputs without running anything, and lists every value with its origin.
 
     Raises the DaedalusError (exit 2) that a run would raise.
@@ -65,7 +68,7 @@ def check_config(settings: Settings) -> dict:
         }  # fmt: skip
 
 
-def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[dict]:
+def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[ConfigValue]:
     """Each leaf of a file: key path, value, and whether it is from the file or the default."""
     for key, value in _leaves(msgspec.to_builtins(part)):
         origin = file if _is_in(raw, key) else "default"
@@ -117,7 +120,7 @@ def _json(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def check_lines(found: dict) -> list[str]:
+def check_lines(found: Checked) -> list[str]:
     """What `config check` prints, at most 80 columns."""
     days, feed = found["days"], found["feed"]
     lines = [

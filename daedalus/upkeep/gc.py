@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from daedalus.base.terminal_text import counted
 from daedalus.stagecache.walk.plan import make_plan
@@ -12,10 +13,13 @@ from daedalus.upkeep.status import last_complete, needed
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.upkeep import Collected
+
 
 def cache_gc(
     settings: Settings, *, max_bytes: int | None = None, older_than_days: float | None = None, dry_run: bool = False
-) -> dict:
+) -> Collected:
     """Removes artifacts, and their traces, that neither the config's range nor the last complete run needs.
 
     With `max_bytes`, only until the cache is that small, the cheapest to rebuild per byte first. Waits for
@@ -65,7 +69,7 @@ def _remove(workspace: Workspace, artifacts: list[str]) -> None:
             damaged.unlink()
 
 
-def gc_lines(found: dict) -> list[str]:
+def gc_lines(found: Collected) -> list[str]:
     size, removed, kept = f"{found['freed_bytes'] / 2**20:,.1f} MiB", found["removed"], found["kept"]
     lines = [f"{size} freed: {counted(removed, 'artifact')} removed, {kept:,} kept"]
     if found["dry_run"]:

@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -28,13 +28,16 @@ from daedalus.stagecache.walk.second_level import SecondLevel
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.upkeep import SharedCollected
+
 _THREADS = 32
 _YOUNG_DAYS = 1.0  # unless --older-than says otherwise
 
 
 def shared_gc(
     settings: Settings, also: Sequence[str], *, older_than_days: float | None = None, dry_run: bool = False
-) -> dict:
+) -> SharedCollected:
     """Removes what no config of `settings` and of the folders `also` needs, if it is older than some days.
 
     Raises DaedalusError when there is no shared cache, when it may only be read, or when it does not answer.
@@ -140,7 +143,7 @@ def _needed(workspace: Workspace, content: _Content) -> set[str]:
     return found
 
 
-def _sweep(remote: CacheBucket, content: _Content, needed: set[str], oldest: float, dry_run: bool) -> dict[str, Any]:
+def _sweep(remote: CacheBucket, content: _Content, needed: set[str], oldest: float, dry_run: bool) -> SharedCollected:
     """Deletes old traces, then old artifacts, that are not needed; returns the counts."""
     old = {key for key, found in content.traces.items() if key not in needed and found.modified < oldest}
     keep = content.parts(content.traces.keys() - old) | content.maps()
@@ -155,7 +158,7 @@ def _sweep(remote: CacheBucket, content: _Content, needed: set[str], oldest: flo
     }  # fmt: skip
 
 
-def shared_gc_lines(found: dict) -> list[str]:
+def shared_gc_lines(found: SharedCollected) -> list[str]:
     size, would = f"{found['freed_bytes'] / 2**20:,.1f} MiB", "would be " if found["dry_run"] else ""
     return [
         f"{size} {would}freed in {found['uri']}",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, cast
 
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
@@ -20,13 +20,15 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
 if TYPE_CHECKING:
+    from daedalus.shapes.upkeep import DayState, SharedState, Status, StepState
+    from daedalus.sharing.shared_cache import SharedCache
     from daedalus.stagecache.action import Cause
     from daedalus.stagecache.walk.plan import Verdict
 
 _SIGNS = {"failed": "x", "blocked": "!", "fresh": "#", "stale": "~", "missing": ".", "unfinished": "/", "empty": " "}
 
 
-def cache_status(settings: Settings) -> dict:
+def cache_status(settings: Settings) -> Status:
     """Every day of the config's range: fresh, stale, missing or empty, and each step's state.
 
     `last` is what the last run left of a day that it did not finish: failed, blocked or unfinished, and why.
@@ -55,18 +57,21 @@ def cache_status(settings: Settings) -> dict:
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
         last = last_results(workspace, [row["day"] for row in days if row["state"] in ("stale", "missing")])
         days = [{**row, "last": last[row["day"]].as_json() if row["day"] in last else None} for row in days]
-        return {
+        found: Status = {
             "cache_root": str(workspace.cache_root),
             "run": settings.run(workspace.config),
             "refused": last_refusal(workspace),
             "artifacts": len(sizes),
             "bytes": sum(sizes.values()),
-            "days": sorted(days, key=lambda row: row["day"]),
+            "days": cast("list[DayState]", sorted(days, key=lambda row: row["day"])),
             "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in in_use),
-            "steps": _by_step(verdicts, stamps),
-            **({"tables": listing.versions} if listing.versions else {}),
-            **_shared_status(workspace),
+            "steps": cast("dict[str, StepState]", _by_step(verdicts, stamps)),
         }
+        if listing.versions:
+            found["tables"] = listing.versions
+        if workspace.shared is not None:
+            found["shared"] = _shared_state(workspace.shared)
+        return found
 
 
 def _known(output: StageOutput, stands: FreshDays) -> list[tuple]:
@@ -75,13 +80,11 @@ def _known(output: StageOutput, stands: FreshDays) -> list[tuple]:
     return [row for row in output.day_stamps.rows if row[1] in known and row[0] != QID_MAP]
 
 
-def _shared_status(workspace: Workspace) -> dict:
-    """Whether the shared cache, if there is one, can be reached."""
-    if workspace.shared is None:
-        return {}
+def _shared_state(shared: SharedCache) -> SharedState:
+    """Whether the shared cache can be reached."""
     from daedalus.sharing.open import reachable
 
-    return {"shared": {"uri": bare(workspace.shared.remote.uri), "reachable": reachable(workspace.shared)}}
+    return {"uri": bare(shared.remote.uri), "reachable": reachable(shared)}
 
 
 def _fresh_day_rows(fresh: FreshDays, stamps: Iterable[tuple]) -> list[dict]:
@@ -167,7 +170,7 @@ def last_complete(workspace: Workspace) -> set[str]:
     return set(known) if isinstance(known, list) else set()
 
 
-def status_lines(found: dict, options: str = "") -> list[str]:
+def status_lines(found: Mapping, options: str = "") -> list[str]:
     """Days by month, a sign per day; then steps with their bytes, states and commonest cause."""
     months: dict[str, list[str]] = defaultdict(lambda: [" "] * 31)
     for row in found["days"]:
@@ -204,7 +207,7 @@ def _refusal_lines(refused: dict | None) -> list[str]:
     return ["", *refusal_lines(refused)]
 
 
-def _last_lines(found: dict, options: str) -> list[str]:
+def _last_lines(found: Mapping, options: str) -> list[str]:
     """What failed in the last run, and what that blocks."""
     results = {row["day"]: row["last"] for row in found["days"] if row["last"]}
     if not results:
@@ -215,7 +218,7 @@ def _last_lines(found: dict, options: str) -> list[str]:
     return ["", *lines]
 
 
-def grid_lines(found: dict) -> list[str]:
+def grid_lines(found: Mapping) -> list[str]:
     """Steps by days for the months with a stale day: # hit, R would run, m may run."""
     signs = {HIT: "#", MAYBE: "m", RUN: "R"}
     by_month: dict[str, list[dict]] = defaultdict(list)

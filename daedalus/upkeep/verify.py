@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from daedalus.explain.value_differences import how_they_differ
 from daedalus.stagecache.walk.plan import HIT, make_plan
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
+if TYPE_CHECKING:
+    from daedalus.shapes.upkeep import NotTheSame, Verified
 
-def cache_verify(settings: Settings, recompute: int = 0) -> dict:
+
+def cache_verify(settings: Settings, recompute: int = 0) -> Verified:
     """Reads every artifact and sets damaged ones aside; the next run recomputes them.
 
     With `recompute`, runs that many cached steps again and compares the bytes: a step that differs is not
@@ -23,7 +27,7 @@ def cache_verify(settings: Settings, recompute: int = 0) -> dict:
             if workspace.store.reread(path) != artifact:
                 workspace.store.set_aside(artifact)
                 corrupt.append(str(path))
-        found: dict = {
+        found: Verified = {
             "run": settings.run(workspace.config),
             "checked": checked,
             "corrupt": corrupt,
@@ -34,7 +38,7 @@ def cache_verify(settings: Settings, recompute: int = 0) -> dict:
     return found
 
 
-def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
+def _recompute(workspace: Workspace, count: int) -> tuple[int, list[NotTheSame]]:
     """Runs a sample of the config's hits again: (how many, what differs)."""
     from daedalus.workspace.graph import build_graph
 
@@ -45,7 +49,7 @@ def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
         and all(verdicts[name].state == HIT for name in v.action.beside)
     ]  # fmt: skip
     chosen = random.Random(0).sample(hits, min(count, len(hits)))
-    differing = []
+    differing: list[NotTheSame] = []
     for verdict in chosen:
         action, trace = verdict.action, verdict.trace
         assert trace is not None
@@ -58,11 +62,12 @@ def _recompute(workspace: Workspace, count: int) -> tuple[int, list[dict]]:
         action.run(paths, made)
         kept = workspace.shelf.path(action.name, trace.artifact)
         if workspace.store.reread(made) != trace.artifact:
-            differing += [{"step": action.name, **difference} for difference in how_they_differ(kept, made)]
+            differing += [{"step": action.name, "column": one["column"], "how": one["how"]}
+                          for one in how_they_differ(kept, made)]  # fmt: skip
     return len(chosen), differing
 
 
-def verify_lines(found: dict) -> list[str]:
+def verify_lines(found: Verified) -> list[str]:
     lines = [f"{found['checked']:,} artifacts read, {len(found['corrupt'])} damaged"]
     lines += [f"  set aside: {path}" for path in found["corrupt"]]
     if found["corrupt"]:

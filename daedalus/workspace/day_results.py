@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,8 @@ from daedalus.stagecache.action_name import day_of, kind_of
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED, Outcome
 
 if TYPE_CHECKING:
+    from daedalus.shapes.common import DayLeft, Refusal
+    from daedalus.shapes.common import Failure as FailureShape
     from daedalus.stagecache.records.traces import RunRecord
     from daedalus.workspace.workspace import StageOutput, Workspace
 
@@ -37,8 +39,8 @@ class Failure(Struct, frozen=True):
     def error(self) -> str:
         return one_line(self.problem)
 
-    def as_json(self) -> dict[str, str | None]:
-        return {"day": self.day, "step": self.step, "error": self.error, **self.problem}
+    def as_json(self) -> FailureShape:
+        return cast("FailureShape", {"day": self.day, "step": self.step, "error": self.error, **self.problem})
 
 
 class DayResult(Struct, frozen=True):
@@ -54,18 +56,21 @@ class DayResult(Struct, frozen=True):
     run: str = ""
     started: str = ""  # of the run, in UTC
 
-    def as_json(self) -> dict:
-        found: dict = {"state": self.state, "run": self.run, "started": self.started}
-        return {**found, "failures": [one.as_json() for one in self.failures], "through": list(self.through)}
+    def as_json(self) -> DayLeft:
+        failures = [one.as_json() for one in self.failures]
+        return {"state": self.state, "run": self.run, "started": self.started, "failures": failures,
+                "through": list(self.through)}  # fmt: skip
 
 
-def last_refusal(workspace: Workspace) -> dict | None:
+def last_refusal(workspace: Workspace) -> Refusal | None:
     """Why the last run was refused: its `run`, when it `started`, and the error; None if it was not."""
     last = next(_runs(workspace), None)
     if last is None or last.state != "refused":
         return None
     found = workspace.traces.fact(f"{ENDED}{last.id}")
-    return {"run": last.id, "started": _utc(last.started), **found["failures"][0]} if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return cast("Refusal", {"run": last.id, "started": _utc(last.started), **found["failures"][0]})
 
 
 def _runs(workspace: Workspace, stage: Stage = SKELETON) -> Iterator[RunRecord]:

@@ -244,7 +244,7 @@ def test_the_digest_is_another(world, what):
 
 def test_the_command_prints_and_writes_the_document(warm, capsys):
     document = warm.json("compile", "--out", "compiled.json")
-    assert json.loads((warm.root / "compiled.json").read_text()) == document
+    assert {"schema": 1, **json.loads((warm.root / "compiled.json").read_text())} == document
     assert document["range"] == ["2026-02-01", "2026-02-28"] and "duckdb" in document["engines"]
     assert document["paths"]["feed.path"] == "data/feed" and document["columns"][-1]["name"] == "qid"
     main_ends(["compile"], 0)

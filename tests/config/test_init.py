@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import shutil
 
@@ -123,15 +123,16 @@ def test_the_schemas_beside_the_configuration_are_what_validates_it():
         assert (file.parent / named).resolve() == (PROJECT / f"config/.schema/{kind}.json").resolve()
 
 
-def test_the_page_of_keys_is_what_validates_them():
-    script = PROJECT / "scripts/config_docs.py"
-    spec = importlib.util.spec_from_file_location("config_docs", script)
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    page = made.page()
-    assert (PROJECT / "docs/config.md").read_text() == page, "run scripts/config_docs.py"
+def test_pages_are_what_the_definitions_say(monkeypatch):
+    monkeypatch.syspath_prepend(str(PROJECT / "scripts"))
+    pages = importlib.import_module("config_docs").PAGES
+    for name, make in pages.items():
+        assert (PROJECT / "docs" / name).read_text() == make(), "run scripts/config_docs.py"
     for key in ("lookback_days", "max_items", "as_of", "default_sql", "from"):
-        assert f"| `{key}` |" in page
+        assert f"| `{key}` |" in pages["config.md"]()
+    rows = [line.split(" | ") for line in pages["your_data.md"]().splitlines()]
+    needed = {cells[0]: cells[1] for cells in rows if len(cells) == 5}
+    assert needed["| `event`"] == "yes" and needed["| `feed_session`"] == ""
 
 
 def test_a_new_configuration_leaves_the_output_of_another_alone(warm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 
@@ -58,18 +59,39 @@ def commands(group, prefix="daeda") -> set[str]:
     return found
 
 
-def test_every_command_is_in_the_readme():
-    readme = (PROJECT / "README.md").read_text()
+def test_every_command_is_on_the_page_of_commands():
+    page = (PROJECT / "docs/commands.md").read_text()
     known = commands(app)
     assert len(known) >= 6
     for command in known:
-        assert command in readme, command
+        assert command in page, command
+
+
+def anchors(text: str) -> set[str]:
+    """The headings of a page, as links name them."""
+    heads = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", head).lower() for head in heads)
+    return {re.sub(r"[^\w\- ]", "", head).strip().replace(" ", "-") for head in plain}
 
 
 def test_links_lead_somewhere():
-    for path in DOCS:
-        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+    for path in [*DOCS, PROJECT / "SECURITY.md", PROJECT / "CONTRIBUTING.md"]:
+        for target, _, place in re.findall(r"\]\(([^)#:\s]*)(#([^)\s]*))?\)", path.read_text()):
+            there = (path.parent / target) if target else path
+            assert there.exists(), f"{path.name}: {target}"
+            if place:
+                assert place in anchors(there.read_text()), f"{path.name}: {target}#{place}"
+
+
+def test_the_site_has_every_page_and_its_links_lead_to_pages(monkeypatch):
+    """What scripts/site would refuse, without its tool."""
+    monkeypatch.syspath_prepend(str(PROJECT / "scripts"))
+    pages = importlib.import_module("pages.site").pages()
+    named = re.findall(r": ([\w-]+\.md)$", (PROJECT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(pages)
+    for name, text in pages.items():
+        assert set(re.findall(r"\]\(([^)#:\s]+\.md)", text)) <= set(pages), name
+    assert "your_data.md" in re.findall(r"\]\(([^)#:\s]+)", pages["index.md"])
 
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (PROJECT / "docs/cookbook.md").read_text(), re.DOTALL)

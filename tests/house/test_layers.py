@@ -7,6 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent.parent / "daedalus"
 ROOMS = [
+    "shapes",
     "base",
     "parquet",
     "tables",

@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from shaped import check_printed
 
 from daedalus.cli.main import main
 from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
@@ -77,6 +78,8 @@ def answered(*arguments: str) -> subprocess.CompletedProcess:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
             main([*arguments])
         texts = [stream.seek(0) or stream.read() for stream in (out, err)]
+    if "--json" in arguments:
+        check_printed(texts[0], arguments)
     return subprocess.CompletedProcess(arguments, stop.value.code or 0, *texts)
 
 

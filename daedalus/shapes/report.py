@@ -1,0 +1,133 @@
+"""What `report` prints: the numbers of its page. Lists by day have an entry a day of `days`."""
+
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from daedalus.shapes.common import Cause, DayLeft, RootCause
+from daedalus.shapes.runs import PastRun
+
+
+class TotalDays(TypedDict):
+    """Days of the range by their state."""
+
+    total: Annotated[int, "All."]
+    done: Annotated[int, "Those with a partition."]
+    fresh: Annotated[int, "Nothing would run."]
+    stale: Annotated[int, "Something would."]
+    missing: Annotated[int, "Never made."]
+    empty: Annotated[int, "Without feed rows."]
+    failed: Annotated[int, "Failed in the last run."]
+    blocked: Annotated[int, "Needed what failed."]
+    unfinished: Annotated[int, "The last run did not come to them."]
+
+
+class Totals(TypedDict):
+    """Sums over the range."""
+
+    days: Annotated[TotalDays, "Days by state."]
+    rows: Annotated[int, "Rows of the partitions."]
+    output_bytes: Annotated[int, "Bytes of the partitions."]
+    cache_bytes: Annotated[int, "Bytes of the cache."]
+    artifacts: Annotated[int, "Artifacts in the cache."]
+    seconds: Annotated[float, "What all steps took when they ran."]
+    step_days: Annotated[dict[str, int], "Steps of days by state."]
+
+
+class StepByDay(TypedDict):
+    """A step on each day; null where a day has no such step."""
+
+    step: Annotated[str, "The step."]
+    states: Annotated[list[str | None], "`fresh`, `run`, `maybe`, `missing` or `failed`."]
+    seconds: Annotated[list[float | None], "What it took."]
+    rows: Annotated[list[int | None], "Rows that it gave."]
+    bytes: Annotated[list[int | None], "Bytes of its result."]
+    why: Annotated[list[int | None], "The place in `whys` of why it would run."]
+
+
+class StepOfNoDay(TypedDict):
+    """A step that is of no day, such as a view."""
+
+    step: Annotated[str, "The step."]
+    state: Annotated[str, "`fresh`, `run`, `maybe`, `missing` or `failed`."]
+    seconds: Annotated[float | None, "What it took."]
+    rows: Annotated[int | None, "Rows that it gave."]
+    bytes: Annotated[int | None, "Bytes of its result."]
+    why: Annotated[int | None, "The place in `whys` of why it would run."]
+
+
+class TouchedBy(RootCause):
+    """A root cause, with the first 20 of its steps."""
+
+    touched: Annotated[int, "How many steps there are in all."]
+
+
+class FunnelByDay(TypedDict):
+    """Rows that a step left."""
+
+    step: Annotated[str, "The step."]
+    rows: Annotated[list[int | None], "By day."]
+    total: Annotated[int, "Over all days."]
+
+
+class Departs(TypedDict):
+    """The day and measure of a column that are farthest from the usual."""
+
+    measure: Annotated[str, "The measure."]
+    day: Annotated[str, "The day."]
+    value: Annotated[float, "Its value there."]
+    usual: Annotated[float, "The median over the days."]
+    times: Annotated[float, "How far it is, in usual spreads."]
+    marked: Annotated[bool, "Whether that is far enough to be marked."]
+
+
+class ColumnByDay(TypedDict):
+    """A column of the output over the days."""
+
+    name: Annotated[str, "The column."]
+    type: Annotated[str, "Arrow's name of its type."]
+    kind: Annotated[str, "`number`, `boolean`, `list`, `text`, `time`, `vector` or `other`."]
+    measures: Annotated[dict[str, list[float | None]], "By measure, such as `nulls` (a share) or `p50`: by day."]
+    departs: Annotated[Departs | None, "Where it is farthest from the usual; null where it never differs."]
+    source: Annotated[str, "What makes it."]
+    top: NotRequired[Annotated[list[list[list[Any]] | None], "Of text: the commonest values and their shares, by day."]]
+
+
+class Reading(TypedDict):
+    """How many partitions had to be read."""
+
+    read: Annotated[int, "Read now."]
+    known: Annotated[int, "Known from an earlier report."]
+
+
+class Collected(TypedDict):
+    """The numbers of a page."""
+
+    version: Annotated[str, "The version of `daeda`."]
+    made: Annotated[str, "When, in UTC."]
+    range: Annotated[list[str], "The first and the last day."]
+    cache_root: Annotated[str, "The cache."]
+    output_root: Annotated[str, "Where the partitions are."]
+    output_roots: Annotated[dict[str, str], "The same by stage."]
+    last_run: Annotated[PastRun | None, "The last run; null where there is none."]
+    totals: Annotated[Totals, "Sums over the range."]
+    days: Annotated[list[str], "The days of all lists by day."]
+    day_states: Annotated[list[str], "By day: its state."]
+    rows: Annotated[list[int | None], "By day: rows of the partition."]
+    bytes: Annotated[list[int | None], "By day: bytes of the partition."]
+    steps: Annotated[list[StepByDay], "Steps of days."]
+    of_no_day: Annotated[list[StepOfNoDay], "Other steps."]
+    results: Annotated[dict[str, DayLeft], "By day: what the last run did not finish."]
+    whys: Annotated[list[list[Cause]], "Lists of causes."]
+    causes: Annotated[list[TouchedBy], "What was changed: the first 50."]
+    more_causes: Annotated[int, "How many more there are."]
+    funnel: Annotated[list[FunnelByDay], "Rows that each step left."]
+    columns: Annotated[list[ColumnByDay], "Columns over the days."]
+    departing: Annotated[list[str], "Columns with a marked day, the farthest first."]
+    runs: Annotated[list[PastRun], "The last runs, newest first."]
+    reading: Annotated[Reading, "How many partitions had to be read."]
+    notes: Annotated[list[str], "What failed or could not be read."]
+
+
+class Report(Collected):
+    """The numbers of the page that `daeda report` writes."""
+
+    file: Annotated[str, "The page."]
