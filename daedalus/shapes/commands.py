@@ -7,10 +7,11 @@ from daedalus.shapes.run import Plan, Run
 from daedalus.shapes.runs import Audit, Compiled, Runs
 from daedalus.shapes.upkeep import Checked, Collected, Proposed, SharedCollected, Status, Verified
 
-_RUNS = ("skeleton", "enrich", "pipeline train")
+_RUNS = ("run", "skeleton", "enrich", "pipeline train")
 PRINTED: dict[str, type] = {
     **dict.fromkeys(_RUNS, Run),
     **dict.fromkeys((f"{name} --plan" for name in _RUNS), Plan),
+    "plan": Plan,
     "explain day": ExplainedDay,
     "explain step": ExplainedStep,
     "explain row": ExplainedRow,

@@ -14,7 +14,8 @@ from daedalus.shapes.commands import PRINTED
 from daedalus.shapes.common import Cause, RootCause
 
 COMMANDS = [
-    "enrich --range 2026-02-03 --plan", "explain day 2026-02-03", "cache status", "compile", "config check",
+    "enrich --range 2026-02-03 --plan", "plan -r 2026-02-03", "explain day 2026-02-03", "cache status", "compile",
+    "config check",
     "pipeline train a_model --target-date 2026-02-03", "diff 2026-02-03", "explain day 2026-02-03", "runs",
     "explain step 2026-02-03 sessions", "explain row 2026-02-03 --user {user_id} --artwork {artwork_id}",
     "cache status", "cache verify --recompute 3", "cache gc --dry-run", "audit --range 2026-02-03 --rows 5",
@@ -43,7 +44,7 @@ def test_a_refusal_is_of_its_shape(tiny_enriched):
 def test_every_command_that_prints_json_has_a_shape():
     named = {" ".join(word for word in name.split() if word[0] != "-") for name in PRINTED}
     assert {name.split()[0] for name in named} <= set(app)
-    assert set(app) - {name.split()[0] for name in named} <= {"--help", "-h", "--version", "completion"}
+    assert set(app) - {name.split()[0] for name in named} <= {"--help", "-h", "--version", "completion", "demo"}
 
 
 def test_what_is_not_of_a_shape_is_told():

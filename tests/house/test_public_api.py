@@ -60,4 +60,4 @@ def test_a_missing_extra_is_said_as_such(monkeypatch):
         events = rows.append_column("event", pa.array([], pa.string()))
         daedalus.aggregate_pit_table(rows, events, [spec], engine="polars")
     monkeypatch.undo()
-    installed.check_extra("pyarrow", "nothing", "here")
+    installed.check_extra("nothing", "pyarrow", where="here", what="it")

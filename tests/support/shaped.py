@@ -13,6 +13,7 @@ from daedalus.shapes.commands import PRINTED, REFUSED
 
 def shape_of(arguments: Sequence[str]) -> type:
     """The shape of what a command line prints."""
+    arguments = ["--plan" if one == "-n" else one for one in arguments]
     fitting = [name for name in PRINTED if _fits(name.split(), arguments)]
     return PRINTED[max(fitting, key=len)]
 
