@@ -242,7 +242,7 @@ def test_the_command_writes_one_file_and_prints_the_same_numbers(warm):
     found = warm.json("report", "--range", RANGE, "--out", "page.html")
     page = (warm.root / "page.html").read_text()
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    assert data == found and found["file"] == "page.html"
+    assert {"schema": 1, **data} == found and found["file"] == "page.html"
     assert not re.search(r'(?:src|href)="(?!#|data:,)', page) and "http://" not in page and "https://" not in page
     assert "@import" not in page and "url(" not in page
     done = warm.cli("report", "--range", RANGE)

@@ -68,7 +68,7 @@ def shown(page, selector: str) -> list[str]:
 
 def test_the_page_shows_the_numbers(opened, report):
     page, found = opened(), report[1]
-    assert json.loads(page.locator("#data").text_content()) == found
+    assert {"schema": 1, **json.loads(page.locator("#data").text_content())} == found
     totals = found["totals"]
     for state in ("done", "stale", "missing", "empty", "failed"):
         assert number(page.locator(f"#t-{state}").inner_text()) == totals["days"][state]

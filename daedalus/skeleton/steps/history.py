@@ -137,7 +137,7 @@ class FeedEvents:
     @property
     def part(self) -> str:
         """The part of the names of their history. No column's name in one begins with a bracket."""
-        return f"{events_part(self.events, '')}[{'+'.join(escaped(column, '+.]') for column in self.taken)}]"
+        return f"{events_part(self.events, '')}[{'+'.join(escaped(column, '+.]') or '.' for column in self.taken)}]"
 
     @property
     def names(self) -> list[str]:
@@ -174,7 +174,7 @@ def is_looked_up(context: Skeleton, aggregation: Aggregation) -> bool:
 
     A cumulative one of feed columns is not: its days look at the pool themselves.
     """
-    if any(view_of(context, column) for column in (aggregation.column, *aggregation.where)):
+    if any(view_of(context, column) for column in (aggregation.column, *aggregation.where, *aggregation.keys)):
         return True
     return context.covers(aggregation.events) and not aggregation.cumulative
 
