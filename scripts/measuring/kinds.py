@@ -41,7 +41,7 @@ class Case:
         return f"{self.agg} by {self.key}"
 
 
-CASES = tuple(Case(agg) for agg in KINDS)  # TODO keys
+CASES = (*(Case(agg) for agg in KINDS), Case("count", "artwork_id", "artwork_id"))
 
 
 @dataclass
