@@ -42,7 +42,8 @@ WAYS = ("join", "windows")
 _EVENTS = """
     SELECT * EXCLUDE (event_timestamp), event_timestamp::TIMESTAMP AS ts
     FROM (SELECT DISTINCT * FROM read_parquet($feed, union_by_name = true, hive_partitioning = true))
-    WHERE event = $event AND event_timestamp::DATE = dt AND artwork_id IN (SELECT artwork_id FROM pool)
+    WHERE event = $event AND user_id IS NOT NULL AND event_timestamp::DATE = dt
+        AND artwork_id IN (SELECT artwork_id FROM pool)
 """
 _ROWS = """
     SELECT row_number() OVER () AS place, user_id, artwork_id, event_timestamp AS ts
