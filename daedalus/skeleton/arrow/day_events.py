@@ -35,11 +35,21 @@ def write_event_values(
         if not fits_whole(view):
             return None
         values = read_table(view, [entity, column])
-        places = rows_by_entity(rows[entity], values[entity])
+        places = _places(rows[entity], values[entity])
         if places is None:
             return None
         rows = rows.append_column(column, whole(values[column]).take(places)) if column not in needed else None
     return None if rows is None else _write(rows, column, flatten, contributor, out, keys)
+
+
+def _places(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array | None:
+    """For each row the position of its entity among `entities`, or NULL; None where only the SQL finds it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(rows.type) and pa.types.is_string(entities.type) and not rows.null_count:
+        return pc.index_in(whole(rows), value_set=whole(entities))
+    return rows_by_entity(rows, entities)
 
 
 def write_history(

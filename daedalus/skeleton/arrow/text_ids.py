@@ -1,7 +1,7 @@
-"""The steps `spine` and `event_values` of a feed whose ids are text, and where a view's row of such an id is.
+"""The step `spine` of a feed whose ids are text.
 
-Only the reading of a file and the finding of a row are others than in own_feed.py and day_events.py, whose code is in
-keys. Text is kept as numbers of values until rows are sorted; a UUID is text in lower case.
+Only the reading of a file is another than in own_feed.py, whose code is in keys. Text is kept as numbers of values
+until rows are sorted; a UUID is text in lower case.
 """
 
 from __future__ import annotations
@@ -16,18 +16,14 @@ from msgspec import structs
 from daedalus.base.days import DAY_US
 from daedalus.config.columns import IDS, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.inputs.schemas import Group, OwnGroup
-from daedalus.skeleton.arrow.day_events import _write
 from daedalus.skeleton.arrow.feed_files import Codes, FeedPart, FileRows, _typed, is_known
 from daedalus.skeleton.arrow.feed_rows import _clean, _counts, _since_epoch
 from daedalus.skeleton.arrow.own_feed import _times
-from daedalus.skeleton.arrow.pool_and_sessions import covered_rows, has_one_of
-from daedalus.skeleton.arrow.views import rows_by_entity
 from daedalus.sql.own_columns import TIME, OwnColumns
-from daedalus.tables.artifacts import Files, fits, fits_whole, read_file, read_table, write_table
+from daedalus.tables.artifacts import Files, fits, read_file, write_table
 from daedalus.tables.held import FEED, HELD
 from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import numbered_text, numbers_of, whole
-from daedalus.windows.spec import USERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,39 +41,6 @@ def write_text_spine(part: FeedPart, order: Sequence[str], files: Files, out: Pa
     of_day = sum(int((rows.keyed & (rows.days == day)).sum()) for _, rows in read)
     counts = {**_counts(part, read), "duplicates": of_day - found.num_rows, "spine": found.num_rows}
     return {**counts, "rows": write_table(out, found.select(list(SPINE_COLUMNS)))}
-
-
-def write_text_event_values(
-    events: Sequence[str], column: str, entity: str, flatten: bool, contributor: bool, keys: Sequence[str],
-    files: Files, out: Path,
-) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `event_values`, see `write_event_values`."""
-    keys = keys or USERS
-    needed = {*keys, "event_timestamp", "event", entity or column, *(["artwork_id"] if contributor else [])}
-    rows = covered_rows(files, sorted(needed))
-    if rows is None:
-        return None
-    rows = rows.filter(has_one_of(rows["event"], events))
-    if entity:
-        view = files["view"][0]
-        if column in needed or not fits_whole(view):
-            return None
-        values = read_table(view, [entity, column])
-        places = places_of(rows[entity], values[entity])
-        if places is None:
-            return None
-        rows = rows.append_column(column, whole(values[column]).take(places))
-    return _write(rows, column, flatten, contributor, out, keys)
-
-
-def places_of(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array | None:
-    """For each row the position of its entity, which may be text, among `entities`, or NULL; see `rows_by_entity`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_string(rows.type) and pa.types.is_string(entities.type) and not rows.null_count:
-        return pc.index_in(whole(rows), value_set=whole(entities))
-    return rows_by_entity(rows, entities)
 
 
 def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 
 from daedalus.actions.actions import Reading
 from daedalus.base.days import Day
-from daedalus.config.columns import Ref, text_ids
+from daedalus.config.columns import Ref
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.arrow.day_events import write_event_values
 from daedalus.skeleton.context import Make, Skeleton
@@ -82,18 +82,9 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
     reading = Reading(reads, variables=day_start(day) if by_day else {})
     keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
     keys = aggregation.keys if aggregation.keyed else ()
-    arrow = partial(_writer(context), events, aggregation.column, entity, flatten, contributor, keys)
+    arrow = partial(write_event_values, events, aggregation.column, entity, flatten, contributor, keys)
     return make.sql(ActionName("event_values", part, day), sql, reading, config, keyed=keyed,
                     arrow=None if as_of_day or aggregation.where or where.views else arrow)  # fmt: skip
-
-
-def _writer(context: Skeleton) -> Callable[..., Mapping[str, int] | None]:
-    """What may run in place of the SQL."""
-    if not text_ids(context.config):
-        return write_event_values
-    from daedalus.skeleton.arrow.text_ids import write_text_event_values
-
-    return write_text_event_values
 
 
 def view_of(context: Skeleton, column: str) -> str:
