@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import cache, partial
 
 from daedalus.actions.actions import Reading
-from daedalus.base import digest
 from daedalus.base.days import Day
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.arrow.day_events import write_row_keys
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
 from daedalus.skeleton.steps.view import keyed_by_entity
-from daedalus.skeleton.where import Where, keys_of
+from daedalus.skeleton.where import Where, keys_of, keys_part
 from daedalus.sql.text import POSITION, Sql, parquet
 from daedalus.stagecache.action_name import ActionName
 from daedalus.windows.spec import PLACE
@@ -33,7 +32,7 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     reads = {"rows": [make.need("sessions", day)]}
     reads |= {view.bound: [make.need("view", view.name)] for view in keys.views}
     by_day = any(view.as_of_day for view in keys.views)
-    name = ActionName("row_keys", digest.of_json(aggregation.keys), day)
+    name = ActionName("row_keys", keys_part(aggregation.keys), day)
     return make.sql(name, list_row_keys(keys), Reading(reads, variables=day_start(day) if by_day else {}),
                     {"aggregation.key": list(aggregation.keys)},
                     keyed=keyed_by_entity(make, [view.name for view in keys.views]),

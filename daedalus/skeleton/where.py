@@ -13,6 +13,7 @@ from daedalus.skeleton.context import Skeleton
 from daedalus.skeleton.joins_and_filters import FeatureView, joined_to_events
 from daedalus.sql.among import among
 from daedalus.sql.text import name
+from daedalus.stagecache.action_name import escaped
 from daedalus.windows.spec import group_columns
 
 
@@ -110,8 +111,13 @@ def given(aggregation: Aggregation) -> dict[str, list]:
 
 def where_part(aggregation: Aggregation) -> str:
     """What tells the names of actions with different `where` or keys apart; "" for neither."""
-    keys = f".{digest.of_json(['key', *aggregation.keys])}" if aggregation.keyed else ""
+    keys = f".by={keys_part(aggregation.keys)}" if aggregation.keyed else ""
     return (f".{digest.of_json(given(aggregation))}" if aggregation.where else "") + keys
+
+
+def keys_part(keys: Sequence[str]) -> str:
+    """The part of the names of actions with keys that says them, such as `user_id+author_id`."""
+    return "+".join(escaped(key, "+.") for key in keys)
 
 
 def where_config(aggregation: Aggregation) -> dict[str, object]:

@@ -16,6 +16,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.feed_day import events_part
 from daedalus.skeleton.steps.history import FeedEvents, is_covered
+from daedalus.skeleton.where import keys_part
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.stagecache.action_name import ActionName
 from daedalus.workspace.settings import Settings
@@ -40,6 +41,17 @@ def test_history_of_rows_has_names_of_its_own(one, other, values):
     assert (one.part == other.part) == (one == other)
     assert one.part != events_part(values[0], values[1], flatten=values[2], contributor=values[3])
     assert not is_covered(f"history:{events_part(values[0], values[1], flatten=values[2], contributor=values[3])}")
+
+
+keys = st.lists(text, min_size=1, max_size=2, unique=True)
+
+
+@given(keys, keys, parts)
+def test_keys_that_differ_have_names_that_differ(one, other, values):
+    assert (keys_part(one) == keys_part(other)) == (one == other)
+    events, column, flatten, contributor = values
+    plain = events_part(events, column, flatten=flatten, contributor=contributor)
+    assert f"{plain}.by={keys_part(one)}" not in (plain, f"{plain}.{'0' * 32}", f"{plain}.covered")
 
 
 @given(st.tuples(text, st.booleans()), st.tuples(text, st.booleans()))
