@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _LIMIT = "training/runtime.yaml: compute.duckdb_config.memory_limit"
+_INTERRUPTED = "Query interrupted"
 _UNITS = {"byte": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 
 
@@ -136,6 +137,12 @@ class Duck:
             yield
         except duckdb.OutOfMemoryException as error:
             raise _short_of_memory(self.memory_mib(), error) from None
+        except RuntimeError as error:
+            if (
+                str(error) == _INTERRUPTED
+            ):  # where Ctrl-C reaches a statement in the main thread, this is all that is left
+                raise KeyboardInterrupt from None
+            raise
         finally:
             for table, _ in sql.tables:
                 self._db.execute(f"DROP TABLE IF EXISTS {name(table)}")

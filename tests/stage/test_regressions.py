@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from reference import Reference, differences, read_output
 from small import DAYS, RANGE, edit, nothing_ran, rewrite
 
@@ -337,3 +340,27 @@ def test_a_resumed_part_of_a_range_counts_for_the_whole(warm):
     warm.run(f"{DAYS[7]}..{DAYS[13]}", resume=True)
     plan = warm.run(None, resume=True, plan=True)
     assert {row["day"] for row in plan.plan if row["step"] == "chunk"} == {*map(str, DAYS[:7])} - before != set()
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from pathlib import Path
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.sql.text import Sql
+
+duck = Duck({"threads": 1})
+long = Sql("SELECT sum(hash(a.i * b.j)) AS x FROM range(300000) a(i), range(300000) b(j)")
+threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    duck.copy(long, Bindings(), Path(sys.argv[2])) if sys.argv[1] == "copy" else duck.table(long, Bindings())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("how", ["copy", "table"])
+def test_ctrl_c_during_a_statement_is_no_error_of_a_step(tmp_path, how):
+    """DuckDB takes the signal of the main thread, in which short steps run, and raises a RuntimeError for it."""
+    command = [sys.executable, "-c", INTERRUPTED, how, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
