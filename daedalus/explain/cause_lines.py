@@ -31,11 +31,11 @@ def cause_lines(cause: Mapping) -> list[str]:
     elif _is_feed_day(cause):
         lines += [f"    - {cause['old']}"] if cause["old"] else []
     elif cause["kind"] != "missing":
-        lines += _values(cause)
+        lines += value_lines(cause)
     return [cut(line) for line in lines]
 
 
-def _values(cause: Mapping) -> list[str]:
+def value_lines(cause: Mapping) -> list[str]:
     """Old and new value; of lists that are too long for a line only the members removed and added."""
     pair = [_listed(cause, value) for value in (cause["old"], cause["new"])]
     texts = [_text(items, value) for items, value in zip(pair, (cause["old"], cause["new"]), strict=True)]

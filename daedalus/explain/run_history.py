@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from daedalus.base.terminal_text import counted, cut
 from daedalus.config.steps import ENRICH, PARTITION, PARTITIONS, SKELETON, STAGES, Stage
-from daedalus.explain.cause_lines import headline
+from daedalus.explain.cause_lines import headline, value_lines
 from daedalus.explain.failure_lines import by_error, places_of
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import day_of, step_of
@@ -25,6 +25,7 @@ from daedalus.workspace.workspace import opened
 if TYPE_CHECKING:
     from daedalus.shapes.runs import PastRun, Runs
 
+_SHORT = 60  # characters of an old and a new value that are shown whole
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
 _CAUSES = 12  # of a run, at most
 
@@ -227,4 +228,6 @@ def _values(cause: Mapping) -> str:
     if cause["kind"] in ("code", "missing", "input"):
         return ""
     old, new = ("nothing" if cause[side] is None else cause[side] for side in ("old", "new"))
-    return f": {old} -> {new}"
+    if len(old) + len(new) <= _SHORT:
+        return f": {old} -> {new}"
+    return ": " + ", ".join(line.strip() for line in value_lines(cause))
