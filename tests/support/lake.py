@@ -45,6 +45,7 @@ def delta_feed(tree: Path, target: Path, kind: str = "text") -> None:
 
 
 def append_delta(target: Path, rows: pa.Table, by: list[str] | None = None, mode: str = "append") -> None:
+    rows = rows.combine_chunks()  # the writer takes chunks side by side, and writes them in the order they come
     write_deltalake(str(target), rows, partition_by=by, mode=mode, schema_mode="merge" if mode == "append" else mode)
 
 

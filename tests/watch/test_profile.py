@@ -68,8 +68,8 @@ def test_it_adds_up_to_the_processor_time_of_the_process():
         thread.start()
         while time.process_time() - began < 0.3:
             sum(range(1000))
-        stop.set()
-        thread.join()
+    stop.set()  # not before the last sample: it must find the thread, however late it comes
+    thread.join()
     whole = sum(profile.busy.values()) + profile.own
     assert began + 0.3 < whole + 0.01 and whole <= time.process_time()
     assert {step for step, _ in profile.busy} <= set(PARTS)
