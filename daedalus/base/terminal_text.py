@@ -38,7 +38,8 @@ def is_utf8(name: str) -> bool:
 def tell(line: str, out: TextIO) -> None:
     """Prints a line at once. If that fails, the stream is silenced and the work goes on."""
     try:
-        print(printable(line), file=out, flush=True)
+        out.write(printable(line) + "\n")  # in one piece: other threads print too
+        out.flush()
     except OSError:
         silence(out)
 

@@ -212,3 +212,16 @@ def test_roots_that_are_not_utf8_are_refused(tmp_path):
     (root / "config").rename(root / "c\udce9/config")
     done = daeda(root, "skeleton", "--config", "c\udce9/config", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["days"]["done"] == 1
+
+
+def test_a_line_is_written_in_one_piece():
+    """So that lines of several threads do not run into each other."""
+    pieces = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            pieces.append(text)
+            return len(text)
+
+    words.tell("a day\x1b", Stream())
+    assert pieces == [words.printable("a day\x1b") + "\n"]
