@@ -138,5 +138,9 @@ def _column_changes(before: Trace, after: Trace, stage: Stage) -> str:
                 for trace in (before, after))  # fmt: skip
     gone, came = [name for name in old if name not in new], [name for name in new if name not in old]
     changes = [f"{', '.join(names)} {word}" for names, word in ((came, "added"), (gone, "removed")) if names]
-    same = "the same values in another order or encoding" if stage is SKELETON else "the vectors of the first rows are the same"
+    same = (
+        "the same values in another order or encoding"
+        if stage is SKELETON
+        else "the vectors of the first rows are the same"
+    )
     return "; ".join(changes) or same
