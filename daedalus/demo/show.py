@@ -46,18 +46,15 @@ def _commands(folder: Path, demo: Demo, say: Say) -> Iterator[tuple[str, Sequenc
     days = ("--range", demo.range)
     day = demo.last - timedelta(demo.days * 2 // 15)
     if _is_unedited(folder):
-        yield (
-            "all steps of all days, the skeleton's and those of its vectors",
-            ("pipeline", "train", "dssm_ranking", *days),
-        )
+        yield "all steps of all days, the skeleton's and those of its vectors", ("run", *days)
         say("\n# a filter is edited: sessions with nothing but a single like are to go")
         say(f"$ sed -i 's/{_BEFORE}/{_AFTER}/' {_RUNTIME}")
         _edit(folder)
     else:
         say("\n# the first run and the edit were made before")
-    yield "what that edit would run in both stages, and why", ("enrich", *days, "--plan")
+    yield "what that edit would run in both stages, and why", ("plan", *days)
     yield "the same of one day: causes, each step's state, rows and cost", ("explain", "day", str(day))
-    yield "runs it", ("enrich", *days)
+    yield "runs it", ("run", *days)
     yield "all of it as a page", ("report", *days)
 
 
@@ -93,9 +90,9 @@ def _next_lines(demo: Demo) -> list[str]:
         "The page is daeda-report.html; partitions are in data/training_output and data/training_enriched.",
         "What to try next, in this folder:",
         "",
-        f"  daeda enrich --range {demo.range}  # nothing has changed: nothing is computed",
+        f"  daeda run --range {demo.range}  # nothing has changed: nothing is computed",
         f"  sed -i 's/{_AFTER}/{_BEFORE}/' {_RUNTIME}  # back, and then:",
-        f"  daeda enrich --range {demo.range} --plan  # most of it is in the cache",
+        f"  daeda plan --range {demo.range}  # most of it is in the cache",
         f"  daeda diff {demo.last}",
         "  daeda cache status",
         "  daeda --help",

@@ -31,7 +31,7 @@ def init_lines(found: Mapping) -> list[str]:
         lines += wrapped("nothing is left to guess" if found["guesses"] else _NOTHING, "look at     ")
     option = "" if found["config"] == "config" else f" --config {found['config']}"
     day = found["days"][1]
-    return [*lines, f"next        daeda config check{option}", f"            daeda skeleton --range {day}{option}"]
+    return [*lines, f"next        daeda config check{option}", f"            daeda run --range {day}{option}"]
 
 
 def _guessed(guess: Mapping) -> list[str]:

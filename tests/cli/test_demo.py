@@ -46,8 +46,8 @@ def test_it_prints_what_it_runs(shown):
     commands = typed(said)
     assert commands[0] == ["cd", str(folder)]
     ran = [words[1:] for words in commands if words[0] == "daeda"]
-    assert [words[0] for words in ran] == ["pipeline", "enrich", "explain", "enrich", "report"]
-    assert "--plan" in ran[1] and ran[2] == ["explain", "day", DAYS[1]]
+    assert [words[0] for words in ran] == ["run", "plan", "explain", "run", "report"]
+    assert ran[2] == ["explain", "day", DAYS[1]]
     assert "session_filter.drop_single_like" in said
     assert {path.split("/")[-2] for path in partitions(folder)} == {f"dt={day}" for day in DAYS}
     assert len(partitions(folder)) == 4 and (folder / "daeda-report.html").stat().st_size > 10_000
@@ -70,7 +70,7 @@ def test_again_it_computes_nothing(shown):
     before = partitions(folder)
     done = answered("demo", str(folder))
     assert done.returncode == 0 and not re.search(r"\d computed", done.stdout) and "hit" in done.stdout
-    assert [words[:2] for words in typed(done.stdout)][1:3] == [["daeda", "enrich"], ["daeda", "explain"]]
+    assert [words[:2] for words in typed(done.stdout)][1:3] == [["daeda", "plan"], ["daeda", "explain"]]
     assert partitions(folder) == before
 
 
