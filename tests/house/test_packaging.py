@@ -37,11 +37,7 @@ def test_every_extra_that_is_named_is_there():
 
 def test_an_extra_has_what_its_check_asks_for():
     homes = packages_distributions()
-    assert {extra for extra, _ in CHECKED} == EXTRAS.keys() - {
-        "dev",
-        "delta",
-        "iceberg",
-    }  # inputs/lake/open.py tells those
+    assert {extra for extra, _ in CHECKED} == EXTRAS.keys() - {"dev"}
     for extra, module in CHECKED:
         needed = {canonicalize_name(Requirement(one).name) for one in EXTRAS[extra]}
         assert needed & {canonicalize_name(name) for name in homes[module.split(".")[0]]}, module

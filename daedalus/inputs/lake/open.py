@@ -6,12 +6,11 @@ from collections.abc import Callable
 from importlib import import_module
 
 from daedalus.base.errors import DaedalusError
+from daedalus.base.installed import check_extra
 from daedalus.config import CATALOG, Config
 from daedalus.inputs.files import Names
 from daedalus.inputs.lake.table import LakeTable, Place
 from daedalus.objectstore.object_store import is_uri, library_options
-
-_PACKAGES = {"Delta": "deltalake", "Iceberg": "pyiceberg"}
 
 
 def open_table(config: Config, files: Names, key: str, folder: str, format: str) -> LakeTable:
@@ -38,12 +37,8 @@ def open_at(place: Place, format: str) -> LakeTable:
 
 def _reader(place: Place, format: str) -> Callable[[Place], LakeTable]:
     """What reads the list of files of a format."""
-    try:
-        return import_module(f"daedalus.inputs.lake.{format.lower()}").read_table
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] != _PACKAGES[format]:
-            raise
-        raise DaedalusError(f"a table of {format} needs a package that is not installed",
-                            where=place.where, found=f"no {_PACKAGES[format]}",
-                            expected=f"the extra {format.lower()}",
-                            hint=f"pip install 'daedalus-skeleton[{format.lower()}]'") from None  # fmt: skip
+    if format == "Delta":
+        check_extra("delta", "deltalake", where=place.where, what="the package that reads Delta tables")
+    else:
+        check_extra("iceberg", "pyiceberg", where=place.where, what="the package that reads Iceberg tables")
+    return import_module(f"daedalus.inputs.lake.{format.lower()}").read_table
