@@ -40,6 +40,8 @@ class CauseFinder:
     def __init__(self, traces: Traces, config: Config, feed_days: Collection[Day]) -> None:
         self._config, self._feed_days = config, feed_days
         self._latest = cache(traces.latest)
+        self._traces = traces
+        self._found: dict[Cause, list[Cause]] = {}  # what is behind a change upstream
 
     def told(self, name: str, causes: Iterable[Cause], previous: Manifest | None = None) -> list[Cause]:
         """The root causes among the differences of the action `name`; `previous` is its last manifest."""
@@ -54,6 +56,20 @@ class CauseFinder:
         if not any(c.kind in ("config", "input", "engine", "missing") for c in own):
             return causes
         return [c for c in own if not (c.kind == "code" and c.what == "reads")]
+
+    def behind(self, cause: Cause) -> list[Cause]:
+        """Why an artifact upstream is another one, by the traces of both; the cause itself where these do not tell."""
+        if cause.kind != "upstream" or cause.old is None or cause.new is None:
+            return [cause]
+        if cause not in self._found:
+            then, now = (self._traces.with_artifact(cause.what, made) for made in (cause.old, cause.new))
+            causes = differences(then.manifest, now.manifest) if then and now else []
+            told = self.told(cause.what, causes, then.manifest if then else None)
+            if then and now and then.code == now.code and any(c.kind in ("config", "input") for c in told):
+                told = [c for c in told if c.kind != "code"]  # the statement follows from those
+            roots = dict.fromkeys(root for one in told for root in self.behind(one))
+            self._found[cause] = [root for root in roots if root.kind != "upstream"] or [cause]
+        return self._found[cause]
 
     def sure(self, action: Action, previous: Manifest) -> list[Cause]:
         """The causes that hold whatever artifacts the action's upstream will give."""
@@ -173,6 +189,7 @@ class Causes:
             causes = self._teller.sure(verdict.action, previous) if previous else []
         else:
             causes = self._teller.told(verdict.action.name, verdict.why, previous)
+            causes = [*dict.fromkeys(root for cause in causes for root in self._behind(cause))]
         if self._rendered_by_the_same_code(verdict, causes):
             causes = [cause for cause in causes if cause.kind != "code"]
         return cast("list[CauseShape]", [*(self._readable(cause) for cause in causes), *upstream])
@@ -185,7 +202,7 @@ class Causes:
         found: dict[str, dict] = {}
         if all(verdict.state == HIT for verdict in self._verdicts.values()):
             return []
-        for verdict in self._verdicts.values():
+        for verdict in sorted(self._verdicts.values(), key=lambda verdict: verdict.state == HIT):  # what runs first
             for cause in self.of(verdict) if verdict.state != HIT or verdict.why else []:
                 if cause["kind"] == "upstream" and (verdict.state != RUN or self._reverted(cause["what"])):
                     continue
@@ -193,6 +210,10 @@ class Causes:
                 row["steps"].append(verdict.action.name)
                 row["cached"] = row["cached"] and verdict.state == HIT
         return cast("list[RootCause]", list(found.values()))
+
+    def _behind(self, cause: Cause) -> list[Cause]:
+        """What changed an artifact upstream that an earlier run made; one that is told with its own step is left."""
+        return [cause] if cause.kind != "upstream" or self._reverted(cause.what) else self._teller.behind(cause)
 
     def _reverted(self, name: str) -> bool:
         """Whether an action hits an older trace than its latest, because an edit was reverted."""

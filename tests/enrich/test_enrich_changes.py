@@ -6,11 +6,12 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
-from enrich_tiny import BEFORE, DAYS, LIKED, UNUSED, VIEWED, TinyWorld, a_vector
+from enrich_tiny import BEFORE, DAYS, LIKED, RANGE, UNUSED, VIEWED, TinyWorld, a_vector
 from small import edit, rewrite
 
 from daedalus.config.steps import ENRICH_STEPS
 from daedalus.explain.run_history import list_runs
+from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.stagecache.action_name import step_of
 from daedalus.workspace.settings import Settings
 
@@ -151,3 +152,18 @@ def test_ids_that_have_only_null_vectors_are_counted_and_noted(world):
     world.pool.append([(VIEWED, None), (1, None), (1, None), (2, None), (2, a_vector()), (UNUSED[0], None)])
     notes = world.run().notes
     assert "vectors     the pool has only NULL vectors of 2 ids that image uses on one day" in notes, notes
+
+
+@pytest.mark.parametrize("edited", ["the content filter", "a corrected feed day"])
+def test_a_plan_names_the_edit_that_an_earlier_run_of_the_skeleton_took_up(world, edited):
+    """And not the digests of the artifacts by which enrich has its effect."""
+    world.run()
+    if edited == "the content filter":
+        edit(world.runtime, content_filter={"drop": {}})
+    else:
+        feed_day(world)
+    run_skeleton_stage(Settings(), RANGE)
+    plan = world.run(plan=True)
+    what = "content_filter" if edited == "the content filter" else f"dt={BEFORE[1]}"
+    assert {cause["kind"] for cause in plan.causes} == {"config" if edited == "the content filter" else "input"}
+    assert plan.causes and all(what in cause["what"] for cause in plan.causes), plan.causes
