@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 def train(
     name: Annotated[str, Parameter(help="The model's name, recorded with the run.")],
     *,
-    skeleton_only: Annotated[bool, Parameter(negative=(), help="Stop after the skeleton stage.")] = False,
+    skeleton_only: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Stop after the skeleton stage.")
+    ] = False,
     range: Range = None,
     target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; default: the config's range.")] = None,
     config: Config = "config",
@@ -51,7 +53,7 @@ def train(
     executor: Executor = "threads",
     scheduler: Scheduler = None,
 ) -> int:
-    """Run a model's training pipeline: compile the configuration, then the skeleton, then the embeddings.
+    """Run a model's training pipeline: compile the configuration, run the skeleton stage, then the enrich stage.
 
     Example: daeda pipeline train dssm_ranking --target-date 2026-05-15
     """
