@@ -74,7 +74,7 @@ REFUSED = {
     "no event": (lambda: feed(event=None), "what kind of event a row is", "'event' AS \"event\""),
     "a bad file among good ones": (lambda: (feed(), feed("dt=2026-02-02", event=pa.array([0, 1]))), "cannot be widened",
                                    "BIGINT"),
-    "files without folders": (lambda: feed("."), "no feed by days: files without folders of days", "p.parquet"),
+    "files without folders": (lambda: feed("."), "not a feed by day: files without folders of days", "p.parquet"),
     "an empty folder": (lambda: os.makedirs("feed/dt=2026-02-01"), "the feed has no partitions", "dt=2026-02-01"),
     "an empty file": (lambda: (feed(), Path("feed/dt=2026-02-01/q.parquet").touch()), "a parquet file cannot be read",
                       "0 bytes"),
