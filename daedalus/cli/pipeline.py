@@ -69,11 +69,11 @@ def train(
 def _check(skeleton_only: bool, range: str | None, target_date: str | None, output_root: str | None) -> None:
     """Raises DaedalusError for options that do not go together."""
     if range is not None and target_date is not None:
-        raise DaedalusError("a range and a day", where="--target-date", found=f"--range {range} as well",
-                            expected="one of the two")  # fmt: skip
+        raise DaedalusError("both a range and a target date", where="--target-date", found=f"--range {range} as well",
+                            expected="only one of them")  # fmt: skip
     if output_root is not None and not skeleton_only:
         raise DaedalusError(
-            "two stages, and one output root",
+            "one output root for two stages",
             where="--output-root",
             found=output_root,
             expected="output_root and embeddings.output_root in runtime.yaml",

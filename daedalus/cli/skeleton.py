@@ -200,8 +200,8 @@ def profiled(asked: bool, executor: str = "threads") -> Iterator[Sequence[Progre
         yield ()
         return
     if executor == "dask":
-        raise DaedalusError("a profile sees the threads of one process", where="--profile", found="--executor dask",
-                            hint="leave one of the two out")  # fmt: skip
+        raise DaedalusError("a profile covers the threads of one process only", where="--profile",
+                            found="--executor dask", hint="leave out one of them")  # fmt: skip
     from daedalus.watch.profile import Profile
 
     profile = Profile()

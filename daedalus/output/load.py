@@ -83,7 +83,7 @@ def load(
     partition lies in the range, and for columns that the output does not have.
     """
     if to not in _KINDS:
-        raise DaedalusError("load() does not make that", where="load(to)", found=to,
+        raise DaedalusError("an unknown format", where="load(to)", found=to,
                             expected=" or ".join(_KINDS), hint=did_you_mean(to, _KINDS))  # fmt: skip
     if stage not in STAGES:
         raise DaedalusError("there is no such stage", where="load(stage)", found=stage, expected=" or ".join(STAGES),
@@ -94,7 +94,7 @@ def load(
     span = parse_range(range, "load(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
-        raise DaedalusError("no partition lies in the range", where=root, found=found, hint=f"daeda {stage}")
+        raise DaedalusError("there is no partition in the range", where=root, found=found, hint=f"daeda {stage}")
     import pyarrow as pa
     from pyarrow.fs import LocalFileSystem
 

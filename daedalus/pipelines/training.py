@@ -86,7 +86,7 @@ def run_training_pipeline(
 def _with_embeddings(config: Config) -> Config:
     if config.runtime.embeddings is None:
         raise DaedalusError(
-            "the configuration has no embeddings, so there is nothing to do after the skeleton",
+            "the configuration has no embeddings, so there is nothing to run after the skeleton",
             where=config.where(RUNTIME, "embeddings"),
             found="nothing",
             expected="embeddings, with columns of vectors",
@@ -174,7 +174,7 @@ def _check_executor(executor: str, scheduler: str | None) -> None:
 
         check_installed()
     elif scheduler is not None:
-        raise DaedalusError("a scheduler is given, but nothing is sent to it", where=f"--scheduler {scheduler}",
+        raise DaedalusError("--scheduler is given, but the run does not use Dask", where=f"--scheduler {scheduler}",
                             found=f"--executor {executor}", hint="--executor dask")  # fmt: skip
 
 

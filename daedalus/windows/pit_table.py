@@ -185,7 +185,7 @@ def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[st
         raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
     at_least(1, aggregation.max_items, f"{where}.max_items")
     if aggregation.match == aggregation.key:
-        raise DaedalusError("a match of the key, which all its events have", where=f"{where}.match",
+        raise DaedalusError("match and key are the same column", where=f"{where}.match",
                             found=aggregation.key, expected=f"another column than {where}.key")  # fmt: skip
     for column, values in aggregation.where.items():
         _check_where(f"{where}.where.{column}", column, canonical(type_name(events.schema.field(column).type)), values)
@@ -206,7 +206,7 @@ def _check_measure(aggregation: Aggregation, kind: Measure, where: str, type: st
 def _check_where(where: str, column: str, type: str, values: Sequence[object]) -> None:
     """Raises DaedalusError for values that a column of a type cannot be compared with, and for none at all."""
     if not values:
-        raise DaedalusError("a where without values, which no event has", where=where, found="[]",
+        raise DaedalusError("a where without values: no event would match", where=where, found="[]",
                             expected="at least one value")  # fmt: skip
     if wrong := where_refusal(column, type, values):
         what, found, expected, hint = wrong

@@ -38,7 +38,7 @@ def test_a_range_without_feed_rows_is_refused(warm, more, capsys):
     assert told == {
         "what": "no day of the range has feed rows", "where": "--range", "found": EMPTY,
         "expected": f"days that the feed has: {FEED.replace('..', ' to ')}",
-        "hint": f"daeda skeleton --range {NEAREST} {rest}; if partitions of such days are to be removed: "
+        "hint": f"daeda skeleton --range {NEAREST} {rest}; to remove the partitions of these days instead: "
                 f"daeda skeleton --range {EMPTY} {rest} --allow-empty",
     }  # fmt: skip
     assert told["hint"] in err and everything(warm) == before

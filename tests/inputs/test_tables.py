@@ -382,7 +382,7 @@ def test_two_days_of_which_the_pattern_names_one(delta):
     rows = with_day(delta.rows(1).rename_columns({"dt": "loaded"}), day(0), "date")
     append_delta(Path("lake/two"), rows, ["loaded", "dt"])
     edit(delta.catalog, feed={"path": "lake/two", "partition": "made=%Y-%m-%d"})
-    delta.refused("several partition fields that are days", "loaded, dt")
+    delta.refused("several partition fields that are dates", "loaded, dt")
     for name, expected in (("loaded", day(1)), ("dt", day(0))):
         edit(delta.catalog, feed={"path": "lake/two", "partition": f"{name}=%Y-%m-%d"})
         assert list(FeedFolder(load_config("config"), LocalNames()).days) == [expected]
