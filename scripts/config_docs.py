@@ -19,7 +19,8 @@ The configuration is three YAML files in one folder (`--config DIR`, default `co
 or an impossible value is refused before any work; the error names the file, the key path, what was found and what was
 expected. `daeda config check` prints the value of every key, and whether it comes from a file or is a default. `daeda
 config schema runtime` prints a JSON Schema; the first line of each file points editors to it. Values are written as
-`view:feature` where they name a column of a view.
+`view:feature` where they name a column of a view. A default of none means that the key is left out; a type such as
+`name: text` is a mapping with names of your choice.
 
 Column names are matched exactly. A file in which a column that is read appears twice, or in another case, is refused
 by file and column (a feed file fails its day); columns that nothing reads do not matter. A file of a view may lack a

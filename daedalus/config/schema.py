@@ -454,11 +454,17 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = Compute()
     spine: Annotated[
         Spine,
-        _says("Which feed rows a day reads.", "see its keys"),
+        _says(
+            "Which feed rows the spine has: the table of a day's cleaned feed rows and of those before it.",
+            "see its keys",
+        ),
     ] = Spine()
     embedding_coverage_filter: Annotated[
         CoverageFilter,
-        _says("Drops impressions of artworks that have no embedding.", "see its keys"),
+        _says(
+            "Names the pool, a Lance table of embeddings, and drops impressions of artworks that it does not have.",
+            "see its keys",
+        ),
     ] = CoverageFilter(enabled=False)
     feature_refs: Annotated[
         list[str],
@@ -514,7 +520,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     output_columns: Annotated[
         list[str | OutputColumn],
         _says(
-            "Columns of the output, in order: a name, {name, from}, {name, default} or {name, default_sql}. If the feed has feed_session, qid is added as the last column.",
+            "Columns of the output, in order: a name, {name, from}, {name, default} or {name, default_sql}. If the feed has feed_session, qid (the number of the row's session) is added as the last column.",
             "chunk, and the steps of new columns",
         ),
     ]
