@@ -152,14 +152,14 @@ class Lateness(_Strict, frozen=True, kw_only=True):
     before: Annotated[
         int,
         _says(
-            "How many days early a partition may hold a row: rows of day d are read from partition d - before on.",
+            "Rows of day d may lie in partitions from this many days before d on.",
             "all steps",
         ),
     ] = 0
     after: Annotated[
         int,
         _says(
-            "How many days late a partition may hold a row: rows of day d are read up to partition d + after.",
+            "Rows of day d may lie in partitions up to this many days after d.",
             "all steps",
         ),
     ] = 0
