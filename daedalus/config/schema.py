@@ -23,44 +23,44 @@ class Feed(_Strict, frozen=True, kw_only=True):
     path: Annotated[
         str,
         _says(
-            "Folder of the feed, local or s3://, gs://, az://: one folder per day, named as partition says, with *.parquet files (or .PARQUET). Or a table of Delta Lake or Iceberg. Anything else in it is ignored and named in a note; names that begin with _ or . are never read. Relative paths start at the working directory.",
-            "steps whose files differ",
+            "The feed: a folder of dt=YYYY-MM-DD/*.parquet (in any case), or of folders as partition says, local or s3://, gs://, az://. Anything else in it is ignored and named in a note; names that begin with _ or . are never read. Relative paths resolve against the working directory.",
+            "what reads files that differ",
         ),
     ]
     partition: Annotated[
         str,
         _says(
-            "How the day folders are named, in strftime codes, with a / between levels: dt=%Y%m%d, year=%Y/month=%m/day=%d, or with a folder per hour, dt=%Y-%m-%d/hour=%H. The hour of a folder is not used: a row's time is its event_timestamp.",
-            "steps that read files under other names",
+            "How the folders of days are named, a level each, as strftime writes days: dt=%Y%m%d, year=%Y/month=%m/day=%d, or with hours below, dt=%Y-%m-%d/hour=%H. A row belongs to the day of its time, whatever its hour's folder says.",
+            "what reads files whose names change",
         ),
     ] = "dt=%Y-%m-%d"
     columns: Annotated[
         dict[str, str],
         _says(
-            "Maps the names used here to the feed's own: {user_id: visitor} reads the column visitor as user_id. A column that is not listed has the same name in the feed.",
-            "steps that read feed files, if they now read another column",
+            "The feed's own names, by the spine's: {user_id: visitor}. Those not named here have the spine's name. In errors the feed's own name comes first.",
+            "what reads feed files, where another column is read",
         ),
     ] = {}
     extra_columns: Annotated[
         list[str],
         _says(
-            "Further feed columns to read, of any plain type. They can be used wherever a feed column can; rows that differ in one are not duplicates; in the order of rows they come last.",
+            "Further columns of the feed to take along, of any plain type: rows that differ in one are no duplicates, they come last in the order of rows, and whatever names a column of the feed may name them.",
             "all steps",
         ),
     ] = []
     timestamp_unit: Annotated[
         Literal["s", "ms", "us", "ns"] | None,
         _says(
-            "Set it if event_timestamp is a whole number: its unit, counted from 1970-01-01 UTC. none: the column is a TIMESTAMP.",
-            "steps that read feed files",
+            "Unit of an event_timestamp that is a whole number, counted from 1970 in UTC; none: it is a TIMESTAMP.",
+            "what reads feed files",
         ),
     ] = None
 
     version: Annotated[
         Annotated[int, msgspec.Meta(ge=0)] | None,
         _says(
-            "If path is a table: the Delta Lake version or the Iceberg snapshot id to read; none: the newest. Refused if path is not a table.",
-            "steps whose files differ",
+            "Where path is a table of Delta Lake or Iceberg: the version of the one, or the snapshot id of the other, to read; none: the newest. Refused of what is no table.",
+            "what reads files that differ",
         ),
     ] = None
 
@@ -151,17 +151,11 @@ class Compute(_Strict, frozen=True, kw_only=True):
 class Lateness(_Strict, frozen=True, kw_only=True):
     before: Annotated[
         int,
-        _says(
-            "Rows of day d may lie in partitions from this many days before d on.",
-            "all steps",
-        ),
+        _says("Rows of day d may lie in partitions from this many days before d on.", "all steps"),
     ] = 0
     after: Annotated[
         int,
-        _says(
-            "Rows of day d may lie in partitions up to this many days after d.",
-            "all steps",
-        ),
+        _says("Rows of day d may lie in partitions up to this many days after d.", "all steps"),
     ] = 0
 
     @property
@@ -529,7 +523,7 @@ class Runtime(_Strict, frozen=True, kw_only=True):
 class Aggregation(_Strict, frozen=True, kw_only=True):
     name: Annotated[
         str,
-        _says("The output columns are {name}_{window}, or just {name} if cumulative.", "its rolling"),
+        _says("Output columns are {name}_{window}, or {name} for cumulative.", "its rolling"),
     ]
     events: Annotated[
         list[str],
@@ -537,34 +531,34 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     ]
     column: Annotated[
         str,
-        _says("The column to aggregate: a feed column, or one under enrich.", "its rolling"),
+        _says("The column to collect: of the feed, or one under enrich.", "its rolling"),
     ]
     agg: Annotated[
         Agg,
         _says(
-            "list: all values, newest first. distinct: each value once, by its most recent occurrence, newest first. flatten_distinct: distinct, over the members of a list column. top: distinct values, most frequent first. count: events whose column is not NULL. count_distinct, sum, mean, min, max. std: sample standard deviation. last and first: the newest and the oldest value. since_last: whole seconds since the newest event. NULLs never count.",
+            "list: newest first, repeats kept. distinct: by most recent occurrence. flatten_distinct: members of a list column. count: rows whose column is not NULL. Of all such values: sum, mean, std (of two at least), min, max, last (the newest), first, count_distinct, since_last (seconds), top (the most frequent first).",
             "its rolling",
         ),
     ]
     windows: Annotated[
         list[str] | Literal["cumulative"],
         _says(
-            "Durations such as [1d, 3d, 7d], of any length: each looks back from the row and excludes the row's own time. Or cumulative: everything before the row.",
+            "Such as [1d, 3d, 7d], each strictly before the row and as long as you like, 90d too; or cumulative: all of the user's past.",
             "its rolling",
         ),
     ]
     exclude_self: Annotated[
         bool,
-        _says("Leave out the row's own artwork; this happens before max_items cuts.", "its rolling"),
+        _says("Leave out the row's own artwork, before max_items.", "its rolling"),
     ] = False
     max_items: Annotated[
         int | None,
-        _says("Longest list: keep the newest this many (for top, the most frequent); none: no limit.", "its rolling"),
+        _says("At most this many of a list, the newest (of top the most frequent); none: no limit.", "its rolling"),
     ] = None
     where: Annotated[
         dict[str, list[str | int | float | bool]],
         _says(
-            "Column to values: use only events that have, in every column named, one of its values. Columns of the feed (country_code and platform_code by number), or under enrich. NULL never matches; values are compared as in content_filter.",
+            "Column to values: only events with one of these values in every column, besides events. Feed columns (codes as mapped), or those under enrich. NULL never matches; values are compared as in content_filter.",
             "its event_values, history and rolling",
         ),
     ] = {}
@@ -572,14 +566,14 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
     key: Annotated[
         str,
         _says(
-            "Whose events a row sees: those that have the row's value in this column of the feed or under enrich. user_id: what this user did before. artwork_id: what any user did with this artwork before. A row whose value is NULL sees none.",
+            "Whose events a row sees: those with the row's own value of this column, of the feed or under enrich. user_id: what this user did before; artwork_id: what happened to this artwork, whoever did it. NULL: none.",
             "its event_values, history, row_keys and rolling",
         ),
     ] = "user_id"
     match: Annotated[
         str | None,
         _says(
-            "Narrows key: use only events that have the row's value in this second column too. With author_id: what this user did with this author before. A row whose value is NULL sees none.",
+            "Of the key's events only those with the row's own value of this column too, of the feed or under enrich: with author_id, what this user did with this author before. NULL: none.",
             "its event_values, history, row_keys and rolling",
         ),
     ] = None

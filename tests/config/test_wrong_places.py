@@ -70,7 +70,7 @@ def test_the_range_of_the_config_and_a_target_date_are_refused_by_their_names(wa
     capsys.readouterr()
     assert _run(["skeleton"]) == 2
     err = capsys.readouterr().err
-    assert "runtime.yaml: feed_start, feed_end" in err and f"hint:     daeda skeleton --range {FEED}; if" in err
+    assert "runtime.yaml: feed_start, feed_end" in err and f"hint:     daeda skeleton --range {FEED}; to remove" in err
 
 
 def test_the_nearest_range():
