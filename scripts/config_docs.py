@@ -15,33 +15,35 @@ PROJECT = Path(__file__).parent.parent
 FILES = {"catalog": "catalog.yaml", "runtime": "training/runtime.yaml", "aggregations": "training/aggregations.yaml"}
 HEAD = """# Every key of the configuration
 
-Made by `scripts/config_docs.py` from the definitions that validate the files (daedalus/config/schema.py); a test
-holds it to them. Three files under the config folder (`--config DIR`, default `config`). An unknown key, a wrong
-type or a value that cannot be meant is refused before any work, with file, key path, what was found and what was
-expected. `daeda config check` shows the value of every key and whether the file or a default says so; `daeda
-config schema runtime` prints the JSON Schema that the first line of each file names, for editors.
+The configuration is three YAML files in one folder (`--config DIR`, default `config`). An unknown key, a wrong type
+or an impossible value is refused before any work; the error names the file, the key path, what was found and what was
+expected. `daeda config check` prints the value of every key, and whether it comes from a file or is a default. `daeda
+config schema runtime` prints a JSON Schema; the first line of each file points editors to it. Values are written as
+`view:feature` where they name a column of a view. A default of none means that the key is left out; a type such as
+`name: text` is a mapping with names of your choice.
 
-A column of the feed or of a view is found by its name as it is spelt. A file in which a column that is read stands
-twice, or in another case, is refused by file and column (one of the feed fails its day); columns that nothing reads do
-not matter. A view's file may lack a feature, but neither entity nor timestamp field. A DATE is its midnight in UTC
-wherever a time is wanted.
+Column names are matched exactly. A file in which a column that is read appears twice, or in another case, is refused
+by file and column (a feed file fails its day); columns that nothing reads do not matter. A file of a view may lack a
+feature, but not the entity or the timestamp field. Where a time is needed, a DATE counts as midnight UTC.
 
-Your feed's ids, `user_id` and `artwork_id`, are whole numbers or text, each on its own: what the files have is what
-comes out, and nothing is configured for it. Text is compared and ordered by its UTF-8 bytes as it stands; parquet's
-UUID is text in lower case. What joins an id has its type: entities of views, `recent_published.author`, the pool's
-`id_column`.
+`user_id` and `artwork_id` may each be whole numbers or text. Nothing is configured for this: the output has the type
+that the feed has. Text is compared and sorted by its UTF-8 bytes; parquet's UUID type becomes text in lower case.
+Whatever is joined to an id must have its type: entities of views, `recent_published.author`, the pool's `id_column`.
 
-*Runs again* says which steps a change of the key makes run, at most: a step that gives the bytes it gave before
-stops there, and `daeda skeleton --plan` tells of your very change. "Downstream" of coverage or sessions
-is every later step of the day: attributes, rolling, recent_published, content, qids and chunk; of content the last two.
+The column *runs again* lists the most that a change of the key can make run. Often less runs: when a step gives the
+same bytes as before, the steps after it do not run. `daeda plan` shows what your own change would run. The steps are
+described in [model.md](model.md); `chunk` is the step that writes the partition. "Downstream" of coverage or sessions
+means attributes, rolling, recent_published, content, qids and chunk; downstream of content means qids and chunk.
+
+`scripts/config_docs.py` makes this page from the definitions that validate the files (daedalus/config/schema.py).
 """
 EXAMPLES = """
 ### Whose events: `key` and `match`
 
-A row sees its user's events. With `key` it sees those that have its own value of another column, whoever they are of;
-with `match` only those of them that also have its own value of a second column. The row's own values are those that the
-feed has, or those that `enrich` gives it; where one is NULL, the row sees nothing. Events at the row's time or later
-are never seen, of anybody. `cumulative` reads all events of the key.
+By default a row sees the earlier events of its own user. With `key` it sees the events, of any user, that have the
+row's value in another column; `match` narrows these to the events that also have the row's value in a second column.
+The row's values come from the feed, or from the views under `enrich`; if one is NULL, the row sees nothing. Whatever
+the key, a row never sees events at its own time or later. `cumulative` reads all earlier events of the key.
 
 ```yaml
 aggregations:
@@ -58,11 +60,11 @@ aggregations:
   - {name: since_author, events: [like], column: artwork_id, agg: since_last, match: author_id, windows: cumulative}
 ```
 
-A column of lists is no key. Values are compared as DuckDB compares them: NaN equals itself, 0.0 equals -0.0. Memory
-grows with the events that one value of the key has in the window, up to 200 bytes each. Counts, sums of whole numbers,
-`min`, `max` and `count_distinct` take the same time for a popular key as for others; `top`, `std` and sums of floats
-look at each event again for each row, which is slow where a third of all events have one value: give those a shorter
-window.
+A list column cannot be a key. Values are compared as in DuckDB: NaN equals NaN, and 0.0 equals -0.0. Memory grows
+with the number of events that one value of the key has in the window, up to 200 bytes per event. Counts, sums of
+whole numbers, `min`, `max` and `count_distinct` are as fast for a popular value as for a rare one; `top`, `std` and
+sums of floats revisit each event for each row, which is slow if one value has a third of all events: give these a
+shorter window.
 """
 
 

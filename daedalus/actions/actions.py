@@ -277,7 +277,7 @@ def _blame(
                 raise
             raise refusal("a column cannot be read", where=f"{file.path}: {own.told(column)}", expected=kind,
                            found=_said(error, file.schema[column]),
-                           hint="have the file written again with values of that type") from error  # fmt: skip
+                           hint="rewrite the file with values of that type") from error  # fmt: skip
         finally:
             out.unlink(missing_ok=True)
 

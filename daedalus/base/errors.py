@@ -138,13 +138,13 @@ class EmptyRange(DaedalusError):
 
     def __init__(self, where: str, found: object, feed: str, nearest: str) -> None:
         self.nearest = nearest
-        hint = f"range={nearest!r}; or allow_empty=True, which removes the partitions of such days"
+        hint = f"range={nearest!r}; or allow_empty=True, which removes the partitions of these days"
         super().__init__("no day of the range has feed rows", where=where, found=found,
                          expected=f"days that the feed has: {feed}", hint=hint)  # fmt: skip
 
     def go_on_by(self, right: str, anyway: str) -> None:
         """Puts the commands with the nearest range, and for those who mean it, into the hint."""
-        self.hint = f"{right}; if partitions of such days are to be removed: {anyway}"
+        self.hint = f"{right}; to remove the partitions of these days instead: {anyway}"
 
 
 class Interrupted(Exception):
@@ -154,7 +154,7 @@ class Interrupted(Exception):
         super().__init__(f"interrupted; finished steps are kept: {_GO_ON}")
 
 
-_GO_ON = "run again with resume=True (--resume), which goes on with what is left"
+_GO_ON = "run again with resume=True (--resume) to continue"
 
 
 def bare(text: str) -> str:

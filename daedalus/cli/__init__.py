@@ -1,1 +1,1 @@
-"""The command line: a file a command group, which prints and sets exit codes, and nothing else."""
+"""The command line: a file per command group, which prints and sets exit codes, and nothing else."""

@@ -23,7 +23,7 @@ def version() -> str:
 
 
 def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which shell.")]) -> int:
-    """Print a shell completion script; its first lines say where to save it.
+    """Print a shell completion script. Its first lines say where to save it.
 
     Example: daeda completion bash
     """
@@ -39,7 +39,7 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="
 app = App(
     name="daeda",
     version=version,
-    help="Build training data by the day, recomputing only what changed.",
+    help="Build training data, one partition per day, and recompute only what changed.",
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # main() says what is left to do
 )
@@ -57,7 +57,7 @@ def _typed(command: Callable) -> Callable:
 _GROUPS = {
     "cache": (_MAINTAIN, "Show, verify and clean up the cache."),
     "config": (_MAINTAIN, "Check the configuration, or print its JSON Schema."),
-    "explain": (_INSPECT, "Explain why a day's steps run, what they run, and what a row is made of."),
+    "explain": (_INSPECT, "Explain why a day's steps would run, what they run, and where a row's values come from."),
     "pipeline": (_RUN, "Run the stages of a model's training pipeline."),
 }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def status(
     *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
 ) -> int:
-    """Show which days of the config's range are fresh, stale, missing or empty.
+    """Show which days of the config's range are fresh, stale, missing or empty. Fresh: a run would compute nothing.
 
     Example: daeda cache status
     """
@@ -30,13 +30,13 @@ def status(
 
 def verify(
     *,
-    recompute: Annotated[int, Parameter(help="Also run this many cached steps again and compare bytes.")] = 0,
+    recompute: Annotated[int, Parameter(help="Also rerun this many cached steps and compare their bytes.")] = 0,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Read every artifact and set aside those whose bytes do not match their digest.
+    """Read every cached artifact, and set aside those whose bytes do not match their digest.
 
     Example: daeda cache verify --recompute 20
     """
@@ -49,21 +49,23 @@ def verify(
 
 def gc(
     *,
-    max_bytes: Annotated[int | None, Parameter(help="Stop once the cache is this small.")] = None,
-    older_than: Annotated[float | None, Parameter(help="Only what is older than this many days.")] = None,
+    max_bytes: Annotated[int | None, Parameter(help="Stop once the cache is no larger than this.")] = None,
+    older_than: Annotated[float | None, Parameter(help="Remove only what is older than this many days.")] = None,
     dry_run: DryRun = False,
-    remote: Annotated[bool, Parameter(negative=(), help="Clean up the shared cache (cache_remote) instead.")] = False,
+    remote: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Clean up the shared cache (cache_remote) instead.")
+    ] = False,
     also_config: Annotated[
-        list[str] | None, Parameter(help="With --remote: other config folders whose needs to keep.")
+        list[str] | None, Parameter(help="With --remote: also keep what this config folder needs; may be repeated.")
     ] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Remove what neither the config nor the last complete run needs, the cheapest to rebuild first.
+    """Remove artifacts that neither the config nor the last complete run needs, cheapest to rebuild first.
 
-    With --remote: remove what none of the given configs needs and is older than --older-than days (default: 1).
+    With --remote: remove what none of the given configs needs, if it is older than --older-than days (default: 1).
 
     Example: daeda cache gc --dry-run
     """

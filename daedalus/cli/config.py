@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def check(
     *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
 ) -> int:
-    """Validate config and inputs without running anything; print every value and where it comes from.
+    """Validate the config and the inputs, and print every value and where it comes from. Runs nothing.
 
-    Exits with 1 if days would fail because of unusable feed files.
+    Exits with 1 if unusable feed files would make days fail.
 
     Example: daeda config check
     """
@@ -33,7 +33,7 @@ def check(
 
 
 def schema(file: Annotated[Literal["catalog", "runtime", "aggregations"], Parameter(help="Which file.")]) -> int:
-    """Print the JSON Schema of a config file, for editors that complete and check YAML.
+    """Print the JSON Schema of a config file, with which editors complete and check YAML.
 
     Example: daeda config schema runtime
     """

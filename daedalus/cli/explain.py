@@ -21,7 +21,7 @@ def day(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show each step of a day: its state, why it would run, its rows and cost; and the rows left after each filter.
+    """Show each step of a day: its state, why it would run, its rows and cost. Then the rows left after each filter.
 
     Example: daeda explain day 2026-05-15
     """
@@ -39,7 +39,7 @@ def step(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Print what a step of a day runs: SQL for DuckDB with the files it reads, or Python.
+    """Print what a step of a day runs: SQL for DuckDB or Python, with the files it reads.
 
     Example: daeda explain step 2026-05-15 rolling:like_artwork_ids
     """
@@ -54,13 +54,15 @@ def row(
     *,
     user: Annotated[str, Parameter(help="user_id of the row.", allow_leading_hyphen=True)],
     artwork: Annotated[str, Parameter(help="artwork_id of the row.", allow_leading_hyphen=True)],
-    column: Annotated[str | None, Parameter(help="Only this column, of an aggregation or of vectors.")] = None,
+    column: Annotated[
+        str | None, Parameter(help="Show only this column, which an aggregation or `embeddings` makes.")
+    ] = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show which events, in which files, make up a row's lists, and which ids its vectors; what is left out, and why.
+    """Show which events, in which files, a row's aggregations are made of, which ids its vectors, and what is left out.
 
     Example: daeda explain row 2026-05-15 --user 7 --artwork 3 --column like_artwork_ids_7d
     """

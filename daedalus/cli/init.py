@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 def init(
     *,
-    feed: Annotated[str, Parameter(help="Folder of events in parquet files, in folders by day.")],
+    feed: Annotated[str, Parameter(help="Folder of the events: parquet files in one folder per day.")],
     catalog: Annotated[
-        str | None, Parameter(help="Folder with a folder of parquet files, or a file, per view.")
+        str | None, Parameter(help="Folder of the views: one parquet file, or one folder of them, per view.")
     ] = None,
-    pool: Annotated[str | None, Parameter(help="Lance database of embeddings.")] = None,
+    pool: Annotated[str | None, Parameter(help="Folder of the Lance database with the embeddings.")] = None,
     config: Config = "config",
     force: Replace = False,
     yes: Annotated[
-        bool, Parameter(negative=(), help="Ask nothing: take the first of equally likely readings.")
+        bool, Parameter(negative=(), show_default=False, help="Ask nothing: of equally likely answers, take the first.")
     ] = False,
     json: Json = False,
 ) -> int:
-    """Write a commented first configuration for your parquet files, and list what to check in it.
+    """Write a first configuration for your parquet files, with comments, and list what to check in it.
 
-    Folders, columns, times and events may have any names: what they are is found by looking.
+    Folders, columns and events may have any names: init looks into the files to find out what is what.
 
     Example: daeda init --feed data/feed --catalog data/catalog --pool data/embeddings
     """
@@ -54,14 +54,14 @@ def asked(question: str, answers: Sequence[str]) -> int:
 
 
 def demo(
-    folder: Annotated[str, Parameter(help="The folder to make, or to go on in.")] = "daeda-demo",
+    folder: Annotated[str, Parameter(help="The folder to create, or to continue in.")] = "daeda-demo",
     *,
-    days: Annotated[int | None, Parameter(help="Of how many days; default: 120.")] = None,
-    rows: Annotated[int | None, Parameter(help="Feed rows a day; default: 1200.")] = None,
+    days: Annotated[int | None, Parameter(help="How many days to generate; default: 120.")] = None,
+    rows: Annotated[int | None, Parameter(help="Feed rows per day; default: 1200.")] = None,
 ) -> int:
-    """Make a sample world, run all of it, edit a filter, and show what is run again and why.
+    """Generate sample data, run every stage, edit a filter, and show what would rerun and why.
 
-    What it does is printed as commands that one can type. Called again, it goes on where it was interrupted.
+    Prints each thing it does as a command that you can type yourself. If interrupted, run it again to continue.
 
     Example: daeda demo
     """

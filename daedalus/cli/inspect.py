@@ -34,10 +34,10 @@ def compile(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Say what the configuration means: each column with its type and meaning, each step, and a digest of all that.
+    """Show what the configuration means: each column's type and meaning, each step, and a digest of all that.
 
-    Looks at the schemas of the inputs; reads no rows and runs nothing. Configurations that mean the same have the
-    same digest.
+    Reads the schemas of the inputs, but no rows, and runs nothing. Configurations that mean the same have the same
+    digest.
 
     Example: daeda compile --out compiled.json
     """
@@ -54,15 +54,18 @@ def compile(
 def diff(
     day: Day,
     *,
-    against: Annotated[str | None, Parameter(help="Run id or prefix; default: the last replacement.")] = None,
-    stage: Annotated[str | None, Parameter(help="skeleton or enrich; default: all that the config has.")] = None,
+    against: Annotated[
+        str | None,
+        Parameter(help="Compare with what this run left (its id, or a prefix); default: before the last replacement."),
+    ] = None,
+    stage: Annotated[str | None, Parameter(help="skeleton or enrich; default: every stage of the config.")] = None,
     out: RowsFile = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Show what a run changed in a day's partitions: rows added and removed, columns, shares and examples.
+    """Show what a run changed in a day's partitions: rows added and removed, values changed by column, with examples.
 
     Example: daeda diff 2026-05-15
     """
@@ -74,13 +77,13 @@ def diff(
 
 def runs(
     *,
-    last: Annotated[int, Parameter(help="How many runs.")] = 12,
+    last: Annotated[int, Parameter(help="How many runs to list.")] = 12,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """List the last runs: id, start, range, state, days, what each changed and why.
+    """List the last runs: id, start, range, state, days, what each one changed, and why.
 
     Example: daeda runs
     """
@@ -99,7 +102,7 @@ def report(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Write one HTML page about a range of days: states, causes, funnel, columns by day, cost and runs.
+    """Write one HTML page about a range of days: state of each step, causes, rows left, columns by day, cost and runs.
 
     Example: daeda report --range 202602..202605
     """
@@ -116,17 +119,17 @@ def report(
 def audit(
     *,
     range: AuditRange = None,
-    rows: Annotated[int, Parameter(help="About how many output rows to compare.")] = 200,
+    rows: Annotated[int, Parameter(help="How many output rows to compare, roughly.")] = 200,
     seed: Annotated[int, Parameter(help="Seed of the random sample.")] = 0,
     config: Config = "config",
     cache_root: CacheRoot = None,
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Recompute a sample of output rows from the raw feed in plain Python, without SQL or cache, and compare them.
+    """Check a sample of output rows: recompute them from the raw feed in plain Python, without SQL or cache.
 
-    Prints how many rows and columns were compared, what differs (exit 1) and, for each view, the share of
-    rows whose features are newer than the event.
+    Prints how many rows and columns were compared, what differs (then the exit code is 1) and, for each view, the
+    share of rows whose features are newer than the event.
 
     Example: daeda audit --rows 500
     """

@@ -94,13 +94,13 @@ def _worded(error: OSError) -> DaedalusError:
         silence(sys.stdout)
         if error.filename:
             return DaedalusError("a disk is full", where=os.path.dirname(os.path.abspath(error.filename)),
-                                 found=f"{found}: {error.filename}", hint="make room there, then again")  # fmt: skip
+                                 found=f"{found}: {error.filename}", hint="make room, then run again")  # fmt: skip
         where = "standard output, or a file on a full disk"
         return DaedalusError("the result cannot be written", where=where, found=found)
     if error.filename:
-        hint = "was it removed meanwhile, or do its permissions forbid this?"
+        hint = "it may have been removed meanwhile, or its permissions may forbid this"
         return DaedalusError("a file or folder cannot be used", where=str(error.filename), found=found, hint=hint)
-    hint = "is a file damaged, or does a disk or a connection fail?"
+    hint = "a file may be damaged, or a disk or connection may be failing"
     return DaedalusError("something cannot be read or written", found=found, hint=hint)
 
 

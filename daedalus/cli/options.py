@@ -62,49 +62,94 @@ def _config(context: CompletionContext) -> configuration.Config:
 ProgressKind = Literal["auto", "tui", "plain", "none"]
 ProgressOption = Annotated[ProgressKind, Parameter(help="How to show progress, on stderr.")]
 ExecutorKind = Literal["threads", "dask"]
-Executor = Annotated[ExecutorKind, Parameter(help="Where steps run: here, or on Dask.")]
-Scheduler = Annotated[str | None, Parameter(help="Address of a Dask scheduler; default: a local cluster.")]
+Executor = Annotated[ExecutorKind, Parameter(help="Where steps run: threads of this process, or Dask workers.")]
+Scheduler = Annotated[
+    str | None, Parameter(help="With --executor dask: the scheduler's address; default: a local cluster.")
+]
+_DAYS = "202602..202605, 2026-05-01..2026-05-15 or 2026-05-15"
 Range = Annotated[
-    str | None, Parameter(alias="-r", completer=days, help="202602..202605, 2026-05-01..2026-05-15 or 2026-05-15.")
+    str | None, Parameter(alias="-r", completer=days, help=f"Days to run: {_DAYS}; default: feed_start..feed_end.")
 ]
 ReportRange = Annotated[
-    str | None, Parameter(name="--range", alias="-r", completer=days, help="Days, as of a run; default: the config's.")
+    str | None,
+    Parameter(name="--range", alias="-r", completer=days, help=f"Days to report: {_DAYS}; default: the config's."),
 ]
 AuditRange = Annotated[
     str | None,
-    Parameter(name="--range", alias="-r", completer=days, help="Days to sample from; default: all that are published."),
+    Parameter(name="--range", alias="-r", completer=days, help="Days to sample; default: all published days."),
 ]
 Day = Annotated[str, Parameter(completer=days, help="YYYY-MM-DD")]
-Step = Annotated[str, Parameter(completer=steps, help="A step, as `explain day` names it.")]
+Step = Annotated[str, Parameter(completer=steps, help="Name of the step, as `explain day` prints it.")]
 Config = Annotated[
     str,
     Parameter(
-        alias="-c", help="Folder with catalog.yaml and training/*.yaml; default: DAEDA_CONFIG, or the project's."
+        alias="-c",
+        show_default=False,
+        help="Folder with catalog.yaml and training/; default: $DAEDA_CONFIG, else config/ here or in a folder above.",
     ),
 ]
 CacheRoot = Annotated[str | None, Parameter(help="Folder of the cache; default: the config's cache_root.")]
-OutputRoot = Annotated[str | None, Parameter(help="Where partitions go; default: the config's output_root.")]
-DayWorkers = Annotated[int | None, Parameter(help="Days processed at once.")]
-ChunkRows = Annotated[int | None, Parameter(help="Rows per output part file.")]
-Resume = Annotated[bool, Parameter(negative=(), help="Continue the last unfinished run.")]
-Force = Annotated[bool, Parameter(alias="-f", negative=(), help="Recompute the range, even what is cached.")]
-Replace = Annotated[bool, Parameter(alias="-f", negative=(), help="Replace an existing configuration.")]
-Plan = Annotated[bool, Parameter(alias="-n", negative=(), help="Show what would run and why; run nothing.")]
-Adopt = Annotated[bool, Parameter(negative=(), help="Delete other files along with their partition.")]
+OutputRoot = Annotated[str | None, Parameter(help="Where partitions are published; default: the config's output_root.")]
+DayWorkers = Annotated[int | None, Parameter(help="Days processed at once; default: the config's day_workers.")]
+ChunkRows = Annotated[int | None, Parameter(help="Rows per output part file; default: the config's.")]
+Resume = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        show_default=False,
+        help="Continue the last unfinished run; without --range, over that run's range.",
+    ),
+]
+Force = Annotated[
+    bool, Parameter(alias="-f", negative=(), show_default=False, help="Recompute the whole range, even what is cached.")
+]
+Replace = Annotated[
+    bool, Parameter(alias="-f", negative=(), show_default=False, help="Replace an existing configuration.")
+]
+Plan = Annotated[
+    bool, Parameter(alias="-n", negative=(), show_default=False, help="Show what would run and why; run nothing.")
+]
+Adopt = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        show_default=False,
+        help="When replacing or removing a partition, also delete files in it that daeda did not write.",
+    ),
+]
 AllowEmpty = Annotated[
-    bool, Parameter(negative=(), help="Take a range without any feed rows: its partitions are removed.")
+    bool,
+    Parameter(
+        negative=(), show_default=False, help="Accept a range without feed rows, and remove the partitions it has."
+    ),
 ]
 Json = Annotated[
-    bool, Parameter(name=("--json", "-j"), negative=(), help="Print one JSON object on stdout, nothing else.")
+    bool,
+    Parameter(
+        name=("--json", "-j"),
+        negative=(),
+        show_default=False,
+        help="Print one JSON object on stdout, and nothing else there.",
+    ),
 ]
-DryRun = Annotated[bool, Parameter(alias="-n", negative=(), help="Show what would be removed; remove nothing.")]
-DocumentFile = Annotated[str | None, Parameter(alias="-o", help="Also write the document, as JSON, to this file.")]
+DryRun = Annotated[
+    bool, Parameter(alias="-n", negative=(), show_default=False, help="Show what would be removed; remove nothing.")
+]
+DocumentFile = Annotated[str | None, Parameter(alias="-o", help="Also write the document to this file, as JSON.")]
 RowsFile = Annotated[
-    str | None, Parameter(alias="-o", help="Also write the rows that differ to this parquet file; of one stage.")
+    str | None,
+    Parameter(alias="-o", help="Also write the rows that differ to this parquet file; with two stages, needs --stage."),
 ]
 ReportFile = Annotated[str, Parameter(alias="-o", help="The HTML file to write.")]
-Trace = Annotated[str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or Chrome.")]
-OpenLineage = Annotated[str | None, Parameter(help="Also send OpenLineage events to this address or file.")]
+Trace = Annotated[
+    str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or chrome://tracing.")
+]
+OpenLineage = Annotated[
+    str | None, Parameter(help="Also send OpenLineage events to this http(s) address, or write them to this file.")
+]
 Profiled = Annotated[
-    bool, Parameter(name="--profile", negative=(), help="Also print where processor time went, on stderr.")
+    bool,
+    Parameter(
+        name="--profile", negative=(), show_default=False, help="Also print to stderr where the processor time went."
+    ),
 ]

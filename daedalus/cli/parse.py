@@ -72,7 +72,7 @@ def _refusal(error: CycloptsError, arguments: Sequence[str]) -> DaedalusError:
             return DaedalusError("explain what?", found=stray[0], expected="day, step or row", hint=meant)
         if "--range" not in arguments and command != "daeda":
             hint = f"use --range {stray[0]}: {command} --range {stray[0]}"
-            return DaedalusError("an argument without its option", where=command, found=stray[0], hint=hint)
+            return DaedalusError("a range without its option", where=command, found=stray[0], hint=hint)
     if type(error).__name__ == "UnknownCommandError" and stray:
         return _unknown(command, stray)
     missing = getattr(error, "argument", None)

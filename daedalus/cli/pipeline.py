@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 def train(
     name: Annotated[str, Parameter(help="The model's name, recorded with the run.")],
     *,
-    skeleton_only: Annotated[bool, Parameter(negative=(), help="Stop after the skeleton stage.")] = False,
+    skeleton_only: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Stop after the skeleton stage.")
+    ] = False,
     range: Range = None,
     target_date: Annotated[str | None, Parameter(help="One day, YYYY-MM-DD; default: the config's range.")] = None,
     config: Config = "config",
@@ -51,7 +53,7 @@ def train(
     executor: Executor = "threads",
     scheduler: Scheduler = None,
 ) -> int:
-    """Run a model's training pipeline: compile the configuration, then the skeleton, then the embeddings.
+    """Run a model's training pipeline: compile the configuration, run the skeleton stage, then the enrich stage.
 
     Example: daeda pipeline train dssm_ranking --target-date 2026-05-15
     """
@@ -67,11 +69,11 @@ def train(
 def _check(skeleton_only: bool, range: str | None, target_date: str | None, output_root: str | None) -> None:
     """Raises DaedalusError for options that do not go together."""
     if range is not None and target_date is not None:
-        raise DaedalusError("a range and a day", where="--target-date", found=f"--range {range} as well",
-                            expected="one of the two")  # fmt: skip
+        raise DaedalusError("both a range and a target date", where="--target-date", found=f"--range {range} as well",
+                            expected="only one of them")  # fmt: skip
     if output_root is not None and not skeleton_only:
         raise DaedalusError(
-            "two stages, and one output root",
+            "one output root for two stages",
             where="--output-root",
             found=output_root,
             expected="output_root and embeddings.output_root in runtime.yaml",

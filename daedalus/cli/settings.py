@@ -12,7 +12,7 @@ from daedalus.cli.output import to_stderr
 if TYPE_CHECKING:
     from daedalus.workspace.settings import Settings
 
-CONFIG = "config"  # the folder that is meant where none is named
+CONFIG = "config"  # the folder that is used when none is named
 VARIABLE = "DAEDA_CONFIG"
 _OTHERS_MAY_WRITE = 0o002
 _MAKES_A_CONFIG = "init"

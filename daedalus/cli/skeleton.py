@@ -62,7 +62,7 @@ def skeleton(
     executor: Executor = "threads",
     scheduler: Scheduler = None,
 ) -> int:
-    """Recompute only what changed, and publish the partitions of a range of days.
+    """Publish the partitions of a range of days, without columns of vectors; recompute only what changed.
 
     Example: daeda skeleton --range 202602..202605 --resume
     """
@@ -79,7 +79,9 @@ def enrich(
     range: Range = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
-    output_root: Annotated[str | None, Parameter(help="Overrides embeddings.output_root.")] = None,
+    output_root: Annotated[
+        str | None, Parameter(help="Where enriched partitions go; default: the config's embeddings.output_root.")
+    ] = None,
     day_workers: DayWorkers = None,
     entity_spine_chunk_rows: ChunkRows = None,
     resume: Resume = False,
@@ -95,7 +97,7 @@ def enrich(
     executor: Executor = "threads",
     scheduler: Scheduler = None,
 ) -> int:
-    """Add the embedding columns of a range of days, after its skeleton, which is made first where it is not fresh.
+    """Publish the partitions of a range of days with their embedding columns. Runs the skeleton first where needed.
 
     Example: daeda enrich --range 202602..202605 --resume
     """
@@ -127,7 +129,7 @@ def run(
     executor: Executor = "threads",
     scheduler: Scheduler = None,
 ) -> int:
-    """Run all stages that the configuration has: the skeleton, and with `embeddings` the enriched partitions.
+    """Run every stage that the configuration has: the skeleton, then with `embeddings` the enrich stage.
 
     Example: daeda run -r 202602..202605
     """
@@ -150,7 +152,7 @@ def plan(
     json: Json = False,
     progress: ProgressOption = "auto",
 ) -> int:
-    """Show what `daeda run` would run, why, and what that is expected to cost; run nothing.
+    """Show what `daeda run` would run, why, and the expected cost; run nothing.
 
     Example: daeda plan -r 202602..202605
     """
@@ -198,8 +200,8 @@ def profiled(asked: bool, executor: str = "threads") -> Iterator[Sequence[Progre
         yield ()
         return
     if executor == "dask":
-        raise DaedalusError("a profile sees the threads of one process", where="--profile", found="--executor dask",
-                            hint="leave one of the two out")  # fmt: skip
+        raise DaedalusError("a profile covers the threads of one process only", where="--profile",
+                            found="--executor dask", hint="leave out one of them")  # fmt: skip
     from daedalus.watch.profile import Profile
 
     profile = Profile()

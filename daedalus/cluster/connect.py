@@ -87,7 +87,7 @@ def _started(count: int, need: int, folder: Path) -> LocalCluster:
             if attempt == _STARTS - 1:
                 raise DaedalusError(
                     "the local Dask cluster does not start", where="--executor dask", found=error,
-                    hint="the same run needs no cluster with: --executor threads",
+                    hint="to run without a cluster: --executor threads",
                 ) from None  # fmt: skip
     raise AssertionError("unreachable")
 
@@ -190,9 +190,9 @@ def wait_for_workers(
         most = max(worker["resources"].get(MEMORY, 0) for worker in workers.values())
         found = f"{MEMORY}={most:.0f} at most" if most else f"{len(workers)} workers without {MEMORY}"
         raise DaedalusError(
-            "no Dask worker declares the memory that an action needs", where=where, found=found,
-            expected=f"{MEMORY}={need} bytes for each thread that is to be busy "
-            f"(compute.duckdb_config: memory_limit / threads, and {OVERHEAD >> 20} MiB)",
+            "no Dask worker declares the memory that a step needs", where=where, found=found,
+            expected=f"{MEMORY}={need} bytes for each thread of a worker "
+            f"(compute.duckdb_config: memory_limit / threads, plus {OVERHEAD >> 20} MiB)",
             hint=f"{hint}, or a smaller memory_limit",
         )  # fmt: skip
 

@@ -293,12 +293,12 @@ class DaskExecutor:
         reason = refusal.reason(sent.task.manifest)
         if refusal.worker not in self._unfit:
             self._unfit.add(refusal.worker)
-            self._say(f"the Dask worker {refusal.worker} is left out: {reason}")
+            self._say(f"the Dask worker {refusal.worker} is not used: {reason}")
             self._look()
         if not self._fit:
             error = RunStopped("no Dask worker can do this run's work", where=refusal.worker, found=reason,
                                expected="the coordinator's code, packages and shared folder on each worker",
-                               first="restart the workers with the code and packages installed here")  # fmt: skip
+                               first="restart the workers with the same code and packages as here")  # fmt: skip
             error.exit_code = EXIT_DAY_FAILED if self._made else EXIT_REFUSED
             raise error
         self._send(sent)
@@ -341,7 +341,7 @@ class DaskExecutor:
 
 def _lost(where: str) -> RunStopped:
     return RunStopped("the connection to the Dask scheduler is lost", where=where,
-                      first="finished days are kept; have it running again")  # fmt: skip
+                      first="finished days are kept; start it again")  # fmt: skip
 
 
 def _unusable(where: str, error: Exception) -> DaedalusError:

@@ -1,1 +1,1 @@
-"""What a configuration means, as one canonical document, and what is said of a dataset beside its partitions."""
+"""What a configuration means, as one canonical document; and `_dataset.json`, which describes the partitions."""

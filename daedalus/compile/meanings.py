@@ -19,9 +19,9 @@ _FEED = {
     "user_id": "The user whose event the row is.",
     "artwork_id": "The artwork that the event is about.",
     "event_timestamp": "When the event happened, in UTC.",
-    "event": "What happened, in the feed's word.",
-    "feed_session": "The session of the event; NULL where the feed names none.",
-    "country_code": "The country of the event as its ISO 3166-1 number; 0 where the feed has none that is known.",
+    "event": "The kind of event, as the feed names it.",
+    "feed_session": "The session of the event; NULL if the feed has none.",
+    "country_code": "The country of the event as its ISO 3166-1 number; 0 if absent or unknown.",
 }
 
 
@@ -29,8 +29,8 @@ def of_feed(config: Config, name: str) -> str:
     if name == "platform_code":
         mapped = ", ".join(f"{text} {code}" for text, code in sorted(config.runtime.platforms.items()))
         names = f", of a name by platforms ({mapped})" if mapped else ""
-        return f"The platform of the event as a code{names}; 0 where the feed has none that is known."
-    return _FEED.get(name, f"The feed's {name}, as it is; NULL where it has none.")
+        return f"The platform of the event as a code{names}; 0 if absent or unknown."
+    return _FEED.get(name, f"The feed's {name}, unchanged; NULL if the feed has none.")
 
 
 def of_feature(config: Config, view: str, name: str) -> str:

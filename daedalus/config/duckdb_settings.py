@@ -132,5 +132,5 @@ def _check_memory(value: str, where: str) -> None:
     scale = (1024 if binary else 1000) ** " KMGT".index((prefix or " ").upper())
     if not percent and float(number) * scale < _LEAST_MB * 1e6:
         raise DaedalusError("a size that is too small", where=where, found=repr(value),
-                            expected=f"at least {_LEAST_MB}MB, of which each thread has its share",
+                            expected=f"at least {_LEAST_MB}MB, which the threads share",
                             hint="steps need far more, such as 4GB")  # fmt: skip

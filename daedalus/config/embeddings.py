@@ -33,7 +33,9 @@ def check_embeddings(config: Config) -> None:
             refuse(config, RUNTIME, at, "a reserved name", name, reason)
         if name in known:
             found = f"{name}: {', '.join(map(str, known[name]))}"
-            refuse(config, RUNTIME, at, "a column that is produced elsewhere", found, "a name of its own")
+            refuse(
+                config, RUNTIME, at, "a column that is already produced elsewhere", found, "a name that is not taken"
+            )
         if outputs.get(name.casefold(), name) != name:
             found = outputs[name.casefold()]
             refuse(config, RUNTIME, at, "a name that appears twice", found, "names that differ in more than case")
@@ -45,7 +47,7 @@ def _pool(config: Config) -> None:
     for key in ("uri", "table", "id_column"):
         if not getattr(coverage, key):
             at = f"embedding_coverage_filter.{key}"
-            hint = "embeddings come from this pool; enabled: false keeps the filter itself off"
+            hint = "embeddings are read from this pool; enabled: false turns off only the filter"
             refuse(config, RUNTIME, at, "embeddings without a pool", "nothing", f"a value for {key}", hint)
 
 
@@ -93,7 +95,14 @@ def _list(config: Config, key: str, name: str) -> None:
     ranked = [a for a in config.aggregations if isinstance(a.kind, Measure) and a.kind.listed]
     if any(name in aggregation.outputs for aggregation in ranked):
         expected = "a column of list, distinct or flatten_distinct"
-        refuse(config, RUNTIME, key, "a mean is of a list by time", f"{name}, which is by frequency", expected)
+        refuse(
+            config,
+            RUNTIME,
+            key,
+            "mean_of needs a list in order of time",
+            f"{name}, which is in order of frequency",
+            expected,
+        )
     if name not in known:
         expected = f"a list column of ids: {', '.join(known) or 'no aggregation makes one'}"
         refuse(config, RUNTIME, key, "not a list column of an aggregation", name, expected, did_you_mean(name, known))

@@ -20,7 +20,7 @@ def check_feed(config: Config) -> None:
     """Raises DaedalusError for the first rule that does not hold."""
     if problem := PartitionPattern(config.catalog.feed.partition).problem():
         found, expected = config.catalog.feed.partition, "such as year=%Y/month=%m/day=%d"
-        refuse(config, CATALOG, "feed.partition", f"no pattern of days: {problem}", found, expected)
+        refuse(config, CATALOG, "feed.partition", f"not a pattern of day folders: {problem}", found, expected)
     _extra_columns(config)
     feed, known = config.catalog.feed, spine_columns(config)
     for column, own in feed.columns.items():
@@ -36,8 +36,10 @@ def check_feed(config: Config) -> None:
         other = taken.setdefault(own.casefold(), column)
         if other != column:
             key = f"feed.columns.{column if column in feed.columns else other}"
-            hint = f"{column} is the feed's {own} where columns does not say another" * (column not in feed.columns)
-            refuse(config, CATALOG, key, "a feed's column that is read as two", own, f"{other} or {column}", hint)
+            hint = f"{column} is read from the feed's {own} unless feed.columns maps it" * (column not in feed.columns)
+            refuse(
+                config, CATALOG, key, "a feed column that is read under two names", own, f"{other} or {column}", hint
+            )
     for name, view in config.catalog.views.items():
         _entity_column(config, f"views.{name}", view)
 
@@ -48,10 +50,14 @@ def _extra_columns(config: Config) -> None:
     taken = {name.casefold() for name in SPINE_COLUMNS}
     for i, column in enumerate(extra):
         if column.casefold() in taken:
-            refuse(config, CATALOG, f"{key}[{i}]", "an extra column named like another", column, "a name of its own")
+            refuse(
+                config, CATALOG, f"{key}[{i}]", "an extra column with a name that is taken", column, "a name of its own"
+            )
         if (why := reserved(column)) or column.casefold() in _OURS:
-            hint = f"give it another name, and say under feed.columns that it is the feed's {column}"
-            refuse(config, CATALOG, f"{key}[{i}]", "a reserved name", column, why or "a name that we do not use", hint)
+            hint = f"give it another name, and map that name to {column} under feed.columns"
+            refuse(
+                config, CATALOG, f"{key}[{i}]", "a reserved name", column, why or "a name that is not reserved", hint
+            )
 
 
 def _entity_column(config: Config, at: str, view: View) -> None:
@@ -59,5 +65,5 @@ def _entity_column(config: Config, at: str, view: View) -> None:
         refuse(config, CATALOG, f"{at}.entity_column", "an empty name", "''", "a column of the view")
     named = {feature.casefold() for feature in view.features}
     if view.own_entity != view.entity and view.entity.casefold() in named:
-        what, expected = "a feature named like the entity", "other features, or no entity_column"
+        what, expected = "a feature with the name of the entity", "other features, or no entity_column"
         refuse(config, CATALOG, f"{at}.features", what, view.entity, expected)

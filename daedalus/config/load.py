@@ -36,7 +36,7 @@ def load_config(folder: Path | str) -> Config:
             "there is no config folder",
             where=seen_from(folder),
             expected="a folder with catalog.yaml",
-            hint="`daeda init` writes a first one; --config DIR names another",
+            hint="`daeda init` writes a first one; --config DIR uses another",
         )
     catalog, runtime, aggregations = folder / CATALOG, folder / RUNTIME, folder / AGGREGATIONS
     config = Config(

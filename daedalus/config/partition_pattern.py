@@ -83,18 +83,18 @@ class PartitionPattern(Struct, frozen=True, dict=True):
         tokens = _TOKEN.findall(self.text)
         for token in (token for token in tokens if token.startswith("%")):
             if token not in _DIGITS:
-                return f"{token} is none of {', '.join(_DIGITS)}"
+                return f"{token} is not one of {', '.join(_DIGITS)}"
             if tokens.count(token) > 1:
-                return f"{token} stands more than once"
+                return f"{token} appears more than once"
         if missing := [token for token in _DAY if token not in tokens]:
             return f"{' and '.join(missing)} is missing"
         if bad := [level for level in self.levels if not level or level.startswith(("_", "."))]:
-            return f"{bad[0]!r} is no name of a folder"
+            return f"{bad[0]!r} is not the name of a folder"
         with_hour = [level for level in self.levels if "%H" in level]
         if with_hour and (with_hour != self.levels[-1:] or re.search("%[Ymd]", with_hour[0])):
-            return "%H stands in a level of its own below the day's, or not at all"
+            return "%H must be a level of its own, below that of the day"
         if plain := [level for level in self.levels if "%" not in level]:
-            return f"{plain[0]} has no number of a day: it belongs to feed.path"
+            return f"{plain[0]} has no %Y, %m or %d: it belongs into feed.path"
         return ""
 
 

@@ -69,25 +69,25 @@ class View(_Strict, frozen=True, kw_only=True):
     source: Annotated[
         str,
         _says(
-            "Parquet files of the view: a folder, a path or a glob, local or s3://, gs://, az://; ** goes any depth. A wildcard matches no name that begins with _ or a dot.",
-            "what reads files that differ",
+            "Parquet files of the view: a folder, a file or a glob, local or s3://, gs://, az://; ** matches folders of any depth. Or a table of Delta Lake or Iceberg. Wildcards do not match names that begin with _ or a dot.",
+            "steps whose files differ",
         ),
     ]
     entity: Annotated[
         str,
-        _says("Column of the feed and of the view by which rows are joined.", "the view, attributes, event_values"),
+        _says("The id on which the view is joined to the feed, such as user_id.", "the view, attributes, event_values"),
     ]
     entity_column: Annotated[
         str | None,
         _says(
-            "The view's own name of the entity, where that is another than the spine's; none: it is the same.",
-            "the view, where another column is read",
+            "The view's own name for the entity, if it differs; none: it is the same.",
+            "the view, if it now reads another column",
         ),
     ] = None
     timestamp_field: Annotated[
         str,
         _says(
-            "The time of a row; the latest row of an entity is found by it. NULL is older than any time.",
+            "Column with the time from which a row holds. Of each entity the row with the latest time is used; NULL is older than any time.",
             "the view, attributes, event_values",
         ),
     ]
@@ -98,7 +98,7 @@ class View(_Strict, frozen=True, kw_only=True):
     as_of: Annotated[
         Literal["latest", "day"],
         _says(
-            "latest: the latest row of all. day: the latest before the end of the feed row's own day, so that no later day is used.",
+            "latest: each feed row gets its entity's latest row, even one from after the event. day: the latest row from before the end of the feed row's day, so that nothing from a later day leaks in.",
             "the view, attributes",
         ),
     ] = "latest"
@@ -106,8 +106,8 @@ class View(_Strict, frozen=True, kw_only=True):
     version: Annotated[
         Annotated[int, msgspec.Meta(ge=0)] | None,
         _says(
-            "Where source is a table of Delta Lake or Iceberg: the version, or the snapshot id, to read; none: the newest. Refused of what is no table.",
-            "what reads files that differ",
+            "If source is a table: the Delta Lake version or the Iceberg snapshot id to read; none: the newest. Refused if source is not a table.",
+            "steps whose files differ",
         ),
     ] = None
 
@@ -124,7 +124,10 @@ class Catalog(_Strict, frozen=True, kw_only=True):
     ]
     views: Annotated[
         dict[str, View],
-        _says("Views by name. One that nothing refers to is not read.", "see its keys"),
+        _says(
+            "The views, by name: tables of what is known about users and items. A view that nothing refers to is not read.",
+            "see its keys",
+        ),
     ] = {}
 
 
@@ -132,14 +135,14 @@ class Compute(_Strict, frozen=True, kw_only=True):
     engine: Annotated[
         Literal["duckdb", "polars"],
         _says(
-            "Engine of aggregate_pit_table when it is called with this configuration; the stage always uses duckdb.",
+            "Engine of the Python function aggregate_pit_table when it is called with this configuration. Stages always use duckdb.",
             "nothing",
         ),
     ] = "duckdb"
     duckdb_config: Annotated[
         dict[str, str | int | float | bool],
         _says(
-            "How much of the machine DuckDB may use: threads, memory_limit, temp_directory, max_temp_directory_size, preserve_insertion_order and the allocator's settings; any other is an error, since it could change the output or what is accessed. threads x day_workers actions run at once, each with one thread and its share of memory_limit; what does not fit spills to temp_directory.",
+            "How much of the machine DuckDB may use: threads, memory_limit, temp_directory, max_temp_directory_size, preserve_insertion_order and the allocator's settings. Any other setting is refused: it could change the output, or what can be accessed. threads x day_workers steps run at once, each with one thread and memory_limit / threads of memory; what does not fit spills to temp_directory.",
             "nothing",
         ),
     ] = {}
@@ -170,20 +173,20 @@ class Spine(_Strict, frozen=True, kw_only=True):
     lookback_days: Annotated[
         int,
         _says(
-            "Full days of the spine before the target day. Longer windows read older feed days of their own.",
-            "rolling, and the steps of feed days newly in range",
+            "Days of history before the target day that the spine holds. Aggregations with a longer window read older feed days by themselves.",
+            "rolling, and the steps of feed days newly needed",
         ),
     ] = 7
     lateness_days: Annotated[
         int | Lateness,
         _says(
-            "Rows of day d may lie in partitions d to d + this many, or with {before: B, after: A} in d - B to d + A. Rows elsewhere are strays: counted, not used.",
+            "Which feed partitions may hold rows of day d. N: partitions d to d + N; {before: B, after: A}: partitions d - B to d + A. Rows in any other partition are strays: counted, but not used.",
             "all steps",
         ),
     ] = 0
     deduplicate: Annotated[
         bool,
-        _says("Whether rows that are equal in every feed column count once.", "all steps"),
+        _says("Whether rows that are equal in every column read from the feed count once.", "all steps"),
     ] = True
 
     @property
@@ -196,31 +199,34 @@ class Spine(_Strict, frozen=True, kw_only=True):
 class CoverageFilter(_Strict, frozen=True, kw_only=True):
     enabled: Annotated[
         bool,
-        _says("Whether rows of the events below need an artwork of the pool.", "coverage and downstream"),
+        _says(
+            "Whether rows of the events below are dropped if their artwork is not in the pool.",
+            "coverage and downstream",
+        ),
     ] = True
     events: Annotated[
         list[str],
         _says(
-            "Events that only say that something was shown (default: reco_artwork_view, reco_artwork_view2). The session filter uses them too: a session of nothing else is view-only.",
+            "Impressions: events that only record that an artwork was shown (default: reco_artwork_view, reco_artwork_view2). The session filter uses them too: a session with nothing else is view-only.",
             "coverage, sessions and downstream",
         ),
     ] = msgspec.field(default_factory=lambda: ["reco_artwork_view", "reco_artwork_view2"])
     uri: Annotated[
         str,
         _says(
-            "Folder of the Lance database, local or s3://, gs://, az://. Only ids are read, never vectors.",
-            "what reads ids that differ",
+            "Folder of the Lance database, local or s3://, gs://, az://. The filter reads its ids only; vectors are read only for embeddings.",
+            "steps whose ids or vectors differ",
         ),
     ] = ""
     table: Annotated[
         str,
-        _says("Table of the database.", "what reads ids that differ"),
+        _says("Table of the database.", "steps whose ids or vectors differ"),
     ] = ""
     id_column: Annotated[
         str,
         _says(
-            "Column of the table with artwork ids, of the feed's type: whole numbers or text.",
-            "what reads ids that differ",
+            "Column of the table with the artwork ids: whole numbers or text, as artwork_id is in the feed.",
+            "steps whose ids or vectors differ",
         ),
     ] = "artwork_id"
 
@@ -228,12 +234,13 @@ class CoverageFilter(_Strict, frozen=True, kw_only=True):
 class SessionFilter(_Strict, frozen=True, kw_only=True):
     drop_view_only: Annotated[
         bool,
-        _says("Drop sessions in which every row is one of the coverage filter's events.", "sessions and downstream"),
+        _says("Drop sessions that hold nothing but events of the coverage filter's list.", "sessions and downstream"),
     ] = False
     drop_single_like: Annotated[
         bool,
         _says(
-            "Drop sessions in which only one row is another event, and that one is a like.", "sessions and downstream"
+            "Drop sessions in which exactly one row is not such an event, and that row is a like.",
+            "sessions and downstream",
         ),
     ] = False
 
@@ -242,25 +249,25 @@ class RecentPublished(_Strict, frozen=True, kw_only=True):
     column: Annotated[
         str,
         _says(
-            "Name of the output column: artworks that the row's user published before the row's time.",
+            "Name of the output column: a list of the artworks that the row's user published before the row's time.",
             "recent_published",
         ),
     ]
     published_at: Annotated[
         str,
-        _says("view:feature, the time of publication.", "recent_published"),
+        _says("view:feature with the time of publication.", "recent_published"),
     ]
     author: Annotated[
         str,
-        _says("view:feature of the same view, the author's user id.", "recent_published"),
+        _says("view:feature of the same view with the author's user id.", "recent_published"),
     ]
     window: Annotated[
         str,
-        _says("How far back, such as 30d.", "recent_published"),
+        _says("How far back to look, such as 30d.", "recent_published"),
     ]
     max_items: Annotated[
         int | None,
-        _says("At most this many, the newest; none: no limit.", "recent_published"),
+        _says("Keep only the newest this many; none: no limit.", "recent_published"),
     ] = None
 
 
@@ -283,7 +290,7 @@ class ContentFilter(_Strict, frozen=True, kw_only=True):
     drop: Annotated[
         dict[str, list[str | int | float | bool]],
         _says(
-            "Column to values: a row with any of them is dropped; NULL never matches. Values are compared in the column's type (0.1 with a FLOAT as a FLOAT, .nan with NaN); a value that the type cannot hold never matches, and a note says so.",
+            "Column to values: rows with one of the values are dropped. NULL never matches. Values are converted to the column's type first (0.1 becomes a FLOAT for a FLOAT column, .nan is NaN); a value that the type cannot hold never matches, and a note says so.",
             "content and downstream",
         ),
     ] = {}
@@ -296,16 +303,16 @@ class OutputColumn(_Strict, frozen=True, kw_only=True, rename={"source": "from"}
     ]
     source: Annotated[
         str | None,
-        _says("The column that it is, where that has another name: {name: item_id, from: artwork_id}.", "chunk"),
+        _says("Renames a column: {name: item_id, from: artwork_id} publishes artwork_id as item_id.", "chunk"),
     ] = None
     default: Annotated[
         Any | UnsetType,
-        _says("Literal for a column that nothing else makes. It never replaces a NULL.", "chunk"),
+        _says("Literal that fills a column which nothing else produces. It never replaces a NULL.", "chunk"),
     ] = UNSET
     default_sql: Annotated[
         str | UnsetType,
         _says(
-            "The same as one constant SQL expression: no columns, no clock, no files, and only deterministic functions.",
+            "The same, as one constant SQL expression: no columns, clock or files, and only deterministic functions.",
             "chunk",
         ),
     ] = UNSET
@@ -324,21 +331,21 @@ class EmbeddingColumn(_Strict, frozen=True, kw_only=True):
     of: Annotated[
         str | None,
         _says(
-            "An id column of the output, by its name there: the value is the vector of that id. Either this or mean_of.",
+            "An id column of the output, by its name there: the value is the vector of that id. Give either of or mean_of.",
             "the vectors of this column, enriched",
         ),
     ] = None
     mean_of: Annotated[
         str | None,
         _says(
-            "A list column of ids, of an aggregation or recent_published, in the output or not: the value is the mean of the vectors of its ids, component by component.",
+            "A list of ids that an aggregation or recent_published makes, whether or not it is in the output: the value is the component-wise mean of the vectors of these ids.",
             "the vectors and means of this column, enriched",
         ),
     ] = None
     max_items: Annotated[
         int | None,
         _says(
-            "Of mean_of: only the first this many ids of the list count; none: all.",
+            "With mean_of: use only the first this many ids of the list; none: all.",
             "the vectors and means of this column, enriched",
         ),
     ] = None
@@ -348,13 +355,13 @@ class Embeddings(_Strict, frozen=True, kw_only=True):
     output_root: Annotated[
         str,
         _says(
-            "Where the enriched dt= partitions go, a folder or s3://, gs://, az://. --output-root of enrich overrides it.",
+            "Where the enriched dt= partitions are published: a folder, or s3://, gs://, az://. Overridden by --output-root of daeda enrich.",
             "enriched, in the new place",
         ),
     ] = "data/training_enriched"
     vector_column: Annotated[
         str,
-        _says("Column of the pool with the vectors: a list of FLOAT, HALFFLOAT or DOUBLE.", "what reads vectors"),
+        _says("Column of the pool with the vectors: lists of FLOAT, HALFFLOAT or DOUBLE.", "steps that read vectors"),
     ] = "vector"
     dtype: Annotated[
         Literal["float32", "float16"],
@@ -363,8 +370,8 @@ class Embeddings(_Strict, frozen=True, kw_only=True):
     columns: Annotated[
         dict[str, EmbeddingColumn],
         _says(
-            "The embedding columns by name. Each stands in the place of the output column of its name, or last when there is none.",
-            "what is below it",
+            "The embedding columns, by name. Each takes the place of the output column of the same name; one without such a placeholder comes last, before qid.",
+            "see its keys",
         ),
     ]
 
@@ -372,7 +379,7 @@ class Embeddings(_Strict, frozen=True, kw_only=True):
 class Runtime(_Strict, frozen=True, kw_only=True):
     feed_start: Annotated[
         str | int,
-        _says("First month (202602) or day (2026-02-01) of a run without --range.", "new days"),
+        _says("First month (202602) or day (2026-02-01) of runs without --range.", "new days"),
     ]
     feed_end: Annotated[
         str | int,
@@ -381,21 +388,21 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     output_root: Annotated[
         str,
         _says(
-            "Where the dt= partitions and qid_map.parquet go, a folder or s3://, gs://, az://. --output-root overrides it.",
+            "Where the dt= partitions and qid_map.parquet are published: a folder, or s3://, gs://, az://. Overridden by --output-root.",
             "qids and chunk, in the new place",
         ),
     ] = "data/training_output"
     cache_root: Annotated[
         str,
         _says(
-            "The folder of artifacts and their records. --cache-root overrides it.",
-            "all, unless the cache is moved, too",
+            "Folder of the cache: results of steps, and their records. Overridden by --cache-root.",
+            "all steps, unless you move the cache too",
         ),
     ] = "cache"
     cache_remote: Annotated[
         str | None,
         _says(
-            "A second level of the cache that several people or machines share, such as s3://bucket/prefix; none: no such level.",
+            "A second cache that people or machines share, such as s3://bucket/prefix; none: there is none.",
             "nothing",
         ),
     ] = None
@@ -406,28 +413,28 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     cache_remote_key_file: Annotated[
         str | None,
         _says(
-            "A file with the key that signs results in the shared cache; results without its signature are not used. The environment variable DAEDA_CACHE_KEY takes precedence. None: nothing is signed or checked.",
+            "File with the key that signs results in the shared cache; results without a valid signature are not used. The environment variable DAEDA_CACHE_KEY takes precedence. none: nothing is signed or checked.",
             "nothing",
         ),
     ] = None
     object_store: Annotated[
         dict[str, str | int | bool],
         _says(
-            "How to reach s3://, gs:// and az:// addresses: endpoint, region and so on, as obstore names them. Other options come from the usual environment variables, where credentials belong.",
+            "How to reach s3://, gs:// and az://: endpoint, region and so on, under obstore's names. What is not set here comes from the usual environment variables; put credentials there.",
             "nothing",
         ),
     ] = {}
     fetch_limit: Annotated[
         str,
         _says(
-            "Size of the local copies of inputs on object stores, under cache_root/fetched: such as 20GB or 500MB. The least recently used are removed first.",
+            "How large the local copies of inputs on object stores may grow, under cache_root/fetched: 20GB, 500MB. The least recently used are removed first.",
             "nothing",
         ),
     ] = "20GB"
     day_workers: Annotated[
         int,
         _says(
-            "Days processed at once. N workers with threads: 1 and one worker with threads: N do the same work.",
+            "Days processed at once. day_workers x threads steps run at once: N workers with 1 thread are as fast as 1 worker with N threads, but may use N times the memory.",
             "nothing",
         ),
     ] = 1
@@ -441,23 +448,38 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = Compute()
     spine: Annotated[
         Spine,
-        _says("Which feed rows a day reads.", "see its keys"),
+        _says(
+            "Which feed rows the spine has: the table of a day's cleaned feed rows and of those before it.",
+            "see its keys",
+        ),
     ] = Spine()
     embedding_coverage_filter: Annotated[
         CoverageFilter,
-        _says("Drops rows of shown artworks without an embedding.", "see its keys"),
+        _says(
+            "Names the pool, a Lance table of embeddings, and drops impressions of artworks that it does not have.",
+            "see its keys",
+        ),
     ] = CoverageFilter(enabled=False)
     feature_refs: Annotated[
         list[str],
-        _says("view:feature; all features of each view named are loaded.", "new views, attributes"),
+        _says(
+            "Views to load, as view:feature. All features of each view named are loaded, not only this one.",
+            "new views, attributes",
+        ),
     ] = []
     enrich: Annotated[
         list[str],
-        _says("view:feature columns that aggregations may use besides the feed's.", "event_values of new columns"),
+        _says(
+            "Columns, as view:feature, that aggregations may use besides those of the feed.",
+            "event_values of new columns",
+        ),
     ] = []
     ages: Annotated[
         dict[str, str],
-        _says("Output column to view:feature, a time: whole days from it to the event, never below 0.", "attributes"),
+        _says(
+            "Output column to view:feature, which must be a time: the value is the whole days from that time to the event, never below 0.",
+            "attributes",
+        ),
     ] = {}
     session_filter: Annotated[
         SessionFilter,
@@ -465,11 +487,11 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     ] = SessionFilter()
     recent_published: Annotated[
         RecentPublished | None,
-        _says("A list column of what the row's user published recently; none: no such column.", "see its keys"),
+        _says("A list column: what the row's user published recently; none: no such column.", "see its keys"),
     ] = None
     animated_model_type: Annotated[
         AnimatedModelType | None,
-        _says("Renames the model type of animated artworks; none: no such rule.", "see its keys"),
+        _says("Replaces the model type of animated artworks; none: it stays as it is.", "see its keys"),
     ] = None
     content_filter: Annotated[
         ContentFilter,
@@ -478,21 +500,21 @@ class Runtime(_Strict, frozen=True, kw_only=True):
     platforms: Annotated[
         dict[str, int],
         _says(
-            "Name to code, for a platform_code that is text in the feed; others become 0.",
-            "spine, where the feed has names",
+            "Name to code, if platform_code is text in the feed; names not listed become 0.",
+            "spine, if the feed has names",
         ),
     ] = {}
     embeddings: Annotated[
         Embeddings | None,
         _says(
-            "Columns of vectors, which the enrich stage adds to the skeleton's; none: there is no such stage.",
+            "Columns of vectors that the enrich stage adds to those of the skeleton; none: there is no enrich stage.",
             "see its keys",
         ),
     ] = None
     output_columns: Annotated[
         list[str | OutputColumn],
         _says(
-            "Columns of the output in their order: a name, {name, from}, {name, default} or {name, default_sql}. qid is added, last.",
+            "Columns of the output, in order: a name, {name, from}, {name, default} or {name, default_sql}. If the feed has feed_session, qid (the number of the row's session) is added as the last column.",
             "chunk, and the steps of new columns",
         ),
     ]
@@ -592,5 +614,5 @@ class Aggregation(_Strict, frozen=True, kw_only=True):
 class Aggregations(_Strict, frozen=True, kw_only=True):
     aggregations: Annotated[
         list[Aggregation],
-        _says("The behaviour windows. A new one is computed alone.", "its own rolling"),
+        _says("What a row sees of earlier events. Adding one computes that one only.", "its own rolling"),
     ] = []

@@ -164,7 +164,7 @@ def _aggregations(config: Config) -> None:
         if not aggregation.name:
             refuse(config, AGGREGATIONS, f"{at}.name", "an empty name", "''", "a column name")
         if not aggregation.events:
-            refuse(config, AGGREGATIONS, f"{at}.events", "an aggregation of no events", "[]", "at least one event")
+            refuse(config, AGGREGATIONS, f"{at}.events", "an aggregation without events", "[]", "at least one event")
         if aggregation.max_items is not None:
             between(config, AGGREGATIONS, f"{at}.max_items", aggregation.max_items, 1)
             if isinstance(aggregation.kind, Measure) and not aggregation.kind.listed:
@@ -187,7 +187,7 @@ def _windows(config: Config, at: str, aggregation: Aggregation) -> None:
     for j, window in enumerate(aggregation.windows):
         key = f"{at}.windows[{j}]"
         if parse_duration(window, config.where(AGGREGATIONS, key)) > _MOST_DAYS * 86400:
-            what, hint = "a window of more than a hundred years", "windows: cumulative is all of the past"
+            what, hint = "a window of more than a hundred years", "windows: cumulative goes back to the beginning"
             refuse(config, AGGREGATIONS, key, what, window, f"at most {_MOST_DAYS}d", hint)
 
 
@@ -203,7 +203,9 @@ def _where(config: Config, at: str, aggregation: Aggregation) -> None:
         key = f"{at}.where.{column}"
         _of_events(config, key, column)
         if not values:
-            refuse(config, AGGREGATIONS, key, "a where without values, which no event has", "[]", "at least one value")
+            refuse(
+                config, AGGREGATIONS, key, "a where without values: no event would match", "[]", "at least one value"
+            )
 
 
 def _keys(config: Config, at: str, aggregation: Aggregation) -> None:
@@ -212,7 +214,7 @@ def _keys(config: Config, at: str, aggregation: Aggregation) -> None:
     if aggregation.match is not None:
         _of_events(config, f"{at}.match", aggregation.match)
     if aggregation.match == aggregation.key:
-        what, hint = "a match of the key, which all its events have", "leave match out"
+        what, hint = "match and key are the same column", "leave match out"
         refuse(config, AGGREGATIONS, f"{at}.match", what, aggregation.key, f"another column than {at}.key", hint)
 
 
@@ -222,7 +224,14 @@ def _of_events(config: Config, key: str, column: str) -> bool:
     known = spine_columns(config)
     in_feed, in_views = column in known, column in enriched
     if in_feed and in_views:
-        refuse(config, AGGREGATIONS, key, "a column of both the feed and enrich", column, "a name with one maker")
+        refuse(
+            config,
+            AGGREGATIONS,
+            key,
+            "a column that is both in the feed and under enrich",
+            column,
+            "a name that only one of them has",
+        )
     if in_views:
         _one_maker(config, AGGREGATIONS, key, column)
     if not in_feed and not in_views:
@@ -230,7 +239,7 @@ def _of_events(config: Config, key: str, column: str) -> bool:
         close = did_you_mean(column, [*known, *enriched])
         hint = f"add {' or '.join(views)} under enrich in runtime.yaml" if views else close
         refuse(
-            config, AGGREGATIONS, key, "a column that nothing makes", column, "a feed column or one under enrich", hint
+            config, AGGREGATIONS, key, "a column that does not exist", column, "a feed column or one under enrich", hint
         )
     return in_feed
 
@@ -250,7 +259,7 @@ def _recent(config: Config) -> None:
         expected = f"a feature of {published.view}, as published_at is"
         refuse(config, RUNTIME, "recent_published.author", "two different views", recent.author, expected)
     if view.entity != "artwork_id":
-        what = f"the view {published.view} is not one of artworks"
+        what = f"the view {published.view} is not a view of artworks"
         refuse(config, RUNTIME, "recent_published.published_at", what, view.entity, "a view whose entity is artwork_id")
 
 
@@ -275,8 +284,15 @@ def _one_maker(config: Config, file: str, key: str, name: str, known: Mapping[st
         hint = did_you_mean(name, known) or "give it a default, or load a view that has it"
         refuse(config, file, key, "a column that is neither produced nor defaulted", name, "a produced column", hint)
     if len(found) > 1:
-        what = "a column with more than one maker"
-        refuse(config, file, key, what, f"{name}: {', '.join(map(str, found))}", "one maker: rename or drop the others")
+        what = "a column that is produced more than once"
+        refuse(
+            config,
+            file,
+            key,
+            what,
+            f"{name}: {', '.join(map(str, found))}",
+            "only one of them: rename or drop the others",
+        )
     return found[0]
 
 
@@ -318,8 +334,8 @@ def _outputs(config: Config) -> None:
         if column.default is not UNSET and column.default_sql is not UNSET:
             refuse(config, RUNTIME, key, "two defaults", column.name, "default or default_sql")
         if not _plain(column.default):
-            expected = "null, a number, a text, true, false, or a list of one kind of them"
-            hint = "for anything else put quotes around it, or give default_sql"
+            expected = "null, a number, a text, true, false, or a list of values of one type"
+            hint = "put quotes around it, or use default_sql"
             what = "a default that is not a literal"
             refuse(config, RUNTIME, f"{key}.default", what, column.default, expected, hint)
         if column.source is not None:
@@ -334,7 +350,14 @@ def _renamed(config: Config, key: str, column: OutputColumn, columns: Sequence[O
     if not column.source:
         refuse(config, RUNTIME, f"{key}.from", "an empty name", "''", "a produced column")
     if sum(other.made_from == column.source for other in columns) > 1:
-        refuse(config, RUNTIME, f"{key}.from", "a column that is in the output twice", column.source, "one name of it")
+        refuse(
+            config,
+            RUNTIME,
+            f"{key}.from",
+            "a column that is in the output twice",
+            column.source,
+            "only one name for it",
+        )
 
 
 def _remote(config: Config) -> None:
@@ -355,6 +378,10 @@ def _object_store(config: Config) -> None:
     for key in runtime.object_store:
         if not any(is_known(key, store) for store in stores):
             known = sorted({name for store in stores for name in known_keys(store)})
-            hint = "an http:// endpoint is allowed by itself" if key == "allow_http" else did_you_mean(key, known)
+            hint = (
+                "leave it out: an http:// endpoint is always allowed"
+                if key == "allow_http"
+                else did_you_mean(key, known)
+            )
             what, expected = "an option that these stores do not have", f"one of obstore's for {', '.join(stores)}"
             refuse(config, RUNTIME, f"object_store.{key}", what, key, expected, hint)

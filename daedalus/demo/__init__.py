@@ -1,1 +1,1 @@
-"""A sample world, the default configuration beside it, and the commands that show what the tool does with them."""
+"""Generates sample data, beside the default configuration, and runs the commands that show what the tool does."""

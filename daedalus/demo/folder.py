@@ -62,7 +62,7 @@ def prepared(folder: Path, days: int | None, rows: int | None, say: Callable[[st
         folder.mkdir(parents=True, exist_ok=True)
         write_file(folder / MARK, msgspec.json.encode(demo))
     elif (wanted := Demo(days or demo.days, rows or demo.rows)) != demo:
-        raise DaedalusError("the demo in this folder is of another size", where=str(folder), found=demo.options,
+        raise DaedalusError("the demo in this folder has another size", where=str(folder), found=demo.options,
                             expected=wanted.options,
                             hint="name another folder, remove this one, or leave the sizes out")  # fmt: skip
     with (folder / MARK).open() as mark:
@@ -96,7 +96,7 @@ def _make_whole(folder: Path, demo: Demo, say: Callable[[str], None]) -> None:
         (aside / "config").rename(folder / "config")
     if not (folder / "data").exists():
         feed = (demo.last - FIRST + BEFORE).days + 1
-        say(f"# makes config and data: {feed} days of feed of {demo.rows:,} rows, six catalog views, a Lance pool")
+        say(f"# writes config and data: {feed} feed days of {demo.rows:,} rows, six catalog views, a Lance pool")
         from daedalus.demo.world import World
 
         World(aside, 7, users=400, artworks=3000, start=FIRST - BEFORE, end=demo.last, half_hours=6).write(demo.rows)

@@ -34,7 +34,7 @@ def show(folder: Path, days: int | None, rows: int | None, say: Say) -> int:
         say(f"\n# {what}\n$ {shlex.join(['daeda', *command])}")
         code = _run(command, folder)
         if code != EXIT_DONE:
-            say(f"\n# stopped there; to go on: {shlex.join(['daeda', 'demo', str(folder)])}")
+            say(f"\n# stopped; to continue: {shlex.join(['daeda', 'demo', str(folder)])}")
             return code
     for line in _next_lines(demo):
         say(line)
@@ -46,16 +46,16 @@ def _commands(folder: Path, demo: Demo, say: Say) -> Iterator[tuple[str, Sequenc
     days = ("--range", demo.range)
     day = demo.last - timedelta(demo.days * 2 // 15)
     if _is_unedited(folder):
-        yield "all steps of all days, the skeleton's and those of its vectors", ("run", *days)
-        say("\n# a filter is edited: sessions with nothing but a single like are to go")
+        yield "run every step of every day, of the skeleton and of its vectors", ("run", *days)
+        say("\n# edit a filter: also drop sessions with nothing but a single like")
         say(f"$ sed -i 's/{_BEFORE}/{_AFTER}/' {_RUNTIME}")
         _edit(folder)
     else:
-        say("\n# the first run and the edit were made before")
-    yield "what that edit would run in both stages, and why", ("plan", *days)
-    yield "the same of one day: causes, each step's state, rows and cost", ("explain", "day", str(day))
-    yield "runs it", ("run", *days)
-    yield "all of it as a page", ("report", *days)
+        say("\n# the first run and the edit are done already")
+    yield "show what that edit would run in both stages, and why", ("plan", *days)
+    yield "the same for one day: causes, each step's state, rows and cost", ("explain", "day", str(day))
+    yield "run it", ("run", *days)
+    yield "write a report of all this, as one HTML page", ("report", *days)
 
 
 def _is_unedited(folder: Path) -> bool:
@@ -90,8 +90,8 @@ def _next_lines(demo: Demo) -> list[str]:
         "The page is daeda-report.html; partitions are in data/training_output and data/training_enriched.",
         "What to try next, in this folder:",
         "",
-        f"  daeda run --range {demo.range}  # nothing has changed: nothing is computed",
-        f"  sed -i 's/{_AFTER}/{_BEFORE}/' {_RUNTIME}  # back, and then:",
+        f"  daeda run --range {demo.range}  # nothing has changed, so nothing is computed",
+        f"  sed -i 's/{_AFTER}/{_BEFORE}/' {_RUNTIME}  # undo the edit, and then:",
         f"  daeda plan --range {demo.range}  # most of it is in the cache",
         f"  daeda diff {demo.last}",
         "  daeda cache status",

@@ -1,1 +1,1 @@
-"""The enrich stage: columns of vectors beside the skeleton's, from the embedding pool."""
+"""The enrich stage: adds columns of vectors from the embedding pool to those of the skeleton."""

@@ -55,7 +55,7 @@ class ChangeNotes:
         """What differs in a day's partition, for one line."""
         before, after = self._before[day, stage.name], self._traces.latest(f"{stage.partition}@{day}")
         if before is None or after is None or before.key == after.key:
-            return "rewritten: it was no longer as a run had left it"
+            return "rewritten: something had changed it since a run wrote it"
         rows = [trace.counts.get("written", 0) for trace in (before, after)]
         counts = f"{counted(rows[0], 'row')}" + (f" -> {rows[1]:,}" if rows[0] != rows[1] else "")
         shares = self._skeleton_shares(before, after) if stage is SKELETON else self._vector_shares(day, before, after)

@@ -50,8 +50,8 @@ def diff_day(
     with opened(settings) as workspace:
         asked, command = _stages(workspace, stage), settings.run(workspace.config)
         if path and len(asked) > 1:
-            raise DaedalusError("two stages, and one file", where=f"{_COMMAND} --out",
-                                found=" and ".join(workspace.outputs), expected="--stage with one")  # fmt: skip
+            raise DaedalusError("one file for two stages", where=f"{_COMMAND} --out",
+                                found=" and ".join(workspace.outputs), expected="--stage with one of them")  # fmt: skip
         found: dict[str, StageChanged | NotCompared] = {}
         errors: list[DaedalusError] = []
         for output in asked:

@@ -110,8 +110,8 @@ def next_lines(results: Mapping[str, Mapping], run: str, options: str, span: str
     again = f"{_INDENT}{run}{span and f' --range {span}'}"
     if shown := states.get(FAILED) or states.get(BLOCKED):
         more = f"{_INDENT}daeda explain day {shown}{options}"
-        return ["next        fix what failed, then run again; or look closer:", again, more]
-    return ["next        go on with the unfinished run:", f"{again} --resume"] if states else []
+        return ["next        fix what failed and run again, or look closer:", again, more]
+    return ["next        continue the unfinished run:", f"{again} --resume"] if states else []
 
 
 def refusal_lines(refused: Mapping | None) -> list[str]:
@@ -127,8 +127,8 @@ def result_lines(day: str, last: Mapping, run: str) -> list[str]:
     command that makes the day."""
     when = f"in run {last['run'][:8]} of {last['started']} UTC"
     if last["state"] not in (FAILED, BLOCKED):
-        return [*wrapped(f"{day}: unfinished {when}, which was interrupted or is still going", "", "  "),
-                f"  go on with it: {run} --resume"]  # fmt: skip
+        return [*wrapped(f"{day}: unfinished {when}, which was interrupted or is still running", "", "  "),
+                f"  to continue: {run} --resume"]  # fmt: skip
     if last["state"] == FAILED:
         lines = [f"{day}: failed {when}"]
     else:

@@ -338,7 +338,7 @@ class _Looker:
         if verdict is None or verdict.trace is None:
             hint = f"{self._run} --range {self._day}"
             raise DaedalusError(
-                "the day was not computed yet", where=f"{_COMMAND} {self._day}", found=f"no {name}", hint=hint
+                "the day has not been computed yet", where=f"{_COMMAND} {self._day}", found=f"no {name}", hint=hint
             )
         return verdict.action.shelf.path(name, verdict.trace.artifact)
 

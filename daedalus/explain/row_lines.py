@@ -53,16 +53,16 @@ def row_lines(found: dict) -> list[str]:
 
 def _of(name: str, vector: Mapping) -> list[str]:
     if vector["id"] is None:
-        return [f"  {name}: NULL, for {vector['of']} is NULL"]
+        return [f"  {name}: NULL, because {vector['of']} is NULL"]
     if not vector["has_vector"]:
-        return [f"  {name}: NULL, for {vector['of']} {vector['id']} has no vector"]
+        return [f"  {name}: NULL, because {vector['of']} {vector['id']} has no vector"]
     return [f"  {name}: the vector of {vector['of']} {vector['id']}", *_components(vector)]
 
 
 def _mean(name: str, vector: Mapping) -> list[str]:
     """The ids by weight, then those that have no vector and those beyond max_items."""
     count = sum(one["times"] for one in vector["counted"])
-    head = f"the mean of {counted(count, 'vector')}" if count else "NULL, for no id has a vector"
+    head = f"the mean of {counted(count, 'vector')}" if count else "NULL, because no id has a vector"
     lines = [f"  {name}: {head}, of {vector['mean_of']}"]
     ids = sorted(vector["counted"], key=lambda one: -one["times"])
     lines += [f"    + {one['weight']:>6.1%} {one['id']}" + f", {one['times']} times" * (one["times"] > 1)
@@ -78,7 +78,7 @@ def _mean(name: str, vector: Mapping) -> list[str]:
 
 def _components(vector: Mapping) -> list[str]:
     if vector["components"] is None:
-        return ["    = its vectors are not at hand: the row's session is not in the output, or the day fails"]
+        return ["    = not available: the row's session is not in the output, or the day fails"]
     more = ", …" if vector["length"] > len(vector["components"]) else ""
     shown = ", ".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in vector["components"])
     return [f"    = {shown}{more} ({vector['length']} components)"]

@@ -1,1 +1,1 @@
-"""Proposes a configuration from a look at somebody's files."""
+"""Proposes a configuration by looking into somebody's files."""

@@ -109,7 +109,8 @@ class Finder:
         self.found.columns[column] = reading.value
         self.found.guesses.append(Guess("catalog.yaml", f"feed.columns.{column}", reading.value, reading.by, sure))
         if sure == GUESSED:
-            self.found.unsure.append((column, f"or {' or '.join(rest)}" if rest else "no usual name"))
+            doubt = f"it could also be {' or '.join(rest)}" if rest else "its name is not a usual one"
+            self.found.unsure.append((column, doubt))
 
     def _is_time(self, column: str) -> bool:
         kind = self.sample.kinds.get(column, "")
@@ -162,7 +163,7 @@ class Finder:
             if place is None or not family(self.sample.kinds[column]):
                 continue
             if not is_text(self.sample.kinds[column]):
-                self.found.notes.append(f"{column}: a session has to be text, and it is {self.sample.kinds[column]}")
+                self.found.notes.append(f"{column}: a session must be text, and this is {self.sample.kinds[column]}")
                 continue
             yield Reading(column, 60 - 15 * place, "its name")
 

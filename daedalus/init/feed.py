@@ -183,11 +183,11 @@ def _lateness(finder: Finder) -> tuple[tuple[int, int], float]:
 
 def _lacking(path: str, finder: Finder) -> DaedalusError:
     named = {"user_id": "ids of users", "artwork_id": "ids of items", TIME: "times"}
-    lacks = " and of ".join(named[column] for column in finder.missing)
+    lacks = " or ".join(named[column] for column in finder.missing)
     close = [did_you_mean(column, finder.kinds) for column in finder.missing]
-    return DaedalusError(f"no column of the feed can be seen to be that of {lacks}", where=f"--feed {path}",
-                         found=told(finder.kinds), expected="a column of whole numbers or text for ids, of times or "
-                         "whole numbers since 1970 for times", hint=next(filter(None, close), ""))  # fmt: skip
+    return DaedalusError(f"no column of the feed looks like {lacks}", where=f"--feed {path}",
+                         found=told(finder.kinds), expected="ids: a column of whole numbers or text; times: a column "
+                         "of times, or of whole numbers since 1970", hint=next(filter(None, close), ""))  # fmt: skip
 
 
 def _unfit(lies: Layout, path: str, known: Known, ask: Ask) -> DaedalusError:
@@ -207,9 +207,9 @@ def _to_rewrite(lies: Layout, path: str, found: Found, there: str) -> DaedalusEr
     """What no configuration can name, with the line that makes a feed of it."""
     line, target = feed_line(lies, found.day, found.changed, found.added)
     if lies.problem:
-        what = f"no feed by days: {lies.problem}"
+        what = f"not a feed by day: {lies.problem}"
     elif found.added or found.changed.get("event", "CAST")[:4] != "CAST":
-        what = "no column of the feed says what kind of event a row is"
+        what = "no column of the feed names the kind of event"
     else:
         what = f"a column of the feed needs another type: {', '.join(found.changed)}"
     return DaedalusError(what, where=f"--feed {path}", found=there,

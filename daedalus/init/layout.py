@@ -135,7 +135,12 @@ def _level(names: Sequence[str], stage: str) -> tuple[str, str, str]:
     if best[0] * 2 >= len(names) or best[1] == DEFAULT:
         done = stage + best[2] if stage else "".join(sorted(best[2], key="Ymd".index))
         return best[1], done, ""
-    return "", stage, f"folders named {names[0]}" + (" below those of a date" if stage else ", after no day")
+    folder = (
+        f"folders named {names[0]} below those of days"
+        if stage
+        else f"folders not named after days, such as {names[0]}"
+    )
+    return "", stage, folder
 
 
 def _patterns(names: Sequence[str], order: str) -> Counter[str]:
@@ -178,9 +183,9 @@ def _other(path: str, pattern: str, problem: str) -> Layout:
     format, there = max(found.items(), key=lambda item: len(item[1]))
     shown = ", ".join(os.path.relpath(file, path) for file in there[:3]) + (" …" if len(there) > 3 else "")
     if format != "parquet":
-        problem = f"{format.upper()} files, no parquet"
+        problem = f"{format.upper()} files, not parquet"
     elif not problem:
-        problem = f"folders named {pattern} name no day" if pattern else "files without folders of days"
+        problem = f"folders named {pattern} do not name a day" if pattern else "files without folders of days"
     named = {key: all(re.fullmatch(r"[\d\-_.T:]+", value) for value in some) for key, some in values.items() if some}
     shown = shown or ", ".join(_names(Path(path))[:3]) or "nothing"
     return Layout(path, problem=problem, found=shown, files=there, format=format,

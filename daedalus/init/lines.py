@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from daedalus.base.terminal_text import wrapped
 from daedalus.init.propose import CACHE_ROOT, OUTPUT_ROOT
 
-_NOTHING = "nothing had to be guessed; `as_of`, `windows` and `output_columns` are yours to choose"
+_NOTHING = "nothing had to be guessed; `as_of`, `windows` and `output_columns` are for you to choose"
 
 
 def init_lines(found: Mapping) -> list[str]:
@@ -28,7 +28,7 @@ def init_lines(found: Mapping) -> list[str]:
             *wrapped(f"{edit['why']}; put {edit['put']}", " " * 12),
         ]
     if not found["edits"]:
-        lines += wrapped("nothing is left to guess" if found["guesses"] else _NOTHING, "look at     ")
+        lines += wrapped("nothing is in doubt" if found["guesses"] else _NOTHING, "look at     ")
     option = "" if found["config"] == "config" else f" --config {found['config']}"
     day = found["days"][1]
     return [*lines, f"next        daeda config check{option}", f"            daeda run --range {day}{option}"]

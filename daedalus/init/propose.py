@@ -135,14 +135,14 @@ def _guess_feed(found: Proposal) -> None:
     found.guesses += feed.found.guesses
     found.left_out += [f"the feed's {note}" for note in feed.found.notes]
     for column, other in feed.found.unsure:
-        why = f"{feed.own(column)} was taken, {other}"
-        found.edits.append(Edit(_CATALOG, f"feed.columns.{column}", why, "the feed's name of it"))
+        why = f"init chose {feed.own(column)}: {other}"
+        found.edits.append(Edit(_CATALOG, f"feed.columns.{column}", why, "the feed's own name"))
     if feed.strays > _STRAYS:
-        why = f"{feed.strays:.0%} of the rows looked at are of other days than their folders"
+        why = f"{feed.strays:.0%} of the rows read have times of other days than their folders"
         put = "another pattern, or another event_timestamp under feed.columns"
         found.edits.append(Edit(_CATALOG, "feed.partition", why, put))
     if found.lateness:
-        why = "rows looked at that lie in folders of other days"
+        why = "rows found in folders of other days"
         found.guesses.append(Guess(_RUNTIME, "spine.lateness_days", str(found.lateness), why, "likely"))
 
 
@@ -162,8 +162,8 @@ def _guess_events(found: Proposal, pool: PoolLook | None) -> None:
     told = any(names.of_event(events[0], known) is not None for known in (names.LIKED, names.DISLIKED))
     if not found.seen_events and (pool or not (told or len(events) == 1)):
         found.seen_events = events[:1]
-        why = "no event is named like a view; the most frequent was taken"
-        put = f"the events that only say that an item was shown (of {', '.join(events)})"
+        why = "no event is named like an impression; init chose the most frequent"
+        put = f"the events that only record that an item was shown (of {', '.join(events)})"
         found.edits.append(Edit(_RUNTIME, "embedding_coverage_filter.events", why, put))
     if rows := sum(found.feed.sessions.values()):
         seen = set(found.seen_events)
@@ -181,7 +181,7 @@ def _guess_pool(found: Proposal, pool: PoolLook | None) -> None:
     if len(pool.tables) > 1:
         found.edits.append(Edit(_RUNTIME, f"{at}.table", "several tables", f"one of {', '.join(pool.tables)}"))
     if not sure:
-        why = "no column is named like the items' ids"
+        why = "no column is named like an item id"
         found.edits.append(Edit(_RUNTIME, f"{at}.id_column", why, f"one of {', '.join(columns)}"))
     elif id_column != "artwork_id":
         found.guesses.append(Guess(_RUNTIME, f"{at}.id_column", id_column, "its name or values", "likely"))

@@ -112,29 +112,28 @@ class ViewGuesser:
         """Adds a view, or why it is left out."""
         entities, times = list(self._entities(view)), _times(view)
         if not entities or not times:
-            lacks = "ids of users or items" if not entities else "a column of times"
+            lacks = "column with ids of users or items" if not entities else "column of times"
             more = _timed(view) if entities else ""
             self.left_out.append(f"{view.name}: it has no {lacks}{more}")
             return
-        entity, own = self._choose(view, "entity", entities, "both ids are there", "user_id or artwork_id").split(
-            " ", 1
-        )
-        time = self._choose(view, "timestamp_field", times, "several times, none named like an update",
+        entity, own = self._choose(view, "entity", entities, "it has both ids", "user_id or artwork_id").split(" ", 1)
+        time = self._choose(view, "timestamp_field", times, "it has several times, none named like an update",
                             f"one of {', '.join(reading.value for reading in times)}")  # fmt: skip
         kinds = {name: kind for name, kind in view.columns.items() if name not in (own, time)}
         unfit = {name: reason for name, kind in kinds.items() if (reason := self._no_feature(name, kind))}
         features = {name: kind for name, kind in kinds.items() if name not in unfit}
         if not features:
-            self.left_out.append(f"{view.name}: no column besides id and time can be a feature")
+            self.left_out.append(f"{view.name}: apart from id and time, no column can be a feature")
             return
         passed_over = {**view.passed_over, **unfit}
         self.left_out += [f"{view.name}: its column {name} ({reason})" for name, reason in passed_over.items()]
         self.views.append(ViewGuess(view.name, view.source, entity, own, time, features))
 
     def _choose(self, view: ViewLook, key: str, readings: Sequence[Reading], why: str, put: str) -> str:
-        question = {"entity": "Whose rows are those of the view", "timestamp_field": "Which is the time of a row of"}[
-            key
-        ]
+        question = {
+            "entity": "Which id identifies the rows of the view",
+            "timestamp_field": "Which column is the time of a row of the view",
+        }[key]
         choice = chosen(readings, f"{question} {view.name}?", self.ask)
         assert choice is not None
         reading, sure, rest = choice
@@ -215,7 +214,7 @@ def _to_rewrite(entry: Path) -> list[str]:
     source = file if entry.is_file() else f"{entry}/*{Path(file).suffix}"
     target = str(entry.parent / f"{entry.stem if entry.is_file() else entry.name}.parquet")
     named = any(word in _head(file) for word in ("updated", "modified", "created_at", "timestamp"))
-    return [f"{entry.name}: {kind.upper()}, no parquet; in DuckDB: {view_line(source, kind, target, named)}"]
+    return [f"{entry.name}: {kind.upper()}, not parquet; in DuckDB: {view_line(source, kind, target, named)}"]
 
 
 def _head(file: str) -> str:

@@ -128,7 +128,7 @@ def _of_two_kinds(column: str, file: InputFile, other: InputFile) -> DayError:
     told = (file.own or OwnColumns()).told(column)
     return DayError("ids that are whole numbers in some files and text in others", where=f"{file.path}: {told}",
                     found=file.schema[column], expected=f"{other.schema[column]}, as {told} of {other.path}",
-                    hint="have one of them written again with the type of the other")  # fmt: skip
+                    hint="rewrite one of them with the type of the other")  # fmt: skip
 
 
 def _extra_type(config: Config, column: str, files: Sequence[InputFile]) -> str:
@@ -205,6 +205,6 @@ def _check_unit(where: str, found: str, unit: str) -> None:
         raise DayError("times that are whole numbers, without a unit", where=where, found=found, expected="TIMESTAMP",
                        hint="timestamp_unit under feed in catalog.yaml: s, ms, us or ns since 1970")  # fmt: skip
     if found != "NULL" and not is_whole_number(found):
-        raise DayError("a time that is no whole number", where=where, found=found,
+        raise DayError("a time that is not a whole number", where=where, found=found,
                        expected=f"whole {unit} since 1970, as feed.timestamp_unit says",
                        hint="leave timestamp_unit out for a TIMESTAMP")  # fmt: skip

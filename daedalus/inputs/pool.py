@@ -62,7 +62,7 @@ def newest_manifest(files: Names, uri: str, table: str, where: str) -> str:
             where=where,
             found=f"no Lance table at {seen_from(folder)}",
             expected="a LanceDB folder with that table",
-            hint="bring it back, or correct uri and table; with enabled: false no row is dropped for it",
+            hint="restore it, or correct uri and table; enabled: false turns the filter off",
         )
     return max(versions, key=lambda path: _version(versions[path]))
 

@@ -123,7 +123,7 @@ def _by_library(config: Config, pool: PoolInput) -> Layout:
             where=config.where(RUNTIME, "embedding_coverage_filter"),
             found=config.runtime.embedding_coverage_filter.table,
             expected="a table whose files are its own",
-            hint="table.optimize() writes such rows anew",
+            hint="table.optimize() rewrites these rows",
         )
     return layout
 
@@ -156,7 +156,7 @@ def _refuse_elsewhere(config: Config, folder: str, paths: list[str]) -> None:
         raise DaedalusError(
             "the embedding pool's table has files in other folders of an object store",
             where=config.where(RUNTIME, "embedding_coverage_filter"), found=away, expected=f"files below {folder}",
-            hint="a copy of the table that is no shallow clone has its own files",
+            hint="use a full copy of the table instead of a shallow clone",
         )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""Objects by URI, the lists that make several of them visible at once, and bounded local copies."""
+"""Objects by URI, the lists that make several of them visible at once, and local copies of bounded size."""

@@ -71,7 +71,7 @@ class PartList:
         except (TypeError, KeyError) as error:
             raise DaedalusError(
                 "a manifest of the output cannot be read", where=where, found=f"{type(error).__name__}: {error}",
-                expected="a manifest that a run wrote", hint="run again: the partition is then rewritten",
+                expected="a manifest that a run wrote", hint="run again: this rewrites the partition",
             ) from None  # fmt: skip
 
 

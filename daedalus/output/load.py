@@ -71,19 +71,19 @@ def load(
     to: Literal["pyarrow", "polars", "duckdb"] = "pyarrow",
     object_store: Mapping[str, object] | None = None,
 ) -> Dataset | polars.LazyFrame | duckdb.DuckDBPyRelation:
-    """The output of some days, with the day in the column `dt`; rows keep their order, days ascend.
+    """The published rows of some days. Days ascend, rows keep their order, and the column `dt` has the day as a date.
 
-    `range` is as on the command line; None is all there is. `stage` chooses the skeleton's partitions, or the enriched
-    ones with their columns of vectors. `to` is a `pyarrow.dataset.Dataset`, a
-    `polars.LazyFrame` or a DuckDB relation, each read lazily and with `columns` only, in that order; `dt` is a
-    date in all three. `output_root` is the config's, where there is one. An output on an object store is read by
-    its manifests, lazily too; `object_store` says how to reach it, as in the config. A partition that is replaced
-    meanwhile fails the reading: load again. Columns and their types are those of the last partition, NULL where an
-    older one lacks them; Polars reads narrower numbers as these, and no other types. Raises DaedalusError when no
-    partition lies in the range, and for columns that the output does not have.
+    `range` is written as on the command line; None means all days. `columns` are the columns to read, in that order;
+    None means all. `stage` chooses the skeleton's partitions or the enriched ones. `to` chooses the result: a
+    `pyarrow.dataset.Dataset`, a `polars.LazyFrame` or a DuckDB relation; all read lazily. `output_root` defaults to
+    that of the config, if there is a config. An output on an object store is read through its manifests, lazily too;
+    `object_store` says how to reach it, as in the config. If a partition is replaced while you read it, reading
+    fails: load again. Columns and types are those of the last partition, NULL where an older partition lacks a
+    column; Polars widens narrower numbers to these types, but converts no other types. Raises DaedalusError if the
+    range has no partition, and for columns that the output does not have.
     """
     if to not in _KINDS:
-        raise DaedalusError("load() does not make that", where="load(to)", found=to,
+        raise DaedalusError("an unknown format", where="load(to)", found=to,
                             expected=" or ".join(_KINDS), hint=did_you_mean(to, _KINDS))  # fmt: skip
     if stage not in STAGES:
         raise DaedalusError("there is no such stage", where="load(stage)", found=stage, expected=" or ".join(STAGES),
@@ -94,7 +94,7 @@ def load(
     span = parse_range(range, "load(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
-        raise DaedalusError("no partition lies in the range", where=root, found=found, hint=f"daeda {stage}")
+        raise DaedalusError("there is no partition in the range", where=root, found=found, hint=f"daeda {stage}")
     import pyarrow as pa
     from pyarrow.fs import LocalFileSystem
 

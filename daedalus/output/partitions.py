@@ -180,15 +180,15 @@ class Partitions:
             self._replace(f"{PARTITION}@{day}", None)
         except OSError as error:
             raise DayError("a partition cannot be removed", where=str(self.path(day)), found=error.strerror,
-                           expected="a folder that may be moved and deleted") from None  # fmt: skip
+                           expected="a folder that this user may move and delete") from None  # fmt: skip
         return True
 
     def obstacle(self, day: str) -> DayError | None:
         found = [] if self._adopt else self._foreign(self.path(day))
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
-        return DayError("what lies in the partition's place is not all ours", where=str(self.path(day)),
-                        found=", ".join(found[:4]) + more, expected=f"a folder of {PARTS} alone",
-                        hint=f"move it away; daeda {self._stage} --adopt deletes it with the partition",
+        return DayError("something in the partition's place was not written by daeda", where=str(self.path(day)),
+                        found=", ".join(found[:4]) + more, expected=f"a folder with nothing but {PARTS}",
+                        hint=f"move it away, or delete it with: daeda {self._stage} --adopt",
                         ) if found else None  # fmt: skip
 
     def _check(self, day: str) -> None:

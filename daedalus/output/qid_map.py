@@ -182,8 +182,8 @@ class QidMap:
         """Raises DayError when the map is not what this program left: numbers might be handed out twice."""
         state = self.state()
         if self.content() not in (state["digest"], state["next"]):
-            raise DayError("the qid map was replaced while the run went on", where=self.where,
-                           hint="run again: it is brought in line with the partitions first")  # fmt: skip
+            raise DayError("the qid map was replaced during the run", where=self.where,
+                           hint="run again: the map is first reconciled with the partitions")  # fmt: skip
 
     def put_below(self, added: Any) -> None:
         """Puts rows below those of the map, whose full row groups are copied as they lie."""

@@ -59,9 +59,9 @@ class RemoteMap:
             listed = self._output.get(STATE)
             value = self._output.json(STATE) if listed else None
             if value == {}:
-                hint = "run again; if it stays, remove the object: the map is then checked again"
-                raise DaedalusError("the state of the qid map cannot be read", where=self.where, found="no whole JSON",
-                                    expected="what a run has written", hint=hint)  # fmt: skip
+                hint = "run again; if that does not help, remove the object: the next run checks the map again"
+                raise DaedalusError("the state of the qid map cannot be read", where=self.where,
+                                    found="not complete JSON", expected="what a run wrote", hint=hint)  # fmt: skip
             whole = value if value and {"lineage", "next", *_NO_MAP} <= value.keys() else None
             self._now = ({**NO_STATE, **(whole or {})}, listed.etag if listed else None)
         return self._now

@@ -136,7 +136,7 @@ class RemoteOutput:
         except (Conflict, FileExistsError):
             raise
         except OSError as error:
-            hint = "may you write there? see object_store in training/runtime.yaml, or AWS_… in the environment"
+            hint = "check your permissions, object_store in training/runtime.yaml, and AWS_… in the environment"
             raise DaedalusError("the output cannot be written", where=self.of(key), found=error.strerror or error,
                                 expected="a bucket that can be written to", hint=hint) from None  # fmt: skip
 
@@ -167,4 +167,4 @@ def new_generation(content: str) -> str:
 def taken(where: str) -> DaedalusError:
     """Somebody else was first."""
     return DaedalusError("another run writes this output", where=where, found="it changed since this run began",
-                         expected="one run at a time", hint="run again when the other has ended")  # fmt: skip
+                         expected="one run at a time", hint="run again when the other run has ended")  # fmt: skip

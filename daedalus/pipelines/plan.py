@@ -99,7 +99,7 @@ def _obstacle_notes(failures: Sequence[Failure]) -> list[str]:
     lines = []
     for one in failures[:4]:
         lines += [f"  in the way  {one.day}", *problem_lines(one.problem, " " * 12)]
-    return [*lines, f"            {counted(len(failures), 'day')} would fail for it"] if failures else []
+    return [*lines, f"            {counted(len(failures), 'day')} would fail because of this"] if failures else []
 
 
 def _last_notes(last: Mapping[str, Mapping]) -> list[str]:
@@ -113,7 +113,10 @@ def _bad_file_notes(workspace: Workspace, graph: Graph) -> list[str]:
     lines: list[str] = []
     for day, error in bad[:4]:
         lines += [f"  bad file  {day}", *problem_lines(error.as_json(), " " * 12)]
-    return [*lines, *[f"            {counted(len(failing), 'day')} would fail for it, or be blocked"] * bool(failing)]
+    return [
+        *lines,
+        *[f"            {counted(len(failing), 'day')} would fail or be blocked because of this"] * bool(failing),
+    ]
 
 
 def _removal(stage: Stage, day: str, traces: Traces) -> dict:

@@ -45,7 +45,7 @@ def _how_many(run: int, maybe: int) -> str:
 def _cost(plan: Sequence[Mapping]) -> str:
     known = [row["expected_seconds"] for row in plan if row["expected_seconds"] is not None]
     if not known:
-        return "cost unknown: nothing like it ran here before"
+        return "cost unknown: nothing like it has run here yet"
     sure = sum(row["expected_seconds"] or 0 for row in plan if row["state"] == RUN)
     return (
         f"{sure:.1f} to {sum(known):.1f} s expected"

@@ -59,7 +59,7 @@ def resumes_force(workspace: Workspace, say: Callable[[str], None]) -> bool:
     runs = workspace.traces.unfinished_runs()
     if not runs or not runs[0][1]["force"] or runs[0][1]["meaning"] != meaning_of(workspace):
         return False
-    say("the unfinished run was started with --force: so is this one")
+    say("the unfinished run used --force, so this one does too")
     return True
 
 
@@ -71,7 +71,7 @@ def resumed_days(workspace: Workspace, span: DayRange, say: Callable[[str], None
         return {}
     run, request = runs[0]
     if request["meaning"] != meaning_of(workspace):
-        say(f"resuming {request['range']}: config or code changed since that run; its days are looked at again")
+        say(f"resuming {request['range']}: config or code changed since that run; checking its days again")
         return {}
     finished = workspace.traces.finished_days(run)
     done = {day: summary for day, summary in finished.items() if Day.fromisoformat(day) in span}

@@ -32,7 +32,7 @@ def null_vector_notes(outcomes: Mapping[str, Outcome]) -> list[str]:
         if count := outcome.counts.get("null_vectors", 0):
             column = kind_of(outcome.name).partition(":")[2]
             most[column] = max(count, most.get(column, 0))
-    lines = (f"the pool has only NULL vectors of {counted(count, 'id')} that {column} uses on one day"
+    lines = (f"the pool has only NULL vectors for {counted(count, 'id')} that {column} uses on one day"
              for column, count in most.items())  # fmt: skip
     return [cut(f"{'vectors' if place == 0 else '':<12}{line}") for place, line in enumerate(lines)]
 

@@ -201,8 +201,8 @@ def _row_lines(rows: Mapping[str, int]) -> list[str]:
     text = f"{rows['read']:,} read, {rows['written']:,} in the output{left_out(rows)}"
     lines = wrapped(text, "rows        ", " " * 12)
     if rows["strays"] * 2 > rows["read"]:
-        lines += wrapped("most rows are strays: they lie in partitions that spine.lateness_days does not allow for "
-                         "the days of their times", " " * 12)  # fmt: skip
+        lines += wrapped("most rows are strays: their times are not of the days that spine.lateness_days allows for "
+                         "their partitions", " " * 12)  # fmt: skip
     return lines
 
 
@@ -214,7 +214,9 @@ def _reading_line(output: str, *, enriched: bool) -> str:
 
 
 def _unusable_lines(days: list[str], options: str) -> list[str]:
-    text = f"{counted(len(days), 'day')} with feed rows of which none can be used (NULL keys, strays, later duplicates)"
+    text = (
+        f"{counted(len(days), 'day')} have feed rows, but none that can be used (NULL keys, strays, later duplicates)"
+    )
     return wrapped(f"{text}: daeda explain day {days[0]}{options}", "empty       ") if days else []
 
 

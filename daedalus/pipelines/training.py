@@ -45,13 +45,13 @@ def run_skeleton_stage(
 ) -> RunReport:
     """Computes what changed and publishes the partitions of a range of days.
 
-    `range` is as on the command line; None is the config's feed_start..feed_end, or with `resume` the
-    range of the last unfinished run. With `plan` nothing runs. With `adopt` files that are not ours go with the
-    partition in whose folder they lie; else its day fails. A range in which no day has feed rows is refused without
-    `allow_empty`; with it, partitions of such days are removed. `model` lands in the run's record. `progress` is what
-    watches; None draws in a notebook, and is silent elsewhere. With `executor="dask"` actions run on the workers of
-    the Dask `scheduler` at an address, or without one on those of a cluster on this machine, whose processes import
-    the calling script: call this below `if __name__ == "__main__":`.
+    `range` is written as on the command line. None means the config's feed_start..feed_end or, with `resume`, the
+    range of the last unfinished run. `plan` runs nothing. Files in a partition's folder that daedalus did not write
+    make the day fail; `adopt` deletes them with the partition. A range in which no day has feed rows is refused;
+    `allow_empty` accepts it and removes the partitions of these days. `model` is a name for the run's record.
+    `progress` watches the run; None shows progress in a notebook, and nothing elsewhere. `executor="dask"` runs steps
+    on the workers of the Dask `scheduler` at that address; without one, on a cluster on this machine, whose processes
+    import the calling script: call this under `if __name__ == "__main__":`.
 
     Raises DaedalusError for refused config, arguments or input, and Interrupted on Ctrl-C. Days that
     fail do not raise: they are in the report.
@@ -74,10 +74,10 @@ def run_training_pipeline(
     executor: Literal["threads", "dask"] = "threads",
     scheduler: str | None = None,
 ) -> RunReport:
-    """The same for all stages: the skeleton, and the enriched partitions of a configuration with `embeddings`.
+    """Does the same for all stages: the skeleton, then the enriched partitions of a configuration with `embeddings`.
 
-    The report's numbers are sums over the stages; `report.stages` has those of each. A day whose enriched partition
-    fails keeps its skeleton. Raises what `run_skeleton_stage` does, and DaedalusError without `embeddings`.
+    The report's numbers are sums over the stages; `report.stages` has the numbers of each. A day whose enriched
+    partition fails keeps its skeleton. Raises what `run_skeleton_stage` does, and DaedalusError without `embeddings`.
     """
     options = _Options(resume, force, plan, adopt, allow_empty, model, executor, scheduler)
     return _run(settings or Settings(), range, options, progress, _with_embeddings)
@@ -86,7 +86,7 @@ def run_training_pipeline(
 def _with_embeddings(config: Config) -> Config:
     if config.runtime.embeddings is None:
         raise DaedalusError(
-            "the configuration has no embeddings, so there is nothing to do after the skeleton",
+            "the configuration has no embeddings, so there is nothing to run after the skeleton",
             where=config.where(RUNTIME, "embeddings"),
             found="nothing",
             expected="embeddings, with columns of vectors",
@@ -174,7 +174,7 @@ def _check_executor(executor: str, scheduler: str | None) -> None:
 
         check_installed()
     elif scheduler is not None:
-        raise DaedalusError("a scheduler is given, but nothing is sent to it", where=f"--scheduler {scheduler}",
+        raise DaedalusError("--scheduler is given, but the run does not use Dask", where=f"--scheduler {scheduler}",
                             found=f"--executor {executor}", hint="--executor dask")  # fmt: skip
 
 

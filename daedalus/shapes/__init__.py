@@ -1,1 +1,1 @@
-"""What `--json` prints, as types: docs/json.md is made of them, and mypy and tests hold commands to them."""
+"""What `--json` prints, as types: docs/json.md is made from them, and mypy and tests check commands against them."""

@@ -1,28 +1,28 @@
-"""What several commands print: errors, causes, and what the last run left of a day."""
+"""What several commands print: errors, causes, and days that the last run did not finish."""
 
 from typing import Annotated, NotRequired, TypedDict
 
 
 class Problem(TypedDict):
-    """An error, in parts."""
+    """An error, in parts; a part that does not apply is null."""
 
     what: Annotated[str, "What is wrong, in one sentence."]
     where: Annotated[str | None, "The file, key path, column, option or command."]
-    found: Annotated[str | None, "What is there."]
-    expected: Annotated[str | None, "What could be there."]
+    found: Annotated[str | None, "What was found there."]
+    expected: Annotated[str | None, "What was expected."]
     hint: Annotated[str | None, "What to do."]
 
 
 class Refused(TypedDict):
-    """What is printed in place of any other object when a command ends with exit code 2 or is interrupted (130)."""
+    """Printed instead of the command's own object if it was refused (exit code 2) or interrupted (130)."""
 
-    error: Annotated[Problem, "Why."]
+    error: Annotated[Problem, "The error."]
 
 
 class Failure(Problem):
     """A step that failed on a day."""
 
-    day: Annotated[str, "The day; empty for a step of no day."]
+    day: Annotated[str, "The day; empty for a step that is not for one day, such as a view."]
     step: Annotated[str, "The step."]
     error: Annotated[str, "The whole error in one line."]
 
@@ -30,34 +30,34 @@ class Failure(Problem):
 class Refusal(Failure):
     """Why the last run was refused."""
 
-    run: Annotated[str, "Its id."]
-    started: Annotated[str, "When it began, in UTC."]
+    run: Annotated[str, "Id of the run."]
+    started: Annotated[str, "When the run began, in UTC."]
 
 
 class DayLeft(TypedDict):
-    """What the last run left of a day that it did not finish."""
+    """Why the last run did not finish a day."""
 
-    state: Annotated[str, "`failed`, `blocked` or `unfinished`."]
-    run: Annotated[str, "The run's id."]
+    state: Annotated[str, "`failed`, `blocked` (it needs what failed on another day) or `unfinished`."]
+    run: Annotated[str, "Id of the run."]
     started: Annotated[str, "When the run began, in UTC."]
     failures: Annotated[list[Failure], "The day's own failures, or those that block it."]
-    through: Annotated[list[str], "Of a blocked day: its aggregations, or other steps, that need what failed."]
+    through: Annotated[list[str], "If blocked: the day's aggregations, or other steps, that need what failed."]
 
 
 class Cause(TypedDict):
     """One reason why a step runs."""
 
     kind: Annotated[
-        str, "`config`, `code`, `input`, `upstream`, `engine`, `missing`; in a report also `failed`, `more`."
+        str, "`config`, `code`, `input`, `upstream`, `engine` or `missing`; in a report also `failed` or `more`."
     ]
-    what: Annotated[str, "The config key, file, step or function."]
-    old: Annotated[str | None, "Its earlier value; null for none."]
-    new: Annotated[str | None, "Its value now; null for none."]
-    diff: NotRequired[Annotated[list[str], "Of `code`: lines of it that differ, in plans and of days."]]
+    what: Annotated[str, "The config key, file, step or function that changed."]
+    old: Annotated[str | None, "Its value before; null if it had none."]
+    new: Annotated[str | None, "Its value now; null if it has none."]
+    diff: NotRequired[Annotated[list[str], "For `code`, in plans and `explain day`: the lines that differ."]]
 
 
 class RootCause(Cause):
-    """A reason that follows from no other, and what it touches."""
+    """A change that no other cause explains, and the steps that it affects."""
 
     steps: Annotated[list[str], "The steps that it makes run, as `step@day`."]
-    cached: Annotated[bool, "Whether those steps are in the cache already, so that none of them runs."]
+    cached: Annotated[bool, "Whether all these steps are in the cache already, so that none of them runs."]

@@ -1,4 +1,4 @@
-"""What `report` prints: the numbers of its page. Lists by day have an entry a day of `days`."""
+"""What `report` prints: the numbers of its page. Lists "by day" have one entry for each day of `days`."""
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -9,15 +9,15 @@ from daedalus.shapes.runs import PastRun
 class TotalDays(TypedDict):
     """Days of the range by their state."""
 
-    total: Annotated[int, "All."]
-    done: Annotated[int, "Those with a partition."]
-    fresh: Annotated[int, "Nothing would run."]
-    stale: Annotated[int, "Something would."]
-    missing: Annotated[int, "Never made."]
-    empty: Annotated[int, "Without feed rows."]
-    failed: Annotated[int, "Failed in the last run."]
-    blocked: Annotated[int, "Needed what failed."]
-    unfinished: Annotated[int, "The last run did not come to them."]
+    total: Annotated[int, "All days."]
+    done: Annotated[int, "Days with a partition."]
+    fresh: Annotated[int, "Days for which nothing would run."]
+    stale: Annotated[int, "Days for which something would run."]
+    missing: Annotated[int, "Days that were never computed."]
+    empty: Annotated[int, "Days without feed rows."]
+    failed: Annotated[int, "Days that failed in the last run."]
+    blocked: Annotated[int, "Days that needed what failed on another day."]
+    unfinished: Annotated[int, "Days that the last run did not get to."]
 
 
 class Totals(TypedDict):
@@ -28,12 +28,12 @@ class Totals(TypedDict):
     output_bytes: Annotated[int, "Bytes of the partitions."]
     cache_bytes: Annotated[int, "Bytes of the cache."]
     artifacts: Annotated[int, "Artifacts in the cache."]
-    seconds: Annotated[float, "What all steps took when they ran."]
+    seconds: Annotated[float, "How long all steps took when they ran."]
     step_days: Annotated[dict[str, int], "Steps of days by state."]
 
 
 class StepByDay(TypedDict):
-    """A step on each day; null where a day has no such step."""
+    """A step on each day; null for a day that has no such step."""
 
     step: Annotated[str, "The step."]
     states: Annotated[list[str | None], "`fresh`, `run`, `maybe`, `missing` or `failed`."]
@@ -44,7 +44,7 @@ class StepByDay(TypedDict):
 
 
 class StepOfNoDay(TypedDict):
-    """A step that is of no day, such as a view."""
+    """A step that is not for one day, such as a view."""
 
     step: Annotated[str, "The step."]
     state: Annotated[str, "`fresh`, `run`, `maybe`, `missing` or `failed`."]
@@ -55,9 +55,9 @@ class StepOfNoDay(TypedDict):
 
 
 class TouchedBy(RootCause):
-    """A root cause, with the first 20 of its steps."""
+    """A root cause, with the first 20 of the steps that it affects."""
 
-    touched: Annotated[int, "How many steps there are in all."]
+    touched: Annotated[int, "How many steps it affects in all."]
 
 
 class FunnelByDay(TypedDict):
@@ -69,14 +69,14 @@ class FunnelByDay(TypedDict):
 
 
 class Departs(TypedDict):
-    """The day and measure of a column that are farthest from the usual."""
+    """The day and measure on which a column is farthest from its usual value."""
 
     measure: Annotated[str, "The measure."]
     day: Annotated[str, "The day."]
     value: Annotated[float, "Its value there."]
     usual: Annotated[float, "The median over the days."]
-    times: Annotated[float, "How far it is, in usual spreads."]
-    marked: Annotated[bool, "Whether that is far enough to be marked."]
+    times: Annotated[float, "How far it is from the median, in multiples of the usual spread."]
+    marked: Annotated[bool, "Whether that is far enough to be marked on the page."]
 
 
 class ColumnByDay(TypedDict):
@@ -86,7 +86,7 @@ class ColumnByDay(TypedDict):
     type: Annotated[str, "Arrow's name of its type."]
     kind: Annotated[str, "`number`, `boolean`, `list`, `text`, `time`, `vector` or `other`."]
     measures: Annotated[dict[str, list[float | None]], "By measure, such as `nulls` (a share) or `p50`: by day."]
-    departs: Annotated[Departs | None, "Where it is farthest from the usual; null where it never differs."]
+    departs: Annotated[Departs | None, "Where it is farthest from its usual value; null if it never differs."]
     source: Annotated[str, "What makes it."]
     top: NotRequired[Annotated[list[list[list[Any]] | None], "Of text: the commonest values and their shares, by day."]]
 
@@ -107,17 +107,17 @@ class Collected(TypedDict):
     cache_root: Annotated[str, "The cache."]
     output_root: Annotated[str, "Where the partitions are."]
     output_roots: Annotated[dict[str, str], "The same by stage."]
-    last_run: Annotated[PastRun | None, "The last run; null where there is none."]
+    last_run: Annotated[PastRun | None, "The last run; null if there was none."]
     totals: Annotated[Totals, "Sums over the range."]
     days: Annotated[list[str], "The days of all lists by day."]
     day_states: Annotated[list[str], "By day: its state."]
     rows: Annotated[list[int | None], "By day: rows of the partition."]
     bytes: Annotated[list[int | None], "By day: bytes of the partition."]
     steps: Annotated[list[StepByDay], "Steps of days."]
-    of_no_day: Annotated[list[StepOfNoDay], "Other steps."]
-    results: Annotated[dict[str, DayLeft], "By day: what the last run did not finish."]
+    of_no_day: Annotated[list[StepOfNoDay], "Steps that are not for one day."]
+    results: Annotated[dict[str, DayLeft], "By day: why the last run did not finish it."]
     whys: Annotated[list[list[Cause]], "Lists of causes."]
-    causes: Annotated[list[TouchedBy], "What was changed: the first 50."]
+    causes: Annotated[list[TouchedBy], "Each change, once: the first 50."]
     more_causes: Annotated[int, "How many more there are."]
     funnel: Annotated[list[FunnelByDay], "Rows that each step left."]
     columns: Annotated[list[ColumnByDay], "Columns over the days."]

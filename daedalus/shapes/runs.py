@@ -17,26 +17,26 @@ class Replaced(TypedDict):
 class PastRun(TypedDict):
     """A run of the past."""
 
-    id: Annotated[str, "Its id; a beginning of it does for `--against`."]
+    id: Annotated[str, "Its id; for `--against`, its first characters are enough."]
     started: Annotated[str, "When it began, in UTC."]
     state: Annotated[str, "`done`, `failed`, `refused`, or `unfinished`."]
     range: Annotated[str, "Its days, as `first..last`."]
     model: Annotated[str | None, "The name that `pipeline train` was given."]
-    force: Annotated[bool, "Whether it was to compute all again."]
+    force: Annotated[bool, "Whether it was run with `--force`."]
     days: Annotated[int, "Days that it finished."]
     failed: Annotated[int, "Days that failed."]
     blocked: Annotated[int, "Days that needed what failed."]
-    failures: Annotated[list[Failure], "The first 20 failures; of a refused run the error."]
-    changed: Annotated[list[Replaced], "Partitions that are not as the run before left them."]
+    failures: Annotated[list[Failure], "The first 20 failures; for a refused run, the error."]
+    changed: Annotated[list[Replaced], "Partitions that differ from what the run before left."]
     computed: Annotated[dict[str, int], "By kind of step: how many ran."]
-    seconds: Annotated[float, "What these took together."]
-    causes: Annotated[list[Cause], "Why, found from some of the changed days."]
+    seconds: Annotated[float, "How long these steps took in total."]
+    causes: Annotated[list[Cause], "Why they ran; worked out from a sample of the changed days."]
 
 
 class Runs(TypedDict):
     """The last runs."""
 
-    cache_root: Annotated[str, "The cache that knows them."]
+    cache_root: Annotated[str, "The cache that recorded them."]
     run: Annotated[str, "The command that runs the configuration."]
     runs: Annotated[list[PastRun], "Newest first."]
 
@@ -61,53 +61,53 @@ class CompiledStep(TypedDict):
 
 
 class Compiled(TypedDict):
-    """What a configuration means. The same stands in the file of `--out`, there without `schema`."""
+    """What a configuration means. `--out` writes the same object, without `schema`."""
 
-    digest: Annotated[str, "Equal for configurations that mean the same."]
+    digest: Annotated[str, "The same for configurations that mean the same."]
     columns: Annotated[list[Column], "Columns of the last stage's partitions, in order."]
-    skeleton_columns: NotRequired[Annotated[list[Column], "With columns of vectors: those of the skeleton."]]
+    skeleton_columns: NotRequired[Annotated[list[Column], "With `embeddings`: columns of the skeleton's partitions."]]
     steps: Annotated[list[CompiledStep], "Steps, in order."]
-    engines: Annotated[dict[str, str], "Versions of the libraries that bytes depend on."]
+    engines: Annotated[dict[str, str], "Versions of the libraries that the output's bytes depend on."]
     range: Annotated[list[str], "The first and the last day of the configuration."]
     paths: Annotated[dict[str, str], "Where inputs, output and cache are, by key path."]
     resources: Annotated[dict[str, Any], "How much of the machine is used, by key path."]
 
 
 class Differs(TypedDict):
-    """A value that is not as it should be, with the row's key: `user_id`, `artwork_id`, `event_timestamp`, `event`."""
+    """A wrong value, with its row: `user_id`, `artwork_id`, `event_timestamp` and `event`."""
 
     day: Annotated[str, "The day."]
     user_id: Annotated[Any, "The row's user."]
     artwork_id: Annotated[Any, "The row's item."]
     event_timestamp: Annotated[Any, "The row's time, as text."]
     event: Annotated[Any, "The row's event."]
-    column: Annotated[str, "The column; or that a row is missing or not expected."]
-    expected: Annotated[Any, "What plain Python makes of the raw feed."]
+    column: Annotated[str, "The column; or a note that the row is missing or not expected."]
+    expected: Annotated[Any, "The value that plain Python computes from the raw feed."]
     found: Annotated[Any, "What the partition has."]
 
 
 class Leakage(TypedDict):
-    """How much of a view is younger than the rows that it is joined to."""
+    """How often a view's features are newer than the event they are joined to."""
 
     view: Annotated[str, "The view."]
     as_of: Annotated[str, "`latest` or `day`."]
     rows: Annotated[int, "Rows that were compared."]
-    younger: Annotated[int, "Of these with a feature that is younger than the event."]
-    median_days: Annotated[float | None, "How much younger, in the middle; null where none is."]
+    younger: Annotated[int, "Of these, rows whose features are newer than the event."]
+    median_days: Annotated[float | None, "By how many days, in the median; null if there are none."]
 
 
 class AuditedVectors(TypedDict):
-    """Vectors that were computed again."""
+    """Vectors that were recomputed and compared."""
 
     days: Annotated[list[str], "Days whose enriched partition was compared."]
-    not_enriched: Annotated[list[str], "Days without one."]
+    not_enriched: Annotated[list[str], "Days without an enriched partition."]
     vectors: Annotated[int, "Vectors that were compared."]
     ids: Annotated[int, "Ids that they are made of."]
-    without_vector: Annotated[int, "Of these without a vector in the pool."]
+    without_vector: Annotated[int, "Of these, ids without a vector in the pool."]
 
 
 class Audit(TypedDict):
-    """Output rows, computed again from the raw feed."""
+    """Output rows, compared with the same rows recomputed from the raw feed."""
 
     days: Annotated[list[str], "Days that were sampled."]
     users: Annotated[int, "Users that were sampled."]
@@ -118,8 +118,8 @@ class Audit(TypedDict):
     values: Annotated[int, "Values that were compared."]
     missing: Annotated[int, "Rows that should be there and are not."]
     extra: Annotated[int, "Rows that are there and should not be."]
-    by_column: Annotated[dict[str, int], "By column: values that differ; empty where all is right."]
-    differences: Annotated[list[Differs], "The first of them."]
+    by_column: Annotated[dict[str, int], "By column: how many values differ; empty if all are right."]
+    differences: Annotated[list[Differs], "The first of the differences."]
     not_compared: Annotated[list[str], "Columns filled by `default_sql`, which plain Python cannot run."]
-    leakage: Annotated[list[Leakage], "By view: features that are younger than the event."]
-    enriched: Annotated[AuditedVectors | None, "Of the columns of vectors; null without any."]
+    leakage: Annotated[list[Leakage], "By view: rows whose features are newer than the event."]
+    enriched: Annotated[AuditedVectors | None, "The columns of vectors; null if there are none."]

@@ -11,17 +11,17 @@ class DayState(TypedDict):
     day: Annotated[str, "The day."]
     state: Annotated[str, "`fresh`, `stale`, `missing` or `empty`."]
     steps: Annotated[dict[str, str], "By step: `hit`, `run` or `maybe`."]
-    last: Annotated[DayLeft | None, "What the last run did not finish of it; null if it did."]
+    last: Annotated[DayLeft | None, "Why the last run did not finish it; null if it did."]
 
 
 class StepState(TypedDict):
     """A kind of step, over all days."""
 
-    bytes: Annotated[int, "Bytes of its results."]
+    bytes: Annotated[int, "Size of its results."]
     hit: Annotated[int, "How many are in the cache."]
     run: Annotated[int, "How many would run."]
-    maybe: Annotated[int, "How many may run."]
-    why: Annotated[str, "The commonest kind of cause; empty where none would run."]
+    maybe: Annotated[int, "How many run only if a step that they read gives new bytes."]
+    why: Annotated[str, "The most common kind of cause; empty if none would run."]
 
 
 class SharedState(TypedDict):
@@ -34,20 +34,20 @@ class SharedState(TypedDict):
 class Status(TypedDict):
     """Which days are fresh, and what the cache holds."""
 
-    cache_root: Annotated[str, "The cache."]
+    cache_root: Annotated[str, "The folder of the cache."]
     run: Annotated[str, "The command that runs the configuration."]
     refused: Annotated[Refusal | None, "Why the last run was refused; null if it was not."]
-    artifacts: Annotated[int, "Artifacts in the cache."]
-    bytes: Annotated[int, "Their bytes."]
+    artifacts: Annotated[int, "Artifacts (results of steps) in the cache."]
+    bytes: Annotated[int, "Their size."]
     days: Annotated[list[DayState], "The days of the range."]
     reclaimable_bytes: Annotated[int, "Bytes that `cache gc` would free."]
     steps: Annotated[dict[str, StepState], "By kind of step."]
-    tables: NotRequired[Annotated[list[str], "The tables of Delta Lake and Iceberg that are read, with versions."]]
+    tables: NotRequired[Annotated[list[str], "The Delta Lake and Iceberg tables that are read, with their versions."]]
     shared: NotRequired[Annotated[SharedState, "With `cache_remote`: the shared cache."]]
 
 
 class NotTheSame(TypedDict):
-    """A column that a step gave otherwise when it ran again."""
+    """A column that came out differently when a step was rerun."""
 
     step: Annotated[str, "The step."]
     column: Annotated[str, "The column."]
@@ -57,12 +57,12 @@ class NotTheSame(TypedDict):
 class Verified(TypedDict):
     """What `cache verify` found."""
 
-    run: Annotated[str, "The command that makes what was damaged again."]
+    run: Annotated[str, "The command that recomputes what was damaged."]
     checked: Annotated[int, "Artifacts that were read."]
-    corrupt: Annotated[list[str], "Files that were damaged, and set aside."]
-    repaired: Annotated[int, "How many were set aside; the next run makes them again."]
-    recomputed: NotRequired[Annotated[int, "With `--recompute`: steps that ran again."]]
-    differing: NotRequired[Annotated[list[NotTheSame], "With `--recompute`: what was not the same."]]
+    corrupt: Annotated[list[str], "Damaged files, which were set aside."]
+    repaired: Annotated[int, "How many were set aside; the next run recomputes them."]
+    recomputed: NotRequired[Annotated[int, "With `--recompute`: steps that were rerun."]]
+    differing: NotRequired[Annotated[list[NotTheSame], "With `--recompute`: columns that came out differently."]]
 
 
 class Collected(TypedDict):
@@ -72,12 +72,12 @@ class Collected(TypedDict):
     kept: Annotated[int, "Artifacts kept."]
     removed: Annotated[int, "Artifacts removed."]
     dry_run: Annotated[bool, "Whether nothing was removed."]
-    left_bytes: Annotated[int, "Bytes left."]
-    max_bytes: Annotated[int | None, "What `--max-bytes` said; null without it."]
+    left_bytes: Annotated[int, "Bytes left in the cache."]
+    max_bytes: Annotated[int | None, "The value of `--max-bytes`; null without it."]
 
 
 class SharedCollected(TypedDict):
-    """The same of a shared cache."""
+    """The same for a shared cache."""
 
     uri: Annotated[str, "Its address."]
     freed_bytes: Annotated[int, "Bytes freed."]
@@ -92,16 +92,16 @@ class CheckedDays(TypedDict):
     """Days of the range."""
 
     total: Annotated[int, "All."]
-    with_rows: Annotated[int, "Those with feed rows."]
-    empty: Annotated[int, "Those without."]
+    with_rows: Annotated[int, "Days with feed rows."]
+    empty: Annotated[int, "Days without."]
 
 
 class CheckedFeed(TypedDict):
     """The feed."""
 
-    partitions: Annotated[int, "Days that it has."]
-    first: Annotated[str, "The first."]
-    last: Annotated[str, "The last."]
+    partitions: Annotated[int, "How many days it has."]
+    first: Annotated[str, "The first day."]
+    last: Annotated[str, "The last day."]
 
 
 class BadFile(TypedDict):
@@ -114,10 +114,10 @@ class BadFile(TypedDict):
 class ConfigValue(TypedDict):
     """A value of the configuration."""
 
-    file: Annotated[str, "The file that it belongs to."]
+    file: Annotated[str, "The config file that it belongs to."]
     key: Annotated[str, "Its key path."]
-    value: Annotated[Any, "The value, without what is secret."]
-    origin: Annotated[str, "The file that says so, or `default`."]
+    value: Annotated[Any, "The value; secrets are not shown."]
+    origin: Annotated[str, "The file that sets it, or `default`."]
 
 
 class Checked(TypedDict):
@@ -128,29 +128,29 @@ class Checked(TypedDict):
     feed: Annotated[CheckedFeed, "The feed."]
     views: Annotated[dict[str, int], "By view: its files."]
     bad_files: Annotated[list[BadFile], "Feed files that cannot be used."]
-    failing_days: Annotated[list[str], "Days that would fail for them; with any the exit code is 1."]
-    notes: Annotated[list[str], "What is surely not as meant."]
+    failing_days: Annotated[list[str], "Days that would fail because of them; if there are any, the exit code is 1."]
+    notes: Annotated[list[str], "Warnings: what is probably not as you meant it."]
     steps: Annotated[int, "Steps of all days."]
     digest: Annotated[str, "The digest of `daeda compile`."]
     values: Annotated[list[ConfigValue], "Every value, and where it comes from."]
 
 
 class Edit(TypedDict):
-    """A key whose value the files do not decide."""
+    """A key that you should check: the files do not decide its value."""
 
-    file: Annotated[str, "The file that it is in."]
+    file: Annotated[str, "The config file that it is in."]
     key: Annotated[str, "Its key path."]
-    why: Annotated[str, "What is not decided."]
+    why: Annotated[str, "What the files leave open."]
     put: Annotated[str, "What to put there."]
 
 
 class Guess(TypedDict):
-    """A value that was found by looking."""
+    """A value that `init` worked out from the files."""
 
-    file: Annotated[str, "The file that it is in."]
+    file: Annotated[str, "The config file that it is in."]
     key: Annotated[str, "Its key path."]
     value: Annotated[str, "The value."]
-    by: Annotated[str, "What it was found by."]
+    by: Annotated[str, "What it was recognized by."]
     sure: Annotated[str, "`sure`, `likely` or `a guess`."]
 
 
@@ -160,12 +160,12 @@ class Proposed(TypedDict):
     config: Annotated[str, "Its folder."]
     files: Annotated[list[str], "Its files."]
     days: Annotated[list[str], "The first and the last day of the feed."]
-    events: Annotated[dict[str, float], "By event: its share of the rows that were looked at."]
+    events: Annotated[dict[str, float], "By event: its share of the rows that `init` read."]
     views: Annotated[list[str], "Views that were found."]
-    left_out: Annotated[list[str], "What was not taken, and why."]
+    left_out: Annotated[list[str], "What was left out, and why."]
     aggregations: Annotated[list[str], "Aggregations that are proposed."]
-    edits: Annotated[list[Edit], "Keys that are worth a look."]
-    guesses: Annotated[list[Guess], "What was found by looking."]
+    edits: Annotated[list[Edit], "Keys that you should check."]
+    guesses: Annotated[list[Guess], "Values that `init` worked out from the files."]
     output_root: Annotated[str, "Where the output will go."]
     cache_root: Annotated[str, "Where the cache will be."]
-    problem: Annotated[None, "Always null: what a run would refuse is refused here."]
+    problem: Annotated[None, "Always null: what a run would refuse, `init` refuses."]

@@ -1,1 +1,1 @@
-"""Artifacts as Arrow tables, handed on in memory from the step that made them to those that read them."""
+"""Artifacts as Arrow tables, passed on in memory from the step that made them to the steps that read them."""

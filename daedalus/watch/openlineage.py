@@ -111,7 +111,7 @@ class Lineage(Progress):
             ))  # fmt: skip
         except Exception as problem:  # the run goes on, whatever the backend does
             self._client = None
-            self._warn(f"no more lineage is sent: {bare(str(problem).splitlines()[0])[:200]}")
+            self._warn(f"lineage is no longer sent: {bare(str(problem).splitlines()[0])[:200]}")
 
 
 def _client(target: str) -> OpenLineageClient | None:

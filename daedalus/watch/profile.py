@@ -50,7 +50,7 @@ class Profile(Progress):
         try:
             self._clocks = {tid: _Clock(tid) for thread in threading.enumerate() if (tid := thread.native_id)}
         except OSError as error:
-            raise DaedalusError("this system does not tell the time that a thread takes", where="--profile",
+            raise DaedalusError("this system does not report the time that a thread takes", where="--profile",
                                 found=error.strerror, expected="Linux, with /proc") from None  # fmt: skip
         self._sampler.start()
         return self

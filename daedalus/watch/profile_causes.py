@@ -16,21 +16,21 @@ PREPARE, QUERY, ARRAYS, KERNELS, COMPILE = "prepare", "query", "arrays", "kernel
 DECODE, ENCODE, DIGEST, SYNC, FILES = "decode", "encode", "digest", "sync", "files"
 RECORDS, IMPORT, PYTHON, WAITING, NATIVE = "records", "import", "python", "waiting", "native"
 CAUSES = {
-    PREPARE: "DuckDB parses, plans and takes tables in",
+    PREPARE: "DuckDB parses, plans and imports tables",
     QUERY: "DuckDB runs",
     ARRAYS: "Arrow and numpy",
     KERNELS: "our compiled functions",
-    COMPILE: "numba compiles them, or loads them",
+    COMPILE: "numba compiles or loads functions",
     DECODE: "parquet is read",
     ENCODE: "parquet is written",
     DIGEST: "content is hashed",
     SYNC: "fsync, renames and file locks",
-    FILES: "other calls of the file system",
+    FILES: "other file system calls",
     RECORDS: "SQLite",
     IMPORT: "modules are imported",
     PYTHON: "all else",
     WAITING: "for another thread",
-    NATIVE: "threads of libraries, which are not seen into",
+    NATIVE: "threads of libraries (not broken down)",
 }
 
 _BY_CALL = {  # the end of a call's dotted name

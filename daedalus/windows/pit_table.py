@@ -47,18 +47,19 @@ def aggregate_pit_table(
     engine: Literal["duckdb", "polars"] | None = None,
     config: Config | Path | str | None = None,
 ) -> pa.Table:
-    """Appends point-in-time aggregations to a spine.
+    """Appends point-in-time aggregations to a table of rows, the spine.
 
-    `spine` has user_id, artwork_id and event_timestamp, and what a spec names as `key` or `match`; its rows and their
-    order are kept, as are its other columns; ids are whole numbers or text, the same in both. `events` has those,
-    `event`, and each spec's column and those of its `where`. `specs` are as in aggregations.yaml; a cumulative one
-    looks at all events before the row. A row never sees an event at its own time or later. Lists are never NULL. Times
-    may have any unit or zone.
-    `engine` selects the events; None is the `compute.engine` of `config`, a configuration or its folder, and DuckDB
-    without one.
+    `spine` needs the columns user_id, artwork_id and event_timestamp, and those that a spec names as `key` or `match`.
+    Its rows, their order and its other columns stay as they are. `events` needs the same columns, `event`, and the
+    columns that specs name as `column` or in `where`. Ids are whole numbers or text, alike in both tables; times may
+    have any unit or time zone. `specs` are written as in aggregations.yaml; with `windows: cumulative`, a row sees all
+    earlier events. A row never sees an event at its own time or later. Lists are never NULL.
 
-    Raises DaedalusError for a missing column, a bad spec or an unknown engine, and when
-    Polars (the extra `polars`) is not installed; that error is an ImportError too.
+    `engine` is the library that selects the events. None means the `compute.engine` of `config` (a configuration, or
+    its folder), or DuckDB if no config is given.
+
+    Raises DaedalusError for a missing column, a bad spec or an unknown engine, and if Polars (the extra `polars`) is
+    needed but not installed; that last error is an ImportError too.
 
     A user watched three videos, and a minute later sees a fourth:
 
@@ -185,7 +186,7 @@ def _check(aggregation: Aggregation, where: str, events: pa.Table, taken: set[st
         raise DaedalusError("flatten_distinct needs a list column", where=f"{where}.column", found=kind)
     at_least(1, aggregation.max_items, f"{where}.max_items")
     if aggregation.match == aggregation.key:
-        raise DaedalusError("a match of the key, which all its events have", where=f"{where}.match",
+        raise DaedalusError("match and key are the same column", where=f"{where}.match",
                             found=aggregation.key, expected=f"another column than {where}.key")  # fmt: skip
     for column, values in aggregation.where.items():
         _check_where(f"{where}.where.{column}", column, canonical(type_name(events.schema.field(column).type)), values)
@@ -206,7 +207,7 @@ def _check_measure(aggregation: Aggregation, kind: Measure, where: str, type: st
 def _check_where(where: str, column: str, type: str, values: Sequence[object]) -> None:
     """Raises DaedalusError for values that a column of a type cannot be compared with, and for none at all."""
     if not values:
-        raise DaedalusError("a where without values, which no event has", where=where, found="[]",
+        raise DaedalusError("a where without values: no event would match", where=where, found="[]",
                             expected="at least one value")  # fmt: skip
     if wrong := where_refusal(column, type, values):
         what, found, expected, hint = wrong

@@ -97,7 +97,7 @@ def build_graph(
         partial(_earlier, workspace) if reuse else lambda name: None, enriched.partitions if enriched else None,
     )  # fmt: skip
     make = _actions(workspace, Skeleton(config, sources, publishing))
-    line = "made the steps of {done:,} of {total:,} days"
+    line = "built the steps of {done:,} of {total:,} days"
     actions = build_stages(make, counted_off(present, len(present), workspace.say, line))
     empty = [day for day in wanted if day not in set(present)]
     return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources, config,
@@ -183,5 +183,5 @@ def refuse_all_bad(feed: Feed) -> None:
     if len(feed.partitions) > 1 and files and all(file.error for file in files):
         error = files[0].error
         assert error is not None
-        raise DaedalusError(f"no feed file can be used; the first: {error.what}", where=error.where,
+        raise DaedalusError(f"no feed file can be used; the first one: {error.what}", where=error.where,
                             found=error.found, expected=error.expected, hint=error.hint)  # fmt: skip

@@ -29,7 +29,7 @@ def check_roots(config: Config, options: Collection[str] = ()) -> None:
     for key, root in _roots(config).items():
         files, where = _WRITTEN[key], _where(config, key, options)
         if not root.strip():
-            hint = "is a variable of the shell not set?" if key in options else ""
+            hint = "maybe a shell variable is not set" if key in options else ""
             raise DaedalusError("an empty path", where=where, found=repr(root), expected="a folder", hint=hint)
         if not is_utf8(full := root if is_uri(root) else os.path.abspath(root)):
             raise DaedalusError("a path that is not UTF-8", where=where, found=full,
@@ -39,7 +39,7 @@ def check_roots(config: Config, options: Collection[str] = ()) -> None:
             below = [names[len(folder) :] for names in written if names[: len(folder)] == folder]
             if any(matches(names, pattern) for names in below):
                 raise DaedalusError(
-                    "what is written would be read as input, or take its place",
+                    "output would be read as input, or overwrite it",
                     where=where,
                     found=f"{root}, which {at} reads",
                     expected="a folder of its own",
@@ -60,7 +60,7 @@ def _roots(config: Config) -> dict[str, str]:
 
 
 def _check_apart(config: Config, options: Collection[str]) -> None:
-    """Rejects two stages with one output root, or one's in a partition of the other's, which is replaced whole."""
+    """Rejects one output root for two stages, or one's in a partition of the other's, which is replaced whole."""
     roots = _roots(config)
     if "embeddings.output_root" not in roots:
         return
@@ -71,7 +71,7 @@ def _check_apart(config: Config, options: Collection[str]) -> None:
             found = f"{roots[inner]}, which is {'in a partition of ' if below else ''}{outer}"
             where = _where(config, "embeddings.output_root", options)
             raise DaedalusError(
-                "two stages with one output root", where=where, found=found, expected="a folder of its own"
+                "one output root for two stages", where=where, found=found, expected="a folder of its own"
             )
 
 

@@ -29,11 +29,9 @@ def stray_notes(config: Config, feed: Feed) -> list[str]:
     if astray * 2 <= rows:
         return []
     setting = f"{{before: {before}, after: {after}}}" if before else str(after)
-    hint = (f"spine.lateness_days: {setting} in {RUNTIME} takes them" if max(before, after) <= _MOST
-            else "are their times of the unit and zone that the files say?")  # fmt: skip
-    return [
-        f"about {round(astray):,} of {rows:,} feed rows are strays, in partitions that are not of their days: {hint}"
-    ]
+    hint = (f"spine.lateness_days: {setting} in {RUNTIME} would include them" if max(before, after) <= _MOST
+            else "check the unit and the time zone of their times")  # fmt: skip
+    return [f"about {round(astray):,} of {rows:,} feed rows are strays: they are in partitions of other days; {hint}"]
 
 
 def _groups(feed: Feed) -> Iterator[tuple[int, float, float]]:

@@ -27,7 +27,7 @@ def _commands() -> Iterator[str]:
     for shape in dict.fromkeys(PRINTED.values()):
         names = ", ".join(f"`{name}`" for name, printed in PRINTED.items() if printed is shape)
         yield _table(shape, f"## {names}")
-    yield _table(REFUSED, "## Any command that is refused or interrupted")
+    yield _table(REFUSED, "## Any command that was refused or interrupted")
 
 
 def _parts() -> Iterator[str]:
@@ -35,7 +35,7 @@ def _parts() -> Iterator[str]:
     top, found = {*PRINTED.values(), REFUSED}, dict[str, type]()
     for shape in top:
         _collect(shape, found)
-    yield "## Objects within those\n"
+    yield "## Objects used in these\n"
     for name in sorted(found):
         if found[name] not in top:
             yield _table(found[name], f"### {name}")

@@ -27,9 +27,9 @@ WORDS = {
     ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"):
         "whole numbers",
     ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
-        "whole numbers but uint64",
+        "whole numbers except uint64",
     ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT"):
-        "whole numbers of up to 32 bits but uint32",
+        "whole numbers of up to 32 bits except uint32",
     ("FLOAT", "DOUBLE"): "floats",
     ("DECIMAL(18,2)",): "decimals",
     ("VARCHAR", "JSON"): "text",
@@ -91,7 +91,7 @@ def _feed() -> Iterator[str]:
         accepted = types(partial(_check_column, column, ""))
         needed = not _passes(partial(_check_column, column, ""), "")
         text = "VARCHAR" in accepted and "BIGINT" in accepted and SPINE_COLUMNS[column] == "BIGINT"
-        then = SPINE_COLUMNS[column] + ", or VARCHAR of text" * text
+        then = SPINE_COLUMNS[column] + ", or VARCHAR if text" * text
         yield row(f"`{column}`", "yes" if needed else "", words(accepted), then, of_feed(without_names, column))
 
 
@@ -126,11 +126,11 @@ def _named_after_a_day(pattern: PartitionPattern) -> str:
 
 def _views() -> Iterator[str]:
     yield row("`entity`, `entity_column`", "whose row it is: `user_id`, `artwork_id` or another column of the feed",
-              "those of the feed's column")  # fmt: skip
-    yield row("`timestamp_field`", "since when the row holds", words(types(is_time)))
-    yield row("`features`", "columns to load; any that a file lacks is NULL there", "any; what uses one may want more")
-    yield row("for `ages`, `recent_published.published_at`", "a feature that is a time", words(types(is_time)))
-    yield row("for `recent_published.author`", "a feature that is a user's id", "those of the feed's `user_id`")
+              "as the feed's column")  # fmt: skip
+    yield row("`timestamp_field`", "the time from which the row holds", words(types(is_time)))
+    yield row("`features`", "the columns to load; NULL in files that lack one", "any; some uses need more, as below")
+    yield row("`ages`, `recent_published.published_at`", "a feature that is a time", words(types(is_time)))
+    yield row("`recent_published.author`", "a feature that is a user's id", "as the feed's `user_id`")
 
 
 def _aggregations() -> Iterator[str]:
@@ -149,7 +149,7 @@ def _takes(kind: AggregationKind, type: str) -> bool:
     return not (kind.listed and is_nested(type))
 
 
-GIVES = {"value": "one of the values", "list": "a list of values", "sum": "BIGINT of whole numbers, else DOUBLE"}
+GIVES = {"value": "one of the values", "list": "a list of values", "sum": "BIGINT for whole numbers, else DOUBLE"}
 
 
 def _of_all(accepted: set[str]) -> str:
@@ -157,7 +157,7 @@ def _of_all(accepted: set[str]) -> str:
     plain = {kind for kind in TYPES if not is_nested(kind)}
     if accepted == set(TYPES):
         return "any"
-    return "any but lists and structs" if accepted == plain else words(accepted)
+    return "any except lists and structs" if accepted == plain else words(accepted)
 
 
 def _durations() -> Iterator[str]:

@@ -101,7 +101,7 @@ def test_interrupted_it_goes_on(shown, tmp_path, group):
         ({"mine.txt": ""}, (), "not a folder of daeda demo"),
         ({MARK: "{"}, (), "not a folder of daeda demo"),
         ({MARK: '{"days": 2, "rows": "many"}'}, (), "rows"),
-        ({MARK: '{"days": 2, "rows": 60}'}, ("--days", "3"), "of another size"),
+        ({MARK: '{"days": 2, "rows": 60}'}, ("--days", "3"), "has another size"),
         ({}, ("--days", "0"), "--days"),
         ({}, ("--days", "121"), "at most 120"),
         ({}, ("--rows", "1"), "--rows"),
@@ -121,4 +121,4 @@ def test_a_command_that_fails_ends_it(tmp_path):
     (tmp_path / RUNTIME).write_text("feed_start: {}\n")
     done = answered("demo", str(tmp_path))
     assert done.returncode == 2 and done.stderr.count("error:") == 1
-    assert done.stdout.splitlines()[-1] == f"# stopped there; to go on: daeda demo {tmp_path}"
+    assert done.stdout.splitlines()[-1] == f"# stopped; to continue: daeda demo {tmp_path}"

@@ -86,7 +86,7 @@ def test_the_command_that_is_named_does_go_on(warm, command, capsys, monkeypatch
     assert "Continue with: daeda " in shown and "--force" not in shown
     assert _run(shlex.split(shown.partition("daeda ")[2])) == 0
     err = capsys.readouterr().err
-    assert "resuming " in err and ("so is this one" in err) == ("--force" in command)
+    assert "resuming " in err and ("so this one does too" in err) == ("--force" in command)
     changed = {name for name, content in warm.bytes().items() if content != expected.get(name)}
     assert changed and warm.json("runs")["runs"][0]["model"] == ("dssm" if "train" in command else None)
 

@@ -78,9 +78,9 @@ def test_other_peoples_files_are_named_before_the_run_fails_for_them(warm, capsy
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:3] == [
         f"  in the way  {DAYS[2]}",
-        "            what lies in the partition's place is not all ours",
+        "            something in the partition's place was not written by daeda",
     ]
-    assert any(line.strip() == "2 days would fail for it" for line in lines)
+    assert any(line.strip() == "2 days would fail because of this" for line in lines)
     report = warm.run(plan=True)
     assert [one.day for one in report.failures] == [str(day) for day in DAYS[2:4]] and report.exit_code == 0
     assert _run(["skeleton", "--range", RANGE, "--plan", "--adopt", "--json"]) == 0

@@ -438,7 +438,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_the_terminal_alone(cold, warm_temp
     out, rest = run.communicate(timeout=60)
     said += rest.splitlines()
     assert run.returncode == 130 and not out
-    progress = rf"{RANGE} into |looked at |made the steps |14 days, |\d+ of 410 |Dask dashboard: |2026-02-\d\d  \["
+    progress = rf"{RANGE} into |looked at |built the steps |14 days, |\d+ of 410 |Dask dashboard: |2026-02-\d\d  \["
     unexpected = [line for line in said if not re.match(progress, line)]
     again = " ".join(["daeda", *command[3:], "--progress plain --resume"])
     assert unexpected == [f"interrupted; finished steps are kept. Continue with: {again}"]
@@ -469,7 +469,7 @@ def test_a_worker_with_other_code_is_refused_and_others_do_its_work(cold, warm_t
             client.wait_for_workers(2)
         told = Lines()
         assert on_dask(SHORT, processes.address, told).exit_code == 0
-        assert sum("is left out: code write_parquet" in line for line in told.said) <= 1
+        assert sum("is not used: code write_parquet" in line for line in told.said) <= 1
         assert partitions(cold.root) == partitions(warm_template, DAYS[:3])
     finally:
         processes.close()

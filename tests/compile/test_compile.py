@@ -263,7 +263,7 @@ def main_ends(arguments: list[str], code: int) -> None:
 REFUSED = {
     "an unknown key": (lambda w: edit(w.runtime, no_such=1), "no_such"),
     "a view that is gone": (lambda w: shutil.rmtree(w.root / "data/catalog/artwork_tack"), "artwork_tack"),
-    "a column that nothing makes": (lambda w: edit(w.runtime, output_columns=["nobody"]), "nobody"),
+    "a column that does not exist": (lambda w: edit(w.runtime, output_columns=["nobody"]), "nobody"),
     "a default that is no constant": (
         lambda w: edit(w.runtime, output_columns=["user_id", {"name": "x", "default_sql": "now()"}]), "not a constant"),
     "a pool that is gone": (lambda w: shutil.rmtree(w.root / "data/embeddings"), "pool"),

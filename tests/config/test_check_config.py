@@ -214,7 +214,7 @@ def _shown_columns(world) -> list[dict]:
         ("gs://bucket/out", "service_acount", "'service_account'"),
         ("az://bucket/out", "acount_name", "'account_name'"),
         ("gs://bucket/out", "region", ""),
-        ("s3://bucket/out", "allow_http", "by itself"),
+        ("s3://bucket/out", "allow_http", "always allowed"),
         ("s3://bucket/out", "timeout", ""),
     ],
 )

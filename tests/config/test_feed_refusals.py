@@ -20,7 +20,7 @@ CONFIGS = {
     "the name of another column": (
         {"columns": {"user_id": "retriever_id"}}, {}, ["feed.columns.user_id", "user_id or retriever_id"]),
     "an empty name": ({"columns": {"user_id": ""}}, {}, ["feed.columns.user_id", "empty"]),
-    "an extra column that is in the spine": ({"extra_columns": ["Event"]}, {}, ["feed.extra_columns[0]", "named like"]),
+    "an extra column that is in the spine": ({"extra_columns": ["Event"]}, {}, ["feed.extra_columns[0]", "is taken"]),
     "an extra column twice": ({"extra_columns": ["a", "A"]}, {}, ["feed.extra_columns", "twice"]),
     "an extra column of our name": ({"extra_columns": ["a", "late"]}, {}, ["feed.extra_columns[1]", "feed.columns"]),
     "an extra column under another's name": (
@@ -32,7 +32,7 @@ CONFIGS = {
         "dt=%Y%m%d/hour=%H/%M": "%M", "dt=%Y%m%d%": "%"}.items()},
     "a unit of no kind": ({"timestamp_unit": "m"}, {}, ["feed.timestamp_unit", "'ms'"]),
     "an empty entity column": ({}, {"entity_column": ""}, ["views.v.entity_column", "empty"]),
-    "a feature named like the entity": (
+    "a feature with the name of the entity": (
         {}, {"entity_column": "id", "features": ["User_id"]}, ["views.v.features", "user_id"]),
 }  # fmt: skip
 

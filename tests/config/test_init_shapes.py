@@ -130,7 +130,7 @@ def test_ratings_like_movielens_from_their_one_csv():
     Path("ml").mkdir()
     Path("ml/ratings.csv").write_text("\n".join(lines) + "\n")
     for given in ("ml", "ml/ratings.csv"):
-        with pytest.raises(DaedalusError, match="no feed by days") as refused:
+        with pytest.raises(DaedalusError, match="not a feed by day") as refused:
             init("mine", given, None, None)
         line = rewrites(refused.value)
     assert 'make_timestamp(CAST("timestamp" AS BIGINT) * 1000000)' in line and "'rating' AS \"event\"" in line
@@ -238,10 +238,10 @@ def unlike(layout: str) -> None:
     ("layout", "told"),
     [
         ("", "files without folders of days"),
-        ("month={day:%Y-%m}", "folders named month=%Y-%m name no day"),
-        ("region={letter}/dt={day}", "folders named region=a, after no day"),
-        ("dt={day}/shard={letter}", "folders named shard=a below those of a date"),
-        ("week={number}", "folders named week=0, after no day"),
+        ("month={day:%Y-%m}", "folders named month=%Y-%m do not name a day"),
+        ("region={letter}/dt={day}", "folders not named after days, such as region=a"),
+        ("dt={day}/shard={letter}", "folders named shard=a below those of days"),
+        ("week={number}", "folders not named after days, such as week=0"),
     ],
 )  # fmt: skip
 def test_folders_that_no_pattern_names_are_told_with_the_line_that_makes_them_fit(layout, told):
@@ -285,7 +285,7 @@ def test_lines_of_json_and_times_of_text():
             for n in range(30)]  # fmt: skip
     Path("log").mkdir()
     Path("log/a.jsonl").write_text("\n".join(made) + "\n")
-    with pytest.raises(DaedalusError, match="JSON files, no parquet") as refused:
+    with pytest.raises(DaedalusError, match="JSON files, not parquet") as refused:
         init("mine", "log", None, None)
     rewrites(refused.value)
     proposed("log_by_day")
@@ -377,7 +377,7 @@ def test_ids_as_large_as_times_and_names_in_capitals():
     assert catalog()["feed"]["columns"] == {"user_id": "USER_ID", "artwork_id": "VIDEO_ID", "event": "EVENT",
                                             "event_timestamp": "WATCHED_AT"}  # fmt: skip
     assert catalog()["feed"]["timestamp_unit"] == "us" and "seconds_since_watched" in aggregations()
-    assert found["left_out"] == ["the feed's session_id: a session has to be text, and it is BIGINT"]
+    assert found["left_out"] == ["the feed's session_id: a session must be text, and this is BIGINT"]
     assert len(runs("202401")) == 40
 
 
@@ -419,6 +419,6 @@ def test_columns_without_telling_names_are_guessed_and_named():
 
 def test_columns_that_can_be_no_ids_are_refused_with_what_is_there():
     write("feed/dt=2024-01-01", [{"payload": {"user": 1}}])
-    with pytest.raises(DaedalusError, match="ids of users and of ids of items and of times") as refused:
+    with pytest.raises(DaedalusError, match="ids of users or ids of items or times") as refused:
         init("mine", "feed", None, None)
     assert "payload" in refused.value.found and not Path("mine").exists()

@@ -121,7 +121,7 @@ CASES = {
     "no reference": (set_runtime(enrich=["author_id"]), ["enrich[0]", "view:feature"]),
     "an age of no time": (set_runtime(ages__user_age="user_profile:safe_search"), ["ages.user_age", "BOOLEAN"]),
     "a column no one makes": (set_runtime(output_columns=["user_id", "artwrk_id"]), ["output_columns[1]", "artwork_id"]),
-    "an ambiguous column": (set_runtime(output_columns=["user_id", "created_at"]), ["output_columns[1]", "more than one maker"]),
+    "an ambiguous column": (set_runtime(output_columns=["user_id", "created_at"]), ["output_columns[1]", "produced more than once"]),
     "a column twice": (set_runtime(output_columns=["user_id", "USER_ID"]), ["output_columns", "twice"]),
     "a reserved column": (set_runtime(output_columns=["user_id", {"name": "qid", "default": 1}]), ["output_columns[1]", "qid"]),
     "SQL that is no constant": (
@@ -137,7 +137,7 @@ CASES = {
     "a platform that is no number": (set_runtime(platforms={"ios": 1, "web": "x"}), ["platforms.web", "int", "str"]),
     "a platform too large": (set_runtime(platforms={"ios": 2**40}), ["platforms.ios"]),
     "aggregations that are no list": (write("config/training/aggregations.yaml", "aggregations: {}\n"), ["aggregations", "array"]),
-    "a name in two views": (lambda w: (edit(w.catalog, views__artwork_generation__features=["author_id", "model_id", "model_type"]), edit(w.runtime, output_columns=["user_id"])), ["aggregations[1].column", "more than one maker"]),
+    "a name in two views": (lambda w: (edit(w.catalog, views__artwork_generation__features=["author_id", "model_id", "model_type"]), edit(w.runtime, output_columns=["user_id"])), ["aggregations[1].column", "produced more than once"]),
     "a filter on nothing": (set_runtime(content_filter__drop={"model_typ": ["X"]}), ["content_filter.drop.model_typ", "model_type"]),
     "a filter of another type": (set_runtime(content_filter__drop={"width": ["wide"]}), ["content_filter.drop.width[0]", "INTEGER"]),
     "a NUL in a path": (set_runtime(output_root="a\0b"), ["output_root", "NUL"]),

@@ -38,7 +38,7 @@ def test_a_range_without_feed_rows_is_refused(warm, more, capsys):
     assert told == {
         "what": "no day of the range has feed rows", "where": "--range", "found": EMPTY,
         "expected": f"days that the feed has: {FEED.replace('..', ' to ')}",
-        "hint": f"daeda skeleton --range {NEAREST} {rest}; if partitions of such days are to be removed: "
+        "hint": f"daeda skeleton --range {NEAREST} {rest}; to remove the partitions of these days instead: "
                 f"daeda skeleton --range {EMPTY} {rest} --allow-empty",
     }  # fmt: skip
     assert told["hint"] in err and everything(warm) == before
@@ -70,7 +70,7 @@ def test_the_range_of_the_config_and_a_target_date_are_refused_by_their_names(wa
     capsys.readouterr()
     assert _run(["skeleton"]) == 2
     err = capsys.readouterr().err
-    assert "runtime.yaml: feed_start, feed_end" in err and f"hint:     daeda skeleton --range {FEED}; if" in err
+    assert "runtime.yaml: feed_start, feed_end" in err and f"hint:     daeda skeleton --range {FEED}; to remove" in err
 
 
 def test_the_nearest_range():

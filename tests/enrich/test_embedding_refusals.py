@@ -102,7 +102,7 @@ CASES = {
     "a list of text": (entry(mean_of="titles_1d"), [f"{AT}.mean_of", "titles_1d, of title: VARCHAR", "BIGINT"]),
     "a list of the members of lists of text": (entry(mean_of="names_1d"), [f"{AT}.mean_of", "names_1d, of names: VARCHAR[]", "BIGINT"]),
     "a count": (entry(mean_of="cnt_1d"), [f"{AT}.mean_of", "cnt_1d", "list"]),
-    "a list by frequency": (lambda world: (edit(world.aggregations, aggregations=[*AGGREGATIONS, TOP]), world.entries(new={"mean_of": "most_1d"})), [f"{AT}.mean_of", "most_1d, which is by frequency", "list, distinct"]),
+    "a list by frequency": (lambda world: (edit(world.aggregations, aggregations=[*AGGREGATIONS, TOP]), world.entries(new={"mean_of": "most_1d"})), [f"{AT}.mean_of", "most_1d, which is in order of frequency", "list, distinct"]),
     "a list that nobody makes": (entry(mean_of="likes_7d"), [f"{AT}.mean_of", "likes_7d", "likes_1d"]),
     "an aggregation without its window": (entry(mean_of="likes"), [f"{AT}.mean_of", "likes_1d"]),
     "a column under mean_of": (entry(mean_of="artwork_id"), [f"{AT}.mean_of", "artwork_id", "list"]),

@@ -151,7 +151,7 @@ def test_ids_that_have_only_null_vectors_are_counted_and_noted(world):
     world.pool.delete([VIEWED, 1, 2])
     world.pool.append([(VIEWED, None), (1, None), (1, None), (2, None), (2, a_vector()), (UNUSED[0], None)])
     notes = world.run().notes
-    assert "vectors     the pool has only NULL vectors of 2 ids that image uses on one day" in notes, notes
+    assert "vectors     the pool has only NULL vectors for 2 ids that image uses on one day" in notes, notes
 
 
 @pytest.mark.parametrize("edited", ["the content filter", "a corrected feed day"])

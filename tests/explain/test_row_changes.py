@@ -183,5 +183,5 @@ def test_of_two_stages_one_is_exported(warm):
     edit(warm.runtime, embeddings={"columns": EMBEDDINGS})
     done = warm.cli("diff", str(DAYS[5]), "--out", "rows.parquet", "--json")
     told = json.loads(done.stdout)["error"]
-    assert done.returncode == 2 and told["what"] == "two stages, and one file" and "--stage" in told["expected"]
+    assert done.returncode == 2 and told["what"] == "one file for two stages" and "--stage" in told["expected"]
     assert not Path("rows.parquet").exists()

@@ -771,7 +771,7 @@ def test_a_feed_cut_by_local_time_loses_nothing(make):
 
 
 @pytest.mark.parametrize(
-    "late, setting", [(1, "1 in"), (-1, "{before: 1, after: 0}"), (2, "2 in"), (-400, "unit and zone")]
+    "late, setting", [(1, "1 in"), (-1, "{before: 1, after: 0}"), (2, "2 in"), (-400, "the unit and the time zone")]
 )
 def test_a_feed_of_strays_is_told_of_with_the_setting_that_takes_them(make, late, setting):
     project = make()

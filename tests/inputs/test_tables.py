@@ -366,7 +366,7 @@ def test_a_column_that_partitions_a_delta_table_is_not_read(delta):
 def test_partitions_that_are_no_days_are_refused_with_what_would_be(delta, by):
     append_delta(Path("lake/other"), with_day(delta.rows(1), day(1), "parts"), by or None)
     edit(delta.catalog, feed__path="lake/other")
-    told = delta.refused("feed.path", "no days", "dt=YYYY-MM-DD", ", ".join(by) or "not partitioned")
+    told = delta.refused("feed.path", "not partitioned by day", "dt=YYYY-MM-DD", ", ".join(by) or "not partitioned")
     assert ('partition: "year=%Y/month=%m/day=%d"' in told) == (len(by) == 3)
 
 
@@ -382,7 +382,7 @@ def test_two_days_of_which_the_pattern_names_one(delta):
     rows = with_day(delta.rows(1).rename_columns({"dt": "loaded"}), day(0), "date")
     append_delta(Path("lake/two"), rows, ["loaded", "dt"])
     edit(delta.catalog, feed={"path": "lake/two", "partition": "made=%Y-%m-%d"})
-    delta.refused("several partition fields that are days", "loaded, dt")
+    delta.refused("several partition fields that are dates", "loaded, dt")
     for name, expected in (("loaded", day(1)), ("dt", day(0))):
         edit(delta.catalog, feed={"path": "lake/two", "partition": f"{name}=%Y-%m-%d"})
         assert list(FeedFolder(load_config("config"), LocalNames()).days) == [expected]
@@ -423,7 +423,7 @@ def test_days_of_a_transform(iceberg, transform):
     with table.update_spec() as spec:
         spec.remove_field(f"event_timestamp_{transform}")
     table.append(rows)
-    iceberg.refused("no days", "not partitioned")
+    iceberg.refused("not partitioned by day", "not partitioned")
 
 
 def test_renamed_columns_are_refused_only_where_they_are_read(iceberg):

@@ -266,7 +266,7 @@ def test_what_is_no_folder_is_not_replaced(partitions, tmp_path, kind):
         (folder / "part-0-0.parquet").symlink_to(away / "part-0-0.parquet")
     elif kind != "file":
         folder.symlink_to(away if kind == "link" else tmp_path / "nowhere")
-    with pytest.raises(DayError, match="not all ours"):
+    with pytest.raises(DayError, match="not written by daeda"):
         put(partitions, "two")
     partitions._adopt = True
     put(partitions, "two")

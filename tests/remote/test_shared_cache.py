@@ -228,7 +228,7 @@ def test_a_machine_that_only_writes_takes_nothing(first, store, tmp_path, monkey
     report = second.run(SPAN)
     assert report.steps["hit"] == report.shared["hits"] == 0 and report.steps["computed"] > 100
     store.delete([store.key(found.uri) for found in store.list()])
-    edit(second.runtime, day_workers=2)  # so that its days are looked at again
+    edit(second.runtime, day_workers=2)  # so that its days are checked again
     again = second.run(SPAN)
     assert again.steps["computed"] == 0 and again.shared["shared"] > 100, "what is here is shared again"
 

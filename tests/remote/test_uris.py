@@ -333,7 +333,7 @@ def test_load_reads_by_manifests(remote, warm_template, s3_options, to):
         (local / name).parent.mkdir(parents=True, exist_ok=True)
         (local / name).write_bytes(data)
     assert whole == rows(local) and len(whole) > 20
-    with pytest.raises(DaedalusError, match="no partition lies in the range"):
+    with pytest.raises(DaedalusError, match="there is no partition in the range"):
         load("203001", output_root=remote.output_uri, object_store=s3_options)
     with pytest.raises(DaedalusError, match="the output cannot be read"):
         load("203001", output_root="s3://there-is-no-such/out", object_store=s3_options)

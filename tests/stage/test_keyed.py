@@ -181,7 +181,7 @@ def test_what_is_told(tmp_path, monkeypatch):
         ({"match": "authr_id"}, ["aggregations[0].match", "did you mean 'author_id'"]),
         ({"key": "tags"}, ["aggregations[0].key", "tags: BIGINT[]"]),
         ({"match": "tags"}, ["aggregations[0].match", "tags: BIGINT[]"]),
-        ({"match": "user_id"}, ["aggregations[0].match", "match of the key"]),
+        ({"match": "user_id"}, ["aggregations[0].match", "match and key"]),
         ({"key": "artwork_id", "match": "artwork_id"}, ["aggregations[0].match", "another column"]),
         ({"key": ["artwork_id"]}, ["aggregations[0].key", "str"]),
     ],

@@ -323,7 +323,7 @@ def test_the_plan_of_a_resumed_run_is_what_it_runs(warm):
     forced = {row["day"] for row in plan.plan if row["step"] == "chunk"}
     assert forced == {*map(str, DAYS)} - before != set() and plan.days["done"] == len(before)
     done = warm.cli("skeleton", "--resume", "--progress", "plain", "--json")
-    assert "started with --force: so is this one" in done.stderr
+    assert "used --force, so this one does too" in done.stderr
     steps = json.loads(done.stdout)["steps"]
     assert steps["computed"] + steps["unchanged"] == len(plan.plan)
 

@@ -182,7 +182,7 @@ def test_a_qid_map_that_is_replaced_is_told(tmp_path, monkeypatch):
     report = run_skeleton_stage(Settings(cache_root="cache", output_root="out"), world.range,
                                 progress=Meanwhile(replace))  # fmt: skip
     assert {failure.step for failure in report.failures} == {"qids"}
-    assert "the qid map was replaced while the run went on" in report.failures[0].error
+    assert "the qid map was replaced during the run" in report.failures[0].error
 
 
 ENVIRONMENTS = {

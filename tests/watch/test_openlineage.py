@@ -92,7 +92,7 @@ def test_a_backend_that_is_down_costs_one_warning(warm, status):
             done = run(warm, address)
     if not status:
         done = run(warm, pass_on)  # nobody listens there any more
-    assert done.returncode == 0 and done.stderr.count("no more lineage is sent") == 1
+    assert done.returncode == 0 and done.stderr.count("lineage is no longer sent") == 1
     assert len(told) <= 1
 
 

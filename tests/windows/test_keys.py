@@ -229,7 +229,7 @@ def test_what_tables_refuse():
     for more, named in (({"key": "artwrk_id"}, "column of events is missing.*did you mean 'artwork_id'"),
                         ({"key": "event"}, "column of spine is missing"), ({"key": "tags"}, r"grouped.*specs\[0\].key"),
                         ({"match": "code"}, r"specs\[0\].match.*code: VARCHAR.*BIGINT"),
-                        ({"match": "user_id"}, r"match of the key.*specs\[0\].match"),
+                        ({"match": "user_id"}, r"match and key.*specs\[0\].match"),
                         ({"key": "artwork_id", "match": "artwork_id"}, r"specs\[0\].match")):  # fmt: skip
         for engine in ("duckdb", "polars"):
             with pytest.raises(DaedalusError, match=f"(?s){named}"):

@@ -41,7 +41,7 @@ def _names(file: LakeFile, pattern: PartitionPattern, where: str) -> Day | list[
     if not dates:
         return None
     if len(dates) > 1:
-        raise DaedalusError("a table with several partition fields that are days", where=where,
+        raise DaedalusError("a table with several partition fields that are dates", where=where,
                             found=", ".join(dates), expected="one of them, named by feed.partition",
                             hint=f"partition: {dates[0]}=%Y-%m-%d, beside feed.path")  # fmt: skip
     value = file.values[dates[0]]
@@ -57,7 +57,7 @@ def _no_days(table: LakeTable, file: LakeFile, pattern: PartitionPattern, where:
     found = f"{table.folder}, partitioned by {by}" if by else f"{table.folder}, which is not partitioned"
     if by and not set(file.values) >= {"year", "month", "day"} and table.files[0].values.keys() != file.values.keys():
         found += f"; {file.label} by {', '.join(file.values) or 'nothing'}"
-    return DaedalusError("a table whose partitions are no days", where=where, found=found,
+    return DaedalusError("a table that is not partitioned by day", where=where, found=found,
                          expected=f"a partition field that is a date, or fields as in feed.partition: {pattern.shown}",
                          hint=_hint(pattern_of(file.values)))  # fmt: skip
 

@@ -22,7 +22,8 @@ def open_table(config: Config, files: Names, key: str, folder: str, format: str)
     view = owner.partition(".")[2]
     version = config.catalog.views[view].version if view else config.catalog.feed.version
     if not format:
-        raise DaedalusError("a version of what is no table", where=config.where(CATALOG, f"{owner}.version"),
+        raise DaedalusError("a version of something that is not a table",
+                            where=config.where(CATALOG, f"{owner}.version"),
                             found=f"{folder}, with neither _delta_log nor Iceberg's metadata/",
                             expected="a folder that is a table of Delta Lake or Iceberg",
                             hint="leave version out")  # fmt: skip
