@@ -17,6 +17,7 @@ from daedalus.explain.failure_lines import by_error, places_of
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import day_of, step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
+from daedalus.statistics.judge import break_sentence
 from daedalus.workspace.day_results import ENDED
 from daedalus.workspace.day_summary import summary_of
 from daedalus.workspace.settings import Settings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _SHORT = 60  # characters of an old and a new value that are shown whole
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
 _CAUSES = 12  # of a run, at most
+_NOTHING_SAID: Mapping = {"failed": 0, "blocked": 0, "failures": [], "unexpected": 0, "breaks": []}  # of how it ended
 
 
 def last_runs(traces: Traces, most: int = 12) -> list[PastRun]:
@@ -52,7 +54,7 @@ def last_runs(traces: Traces, most: int = 12) -> list[PastRun]:
         found.append({
             **_asked(run),
             "days": len(finished[run.id]),
-            **{"failed": 0, "blocked": 0, "failures": [], **ended.get(f"{ENDED}{run.id}", {})},
+            **_NOTHING_SAID, **ended.get(f"{ENDED}{run.id}", {}),
             "changed": [{key: row[key] for key in ("day", "stage", "before", "after")} for row in changed],
             "computed": steps,
             "seconds": round(seconds, 3),
@@ -221,6 +223,8 @@ def _failed_lines(run: Mapping) -> list[str]:
     for alike in by_error(run["failures"])[:3]:
         what = ", ".join(filter(None, (alike[0]["what"], alike[0]["where"])))
         lines.append(f"{f'{places_of(alike)} failed' if alike[0]['step'] else word}: {what}")
+    if run["breaks"]:
+        lines.append(f"{counted(run['unexpected'], 'day')} not as expected: {break_sentence(run['breaks'][0])}")
     return lines
 
 

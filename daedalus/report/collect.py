@@ -9,17 +9,13 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import daedalus
-from daedalus.base import digest
 from daedalus.base.days import parse_range
-from daedalus.base.errors import DaedalusError, bare
+from daedalus.base.errors import bare
 from daedalus.base.terminal_text import counted
 from daedalus.config.columns import makers
 from daedalus.config.steps import ENRICH, SKELETON
@@ -27,21 +23,18 @@ from daedalus.explain.failure_lines import failure_sentences
 from daedalus.explain.run_history import last_runs
 from daedalus.report.drift import columns_by_day, most_departing
 from daedalus.report.heat_map import EMPTY, FRESH, MISSING, Cell, Grid, look_at_cells
-from daedalus.report.statistics import partition_statistics
-from daedalus.report.vectors import vector_statistics
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
-from daedalus.workspace.code_stamp import remembered_fingerprint
+from daedalus.statistics.partition import partition_statistics
+from daedalus.statistics.read import Reading, Say
+from daedalus.statistics.vectors import vector_statistics
 from daedalus.workspace.day_results import UNFINISHED, last_refusal
 from daedalus.workspace.day_summary import FUNNEL
 from daedalus.workspace.settings import Settings
-from daedalus.workspace.workspace import StageOutput, Workspace, opened
+from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
     from daedalus.shapes.report import Collected
 
-Say = Callable[[str], None]
-Statistics = Callable[[Sequence[Path]], dict[str, Any]]
-_TRIES = 3  # for a partition that another process replaces meanwhile
 _ROOTS = 50  # most root causes listed
 _TOUCHED = 20  # most affected steps listed for each
 
@@ -63,7 +56,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         notes = [f"the last run was refused: {refused['error']}"] if refused else []
         notes += failure_sentences(grid.results)
         notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]
-        reading = _Reading(workspace, say)
+        reading = Reading(workspace, say)
         statistics = reading.all(days, workspace.outputs[SKELETON.name], partition_statistics)
         vectors = _vectors(workspace, reading, days)
         sizes = workspace.store.sizes()
@@ -103,7 +96,7 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         })  # fmt: skip
 
 
-def _vectors(workspace: Workspace, reading: _Reading, days: Sequence[str]) -> dict[str, dict]:
+def _vectors(workspace: Workspace, reading: Reading, days: Sequence[str]) -> dict[str, dict]:
     """The statistics of the columns of vectors, by day."""
     embeddings = workspace.config.runtime.embeddings
     if embeddings is None:
@@ -170,72 +163,3 @@ def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:
         rows = [grid.counts.get((step, day), {}).get(count) for day in days]
         found.append({"step": label, "rows": rows, "total": sum(row or 0 for row in rows)})
     return found
-
-
-class _Reading:
-    """The statistics of partitions: stored ones, else from their files. `read` and `known` say how many of either."""
-
-    def __init__(self, workspace: Workspace, say: Say) -> None:
-        self._workspace, self._say = workspace, say
-        self.read = self.known = 0
-        self.notes: list[str] = []
-        self._lock = Lock()
-        self._found: dict[str, dict] = {}  # statistics that were read, by the key of their fact
-
-    def all(
-        self, days: Sequence[str], output: StageOutput, of: Statistics, names: Sequence[str] = ()
-    ) -> dict[str, dict]:  # fmt: skip
-        """Statistics with `bytes` by day, none for a day without partition, of an output.
-
-        `of` gives those of part files; `names` is what else they depend on.
-        """
-        code = remembered_fingerprint(self._workspace.traces, of.func if isinstance(of, partial) else of).digest
-        one = partial(self._of, output, of, digest.of_json([code, *names]) if names else code)
-        labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]
-        before = self.read, self.known
-        try:
-            with ThreadPoolExecutor(self._workspace.workers) as pool:
-                pairs = zip(days, pool.map(one, days, labels), strict=True)
-                found = {day: statistics for day, statistics in pairs if statistics is not None}
-        finally:  # an interrupted report is not for nothing
-            if self._found:
-                self._workspace.traces.remember_facts(self._found)
-        read, known = self.read - before[0], self.known - before[1]
-        what = "partition" if output.stage is SKELETON else f"{output.stage.name} partition"
-        self._say(f"{counted(len(found), what)}: {read} read, {known} cached")
-        return found
-
-    def _of(self, output: StageOutput, of: Statistics, code: str, day: str, label: str) -> dict[str, Any] | None:
-        """The statistics of a day's partition; None if there is none or it cannot be read."""
-        partitions = output.partitions
-        try:
-            for _ in range(_TRIES):
-                if (before := partitions.look(day)) is None:
-                    return None
-                content, size = before
-                key = f"column statistics:{code}:{content}"
-                if isinstance(found := self._workspace.traces.fact(key), dict):
-                    self._count(known=1)
-                    return {**found, "bytes": size}
-                with partitions.reading(day) as parts:
-                    found = of(parts)
-                if partitions.look(day) == before:
-                    break
-            else:
-                raise DaedalusError("the partition is being replaced repeatedly", where=f"dt={day}")
-        except Exception as error:  # noted; the other partitions are shown
-            self.notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
-            self._say(f"{label}  cannot be read: {_first_line(error)}")
-            return None
-        self._found[key] = found
-        self._count(read=1)
-        self._say(f"{label}  {counted(found['rows'], 'row')} read")
-        return {**found, "bytes": size}
-
-    def _count(self, read: int = 0, known: int = 0) -> None:
-        with self._lock:
-            self.read, self.known = self.read + read, self.known + known
-
-
-def _first_line(error: Exception) -> str:
-    return bare(f"{type(error).__name__}: {error}".splitlines()[0])[:200]

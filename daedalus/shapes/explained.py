@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from daedalus.shapes.common import Cause, DayLeft, Problem, Refusal, RootCause
+from daedalus.shapes.common import Cause, DayLeft, Expected, Problem, Refusal, RootCause
 
 
 class StepOfDay(TypedDict):
@@ -52,6 +52,7 @@ class ExplainedDay(RowsOfDay):
     compile: NotRequired[Annotated[str, "The digest of `daeda compile`; left out when the day is fresh."]]
     refused: NotRequired[Annotated[Refusal | None, "Why the last run was refused; left out when the day is fresh."]]
     tables: NotRequired[Annotated[list[str], "The tables of Delta Lake and Iceberg that are read, with versions."]]
+    expect: NotRequired[Annotated[Expected | None, "With `expect`, of a fresh day: what of it is not as expected."]]
     feed: NotRequired[Annotated[list[str] | None, "Only where the feed has no rows of the day: the days that it has."]]
 
 

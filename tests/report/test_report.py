@@ -25,8 +25,8 @@ from daedalus.report.collect import collect
 from daedalus.report.drift import departure
 from daedalus.report.heat_map import Cell, Grid, _add
 from daedalus.report.page import _costs, render
-from daedalus.report.statistics import partition_statistics
 from daedalus.stagecache.records.traces import Cost
+from daedalus.statistics.partition import partition_statistics
 from daedalus.upkeep.status import cache_status
 from daedalus.workspace.settings import Settings
 

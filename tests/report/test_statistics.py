@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from statistics_in_sql import statistics_in_sql
 from test_lists import EXAMPLES
 
-from daedalus.report import counts, statistics
-from daedalus.report.statistics import partition_statistics
 from daedalus.sql.duck import Duck
+from daedalus.statistics import counts
+from daedalus.statistics import partition as statistics
+from daedalus.statistics.partition import partition_statistics
 
 INTEGERS = {pa.int8(): 7, pa.int16(): 15, pa.int32(): 31, pa.int64(): 63}
 UNSIGNED = {pa.uint8(): 8, pa.uint32(): 32, pa.uint64(): 64}
