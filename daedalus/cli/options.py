@@ -102,6 +102,9 @@ DocumentFile = Annotated[str | None, Parameter(alias="-o", help="Also write the 
 RowsFile = Annotated[
     str | None, Parameter(alias="-o", help="Also write the rows that differ to this parquet file; of one stage.")
 ]
+ReportAgainst = Annotated[
+    str | None, Parameter(help="Other days to compare with, or a file of an earlier report --json.")
+]
 ReportFile = Annotated[str, Parameter(alias="-o", help="The HTML file to write.")]
 Trace = Annotated[str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or Chrome.")]
 OpenLineage = Annotated[str | None, Parameter(help="Also send OpenLineage events to this address or file.")]

@@ -149,7 +149,7 @@ class RunReport:
         if self.expect is not None:
             from daedalus.statistics.judge import expect_lines
 
-            lines += expect_lines(self.expect)
+            lines += expect_lines(self.expect, ends=True)
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))
         lines += _partition_lines(self.stages or {"": self})

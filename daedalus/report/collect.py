@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -17,13 +17,18 @@ import daedalus
 from daedalus.base.days import parse_range
 from daedalus.base.errors import bare
 from daedalus.base.terminal_text import counted
-from daedalus.config.columns import makers
+from daedalus.config.columns import makers, names_things
 from daedalus.config.steps import ENRICH, SKELETON
+from daedalus.explain.cause_lines import with_diff
 from daedalus.explain.failure_lines import failure_sentences
 from daedalus.explain.run_history import last_runs
+from daedalus.report.compare import OPTION, compared, earlier_report, is_file
 from daedalus.report.drift import columns_by_day, most_departing
 from daedalus.report.heat_map import EMPTY, FRESH, MISSING, Cell, Grid, look_at_cells
+from daedalus.report.lineage import lineage
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
+from daedalus.statistics.check import expected
+from daedalus.statistics.judge import breaks_of
 from daedalus.statistics.partition import partition_statistics
 from daedalus.statistics.read import Reading, Say
 from daedalus.statistics.vectors import vector_statistics
@@ -33,19 +38,27 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
+    from daedalus.config import Config
+    from daedalus.config.schema import Expect
+    from daedalus.shapes.common import Expected
     from daedalus.shapes.report import Collected
 
 _ROOTS = 50  # most root causes listed
 _TOUCHED = 20  # most affected steps listed for each
 
 
-def collect(settings: Settings, range: str | None = None, say: Say = lambda line: None) -> Collected:
+def collect(
+    settings: Settings, range: str | None = None, say: Say = lambda line: None, against: str | None = None
+) -> Collected:
     """All numbers about the days of `range`, or of the config's: see the keys below.
 
-    `say` is called with lines of progress. Raises DaedalusError for refused config, range or inputs.
+    `say` is called with lines of progress. They are compared with those of `against`: other days, or a file of an
+    earlier report. Raises DaedalusError for refused config, range, inputs or file.
     """
     if range is not None:
         parse_range(range)
+    earlier = earlier_report(against) if against is not None and is_file(against) else None
+    other = parse_range(against, OPTION) if against is not None and earlier is None else None
     with opened(settings) as workspace:
         span = workspace.config.range(range)
         days = [str(day) for day in span]
@@ -57,18 +70,15 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         notes += failure_sentences(grid.results)
         notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]
         reading = Reading(workspace, say)
-        statistics = reading.all(days, workspace.outputs[SKELETON.name], partition_statistics)
-        vectors = _vectors(workspace, reading, days)
+        columns, statistics, vectors = _columns(workspace, reading, days)
         sizes = workspace.store.sizes()
         runs = last_runs(workspace.traces)
-        order = [column.name for column in workspace.config.output_columns]
-        columns = _in_place(columns_by_day(days, statistics, order), columns_by_day(days, vectors, []))
         known = {name: str(made[0]) for name, made in makers(workspace.config).items()} | {"qid": "qids"}
         known |= {name: known[made] for made, name in workspace.config.renamed.items()}
         known |= _vector_sources(workspace)
         for column in columns:
             column["source"] = known.get(column["name"], "default")
-        return cast("Collected", {
+        found: dict[str, Any] = {
             "version": daedalus.__version__,
             "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "range": [str(span.first), str(span.last)],
@@ -76,7 +86,9 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "output_root": bare(workspace.output_root),
             "output_roots": {name: bare(output.root) for name, output in workspace.outputs.items()},
             "last_run": runs[0] if runs else None,
-            "totals": _totals(days, grid, statistics, vectors, sizes),
+            "totals": _totals(
+                days, grid, {**dict.fromkeys(workspace.outputs, vectors), SKELETON.name: statistics}, sizes
+            ),
             "days": days,
             "day_states": [grid.days[day] for day in days],
             "rows": [statistics[day]["rows"] if day in statistics else None for day in days],
@@ -84,16 +96,57 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "steps": [_by_day(grid, step, days) for step in grid.steps()],
             "of_no_day": [{"step": step, **asdict(grid.cells[step, ""])} for step in grid.of_no_day()],
             "results": grid.results,
-            "whys": grid.whys,
+            "whys": [[with_diff(cause) for cause in why] for why in grid.whys],
             "causes": [_root(cause) for cause in grid.roots[:_ROOTS]],
             "more_causes": max(len(grid.roots) - _ROOTS, 0),
             "funnel": _funnel(grid, days),
             "columns": columns,
             "departing": most_departing(columns),
-            "runs": runs,
+            "runs": [{**run, "causes": [with_diff(cause) for cause in run["causes"]]} for run in runs],
             "reading": {"read": reading.read, "known": reading.known},
+            "lineage": lineage(workspace.traces, grid),
+            "options": settings.options,
+            "run": settings.run(workspace.config),
             "notes": [*notes, *reading.notes],
-        })  # fmt: skip
+        }
+        if expect := workspace.config.runtime.expect:
+            found["expect"] = _expected(workspace.config, expect, grid.unusable & {*days}, statistics, vectors)
+        if other is not None:
+            then = [str(day) for day in other]
+            before, numbers, _ = _columns(workspace, reading, then)
+            rows = [numbers[day]["rows"] if day in numbers else None for day in then]
+            earlier = {"range": [then[0], then[-1]], "days": then, "rows": rows, "columns": before}
+        if earlier is not None:
+            found["against"] = compared(found, earlier)
+        return cast("Collected", found)
+
+
+def _columns(
+    workspace: Workspace, reading: Reading, days: Sequence[str]
+) -> tuple[list[dict], dict[str, dict], dict[str, dict]]:
+    """The columns over some days, in the order of the output; and the statistics of both stages' partitions by day."""
+    config = workspace.config
+    statistics = reading.all(days, workspace.outputs[SKELETON.name], partition_statistics)
+    vectors = _vectors(workspace, reading, days)
+    order = [column.name for column in config.output_columns]
+    ids = {name for name in [*order, "qid"] if name == "qid" or names_things(config, name)}
+    columns = columns_by_day(days, statistics, order, ids)
+    return _in_place(columns, columns_by_day(days, vectors, [])), statistics, vectors
+
+
+def _expected(
+    config: Config, expect: Expect, unusable: Iterable[str], statistics: Mapping[str, Mapping],
+    vectors: Mapping[str, Mapping],
+) -> Expected:  # fmt: skip
+    """What of the partitions is not as expected."""
+    of_vectors = [*config.runtime.embeddings.columns] if config.runtime.embeddings else []
+    breaks: list = []
+    for stage, found in ((SKELETON, statistics), (ENRICH, vectors)):
+        rows = {day: one["rows"] for day, one in found.items()} | (
+            dict.fromkeys(unusable, 0) if stage is SKELETON else {}
+        )
+        breaks += breaks_of(expect, stage, rows, found, of_vectors)
+    return expected(expect, len({*statistics, *vectors, *unusable}), breaks)
 
 
 def _vectors(workspace: Workspace, reading: Reading, days: Sequence[str]) -> dict[str, dict]:
@@ -119,20 +172,23 @@ def _in_place(columns: Sequence[dict], vectors: Sequence[dict]) -> list[dict]:
 
 
 def _totals(
-    days: Sequence[str], grid: Grid, statistics: Mapping[str, Mapping], vectors: Mapping[str, Mapping],
-    sizes: Mapping[str, int],
+    days: Sequence[str], grid: Grid, stages: Mapping[str, Mapping[str, Mapping]], sizes: Mapping[str, int]
 ) -> dict:  # fmt: skip
+    """Sums over the days; `stages` has the statistics of each stage's partitions by day."""
     tally = Counter(grid.days[day] for day in days)
     states = {state: tally[state] for state in (FRESH, "stale", MISSING, EMPTY, FAILED, BLOCKED, UNFINISHED)}
+    whole = set.intersection(*(set(found) for found in stages.values()))
     return {
-        "days": {"total": len(days), "done": len(statistics), **states},
-        "rows": sum(found["rows"] for found in statistics.values()),
-        "output_bytes": sum(found["bytes"] for found in [*statistics.values(), *vectors.values()]),
+        "days": {"total": len(days), "done": len(whole), **states},
+        "stages": {name: {"done": len(found), "bytes": sum(one["bytes"] for one in found.values())}
+                   for name, found in stages.items()},
+        "rows": sum(one["rows"] for one in stages[SKELETON.name].values()),
+        "output_bytes": sum(one["bytes"] for found in stages.values() for one in found.values()),
         "cache_bytes": sum(sizes.values()),
         "artifacts": len(sizes),
         "seconds": round(sum(cell.seconds or 0 for cell in grid.cells.values()), 3),
         "step_days": dict(Counter(cell.state for (_, day), cell in grid.cells.items() if day)),
-    }
+    }  # fmt: skip
 
 
 def _by_day(grid: Grid, step: str, days: Sequence[str]) -> dict[str, Any]:
@@ -153,7 +209,7 @@ def _by_day(grid: Grid, step: str, days: Sequence[str]) -> dict[str, Any]:
 
 
 def _root(cause: Mapping[str, Any]) -> dict[str, Any]:
-    return {**cause, "steps": cause["steps"][:_TOUCHED], "touched": len(cause["steps"])}
+    return {**with_diff(cause), "steps": cause["steps"][:_TOUCHED], "touched": len(cause["steps"])}
 
 
 def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:

@@ -53,7 +53,7 @@ class Cause(TypedDict):
     what: Annotated[str, "The config key, file, step or function."]
     old: Annotated[str | None, "Its earlier value; null for none."]
     new: Annotated[str | None, "Its value now; null for none."]
-    diff: NotRequired[Annotated[list[str], "Of `code`: lines of it that differ, in plans and of days."]]
+    diff: NotRequired[Annotated[list[str], "Lines that differ: of `code`; in a report also of long values."]]
 
 
 class RootCause(Cause):

@@ -42,7 +42,7 @@ def check_days(
         days |= known.keys()
     for note in reading.notes:
         say(f"expect: {note}")
-    return checked(expect, len(days), breaks)
+    return expected(expect, len(days), breaks)
 
 
 def check_fresh(workspace: Workspace, fresh: Mapping[str, FreshDays], *, read: bool) -> Expected | None:
@@ -51,7 +51,7 @@ def check_fresh(workspace: Workspace, fresh: Mapping[str, FreshDays], *, read: b
     return check_days(workspace, rows, read=read)
 
 
-def checked(expect: Expect, days: int, breaks: list) -> Expected:
+def expected(expect: Expect, days: int, breaks: list) -> Expected:
     """The result of judging so many days."""
     return {"on_break": expect.on_break, "days": days, "breaks": sorted(breaks, key=lambda row: row["day"])}
 

@@ -59,15 +59,15 @@ def _broken(
                "least": low, "most": high}  # fmt: skip
 
 
-def expect_lines(checked: Expected) -> list[str]:
-    """What a summary says: each expectation that is broken with its days, or that none is."""
+def expect_lines(checked: Expected, *, ends: bool = False) -> list[str]:
+    """What a summary says, of a run that `ends` with it or else: each expectation that is broken, with its days."""
     breaks, days = checked["breaks"], counted(checked["days"], "day")
     if not checked["days"]:
         return ["expect      no day is judged yet: the next run does"]
     if not breaks:
         return [f"expect      {days} as expected"]
     broken = len({row["day"] for row in breaks})
-    failed = "; on_break: fail, so exit 1" if checked["on_break"] == "fail" else ""
+    failed = "; on_break: fail, so exit 1" if ends and checked["on_break"] == "fail" else ""
     lines = [f"expect      {broken:,} of {days} not as expected{failed}"]
     alike = list(by_expectation(breaks).values())
     for rows in alike[:_LINES]:

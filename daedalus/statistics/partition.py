@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from daedalus.statistics.counts import Counts, as_arrow, as_numpy, count_numbers, count_texts
+from daedalus.statistics.histogram import histogram
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ _LARGE, _SMALL = 1e288, 2.0**-64  # times as many rows as there can be, it is fi
 def partition_statistics(parts: Sequence[Path], columns: Collection[str] | None = None) -> dict[str, Any]:
     """`rows` and `columns`, of all or some names, each with `name`, `type`, `kind`, `nulls` and what its kind has:
 
-    number: `finite`, `mean`, `p5`, `p50`, `p95`, `distinct`; boolean: `mean` (the share that is true);
+    number: `finite`, `mean`, `p5`, `p50`, `p95`, `distinct`, `histogram`; boolean: `mean` (the share that is true);
     list: the same of its lengths, and `empty`; time: the same in seconds since 1970;
     text: `distinct` and `top`, the commonest values with their rows. A percentile is the smallest value
     that at least so many of the values do not exceed; NaN and infinities are in none of them.
@@ -125,10 +126,17 @@ class _Column:
             return {**found, "distinct": len(values), "top": _top(values, counts)}
         told = _finite(values, counts)
         if self._kind == "number":
-            return {**found, **_summary(*told), "finite": int(told[1].sum()), "distinct": len(values)}
+            more = {"finite": int(told[1].sum()), "distinct": len(values)}
+            return {**found, **_summary(*told), **more, "histogram": _histogram(values.dtype.kind in "iu", *told)}
         if self._kind == "list":
-            return {**found, **_summary(*told), "empty": int(counts[values == 0].sum())}
+            empty = int(counts[values == 0].sum())
+            return {**found, **_summary(*told), "empty": empty, "histogram": _histogram(True, *told)}
         return {**found, **_summary(_as_seconds(told[0], self._field.type), told[1])}
+
+
+def _histogram(whole: bool, values: np.ndarray, counts: np.ndarray) -> dict[str, Any] | None:
+    """A histogram of ascending numbers, of which each occurs so often."""
+    return histogram(values, counts.cumsum(), whole=whole)
 
 
 def _counted(array: pa.Array, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
