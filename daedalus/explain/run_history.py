@@ -76,7 +76,8 @@ def _changed(
     """Days whose partition differs from that of the last run that finished the day; `new` are keys made since."""
     changed = []
     for day, summary in sorted(_of_stage(now, stage).items()):
-        before = next((_of_stage(run, stage)[day] for run in older if day in _of_stage(run, stage)), None)
+        earlier = (run[day] for run in older if day in run and _key(stage) in run[day])
+        before = next((summary_of(one, stage) for one in earlier), None)
         if before is None and summary["chunk"] not in new:
             continue  # published before the oldest run on record
         if before is not None and before["chunk"] == summary["chunk"]:
@@ -92,8 +93,12 @@ def _changed(
 
 def _of_stage(days: Mapping[str, dict], stage: Stage) -> dict[str, dict]:
     """A stage's part of the summaries of days that have one."""
-    key = "chunk" if stage is SKELETON else stage.name
-    return {day: summary_of(summary, stage) for day, summary in days.items() if key in summary}
+    return {day: summary_of(summary, stage) for day, summary in days.items() if _key(stage) in summary}
+
+
+def _key(stage: Stage) -> str:
+    """What a day's summary has if the day is done in a stage."""
+    return "chunk" if stage is SKELETON else stage.name
 
 
 class _Made:
