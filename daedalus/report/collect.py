@@ -112,10 +112,7 @@ def collect(
         if expect := workspace.config.runtime.expect:
             found["expect"] = _expected(workspace.config, expect, grid.unusable & {*days}, statistics, vectors)
         if other is not None:
-            then = [str(day) for day in other]
-            before, numbers, _ = _columns(workspace, reading, then)
-            rows = [numbers[day]["rows"] if day in numbers else None for day in then]
-            earlier = {"range": [then[0], then[-1]], "days": then, "rows": rows, "columns": before}
+            earlier = _of_days(workspace, reading, [str(day) for day in other])
         if earlier is not None:
             found["against"] = compared(found, earlier)
         return cast("Collected", found)
@@ -132,6 +129,13 @@ def _columns(
     ids = {name for name in [*order, "qid"] if name == "qid" or names_things(config, name)}
     columns = columns_by_day(days, statistics, order, ids)
     return _in_place(columns, columns_by_day(days, vectors, [])), statistics, vectors
+
+
+def _of_days(workspace: Workspace, reading: Reading, days: Sequence[str]) -> dict[str, Any]:
+    """Of other days what a report is compared with."""
+    columns, statistics, _ = _columns(workspace, reading, days)
+    rows = [statistics[day]["rows"] if day in statistics else None for day in days]
+    return {"range": [days[0], days[-1]], "days": days, "rows": rows, "columns": columns}
 
 
 def _expected(

@@ -37,6 +37,8 @@ STATES = {
     "blocked": ("!", "blocked in the last run: it needs what failed on another day"),
     "unfinished": ("/", "not finished by the last run"),
 }
+# The parts of the page's script, in order; they are one function.
+_SCRIPT = ("page.js", "page.tips.js", "page.filters.js", "page.histograms.js", "page.address.js", "page.start.js")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -67,7 +69,7 @@ def write_page(found: Mapping[str, Any], out: Path) -> int:
 
 def render(found: Mapping[str, Any]) -> str:
     """The page as text."""
-    script = _resource("page.js")
+    script = "\n".join(['"use strict"; (() => {', *map(_resource, _SCRIPT), "})();"])
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     charts = {column["name"]: charts_of(column, found["days"]) for column in found["columns"]}
     breaks = found["expect"]["breaks"] if "expect" in found else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,13 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import counted
 from daedalus.config.steps import SKELETON
+from daedalus.objectstore.object_store import is_uri
 from daedalus.workspace.code_stamp import remembered_fingerprint
 from daedalus.workspace.workspace import StageOutput, Workspace
 
 Say = Callable[[str], None]
 Statistics = Callable[[Sequence[Path]], dict[str, Any]]
+_AT_ONCE = 8  # looks at partitions on an object store, each a request
 _TRIES = 3  # for a partition that another process replaces meanwhile
 
 
@@ -43,7 +45,7 @@ class Reading:
         `of` gives those of part files; `names` is what else they depend on. What `whole` gives has all of that in it.
         """
         codes = [self._code(of, names), *([self._code(whole)] if whole else [])]
-        found = {day: kept for day in days if (kept := self._kept(output, codes, day)) is not None}
+        found = {day: kept for day, kept in self._all_kept(output, codes, days) if kept is not None}
         self._count(known=len(found))
         missing = [day for day in days if day not in found and self._reads]
         try:
@@ -61,6 +63,16 @@ class Reading:
         """The digest of what statistics follow from, beside the content of a partition."""
         code = remembered_fingerprint(self._workspace.traces, of.func if isinstance(of, partial) else of).digest
         return digest.of_json([code, *names]) if names else code
+
+    def _all_kept(
+        self, output: StageOutput, codes: Sequence[str], days: Sequence[str]
+    ) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Each day with what is kept of its partition."""
+        if not is_uri(output.root):
+            yield from ((day, self._kept(output, codes, day)) for day in days)
+            return
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            yield from zip(days, pool.map(partial(self._kept, output, codes), days), strict=True)
 
     def _kept(self, output: StageOutput, codes: Sequence[str], day: str) -> dict[str, Any] | None:
         """What is kept of a day's partition as it lies there now."""
