@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DocumentFile,
         Json,
         OutputRoot,
+        ReportAgainst,
         ReportFile,
         ReportRange,
         RowsFile,
@@ -96,6 +97,7 @@ def runs(
 def report(
     *,
     range: ReportRange = None,
+    against: ReportAgainst = None,
     out: ReportFile = "daeda-report.html",
     config: Config = "config",
     cache_root: CacheRoot = None,
@@ -111,7 +113,7 @@ def report(
 
     path, settings = check_out(out), settings_of(config, cache_root, output_root)
     with saying() as say:
-        found: Report = {**collect(settings, range, say), "file": str(path)}
+        found: Report = {**collect(settings, range, say, against), "file": str(path)}
     write_page(found, path)
     return show(found, page_lines, json)
 

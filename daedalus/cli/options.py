@@ -140,6 +140,9 @@ RowsFile = Annotated[
     str | None,
     Parameter(alias="-o", help="Also write the rows that differ to this parquet file; with two stages, needs --stage."),
 ]
+ReportAgainst = Annotated[
+    str | None, Parameter(help="Other days to compare with, or a file of an earlier report --json.")
+]
 ReportFile = Annotated[str, Parameter(alias="-o", help="The HTML file to write.")]
 Trace = Annotated[
     str | None, Parameter(help="Also write a timeline of the run to this file, for Perfetto or chrome://tracing.")

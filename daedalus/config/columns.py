@@ -101,3 +101,19 @@ def makers(config: Config) -> dict[str, list[Maker]]:
         for column in columns:
             add(column, Maker("step", step))
     return found
+
+
+def names_things(config: Config, output: str) -> bool:
+    """Whether an output column holds ids or codes, which name things and of which no mean says anything.
+
+    Known are the feed's ids, sessions and codes, what views are joined by, `recent_published.author` and ids of
+    vectors; of others the name tells, which ends in `_id` or is `id`.
+    """
+    runtime, made = config.runtime, config.made_from(output)
+    known = {"qid", "feed_session", *IDS, *CODES, *(view.entity for view in config.catalog.views.values())}
+    if runtime.recent_published:
+        known.add(runtime.recent_published.author.rpartition(":")[2])
+    vectors = runtime.embeddings.columns.values() if runtime.embeddings else ()
+    if made in known or output in {column.of for column in vectors}:
+        return True
+    return any(name.lower() == "id" or name.lower().endswith("_id") for name in (made, output))

@@ -57,6 +57,11 @@ class Config:
         return next((one.made_from for one in self.output_columns if one.name == output), output)
 
     @property
+    def meaning(self) -> str:
+        """All of it that anything made may follow from, as text: what is only expected of that is left out."""
+        return repr((self.catalog, structs.replace(self.runtime, expect=None), self.aggregations))
+
+    @property
     def reads_pool(self) -> bool:
         """Whether anything is read of the embedding pool."""
         return self.runtime.embedding_coverage_filter.enabled or self.runtime.embeddings is not None
@@ -75,7 +80,8 @@ class Config:
         """What of it a stage's bytes follow from: the skeleton's from all but the embeddings."""
         if stage is not SKELETON or self.runtime.embeddings is None:
             return self
-        return replace(self, runtime=structs.replace(self.runtime, embeddings=None))
+        expect = self.runtime.expect.without(self.runtime.embeddings.columns) if self.runtime.expect else None
+        return replace(self, runtime=structs.replace(self.runtime, embeddings=None, expect=expect))
 
     def range(self, text: str | None) -> DayRange:
         """The days that a text such as `202602..202605` names; without one, those of feed_start to feed_end."""

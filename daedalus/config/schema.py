@@ -1,13 +1,16 @@
 """The shape of the three configuration files. These definitions validate them."""
 
 # No `from __future__ import annotations`: msgspec would compile each annotation at every start.
-from typing import Annotated, Any, Literal
+from collections.abc import Container
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from daedalus.base.days import parse_duration
 from daedalus.config.aggregation_kinds import KINDS, Agg, AggregationKind
+
+Band = list[float | None]  # [least, most]; None leaves that end open
 
 
 def _says(meaning: str, recomputes: str) -> msgspec.Meta:
@@ -376,6 +379,55 @@ class Embeddings(_Strict, frozen=True, kw_only=True):
     ]
 
 
+class ExpectColumn(_Strict, frozen=True, kw_only=True):
+    null_share: Annotated[
+        Band | None,
+        _says("The share of the day's rows in which it is NULL.", "nothing"),
+    ] = None
+    coverage: Annotated[
+        Band | None,
+        _says(
+            "The share of the day's rows in which it has something: no NULL, and no empty list. Of a column of vectors, the rows with a vector.",
+            "nothing",
+        ),
+    ] = None
+    mean: Annotated[
+        Band | None,
+        _says(
+            "The day's mean: of a number without NULL, NaN and infinities, of a list its length, of a boolean the share that is true. An id has none.",
+            "nothing",
+        ),
+    ] = None
+
+    @property
+    def bands(self) -> dict[str, Band]:
+        """The measures that are expected to be in a band."""
+        given = {"null_share": self.null_share, "coverage": self.coverage, "mean": self.mean}
+        return {measure: band for measure, band in given.items() if band is not None}
+
+
+class Expect(_Strict, frozen=True, kw_only=True):
+    on_break: Annotated[
+        Literal["warn", "fail"],
+        _says(
+            "Whether a run with a day outside a band ends with exit 0 or 1. The partitions are written either way.",
+            "nothing",
+        ),
+    ] = "warn"
+    rows: Annotated[
+        Band | None,
+        _says("Rows of a day's partition, as [least, most]; null leaves an end open: [1000, null].", "nothing"),
+    ] = None
+    columns: Annotated[
+        dict[str, ExpectColumn],
+        _says("What is expected of output columns, by name, on each day; bands as in rows.", "nothing"),
+    ] = {}
+
+    def without(self, names: Container[str]) -> Self:
+        """The same, with nothing expected of some columns."""
+        return msgspec.structs.replace(self, columns={k: v for k, v in self.columns.items() if k not in names})
+
+
 class Runtime(_Strict, frozen=True, kw_only=True):
     feed_start: Annotated[
         str | int,
@@ -509,6 +561,13 @@ class Runtime(_Strict, frozen=True, kw_only=True):
         _says(
             "Columns of vectors that the enrich stage adds to those of the skeleton; none: there is no enrich stage.",
             "see its keys",
+        ),
+    ] = None
+    expect: Annotated[
+        Expect | None,
+        _says(
+            "What a day's partition should be like, checked after each run and never part of a key; none: nothing is checked.",
+            "nothing",
         ),
     ] = None
     output_columns: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf, isinf, isnan
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -11,7 +12,7 @@ from daedalus.base.days import parse_duration, parse_range
 from daedalus.base.errors import did_you_mean
 from daedalus.base.sizes import parse_size
 from daedalus.config.aggregation_kinds import Measure
-from daedalus.config.columns import Maker, Ref, makers, spine_columns
+from daedalus.config.columns import Maker, Ref, makers, names_things, spine_columns
 from daedalus.config.config import AGGREGATIONS, CATALOG, RUNTIME, Config
 from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.embeddings import check_embeddings
@@ -42,6 +43,7 @@ def check(config: Config) -> None:
         _filter,
         _outputs,
         check_embeddings,
+        _expect,
         _remote,
         _object_store,
     ):
@@ -358,6 +360,62 @@ def _renamed(config: Config, key: str, column: OutputColumn, columns: Sequence[O
             column.source,
             "only one name for it",
         )
+
+
+def _expect(config: Config) -> None:
+    expect = config.runtime.expect
+    if expect is None:
+        return
+    _band(config, "expect.rows", expect.rows, (0, inf))
+    vectors = config.runtime.embeddings.columns if config.runtime.embeddings else {}
+    known = [*dict.fromkeys([*(column.name for column in config.output_columns), *vectors])]
+    for name, column in expect.columns.items():
+        at = f"expect.columns.{name}"
+        if name not in known:
+            expected = f"one of the output's columns: {', '.join(known)}"
+            hint = did_you_mean(name, known)
+            refuse(config, RUNTIME, at, "a column that is not in the output", name, expected, hint)
+        if not column.bands:
+            refuse(config, RUNTIME, at, "nothing is expected of the column", "{}", "null_share, coverage or mean")
+        for measure, band in column.bands.items():
+            _band(config, f"{at}.{measure}", band, (-inf, inf) if measure == "mean" else (0, 1))
+        if column.mean is not None and (reason := _no_mean(config, name)):
+            refuse(config, RUNTIME, f"{at}.mean", "a mean of what has none", f"{name}, {reason}", "a number or a list")
+
+
+def _band(config: Config, key: str, band: Sequence[float | None] | None, reach: tuple[float, float]) -> None:
+    """Rejects what is no band of numbers within the reach of a measure."""
+    if band is None:
+        return
+    if len(band) != 2 or band == [None, None]:
+        expected = "[least, most], of which one may be null"
+        refuse(config, RUNTIME, key, "not a band", _shown(band), expected)
+    low, high = (otherwise if end is None else end for end, otherwise in zip(band, reach, strict=True))
+    for end in (low, high):
+        if isnan(end) or (isinf(end) and end in band):
+            refuse(config, RUNTIME, key, "an end that is no number", _shown(band), "finite numbers, or null for no end")
+        if not reach[0] <= end <= reach[1]:
+            expected = "from 0 to 1, as a share is" if reach[1] == 1 else "at least 0"
+            refuse(config, RUNTIME, key, "an end that nothing can reach", _shown(band), expected)
+    if low > high:
+        refuse(config, RUNTIME, key, "an empty band", _shown(band), "[least, most], the least first")
+
+
+def _shown(band: Sequence[float | None]) -> str:
+    """A band as its file has it."""
+    return f"[{', '.join('null' if end is None else f'{end:.15g}' for end in band)}]"
+
+
+def _no_mean(config: Config, output: str) -> str:
+    """Why there can be no mean of an output column, as far as the configuration tells; "" if there may be one."""
+    embeddings = config.runtime.embeddings
+    if embeddings and output in embeddings.columns:
+        return "a column of vectors"
+    if names_things(config, output):
+        return "which names things"
+    made = config.made_from(output)
+    kind = spine_columns(config).get(made, "")
+    return f"a {kind}" if kind.startswith(("VARCHAR", "TIMESTAMP")) else ""
 
 
 def _remote(config: Config) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from daedalus.base.terminal_text import cut, room, shown_apart
 
+_SHORT = 60  # characters of a value that are shown whole beside another
+
 
 def headline(cause: Mapping) -> str:
     """A cause in a few words, without its values."""
@@ -33,6 +35,14 @@ def cause_lines(cause: Mapping) -> list[str]:
     elif cause["kind"] != "missing":
         lines += value_lines(cause)
     return [cut(line) for line in lines]
+
+
+def with_diff(cause: Mapping) -> dict:
+    """A cause whose `diff` says what came and went, where its values are too long to stand beside each other."""
+    long = max(len(cause["old"] or ""), len(cause["new"] or "")) > _SHORT
+    if not long or cause.get("diff") or None in (cause["old"], cause["new"]):
+        return {**cause}
+    return {**cause, "diff": [line.strip() for line in value_lines(cause)]}
 
 
 def value_lines(cause: Mapping) -> list[str]:

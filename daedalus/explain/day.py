@@ -18,13 +18,13 @@ from daedalus.stagecache.action_name import step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_results import last_refusal, last_results
 from daedalus.workspace.day_summary import FUNNEL, feed_rows, left_out
-from daedalus.workspace.fresh_days import QID_MAP, fresh_in_all
+from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_in_all
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
     from daedalus.explain.causes import Causes
-    from daedalus.shapes.common import Cause
+    from daedalus.shapes.common import Cause, Expected
     from daedalus.shapes.explained import ExplainedDay, ExplainedStep, FeedRows, RowsLeft, RowsOfDay, StepOfDay
     from daedalus.stagecache.records.traces import Trace
     from daedalus.stagecache.walk.plan import Verdict
@@ -51,8 +51,10 @@ def explain_day(settings: Settings, text: str) -> ExplainedDay:
         listing, run = workspace.listing(), settings.run(workspace.config)
         if not Reach.of(workspace.config).with_rows([target], listing.feed.days):
             return {"day": day, "last": None, "steps": [], "funnel": [], "causes": [], "feed": listing.feed.span}
-        if fresh_in_all(workspace, listing, [target])[SKELETON.name].days:
-            return _with_tables(_fresh_day(workspace, day, run), listing)
+        fresh = fresh_in_all(workspace, listing, [target])
+        if fresh[SKELETON.name].days:
+            whole = _with_tables(_fresh_day(workspace, day, run), listing)
+            return {**whole, "expect": _checked(workspace, fresh)} if workspace.config.runtime.expect else whole
         from daedalus.compile.resolve import compiled_for
         from daedalus.explain.causes import Causes
 
@@ -72,6 +74,12 @@ def explain_day(settings: Settings, text: str) -> ExplainedDay:
             "causes": causes.roots(),
         }
         return _with_tables(found, listing)
+
+
+def _checked(workspace: Workspace, fresh: Mapping[str, FreshDays]) -> Expected | None:
+    from daedalus.statistics.check import check_fresh
+
+    return check_fresh(workspace, fresh, read=True)
 
 
 def _with_tables(found: ExplainedDay, listing: Listing) -> ExplainedDay:
@@ -211,6 +219,7 @@ def day_lines(found: Mapping) -> list[str]:
     )
     lines.append(f"{found['day']}{' now' if lines else ''}: {verdict}")
     lines += [line for table in found.get("tables", []) for line in wrapped(table, "inputs  ")]
+    lines += _expect_lines(found)
     for cause in found["causes"]:
         lines += cause_lines(cause)
     wide = column((step["step"] for step in found["steps"]), 44, 35)
@@ -233,6 +242,15 @@ def day_lines(found: Mapping) -> list[str]:
     lines.append(f"feed rows: {rows['read']:,} read{left_out(rows)}")
     label = "rows left in the last run: " if stale else "rows left: "
     return [*lines, *wrapped(funnel, label, " " * 11)]
+
+
+def _expect_lines(found: Mapping) -> list[str]:
+    """What of the day is not as expected, with `expect`."""
+    if not found.get("expect"):
+        return []
+    from daedalus.statistics.judge import break_sentence
+
+    return [cut(f"not as expected: {break_sentence(row)}") for row in found["expect"]["breaks"]]
 
 
 def _follows(why: Iterable[Mapping]) -> str:

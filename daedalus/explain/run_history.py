@@ -17,6 +17,7 @@ from daedalus.explain.failure_lines import by_error, places_of
 from daedalus.stagecache.action import Manifest, differences
 from daedalus.stagecache.action_name import day_of, step_of
 from daedalus.stagecache.records.traces import RunRecord, Trace, Traces
+from daedalus.statistics.judge import break_sentence
 from daedalus.workspace.day_results import ENDED
 from daedalus.workspace.day_summary import summary_of
 from daedalus.workspace.settings import Settings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _SHORT = 60  # characters of an old and a new value that are shown whole
 _LOOKED_AT = 3  # changed days of a run whose causes are followed up
 _CAUSES = 12  # of a run, at most
+_NOTHING_SAID: Mapping = {"failed": 0, "blocked": 0, "failures": [], "unexpected": 0, "breaks": []}  # of how it ended
 
 
 def last_runs(traces: Traces, most: int = 12) -> list[PastRun]:
@@ -52,7 +54,7 @@ def last_runs(traces: Traces, most: int = 12) -> list[PastRun]:
         found.append({
             **_asked(run),
             "days": len(finished[run.id]),
-            **{"failed": 0, "blocked": 0, "failures": [], **ended.get(f"{ENDED}{run.id}", {})},
+            **_NOTHING_SAID, **ended.get(f"{ENDED}{run.id}", {}),
             "changed": [{key: row[key] for key in ("day", "stage", "before", "after")} for row in changed],
             "computed": steps,
             "seconds": round(seconds, 3),
@@ -74,7 +76,8 @@ def _changed(
     """Days whose partition differs from that of the last run that finished the day; `new` are keys made since."""
     changed = []
     for day, summary in sorted(_of_stage(now, stage).items()):
-        before = next((_of_stage(run, stage)[day] for run in older if day in _of_stage(run, stage)), None)
+        earlier = (run[day] for run in older if day in run and _key(stage) in run[day])
+        before = next((summary_of(one, stage) for one in earlier), None)
         if before is None and summary["chunk"] not in new:
             continue  # published before the oldest run on record
         if before is not None and before["chunk"] == summary["chunk"]:
@@ -90,8 +93,12 @@ def _changed(
 
 def _of_stage(days: Mapping[str, dict], stage: Stage) -> dict[str, dict]:
     """A stage's part of the summaries of days that have one."""
-    key = "chunk" if stage is SKELETON else stage.name
-    return {day: summary_of(summary, stage) for day, summary in days.items() if key in summary}
+    return {day: summary_of(summary, stage) for day, summary in days.items() if _key(stage) in summary}
+
+
+def _key(stage: Stage) -> str:
+    """What a day's summary has if the day is done in a stage."""
+    return "chunk" if stage is SKELETON else stage.name
 
 
 class _Made:
@@ -221,6 +228,8 @@ def _failed_lines(run: Mapping) -> list[str]:
     for alike in by_error(run["failures"])[:3]:
         what = ", ".join(filter(None, (alike[0]["what"], alike[0]["where"])))
         lines.append(f"{f'{places_of(alike)} failed' if alike[0]['step'] else word}: {what}")
+    if run["breaks"]:
+        lines.append(f"{counted(run['unexpected'], 'day')} not as expected: {break_sentence(run['breaks'][0])}")
     return lines
 
 

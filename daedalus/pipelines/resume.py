@@ -41,8 +41,7 @@ class Request:
 
 def meaning_of(workspace: Workspace) -> str:
     """A digest of the configuration and of the code."""
-    config = workspace.config
-    return digest.of_text(repr((config.catalog, config.runtime, config.aggregations, code_stamp(workspace.traces))))
+    return digest.of_text(f"{workspace.config.meaning} {code_stamp(workspace.traces)}")
 
 
 def last_unfinished(settings: Settings) -> dict | None:

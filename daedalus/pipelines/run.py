@@ -28,12 +28,14 @@ from daedalus.stagecache.walk.outcome import FAILED, HIT, Outcome
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.code_stamp import code_version
 from daedalus.workspace.day_results import ENDED, results_of
+from daedalus.workspace.day_summary import summary_of
 from daedalus.workspace.fresh_days import QID_MAP
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from daedalus.explain.change_notes import ChangeNotes
     from daedalus.pipelines.on_dask import OnDask
+    from daedalus.shapes.common import Expected
     from daedalus.stagecache.action import Action
     from daedalus.stagecache.walk.executor import Executor
     from daedalus.stagecache.walk.forecast import Forecast
@@ -47,8 +49,10 @@ def execute(
     run = request.run
     if looked.nothing_to_do(workspace) and all(one.partitions.has(DATASET) for one in workspace.outputs.values()):
         begin_run(workspace, request, looked.span, looked.done)
-        end_run(workspace, request, looked.span, failed=False)
-        return all_fresh(looked)
+        report = all_fresh(looked)
+        report.expect = _checked(workspace, looked, {}, progress)
+        _end(workspace, request, looked, report)
+        return report
     from daedalus.explain.change_notes import ChangeNotes
     from daedalus.workspace.graph import build_graph
     from daedalus.workspace.record_days import record_days
@@ -71,12 +75,35 @@ def execute(
     _record_results(workspace, run, {**outcomes, **stuck}, graph.days)
     report = _summary(workspace, looked, graph, outcomes, stuck, changes)
     report.compile = compiled
-    end_run(workspace, request, looked.span, failed=bool(report.failures))
-    if report.failures:
-        workspace.traces.remember_fact(f"{ENDED}{run}", report.ended())
+    report.expect = _checked(workspace, looked, outcomes, progress)
+    _end(workspace, request, looked, report)
     if not report.failures and not looked.resumed:
         _remember_complete(workspace, outcomes)
     return report
+
+
+def _end(workspace: Workspace, request: Request, looked: Looked, report: RunReport) -> None:
+    """Records that a run ended, and what of it `daeda runs` is to tell."""
+    end_run(workspace, request, looked.span, failed=bool(report.failures))
+    if report.ended_badly:
+        workspace.traces.remember_fact(f"{ENDED}{request.run}", report.ended())
+
+
+def _checked(
+    workspace: Workspace, looked: Looked, outcomes: Mapping[str, Outcome], progress: Progress
+) -> Expected | None:  # fmt: skip
+    """What of the days that are done is not as expected; None, and nothing is imported or read, without `expect`."""
+    if workspace.config.runtime.expect is None:
+        return None
+    from daedalus.statistics.check import check_days
+
+    rows: dict[str, dict[str, int]] = {}
+    for name, output in workspace.outputs.items():
+        stage = output.stage
+        rows[name] = {day: summary_of(summary, stage)["written"] for day, summary in looked.done.items()}
+        made = [one for one in outcomes.values() if one.step == stage.partition and one.good]
+        rows[name] |= {str(one.day): one.counts.get("written", 0) for one in made}
+    return check_days(workspace, rows, progress.say)
 
 
 def _summary(

@@ -18,7 +18,7 @@ from daedalus.workspace.day_results import DayResult, Failure, failure_of, resul
 from daedalus.workspace.day_summary import FUNNEL, feed_rows, funnel_of, left_out
 
 if TYPE_CHECKING:
-    from daedalus.shapes.common import DayLeft, RootCause
+    from daedalus.shapes.common import DayLeft, Expected, RootCause
     from daedalus.shapes.run import Days, Numbers, Partitions, Plan, Rows, Run, Shared, Steps
 
 _FAILURES_KEPT = 20  # of a run, for `daeda runs`
@@ -51,6 +51,7 @@ class RunReport:
     notes: list[str] = field(default_factory=list)
     input_notes: list[str] = field(default_factory=list)  # versions of tables; what is surely not what was meant
     shared: Shared | None = None  # what the shared cache gave and took
+    expect: Expected | None = None  # with `expect`, what of the days is not as it should be
     output: str = ""  # where the partitions are
     stages: dict[str, RunReport] = field(default_factory=dict)
     compile: str = ""  # the digest of what the configuration means, where it was worked out
@@ -59,7 +60,8 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        return EXIT_DAY_FAILED if self.results else EXIT_DONE
+        unexpected = self.expect and self.expect["breaks"] and self.expect["on_break"] == "fail"
+        return EXIT_DAY_FAILED if self.results or unexpected else EXIT_DONE
 
     def __str__(self) -> str:
         return "\n".join(map(printable, self.shown()))
@@ -98,6 +100,8 @@ class RunReport:
             found["notes"] = self.input_notes
         if self.shared is not None:
             found["shared"] = self.shared
+        if self.expect is not None:
+            found["expect"] = self.expect
         if self.plan is None:
             return found
         return cast("Plan", {**found, "plan": self.plan, "causes": self.causes, "last": self.last})
@@ -123,10 +127,13 @@ class RunReport:
         }
 
     def ended(self) -> dict:
-        """What `daeda runs` shows of a run in which something failed: each day once, whatever stages it has."""
+        """What `daeda runs` shows of a run in which something failed, or is not as expected: each day once, whatever
+        stages it has."""
         failures = [failure.as_json() for failure in self.failures[:_FAILURES_KEPT]]
         states = Counter(result.state for result in self.results.values())
-        return {FAILED: states[FAILED], BLOCKED: states[BLOCKED], "failures": failures}
+        breaks = self.expect["breaks"] if self.expect else []
+        return {FAILED: states[FAILED], BLOCKED: states[BLOCKED], "failures": failures,
+                "unexpected": len({row["day"] for row in breaks}), "breaks": breaks[:_FAILURES_KEPT]}  # fmt: skip
 
     def lines(self) -> list[str]:
         """The summary that a person reads, at most 80 columns wide where values allow; what failed comes first."""
@@ -139,6 +146,10 @@ class RunReport:
                 *failure_lines([one.as_json() for one in self.failures], found),
                 *next_lines(found, self.command, self.options, str(self.range)),
             ]
+        if self.expect is not None:
+            from daedalus.statistics.judge import expect_lines
+
+            lines += expect_lines(self.expect, ends=True)
         lines += [*self.changes, *_removed_lines(self.removed_days)]
         lines.append("steps       " + _counts(self.steps))
         lines += _partition_lines(self.stages or {"": self})
@@ -151,6 +162,11 @@ class RunReport:
             last = [*self.stages.values()][-1] if self.stages else self
             lines.append(_reading_line(last.output, enriched=bool(self.stages)))
         return lines
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether there is more to tell of the run than what it made."""
+        return bool(self.failures or (self.expect and self.expect["breaks"]))
 
     @property
     def _first(self) -> RunReport:

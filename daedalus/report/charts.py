@@ -32,6 +32,7 @@ class Chart:
     lines: tuple[Line, ...]
     mark: str  # path of a dot, or ""
     last: float | None
+    measures: tuple[str, ...] = ()  # that are drawn
 
 
 # kind -> charts, each (label, unit, measures drawn as lines, whether the first and last of them bound a band)
@@ -44,6 +45,7 @@ _PLANS: Mapping[str, tuple[tuple[str, str, tuple[str, ...], bool], ...]] = {
         ("distinct values", "count", ("distinct",), False),
         _NULLS,
     ),
+    "id": (("distinct values", "count", ("distinct",), False), _NULLS),
     "boolean": (("share of true", "share", ("mean",), False), _NULLS),
     "list": (
         ("mean length", "value", ("mean",), False),
@@ -85,7 +87,7 @@ def _chart(
     known = [value for values in series for value in values if value is not None]
     last = next((value for value in reversed(series[len(series) // 2]) if value is not None), None)
     if len(set(known)) <= 1:  # nothing to draw
-        return Chart(label, unit, *bounds(series, False), (), "", last)
+        return Chart(label, unit, *bounds(series, False), (), "", last, shown)
     low, high = bounds(series, unit == "share")
     lines = [Line("band", band_path(series[0], series[-1], low, high))] if banded else []
     middle = [series[len(series) // 2]] if len(series) % 2 else series
@@ -93,7 +95,7 @@ def _chart(
     mark = ""
     if departs and departs["measure"] in shown:
         mark = dot(days.index(departs["day"]), departs["value"], low, high)
-    return Chart(label, unit, *bounds(series, False), tuple(lines), mark, last)
+    return Chart(label, unit, *bounds(series, False), tuple(lines), mark, last, shown)
 
 
 def bounds(series: Iterable[Series], shares: bool) -> tuple[float, float]:

@@ -8,51 +8,57 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import daedalus
-from daedalus.base import digest
 from daedalus.base.days import parse_range
-from daedalus.base.errors import DaedalusError, bare
+from daedalus.base.errors import bare
 from daedalus.base.terminal_text import counted
-from daedalus.config.columns import makers
+from daedalus.config.columns import makers, names_things
 from daedalus.config.steps import ENRICH, SKELETON
+from daedalus.explain.cause_lines import with_diff
 from daedalus.explain.failure_lines import failure_sentences
 from daedalus.explain.run_history import last_runs
+from daedalus.report.compare import OPTION, compared, earlier_report, is_file
 from daedalus.report.drift import columns_by_day, most_departing
 from daedalus.report.heat_map import EMPTY, FRESH, MISSING, Cell, Grid, look_at_cells
-from daedalus.report.statistics import partition_statistics
-from daedalus.report.vectors import vector_statistics
+from daedalus.report.lineage import lineage
 from daedalus.stagecache.walk.outcome import BLOCKED, FAILED
-from daedalus.workspace.code_stamp import remembered_fingerprint
+from daedalus.statistics.check import expected
+from daedalus.statistics.judge import breaks_of
+from daedalus.statistics.partition import partition_statistics
+from daedalus.statistics.read import Reading, Say
+from daedalus.statistics.vectors import vector_statistics
 from daedalus.workspace.day_results import UNFINISHED, last_refusal
 from daedalus.workspace.day_summary import FUNNEL
 from daedalus.workspace.settings import Settings
-from daedalus.workspace.workspace import StageOutput, Workspace, opened
+from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
+    from daedalus.config import Config
+    from daedalus.config.schema import Expect
+    from daedalus.shapes.common import Expected
     from daedalus.shapes.report import Collected
 
-Say = Callable[[str], None]
-Statistics = Callable[[Sequence[Path]], dict[str, Any]]
-_TRIES = 3  # for a partition that another process replaces meanwhile
 _ROOTS = 50  # most root causes listed
 _TOUCHED = 20  # most affected steps listed for each
 
 
-def collect(settings: Settings, range: str | None = None, say: Say = lambda line: None) -> Collected:
+def collect(
+    settings: Settings, range: str | None = None, say: Say = lambda line: None, against: str | None = None
+) -> Collected:
     """All numbers about the days of `range`, or of the config's: see the keys below.
 
-    `say` is called with lines of progress. Raises DaedalusError for refused config, range or inputs.
+    `say` is called with lines of progress. They are compared with those of `against`: other days, or a file of an
+    earlier report. Raises DaedalusError for refused config, range, inputs or file.
     """
     if range is not None:
         parse_range(range)
+    earlier = earlier_report(against) if against is not None and is_file(against) else None
+    other = parse_range(against, OPTION) if against is not None and earlier is None else None
     with opened(settings) as workspace:
         span = workspace.config.range(range)
         days = [str(day) for day in span]
@@ -63,19 +69,16 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
         notes = [f"the last run was refused: {refused['error']}"] if refused else []
         notes += failure_sentences(grid.results)
         notes += [f"{day}: {error}" for day, error in sorted(grid.errors.items()) if error not in failed]
-        reading = _Reading(workspace, say)
-        statistics = reading.all(days, workspace.outputs[SKELETON.name], partition_statistics)
-        vectors = _vectors(workspace, reading, days)
+        reading = Reading(workspace, say)
+        columns, statistics, vectors = _columns(workspace, reading, days)
         sizes = workspace.store.sizes()
         runs = last_runs(workspace.traces)
-        order = [column.name for column in workspace.config.output_columns]
-        columns = _in_place(columns_by_day(days, statistics, order), columns_by_day(days, vectors, []))
         known = {name: str(made[0]) for name, made in makers(workspace.config).items()} | {"qid": "qids"}
         known |= {name: known[made] for made, name in workspace.config.renamed.items()}
         known |= _vector_sources(workspace)
         for column in columns:
             column["source"] = known.get(column["name"], "default")
-        return cast("Collected", {
+        found: dict[str, Any] = {
             "version": daedalus.__version__,
             "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "range": [str(span.first), str(span.last)],
@@ -83,7 +86,9 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "output_root": bare(workspace.output_root),
             "output_roots": {name: bare(output.root) for name, output in workspace.outputs.items()},
             "last_run": runs[0] if runs else None,
-            "totals": _totals(days, grid, statistics, vectors, sizes),
+            "totals": _totals(
+                days, grid, {**dict.fromkeys(workspace.outputs, vectors), SKELETON.name: statistics}, sizes
+            ),
             "days": days,
             "day_states": [grid.days[day] for day in days],
             "rows": [statistics[day]["rows"] if day in statistics else None for day in days],
@@ -91,19 +96,64 @@ def collect(settings: Settings, range: str | None = None, say: Say = lambda line
             "steps": [_by_day(grid, step, days) for step in grid.steps()],
             "of_no_day": [{"step": step, **asdict(grid.cells[step, ""])} for step in grid.of_no_day()],
             "results": grid.results,
-            "whys": grid.whys,
+            "whys": [[with_diff(cause) for cause in why] for why in grid.whys],
             "causes": [_root(cause) for cause in grid.roots[:_ROOTS]],
             "more_causes": max(len(grid.roots) - _ROOTS, 0),
             "funnel": _funnel(grid, days),
             "columns": columns,
             "departing": most_departing(columns),
-            "runs": runs,
+            "runs": [{**run, "causes": [with_diff(cause) for cause in run["causes"]]} for run in runs],
             "reading": {"read": reading.read, "known": reading.known},
+            "lineage": lineage(workspace.traces, grid),
+            "options": settings.options,
+            "run": settings.run(workspace.config),
             "notes": [*notes, *reading.notes],
-        })  # fmt: skip
+        }
+        if expect := workspace.config.runtime.expect:
+            found["expect"] = _expected(workspace.config, expect, grid.unusable & {*days}, statistics, vectors)
+        if other is not None:
+            earlier = _of_days(workspace, reading, [str(day) for day in other])
+        if earlier is not None:
+            found["against"] = compared(found, earlier)
+        return cast("Collected", found)
 
 
-def _vectors(workspace: Workspace, reading: _Reading, days: Sequence[str]) -> dict[str, dict]:
+def _columns(
+    workspace: Workspace, reading: Reading, days: Sequence[str]
+) -> tuple[list[dict], dict[str, dict], dict[str, dict]]:
+    """The columns over some days, in the order of the output; and the statistics of both stages' partitions by day."""
+    config = workspace.config
+    statistics = reading.all(days, workspace.outputs[SKELETON.name], partition_statistics)
+    vectors = _vectors(workspace, reading, days)
+    order = [column.name for column in config.output_columns]
+    ids = {name for name in [*order, "qid"] if name == "qid" or names_things(config, name)}
+    columns = columns_by_day(days, statistics, order, ids)
+    return _in_place(columns, columns_by_day(days, vectors, [])), statistics, vectors
+
+
+def _of_days(workspace: Workspace, reading: Reading, days: Sequence[str]) -> dict[str, Any]:
+    """Of other days what a report is compared with."""
+    columns, statistics, _ = _columns(workspace, reading, days)
+    rows = [statistics[day]["rows"] if day in statistics else None for day in days]
+    return {"range": [days[0], days[-1]], "days": days, "rows": rows, "columns": columns}
+
+
+def _expected(
+    config: Config, expect: Expect, unusable: Iterable[str], statistics: Mapping[str, Mapping],
+    vectors: Mapping[str, Mapping],
+) -> Expected:  # fmt: skip
+    """What of the partitions is not as expected."""
+    of_vectors = [*config.runtime.embeddings.columns] if config.runtime.embeddings else []
+    breaks: list = []
+    for stage, found in ((SKELETON, statistics), (ENRICH, vectors)):
+        rows = {day: one["rows"] for day, one in found.items()} | (
+            dict.fromkeys(unusable, 0) if stage is SKELETON else {}
+        )
+        breaks += breaks_of(expect, stage, rows, found, of_vectors)
+    return expected(expect, len({*statistics, *vectors, *unusable}), breaks)
+
+
+def _vectors(workspace: Workspace, reading: Reading, days: Sequence[str]) -> dict[str, dict]:
     """The statistics of the columns of vectors, by day."""
     embeddings = workspace.config.runtime.embeddings
     if embeddings is None:
@@ -126,20 +176,23 @@ def _in_place(columns: Sequence[dict], vectors: Sequence[dict]) -> list[dict]:
 
 
 def _totals(
-    days: Sequence[str], grid: Grid, statistics: Mapping[str, Mapping], vectors: Mapping[str, Mapping],
-    sizes: Mapping[str, int],
+    days: Sequence[str], grid: Grid, stages: Mapping[str, Mapping[str, Mapping]], sizes: Mapping[str, int]
 ) -> dict:  # fmt: skip
+    """Sums over the days; `stages` has the statistics of each stage's partitions by day."""
     tally = Counter(grid.days[day] for day in days)
     states = {state: tally[state] for state in (FRESH, "stale", MISSING, EMPTY, FAILED, BLOCKED, UNFINISHED)}
+    whole = set.intersection(*(set(found) for found in stages.values()))
     return {
-        "days": {"total": len(days), "done": len(statistics), **states},
-        "rows": sum(found["rows"] for found in statistics.values()),
-        "output_bytes": sum(found["bytes"] for found in [*statistics.values(), *vectors.values()]),
+        "days": {"total": len(days), "done": len(whole), **states},
+        "stages": {name: {"done": len(found), "bytes": sum(one["bytes"] for one in found.values())}
+                   for name, found in stages.items()},
+        "rows": sum(one["rows"] for one in stages[SKELETON.name].values()),
+        "output_bytes": sum(one["bytes"] for found in stages.values() for one in found.values()),
         "cache_bytes": sum(sizes.values()),
         "artifacts": len(sizes),
         "seconds": round(sum(cell.seconds or 0 for cell in grid.cells.values()), 3),
         "step_days": dict(Counter(cell.state for (_, day), cell in grid.cells.items() if day)),
-    }
+    }  # fmt: skip
 
 
 def _by_day(grid: Grid, step: str, days: Sequence[str]) -> dict[str, Any]:
@@ -160,7 +213,7 @@ def _by_day(grid: Grid, step: str, days: Sequence[str]) -> dict[str, Any]:
 
 
 def _root(cause: Mapping[str, Any]) -> dict[str, Any]:
-    return {**cause, "steps": cause["steps"][:_TOUCHED], "touched": len(cause["steps"])}
+    return {**with_diff(cause), "steps": cause["steps"][:_TOUCHED], "touched": len(cause["steps"])}
 
 
 def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:
@@ -170,72 +223,3 @@ def _funnel(grid: Grid, days: Sequence[str]) -> list[dict]:
         rows = [grid.counts.get((step, day), {}).get(count) for day in days]
         found.append({"step": label, "rows": rows, "total": sum(row or 0 for row in rows)})
     return found
-
-
-class _Reading:
-    """The statistics of partitions: stored ones, else from their files. `read` and `known` say how many of either."""
-
-    def __init__(self, workspace: Workspace, say: Say) -> None:
-        self._workspace, self._say = workspace, say
-        self.read = self.known = 0
-        self.notes: list[str] = []
-        self._lock = Lock()
-        self._found: dict[str, dict] = {}  # statistics that were read, by the key of their fact
-
-    def all(
-        self, days: Sequence[str], output: StageOutput, of: Statistics, names: Sequence[str] = ()
-    ) -> dict[str, dict]:  # fmt: skip
-        """Statistics with `bytes` by day, none for a day without partition, of an output.
-
-        `of` gives those of part files; `names` is what else they depend on.
-        """
-        code = remembered_fingerprint(self._workspace.traces, of.func if isinstance(of, partial) else of).digest
-        one = partial(self._of, output, of, digest.of_json([code, *names]) if names else code)
-        labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]
-        before = self.read, self.known
-        try:
-            with ThreadPoolExecutor(self._workspace.workers) as pool:
-                pairs = zip(days, pool.map(one, days, labels), strict=True)
-                found = {day: statistics for day, statistics in pairs if statistics is not None}
-        finally:  # an interrupted report is not for nothing
-            if self._found:
-                self._workspace.traces.remember_facts(self._found)
-        read, known = self.read - before[0], self.known - before[1]
-        what = "partition" if output.stage is SKELETON else f"{output.stage.name} partition"
-        self._say(f"{counted(len(found), what)}: {read} read, {known} cached")
-        return found
-
-    def _of(self, output: StageOutput, of: Statistics, code: str, day: str, label: str) -> dict[str, Any] | None:
-        """The statistics of a day's partition; None if there is none or it cannot be read."""
-        partitions = output.partitions
-        try:
-            for _ in range(_TRIES):
-                if (before := partitions.look(day)) is None:
-                    return None
-                content, size = before
-                key = f"column statistics:{code}:{content}"
-                if isinstance(found := self._workspace.traces.fact(key), dict):
-                    self._count(known=1)
-                    return {**found, "bytes": size}
-                with partitions.reading(day) as parts:
-                    found = of(parts)
-                if partitions.look(day) == before:
-                    break
-            else:
-                raise DaedalusError("the partition is being replaced repeatedly", where=f"dt={day}")
-        except Exception as error:  # noted; the other partitions are shown
-            self.notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
-            self._say(f"{label}  cannot be read: {_first_line(error)}")
-            return None
-        self._found[key] = found
-        self._count(read=1)
-        self._say(f"{label}  {counted(found['rows'], 'row')} read")
-        return {**found, "bytes": size}
-
-    def _count(self, read: int = 0, known: int = 0) -> None:
-        with self._lock:
-            self.read, self.known = self.read + read, self.known + known
-
-
-def _first_line(error: Exception) -> str:
-    return bare(f"{type(error).__name__}: {error}".splitlines()[0])[:200]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from daedalus.base.days import Day
@@ -16,6 +16,7 @@ _MEASURES = {
     "list": ("mean", "p50", "p95", "empty"),
     "text": ("distinct", "top"),
     "time": ("mean", "p5", "p50", "p95"),
+    "id": ("distinct",),
     "vector": ("norm", "low", "high", "length", "odd"),
     "other": (),
 }
@@ -27,10 +28,13 @@ _LEAST_SPREAD = 0.01  # of the usual value: smaller differences are never far
 _LEAST_SHARE = 0.01  # the same of shares
 
 
-def columns_by_day(days: Sequence[str], found: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> list[dict]:
+def columns_by_day(
+    days: Sequence[str], found: Mapping[str, Mapping[str, Any]], order: Sequence[str], ids: Container[str] = ()
+) -> list[dict]:
     """One entry per column: its `measures` by day (None without a value), `top` values, and what `departs`.
 
-    `found` has the statistics of each day's partition, `order` the columns in the order of the config.
+    `found` has the statistics of each day's partition, `order` the columns in the order of the config; numbers in
+    `ids` name things: of these no mean says anything.
     """
     by_day = {day: {column["name"]: column for column in found[day]["columns"]} for day in days if day in found}
     names = list(dict.fromkeys([*order, *(name for columns in by_day.values() for name in columns)]))
@@ -38,14 +42,16 @@ def columns_by_day(days: Sequence[str], found: Mapping[str, Mapping[str, Any]], 
     for name in names:
         seen = [by_day.get(day, {}).get(name) for day in days]
         if any(column is not None for column in seen):
-            columns.append(_column(name, days, seen, [found.get(day, {}).get("rows", 0) for day in days]))
+            rows = [found.get(day, {}).get("rows", 0) for day in days]
+            columns.append(_column(name, days, seen, rows, named=name in ids))
     return columns
 
 
-def _column(name: str, days: Sequence[str], seen: Sequence[dict | None], rows: Sequence[int]) -> dict:
+def _column(name: str, days: Sequence[str], seen: Sequence[dict | None], rows: Sequence[int], *, named: bool) -> dict:
     present = [column for column in seen if column]
-    kind = present[-1]["kind"]
-    same = [column if column and column["kind"] == kind else None for column in seen]
+    stored = present[-1]["kind"]
+    kind = "id" if named and stored == "number" else stored
+    same = [column if column and column["kind"] == stored else None for column in seen]
     measures: dict[str, Series] = {
         "nulls": [_share(c["nulls"], n) if c else None for c, n in zip(seen, rows, strict=True)]
     }
@@ -64,6 +70,8 @@ def _column(name: str, days: Sequence[str], seen: Sequence[dict | None], rows: S
         found["top"] = [
             [[v, _share(n, all_)] for v, n in c["top"]] if c else None for c, all_ in zip(same, rows, strict=True)
         ]
+    if kind in ("number", "list"):
+        found["histograms"] = [column and column["histogram"] for column in same]
     return found
 
 

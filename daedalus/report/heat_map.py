@@ -53,6 +53,8 @@ class Grid:
     errors: dict[str, str] = field(default_factory=dict)  # day -> why its feed cannot be used
     results: dict[str, DayLeft] = field(default_factory=dict)  # by day, what the last run left undone
     counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # row counts of steps
+    names: dict[tuple[str, str], str] = field(default_factory=dict)  # of the cells' actions
+    unusable: set[str] = field(default_factory=set)  # fresh days with feed rows of which none can be used
 
     def steps(self) -> list[str]:
         """Steps that belong to days, in the order in which they run."""
@@ -80,6 +82,7 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
     fresh = stands[SKELETON.name]
     for day, summary in fresh.days.items():
         grid.days[day] = EMPTY if summary["empty"] else FRESH
+        grid.unusable |= {day} if summary["empty"] else set()
     if len(fresh.days) < len(present):
         _plan(workspace, days, frozenset(map(Day.fromisoformat, fresh.days)), listing, grid, costs)
     for asked in days:
@@ -142,11 +145,17 @@ def _shortened(causes: list[Cause], state: str) -> list[Cause]:
 
 def _add(grid: Grid, name: str, day: str, state: str, cost: Cost | None, why: int | None = None) -> None:
     """Adds a cell. Blocks of several days (`@2026-01-01+8d`) are rows of their own, on their last day."""
-    step, _, rest = name.partition("@")
-    step += rest[len("YYYY-MM-DD") :]
+    step = row_of(name)
+    grid.names[step, day] = name
     if cost is None:
         grid.cells[step, day] = Cell(state, why=why)
         return
     state = EMPTY if state == FRESH and cost.counts.get("empty") else state
     grid.cells[step, day] = Cell(state, round(cost.seconds, 4), rows_out(cost.counts), cost.bytes, why)
     grid.counts[step, day] = cost.counts
+
+
+def row_of(name: str) -> str:
+    """The row in which an action stands: its name without the day, but with how many days a block has."""
+    step, _, rest = name.partition("@")
+    return step + rest[len("YYYY-MM-DD") :]

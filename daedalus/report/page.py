@@ -20,6 +20,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import counted, cut
 from daedalus.report.charts import HEIGHT, bounds, charts_of, line_path, stretches
 from daedalus.report.drift import SHARES
+from daedalus.statistics.judge import band_of, by_expectation, expect_lines, told
 
 if TYPE_CHECKING:
     import jinja2
@@ -36,6 +37,8 @@ STATES = {
     "blocked": ("!", "blocked in the last run: it needs what failed on another day"),
     "unfinished": ("/", "not finished by the last run"),
 }
+# The parts of the page's script, in order; they are one function.
+_SCRIPT = ("page.js", "page.tips.js", "page.filters.js", "page.histograms.js", "page.address.js", "page.start.js")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -66,11 +69,15 @@ def write_page(found: Mapping[str, Any], out: Path) -> int:
 
 def render(found: Mapping[str, Any]) -> str:
     """The page as text."""
-    script = _resource("page.js")
+    script = "\n".join(['"use strict"; (() => {', *map(_resource, _SCRIPT), "})();"])
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     charts = {column["name"]: charts_of(column, found["days"]) for column in found["columns"]}
+    breaks = found["expect"]["breaks"] if "expect" in found else []
+    by_column = {name: [row for row in breaks if row["column"] == name] for name in {row["column"] for row in breaks}}
     return _environment().get_template("page.html.j2").render(
         found=found, states=STATES, shares=SHARES, charts=charts, height=HEIGHT,
+        broken=by_expectation(breaks), broken_columns=by_column, unexpected={row["day"] for row in breaks},
+        band_of=band_of, told=told,
         funnel=_funnel(found), costs=_costs(found),
         stretches=stretches(found["days"], found["day_states"]),
         months=stretches(found["days"], [day[:7] for day in found["days"]]),
@@ -180,9 +187,20 @@ def page_lines(found: Mapping[str, Any]) -> list[str]:
         f"{'..'.join(dict.fromkeys(found['range']))}: {counted(days['total'], 'day')}: {states}",
         f"output      {rows}, {written}; cache {size(totals['cache_bytes'])}",
     ]
+    lines += expect_lines(found["expect"]) if "expect" in found else []
+    lines += _against_lines(found["against"]) if "against" in found else []
     lines += [cut(f"departs     {_departs(found, name)}") for name in found["departing"][:3]]
     lines += [cut(f"note        {note}") for note in found["notes"][:5]]
     return [*lines, f"written     {found['file']}"]
+
+
+def _against_lines(other: Mapping[str, Any], most: int = 3) -> list[str]:
+    """What moved most between the two ranges."""
+    lines = [f"against     {'..'.join(dict.fromkeys(other['range']))}: {counted(other['rows'][1], 'row')}"]
+    for row in [row for row in other["columns"] if row["moved"]][:most]:
+        pair = [f"{figure(one)} now, {figure(then)} then" for one, then in [row["mean"]]]
+        lines.append(cut(f"{'':12}{row['name']}: {share(row['moved'])} moved, {row['measure']} {pair[0]}"))
+    return lines
 
 
 def _departs(found: Mapping[str, Any], name: str) -> str:

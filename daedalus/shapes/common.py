@@ -53,7 +53,7 @@ class Cause(TypedDict):
     what: Annotated[str, "The config key, file, step or function that changed."]
     old: Annotated[str | None, "Its value before; null if it had none."]
     new: Annotated[str | None, "Its value now; null if it has none."]
-    diff: NotRequired[Annotated[list[str], "For `code`, in plans and `explain day`: the lines that differ."]]
+    diff: NotRequired[Annotated[list[str], "The lines that differ: for `code`, and in a report also for long values."]]
 
 
 class RootCause(Cause):
@@ -61,3 +61,23 @@ class RootCause(Cause):
 
     steps: Annotated[list[str], "The steps that it makes run, as `step@day`."]
     cached: Annotated[bool, "Whether all these steps are in the cache already, so that none of them runs."]
+
+
+class Break(TypedDict):
+    """A day of which something is not as `expect` says."""
+
+    day: Annotated[str, "The day."]
+    stage: Annotated[str, "`skeleton` or `enrich`: whose partition it is."]
+    column: Annotated[str | None, "The column; null for rows."]
+    measure: Annotated[str, "`rows`, `null_share`, `coverage` or `mean`."]
+    value: Annotated[float | None, "What it is; null where there is none, such as a mean of NULLs alone."]
+    least: Annotated[float | None, "What it should be at least; null for no such end."]
+    most: Annotated[float | None, "What it should be at most; null for no such end."]
+
+
+class Expected(TypedDict):
+    """Days, judged by `expect`."""
+
+    on_break: Annotated[str, "`warn` or `fail`."]
+    days: Annotated[int, "How many days were judged."]
+    breaks: Annotated[list[Break], "What is not as expected, by day; empty where all is."]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from daedalus.shapes.common import Cause, DayLeft, Problem, Refusal, RootCause
+from daedalus.shapes.common import Cause, DayLeft, Expected, Problem, Refusal, RootCause
 
 
 class StepOfDay(TypedDict):
@@ -54,6 +54,7 @@ class ExplainedDay(RowsOfDay):
     compile: NotRequired[Annotated[str, "The digest of `daeda compile`; left out if the day is fresh."]]
     refused: NotRequired[Annotated[Refusal | None, "Why the last run was refused; left out if the day is fresh."]]
     tables: NotRequired[Annotated[list[str], "The Delta Lake and Iceberg tables that are read, with their versions."]]
+    expect: NotRequired[Annotated[Expected | None, "With `expect`, for a fresh day: what of it is not as expected."]]
     feed: NotRequired[Annotated[list[str] | None, "Only if the feed has no rows of the day: the days that it has."]]
 
 

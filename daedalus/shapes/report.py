@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from daedalus.shapes.common import Cause, DayLeft, RootCause
+from daedalus.shapes.common import Cause, DayLeft, Expected, RootCause
 from daedalus.shapes.runs import PastRun
 
 
@@ -10,7 +10,7 @@ class TotalDays(TypedDict):
     """Days of the range by their state."""
 
     total: Annotated[int, "All days."]
-    done: Annotated[int, "Days with a partition."]
+    done: Annotated[int, "Days with a partition in every stage."]
     fresh: Annotated[int, "Days for which nothing would run."]
     stale: Annotated[int, "Days for which something would run."]
     missing: Annotated[int, "Days that were never computed."]
@@ -20,10 +20,18 @@ class TotalDays(TypedDict):
     unfinished: Annotated[int, "Days that the last run did not get to."]
 
 
+class TotalsOfStage(TypedDict):
+    """Partitions of a stage."""
+
+    done: Annotated[int, "Days with a partition."]
+    bytes: Annotated[int, "Bytes of the partitions."]
+
+
 class Totals(TypedDict):
     """Sums over the range."""
 
     days: Annotated[TotalDays, "Days by state."]
+    stages: Annotated[dict[str, TotalsOfStage], "By stage: its partitions."]
     rows: Annotated[int, "Rows of the partitions."]
     output_bytes: Annotated[int, "Bytes of the partitions."]
     cache_bytes: Annotated[int, "Bytes of the cache."]
@@ -79,16 +87,52 @@ class Departs(TypedDict):
     marked: Annotated[bool, "Whether that is far enough to be marked on the page."]
 
 
+class Histogram(TypedDict):
+    """How often values lie where. Bin i holds those from (first + i) * 2**exponent up to the next."""
+
+    exponent: Annotated[int, "Bins are 2 to the power of this wide."]
+    first: Annotated[int, "Which multiple of the width the first bin begins at."]
+    counts: Annotated[list[int], "Values in each bin, at most 25 of them."]
+    below: Annotated[int, "Values below the first bin: at most a hundredth."]
+    above: Annotated[int, "Values above the last bin: at most a hundredth."]
+
+
 class ColumnByDay(TypedDict):
     """A column of the output over the days."""
 
     name: Annotated[str, "The column."]
     type: Annotated[str, "Arrow's name of its type."]
-    kind: Annotated[str, "`number`, `boolean`, `list`, `text`, `time`, `vector` or `other`."]
+    kind: Annotated[
+        str, "`number`, `id` (a number that names something), `boolean`, `list`, `text`, `time`, `vector` or `other`."
+    ]
     measures: Annotated[dict[str, list[float | None]], "By measure, such as `nulls` (a share) or `p50`: by day."]
     departs: Annotated[Departs | None, "Where it is farthest from its usual value; null if it never differs."]
     source: Annotated[str, "What makes it."]
     top: NotRequired[Annotated[list[list[list[Any]] | None], "Of text: the commonest values and their shares, by day."]]
+
+    histograms: NotRequired[Annotated[list[Histogram | None], "Of numbers and of lengths of lists: by day."]]
+
+
+class ComparedColumn(TypedDict):
+    """A column in two ranges: values are pairs, of the report's days and of the others."""
+
+    name: Annotated[str, "The column."]
+    kind: Annotated[str, "As in `columns`."]
+    measure: Annotated[str | None, "What `mean` is of: `mean`, `norm`, or `distinct` values on a usual day."]
+    mean: Annotated[list[float | None], "Over all rows that have a value."]
+    nulls: Annotated[list[float | None], "Share of rows in which it is NULL."]
+    distance: Annotated[float | None, "The share of values that lie elsewhere; null where no histogram tells."]
+    moved: Annotated[float, "The larger of `distance` and of the difference in `nulls`: columns stand in its order."]
+
+
+class Against(TypedDict):
+    """What the report's days are compared with."""
+
+    range: Annotated[list[str], "The first and the last day."]
+    made: Annotated[str | None, "Of an earlier report: when it was made; null for days of this output."]
+    days: Annotated[int, "How many of its days have a partition."]
+    rows: Annotated[list[int], "Rows of the report's days, and of the others."]
+    columns: Annotated[list[ComparedColumn], "Columns of either, those that moved most first."]
 
 
 class Reading(TypedDict):
@@ -124,6 +168,11 @@ class Collected(TypedDict):
     departing: Annotated[list[str], "Columns with a marked day, the farthest first."]
     runs: Annotated[list[PastRun], "The last runs, newest first."]
     reading: Annotated[Reading, "How many partitions had to be read."]
+    lineage: Annotated[dict[str, dict[str, int]], "By step: the steps that it reads, each with of how many days."]
+    options: Annotated[str, "The options by which another command finds the same; empty or ` --config mine`."]
+    run: Annotated[str, "The command that runs the configuration."]
+    expect: NotRequired[Annotated[Expected, "With `expect`: what of the partitions is not as expected."]]
+    against: NotRequired[Annotated[Against, "With `--against`: the other days, beside these."]]
     notes: Annotated[list[str], "What failed or could not be read."]
 
 

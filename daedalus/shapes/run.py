@@ -2,7 +2,7 @@
 
 from typing import Annotated, NotRequired, TypedDict
 
-from daedalus.shapes.common import Cause, DayLeft, Failure, RootCause
+from daedalus.shapes.common import Cause, DayLeft, Expected, Failure, RootCause
 
 
 class Days(TypedDict):
@@ -93,6 +93,7 @@ class Run(Numbers):
     compile: NotRequired[Annotated[str, "The digest of `daeda compile`; left out if every day was fresh."]]
     notes: NotRequired[Annotated[list[str], "Versions of tables, and warnings about the inputs."]]
     shared: NotRequired[Annotated[Shared, "With `cache_remote`: the shared cache."]]
+    expect: NotRequired[Annotated[Expected, "With `expect`, of a run: the days that it wrote or left as they were."]]
 
 
 class Planned(TypedDict):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from daedalus.shapes.common import Cause, Failure
+from daedalus.shapes.common import Break, Cause, Failure
 
 
 class Replaced(TypedDict):
@@ -27,6 +27,8 @@ class PastRun(TypedDict):
     failed: Annotated[int, "Days that failed."]
     blocked: Annotated[int, "Days that needed what failed."]
     failures: Annotated[list[Failure], "The first 20 failures; for a refused run, the error."]
+    unexpected: Annotated[int, "Days that were not as `expect` said then."]
+    breaks: Annotated[list[Break], "The first 20 things that were not as expected."]
     changed: Annotated[list[Replaced], "Partitions that differ from what the run before left."]
     computed: Annotated[dict[str, int], "By kind of step: how many ran."]
     seconds: Annotated[float, "How long these steps took in total."]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from daedalus.shapes.common import DayLeft, Refusal
+from daedalus.shapes.common import DayLeft, Expected, Refusal
 
 
 class DayState(TypedDict):
@@ -44,6 +44,7 @@ class Status(TypedDict):
     steps: Annotated[dict[str, StepState], "By kind of step."]
     tables: NotRequired[Annotated[list[str], "The Delta Lake and Iceberg tables that are read, with their versions."]]
     shared: NotRequired[Annotated[SharedState, "With `cache_remote`: the shared cache."]]
+    expect: NotRequired[Annotated[Expected | None, "With `expect`: the fresh days of which the numbers are known."]]
 
 
 class NotTheSame(TypedDict):

@@ -67,6 +67,10 @@ def cache_status(settings: Settings) -> Status:
             "reclaimable_bytes": sum(size for artifact, size in sizes.items() if artifact not in in_use),
             "steps": cast("dict[str, StepState]", _by_step(verdicts, stamps)),
         }
+        if workspace.config.runtime.expect:
+            from daedalus.statistics.check import check_fresh
+
+            found["expect"] = check_fresh(workspace, stands, read=False)
         if listing.versions:
             found["tables"] = listing.versions
         if workspace.shared is not None:
@@ -178,7 +182,8 @@ def status_lines(found: Mapping, options: str = "") -> list[str]:
     tally = Counter(map(_shown, found["days"]))
     named = [f"{sign} {tally[state]:,} {state}".strip() for state, sign in _SIGNS.items() if tally[state]]
     lines = [f"{month}  {''.join(days)}" for month, days in months.items()]
-    lines += [", ".join(named), *_refusal_lines(found["refused"]), *_last_lines(found, options), ""]
+    lines += [", ".join(named), *_refusal_lines(found["refused"]), *_last_lines(found, options)]
+    lines += [*_expect_lines(found), ""]
     lines += grid_lines(found) if any(row["state"] == "stale" for row in found["days"]) else []
     lines.append(f"{'step':<20}{'MiB':>9}{'fresh':>8}{'run':>7}{'maybe':>7}  why")
     for step, row in found["steps"].items():
@@ -205,6 +210,15 @@ def _refusal_lines(refused: dict | None) -> list[str]:
     from daedalus.explain.failure_lines import refusal_lines
 
     return ["", *refusal_lines(refused)]
+
+
+def _expect_lines(found: Mapping) -> list[str]:
+    """What of the fresh days is not as expected, with `expect`."""
+    if not found.get("expect"):
+        return []
+    from daedalus.statistics.judge import expect_lines
+
+    return ["", *expect_lines(found["expect"])]
 
 
 def _last_lines(found: Mapping, options: str) -> list[str]:

@@ -64,7 +64,7 @@ class Asking:
         if None in stats or typed is None:
             return None
         config = self._config
-        meaning = digest.of_text(repr((config.catalog, config.runtime, config.aggregations)))
+        meaning = digest.of_text(config.meaning)
         meaning += self._listing.columns
         return digest.of_json([meaning, self._code, list(zip(paths, stats, strict=True)), *typed])
 

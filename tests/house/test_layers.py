@@ -26,6 +26,7 @@ ROOMS = [
     "cluster",
     "workspace",
     "compile",
+    "statistics",
     "explain",
     "pipelines",
     "upkeep",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+from fractions import Fraction
+from itertools import chain, pairwise
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,9 +18,11 @@ from hypothesis import strategies as st
 from statistics_in_sql import statistics_in_sql
 from test_lists import EXAMPLES
 
-from daedalus.report import counts, statistics
-from daedalus.report.statistics import partition_statistics
 from daedalus.sql.duck import Duck
+from daedalus.statistics import counts
+from daedalus.statistics import partition as statistics
+from daedalus.statistics.histogram import distance, histogram, merged
+from daedalus.statistics.partition import partition_statistics
 
 INTEGERS = {pa.int8(): 7, pa.int16(): 15, pa.int32(): 31, pa.int64(): 63}
 UNSIGNED = {pa.uint8(): 8, pa.uint32(): 32, pa.uint64(): 64}
@@ -95,9 +100,62 @@ def test_one_pass_tells_what_the_sql_tells(table, data, duck, tmp_path_factory):
     expected = statistics_in_sql(duck, parts)
     assert found["rows"] == expected["rows"] == table.num_rows
     for column, by_sql in zip(found["columns"], expected["columns"], strict=True):
+        if (histogram := column.pop("histogram", None)) is not None:
+            values = table[column["name"]].drop_null().to_pylist()
+            check_histogram(histogram, [len(v) if column["kind"] == "list" else float(v) for v in values])
         assert column.keys() == by_sql.keys()
         for measure, value in by_sql.items():
             assert column[measure] == same(value, measure, table[column["name"]]), (column, by_sql)
+
+
+def edges(found: dict) -> list[float]:
+    """Where its bins begin, and where the last one ends."""
+    places = [(found["first"] + i) * Fraction(2) ** found["exponent"] for i in range(len(found["counts"]) + 1)]
+    return [float(place) if place < Fraction(2) ** 1024 else math.inf for place in places]
+
+
+def check_histogram(found: dict, values: list) -> None:
+    """Each bin has the finite values that lie in it; few lie in none, and bins are not many."""
+    values = [value for value in values if math.isfinite(value)]
+    bounds = edges(found)
+    counts = [sum(low <= v < high for v in values) for low, high in pairwise(bounds)]
+    assert (found["counts"], found["below"], found["above"]) == (
+        counts, sum(v < bounds[0] for v in values), sum(v >= bounds[-1] for v in values))  # fmt: skip
+    assert len(counts) <= 25 and counts[0] and counts[-1] and max(found["below"], found["above"]) <= len(values) / 100
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data())
+def test_histograms_of_days_add_up_and_tell_how_far_days_are_apart(data):
+    numbers = st.integers(-40, 40).map(float) | st.floats(-1e9, 1e9) | st.sampled_from([0.0, 1e300, -1e-300, 1.7e308])
+    days = data.draw(st.lists(st.lists(numbers, max_size=30), min_size=2, max_size=4))
+    made = [histogram(*as_counted(day), whole=False) for day in days]
+    for day, one in zip(days, made, strict=True):
+        if day:
+            check_histogram(one, day)
+            assert distance(one, one) == 0
+    whole = merged(made)
+    if not any(days):
+        assert whole is None
+        return
+    values = list(chain.from_iterable(days))
+    assert [sum(low <= v < high for v in values) for low, high in pairwise(edges(whole))] == whole["counts"]
+    assert len(whole["counts"]) <= 25
+    assert whole["below"] == whole["above"] == 0  # less than a hundred values have no hundredth
+    far = distance(made[0], made[1])
+    assert (far is None) == (not days[0] or not days[1]) and (far is None or 0 <= far <= 1 + 1e-9)
+
+
+def as_counted(values: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    distinct, counts = np.unique(np.array(values), return_counts=True)
+    return distinct, counts.cumsum()
+
+
+def test_values_far_out_need_no_bins():
+    found = histogram(np.array([0.0, *range(10, 20), 1e12]), np.cumsum([1, *[30] * 10, 1]), whole=True)
+    assert (found["below"], found["above"], len(found["counts"])) == (1, 1, 10)
+    apart = histogram(np.array([5.0]), np.array([9]), whole=True)
+    assert distance(found, apart) == pytest.approx(1, abs=1e-9) and apart["counts"] == [9]
 
 
 def same(value, measure: str, column: pa.ChunkedArray):

@@ -21,7 +21,7 @@ from daedalus.explain.day import explain_step
 from daedalus.explain.row import explain_row
 from daedalus.explain.row_lines import row_lines
 from daedalus.pipelines.training import run_skeleton_stage
-from daedalus.report.statistics import partition_statistics
+from daedalus.statistics.partition import partition_statistics
 from daedalus.workspace.settings import Settings
 
 MEASURES = {agg: kind for agg, kind in KINDS.items() if isinstance(kind, Measure)}

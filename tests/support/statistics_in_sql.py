@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daedalus.output.part_file import bound_parts
-from daedalus.report.statistics import kind_of
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql, name
+from daedalus.statistics.partition import kind_of
 
 PERCENTILES = {"p5": 5, "p50": 50, "p95": 95}
 

@@ -7,12 +7,13 @@ values, and of lists only their lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from daedalus.report.counts import Counts, as_arrow, as_numpy, count_numbers, count_texts
+from daedalus.statistics.counts import Counts, as_arrow, as_numpy, count_numbers, count_texts
+from daedalus.statistics.histogram import histogram
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,10 +29,10 @@ _A_DAY = 86400  # seconds
 _LARGE, _SMALL = 1e288, 2.0**-64  # times as many rows as there can be, it is finite; a power of 2 loses no digit
 
 
-def partition_statistics(parts: Sequence[Path]) -> dict[str, Any]:
-    """`rows` and `columns`, each with `name`, `type`, `kind`, `nulls` and what its kind has:
+def partition_statistics(parts: Sequence[Path], columns: Collection[str] | None = None) -> dict[str, Any]:
+    """`rows` and `columns`, of all or some names, each with `name`, `type`, `kind`, `nulls` and what its kind has:
 
-    number: `finite`, `mean`, `p5`, `p50`, `p95`, `distinct`; boolean: `mean` (the share that is true);
+    number: `finite`, `mean`, `p5`, `p50`, `p95`, `distinct`, `histogram`; boolean: `mean` (the share that is true);
     list: the same of its lengths, and `empty`; time: the same in seconds since 1970;
     text: `distinct` and `top`, the commonest values with their rows. A percentile is the smallest value
     that at least so many of the values do not exceed; NaN and infinities are in none of them.
@@ -47,16 +48,17 @@ def partition_statistics(parts: Sequence[Path]) -> dict[str, Any]:
     schema, rows = footers[-1].schema.to_arrow_schema(), sum(footer.num_rows for footer in footers)
     texts = [field.name for field in schema if kind_of(field.type) == "text"]
     found = []
-    for names, rows_at_once in _shares(footers, schema.names, rows):
-        columns = {name: _Column(schema.field(name)) for name in names}
+    asked = [name for name in schema.names if columns is None or name in columns]
+    for names, rows_at_once in _shares(footers, asked, rows):
+        counters = {name: _Column(schema.field(name)) for name in names}
         chosen = None if len(names) == len(schema) else names
         for part, footer in zip(parts, footers, strict=True):
             with pq.ParquetFile(part, metadata=footer, read_dictionary=texts) as file:
                 for batch in file.iter_batches(rows_at_once, columns=chosen, use_threads=False):
                     read = dict(zip(batch.schema.names, batch.columns, strict=True))
-                    for name, column in columns.items():
+                    for name, column in counters.items():
                         column.add(read[name])
-        found += [column.found() for column in columns.values()]
+        found += [column.found() for column in counters.values()]
     return {"rows": rows, "columns": found}
 
 
@@ -67,8 +69,11 @@ def _shares(footers: Sequence[Any], names: Sequence[str], rows: int) -> Iterator
         groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
         for chunk in (group.column(i) for group in groups for i in range(footer.num_columns)):
             name = chunk.path_in_schema.partition(".list.")[0]
-            values[name] = values.get(name, 0) + chunk.num_values
-    if sum(values.values()) <= _AT_ONCE:
+            if name not in values:  # a part of a struct, or of a column that is not asked for
+                name = next((one for one in names if chunk.path_in_schema.startswith(f"{one}.")), "")
+            if name:
+                values[name] += chunk.num_values
+    if names and sum(values.values()) <= _AT_ONCE:
         yield names, max(rows, 1)
         return
     for name in names:
@@ -121,10 +126,17 @@ class _Column:
             return {**found, "distinct": len(values), "top": _top(values, counts)}
         told = _finite(values, counts)
         if self._kind == "number":
-            return {**found, **_summary(*told), "finite": int(told[1].sum()), "distinct": len(values)}
+            more = {"finite": int(told[1].sum()), "distinct": len(values)}
+            return {**found, **_summary(*told), **more, "histogram": _histogram(values.dtype.kind in "iu", *told)}
         if self._kind == "list":
-            return {**found, **_summary(*told), "empty": int(counts[values == 0].sum())}
+            empty = int(counts[values == 0].sum())
+            return {**found, **_summary(*told), "empty": empty, "histogram": _histogram(True, *told)}
         return {**found, **_summary(_as_seconds(told[0], self._field.type), told[1])}
+
+
+def _histogram(whole: bool, values: np.ndarray, counts: np.ndarray) -> dict[str, Any] | None:
+    """A histogram of ascending numbers, of which each occurs so often."""
+    return histogram(values, counts.cumsum(), whole=whole)
 
 
 def _counted(array: pa.Array, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
