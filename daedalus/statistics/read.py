@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from daedalus.base import digest
+from daedalus.base.counted_off import counted_off
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import counted
 from daedalus.config.steps import SKELETON
@@ -89,12 +90,11 @@ class Reading:
 
     def _read(self, days: Sequence[str], output: StageOutput, of: Statistics, code: str) -> Mapping[str, dict]:
         one = partial(self._of, output, of, code)
-        labels = [f"{day}  [{place}/{len(days)}]" for place, day in enumerate(days, 1)]
         with ThreadPoolExecutor(self._workspace.workers) as pool:
-            pairs = zip(days, pool.map(one, days, labels), strict=True)
-            return {day: statistics for day, statistics in pairs if statistics is not None}
+            read = counted_off(pool.map(one, days), len(days), self._say, "read {done} of {total} partitions")
+            return {day: found for day, found in zip(days, read, strict=True) if found is not None}
 
-    def _of(self, output: StageOutput, of: Statistics, code: str, day: str, label: str) -> dict[str, Any] | None:
+    def _of(self, output: StageOutput, of: Statistics, code: str, day: str) -> dict[str, Any] | None:
         """The statistics of a day's partition, read; None if there is none or it cannot be read."""
         partitions = output.partitions
         try:
@@ -109,11 +109,10 @@ class Reading:
                 raise DaedalusError("the partition is being replaced repeatedly", where=f"dt={day}")
         except Exception as error:  # noted; the other partitions are shown
             self.notes.append(f"{day}: the partition cannot be read ({_first_line(error)})")
-            self._say(f"{label}  cannot be read: {_first_line(error)}")
+            self._say(f"{day}: the partition cannot be read: {_first_line(error)}")
             return None
         self._found[_key(code, before[0])] = found
         self._count(read=1)
-        self._say(f"{label}  {counted(found['rows'], 'row')} read")
         return {**found, "bytes": before[1]}
 
     def _count(self, read: int = 0, known: int = 0) -> None:
