@@ -15,7 +15,7 @@ from daedalus.stagecache.walk.plan import Verdict
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
-WIDE, HIGH, BETWEEN, APART = 168, 34, 46, 10  # of a box; between layers, and boxes of a layer
+WIDE, HIGH, BETWEEN, APART = 176, 34, 36, 9  # of a box; between layers, and boxes of a layer
 _SWEEPS = 4
 _WORST = (HIT, MAYBE, RUN)
 

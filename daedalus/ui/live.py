@@ -9,11 +9,15 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
 from daedalus.base.days import parse_range
+from daedalus.config.reach import Reach
+from daedalus.inputs.listing import FeedFolder
+from daedalus.inputs.local_files import LocalNames
+from daedalus.objectstore.object_store import is_uri
 from daedalus.stagecache.action_name import day_of
 from daedalus.stagecache.records.traces import RunRecord
 from daedalus.workspace.reading import stamp_of
@@ -48,7 +52,7 @@ class LiveRun(TypedDict):
 
 
 class Live(TypedDict):
-    """`busy` is how many steps processes compute now; `waiting` are processes that have begun and recorded no run."""
+    """`busy` is how many steps are being computed or written down now; `waiting` are processes without a run so far."""
 
     stamp: str
     runs: list[LiveRun]
@@ -86,7 +90,7 @@ def _live_run(workspace: Workspace, run: RunRecord, process: int) -> LiveRun:
     )  # fmt: skip
     done = traces.names_of_finished_days(run.id)
     begun = {day_of(name) for name, _, _ in rows}
-    days = {day: "done" if day in done else "begun" if day in begun else "waiting" for day in _days(run)}
+    days = {day: "done" if day in done else "begun" if day in begun else "waiting" for day in _days(workspace, run)}
     latest: list[Made] = [
         {"name": name, "seconds": round(seconds, 3), "ago": round(max(now - made, 0), 1)}
         for name, seconds, made in rows[:_LATEST]
@@ -105,8 +109,12 @@ def _live_run(workspace: Workspace, run: RunRecord, process: int) -> LiveRun:
     }
 
 
-def _days(run: RunRecord) -> Sequence[str]:
-    return [str(day) for day in parse_range(run.request["range"])]
+def _days(workspace: Workspace, run: RunRecord) -> list[str]:
+    """The days of a run's range; those with feed rows, where the feed is on this machine and so quickly listed."""
+    span = list(parse_range(run.request["range"]))
+    if not is_uri(workspace.config.catalog.feed.path):
+        span = Reach.of(workspace.config).with_rows(span, FeedFolder(workspace.config, LocalNames()).days)
+    return [str(day) for day in span]
 
 
 def _holders(path: Path, kind: str) -> list[int]:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import LABELS
-from daedalus.base.terminal_text import counted
+from daedalus.base.terminal_text import counted, printable
 from daedalus.explain.failure_lines import by_error, failure_sentences, failures_of, places_of
 from daedalus.report.page import STATES, breakable, count, render, seconds, size
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
@@ -49,7 +49,7 @@ def why(asked: Asked, base: str) -> str:
     found = questions.plan(asked)
     states = [row["state"] for row in found["plan"]]
     known = [row["expected_seconds"] for row in found["plan"]]
-    cost = None if not known or None in known else sum(known)
+    cost = None if None in known else sum(one or 0 for one in known)
     words = ("plan", *(("--range", asked.span) if asked.span else ()))
     return _shown("why.html.j2", asked, base, words, found=found, run=states.count(RUN), maybe=states.count(MAYBE),
                   cost=cost)  # fmt: skip
@@ -120,7 +120,7 @@ def diff(asked: Asked, base: str) -> str:
     for option in ("against", "stage"):
         if value := asked.query.get(option):
             words += [f"--{option}", value]
-    stages = found.get("stages") or {None: found}
+    stages: Mapping[str, object] = found.get("stages") or {"": found}
     return _shown("diff.html.j2", asked, base, words, found=found, stages=stages)
 
 
@@ -171,9 +171,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {"count": count, "size": size, "seconds": seconds, "breakable": breakable, "counted": counted}
-    made.filters |= {"query": lambda values: urlencode({k: v for k, v in values.items() if v is not None}),
-                     "duration": _duration}  # fmt: skip
+    made.filters |= {"printable": printable, "query": _query, "duration": _duration}
     return made
+
+
+def _query(values: Mapping[str, object]) -> str:
+    """The query of an address, of the values that are given."""
+    return urlencode({key: value for key, value in values.items() if value is not None})
 
 
 def _duration(value: float) -> str:

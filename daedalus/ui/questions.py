@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from daedalus.workspace.settings import Settings
 if TYPE_CHECKING:
     from daedalus.shapes.explained import Diff, ExplainedDay, ExplainedRow, ExplainedStep
     from daedalus.shapes.report import Collected
+    from daedalus.shapes.run import Plan
     from daedalus.shapes.runs import Runs
     from daedalus.shapes.upkeep import Status
     from daedalus.ui.lineage import Lineage
@@ -69,12 +70,12 @@ def status(asked: Asked) -> Status:
     return cache_status(asked.settings, asked.span)
 
 
-def plan(asked: Asked) -> dict[str, Any]:
+def plan(asked: Asked) -> Plan:
     """What `daeda plan` prints."""
     from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
 
     run = run_training_pipeline if asked.settings.applied().runtime.embeddings else run_skeleton_stage
-    return run(asked.settings, asked.span, plan=True, allow_empty=True).as_json()
+    return cast("Plan", run(asked.settings, asked.span, plan=True, allow_empty=True).as_json())
 
 
 def runs(asked: Asked) -> Runs:

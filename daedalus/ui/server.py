@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from daedalus.base.days import parse_range
 from daedalus.base.errors import DaedalusError, problem_of
 from daedalus.ui.guard import Guard, check_host, names_of, new_token
 from daedalus.ui.pages import FILES, PAGES, error_page
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _AT_ONCE = 8  # questions that are being answered; more wait
+_MOST_PORT = 65535
 _QUICK = 4  # the same of those that take no time: they wait for no slow ones
 _HTML, _JSON = "text/html; charset=utf-8", "application/json"
 
@@ -116,10 +118,13 @@ def app(settings: Settings, range: str | None, *, token: str, host: str, port: i
 def serve(
     settings: Settings, range: str | None, *, host: str, port: int, schema: int, ready: Callable[[str], None]
 ) -> None:  # fmt: skip
-    """Serves until Ctrl-C; `ready` is told the address at once. Raises DaedalusError for a host or port in the way."""
+    """Serves until Ctrl-C; `ready` is told the address at once. Raises DaedalusError for what is refused first."""
     import uvicorn
 
     check_host(host)
+    if range is not None:
+        parse_range(range)
+    settings.applied()
     listening, token = _listen(host, port), new_token()
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{quote(token)}/"
@@ -139,17 +144,36 @@ def serve(
         _leave()
 
 
+def opening(say: Callable[[str], None], wanted: bool | None) -> Callable[[str], None]:
+    """What says the address, and opens it in a browser: if that is wanted, or there is a display."""
+
+    def ready(address: str) -> None:
+        say(address)
+        if _has_display() if wanted is None else wanted:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    return ready
+
+
+def _has_display() -> bool:
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """A socket at the address; with port 0 at a free one. Raises DaedalusError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not 0 <= port <= _MOST_PORT:
+        raise DaedalusError("not a port", where="--port", found=port, expected=f"0 (a free one) to {_MOST_PORT}")
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
         listening.listen(128)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listening.close()
-        found = getattr(error, "strerror", None) or str(error)
+        found = error.strerror or str(error)
         raise DaedalusError("the page cannot be served there", where=f"--port {port}", found=found,
                             expected="a free port", hint="leave --port out: then one is chosen") from None  # fmt: skip
     return listening

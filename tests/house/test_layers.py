@@ -33,6 +33,7 @@ ROOMS = [
     "audit",
     "init",
     "demo",
+    "ui",
     "cli",
     "__main__",
 ]

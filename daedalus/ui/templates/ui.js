@@ -17,6 +17,9 @@ function prepare(root) {
       }
     });
   }
+  for (const line of root.querySelectorAll("tr[data-link]")) {
+    line.addEventListener("click", () => { if (getSelection().isCollapsed) line.querySelector("a").click(); });
+  }
   for (const place of root.querySelectorAll("[data-load]")) load(place);
 }
 
