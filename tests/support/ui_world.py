@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
-from small import DAYS, RANGE, Small, edit
+from small import DAYS, PROJECT, RANGE, Small, edit
 
 from daedalus.ui.server import app
 from daedalus.workspace.settings import Settings
@@ -44,6 +49,27 @@ def stamps(root: Path) -> dict[str, tuple]:
         stat = path.lstat()
         found[str(path.relative_to(root))] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
     return found
+
+
+def listening(root: Path, *options: str) -> tuple[subprocess.Popen, str]:
+    """The command in a process of its own, and the address that it printed."""
+    command = [sys.executable, "-m", "daedalus", "ui", "--no-open", *options]
+    process = subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(PROJECT)}, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stdout
+    return process, process.stdout.readline().strip()
+
+
+def ended(process: subprocess.Popen, by: int = signal.SIGINT) -> tuple[int, str, str]:
+    """The exit code of the command, and what else it printed."""
+    process.send_signal(by)
+    out, err = process.communicate(timeout=20)
+    return process.returncode, out, err
+
+
+def ask(address: str) -> str:
+    with urlopen(address, timeout=30) as answer:
+        return answer.read().decode()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from small import DAYS, PROJECT, RANGE, Small, edit
-from ui_world import BLOCKED, FAILED, FRESH, MADE, PORT, STALE, TOKEN, client, make, stamps
+from ui_world import BLOCKED, FAILED, FRESH, MADE, PORT, STALE, TOKEN, ask, client, ended, listening, make, stamps
 
 from daedalus.base.errors import DaedalusError
 from daedalus.ui import questions
@@ -333,22 +332,8 @@ def test_a_reader_makes_no_folder_for_duckdb(warm):
 # The command
 
 
-def listening(world: Small, *options: str) -> tuple[subprocess.Popen, str]:
-    command = [sys.executable, "-m", "daedalus", "ui", "--no-open", *options]
-    process = subprocess.Popen(command, cwd=world.root, env=ENVIRONMENT,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-    return process, process.stdout.readline().strip()
-
-
-def ask(address: str) -> str:
-    from urllib.request import urlopen
-
-    with urlopen(address, timeout=30) as answer:
-        return answer.read().decode()
-
-
 def test_a_run_is_seen_while_it_goes_on_and_ctrl_c_ends_the_page_alone(warm):
-    process, address = listening(warm)
+    process, address = listening(warm.root)
     try:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", address)
         before = json.loads(ask(f"{address}api/live"))
@@ -371,21 +356,17 @@ def test_a_run_is_seen_while_it_goes_on_and_ctrl_c_ends_the_page_alone(warm):
         assert after["runs"] == [] and after["stamp"] != before["stamp"]
         assert json.loads(ask(f"{address}api/runs"))["runs"][0]["state"] == "done"
     finally:
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (0, "", "")
+        told = ended(process)
+    assert told == (0, "", "")
 
 
 def test_sigterm_ends_it_too_while_an_answer_is_made(warm):
-    process, address = listening(warm, "--range", RANGE)
-    with contextlib.suppress(OSError):
-        script = f"from urllib.request import urlopen; urlopen('{address}report')"
-        asking = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-        time.sleep(0.3)
-        process.terminate()
-    out, err = process.communicate(timeout=20)
+    process, address = listening(warm.root, "--range", RANGE)
+    script = f"from urllib.request import urlopen; urlopen('{address}report')"
+    asking = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    time.sleep(0.3)
+    assert ended(process, signal.SIGTERM) == (0, "", "")
     asking.wait()
-    assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_what_is_refused_is_refused_before_anything_is_served(warm):
@@ -394,13 +375,11 @@ def test_what_is_refused_is_refused_before_anything_is_served(warm):
     for options, text in refused.items():
         done = warm.cli("ui", "--no-open", *options)
         assert done.returncode == 2 and text in done.stderr and not done.stdout
-    process, address = listening(warm)
+    process, address = listening(warm.root)
     port = address.split(":")[2].split("/")[0]
     with pytest.raises(DaedalusError, match="cannot be served there"):
         serve(Settings(), None, host="127.0.0.1", port=int(port), schema=1, ready=print)
-    process.terminate()
-    process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert ended(process)[0] == 0
 
 
 def test_without_its_extra_it_says_what_to_install(warm, monkeypatch):

@@ -108,6 +108,7 @@ async function look() {
     if (changed && !runs) await again();
     if (runs || !going) mark(told);
     [seen, going] = [told.dataset.stamp, runs];
+    place.dataset.stamp = seen;
     document.title = document.title.replace(/^▸ /, "");
     if (runs) document.title = `▸ ${document.title}`;
   } catch {
