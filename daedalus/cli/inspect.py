@@ -131,8 +131,8 @@ def ui(
     """
     from daedalus.base.installed import check_extra
 
-    for module in ("starlette", "uvicorn"):
-        check_extra("ui", module, where="daeda ui", what=f"{module}, with which pages are served,")
+    check_extra("ui", "starlette", where="daeda ui", what="starlette, of which the page is made,")
+    check_extra("ui", "uvicorn", where="daeda ui", what="uvicorn, which serves the page,")
     from daedalus.ui.server import opening, serve
 
     settings = settings_of(config, cache_root, output_root)

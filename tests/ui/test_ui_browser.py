@@ -69,7 +69,7 @@ def loaded(page, address: str) -> None:
     """Goes to an address, and waits until the page has looked for runs and fetched its parts."""
     page.goto(address)
     page.locator("#going-on[data-stamp]").wait_for(state="attached")
-    page.wait_for_function("![...document.querySelectorAll('[data-load]')].some(one => one.querySelector('.muted a'))")
+    page.get_by_text("Show what was changed").wait_for(state="detached")
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_commands_can_be_copied(visit, world):
     page = visit(f"day/{STALE}")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("footer .copy").click()
-    page.wait_for_function("document.querySelector('footer .copy').textContent === 'copied'")
+    page.locator("footer .copy", has_text="copied").wait_for()
     command = page.evaluate("navigator.clipboard.readText()")
     assert command == f"daeda explain day {STALE}" and world.cli(*command.split()[1:]).returncode == 0
 
@@ -217,8 +217,11 @@ def test_a_run_beside_it_is_shown_and_its_end_too(warm, browser):
         path.write_text(re.sub(r"drop_single_like: \w+", "drop_single_like: true", path.read_text()))
         command = [sys.executable, "-m", "daedalus", "run", "--force", "-r", RANGE, "--progress", "none"]
         run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.DEVNULL)
-        page.get_by_text("A run is going on").wait_for(timeout=60_000)
-        shown = page.locator("#going-on").inner_text()
+        shown = ""
+        while "A run is going on" not in shown and run.poll() is None:  # a look is due every three seconds, and now
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            page.wait_for_timeout(100)
+            shown = page.locator("#going-on").inner_text()
         assert f"process {run.pid}" in shown and RANGE in shown and page.title().startswith("▸")
         assert run.wait(timeout=120) == 0
         page.locator("#going-on .run-now").wait_for(state="detached", timeout=30_000)
