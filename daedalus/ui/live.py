@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from daedalus.base.days import parse_range
+from daedalus.base.errors import bare
 from daedalus.config.reach import Reach
 from daedalus.inputs.listing import FeedFolder
 from daedalus.inputs.local_files import LocalNames
@@ -37,13 +38,17 @@ class Made(TypedDict):
 
 
 class LiveRun(TypedDict):
-    """A run that is going on. `days` are those of its range by what is known of them: done, begun or waiting."""
+    """A run that is going on. `days` are those of its range by what is known of them: done, begun or waiting.
+
+    `own` says whether it writes into the output of our configuration.
+    """
 
     id: str
     started: str
     seconds: float
     process: int
     range: str
+    own: bool
     output: str
     stages: list[str]
     days: dict[str, str]
@@ -84,7 +89,7 @@ def live_in(workspace: Workspace) -> Live:
 
 
 def _live_run(workspace: Workspace, run: RunRecord, process: int) -> LiveRun:
-    traces, now = workspace.traces, time.time()
+    traces, now, output = workspace.traces, time.time(), run.request.get("output", workspace.output_root)
     rows = traces.rows(
         "select name, seconds, made from traces where made >= ? order by made desc, key", [run.started]
     )  # fmt: skip
@@ -101,7 +106,8 @@ def _live_run(workspace: Workspace, run: RunRecord, process: int) -> LiveRun:
         "seconds": round(max(now - run.started, 0), 1),
         "process": process,
         "range": run.request["range"],
-        "output": run.request.get("output", workspace.output_root),
+        "own": output == workspace.output_root,
+        "output": bare(output),
         "stages": run.request.get("stages", ["skeleton"]),
         "days": days,
         "made": len(rows),

@@ -50,7 +50,8 @@ def why(asked: Asked, base: str) -> str:
     states = [row["state"] for row in found["plan"]]
     known = [row["expected_seconds"] for row in found["plan"]]
     cost = None if None in known else sum(one or 0 for one in known)
-    words = ("plan", *(("--range", asked.span) if asked.span else ()))
+    words = ["plan"] if asked.settings.output_root is None else ["skeleton", "--plan"]
+    words += ["--range", asked.span] if asked.span else []
     return _shown("why.html.j2", asked, base, words, found=found, run=states.count(RUN), maybe=states.count(MAYBE),
                   cost=cost)  # fmt: skip
 

@@ -71,10 +71,11 @@ def status(asked: Asked) -> Status:
 
 
 def plan(asked: Asked) -> Plan:
-    """What `daeda plan` prints."""
+    """What `daeda plan` prints; of an output root of the command line, which is the skeleton's, `skeleton --plan`."""
     from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
 
-    run = run_training_pipeline if asked.settings.applied().runtime.embeddings else run_skeleton_stage
+    all_stages = asked.settings.output_root is None and asked.settings.applied().runtime.embeddings
+    run = run_training_pipeline if all_stages else run_skeleton_stage
     return cast("Plan", run(asked.settings, asked.span, plan=True, allow_empty=True).as_json())
 
 

@@ -127,6 +127,7 @@ def serve(
     settings.applied()
     listening, token = _listen(host, port), new_token()
     host, port = listening.getsockname()[:2]
+    check_host(host)  # what a name leads to is not written in it
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{quote(token)}/"
     whole = app(settings, range, token=token, host=host, port=port, schema=schema)
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())

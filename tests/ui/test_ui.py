@@ -9,13 +9,30 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from small import DAYS, PROJECT, RANGE, Small, edit
-from ui_world import BLOCKED, FAILED, FRESH, MADE, PORT, STALE, TOKEN, ask, client, ended, listening, make, stamps
+from ui_world import (
+    BLOCKED,
+    FAILED,
+    FRESH,
+    MADE,
+    PORT,
+    STALE,
+    TOKEN,
+    ask,
+    client,
+    ended,
+    listening,
+    make,
+    served,
+    stamps,
+)
 
 from daedalus.base.errors import DaedalusError
 from daedalus.ui import questions
@@ -276,6 +293,37 @@ def test_the_graph_has_each_step_and_what_it_reads(world):
     places = {node["id"]: (node["x"], node["y"]) for node in found["nodes"]}
     assert len(set(places.values())) == len(places)
     assert all(places[source][0] < places[target][0] for source, target in arrows)
+
+
+def test_a_slow_question_holds_up_no_other(world, monkeypatch):
+    """As many slow ones as are answered at once: what is quick is answered meanwhile, and they are all in the end."""
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(asked):
+        begun.release()
+        assert go_on.wait(60)
+        return {"runs": []}
+
+    monkeypatch.setitem(questions.ANSWERS, "/runs", slow)
+    with served() as address, ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(ask, f"{address}api/runs") for _ in range(7)]
+        for _ in waiting:
+            assert begun.acquire(timeout=30)
+        assert "All fresh" in ask(address) or "not fresh" in ask(address)
+        waiting.append(pool.submit(ask, f"{address}api/runs"))
+        assert begun.acquire(timeout=30)
+        assert json.loads(ask(f"{address}api/live"))["runs"] == []
+        go_on.set()
+        assert all(json.loads(one.result())["runs"] == [] for one in waiting)
+
+
+def test_commands_of_another_output_are_those_that_take_it(world):
+    asked = client(Settings(output_root="elsewhere"))
+    text = html.unescape(asked.get("/why").text)
+    command = re.search(r"<code>(daeda .*?)</code>", text)[1]
+    assert command == f"daeda skeleton --plan --range {RANGE} --output-root elsewhere"
+    assert asked.get("/api/plan").json()["plan"] == world.json(*command.split()[1:])["plan"]
+    assert f"daeda skeleton --output-root elsewhere --range {RANGE}" in html.unescape(asked.get("/").text)
 
 
 # It writes nothing

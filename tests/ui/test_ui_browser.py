@@ -113,6 +113,8 @@ def test_every_page_fits_and_can_be_read(visit, world, scheme):
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
         assert page.evaluate(CONTRAST) == [], path
         assert page.locator("h1").count() == 1 and page.title(), path
+    page.evaluate("document.querySelector('h1').style.color = '#777'")
+    assert len(page.evaluate(CONTRAST)) == 1  # it does see
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 23, 27)"
     assert dark == (scheme == "dark")
 
@@ -180,6 +182,25 @@ def test_the_graph_by_keyboard(visit):
     assert page.locator("h1").inner_text().startswith("sessions") and page.locator(".script").inner_text()
     page.go_back()
     page.wait_for_url(f"**/day/{STALE}")
+
+
+def test_the_report_is_the_commands_page(visit):
+    page = visit()
+    page.locator("main").get_by_role("link", name="Report of these days").click()
+    page.wait_for_url(f"**/report?range={RANGE}")
+    assert page.locator(".card").count() > 50 and page.locator("#heat tbody tr").count() > 10
+    page.go_back()
+    page.locator("#calendar").wait_for()
+
+
+def test_another_range_has_its_own_address(visit):
+    page = visit()
+    page.get_by_label("range", exact=True).fill(f"{DAYS[3]}..{DAYS[8]}")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**?range=*")
+    assert page.locator("#calendar .cell").count() == 6
+    page.reload()
+    assert page.locator("#calendar .cell").count() == 6
 
 
 def test_commands_can_be_copied(visit, world):

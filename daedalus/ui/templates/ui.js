@@ -105,7 +105,7 @@ async function look() {
     const told = page.querySelector("[data-stamp]");
     if (place.textContent.trim() !== told.textContent.trim()) place.replaceChildren(told.cloneNode(true));
     const runs = Number(told.dataset.going), changed = seen !== null && told.dataset.stamp !== seen;
-    if (changed && !runs) await again();
+    if (changed && !runs && document.activeElement?.tagName !== "INPUT") await again();
     if (runs || !going) mark(told);
     [seen, going] = [told.dataset.stamp, runs];
     place.dataset.stamp = seen;
