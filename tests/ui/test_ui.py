@@ -346,6 +346,23 @@ def test_before_the_first_run_nothing_is_made(cold):
     assert asked.get("/api/status").json()["days"][0]["state"] == "missing"
 
 
+def test_what_only_the_shared_cache_has_counts_and_is_not_fetched(warm, bucket, s3_options):
+    edit(warm.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    warm.run(RANGE, force=True)
+    spine = Path(client().get(f"/api/day/{FRESH}/made?step=spine").json()["file"])
+    spine.unlink()
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    status, before = warm.json("cache", "status"), stamps(warm.root)
+    assert status["shared"]["reachable"] and status["steps"]["spine"]["run"] == 0
+    assert client(span=None).get("/api/status").json() == status
+    found = client().get(f"/api/day/{FRESH}/made?step=spine").json()
+    assert found["preview"] is None and "its artifact is missing" in found["problem"]
+    row = a_row(warm)
+    answer = client().get(f"/api/day/{FRESH}/row?user={row['user_id']}&artwork={row['artwork_id']}")
+    assert answer.status_code == 400 and answer.json()["error"]["what"] == "an artifact is not on this machine"
+    assert stamps(warm.root) == before
+
+
 def test_records_are_copied_anew_when_they_change(warm):
     settings = ReadingSettings.of(Settings())
     with opened(settings) as workspace:

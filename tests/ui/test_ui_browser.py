@@ -229,13 +229,15 @@ def test_without_scripts_everything_is_a_link_or_a_table(world, browser, monkeyp
 def test_a_run_beside_it_is_shown_and_its_end_too(warm, browser):
     said = []
     with served() as address:
-        context = browser.new_context()
+        context = browser.new_context(viewport={"width": 390, "height": 900})
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         loaded(page, address)
         assert page.locator("h1").inner_text().startswith("Every day is fresh")
         path = warm.runtime
         path.write_text(re.sub(r"drop_single_like: \w+", "drop_single_like: true", path.read_text()))
+        loaded(page, address)
+        assert page.locator("#calendar .cell.stale").count() == len(DAYS)
         command = [sys.executable, "-m", "daedalus", "run", "--force", "-r", RANGE, "--progress", "none"]
         run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.DEVNULL)
         shown = ""
@@ -244,6 +246,8 @@ def test_a_run_beside_it_is_shown_and_its_end_too(warm, browser):
             page.wait_for_timeout(100)
             shown = page.locator("#going-on").inner_text()
         assert f"process {run.pid}" in shown and RANGE in shown and page.title().startswith("▸")
+        assert page.locator("#calendar .cell.running").count() > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert run.wait(timeout=120) == 0
         page.locator("#going-on .run-now").wait_for(state="detached", timeout=30_000)
         page.get_by_text("Every day is fresh").wait_for(timeout=30_000)
