@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 8  # questions that are being answered; more wait
 _MOST_PORT = 65535
 _QUICK = 4  # the same of those that take no time: they wait for no slow ones
+_QUICK_PATHS = ("/live", "/going-on")
+_OWN_POLICY = {"/report": {"content-security-policy": "frame-ancestors 'none'"}}  # it brings a stricter one
 _HTML, _JSON = "text/html; charset=utf-8", "application/json"
 
 
@@ -45,20 +47,19 @@ class Site:
         self._slow, self._quick = CapacityLimiter(_AT_ONCE), CapacityLimiter(_QUICK)
 
     def routes(self) -> list[Mount]:
-        answers = [Route(f"/api{path}", self._answer(ask)) for path, ask in ANSWERS.items()]
-        pages = [Route(path, self._page(page)) for path, page in PAGES.items()]
+        answers = [Route(f"/api{path}", self._answer(path, ask)) for path, ask in ANSWERS.items()]
+        pages = [Route(path, self._page(path, page)) for path, page in PAGES.items()]
         files = [Route(f"/{name}", partial(_file, name)) for name in FILES]
         return [Mount(self._base, routes=[*files, *answers, *pages])]
 
     def asked(self, request: Request) -> Asked:
         return Asked(self._settings, self._range, request.path_params, dict(request.query_params))
 
-    def _answer(self, ask: Callable[[Asked], Mapping[str, Any]]) -> Callable:
+    def _answer(self, path: str, ask: Callable[[Asked], Mapping[str, Any]]) -> Callable:
         """The endpoint of a question that is answered as JSON."""
-        quick = ask.__name__ == "live"
 
         async def endpoint(request: Request) -> Response:
-            return await self._in_thread(quick, self._answered, ask, self.asked(request))
+            return await self._in_thread(path, self._answered, ask, self.asked(request))
 
         return endpoint
 
@@ -69,26 +70,24 @@ class Site:
             found, status = {"error": problem_of(error)}, _status_of(error)
         return Response(json.dumps({"schema": self._schema, **found}), status, media_type=_JSON)
 
-    def _page(self, page: Callable[[Asked, str], str]) -> Callable:
+    def _page(self, path: str, page: Callable[[Asked, str], str]) -> Callable:
         """The endpoint of a page."""
-        quick = page.__name__ == "going_on"
 
         async def endpoint(request: Request) -> Response:
-            return await self._in_thread(quick, self._shown, page, self.asked(request))
+            return await self._in_thread(path, self._shown, path, page, self.asked(request))
 
         return endpoint
 
-    def _shown(self, page: Callable[[Asked, str], str], asked: Asked) -> Response:
+    def _shown(self, path: str, page: Callable[[Asked, str], str], asked: Asked) -> Response:
         try:
             text, status = page(asked, self._base), 200
         except Exception as error:
             text, status = error_page(asked, self._base, problem_of(error)), _status_of(error)
-        own = {"content-security-policy": "frame-ancestors 'none'"} if page.__name__ == "report" else {}
-        return Response(text, status, own, media_type=_HTML)  # a report brings a stricter policy
+        return Response(text, status, _OWN_POLICY.get(path) if status == 200 else None, media_type=_HTML)
 
-    async def _in_thread(self, quick: bool, work: Callable[..., Response], *values: Any) -> Response:
+    async def _in_thread(self, path: str, work: Callable[..., Response], *values: Any) -> Response:
         """Left to itself when nobody waits for it any more, also at the end."""
-        limiter = self._quick if quick else self._slow
+        limiter = self._quick if path in _QUICK_PATHS else self._slow
         return await anyio.to_thread.run_sync(partial(work, *values), abandon_on_cancel=True, limiter=limiter)
 
     async def missing(self, request: Request, error: Exception) -> Response:
@@ -135,10 +134,10 @@ def serve(
         whole, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=1,
     ))  # fmt: skip
-    ready(address)
     try:
+        ready(address)
         server.run(sockets=[listening])
-    except KeyboardInterrupt:  # uvicorn's, after all is closed
+    except KeyboardInterrupt:  # before uvicorn waits for it, or handed on by it after all is closed
         pass
     finally:
         listening.close()
