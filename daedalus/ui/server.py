@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,7 @@ def serve(
         pass
     finally:
         listening.close()
-        _leave()
+    _leave()
 
 
 def opening(say: Callable[[str], None], wanted: bool | None) -> Callable[[str], None]:
@@ -152,7 +153,7 @@ def opening(say: Callable[[str], None], wanted: bool | None) -> Callable[[str], 
         if _has_display() if wanted is None else wanted:
             import webbrowser
 
-            webbrowser.open(address)
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()  # some wait for their end
 
     return ready
 
@@ -181,8 +182,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _leave() -> None:
     """Ends the process at once if answers are still being made: nobody waits for them, and nothing is half-written."""
-    import threading
-
     if any("AnyIO worker" in thread.name for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
