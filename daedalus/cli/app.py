@@ -76,7 +76,7 @@ for name, (group, description) in _GROUPS.items():
     app.command(f"{__name__}:{name}", name=name, group=group, help=description)
 _COMMANDS: dict[Group, tuple[Callable, ...]] = {
     _RUN: (skeleton.run, skeleton.plan, skeleton.skeleton, skeleton.enrich),
-    _INSPECT: (inspect.compile, inspect.diff, inspect.runs, inspect.report, inspect.audit),
+    _INSPECT: (inspect.compile, inspect.diff, inspect.runs, inspect.report, inspect.ui, inspect.audit),
 }
 for group, commands in _COMMANDS.items():
     for command in commands:

@@ -1,11 +1,11 @@
-"""`daeda compile`, `diff`, `runs`, `report` and `audit`."""
+"""`daeda compile`, `diff`, `runs`, `report`, `ui` and `audit`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from daedalus.base.errors import EXIT_DAY_FAILED, at_least
-from daedalus.cli.output import saying, show
+from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE, at_least
+from daedalus.cli.output import SCHEMA, print_out, saying, show
 from daedalus.cli.settings import settings_of
 
 if TYPE_CHECKING:
@@ -116,6 +116,33 @@ def report(
         found: Report = {**collect(settings, range, say, against), "file": str(path)}
     write_page(found, path)
     return show(found, page_lines, json)
+
+
+def ui(
+    *,
+    range: ReportRange = None,
+    port: Annotated[int, Parameter(help="Where to listen; default: a free port.")] = 0,
+    host: Annotated[str, Parameter(help="An address of this machine that no other can reach.")] = "127.0.0.1",
+    open: Annotated[bool | None, Parameter(help="Open the page in a browser; default: if there is a display.")] = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+) -> int:
+    """Show days, steps, rows and runs on a local page, beside whatever runs, until Ctrl-C; it writes nothing.
+
+    Prints the page's address, which has a token, at once. Needs the extra `ui`.
+
+    Example: daeda ui --range 202602..202605
+    """
+    from daedalus.base.installed import check_extra
+
+    check_extra("ui", "starlette", where="daeda ui", what="starlette, of which the page is made,")
+    check_extra("ui", "uvicorn", where="daeda ui", what="uvicorn, which serves the page,")
+    from daedalus.ui.server import opening, serve
+
+    settings = settings_of(config, cache_root, output_root)
+    serve(settings, range, host=host, port=port, schema=SCHEMA, ready=opening(print_out, open))
+    return EXIT_DONE
 
 
 def audit(

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 _SIGNS = {"failed": "x", "blocked": "!", "fresh": "#", "stale": "~", "missing": ".", "unfinished": "/", "empty": " "}
 
 
-def cache_status(settings: Settings) -> Status:
-    """Every day of the config's range: fresh, stale, missing or empty, and each step's state.
+def cache_status(settings: Settings, range: str | None = None) -> Status:
+    """Every day of a range, or of the config's: fresh, stale, missing or empty, and each step's state.
 
     `last` is what the last run left of a day that it did not finish: failed, blocked or unfinished, and why.
     """
     with opened(settings) as workspace:
-        span, listing = list(workspace.config.range(None)), workspace.listing()
+        span, listing = list(workspace.config.range(range)), workspace.listing()
         present = Reach.of(workspace.config).with_rows(span, listing.feed.days)
         stands = fresh_in_all(workspace, listing, present)
         fresh = stands[SKELETON.name]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from daedalus.base.errors import at_least
 from daedalus.config import Config, load_config
 from daedalus.config.steps import SKELETON
 from daedalus.workspace.output_roots import check_roots
+
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Settings:
         given = {"--config": self.config if self.config != "config" else None, "--cache-root": self.cache_root,
                  "--output-root": output_root}  # fmt: skip
         return "".join(f" {option} {shlex.quote(value)}" for option, value in given.items() if value is not None)
+
+    def opens(self, usual: Callable[..., Opened]) -> Callable[..., Opened]:
+        """What opens a workspace: the usual one, or one that only reads (see reading.py)."""
+        return usual
 
     def applied(self) -> Config:
         """The config of the folder with these values in it. Raises DaedalusError."""

@@ -65,12 +65,10 @@ class Workspace:
         self.cache_root, self.output_root = Path(config.runtime.cache_root), config.runtime.output_root
         if not self.cache_root.exists():
             _look_first(config, check)
-        _make_folder(self.cache_root, "cache_root (--cache-root)")
-        self.scratch = Scratch(self.cache_root / "tmp")
-        self.traces = Traces(self.cache_root / "traces.db")
+        self.scratch, self.traces = self._open_cache()
         self.digests = FileDigests(self.traces)
         self.locks = KeyLocks(self.cache_root / "key-locks")
-        self.store = ArtifactStore(self.cache_root, self.scratch, self.digests)
+        self.store = self._open_store()
         spill = config.duckdb_settings.get("temp_directory")
         self._spilling = Scratch(Path(str(spill)), "spill-") if spill else self.scratch
         self._scratches = [self.scratch, self._spilling]
@@ -84,6 +82,14 @@ class Workspace:
         self._scratches += output.scratches
         self.shelf: Shelf = self.shared.shelf if self.shared else self.store
         self.input_notes = self._input_notes()
+
+    def _open_cache(self) -> tuple[Scratch, Traces]:
+        """Where unfinished files go, and the records; the folder of the cache is made if there is none."""
+        _make_folder(self.cache_root, "cache_root (--cache-root)")
+        return Scratch(self.cache_root / "tmp"), Traces(self.cache_root / "traces.db")
+
+    def _open_store(self) -> ArtifactStore:
+        return ArtifactStore(self.cache_root, self.scratch, self.digests)
 
     # Opened when first asked for: a run that has nothing to do needs neither, nor their modules.
 
@@ -101,7 +107,11 @@ class Workspace:
     def _remote_files(self, say: Callable[[str], None]) -> RemoteFiles:
         from daedalus.inputs.remote_files import open_remote_files
 
-        return open_remote_files(self.config, self.traces, self.cache_root / "fetched", self.scratch, say)
+        return open_remote_files(self.config, self.traces, self._fetched(), self.scratch, say)
+
+    def _fetched(self) -> Path:
+        """Where copies of objects are kept."""
+        return self.cache_root / "fetched"
 
     def _input_notes(self) -> InputNotes | None:
         """What is known of inputs goes through the shared cache where they are costly to read."""
@@ -209,7 +219,7 @@ def opened(
     `say` is told how far a long look at inputs is. With `adopt`, files that are not ours go with the partition in whose
     folder they are. `check` may refuse the inputs before a cache is made.
     """
-    workspace = Workspace(change(settings.applied()), say=say, adopt=adopt, check=check)
+    workspace = settings.opens(Workspace)(change(settings.applied()), say=say, adopt=adopt, check=check)
     try:
         yield workspace
     finally:

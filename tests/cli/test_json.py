@@ -44,7 +44,7 @@ def test_a_refusal_is_of_its_shape(tiny_enriched):
 def test_every_command_that_prints_json_has_a_shape():
     named = {" ".join(word for word in name.split() if word[0] != "-") for name in PRINTED}
     assert {name.split()[0] for name in named} <= set(app)
-    assert set(app) - {name.split()[0] for name in named} <= {"--help", "-h", "--version", "completion", "demo"}
+    assert set(app) - {name.split()[0] for name in named} <= {"--help", "-h", "--version", "completion", "demo", "ui"}
 
 
 def test_what_is_not_of_a_shape_is_told():

@@ -18,7 +18,7 @@ from daedalus.cli.main import main
 from daedalus.cli.parse import parsed, remembered
 from daedalus.config import load_config
 
-ENGINES = {"duckdb", "lance", "numba", "numpy", "obstore", "polars", "pyarrow"}
+ENGINES = {"duckdb", "lance", "numba", "numpy", "obstore", "polars", "pyarrow", "starlette", "uvicorn"}
 SLOW = {"asyncio", "difflib", "html", "http", "logging", "markdown_it", "multiprocessing", "pygments", "subprocess"}
 PRINTING = {"docstring_parser", "random", "rich", "shutil", "tempfile"}
 CONFIG = {"msgspec", "sqlite3", "yaml", "daedalus.config"}

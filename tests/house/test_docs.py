@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 from small import EMBEDDINGS, edit
+from ui_world import ask, ended, listening
 
 from daedalus.cli.app import app
 
@@ -46,6 +47,10 @@ def test_a_shown_command_runs(warm, command, request):
         command = command.replace(" --config mine", "")
     if command == "daeda demo":
         command += " --days 1 --rows 50"  # the same, and small
+    if command.startswith("daeda ui"):  # which goes on
+        process, address = listening(warm.root, *shlex.split(command)[2:])
+        assert "Daedalus" in ask(address) and ended(process) == (0, "", "")
+        return
     done = warm.cli(*shlex.split(command)[1:])
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

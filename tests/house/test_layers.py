@@ -34,6 +34,7 @@ ROOMS = [
     "audit",
     "init",
     "demo",
+    "ui",
     "cli",
     "__main__",
 ]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # What holds documents has its rows apart from its keys: in a table without them a lookup reads, to compare keys, the
 # whole of every row that it passes, however long (sqlite.org/withoutrowid.html, "When To Use").
-_SCHEMA = """
+SCHEMA = """
 create table if not exists traces(key text primary key, name text, artifact text, counts text, seconds real,
     bytes integer, manifest text, code text, made real);
 create table if not exists latest(name text primary key, key text) without rowid;
@@ -100,7 +100,7 @@ class Traces:
         db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         _enter_wal(db)
         db.execute("pragma synchronous=normal")
-        db.executescript(_SCHEMA)
+        db.executescript(SCHEMA)
         return db
 
     def close(self) -> None:
