@@ -1,1 +1,1 @@
-"""A local page beside whatever runs: days, steps, artifacts, rows and runs. It reads, and writes nothing."""
+"""A local page that stays open beside any run: days, steps, artifacts, rows and runs. It reads, and writes nothing."""
