@@ -20,7 +20,7 @@ from daedalus.tables.artifacts import fits, rows_of
 from daedalus.tables.sorting import whole
 from daedalus.windows.measured import Compute, measured_tables, written
 from daedalus.windows.put_back import put_back
-from daedalus.windows.roll import _LONGEST_COLUMN, _counts, _lists, _reads_values, block_of, event_pieces, row_batches
+from daedalus.windows.roll import _LONGEST_COLUMN, _counts, _lists, _reads_values, block_of, event_pieces, row_batches, row_columns
 from daedalus.windows.spec import PLACE, Measured, Rolling
 from daedalus.windows.windows_file import ITEMS, write_windows
 
@@ -47,7 +47,7 @@ def roll_by_key(rolling: Rolling, keyed: Keyed, events: Sequence[Path], out: Pat
     pieces = event_pieces(events, rolling, values=_reads_values(rolling))
     if not rolling.kind.listed:
         schema = pa.schema([(name, pa.int64()) for name, _ in rolling.windows])
-        counts = _with_places(lambda b: _counts((block_of(rolling, one, pieces) for one in b), schema),
+        counts = _with_places(lambda b: _counts(rolling, (block_of(rolling, one, pieces) for one in b), schema),
                               _batches(rolling, keyed, _BATCH))  # fmt: skip
         return _write(out, schema, counts, keyed, 0)
     kind = pieces[0].schema.field("value").type
@@ -79,8 +79,7 @@ def measure_by_key(
 
 
 def _batches(rolling: Rolling, keyed: Keyed, many: int) -> Iterator[pa.RecordBatch]:
-    columns = [*rolling.groups, "artwork_id", "event_timestamp", PLACE]
-    return row_batches(keyed.keys, columns, many * ROWS_PER_GROUP)
+    return row_batches(keyed.keys, [*row_columns(rolling), PLACE], many * ROWS_PER_GROUP)
 
 
 def _with_places(

@@ -15,7 +15,7 @@ from daedalus.tables.artifacts import fits, rows_of, write_table
 from daedalus.tables.sorting import whole
 from daedalus.windows.kinds.kind import kind_of, result_of
 from daedalus.windows.kinds.seen import seen_of
-from daedalus.windows.roll import Block, block_of, by_user, event_pieces, row_batches
+from daedalus.windows.roll import Block, block_of, by_user, event_pieces, row_batches, row_columns
 from daedalus.windows.spec import Measured, Rolling
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def measure(
     `gives` is as a kind says it, `reads` and `compute` are the kind's own. Raises DayError for what a column cannot
     hold.
     """
-    batches = row_batches(rows, ["user_id", "artwork_id", "event_timestamp"])
+    batches = row_batches(rows, row_columns(measured))
     schema, tables = measured_tables(measured, gives, reads, compute, batches, events)
     return {"rows": written(out, schema, tables, whole=gives != "list" and fits(rows_of(rows)))}
 
@@ -49,7 +49,7 @@ def measured_tables(
     pieces = event_pieces(events, read, values=reads.listed or measured.without_self == "value")
     kind = pieces[0].schema.field("value").type if "value" in pieces[0].schema.names else None
     schema = _schema(measured, result_of(gives, kind))
-    return schema, (_computed(measured, compute, schema, block_of(read, batch, pieces)) for batch in batches)
+    return schema, (_computed(measured, compute, schema, block_of(read, batch, pieces, apart=False)) for batch in batches)
 
 
 def written(out: Path, schema: pa.Schema, tables: Iterator[pa.Table], *, whole: bool) -> int:
@@ -71,7 +71,7 @@ def measure_table(measured: Measured, rows: pa.Table, events: pa.Table, called: 
     if not rows.num_rows:
         return pa.schema([(name, result) for name in names]).empty_table()
     measured, batch, pieces, places = by_user(measured, rows, events)
-    block = block_of(Rolling(kind.reads, measured.windows, measured.without_self), batch, pieces)
+    block = block_of(Rolling(kind.reads, measured.windows, measured.without_self), batch, pieces, apart=False)
     block = block._replace(names=whole(called).take(pa.array(np.argsort(places))))
     found = _computed(measured, kind.compute, _schema(measured, result), block)
     return found.take(pa.array(places)).select(names)

@@ -18,6 +18,7 @@ from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
 from daedalus.windows.groups import Groups, numbered
+from daedalus.windows.kinds.seen import bounds_of
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
@@ -49,12 +50,10 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     kind = pieces[0].schema.field("value").type if rolling.kind.listed else None
     result = pa.int64() if kind is None else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
-    blocks = (
-        block_of(rolling, batch, pieces) for batch in row_batches(rows, ["user_id", "artwork_id", "event_timestamp"])
-    )
+    blocks = (block_of(rolling, batch, pieces) for batch in row_batches(rows, row_columns(rolling)))
     if rolling.kind.listed:
         return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
-    counts = _counts(blocks, schema)
+    counts = _counts(rolling, blocks, schema)
     if fits(rows_of(rows)):
         return {"rows": write_table(out, pa.concat_tables([schema.empty_table(), *counts]))}
     return {"rows": write_parquet(out, schema, counts)}
@@ -67,6 +66,11 @@ def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> S
     if fits(sum(map(rows_of, events)) // _NARROW):
         return [_Whole(read_table(path, columns), rolling.groups) for path in events]
     return [_Piece(path, columns, rolling.groups) for path in events]
+
+
+def row_columns(rolling: Rolling) -> list[str]:
+    """What a rolling needs of rows."""
+    return [*rolling.groups, "event_timestamp", *["artwork_id"] * bool(rolling.without_self)]
 
 
 def row_batches(rows: Path, columns: Sequence[str], many: int = 0) -> Iterator[pa.RecordBatch]:
@@ -95,7 +99,7 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
     rolling, batch, pieces, places = by_user(rolling, rows, events)
     block = block_of(rolling, batch, pieces)
     if not rolling.kind.listed:
-        (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
+        (counts,) = _counts(rolling, [block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
         return counts.take(places).select(names)
     (lists,) = _lists(rolling, [block])
     schema = pa.schema([(name, pa.list_(lists.values.type)) for name, _ in rolling.windows])
@@ -169,12 +173,15 @@ class Block(NamedTuple):
     """A batch of rows and the events of their groups, as arguments of the kernel."""
 
     arguments: tuple
-    values: pa.Array  # by code
+    values: pa.Array  # by code; where values are not told apart, each event has a code of its own
     kinds: int  # how many own codes there are
     names: pa.Array  # of the rows' groups, by their first column
 
 
-def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All]) -> Block:
+def block_of(
+    rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All], *, apart: bool = True
+) -> Block:
+    """The block of rows; values need not be told `apart` where nothing lists them, unless rows are left out by them."""
     import numpy as np
     import pyarrow as pa
 
@@ -184,7 +191,9 @@ def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _
     events = pa.Table.from_batches(chain.from_iterable(found), pieces[0].schema).combine_chunks()
     codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
     if _reads_values(rolling):
-        codes, values = _coded(_one_zero(events["value"]) if rolling.kind.distinct else events["value"])
+        column = _one_zero(events["value"]) if rolling.kind.distinct else events["value"]
+        apart = apart or rolling.without_self == "value" or pa.types.is_dictionary(column.type)
+        codes, values = _coded(column) if apart else (np.arange(len(column)), whole(column))
     row_groups, event_groups = numbered(*([table[name] for name in rolling.groups] for table in (rows, events)))
     own, row_own, kinds = codes, np.full(len(row_groups), -1, np.int32), len(values)
     if rolling.without_self:
@@ -200,13 +209,17 @@ def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _
     return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds, rows[rolling.groups[0]])
 
 
-def _counts(blocks: Iterable[Block], schema: pa.Schema) -> Iterator[pa.Table]:
+def _counts(rolling: Rolling, blocks: Iterable[Block], schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     from daedalus.windows import kernel
 
     for block in blocks:
-        counts = kernel.count_events(*block.arguments, block.kinds)
+        if rolling.without_self:
+            counts = kernel.count_events(*block.arguments, block.kinds)
+        else:
+            _, _, begins, ends = bounds_of(block.arguments)
+            counts = ends[:, None] - begins
         yield pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
 
 

@@ -16,8 +16,8 @@ class Seen(NamedTuple):
 
     Events are in order of user and time, and of equal times a larger value is earlier: what `list` has first is last.
     Row r sees in window w (shortest first) the events from `begins[r, w]` to `ends[r]`, but for those whose `owners`
-    is `own[r]`; -1 sees all. In the rows' `order`, neither begins nor ends ever decrease. `whole`: all rows see all
-    events; `by_value`: owners are codes.
+    is `own[r]`; -1 sees all. In the rows' `order`, neither begins nor ends ever decrease. `codes` are the places of
+    events' values. `whole`: all rows see all events; `by_value`: owners are codes, and equal values have the same.
     """
 
     names: pa.Array  # of the rows' groups, such as their users
@@ -42,46 +42,75 @@ def seen_of(arguments: tuple, without_self: str, names: pa.Array) -> Seen:
     """What rows of groups called `names` see, of the arguments of the kernel of lists and counts (kernel.py)."""
     import numpy as np
 
-    _, (users, now, own), (event_users, times, codes, owners), _, spans = arguments
-    placed = _in_order(event_users, times)
-    event_users, times = event_users[placed], times[placed]
-    order = np.lexsort((now, users))
-    begins, ends = np.empty((len(users), len(spans)), np.int64), np.empty(len(users), np.int64)
-    machine_code(_find)(order, users, now, event_users, times, spans, np.zeros(len(spans), np.int64), begins, ends)
-    return Seen(names, now, own.astype(np.int64), order, begins, ends, times, codes[placed].astype(np.int64),
-                owners[placed].astype(np.int64), not without_self, without_self == "value")  # fmt: skip
+    _, (_, now, own), (_, times, codes, owners), _, _ = arguments
+    places, order, begins, ends = bounds_of(arguments)
+    owners = owners[places].astype(np.int64) if without_self else places
+    return Seen(names, now, own.astype(np.int64), order, begins, ends, times[places], codes[places].astype(np.int64),
+                owners, not without_self, without_self == "value")  # fmt: skip
 
 
-def _in_order(users: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """The places of events by user and time, equal times from the last to the first; they come in pieces of ascending
-    time, each by user, time and value."""
+def bounds_of(arguments: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(the places of the events of rows' groups, in the order of `Seen`; its order, begins and ends), of the same."""
     import numpy as np
 
-    by_user = np.argsort(users, kind="stable")
-    users, times = users[by_user], times[by_user]
-    starts = np.ones(len(users), np.bool_)
-    starts[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
-    firsts = np.flatnonzero(starts)
-    sizes = np.diff(np.append(firsts, len(users)))
-    return by_user[np.repeat(2 * firsts + sizes - 1, sizes) - np.arange(len(users))]
+    runs, (users, now, _), (event_users, times, _, _), pieces, spans = arguments
+    places, order, ends = np.empty(len(times), np.int64), np.empty(len(users), np.int64), np.empty(len(users), np.int64)
+    begins = np.empty((len(users), len(spans)), np.int64)
+    edges = np.empty(len(spans), np.int64)
+    count = machine_code(_find)(runs, users, now, event_users, times, pieces.copy(), spans, edges, places, order,
+                                begins, ends)  # fmt: skip
+    return places[:count], order, begins, ends
+
+
+def told_apart(seen: Seen, values: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """(codes of events that are the same where values are equal, the values by code)."""
+    import numpy as np
+    import pyarrow as pa
+
+    if seen.by_value:
+        return seen.codes, values
+    coded = values.take(pa.array(seen.codes)).dictionary_encode()
+    return coded.indices.to_numpy().astype(np.int64), coded.dictionary
 
 
 def _find(
-    order: np.ndarray, row_users: np.ndarray, row_times: np.ndarray, users: np.ndarray, times: np.ndarray,
-    spans: np.ndarray, edges: np.ndarray, begins: np.ndarray, ends: np.ndarray,
-) -> None:  # fmt: skip
-    """Kernel: the bounds of what each row sees, strictly before it."""
-    seen = 0
-    for row in order:
-        user, now = row_users[row], row_times[row]
-        while seen < len(users) and (users[seen] < user or (users[seen] == user and times[seen] < now)):
-            seen += 1
-        ends[row] = seen
-        for window in range(len(spans)):
-            edge = edges[window]
-            while edge < seen and (users[edge] < user or times[edge] < now - spans[window]):
-                edge += 1
-            edges[window] = begins[row, window] = edge
+    runs: np.ndarray, row_users: np.ndarray, row_times: np.ndarray, users: np.ndarray, times: np.ndarray,
+    pieces: np.ndarray, spans: np.ndarray, edges: np.ndarray, places: np.ndarray, order: np.ndarray, begins: np.ndarray,
+    ends: np.ndarray,
+) -> int:  # fmt: skip
+    """Kernel: per user the places of events by time, equal times from the last to the first, and the bounds of what
+    each row sees, strictly before it; events come in pieces of ascending time, each by user, time and value."""
+    count = 0
+    for run in range(len(runs) - 1):
+        user, begin = row_users[runs[run]], count
+        for piece in range(len(pieces)):
+            at, last = pieces[piece]
+            while at < last and users[at] < user:
+                at += 1
+            while at < last and users[at] == user:
+                tied = at + 1
+                while tied < last and times[tied] == times[at] and users[tied] == user:
+                    tied += 1
+                for event in range(tied - 1, at - 1, -1):
+                    places[count] = event
+                    count += 1
+                at = tied
+            pieces[piece, 0] = at
+        seen = begin
+        edges[:] = begin
+        rows = runs[run] + row_times[runs[run] : runs[run + 1]].argsort()
+        order[runs[run] : runs[run + 1]] = rows
+        for row in rows:
+            now = row_times[row]
+            while seen < count and times[places[seen]] < now:
+                seen += 1
+            ends[row] = seen
+            for window in range(len(spans)):
+                edge = edges[window]
+                while edge < seen and times[places[edge]] < now - spans[window]:
+                    edge += 1
+                edges[window] = begins[row, window] = edge
+    return count
 
 
 @cache
