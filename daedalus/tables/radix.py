@@ -42,8 +42,8 @@ def ordered(word, bits, order):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def moved_back(words, order):  # type: ignore[no-untyped-def]
-    """Sorts `order`, positions in each of `words`, by their numbers, the first word's first; stable.
+def moved_back(first, others, order):  # type: ignore[no-untyped-def]
+    """Sorts `order`, positions, by their numbers in `first`, and then in each of `others`; stable.
 
     Moves each position back to its place; where those so far had to move far, it gives up and returns none.
     """
@@ -52,10 +52,13 @@ def moved_back(words, order):  # type: ignore[no-untyped-def]
         position, at = order[i], i
         while at > 0:
             before, word = order[at - 1], 0
-            while word < len(words) - 1 and words[word, before] == words[word, position]:
-                word += 1
-            if words[word, before] <= words[word, position]:
+            if first[before] < first[position]:
                 break
+            if first[before] == first[position]:
+                while word < len(others) - 1 and others[word, before] == others[word, position]:
+                    word += 1
+                if others[word, before] <= others[word, position]:
+                    break
             order[at] = before
             at -= 1
         order[at] = position

@@ -111,7 +111,8 @@ def order_of_nearly_sorted(keys: Sequence[np.ndarray]) -> np.ndarray:
 
     from daedalus.tables import radix
 
-    order = radix.moved_back(np.stack(keys), np.arange(len(keys[0])))
+    others = np.stack(keys[1:]) if len(keys) > 2 else keys[-1].reshape(1, -1)
+    order = radix.moved_back(keys[0], others, np.arange(len(keys[0])))
     return order if len(order) else order_of(keys)
 
 

@@ -18,7 +18,7 @@ from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
 from daedalus.windows.groups import Groups, numbered
-from daedalus.windows.kinds.seen import bounds_of
+from daedalus.windows.kinds.seen import found_of
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
@@ -173,7 +173,7 @@ class Block(NamedTuple):
     """A batch of rows and the events of their groups, as arguments of the kernel."""
 
     arguments: tuple
-    values: pa.Array  # by code; where values are not told apart, each event has a code of its own
+    values: pa.Array  # by code; where events have no codes, by event
     kinds: int  # how many own codes there are
     names: pa.Array  # of the rows' groups, by their first column
 
@@ -181,7 +181,8 @@ class Block(NamedTuple):
 def block_of(
     rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All], *, apart: bool = True
 ) -> Block:
-    """The block of rows; values need not be told `apart` where nothing lists them, unless rows are left out by them."""
+    """The block of rows. Where values need not be told `apart`, and nothing is left out by them, they have no codes, as
+    each event has its own."""
     import numpy as np
     import pyarrow as pa
 
@@ -189,11 +190,11 @@ def block_of(
     found = [piece.of_groups(groups[0], groups[-1]) for piece in pieces]
     ends = np.cumsum([0, *(sum(batch.num_rows for batch in batches) for batches in found)])
     events = pa.Table.from_batches(chain.from_iterable(found), pieces[0].schema).combine_chunks()
-    codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
+    codes, values = np.zeros(events.num_rows, np.int32) if apart else None, pa.nulls(1)
     if _reads_values(rolling):
         column = _one_zero(events["value"]) if rolling.kind.distinct else events["value"]
         apart = apart or rolling.without_self == "value" or pa.types.is_dictionary(column.type)
-        codes, values = _coded(column) if apart else (np.arange(len(column)), whole(column))
+        codes, values = _coded(column) if apart else (None, whole(column))
     row_groups, event_groups = numbered(*([table[name] for name in rolling.groups] for table in (rows, events)))
     own, row_own, kinds = codes, np.full(len(row_groups), -1, np.int32), len(values)
     if rolling.without_self:
@@ -218,8 +219,8 @@ def _counts(rolling: Rolling, blocks: Iterable[Block], schema: pa.Schema) -> Ite
         if rolling.without_self:
             counts = kernel.count_events(*block.arguments, block.kinds)
         else:
-            _, _, begins, ends = bounds_of(block.arguments)
-            counts = ends[:, None] - begins
+            found = found_of(block.arguments)
+            counts = found.ends[:, None] - found.begins
         yield pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
 
 

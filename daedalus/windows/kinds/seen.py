@@ -42,24 +42,34 @@ def seen_of(arguments: tuple, without_self: str, names: pa.Array) -> Seen:
     """What rows of groups called `names` see, of the arguments of the kernel of lists and counts (kernel.py)."""
     import numpy as np
 
-    _, (_, now, own), (_, times, codes, owners), _, _ = arguments
-    places, order, begins, ends = bounds_of(arguments)
-    owners = owners[places].astype(np.int64) if without_self else places
-    return Seen(names, now, own.astype(np.int64), order, begins, ends, times[places], codes[places].astype(np.int64),
-                owners, not without_self, without_self == "value")  # fmt: skip
+    _, (_, now, own), (_, _, codes, owners), _, _ = arguments
+    found = found_of(arguments)
+    codes, owners = (found.places if one is None else one[found.places].astype(np.int64) for one in (codes, owners))
+    return Seen(names, now, own.astype(np.int64), found.order, found.begins, found.ends, found.times, codes, owners,
+                not without_self, without_self == "value")  # fmt: skip
 
 
-def bounds_of(arguments: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(the places of the events of rows' groups, in the order of `Seen`; its order, begins and ends), of the same."""
+class Found(NamedTuple):
+    """The places of the events of rows' groups, in the order of `Seen`, and what else it has of the kernel."""
+
+    places: np.ndarray
+    times: np.ndarray
+    order: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+
+
+def found_of(arguments: tuple) -> Found:
+    """What rows see, of the arguments of the kernel of lists and counts."""
     import numpy as np
 
-    runs, (users, now, _), (event_users, times, _, _), pieces, spans = arguments
-    places, order, ends = np.empty(len(times), np.int64), np.empty(len(users), np.int64), np.empty(len(users), np.int64)
-    begins = np.empty((len(users), len(spans)), np.int64)
-    edges = np.empty(len(spans), np.int64)
-    count = machine_code(_find)(runs, users, now, event_users, times, pieces.copy(), spans, edges, places, order,
-                                begins, ends)  # fmt: skip
-    return places[:count], order, begins, ends
+    runs, (users, now, _), (event_users, event_times, _, _), pieces, spans = arguments
+    places, times = np.empty(len(event_users), np.int64), np.empty(len(event_users), np.int64)
+    order, ends = np.empty(len(users), np.int64), np.empty(len(users), np.int64)
+    begins, edges = np.empty((len(users), len(spans)), np.int64), np.empty(len(spans), np.int64)
+    count = machine_code(_find)(runs, users, now, event_users, event_times, pieces.copy(), spans, edges, places, times,
+                                order, begins, ends)  # fmt: skip
+    return Found(places[:count], times[:count], order, begins, ends)
 
 
 def told_apart(seen: Seen, values: pa.Array) -> tuple[np.ndarray, pa.Array]:
@@ -74,9 +84,9 @@ def told_apart(seen: Seen, values: pa.Array) -> tuple[np.ndarray, pa.Array]:
 
 
 def _find(
-    runs: np.ndarray, row_users: np.ndarray, row_times: np.ndarray, users: np.ndarray, times: np.ndarray,
-    pieces: np.ndarray, spans: np.ndarray, edges: np.ndarray, places: np.ndarray, order: np.ndarray, begins: np.ndarray,
-    ends: np.ndarray,
+    runs: np.ndarray, row_users: np.ndarray, row_times: np.ndarray, users: np.ndarray, event_times: np.ndarray,
+    pieces: np.ndarray, spans: np.ndarray, edges: np.ndarray, places: np.ndarray, times: np.ndarray, order: np.ndarray,
+    begins: np.ndarray, ends: np.ndarray,
 ) -> int:  # fmt: skip
     """Kernel: per user the places of events by time, equal times from the last to the first, and the bounds of what
     each row sees, strictly before it; events come in pieces of ascending time, each by user, time and value."""
@@ -89,10 +99,10 @@ def _find(
                 at += 1
             while at < last and users[at] == user:
                 tied = at + 1
-                while tied < last and times[tied] == times[at] and users[tied] == user:
+                while tied < last and event_times[tied] == event_times[at] and users[tied] == user:
                     tied += 1
                 for event in range(tied - 1, at - 1, -1):
-                    places[count] = event
+                    places[count], times[count] = event, event_times[event]
                     count += 1
                 at = tied
             pieces[piece, 0] = at
@@ -102,12 +112,12 @@ def _find(
         order[runs[run] : runs[run + 1]] = rows
         for row in rows:
             now = row_times[row]
-            while seen < count and times[places[seen]] < now:
+            while seen < count and times[seen] < now:
                 seen += 1
             ends[row] = seen
             for window in range(len(spans)):
                 edge = edges[window]
-                while edge < seen and times[places[edge]] < now - spans[window]:
+                while edge < seen and times[edge] < now - spans[window]:
                     edge += 1
                 edges[window] = begins[row, window] = edge
     return count
