@@ -18,13 +18,16 @@ from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
 from daedalus.windows.groups import Groups, numbered
-from daedalus.windows.kinds.seen import found_of
+from daedalus.windows.kinds.seen import seen_of
+from daedalus.windows.shared import seen_by_batch
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from daedalus.windows.kinds.seen import Seen
 
 _Rolling = TypeVar("_Rolling", bound=Rolling)
 
@@ -50,10 +53,10 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     kind = pieces[0].schema.field("value").type if rolling.kind.listed else None
     result = pa.int64() if kind is None else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
-    blocks = (block_of(rolling, batch, pieces) for batch in row_batches(rows, row_columns(rolling)))
     if rolling.kind.listed:
+        blocks = (block_of(rolling, batch, pieces) for batch in row_batches(rolling, Rows(rows)))
         return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
-    counts = _counts(rolling, blocks, schema)
+    counts = (found for _, found in counted(rolling, Rows(rows), pieces, events, schema))
     if fits(rows_of(rows)):
         return {"rows": write_table(out, pa.concat_tables([schema.empty_table(), *counts]))}
     return {"rows": write_parquet(out, schema, counts)}
@@ -68,20 +71,38 @@ def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> S
     return [_Piece(path, columns, rolling.groups) for path in events]
 
 
-def row_columns(rolling: Rolling) -> list[str]:
-    """What a rolling needs of rows."""
-    return [*rolling.groups, "event_timestamp", *["artwork_id"] * bool(rolling.without_self)]
+class Rows(NamedTuple):
+    """The rows of a file, by row group or so `many` at a time, with `further` columns besides what a rolling needs."""
+
+    path: Path
+    many: int = 0
+    further: Sequence[str] = ()
 
 
-def row_batches(rows: Path, columns: Sequence[str], many: int = 0) -> Iterator[pa.RecordBatch]:
-    """Columns of a file by row group, or so `many` rows at a time."""
+def row_batches(rolling: Rolling, rows: Rows) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    many = many or ROWS_PER_GROUP
-    if fits(rows_of(rows)):
-        yield from read_table(rows, columns).to_batches(many)
+    path, many = rows.path, rows.many or ROWS_PER_GROUP
+    columns = [*rolling.groups, "event_timestamp", *["artwork_id"] * bool(rolling.without_self), *rows.further]
+    if fits(rows_of(path)):
+        yield from read_table(path, columns).to_batches(many)
     else:
-        yield from pq.ParquetFile(rows).iter_batches(many, columns=columns, use_threads=False)
+        yield from pq.ParquetFile(path).iter_batches(many, columns=columns, use_threads=False)
+
+
+def seen_by_rows(
+    rolling: Rolling, rows: Rows, pieces: Sequence[_Piece | _Whole], events: Sequence[Path]
+) -> Iterator[tuple[pa.RecordBatch, Seen, pa.Array]]:
+    """Each batch of rows, what it sees of `pieces`, which are those of the files `events`, and the values by code."""
+    spans, kind = [seconds for _, seconds in rolling.windows], rolling.kind
+    what = (rows.many or ROWS_PER_GROUP, spans, rolling.without_self, rolling.groups, kind.distinct,
+            pieces[0].schema.names, [str(path) for path in events])  # fmt: skip
+
+    def find(batch: pa.RecordBatch) -> tuple[Seen, pa.Array]:
+        block = block_of(rolling, batch, pieces, apart=False)
+        return seen_of(block.arguments, rolling.without_self, block.names), block.values
+
+    return seen_by_batch(rows.path, f"seen {what}", row_batches(rolling, rows), find)
 
 
 def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
@@ -99,7 +120,7 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
     rolling, batch, pieces, places = by_user(rolling, rows, events)
     block = block_of(rolling, batch, pieces)
     if not rolling.kind.listed:
-        (counts,) = _counts(rolling, [block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
+        counts = _counts(rolling, block, pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
         return counts.take(places).select(names)
     (lists,) = _lists(rolling, [block])
     schema = pa.schema([(name, pa.list_(lists.values.type)) for name, _ in rolling.windows])
@@ -210,18 +231,28 @@ def block_of(
     return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds, rows[rolling.groups[0]])
 
 
-def _counts(rolling: Rolling, blocks: Iterable[Block], schema: pa.Schema) -> Iterator[pa.Table]:
-    import pyarrow as pa
+def counted(
+    rolling: Rolling, rows: Rows, pieces: Sequence[_Piece | _Whole], events: Sequence[Path], schema: pa.Schema
+) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:
+    """Each batch of rows, and how many events it sees; arguments as in `seen_by_rows`."""
+    if rolling.without_self:
+        for batch in row_batches(rolling, rows):
+            yield batch, _counts(rolling, block_of(rolling, batch, pieces), schema)
+    else:
+        for batch, seen, _ in seen_by_rows(rolling, rows, pieces, events):
+            yield batch, _as_columns(seen.ends[:, None] - seen.begins, schema)
 
+
+def _counts(rolling: Rolling, block: Block, schema: pa.Schema) -> pa.Table:
     from daedalus.windows import kernel
 
-    for block in blocks:
-        if rolling.without_self:
-            counts = kernel.count_events(*block.arguments, block.kinds)
-        else:
-            found = found_of(block.arguments)
-            counts = found.ends[:, None] - found.begins
-        yield pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
+    return _as_columns(kernel.count_events(*block.arguments, block.kinds), schema)
+
+
+def _as_columns(counts: np.ndarray, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
 
 
 def _lists(rolling: Rolling, blocks: Iterable[Block]) -> Iterator[Lists]:

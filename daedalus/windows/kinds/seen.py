@@ -33,6 +33,11 @@ class Seen(NamedTuple):
     by_value: bool
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays, of which some may be the same."""
+        return sum({id(one): one.nbytes for one in self if hasattr(one, "nbytes")}.values())
+
+    @property
     def skipping(self) -> tuple[np.ndarray, ...]:
         """The arguments of a kernel that goes over each row's events."""
         return self.begins, self.ends, self.owners, self.own
@@ -42,34 +47,16 @@ def seen_of(arguments: tuple, without_self: str, names: pa.Array) -> Seen:
     """What rows of groups called `names` see, of the arguments of the kernel of lists and counts (kernel.py)."""
     import numpy as np
 
-    _, (_, now, own), (_, _, codes, owners), _, _ = arguments
-    found = found_of(arguments)
-    codes, owners = (found.places if one is None else one[found.places].astype(np.int64) for one in (codes, owners))
-    return Seen(names, now, own.astype(np.int64), found.order, found.begins, found.ends, found.times, codes, owners,
-                not without_self, without_self == "value")  # fmt: skip
-
-
-class Found(NamedTuple):
-    """The places of the events of rows' groups, in the order of `Seen`, and what else it has of the kernel."""
-
-    places: np.ndarray
-    times: np.ndarray
-    order: np.ndarray
-    begins: np.ndarray
-    ends: np.ndarray
-
-
-def found_of(arguments: tuple) -> Found:
-    """What rows see, of the arguments of the kernel of lists and counts."""
-    import numpy as np
-
-    runs, (users, now, _), (event_users, event_times, _, _), pieces, spans = arguments
+    runs, (users, now, own), (event_users, event_times, codes, owners), pieces, spans = arguments
     places, times = np.empty(len(event_users), np.int64), np.empty(len(event_users), np.int64)
     order, ends = np.empty(len(users), np.int64), np.empty(len(users), np.int64)
     begins, edges = np.empty((len(users), len(spans)), np.int64), np.empty(len(spans), np.int64)
     count = machine_code(_find)(runs, users, now, event_users, event_times, pieces.copy(), spans, edges, places, times,
                                 order, begins, ends)  # fmt: skip
-    return Found(places[:count], times[:count], order, begins, ends)
+    places = places[:count]
+    codes, owners = (places if one is None else one[places].astype(np.int64) for one in (codes, owners))
+    return Seen(names, now, own.astype(np.int64), order, begins, ends, times[:count], codes, owners, not without_self,
+                without_self == "value")  # fmt: skip
 
 
 def told_apart(seen: Seen, values: pa.Array) -> tuple[np.ndarray, pa.Array]:

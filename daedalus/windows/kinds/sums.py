@@ -64,8 +64,8 @@ def _whole(seen: Seen, values: pa.Array) -> _Whole:
     numbers = values.to_numpy()
     numbers = (numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False))[seen.codes]
     if seen.whole and len(numbers) * max(-int(numbers.min(initial=0)), int(numbers.max(initial=0))) < 1 << 62:
-        sums = _differences(seen, numbers.astype(np.int64, copy=False))
-        return _Whole(sums >> _WORD, sums & _LOW)
+        found = _differences(seen, numbers.astype(np.int64, copy=False))
+        return _Whole(found >> _WORD, found & _LOW)
     high, low = (numbers >> _WORD).astype(np.int64), (numbers & _LOW).astype(np.int64)
     if seen.whole:
         sums = [_differences(seen, word) for word in (high, low)]
