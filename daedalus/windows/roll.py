@@ -94,9 +94,10 @@ def seen_by_rows(
     rolling: Rolling, rows: Rows, pieces: Sequence[_Piece | _Whole], events: Sequence[Path]
 ) -> Iterator[tuple[pa.RecordBatch, Seen, pa.Array]]:
     """Each batch of rows, what it sees of `pieces`, which are those of the files `events`, and the values by code."""
-    spans, kind = [seconds for _, seconds in rolling.windows], rolling.kind
-    what = (rows.many or ROWS_PER_GROUP, spans, rolling.without_self, rolling.groups, kind.distinct,
-            pieces[0].schema.names, [str(path) for path in events])  # fmt: skip
+    schema, spans = pieces[0].schema, [seconds for _, seconds in rolling.windows]
+    zeros = rolling.kind.distinct and "value" in schema.names and _has_two_zeros(schema.field("value").type)
+    what = (rows.many or ROWS_PER_GROUP, spans, rolling.without_self, rolling.groups, zeros, schema.names,
+            [str(path) for path in events])  # fmt: skip
 
     def find(batch: pa.RecordBatch) -> tuple[Seen, pa.Array]:
         block = block_of(rolling, batch, pieces, apart=False)
@@ -286,7 +287,13 @@ def _one_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.add(column, pa.scalar(0, column.type)) if column.type in (pa.float32(), pa.float64()) else column
+    return pc.add(column, pa.scalar(0, column.type)) if _has_two_zeros(column.type) else column
+
+
+def _has_two_zeros(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return kind in (pa.float32(), pa.float64())
 
 
 def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:
