@@ -13,9 +13,10 @@ from typing import Any
 
 _SHARE = 8  # the part of the configured memory that is held, as its divisor; and the part of that for one file
 _UNLIMITED = 4 << 30  # taken for the limit where none is configured
-# What is held for an artifact: an Arrow table, its lists by row group (windows_file.py), or its events as numbers
-# (artifacts.py); and, by digest, for a file of the feed (feed_files.py).
-TABLE, LISTS, EVENTS, FEED = "table", "lists", "events", "feed"
+# What is held for an artifact: an Arrow table, or its lists by row group (windows_file.py); and, by digest, for a file
+# of the feed (feed_files.py).
+TABLE, LISTS, FEED = "table", "lists", "feed"
+EVENTS = "events"  # for a spine: its events as numbers (artifacts.py); further forms are those of windows/seen.py
 
 
 class Held:

@@ -14,14 +14,14 @@ from daedalus.parquet.writer import write_parquet
 from daedalus.tables.artifacts import fits, rows_of, write_table
 from daedalus.tables.sorting import whole
 from daedalus.windows.kinds.kind import kind_of, result_of
-from daedalus.windows.kinds.seen import seen_of
 from daedalus.windows.roll import Rows, block_of, by_user, event_pieces, seen_by_rows
+from daedalus.windows.seen import seen_of
 from daedalus.windows.spec import Measured, Rolling
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from daedalus.windows.kinds.seen import Seen
+    from daedalus.windows.seen import Seen
 
 Compute = Callable[["Seen", "pa.Array", Measured], list["pa.Array"]]
 

@@ -18,8 +18,6 @@ from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
 from daedalus.windows.groups import Groups, numbered
-from daedalus.windows.kinds.seen import seen_of
-from daedalus.windows.shared import seen_by_batch
 from daedalus.windows.spec import Rolling
 from daedalus.windows.windows_file import write_windows
 
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from daedalus.windows.kinds.seen import Seen
+    from daedalus.windows.seen import Seen
 
 _Rolling = TypeVar("_Rolling", bound=Rolling)
 
@@ -94,6 +92,8 @@ def seen_by_rows(
     rolling: Rolling, rows: Rows, pieces: Sequence[_Piece | _Whole], events: Sequence[Path]
 ) -> Iterator[tuple[pa.RecordBatch, Seen, pa.Array]]:
     """Each batch of rows, what it sees of `pieces`, which are those of the files `events`, and the values by code."""
+    from daedalus.windows.seen import seen_by_batch, seen_of
+
     schema, spans = pieces[0].schema, [seconds for _, seconds in rolling.windows]
     zeros = rolling.kind.distinct and "value" in schema.names and _has_two_zeros(schema.field("value").type)
     what = (rows.many or ROWS_PER_GROUP, spans, rolling.without_self, rolling.groups, zeros, schema.names,

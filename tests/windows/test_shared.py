@@ -22,6 +22,7 @@ from daedalus.skeleton.arrow import pool_and_sessions
 from daedalus.tables.artifacts import read_events
 from daedalus.tables.held import HELD
 from daedalus.windows import roll as reader
+from daedalus.windows import seen
 from daedalus.windows.kinds import compiled_spread
 from daedalus.windows.kinds.kind import kind_of
 from daedalus.windows.measured import measure
@@ -60,8 +61,8 @@ def files(tmp_path, monkeypatch):
 @pytest.fixture
 def finds(monkeypatch):
     """A list with an item for each batch of which it is found what it sees."""
-    found, seen_of = [], reader.seen_of
-    monkeypatch.setattr(reader, "seen_of", lambda *given: found.append(1) or seen_of(*given))
+    found, seen_of = [], seen.seen_of
+    monkeypatch.setattr(seen, "seen_of", lambda *given: found.append(1) or seen_of(*given))
     return found
 
 
@@ -158,12 +159,12 @@ def test_std_of_whole_numbers_is_exact_and_the_same_from_any_base(numbers, base)
     others = deviations([base + x for x in numbers], windows, running=False)
     assert counts == others[0] and np.array_equal(found, others[1], equal_nan=True)
     for (i, j), number, one in zip(windows, counts, found, strict=True):
-        seen = numbers[i:j]
+        some = numbers[i:j]
         assert number == j - i
         if number < 2:
             assert math.isnan(one)
             continue
-        squares = number * sum(x * x for x in seen) - sum(seen) ** 2
+        squares = number * sum(x * x for x in some) - sum(some) ** 2
         exact = math.sqrt(Fraction(squares, number * (number - 1)))
         assert abs(one - exact) <= 2 * math.ulp(exact)
 

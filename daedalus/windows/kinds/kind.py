@@ -14,7 +14,7 @@ from daedalus.windows.spec import Measured
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from daedalus.windows.kinds.seen import Seen
+    from daedalus.windows.seen import Seen
 
 AS_LISTED = AggregationKind()
 AS_DISTINCT = AggregationKind(distinct=True)  # one zero

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daedalus.windows.kinds.kind import Kind
-from daedalus.windows.kinds.seen import Seen
+from daedalus.windows.seen import Seen
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daedalus.base.errors import DayError
 from daedalus.sql.column_types import is_whole
 from daedalus.windows.kinds.kind import Kind
-from daedalus.windows.kinds.seen import Seen, machine_code
+from daedalus.windows.seen import Seen, machine_code
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:

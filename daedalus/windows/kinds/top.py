@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.errors import DayError
 from daedalus.windows.kinds.distinct import distinct_seen
 from daedalus.windows.kinds.kind import AS_DISTINCT, Kind
-from daedalus.windows.kinds.seen import Seen, machine_code, told_apart
+from daedalus.windows.seen import Seen, machine_code, told_apart
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:

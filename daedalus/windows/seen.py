@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from daedalus.tables.held import HELD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +60,29 @@ def seen_of(arguments: tuple, without_self: str, names: pa.Array) -> Seen:
     codes, owners = (places if one is None else one[places].astype(np.int64) for one in (codes, owners))
     return Seen(names, now, own.astype(np.int64), order, begins, ends, times[:count], codes, owners, not without_self,
                 without_self == "value")  # fmt: skip
+
+
+def seen_by_batch(
+    rows: Path, what: str, batches: Iterable[pa.RecordBatch], find: Callable[[pa.RecordBatch], tuple[Seen, pa.Array]]
+) -> Iterator[tuple[pa.RecordBatch, Seen, pa.Array]]:
+    """Each batch of the rows of a file, with what `find` gives for it; `what` says all that this depends on.
+
+    It is held for further aggregations, as several kinds of the same events see the same; each has its own action, and
+    finds it itself where nothing is held.
+    """
+    held = HELD.get(rows, what)
+    kept: list[tuple[Seen, pa.Array]] = []
+    size = 0
+    for i, batch in enumerate(batches):
+        seen, values = held[i] if held else find(batch)
+        yield batch, seen, values
+        size += seen.nbytes + values.nbytes
+        if HELD.takes(size):
+            kept.append((seen, values))
+        else:
+            kept.clear()
+    if kept and not held:
+        HELD.put(rows, kept, size, what)
 
 
 def told_apart(seen: Seen, values: pa.Array) -> tuple[np.ndarray, pa.Array]:
