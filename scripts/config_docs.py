@@ -59,10 +59,10 @@ aggregations:
 ```
 
 A column of lists is no key. Values are compared as DuckDB compares them: NaN equals itself, 0.0 equals -0.0. Memory
-grows with the events that one value of the key has in the window, up to 200 bytes each. Counts, sums of whole numbers,
-`min`, `max` and `count_distinct` take the same time for a popular key as for others; `top`, `std` and sums of floats
-look at each event again for each row, which is slow where a third of all events have one value: give those a shorter
-window.
+grows with the events that one value of the key has in the window, up to 200 bytes each. Counts, sums and `std` of whole
+numbers, `min`, `max` and `count_distinct` take the same time for a popular key as for others; `top`, and `std` and sums
+of floats, look at each event again for each row, which is slow where a third of all events have one value: give those a
+shorter window.
 """
 
 

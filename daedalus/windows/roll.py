@@ -96,8 +96,9 @@ def seen_by_rows(
 
     schema, spans = pieces[0].schema, [seconds for _, seconds in rolling.windows]
     zeros = rolling.kind.distinct and "value" in schema.names and _has_two_zeros(schema.field("value").type)
-    what = (rows.many or ROWS_PER_GROUP, spans, rolling.without_self, rolling.groups, zeros, schema.names,
-            [str(path) for path in events])  # fmt: skip
+    files, whole_file = [str(path) for path in events], fits(rows_of(rows.path))
+    what = (rows.many or ROWS_PER_GROUP, whole_file, spans, rolling.without_self, rolling.groups, zeros, schema.names,
+            files)  # fmt: skip
 
     def find(batch: pa.RecordBatch) -> tuple[Seen, pa.Array]:
         block = block_of(rolling, batch, pieces, apart=False)
