@@ -61,9 +61,9 @@ aggregations:
 ```
 
 A list column cannot be a key. Values are compared as in DuckDB: NaN equals NaN, and 0.0 equals -0.0. Memory grows
-with the number of events that one value of the key has in the window, up to 200 bytes per event. Counts, sums of
-whole numbers, `min`, `max` and `count_distinct` are as fast for a popular value as for a rare one; `top`, `std` and
-sums of floats revisit each event for each row, which is slow if one value has a third of all events: give these a
+with the number of events that one value of the key has in the window, up to 200 bytes per event. Counts, sums and `std`
+of whole numbers, `min`, `max` and `count_distinct` are as fast for a popular value as for a rare one; `top`, and `std`
+and sums of floats, revisit each event for each row, which is slow if one value has a third of all events: give these a
 shorter window.
 """
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.parquet.writer import write_parquet
-from daedalus.tables.held import HELD
+from daedalus.tables.held import EVENTS, HELD
+from daedalus.tables.sorting import numbered_text, whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,17 @@ def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pa.Tab
         held = _read(path, columns, held)
         HELD.put(path, held, held.nbytes)
     return held if columns is None else held.select(list(columns))
+
+
+def read_events(path: Path | str) -> pa.DictionaryArray:
+    """The column `event` of a spine as numbers of its values, which is a third of the time that its text takes."""
+    found: pa.DictionaryArray | None = HELD.get(path, EVENTS)
+    if found is None:
+        held = HELD.get(path)
+        table = held if held is not None and "event" in held.column_names else read_file(path, ["event"], ["event"])
+        found = numbered_text(whole(table["event"]))
+        HELD.put(path, found, found.nbytes, EVENTS)
+    return found
 
 
 def _read(path: Path | str, columns: Sequence[str] | None, held: pa.Table | None) -> pa.Table:

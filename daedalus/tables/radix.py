@@ -9,6 +9,8 @@ import numpy as np
 
 from daedalus.parquet.jit import compiled
 
+_FAR = 8  # moves of a position: with more, digits are sooner
+
 
 @compiled
 def ordered(word, bits, order):  # type: ignore[no-untyped-def]
@@ -36,4 +38,31 @@ def ordered(word, bits, order):  # type: ignore[no-untyped-def]
             others[at], places[at] = numbers[i], order[i]
         numbers, others = others, numbers
         order, places = places, order
+    return order
+
+
+@compiled
+def moved_back(first, others, order):  # type: ignore[no-untyped-def]
+    """Sorts `order`, positions, by their numbers in `first`, and then in each of `others`; stable.
+
+    Moves each position back to its place; where those so far had to move far, it gives up and returns none.
+    """
+    moves = 0
+    for i in range(1, len(order)):
+        position, at = order[i], i
+        while at > 0:
+            before, word = order[at - 1], 0
+            if first[before] < first[position]:
+                break
+            if first[before] == first[position]:
+                while word < len(others) - 1 and others[word, before] == others[word, position]:
+                    word += 1
+                if others[word, before] <= others[word, position]:
+                    break
+            order[at] = before
+            at -= 1
+        order[at] = position
+        moves += i - at
+        if moves > _FAR * (i + _FAR):
+            return order[:0]
     return order

@@ -6,11 +6,11 @@ Memory grows with the events of one key in the window, but neither with the rows
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.base.errors import DayError
 from daedalus.config.aggregation_kinds import AggregationKind
@@ -20,15 +20,24 @@ from daedalus.tables.artifacts import fits, rows_of
 from daedalus.tables.sorting import whole
 from daedalus.windows.measured import Compute, measured_tables, written
 from daedalus.windows.put_back import put_back
-from daedalus.windows.roll import _LONGEST_COLUMN, _counts, _lists, _reads_values, block_of, event_pieces, row_batches
+from daedalus.windows.roll import (
+    _LONGEST_COLUMN,
+    Rows,
+    _lists,
+    _Piece,
+    _reads_values,
+    _Whole,
+    block_of,
+    counted,
+    event_pieces,
+    row_batches,
+)
 from daedalus.windows.spec import PLACE, Measured, Rolling
 from daedalus.windows.windows_file import ITEMS, write_windows
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-_Found = TypeVar("_Found")
 
 _BATCH = 8  # row groups of rows at a time, where a row has no list: a large group is gathered anew for each batch
 
@@ -47,14 +56,10 @@ def roll_by_key(rolling: Rolling, keyed: Keyed, events: Sequence[Path], out: Pat
     pieces = event_pieces(events, rolling, values=_reads_values(rolling))
     if not rolling.kind.listed:
         schema = pa.schema([(name, pa.int64()) for name, _ in rolling.windows])
-        counts = _with_places(lambda b: _counts((block_of(rolling, one, pieces) for one in b), schema),
-                              _batches(rolling, keyed, _BATCH))  # fmt: skip
-        return _write(out, schema, counts, keyed, 0)
+        return _write(out, schema, counted(rolling, _rows(keyed, _BATCH), pieces, events, schema), keyed, 0)
     kind = pieces[0].schema.field("value").type
     schema = pa.schema([(name, pa.list_(pa.field("element", kind))) for name, _ in rolling.windows])
-    lists = _with_places(lambda b: _lists(rolling, (block_of(rolling, one, pieces) for one in b)),
-                         _batches(rolling, keyed, 1))  # fmt: skip
-    tables = ((places, _as_table(one, schema)) for places, one in lists)
+    tables = ((places, _as_table(one, schema)) for places, one in _listed(rolling, keyed, pieces))
     empty = pa.table([pa.array([[]], schema.field(-1).type), *([pa.array([0], pa.int32())] * len(schema))],
                      [ITEMS, *schema.names])  # fmt: skip
     back = put_back(tables, rows_of(keyed.rows), empty, out.parent)
@@ -66,48 +71,35 @@ def measure_by_key(
     out: Path,
 ) -> dict[str, int]:  # fmt: skip
     """Writes the columns of a kind as `measure` does."""
-    schema: list[pa.Schema] = []
-
-    def made(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-        found, tables = measured_tables(measured, gives, reads, compute, batches, events)
-        schema.append(found)
-        return tables
-
-    tables = _with_places(made, _batches(measured, keyed, 1 if gives == "list" else _BATCH))
+    rows = _rows(keyed, 1 if gives == "list" else _BATCH)
+    schema, found = measured_tables(measured, gives, reads, compute, rows, events)
     empty: object = {"NULL": None, "0": 0, "[]": []}[measured.kind.empty]
-    return _write(out, schema[0], tables, keyed, empty)
+    return _write(out, schema, found, keyed, empty)
 
 
-def _batches(rolling: Rolling, keyed: Keyed, many: int) -> Iterator[pa.RecordBatch]:
-    columns = [*rolling.groups, "artwork_id", "event_timestamp", PLACE]
-    return row_batches(keyed.keys, columns, many * ROWS_PER_GROUP)
+def _rows(keyed: Keyed, groups: int) -> Rows:
+    """The rows by their keys, so many row groups at a time."""
+    return Rows(keyed.keys, groups * ROWS_PER_GROUP, [PLACE])
 
 
-def _with_places(
-    made: Callable[[Iterator[pa.RecordBatch]], Iterator[_Found]], batches: Iterable[pa.RecordBatch]
-) -> Iterator[tuple[np.ndarray, _Found]]:
-    """What `made` makes of each batch, with the places of its rows."""
-    places: deque[np.ndarray] = deque()
-
-    def noted() -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            places.append(batch[PLACE].to_numpy())
-            yield batch
-
-    results = made(noted())
-    return ((places.popleft(), one) for one in results)
+def _listed(rolling: Rolling, keyed: Keyed, pieces: Sequence[_Piece | _Whole]) -> Iterator[tuple[np.ndarray, Lists]]:
+    """The lists of each batch of rows, with the places of these."""
+    batches, again = tee(row_batches(rolling, _rows(keyed, 1)))
+    lists = _lists(rolling, (block_of(rolling, batch, pieces) for batch in batches))
+    return ((batch[PLACE].to_numpy(), one) for one, batch in zip(lists, again, strict=True))
 
 
 def _write(
-    out: Path, schema: pa.Schema, found: Iterable[tuple[np.ndarray, pa.Table]], keyed: Keyed, empty: object
+    out: Path, schema: pa.Schema, found: Iterable[tuple[pa.RecordBatch, pa.Table]], keyed: Keyed, empty: object
 ) -> dict[str, int]:
-    """Writes columns of rows in their places, `empty` for rows without a key."""
+    """Writes columns of batches in the places of their rows, `empty` for rows without a key."""
     import pyarrow as pa
 
     rows = rows_of(keyed.rows)
     none = pa.Table.from_arrays([pa.array([empty], field.type) for field in schema], schema=schema)
     listed = any(pa.types.is_list(field.type) for field in schema)
-    tables = put_back(found, rows, none, out.parent)
+    placed = ((batch[PLACE].to_numpy(), table) for batch, table in found)
+    tables = put_back(placed, rows, none, out.parent)
     return {"rows": written(out, schema, tables, whole=not listed and fits(rows))}
 
 

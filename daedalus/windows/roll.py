@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from daedalus.windows.seen import Seen
+
 _Rolling = TypeVar("_Rolling", bound=Rolling)
 
 _FOREVER = 1 << 60  # microseconds: the length of a window without an edge
@@ -49,12 +51,10 @@ def roll(rolling: Rolling, rows: Path, events: Sequence[Path], out: Path) -> dic
     kind = pieces[0].schema.field("value").type if rolling.kind.listed else None
     result = pa.int64() if kind is None else pa.list_(pa.field("element", kind))
     schema = pa.schema([(name, result) for name, _ in rolling.windows])
-    blocks = (
-        block_of(rolling, batch, pieces) for batch in row_batches(rows, ["user_id", "artwork_id", "event_timestamp"])
-    )
     if rolling.kind.listed:
+        blocks = (block_of(rolling, batch, pieces) for batch in row_batches(rolling, Rows(rows)))
         return {"rows": write_windows(out, schema, _lists(rolling, blocks))}
-    counts = _counts(blocks, schema)
+    counts = (found for _, found in counted(rolling, Rows(rows), pieces, events, schema))
     if fits(rows_of(rows)):
         return {"rows": write_table(out, pa.concat_tables([schema.empty_table(), *counts]))}
     return {"rows": write_parquet(out, schema, counts)}
@@ -69,15 +69,42 @@ def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> S
     return [_Piece(path, columns, rolling.groups) for path in events]
 
 
-def row_batches(rows: Path, columns: Sequence[str], many: int = 0) -> Iterator[pa.RecordBatch]:
-    """Columns of a file by row group, or so `many` rows at a time."""
+class Rows(NamedTuple):
+    """The rows of a file, by row group or so `many` at a time, with `further` columns besides what a rolling needs."""
+
+    path: Path
+    many: int = 0
+    further: Sequence[str] = ()
+
+
+def row_batches(rolling: Rolling, rows: Rows) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    many = many or ROWS_PER_GROUP
-    if fits(rows_of(rows)):
-        yield from read_table(rows, columns).to_batches(many)
+    path, many = rows.path, rows.many or ROWS_PER_GROUP
+    columns = [*rolling.groups, "event_timestamp", *["artwork_id"] * bool(rolling.without_self), *rows.further]
+    if fits(rows_of(path)):
+        yield from read_table(path, columns).to_batches(many)
     else:
-        yield from pq.ParquetFile(rows).iter_batches(many, columns=columns, use_threads=False)
+        yield from pq.ParquetFile(path).iter_batches(many, columns=columns, use_threads=False)
+
+
+def seen_by_rows(
+    rolling: Rolling, rows: Rows, pieces: Sequence[_Piece | _Whole], events: Sequence[Path]
+) -> Iterator[tuple[pa.RecordBatch, Seen, pa.Array]]:
+    """Each batch of rows, what it sees of `pieces`, which are those of the files `events`, and the values by code."""
+    from daedalus.windows.seen import seen_by_batch, seen_of
+
+    schema, spans = pieces[0].schema, [seconds for _, seconds in rolling.windows]
+    zeros = rolling.kind.distinct and "value" in schema.names and _has_two_zeros(schema.field("value").type)
+    files, whole_file = [str(path) for path in events], fits(rows_of(rows.path))
+    what = (rows.many or ROWS_PER_GROUP, whole_file, spans, rolling.without_self, rolling.groups, zeros, schema.names,
+            files)  # fmt: skip
+
+    def find(batch: pa.RecordBatch) -> tuple[Seen, pa.Array]:
+        block = block_of(rolling, batch, pieces, apart=False)
+        return seen_of(block.arguments, rolling.without_self, block.names), block.values
+
+    return seen_by_batch(rows.path, f"seen {what}", row_batches(rolling, rows), find)
 
 
 def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
@@ -95,7 +122,7 @@ def roll_table(rolling: Rolling, rows: pa.Table, events: pa.Table) -> pa.Table:
     rolling, batch, pieces, places = by_user(rolling, rows, events)
     block = block_of(rolling, batch, pieces)
     if not rolling.kind.listed:
-        (counts,) = _counts([block], pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
+        counts = _counts(rolling, block, pa.schema([(name, pa.int64()) for name, _ in rolling.windows]))
         return counts.take(places).select(names)
     (lists,) = _lists(rolling, [block])
     schema = pa.schema([(name, pa.list_(lists.values.type)) for name, _ in rolling.windows])
@@ -169,12 +196,16 @@ class Block(NamedTuple):
     """A batch of rows and the events of their groups, as arguments of the kernel."""
 
     arguments: tuple
-    values: pa.Array  # by code
+    values: pa.Array  # by code; where events have no codes, by event
     kinds: int  # how many own codes there are
     names: pa.Array  # of the rows' groups, by their first column
 
 
-def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All]) -> Block:
+def block_of(
+    rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _Whole | _All], *, apart: bool = True
+) -> Block:
+    """The block of rows. Where values need not be told `apart`, and nothing is left out by them, they have no codes, as
+    each event has its own."""
     import numpy as np
     import pyarrow as pa
 
@@ -182,9 +213,11 @@ def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _
     found = [piece.of_groups(groups[0], groups[-1]) for piece in pieces]
     ends = np.cumsum([0, *(sum(batch.num_rows for batch in batches) for batches in found)])
     events = pa.Table.from_batches(chain.from_iterable(found), pieces[0].schema).combine_chunks()
-    codes, values = np.zeros(events.num_rows, np.int32), pa.nulls(1)
+    codes, values = np.zeros(events.num_rows, np.int32) if apart else None, pa.nulls(1)
     if _reads_values(rolling):
-        codes, values = _coded(_one_zero(events["value"]) if rolling.kind.distinct else events["value"])
+        column = _one_zero(events["value"]) if rolling.kind.distinct else events["value"]
+        apart = apart or rolling.without_self == "value" or pa.types.is_dictionary(column.type)
+        codes, values = _coded(column) if apart else (None, whole(column))
     row_groups, event_groups = numbered(*([table[name] for name in rolling.groups] for table in (rows, events)))
     own, row_own, kinds = codes, np.full(len(row_groups), -1, np.int32), len(values)
     if rolling.without_self:
@@ -200,14 +233,28 @@ def block_of(rolling: Rolling, rows: pa.RecordBatch, pieces: Sequence[_Piece | _
     return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds, rows[rolling.groups[0]])
 
 
-def _counts(blocks: Iterable[Block], schema: pa.Schema) -> Iterator[pa.Table]:
-    import pyarrow as pa
+def counted(
+    rolling: Rolling, rows: Rows, pieces: Sequence[_Piece | _Whole], events: Sequence[Path], schema: pa.Schema
+) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:
+    """Each batch of rows, and how many events it sees; arguments as in `seen_by_rows`."""
+    if rolling.without_self:
+        for batch in row_batches(rolling, rows):
+            yield batch, _counts(rolling, block_of(rolling, batch, pieces), schema)
+    else:
+        for batch, seen, _ in seen_by_rows(rolling, rows, pieces, events):
+            yield batch, _as_columns(seen.ends[:, None] - seen.begins, schema)
 
+
+def _counts(rolling: Rolling, block: Block, schema: pa.Schema) -> pa.Table:
     from daedalus.windows import kernel
 
-    for block in blocks:
-        counts = kernel.count_events(*block.arguments, block.kinds)
-        yield pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
+    return _as_columns(kernel.count_events(*block.arguments, block.kinds), schema)
+
+
+def _as_columns(counts: np.ndarray, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_arrays([pa.array(column) for column in counts.T], schema=schema)
 
 
 def _lists(rolling: Rolling, blocks: Iterable[Block]) -> Iterator[Lists]:
@@ -241,7 +288,13 @@ def _one_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.add(column, pa.scalar(0, column.type)) if column.type in (pa.float32(), pa.float64()) else column
+    return pc.add(column, pa.scalar(0, column.type)) if _has_two_zeros(column.type) else column
+
+
+def _has_two_zeros(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return kind in (pa.float32(), pa.float64())
 
 
 def _positions(column: pa.Array, among: pa.Array) -> np.ndarray:

@@ -22,7 +22,7 @@ from daedalus.actions import actions
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.tables.held import Held
-from daedalus.tables.sorting import first_of_equal, order_of, sort_keys
+from daedalus.tables.sorting import first_of_equal, order_of, order_of_nearly_sorted, sort_keys
 from daedalus.workspace.settings import Settings
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "12"))
@@ -105,6 +105,7 @@ def test_rows_are_sorted_as_their_values_are(rows):
         return [(value is None, value.encode() if isinstance(value, str) else value or 0) for value in row]
 
     assert [rows[i] for i in order] == sorted(rows, key=placed)
+    assert order_of_nearly_sorted(keys).tolist() == order.tolist()
     assert [rows[i] for i in first_of_equal(keys, order)] == sorted(set(rows), key=placed)
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
-from daedalus.skeleton.arrow.pool_and_sessions import covered_rows, has_one_of
+from daedalus.skeleton.arrow.pool_and_sessions import has_one_of, rows_of_events
 from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
 from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
-from daedalus.tables.sorting import order_of, sort_keys, whole
+from daedalus.tables.sorting import order_of, order_of_nearly_sorted, sort_keys, whole
 from daedalus.windows.spec import PLACE, USERS, group_columns
 
 if TYPE_CHECKING:
@@ -25,11 +25,10 @@ def write_event_values(
     """The step `event_values`; with `entity` the value is of the view, by that column of the rows. `keys` are columns
     of the feed; none: the user."""
     keys = keys or ["user_id"]
-    needed = {*keys, "event_timestamp", "event", entity or column, *(["artwork_id"] if contributor else [])}
-    rows = covered_rows(files, sorted(needed))
+    needed = {*keys, "event_timestamp", entity or column, *(["artwork_id"] if contributor else [])}
+    rows = rows_of_events(files, events, sorted(needed))
     if rows is None:
         return None
-    rows = rows.filter(has_one_of(rows["event"], events))
     if entity:
         view = files["view"][0]
         if not fits_whole(view):
@@ -118,7 +117,7 @@ def _write(
     if any(found[group].null_count for group in groups):
         found = found.drop_null()
     ranks = sort_keys(found.columns)
-    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of(ranks))))}
+    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of_nearly_sorted(ranks))))}
 
 
 def write_row_keys(keys: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:

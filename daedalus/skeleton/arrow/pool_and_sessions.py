@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
+from daedalus.tables.artifacts import Files, fits, fits_whole, read_events, read_table, rows_of, write_table
 from daedalus.tables.sorting import whole
 
 if TYPE_CHECKING:
@@ -39,6 +39,23 @@ def covered_rows(files: Files, columns: Sequence[str]) -> pa.Table | None:
     if "coverage" in files:
         rows = rows.filter(read_table(files["coverage"][0], ["covered"])["covered"])
     return rows
+
+
+def rows_of_events(files: Files, events: Sequence[str], columns: Sequence[str]) -> pa.Table | None:
+    """The same of the rows that have one of `events`."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    (spine,) = files["spine"]
+    if not fits(rows_of(spine)):
+        return None
+    coded = read_events(spine)
+    among = pc.is_in(coded.dictionary, value_set=pa.array(events, pa.string()))
+    chosen = among.to_numpy(zero_copy_only=False)[coded.indices.to_numpy()]
+    if "coverage" in files:
+        chosen &= whole(read_table(files["coverage"][0], ["covered"])["covered"]).to_numpy(zero_copy_only=False)
+    return read_table(spine, columns).take(pa.array(np.flatnonzero(chosen)))
 
 
 def write_sessions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daedalus.windows.kinds.kind import AS_DISTINCT, Kind
-from daedalus.windows.kinds.seen import Seen, machine_code
+from daedalus.windows.seen import Seen, machine_code, told_apart
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def count_distinct(seen: Seen, values: pa.Array, measured: Measured) -> list[pa.Array]:
     import pyarrow as pa
 
-    return [pa.array(column) for column in distinct_seen(seen, len(values)).T]
+    codes, values = told_apart(seen, values)
+    return [pa.array(column) for column in distinct_seen(seen._replace(codes=codes), len(values)).T]
 
 
 def distinct_seen(seen: Seen, codes: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daedalus.windows.kinds.kind import UNREAD, Kind
-from daedalus.windows.kinds.seen import Seen, machine_code
+from daedalus.windows.seen import Seen, machine_code
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daedalus.windows.kinds.kind import AS_DISTINCT, Kind
-from daedalus.windows.kinds.seen import Seen, machine_code
+from daedalus.windows.seen import Seen, machine_code, told_apart
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:
@@ -14,23 +14,33 @@ if TYPE_CHECKING:
 
 
 def smallest(seen: Seen, values: pa.Array, measured: Measured) -> list[pa.Array]:
-    return _taken(seen, values, 1)
+    return _taken(seen, values, _ranked(seen, values))
 
 
 def largest(seen: Seen, values: pa.Array, measured: Measured) -> list[pa.Array]:
-    return _taken(seen, values, -1)
+    return _taken(seen, values, ~_ranked(seen, values))
 
 
-def _taken(seen: Seen, values: pa.Array, sign: int) -> list[pa.Array]:
-    """The values that are least of their ranks times `sign`, by window."""
+def _ranked(seen: Seen, values: pa.Array) -> np.ndarray:
+    """Whole numbers of events that ascend as their values do."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_signed_integer(values.type):
+        return values.to_numpy().astype(np.int64, copy=False)[seen.codes]
+    codes, values = told_apart(seen, values)
     ordered = values.cast(pa.float32()) if pa.types.is_float16(values.type) else values
     ranks = pc.rank(ordered, tiebreaker="first").to_numpy() if len(values) else np.zeros(0)
-    ranked = sign * ranks.astype(np.int64)[seen.codes]
-    found = np.empty_like(seen.begins)  # the events that have them
+    return np.asarray(ranks.astype(np.int64)[codes])
+
+
+def _taken(seen: Seen, values: pa.Array, ranked: np.ndarray) -> list[pa.Array]:
+    """The values of the events that are least `ranked`, by window."""
+    import numpy as np
+    import pyarrow as pa
+
+    found = np.empty_like(seen.begins)  # these events
     if seen.whole:
         slide = machine_code(_slide)
         slide(seen.order, seen.begins, seen.ends, ranked, np.empty(len(ranked), np.int64), found)
@@ -43,19 +53,29 @@ def _taken(seen: Seen, values: pa.Array, sign: int) -> list[pa.Array]:
 def _slide(
     order: np.ndarray, begins: np.ndarray, ends: np.ndarray, ranked: np.ndarray, queue: np.ndarray, found: np.ndarray
 ) -> None:
-    """Kernel: `queue` holds the events that may still become the least, of ascending rank and time."""
-    for window in range(begins.shape[1]):
-        head = tail = entered = 0
-        for row in order:
-            while entered < ends[row]:
-                while tail > head and ranked[queue[tail - 1]] >= ranked[entered]:
-                    tail -= 1
-                queue[tail] = entered
-                tail += 1
-                entered += 1
-            while head < tail and queue[head] < begins[row, window]:
-                head += 1
-            found[row, window] = queue[head] if head < tail else -1
+    """Kernel: `queue` holds the events that may still become the least, of ascending rank and time; a window's least is
+    the first that is in it."""
+    longest = begins.shape[1] - 1
+    head = tail = entered = 0
+    for row in order:
+        while entered < ends[row]:
+            while tail > head and ranked[queue[tail - 1]] >= ranked[entered]:
+                tail -= 1
+            queue[tail] = entered
+            tail += 1
+            entered += 1
+        while head < tail and queue[head] < begins[row, longest]:
+            head += 1
+        at = head
+        for window in range(longest, -1, -1):
+            end = tail
+            while at < end:
+                middle = (at + end) >> 1
+                if queue[middle] < begins[row, window]:
+                    at = middle + 1
+                else:
+                    end = middle
+            found[row, window] = queue[at] if at < tail else -1
 
 
 def _walk(

@@ -14,7 +14,7 @@ from daedalus.windows.spec import Measured
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from daedalus.windows.kinds.seen import Seen
+    from daedalus.windows.seen import Seen
 
 AS_LISTED = AggregationKind()
 AS_DISTINCT = AggregationKind(distinct=True)  # one zero
@@ -32,7 +32,7 @@ class Kind:
     `sql(i, among, measured)` is an aggregate, NULL where nothing is seen, over the pairs (target, t, ts, value) of the
     rows and the events that they see; `among` is the FILTER that leaves those in window `i`. `pairs(pairs, amongs)`
     may group the pairs first. `compute(seen, values, measured)` gives the column of each window, by row, `values` being
-    the distinct values by code, and `reads` how these are told apart.
+    those by code, and `reads` says whether there are any, and one zero.
     """
 
     sql: Callable[[int, str, Measured], str]

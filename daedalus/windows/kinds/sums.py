@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daedalus.base.errors import DayError
 from daedalus.sql.column_types import is_whole
 from daedalus.windows.kinds.kind import Kind
-from daedalus.windows.kinds.seen import Seen, machine_code
+from daedalus.windows.seen import Seen, machine_code
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _WORD = 32  # bits of the lower word of a sum of whole numbers
+_LOW = (1 << _WORD) - 1
 _REACH = 2.0**-64  # by which numbers are multiplied whose sum is too large on the way
 
 
@@ -61,21 +62,25 @@ def _whole(seen: Seen, values: pa.Array) -> _Whole:
     import numpy as np
 
     numbers = values.to_numpy()
-    numbers = (numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64))[seen.codes]
-    high, low = (numbers >> _WORD).astype(np.int64), (numbers & ((1 << _WORD) - 1)).astype(np.int64)
+    numbers = (numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False))[seen.codes]
+    if seen.whole and len(numbers) * max(-int(numbers.min(initial=0)), int(numbers.max(initial=0))) < 1 << 62:
+        found = _differences(seen, numbers.astype(np.int64, copy=False))
+        return _Whole(found >> _WORD, found & _LOW)
+    high, low = (numbers >> _WORD).astype(np.int64), (numbers & _LOW).astype(np.int64)
     if seen.whole:
         sums = [_differences(seen, word) for word in (high, low)]
     else:
         sums = [np.empty_like(seen.begins) for _ in range(2)]
         machine_code(_add_words)(*seen.skipping, high, low, *sums)
-    return _Whole(sums[0] + (sums[1] >> _WORD), sums[1] & ((1 << _WORD) - 1))
+    return _Whole(sums[0] + (sums[1] >> _WORD), sums[1] & _LOW)
 
 
 def _differences(seen: Seen, numbers: np.ndarray) -> np.ndarray:
     """Sums of all that rows see, by row and window, from running totals."""
     import numpy as np
 
-    totals = np.concatenate(([0], np.cumsum(numbers)))
+    totals = np.zeros(len(numbers) + 1, np.int64)
+    np.cumsum(numbers, out=totals[1:])
     return np.asarray(totals[seen.ends][:, None] - totals[seen.begins])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.errors import DayError
 from daedalus.windows.kinds.distinct import distinct_seen
 from daedalus.windows.kinds.kind import AS_DISTINCT, Kind
-from daedalus.windows.kinds.seen import Seen, machine_code
+from daedalus.windows.seen import Seen, machine_code, told_apart
 from daedalus.windows.spec import Measured
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def top(seen: Seen, values: pa.Array, measured: Measured) -> list[pa.Array]:
     import numpy as np
     import pyarrow as pa
 
+    codes, values = told_apart(seen, values)
+    seen = seen._replace(codes=codes)
     sizes = distinct_seen(seen, len(values))
     if measured.max_items is not None:
         sizes = np.minimum(sizes, measured.max_items)
