@@ -18,6 +18,7 @@ from daedalus.base.terminal_text import counted, printable
 from daedalus.explain.failure_lines import by_error, failure_sentences, failures_of, places_of
 from daedalus.report.page import STATES, breakable, count, render, seconds, size
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
+from daedalus.statistics.judge import band_of, break_sentence, by_expectation, told, what_of
 from daedalus.ui import questions
 from daedalus.ui.lineage import HIGH, WIDE
 from daedalus.ui.preview import ROWS
@@ -40,8 +41,10 @@ def start(asked: Asked, base: str) -> str:
     tally = {state: sum(_state(row) == state for row in found["days"]) for state in _ORDER}
     failed = [(places_of(alike), alike[0]) for alike in by_error(failures_of(results))]
     blocked = [text for text in failure_sentences(results) if text.startswith("blocked:")]
+    expect = found.get("expect")
     return _shown("start.html.j2", asked, base, ("cache", "status"), found=found, tally=tally, failed=failed,
-                  blocked=blocked, months=_months(found), work=_work(found, asked), range=asked.span)  # fmt: skip
+                  blocked=blocked, months=_months(found), work=_work(found, asked), range=asked.span,
+                  expect=expect, broken=[*by_expectation(expect["breaks"]).values()] if expect else [])  # fmt: skip
 
 
 def why(asked: Asked, base: str) -> str:
@@ -172,6 +175,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {"count": count, "size": size, "seconds": seconds, "breakable": breakable, "counted": counted}
+    made.filters |= {"what_of": what_of, "told": told, "band_of": band_of, "break_sentence": break_sentence}
     made.filters |= {"printable": printable, "query": _query, "duration": _duration}
     return made
 

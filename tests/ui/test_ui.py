@@ -388,6 +388,17 @@ def test_damaged_records_are_told_and_left(warm):
     assert client().get("/").status_code == 400 and stamps(warm.root) == before
 
 
+def test_what_is_not_as_expected_is_told_on_the_first_page_the_days_and_the_runs(warm):
+    edit(warm.runtime, expect={"rows": [None, 1], "columns": {"event": {"null_share": [0.5, None]}}})
+    warm.run()
+    rows = pq.read_table(warm.output / f"dt={FRESH}").num_rows
+    first, day, runs = (html.unescape(client().get(page).text) for page in ("/", f"/day/{FRESH}", "/runs"))
+    assert f"{len(DAYS)} of {len(DAYS)} days not as expected" in first and "Every day is fresh" in first
+    assert "expected at most 1" in first and "expected at least 0.5" in first and "and 10 more days" in first
+    assert f"<code>rows</code> {rows:,}, expected at most 1" in day
+    assert f"{len(DAYS)} days not as expected" in runs and f"Not as expected: {DAYS[0]}: " in runs
+
+
 def test_a_reader_makes_no_folder_for_duckdb(warm):
     with opened(ReadingSettings.of(Settings())) as workspace, workspace.ducks.lease() as duck:
         assert duck.value("SELECT current_setting('max_temp_directory_size')") in ("0 bytes", "0B", "0")
