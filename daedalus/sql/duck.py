@@ -85,8 +85,9 @@ class Duck:
 
         with self._bound(sql, bindings):
             counts = self._counts(sql)
-            reader = self._db.sql(sql.select).to_arrow_reader(ROWS_PER_GROUP)
-            rows = write_parquet(out, reader.schema, (pa.Table.from_batches([batch]) for batch in reader))
+            # Closed, also where writing fails: a half-read result blocks the connection.
+            with self._db.sql(sql.select).to_arrow_reader(ROWS_PER_GROUP) as reader:
+                rows = write_parquet(out, reader.schema, (pa.Table.from_batches([batch]) for batch in reader))
             return {**counts, "rows": rows}
 
     def table(self, sql: Sql, bindings: Bindings) -> pa.Table:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from reference import Reference, differences, read_output
 from small import DAYS, RANGE, edit, nothing_ran, rewrite
+
+from daedalus.sql.duck import Bindings, Duck
+from daedalus.sql.text import Sql
 
 
 def test_partitions_whose_qids_are_all_null_need_no_map(cold):
@@ -364,3 +368,13 @@ def test_ctrl_c_during_a_statement_is_no_error_of_a_step(tmp_path, how):
     command = [sys.executable, "-c", INTERRUPTED, how, str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+def test_a_file_that_cannot_be_written_is_what_is_told_and_the_duck_goes_on(tmp_path):
+    """DuckDB takes no statement while a result is half read, so the tables stayed, and hid what went wrong."""
+    duck = Duck({"threads": 1})
+    rows = Sql("SELECT * FROM t", tables=(("t", "SELECT range AS x FROM range(1000000)"),))
+    for path, error in ((tmp_path / "gone/a.parquet", "No such file"), (Path("/dev/full"), "No space left")):
+        with pytest.raises(OSError, match=error):
+            duck.copy(rows, Bindings(), path)
+    assert duck.copy(rows, Bindings(), tmp_path / "a.parquet") == {"rows": 1000000}
