@@ -39,7 +39,7 @@ def _as_float(exact: Fraction | float) -> float:
     try:
         return float(exact)
     except OverflowError:
-        return math.copysign(math.inf, exact)
+        return math.inf if exact > 0 else -math.inf
 
 
 def rank(value: Any) -> tuple:

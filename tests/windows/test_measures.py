@@ -136,6 +136,14 @@ def memory(request):
 
 
 @given(case=cases())
+@example(
+    (
+        {"agg": "sum", "windows": ["1h", "3h", "9h"], "rule": "", "max_items": None},
+        "float",
+        [(1, 1, 1)],
+        [[(1, 0, 1e308, 1), (1, 0, 1e308, 1)], [], []],
+    )
+)  # a sum that no float holds
 @settings(max_examples=3 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_compiled_equals_sql_and_plain_python(tmp_path_factory, case):
     spec, name, rows, pieces = case
