@@ -74,7 +74,7 @@ def render(found: Mapping[str, Any]) -> str:
     charts = {column["name"]: charts_of(column, found["days"]) for column in found["columns"]}
     breaks = found["expect"]["breaks"] if "expect" in found else []
     by_column = {name: [row for row in breaks if row["column"] == name] for name in {row["column"] for row in breaks}}
-    return _environment().get_template("page.html.j2").render(
+    return environment("daedalus.report").get_template("page.html.j2").render(
         found=found, states=STATES, shares=SHARES, charts=charts, height=HEIGHT,
         broken=by_expectation(breaks), broken_columns=by_column, unexpected={row["day"] for row in breaks},
         band_of=band_of, told=told,
@@ -86,11 +86,12 @@ def render(found: Mapping[str, Any]) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment(package: str, folder: str = "") -> jinja2.Environment:
+    """Templates in a folder of a package, which escape what they show, with the report's ways of writing numbers."""
     import jinja2
 
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("daedalus.report", ""), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader(package, folder), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {"count": count, "size": size, "share": share, "figure": figure, "seconds": seconds}

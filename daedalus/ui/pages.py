@@ -16,7 +16,7 @@ from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.errors import LABELS
 from daedalus.base.terminal_text import counted, printable
 from daedalus.explain.failure_lines import by_error, failure_sentences, failures_of, places_of
-from daedalus.report.page import STATES, breakable, count, render, seconds, size
+from daedalus.report.page import STATES, environment, render
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
 from daedalus.statistics.judge import band_of, break_sentence, by_expectation, told, what_of
 from daedalus.ui import questions
@@ -163,21 +163,15 @@ FILES: Mapping[str, tuple[Callable[[], str], str]] = {
 def _shown(template: str, asked: Asked, base: str, command: Iterable[str], **values: Any) -> str:
     words = tuple(command)
     line = asked.command(*words) if words else ""
-    return _environment().get_template(template).render(base=base, command=line, signs=_SIGNS, labels=LABELS, **values)
+    return _templates().get_template(template).render(base=base, command=line, signs=_SIGNS, labels=LABELS, **values)
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("daedalus.ui", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    made.filters |= {"count": count, "size": size, "seconds": seconds, "breakable": breakable, "counted": counted}
-    made.filters |= {"what_of": what_of, "told": told, "band_of": band_of, "break_sentence": break_sentence}
-    made.filters |= {"printable": printable, "query": _query, "duration": _duration}
-    return made
+def _templates() -> jinja2.Environment:
+    found = environment("daedalus.ui", "templates")
+    found.filters |= {"counted": counted, "printable": printable, "query": _query, "duration": _duration}
+    found.filters |= {"what_of": what_of, "told": told, "band_of": band_of, "break_sentence": break_sentence}
+    return found
 
 
 def _query(values: Mapping[str, object]) -> str:

@@ -7,15 +7,11 @@ import shutil
 from itertools import pairwise
 
 import pytest
+from browser import ARGUMENTS, BROWSER, NEEDS_BROWSER
 from small import DAYS, RANGE, edit
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path (Debian: apt-get install chromium)")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-default-apps", "--disable-sync", "--no-first-run", "--no-default-browser-check",
-]  # fmt: skip
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")

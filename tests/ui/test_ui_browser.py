@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import pyarrow.parquet as pq
 import pytest
+from browser import ARGUMENTS, BROWSER, NEEDS_BROWSER
 from small import DAYS, PROJECT, RANGE, Small
 from ui_world import FAILED, FRESH, STALE, make, served
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path (Debian: apt-get install chromium)")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-default-apps", "--disable-sync", "--no-first-run", "--no-default-browser-check",
-]  # fmt: skip
+pytestmark = NEEDS_BROWSER
 HERE = "document.activeElement.dataset.day"
 CONTRAST = """() => {  // texts that stand out too little from what is behind them
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
