@@ -48,6 +48,7 @@ def execute(
     """Computes what changed and publishes it; with `dask` on the workers of a cluster. Raises as a run does."""
     run = request.run
     if looked.nothing_to_do(workspace) and all(one.partitions.has(DATASET) for one in workspace.outputs.values()):
+        workspace.sweep()
         begin_run(workspace, request, looked.span, looked.done)
         report = all_fresh(looked)
         report.expect = _checked(workspace, looked, {}, progress)

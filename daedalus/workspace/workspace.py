@@ -151,6 +151,11 @@ class Workspace:
         for scratch in self._scratches:
             _ = scratch.folder
 
+    def sweep(self) -> None:
+        """Removes what dead processes left; for a run that makes nothing itself."""
+        for scratch in self._scratches:
+            scratch.sweep()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While no run uses this cache; waits for those that do."""

@@ -21,7 +21,7 @@ from enrich_tiny import ENTRIES, TinyWorld
 from enrich_tiny import RANGE as RANGE_OF_BOTH
 from small import DAYS, PROJECT, RANGE, Small, edit, make, nothing_ran
 
-from daedalus.base import durable
+from daedalus.base import digest, durable
 from daedalus.stagecache.records import artifact_store
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.full_disk import OutOfSpace
@@ -180,7 +180,7 @@ def test_a_crash_at_any_boundary_is_mended_by_a_rerun(kind, stride, least, reque
                 old_and_new = world.partitions(world.before) | world.partitions(expected)
                 assert world.partitions(world.bytes()) <= old_and_new
             report = world.go()
-            # Unfinished files stay where a run finds nothing to do: the next that writes sweeps them.
+            # Unfinished files stay: this process, which made them, is not dead.
             left = {name: data for name, data in world.bytes().items() if not name.startswith(".daeda-")}
             assert not report.failures and left == expected, f"{mode} boundary {at} of {boundaries}"
             assert nothing_ran(world.go())
@@ -317,6 +317,19 @@ def test_kill_at_any_moment_over_both_stages(tiny_enriched_template, tmp_path):
         assert enriching(world, RANGE_OF_BOTH, *([] if i else ["--resume"])).wait() == 0
         assert world.bytes() == expected and stages_beside(world)
         assert not list(world.root.rglob(".daeda-*"))
+
+
+def test_a_run_with_nothing_to_do_sweeps_what_a_dead_one_left(tiny_enriched_template, tmp_path, monkeypatch):
+    """One that was killed when all was done and recorded, but its own folders not yet removed."""
+    world = Both(tiny_enriched_template, tmp_path / "world")
+    monkeypatch.chdir(world.root)
+    world.go()
+    for folder in ("data/skeleton/.daeda-1-0123abcd", "data/enriched/.daeda-1-0123abcd", "cache/tmp/run-1-0123abcd"):
+        (world.root / folder).mkdir()
+        (world.root / folder / "lock").touch()
+        (world.root / folder / f"{digest.of_text('half')}.parquet").touch()
+    assert nothing_ran(world.go())
+    assert not [*world.root.rglob("*-1-0123abcd")]
 
 
 def enriching(world: TinyWorld, range: str, *more: str) -> subprocess.Popen:

@@ -13,11 +13,11 @@ import sqlite3
 import sys
 import threading
 from collections import Counter
-from importlib._bootstrap_external import FileLoader
 from pathlib import Path
 from typing import Any
 
 HEAVY = ("duckdb", "lance", "numba", "numpy", "pandas", "polars", "pyarrow", "rich", "yaml", "jinja2", "asyncio")
+CODE = (".py", ".pyc", ".nbi", ".nbc")  # source, bytecode and kernels: read whole, and no data
 _RUNS = ("execute", "executemany", "sql", "query")  # DuckDB's calls that take statements
 _counts: Counter[str] = Counter()
 _lock = threading.Lock()
@@ -83,7 +83,7 @@ def _statement(text: str) -> None:
 
 
 def watch_files() -> None:
-    """Counts syncs, renames and files that Python opens to write; and leaves out what imports read."""
+    """Counts syncs, renames and files that Python opens to write."""
     sync = os.fsync
 
     def counted(handle: Any) -> None:
@@ -92,14 +92,6 @@ def watch_files() -> None:
 
     os.fsync = os.fdatasync = counted
     sys.addaudithook(_audit)
-    get_data = FileLoader.get_data
-
-    def read(loader: Any, path: str) -> bytes:
-        data = get_data(loader, path)
-        count("of imports", len(data))
-        return data
-
-    FileLoader.get_data = read
 
 
 def _audit(event: str, arguments: tuple) -> None:
@@ -107,6 +99,8 @@ def _audit(event: str, arguments: tuple) -> None:
         count("renames")
     elif event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
         count("files opened to write")
+    elif event == "open" and str(arguments[0]).endswith(CODE):
+        count("bytes of code", Path(arguments[0]).stat().st_size)
 
 
 def _io() -> Counter[str]:
@@ -128,7 +122,7 @@ def main() -> None:
     except SystemExit as ended:
         assert not ended.code, ended.code
     after = _io()
-    _counts["bytes read"] = after["rchar"] - before["rchar"] - _counts.pop("of imports")
+    _counts["bytes read"] = after["rchar"] - before["rchar"] - _counts.pop("bytes of code")
     _counts["bytes written"] = after["wchar"] - before["wchar"]
     _counts["modules of ours"] = sum(name.partition(".")[0] == "daedalus" for name in sys.modules)
     _counts["heavy modules"] = sum(name in sys.modules for name in HEAVY)

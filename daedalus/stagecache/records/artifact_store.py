@@ -35,7 +35,7 @@ from daedalus.tables.held import HELD
 class Scratch:
     """A process's own folder for unfinished files, held by a lock that dies with the process.
 
-    It is made when the first path is needed; folders that dead processes left beside it are removed then.
+    It is made when the first path is needed; folders that dead processes left beside it are swept then.
     """
 
     def __init__(self, parent: Path, prefix: str = "run-") -> None:
@@ -49,7 +49,7 @@ class Scratch:
         with self._making:
             if self._folder is None:
                 self._folder = self._make()
-                _sweep(self._parent, self._prefix)
+                self.sweep()
             return self._folder
 
     def _make(self) -> Path:
@@ -70,6 +70,14 @@ class Scratch:
             raise DaedalusError("a folder cannot be written", where=str(self._parent), found=error.strerror) from None
         raise DaedalusError("a folder cannot be written", where=str(self._parent), found="folders made in it disappear")
 
+    def sweep(self) -> None:
+        """Removes the folders that dead processes left beside it, and nothing else."""
+        ours = re.compile(re.escape(self._prefix) + "[0-9]+-[0-9a-f]{8}").fullmatch
+        with contextlib.suppress(OSError), os.scandir(self._parent) as entries:
+            for folder in [entry for entry in entries if ours(entry.name) and entry.is_dir(follow_symlinks=False)]:
+                with contextlib.suppress(OSError, DaedalusError):
+                    _sweep_one(Path(folder.path))
+
     def path(self, suffix: str = "") -> Path:
         """A free path in the folder."""
         return self.folder / f"{uuid.uuid4().hex}{suffix}"
@@ -85,15 +93,6 @@ _TRIES = 100
 _MARK = b"daeda: unfinished files of one process, swept by the next\n"
 _BEING_MADE = 60  # seconds for which a folder without a lock is taken for one that is just being made
 _UNFINISHED = re.compile(r"[0-9a-f]{32}(\.\w+)*")  # names that `path` gives, also with further suffixes
-
-
-def _sweep(parent: Path, prefix: str) -> None:
-    """Removes the scratch folders of dead processes, and nothing else."""
-    ours = re.compile(re.escape(prefix) + "[0-9]+-[0-9a-f]{8}").fullmatch
-    with contextlib.suppress(OSError), os.scandir(parent) as entries:
-        for folder in [entry for entry in entries if ours(entry.name) and entry.is_dir(follow_symlinks=False)]:
-            with contextlib.suppress(OSError, DaedalusError):
-                _sweep_one(Path(folder.path))
 
 
 def _sweep_one(folder: Path) -> None:
