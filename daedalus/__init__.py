@@ -25,7 +25,7 @@ __all__ = [
 if TYPE_CHECKING:
     from daedalus.base.days import DayRange
     from daedalus.base.errors import DaedalusError, Interrupted
-    from daedalus.output.load import load
+    from daedalus.loading.load import load
     from daedalus.pipelines.run_report import RunReport
     from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
     from daedalus.stagecache.walk.progress import Progress
@@ -40,7 +40,7 @@ _HOMES = {
     "Failure": "daedalus.workspace.day_results",
     "Interrupted": "daedalus.base.errors",
     "Progress": "daedalus.stagecache.walk.progress",
-    "load": "daedalus.output.load",
+    "load": "daedalus.loading.load",
     "aggregate_pit_table": "daedalus.windows.pit_table",
     "run_skeleton_stage": "daedalus.pipelines.training",
     "run_training_pipeline": "daedalus.pipelines.training",

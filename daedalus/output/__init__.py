@@ -1,1 +1,1 @@
-"""Partitions and the qid map, in a folder or on an object store, and reading them back."""
+"""Partitions and the qid map, in a folder or on an object store."""

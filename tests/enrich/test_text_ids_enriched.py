@@ -23,7 +23,7 @@ from daedalus.audit.audit import audit, differs
 from daedalus.compile.resolve import compiled
 from daedalus.explain.diff import diff_day
 from daedalus.explain.row import explain_row
-from daedalus.output.load import load
+from daedalus.loading.load import load
 from daedalus.pipelines.on_dask import _job
 from daedalus.report.collect import collect
 from daedalus.report.page import render

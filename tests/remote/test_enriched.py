@@ -16,8 +16,8 @@ from daedalus.audit.audit import audit, differs
 from daedalus.explain.day import explain_step
 from daedalus.explain.diff import diff_day
 from daedalus.explain.row import explain_row
+from daedalus.loading.load import load
 from daedalus.objectstore.object_store import ObjectStore
-from daedalus.output.load import load
 from daedalus.pipelines.training import run_training_pipeline
 from daedalus.report.collect import collect
 from daedalus.workspace.settings import Settings

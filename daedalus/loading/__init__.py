@@ -1,0 +1,1 @@
+"""Reading the output back: as datasets and frames, and for training."""
