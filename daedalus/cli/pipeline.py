@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from daedalus.base.errors import DaedalusError
 from daedalus.cli.settings import settings_of
-from daedalus.cli.skeleton import run_stages
+from daedalus.cli.skeleton import check_output_root, run_stages
 
 if TYPE_CHECKING:
     from cyclopts import Parameter
@@ -57,7 +57,8 @@ def train(
 
     Example: daeda pipeline train dssm_ranking --target-date 2026-05-15
     """
-    _check(skeleton_only, range, target_date, output_root)
+    _check(range, target_date)
+    check_output_root(output_root, skeleton_only)
     settings = settings_of(config, cache_root, output_root)
     return run_stages(
         settings, range or target_date, skeleton_only=skeleton_only, json=json, watched=(progress, trace, openlineage),
@@ -66,19 +67,11 @@ def train(
     )  # fmt: skip
 
 
-def _check(skeleton_only: bool, range: str | None, target_date: str | None, output_root: str | None) -> None:
+def _check(range: str | None, target_date: str | None) -> None:
     """Raises DaedalusError for options that do not go together."""
     if range is not None and target_date is not None:
         raise DaedalusError("both a range and a target date", where="--target-date", found=f"--range {range} as well",
                             expected="only one of them")  # fmt: skip
-    if output_root is not None and not skeleton_only:
-        raise DaedalusError(
-            "one output root for two stages",
-            where="--output-root",
-            found=output_root,
-            expected="output_root and embeddings.output_root in runtime.yaml",
-            hint="--output-root goes with --skeleton-only, with daeda skeleton and with daeda enrich",
-        )
 
 
 COMMANDS = (train,)

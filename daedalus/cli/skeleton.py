@@ -114,6 +114,7 @@ def run(
     range: Range = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
     day_workers: DayWorkers = None,
     entity_spine_chunk_rows: ChunkRows = None,
     resume: Resume = False,
@@ -133,9 +134,10 @@ def run(
 
     Example: daeda run -r 202602..202605
     """
-    settings = settings_of(config, cache_root, None, day_workers, entity_spine_chunk_rows)
+    settings = settings_of(config, cache_root, output_root, day_workers, entity_spine_chunk_rows)
+    check_output_root(output_root, skeleton_only := _has_skeleton_only(settings))
     return run_stages(
-        settings, range, skeleton_only=_has_skeleton_only(settings), json=json, watched=(progress, trace, openlineage),
+        settings, range, skeleton_only=skeleton_only, json=json, watched=(progress, trace, openlineage),
         profile=profile, resume=resume, force=force, plan=plan, adopt=adopt, allow_empty=allow_empty,
         executor=executor, scheduler=scheduler,
     )  # fmt: skip
@@ -146,6 +148,7 @@ def plan(
     range: Range = None,
     config: Config = "config",
     cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
     resume: Resume = False,
     force: Force = False,
     allow_empty: AllowEmpty = False,
@@ -156,15 +159,28 @@ def plan(
 
     Example: daeda plan -r 202602..202605
     """
-    settings = settings_of(config, cache_root, None)
+    settings = settings_of(config, cache_root, output_root)
+    check_output_root(output_root, skeleton_only := _has_skeleton_only(settings))
     return run_stages(
-        settings, range, skeleton_only=_has_skeleton_only(settings), json=json, watched=(progress, None, None),
+        settings, range, skeleton_only=skeleton_only, json=json, watched=(progress, None, None),
         profile=False, resume=resume, force=force, plan=True, allow_empty=allow_empty, executor="threads",
     )  # fmt: skip
 
 
 def _has_skeleton_only(settings: Settings) -> bool:
     return settings.applied().runtime.embeddings is None
+
+
+def check_output_root(output_root: str | None, skeleton_only: bool) -> None:
+    """Raises DaedalusError when one output root is given for two stages."""
+    if output_root is not None and not skeleton_only:
+        raise DaedalusError(
+            "one output root for two stages",
+            where="--output-root",
+            found=output_root,
+            expected="output_root and embeddings.output_root in runtime.yaml",
+            hint="--output-root goes with daeda skeleton, daeda enrich and daeda pipeline train --skeleton-only",
+        )
 
 
 def run_stages(

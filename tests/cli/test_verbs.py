@@ -41,6 +41,17 @@ def test_plan_is_run_with_plan(warm, embeddings):
     assert len(texts) == 1 and "would run" in texts.pop() and warm.stamps() == stamps
 
 
+def test_run_and_plan_take_an_output_root_where_there_is_one(warm):
+    away = str(warm.root / "away")
+    assert warm.json("plan", "-r", DAY, "--output-root", away)["plan"]
+    assert warm.json("run", "-r", DAY, "--output-root", away)["partitions"] == {"written": 1, "kept": 0}
+    assert os.listdir(f"{away}/dt={DAY}") == os.listdir(warm.output / f"dt={DAY}")
+    edit(warm.runtime, embeddings={"columns": EMBEDDINGS})
+    for line in (["plan"], ["run"], ["pipeline", "train", "ranker"]):
+        done = warm.cli(*line, "--output-root", away)
+        assert done.returncode == 2 and "embeddings.output_root in runtime.yaml" in done.stderr, line
+
+
 NAMES = {"--config": "-c", "--force": "-f", "--json": "-j", "--plan": "-n", "--dry-run": "-n", "--out": "-o",
          "--range": "-r"}  # fmt: skip
 
