@@ -28,7 +28,7 @@ from daedalus.workspace.settings import Settings
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "12"))
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "4"))
 STEPS = {"write_spine", "write_coverage", "write_sessions", "write_event_values", "write_history", "write_content",
-         "write_attributes"}  # fmt: skip
+         "write_attributes", "write_pool"}  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daedalus.actions.actions import Reading
 from daedalus.config import RUNTIME
@@ -12,10 +15,33 @@ from daedalus.skeleton.context import Make
 from daedalus.sql.text import Sql
 from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.fingerprint import version
+from daedalus.tables.artifacts import Files, write_table
+from daedalus.tables.held import HELD
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Distinct and sorted: a pool rewritten with the same ids gives the same bytes.
 POOL_IDS = Sql("SELECT DISTINCT CAST(id AS BIGINT) AS id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+_TIMES = 8  # the bytes of ids that are in memory at once, for each byte of ids that was read
 TEXT_POOL_IDS = Sql("SELECT DISTINCT id FROM pool_ids WHERE id IS NOT NULL ORDER BY id")
+
+
+def write_pool(read: Callable[[], pa.RecordBatchReader], files: Files, out: Path) -> Mapping[str, int] | None:
+    """The same on Arrow, of the ids that `read` gives; None where they do not fit into memory."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found, size, reader = [], 0, read()
+    for batch in reader:
+        ids = batch.column(0)
+        found.append(ids)
+        size += ids.nbytes
+        if size * _TIMES > HELD.each:
+            return None
+    kind = pa.int64() if pa.types.is_integer(reader.schema.field(0).type) else pa.string()
+    ids = pc.unique(pa.chunked_array(found, reader.schema.field(0).type)).drop_null().cast(kind)
+    return {"rows": write_table(out, pa.table({"id": ids.take(pc.sort_indices(ids))}))}
 
 
 def build(make: Make) -> str:
@@ -34,4 +60,5 @@ def build(make: Make) -> str:
     }
     settings = {f"embedding_coverage_filter.{k}": getattr(coverage, k) for k in ("table", "id_column")}
     reading = Reading(tables={"pool_ids": read})
-    return make.sql(ActionName("pool"), sql, reading, settings, extra=extra, watched=[pool.manifest])
+    return make.sql(ActionName("pool"), sql, reading, settings, extra=extra, watched=[pool.manifest],
+                    arrow=partial(write_pool, read))  # fmt: skip
