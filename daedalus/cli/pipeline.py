@@ -81,4 +81,4 @@ def _check(skeleton_only: bool, range: str | None, target_date: str | None, outp
         )
 
 
-COMMANDS = (train,)
+COMMANDS = {"pipeline": (train,)}
