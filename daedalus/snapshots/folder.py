@@ -28,7 +28,7 @@ from daedalus.compile.dataset import described
 from daedalus.config.steps import Stage
 from daedalus.output.claims import SNAPSHOTS
 from daedalus.output.partitions import Partitions
-from daedalus.snapshots.home import exists, not_described, nothing_to_hold
+from daedalus.snapshots.home import exists, local_map, not_described, nothing_to_hold
 from daedalus.snapshots.known import Known
 from daedalus.snapshots.linking import Linking
 from daedalus.snapshots.record import QID_MAP, Snapshot, days_in, names_in, read_record, unknown
@@ -69,7 +69,7 @@ class FolderSnapshots:
             raise nothing_to_hold(root, span, self._home.days(), stage)
         if dataset is None or described(dataset, (), {}) is None:
             raise not_described(root, stage)
-        known = Known(self._home, days, [self._home.root / QID_MAP], dataset, since)
+        known = Known(self._home, days, local_map(self._workspace), dataset, since)
         linking = Linking(self._workspace, self._home, span, folder)
         try:
             linking.link()
@@ -106,7 +106,7 @@ class FolderSnapshots:
         def take(dataset: bytes | None, since: int) -> None:
             folder, aside = self._folder / name, self._home.scratch.path()
             days = [path.name[3:] for path in folder.glob("dt=*")]
-            known = Known(self._home, days, [self._home.root / QID_MAP], dataset, since)
+            known = Known(self._home, days, local_map(self._workspace), dataset, since)
             os.rename(folder, aside)
             sync(self._folder)
             remove_folder(aside)

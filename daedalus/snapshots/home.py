@@ -47,12 +47,18 @@ class SnapshotHome(Protocol):
         """The files of a snapshot that are gone, or have other bytes than its record says."""
 
 
+def local_map(workspace: Workspace) -> list[Path]:
+    """The qid map, if it is a file of this machine."""
+    skeleton = workspace.outputs[SKELETON.name].partitions
+    path = skeleton.root / QID_MAP if isinstance(skeleton, Partitions) else None
+    return [path] if path and path.exists() else []
+
+
 def map_file(workspace: Workspace) -> Path | None:
     """A local file with the qid map as it is now; None where there is none."""
     skeleton = workspace.outputs[SKELETON.name].partitions
     if isinstance(skeleton, Partitions):
-        path = skeleton.root / QID_MAP
-        return path if path.exists() else None
+        return next(iter(local_map(workspace)), None)
     from daedalus.output.remote_map import RemoteMap
     from daedalus.output.remote_partitions import RemotePartitions
 

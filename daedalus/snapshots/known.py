@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from daedalus.base.durable import DATASET
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.compile.dataset import noted_sum, parsed
+from daedalus.output.part_file import PartitionSum
 from daedalus.output.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Known:
     def is_noted(self, day: str, found: Seen) -> bool:
         """Whether `_dataset.json` says what a partition that was seen holds."""
         return day in self._current and seen(self._days[day]) == found
+
+    def confirm(self, day: str, found: Seen, read: PartitionSum) -> None:
+        """Takes down that what was seen of a partition was read, and that `_dataset.json` says what it holds."""
+        if self._sums.get(day) == read and seen(self._days.get(day, {})) == found:
+            self._current.add(day)
 
     def keep(self, workspace: Workspace) -> None:
         """Takes down what the files are now. Looks at them a clock tick after they were changed."""

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import DayRange
 from daedalus.base.durable import DATASET, remove_folder, sync
 from daedalus.base.errors import DaedalusError
-from daedalus.base.file_stat import GONE, stat_of
+from daedalus.base.file_stat import stat_of
 from daedalus.compile.dataset import described, entry_of
-from daedalus.config.steps import SKELETON
 from daedalus.output.claims import RECORD
 from daedalus.output.part_file import PartitionSum
 from daedalus.output.partitions import Partitions
-from daedalus.snapshots.home import always_changing, map_file
+from daedalus.snapshots.home import always_changing, local_map, map_file
 from daedalus.snapshots.known import Known, Seen, seen
 from daedalus.snapshots.record import QID_MAP, Snapshot, days_in, file_of, new_record, span_of, written
 
@@ -60,20 +59,13 @@ class Linking:
                 found[day] = seen(self._home.stats(day))
             except OSError:
                 continue
-        stat = stat_of(str(self._map)) if self._map else GONE
-        if self._map and stat != GONE:
-            found[QID_MAP] = seen({self._map: stat})
+        if files := local_map(self._workspace):
+            found[QID_MAP] = seen({path: stat_of(str(path)) for path in files})
         return {what: files for what, files in found.items() if what == QID_MAP or len(files) > 1}
-
-    @property
-    def _map(self) -> Path | None:
-        """The map where it is a file of this machine."""
-        skeleton = self._workspace.outputs[SKELETON.name].partitions
-        return skeleton.root / QID_MAP if isinstance(skeleton, Partitions) else None
 
     def _copy_map(self) -> None:
         """Of a map elsewhere a copy: it only grows, so it has the sessions of the partitions that were there before."""
-        if self._map is None and (source := map_file(self._workspace)):
+        if QID_MAP not in self._held and (source := map_file(self._workspace)):
             _copy(source, self._staged / QID_MAP)
 
     def _forget(self, what: str) -> None:
@@ -120,6 +112,7 @@ class Linking:
         if read is None:
             raise DaedalusError("a partition cannot be read", where=str(self._home.path(day)),
                                 found="no whole parquet file", hint="run again: this writes it anew")  # fmt: skip
+        known.confirm(day, self._held[day], read)
         return entry_of(read, noted)
 
     def settle(self) -> None:
