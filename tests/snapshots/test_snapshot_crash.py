@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
+from crashes import Crash, Faults
 from enrich_tiny import TinyWorld
 from small import PROJECT, answered, edit
 from snapshot_world import data_of, files_of, left_over, names_in, published, said
-from test_crash import Crash, Faults
 
 from daedalus.base.errors import DaedalusError
 from daedalus.snapshots.commands import create_snapshot, remove_snapshot
@@ -59,14 +60,14 @@ def whole_or_none(world, before: dict[str, bytes]) -> bool:
 
 def boundaries(world, monkeypatch, action, again) -> int:
     """Dies at each boundary of an action, or at some; returns how many there are."""
-    at = 1 + random.randrange(STRIDE)
+    most = 0
     for mode in ("before", "after"):
+        at = 1 + random.randrange(STRIDE)
         while died(monkeypatch, at, mode, action):
             again()
-            at += STRIDE
+            most, at = max(most, at), at + STRIDE
         again()
-        total, at = at, 1 + random.randrange(STRIDE)
-    return total
+    return most
 
 
 def test_creating_dies_at_any_boundary(tiny_enriched, monkeypatch):
@@ -109,7 +110,7 @@ def test_a_run_that_dies_leaves_a_snapshot_as_it_was(tiny_enriched_template, tmp
         create_snapshot(Settings(), "e", stage="enrich")
         before = files_of(world.output, "v"), files_of(world.enriched, "e")
         edit(world.runtime, entity_spine_chunk_rows=5)
-        died(monkeypatch, at, "after", lambda: world.run(resume=True))
+        died(monkeypatch, at, "after", partial(world.run, resume=True))
         assert (files_of(world.output, "v"), files_of(world.enriched, "e")) == before
         assert not world.run(resume=True).failures
         assert answered("cache", "gc", "--max-bytes", "0").returncode == 0

@@ -44,5 +44,5 @@ def names_in(root: Path) -> list[str]:
 
 
 def left_over(root: Path) -> list[Path]:
-    """What unfinished processes left in an output."""
-    return [*root.glob(".daeda-*")]
+    """What unfinished processes left in an output; a folder that is empty may be one just being made."""
+    return [path for path in root.glob(".daeda-*") if any(path.iterdir())]
