@@ -17,7 +17,7 @@ from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import DATASET, remove_folder
 from daedalus.base.terminal_text import counted, cut
 from daedalus.compile.dataset import noted_sum, parsed
-from daedalus.explain.value_differences import Version, note_of, readable, row_changes
+from daedalus.explain.value_differences import KEYS, Version, keys_of, note_of, readable, row_changes
 from daedalus.output.part_file import PartitionSum
 from daedalus.output.partitions import Partitions
 from daedalus.snapshots.commands import find, snapshot_homes
@@ -111,9 +111,12 @@ def _compared(workspace: Workspace, old: _Side, new: _Side, say: Callable[[str],
 
 def _columns(workspace: Workspace, then: Sequence[Path], now: Sequence[Path]) -> dict[str, float]:
     """The columns that differ, each with the share of the rows of both in which it does."""
-    made = {name: own for own, name in workspace.config.renamed.items()}
+    made = {name: own for own, name in workspace.config.renamed.items() if own in KEYS}
     versions = Version.of(then, made), Version.of(now, made)
-    found = {}
+    found: dict[str, float] = {}
+    for key in keys_of(*versions):
+        names = [version.columns[key] for version in versions]
+        found |= dict.fromkeys(names if names[0] != names[1] else (), 1.0)
     with _below(workspace) as scratch, workspace.ducks.lease() as duck:
         changes = row_changes(duck, scratch, *versions)
         for name in dict.fromkeys([*versions[1].columns, *versions[0].columns]):
