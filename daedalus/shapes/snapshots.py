@@ -21,7 +21,7 @@ class SnapshotListed(SnapshotSummary):
     days: Annotated[int, "How many days it has."]
 
 
-class Listed(TypedDict):
+class SnapshotList(TypedDict):
     """All snapshots."""
 
     snapshots: Annotated[list[SnapshotListed], "The snapshots of every stage, the oldest first."]
@@ -36,7 +36,7 @@ class SnapshotDay(TypedDict):
     compile: Annotated[str | None, "Digest of the configuration that it was published with; null where nobody knows."]
 
 
-class Shown(SnapshotSummary):
+class SnapshotShown(SnapshotSummary):
     """What `snapshot create` made, and `snapshot show` shows."""
 
     where: Annotated[str, "Its folder, or the address of its record."]
@@ -73,7 +73,7 @@ class SnapshotDiff(TypedDict):
     moved: Annotated[dict[str, Moved], "By column: how it moved."]
 
 
-class Removed(TypedDict):
+class SnapshotRemoved(TypedDict):
     """What `snapshot remove` removed."""
 
     name: Annotated[str, "The snapshot."]

@@ -15,7 +15,7 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
 if TYPE_CHECKING:
-    from daedalus.shapes.snapshots import Listed, Removed, Shown, SnapshotDay, SnapshotSummary
+    from daedalus.shapes.snapshots import SnapshotDay, SnapshotList, SnapshotRemoved, SnapshotShown, SnapshotSummary
 
 _COMMAND = "daeda snapshot"
 
@@ -45,7 +45,7 @@ def find(homes: dict[str, SnapshotHome], name: str, where: str) -> SnapshotHome:
     raise unknown(name, [one for _, names in known for one in names], where)
 
 
-def create_snapshot(settings: Settings, name: str, range: str | None = None, stage: str = "skeleton") -> Shown:
+def create_snapshot(settings: Settings, name: str, range: str | None = None, stage: str = "skeleton") -> SnapshotShown:
     """Makes a snapshot of the partitions of a range, or of all, as they are now. Raises DaedalusError."""
     check_name(name, f"{_COMMAND} create NAME")
     if stage not in STAGES:
@@ -63,7 +63,7 @@ def create_snapshot(settings: Settings, name: str, range: str | None = None, sta
         return _shown(homes[stage], homes[stage].create(name, span))
 
 
-def list_snapshots(settings: Settings) -> Listed:
+def list_snapshots(settings: Settings) -> SnapshotList:
     """The snapshots of every stage, the oldest first."""
     with opened(settings) as workspace:
         found = [(home.read(name), home) for home in snapshot_homes(workspace).values() for name in home.names()]
@@ -71,14 +71,14 @@ def list_snapshots(settings: Settings) -> Listed:
         return {"snapshots": [{**_summary(home, one), "days": len(one.days)} for one, home in found]}
 
 
-def show_snapshot(settings: Settings, name: str) -> Shown:
+def show_snapshot(settings: Settings, name: str) -> SnapshotShown:
     """What a snapshot holds. Raises DaedalusError."""
     with opened(settings) as workspace:
         home = find(snapshot_homes(workspace), name, f"{_COMMAND} show NAME")
         return _shown(home, home.read(name))
 
 
-def remove_snapshot(settings: Settings, name: str) -> Removed:
+def remove_snapshot(settings: Settings, name: str) -> SnapshotRemoved:
     """Removes a snapshot. Raises DaedalusError."""
     with opened(settings) as workspace:
         homes = snapshot_homes(workspace)
@@ -92,7 +92,7 @@ def _summary(home: SnapshotHome, one: Snapshot) -> SnapshotSummary:
             "bytes": one.bytes, "only_here_bytes": home.only_here(one.name)}  # fmt: skip
 
 
-def _shown(home: SnapshotHome, one: Snapshot) -> Shown:
+def _shown(home: SnapshotHome, one: Snapshot) -> SnapshotShown:
     days: dict[str, SnapshotDay] = {}
     for day, held in one.days.items():
         days[day] = {"rows": held.rows, "bytes": held.bytes, "digest": held.digest, "compile": held.compile}

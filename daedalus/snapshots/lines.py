@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.terminal_text import counted
 
 if TYPE_CHECKING:
-    from daedalus.shapes.snapshots import Listed, Removed, Shown
+    from daedalus.shapes.snapshots import SnapshotList, SnapshotRemoved, SnapshotShown
 
 
 _TEXTS = 3  # columns of the list that are text; the others are numbers
@@ -18,7 +18,7 @@ def size(count: int) -> str:
     return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.1f} KiB"
 
 
-def list_lines(found: Listed) -> list[str]:
+def list_lines(found: SnapshotList) -> list[str]:
     """A line a snapshot, below a head."""
     if not found["snapshots"]:
         return ["no snapshot; to make one: daeda snapshot create NAME"]
@@ -36,7 +36,7 @@ def _aligned(cell: str, place: int, width: int) -> str:
     return cell.ljust(width) if place < _TEXTS else cell.rjust(width)
 
 
-def show_lines(found: Shown) -> list[str]:
+def show_lines(found: SnapshotShown) -> list[str]:
     """What it is, then a line a day."""
     days, (first, last) = found["days"], found["range"]
     lines = [
@@ -53,5 +53,5 @@ def show_lines(found: Shown) -> list[str]:
     ]
 
 
-def remove_lines(found: Removed) -> list[str]:
+def remove_lines(found: SnapshotRemoved) -> list[str]:
     return [f"{found['name']} is removed; {size(found['freed_bytes'])} freed"]
