@@ -26,13 +26,10 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from daedalus.base.errors import DaedalusError
-from daedalus.objectstore.object_store import Conflict
-
-if TYPE_CHECKING:
-    from daedalus.output.remote_output import RemoteOutput
+from daedalus.objectstore.object_store import Conflict, Object
 
 SNAPSHOTS, RECORD = "_snapshots", "_snapshot.json"  # the folder of an output's snapshots, and what each of them has
 MAKING, WHOLE, REMOVING, REMOVED = "making", "whole", "removing", "removed"  # the state of a claim
@@ -40,11 +37,23 @@ _CLAIM = re.compile(rf"{SNAPSHOTS}/([^/]+)/{re.escape(RECORD)}")
 _ABANDONED = 86_400  # seconds after which a claim that is no snapshot yet is from a process that died
 
 
+class Output(Protocol):
+    """What of remote_output.py is needed here."""
+
+    def now(self, prefix: str) -> list[Object]: ...
+
+    def key(self, found: Object) -> str: ...
+
+    def json_of(self, found: Object) -> tuple[dict, str] | None: ...
+
+    def swap_json(self, key: str, value: dict, replaces: str | None) -> str: ...
+
+
 def claim_key(name: str) -> str:
     return f"{SNAPSHOTS}/{name}/{RECORD}"
 
 
-def claims(output: RemoteOutput) -> Iterator[tuple[str, dict[str, Any]]]:
+def claims(output: Output) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, value) of every claim as it is now; those of processes that died long ago are withdrawn first.
 
     Raises DaedalusError for one that cannot be read.
@@ -70,7 +79,7 @@ def keys_of(claim: Mapping[str, Any]) -> set[str]:
     return {*parts, *claim.get("files", {}).values()}
 
 
-def unclaimed(output: RemoteOutput, keys: Iterable[str], but: str = "") -> list[str]:
+def unclaimed(output: Output, keys: Iterable[str], but: str = "") -> list[str]:
     """Those of the keys that no snapshot, but for the one of that name, holds. Raises DaedalusError."""
     held = [keys_of(claim) for name, claim in claims(output) if name != but and claim["state"] in (MAKING, WHOLE)]
     return [key for key in keys if not any(key in some for some in held)]
