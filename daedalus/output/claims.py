@@ -28,10 +28,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
+from daedalus.base.durable import SNAPSHOTS
 from daedalus.base.errors import DaedalusError
 from daedalus.objectstore.object_store import Conflict, Object
 
-SNAPSHOTS, RECORD = "_snapshots", "_snapshot.json"  # the folder of an output's snapshots, and what each of them has
+RECORD = "_snapshot.json"  # which each snapshot has
 MAKING, WHOLE, REMOVING, REMOVED = "making", "whole", "removing", "removed"  # the state of a claim
 _CLAIM = re.compile(rf"{SNAPSHOTS}/([^/]+)/{re.escape(RECORD)}")
 _ABANDONED = 86_400  # seconds after which a claim that is no snapshot yet is from a process that died

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base import digest
 from daedalus.base.days import DayRange
-from daedalus.base.durable import DATASET
+from daedalus.base.durable import DATASET, SNAPSHOTS
 from daedalus.base.errors import DaedalusError
 from daedalus.compile.dataset import described
 from daedalus.config.steps import SKELETON, Stage
 from daedalus.objectstore.object_store import Conflict
 from daedalus.objectstore.part_list import PartList
-from daedalus.output.claims import REMOVED, REMOVING, SNAPSHOTS, WHOLE, claim_key, claims, keys_of, unclaimed
+from daedalus.output.claims import REMOVED, REMOVING, WHOLE, claim_key, claims, keys_of, unclaimed
 from daedalus.output.remote_partitions import RemotePartitions
 from daedalus.snapshots.claiming import Claim, fetched, named_now
 from daedalus.snapshots.home import exists, not_described
@@ -99,7 +99,8 @@ class BucketSnapshots:
 
     def _own(self, name: str, claim: dict[str, Any]) -> list[str]:
         """The objects that a claim alone holds: first no manifest names them, and then no other claim."""
-        now = named_now(self._output, claim.get("manifests", {}), with_map=self._stage is SKELETON)
+        held = claim.get("manifests", {})
+        now = named_now(self._output, lambda days: [*held.keys() & days], with_map=self._stage is SKELETON)
         return unclaimed(self._output, sorted(keys_of(claim) - keys_of(now)), but=name)
 
     def _parquet_bytes(self, keys: list[str]) -> int:

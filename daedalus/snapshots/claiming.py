@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base.days import DayRange
-from daedalus.base.durable import DATASET
+from daedalus.base.durable import DATASET, SNAPSHOTS
 from daedalus.base.errors import DaedalusError
 from daedalus.compile.dataset import described, entry_of, noted_sum, parsed
 from daedalus.config.steps import SKELETON
 from daedalus.objectstore.object_store import Conflict
 from daedalus.objectstore.part_list import manifest_days, manifest_key
-from daedalus.output.claims import MAKING, REMOVED, SNAPSHOTS, claim_key
+from daedalus.output.claims import MAKING, REMOVED, claim_key
 from daedalus.output.remote_map import STATE
 from daedalus.output.remote_output import RemoteOutput
 from daedalus.output.remote_partitions import RemotePartitions
@@ -24,8 +24,6 @@ from daedalus.snapshots.home import always_changing, exists, map_file, nothing_t
 from daedalus.snapshots.record import QID_MAP, Snapshot, days_in, file_of, new_record, span_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from daedalus.config.steps import Stage
     from daedalus.workspace.workspace import Workspace
 
@@ -39,21 +37,26 @@ def days_now(output: RemoteOutput) -> list[str]:
     return [*manifest_days(output.key(one) for one in output.now("dt="))]
 
 
-def named_now(output: RemoteOutput, days: Iterable[str], *, with_map: bool) -> Named:
-    """What the manifests of some days, and the state of the qid map, name now. Raises DaedalusError."""
-    keys = {day: manifest_key(day) for day in days}
+def named_now(output: RemoteOutput, choose: Callable[[Iterable[str]], list[str]], *, with_map: bool) -> Named:
+    """What the manifests of the days that are chosen, and the state of the qid map, name now.
+
+    Manifests are read only where the listing shows that they are others than when they were read before. Raises
+    DaedalusError for one that is damaged: what it names is not known then.
+    """
+    listed = {output.key(one): one for one in [*output.now("dt="), *(output.now(STATE) if with_map else [])]}
+    keys = manifest_days(listed)
+    read = {day: keys[day] for day in choose(keys)} | ({QID_MAP: STATE} if STATE in listed else {})
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        read = dict(zip(keys, pool.map(output.json_now, keys.values()), strict=True))
-    state = output.json_now(STATE) if with_map else None
-    damaged = [keys[day] for day, found in read.items() if found and "parts" not in found[0]]
-    damaged += [STATE] if state and not state[0] else []
-    for one in damaged:
-        raise DaedalusError("an object of the output cannot be read", where=output.of(one), found="not complete JSON",
-                            expected="what a run wrote", hint="run again: this writes it anew")  # fmt: skip
-    key = state[0].get("key") if state else None
+        found = dict(zip(read, pool.map(lambda key: output.json_of(listed[key]), read.values()), strict=True))
+    for what, one in found.items():
+        if one and not one[0]:
+            raise DaedalusError("an object of the output cannot be read", where=output.of(read[what]),
+                                found="not complete JSON", hint="run again: this writes it anew")  # fmt: skip
+    state = found.pop(QID_MAP, None)
+    qid_map = state[0].get("key") if state else None
     return {
-        "manifests": {day: found[0] for day, found in read.items() if found},
-        "files": {QID_MAP: key} if key else {},
+        "manifests": {day: one[0] for day, one in found.items() if one},
+        "files": {QID_MAP: qid_map} if qid_map else {},
     }
 
 
@@ -93,7 +96,7 @@ class Claim:
         raise always_changing(self._output.uri)
 
     def _look(self, span: DayRange | None) -> Named:
-        return named_now(self._output, days_in(days_now(self._output), span), with_map=self._stage is SKELETON)
+        return named_now(self._output, lambda days: days_in(days, span), with_map=self._stage is SKELETON)
 
     def finish(self, span: DayRange | None, dataset: bytes) -> Snapshot:
         """Puts the files that are its own, and makes the claim a snapshot."""

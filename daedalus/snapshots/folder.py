@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING
 
 from daedalus.base import digest
 from daedalus.base.days import DayRange
-from daedalus.base.durable import DATASET, remove_folder, sync
+from daedalus.base.durable import DATASET, SNAPSHOTS, remove_folder, sync
 from daedalus.compile.dataset import described
 from daedalus.config.steps import Stage
-from daedalus.output.claims import SNAPSHOTS
 from daedalus.output.partitions import Partitions
 from daedalus.snapshots.home import exists, local_map, not_described, nothing_to_hold
 from daedalus.snapshots.known import Known

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from daedalus.base.days import DayRange
+from daedalus.base.durable import SNAPSHOTS
 from daedalus.base.errors import DaedalusError
 from daedalus.objectstore.object_store import ObjectStore, is_uri
 from daedalus.objectstore.part_list import PartList, read_json
-from daedalus.output.claims import RECORD, SNAPSHOTS, WHOLE, claim_key
+from daedalus.output.claims import RECORD, WHOLE, claim_key
 from daedalus.snapshots.record import Snapshot, check_name, days_in, names_in, read_record, unknown
 
 

@@ -22,9 +22,10 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from daedalus.base import digest
 from daedalus.base.days import DayRange
+from daedalus.base.durable import SNAPSHOTS
 from daedalus.base.errors import DaedalusError, did_you_mean
 from daedalus.objectstore.part_list import write_json
-from daedalus.output.claims import RECORD, SNAPSHOTS, WHOLE
+from daedalus.output.claims import RECORD, WHOLE
 
 QID_MAP = "qid_map.parquet"
 _FORM = 1
