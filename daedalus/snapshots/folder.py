@@ -63,15 +63,14 @@ class FolderSnapshots:
 
     def _create(self, name: str, span: DayRange | None, dataset: bytes | None, since: int) -> Snapshot:
         root, stage, folder = str(self._home.root), self._stage.name, self._home.scratch.path()
-        days = days_in(self._home.days(), span)
-        if not days:
-            raise nothing_to_hold(root, span, self._home.days(), stage)
         if dataset is None or described(dataset, (), {}) is None:
             raise not_described(root, stage)
+        days = days_in(self._home.days(), span)
         known = Known(self._home, days, local_map(self._workspace), dataset, since)
         linking = Linking(self._workspace, self._home, span, folder)
         try:
-            linking.link()
+            if not linking.link():
+                raise nothing_to_hold(root, span, self._home.days(), stage)
             record = linking.describe(name, stage, known, dataset)
             linking.settle()
             self._publish(folder, name)
@@ -85,9 +84,9 @@ class FolderSnapshots:
         try:
             os.rename(folder, self._folder / name)
         except OSError as error:
-            raise (
-                exists(name, str(self._home.root)) if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else error
-            ) from None
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise exists(name, str(self._home.root)) from None
+            raise
         sync(self._folder)
         sync(self._home.root)
 
@@ -98,11 +97,11 @@ class FolderSnapshots:
         return str(self._folder / record.name)
 
     def remove(self, name: str) -> int:
-        if not self.holds(name):
-            raise unknown(name, self.names(), str(self._folder))
         freed = self.only_here(name)
 
         def take(dataset: bytes | None, since: int) -> None:
+            if not self.holds(name):
+                raise unknown(name, self.names(), str(self._folder))
             folder, aside = self._folder / name, self._home.scratch.path()
             days = [path.name[3:] for path in folder.glob("dt=*")]
             known = Known(self._home, days, local_map(self._workspace), dataset, since)

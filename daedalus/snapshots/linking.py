@@ -36,15 +36,15 @@ class Linking:
         self._workspace, self._home, self._span, self._staged = workspace, home, span, staged
         self._held: dict[str, Seen] = {}  # what was linked, as it was seen before
 
-    def link(self) -> None:
-        """Links the partitions of the range and the qid map, all as they are at one moment."""
+    def link(self) -> bool:
+        """Links the partitions of the range and the qid map, all as they are at one moment; False where none is."""
         self._staged.mkdir()
         for _ in range(_LOOKS):
             now = self._look()
             changed = [what for what in {**self._held, **now} if self._held.get(what) != now.get(what)]
             if not changed:
                 self._copy_map()
-                return
+                return bool(self._held.keys() - {QID_MAP})
             for what in changed:
                 self._forget(what)
                 if what in now and self._link_all(what, now[what]):
@@ -125,6 +125,8 @@ def _link(file: Path, link: Path, *, may_copy: bool = False) -> None:
     """A hard link that nobody may write to; of a file elsewhere a copy, if that may be."""
     try:
         os.link(file, link)
+        if link.is_symlink():  # to a file that anybody may change
+            raise OSError(errno.EINVAL, "it is a symbolic link")
         mode = link.stat().st_mode
         if mode & 0o222:
             os.chmod(link, mode & 0o7555)

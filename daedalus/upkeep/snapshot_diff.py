@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from daedalus.shapes.snapshots import Moved, SnapshotDayDiff, SnapshotDiff
 
 _COMMAND = "daeda snapshot diff"
+_HINT = "daeda cache verify says which files of snapshots are damaged; a run makes those of the output anew"
 NOW = "now"  # the other side where none is named
 
 
@@ -101,7 +102,7 @@ def _compared(workspace: Workspace, old: _Side, new: _Side, say: Callable[[str],
         columns: dict[str, float] = {}
         if day in old.days and day in new.days:
             say(f"comparing {day}, {count} of {counted(len(differing), 'day')}")
-            with old.reading(day) as then, new.reading(day) as now, readable([*then, *now]):
+            with old.reading(day) as then, new.reading(day) as now, readable([*then, *now], hint=_HINT):
                 columns = _columns(workspace, then, now)
                 moves.add(then, now, columns)
         days[day] = {"rows": rows, "columns": columns}

@@ -49,7 +49,13 @@ def _verify_snapshots(workspace: Workspace) -> VerifiedSnapshots:
 
     found: VerifiedSnapshots = {"checked": 0, "damaged": {}}
     for home in snapshot_homes(workspace).values():
-        for name in home.names():
+        try:
+            names = home.names()
+        except DaedalusError as error:  # of an object store, where one record stops all
+            found["checked"] += 1
+            found["damaged"][error.where.split("/")[-2]] = [error.where]
+            continue
+        for name in names:
             found["checked"] += 1
             try:
                 damaged = home.damaged(home.read(name))

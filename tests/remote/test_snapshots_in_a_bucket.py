@@ -222,6 +222,9 @@ def test_a_claim_that_cannot_be_read_stops_deleting(world):
     world.change()
     assert before.keys() <= held(world.bucket, "out/dt=").keys()
     assert said("list", code=2)["error"]["what"] == "the record of a snapshot cannot be read"
+    done = answered("cache", "verify", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["snapshots"]["damaged"] == {"v": [f"{world.bucket}/{key}"]}
+    assert said("remove", "v") and said("list")["snapshots"] == [] and said("create", "v")["rows"] > 0
 
 
 def test_verify_names_objects_that_are_gone_or_changed(world):

@@ -264,6 +264,19 @@ def test_a_file_system_without_hard_links_is_refused(world, monkeypatch):
     assert names_in(world.output) == [] and not left_over(world.output)
 
 
+def test_what_is_no_partition_of_ours_is_not_kept(world):
+    folder = world.output / f"dt={DAYS[0]}"
+    said("create", "v1", "--range", str(DAYS[1]))
+    for part in folder.iterdir():
+        part.unlink()
+    (folder / "notes.txt").write_text("mine")
+    assert said("create", "v2", "--range", str(DAYS[0]), code=2)["error"]["what"].startswith("there is no partition in")
+    (folder / "part-0-0.parquet").symlink_to(world.output / f"dt={DAYS[1]}/part-0-0.parquet")
+    error = said("create", "v2", code=2)["error"]
+    assert error["what"] == "a part cannot be linked" and error["found"] == "it is a symbolic link"
+    assert names_in(world.output) == ["v1"] and not left_over(world.output)
+
+
 def test_verify_names_what_is_damaged(world):
     said("create", "v1")
     said("create", "v2")
@@ -343,11 +356,11 @@ def test_a_partition_swapped_in_beside_one_is_seen_later(world, monkeypatch, pla
     first.write_bytes(first.read_bytes().replace(b"daedalus", b"DAEDALUS"))
     plain = linking.Linking.link
 
-    def link(self) -> None:
+    def link(self) -> bool:
         if swapped.exists():
             swap_folder(swapped, folder, world.root / "old")
             time.sleep(0.05)  # so that the links are younger
-        plain(self)
+        return plain(self)
 
     monkeypatch.setattr(linking.Linking, "link", link)
     said("create", "v1", "--range", f"{DAYS[0]}..{DAYS[1]}")
