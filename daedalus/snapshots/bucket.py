@@ -69,8 +69,9 @@ class BucketSnapshots:
         if state == WHOLE:
             raise exists(name, self._output.uri)
         if state != REMOVED:
+            hint = f"if its process died: daeda snapshot remove {name}"
             raise DaedalusError("a snapshot of that name is being made or removed", where=self._output.uri, found=name,
-                                expected="a new name", hint=f"if none does: daeda snapshot remove {name}")  # fmt: skip
+                                expected="a new name", hint=hint)  # fmt: skip
         return found[1] if found else None
 
     def holds(self, name: str) -> bool:

@@ -167,7 +167,7 @@ def test_what_a_dead_process_left_is_removed_by_name(world, state):
     value, _ = read_json(world.store, key)
     world.store.put(key, write_json({**value, "state": state}))
     assert said("list")["snapshots"] == []
-    assert said("create", "v", code=2)["error"]["hint"] == "if none does: daeda snapshot remove v"
+    assert said("create", "v", code=2)["error"]["hint"] == "if its process died: daeda snapshot remove v"
     assert said("show", "v", code=2)["error"]["what"] == "there is no such snapshot"
     assert said("remove", "v")["name"] == "v" and said("create", "v")["rows"] > 0
 
