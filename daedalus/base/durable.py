@@ -18,6 +18,7 @@ PARTS = "part-N-0.parquet"  # the same, as people are told
 DATASET = (
     "_dataset.json"  # beside the partitions: what is in them (compile/dataset.py); readers of folders pass it over
 )
+SNAPSHOTS = "_snapshots"  # the folder beside the partitions of those that are kept (snapshots/)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 

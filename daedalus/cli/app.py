@@ -55,10 +55,15 @@ def _typed(command: Callable) -> Callable:
 
 # In the order in which an error message lists them.
 _GROUPS = {
-    "cache": (_MAINTAIN, "Show, verify and clean up the cache."),
-    "config": (_MAINTAIN, "Check the configuration, or print its JSON Schema."),
-    "explain": (_INSPECT, "Explain why a day's steps would run, what they run, and where a row's values come from."),
-    "pipeline": (_RUN, "Run the stages of a model's training pipeline."),
+    "cache": ("upkeep", _MAINTAIN, "Show, verify and clean up the cache."),
+    "config": ("upkeep", _MAINTAIN, "Check the configuration, or print its JSON Schema."),
+    "explain": (
+        "explain",
+        _INSPECT,
+        "Explain why a day's steps would run, what they run, and where a row's values come from.",
+    ),
+    "pipeline": ("pipeline", _RUN, "Run the stages of a model's training pipeline."),
+    "snapshot": ("snapshot", _MAINTAIN, "Keep partitions as they are now under a name, and compare them later."),
 }
 
 
@@ -67,12 +72,12 @@ def __getattr__(name: str) -> App:
     if name not in _GROUPS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     group = App(name=name, help_format="markdown")
-    for command in import_module(f"daedalus.cli.{name}").COMMANDS:
+    for command in import_module(f"daedalus.cli.{_GROUPS[name][0]}").COMMANDS[name]:
         group.command(_typed(command))
     return group
 
 
-for name, (group, description) in _GROUPS.items():
+for name, (_, group, description) in _GROUPS.items():
     app.command(f"{__name__}:{name}", name=name, group=group, help=description)
 _COMMANDS: dict[Group, tuple[Callable, ...]] = {
     _RUN: (skeleton.run, skeleton.plan, skeleton.skeleton, skeleton.enrich),

@@ -73,4 +73,4 @@ def row(
     return show(explain_row.explain_row(settings, day, user, artwork, column), row_lines, json)
 
 
-COMMANDS = (day, step, row)
+COMMANDS = {"explain": (day, step, row)}

@@ -78,6 +78,10 @@ AuditRange = Annotated[
     str | None,
     Parameter(name="--range", alias="-r", completer=days, help="Days to sample; default: all published days."),
 ]
+SnapshotRange = Annotated[
+    str | None,
+    Parameter(name="--range", alias="-r", completer=days, help=f"Days to keep: {_DAYS}; default: all published days."),
+]
 Day = Annotated[str, Parameter(completer=days, help="YYYY-MM-DD")]
 Step = Annotated[str, Parameter(completer=steps, help="Name of the step, as `explain day` prints it.")]
 Config = Annotated[

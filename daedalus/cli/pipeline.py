@@ -74,4 +74,4 @@ def _check(range: str | None, target_date: str | None) -> None:
                             expected="only one of them")  # fmt: skip
 
 
-COMMANDS = (train,)
+COMMANDS = {"pipeline": (train,)}

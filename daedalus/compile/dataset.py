@@ -10,7 +10,7 @@ configuration that ran last; `compile` is the digest that a partition was publis
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -37,7 +37,7 @@ def keep_dataset(
     """
 
     def change(before: bytes | None, since: int) -> bytes | None:
-        old = _parsed(before)
+        old = parsed(before)
         partitions = _partitions(home, old.get("partitions", {}), since, document["digest"], given)
         days = [*partitions, str(span.first), str(span.last)]
         new = {
@@ -48,16 +48,33 @@ def keep_dataset(
         }
         if all(old.get(key) == new[key] for key in new if key != "range"):
             return None
-        return f"{json.dumps(new, indent=1)}\n".encode()
+        return _written(new)
 
     return home.edit(DATASET, change)
+
+
+def entry_of(found: PartitionSum, noted: Any) -> dict:
+    """The entry of a partition; `noted` is what `_dataset.json` says of that day."""
+    return _entry(found, noted.get("compile") if found == noted_sum(noted) else None)
+
+
+def described(before: bytes | None, span: Sequence[str], entries: Mapping[str, dict]) -> bytes | None:
+    """`_dataset.json` of some partitions alone, a range with their entries; None where `before` does not say enough."""
+    old = parsed(before)
+    if not {"digest", "columns"} <= old.keys():
+        return None
+    return _written({"range": [*span], "digest": old["digest"], "columns": old["columns"], "partitions": entries})
+
+
+def _written(found: Mapping[str, Any]) -> bytes:
+    return f"{json.dumps(found, indent=1)}\n".encode()
 
 
 def _partitions(
     home: PartitionHome, noted: Mapping[str, Any], since: int, digest: str, given: Collection[str]
 ) -> dict[str, dict]:
     """The entries of all partitions, days ascending."""
-    known = {day: found for day, entry in noted.items() if (found := _noted(entry))}
+    known = {day: found for day, entry in noted.items() if (found := noted_sum(entry))}
     days = home.days()
 
     def summed(day: str) -> PartitionSum | None:
@@ -82,7 +99,7 @@ def _entry(found: PartitionSum, published: str | None) -> dict:
     return {**totals, "digest": found.digest, "compile": published, "parts": parts}
 
 
-def _noted(entry: Any) -> PartitionSum | None:
+def noted_sum(entry: Any) -> PartitionSum | None:
     """What an entry says of its partition; None for one that is damaged."""
     try:
         return PartitionSum(entry["digest"], tuple(PartSum(**part) for part in entry["parts"]))
@@ -90,7 +107,7 @@ def _noted(entry: Any) -> PartitionSum | None:
         return None
 
 
-def _parsed(data: bytes | None) -> dict[str, Any]:
+def parsed(data: bytes | None) -> dict[str, Any]:
     """The file's content; nothing for one that is damaged."""
     try:
         found = json.loads(data or b"{}")

@@ -131,7 +131,7 @@ def told(found: RowChanges, then: Version, now: Version) -> dict:
     examples = _examples(found, keys_of(then, now))
     columns = {}
     for name in names:
-        if note := _note(then.types.get(name), now.types.get(name)):
+        if note := note_of(then.types.get(name), now.types.get(name)):
             columns[name] = {"rows": counts["both"], "share": 1.0, "examples": [], "note": note}
         elif rows := found.differing.get(name):
             columns[name] = {"rows": rows, "share": round(rows / counts["both"], 4), "examples": examples[name]}
@@ -144,7 +144,7 @@ def told(found: RowChanges, then: Version, now: Version) -> dict:
     }
 
 
-def _note(then: Any, now: Any) -> str:
+def note_of(then: Any, now: Any) -> str:
     """What is said of a column as a whole."""
     if then is None or now is None:
         return "new column" if then is None else "column gone"

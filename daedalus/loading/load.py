@@ -24,7 +24,7 @@ _KINDS = ("pyarrow", "polars", "duckdb")
 def load(
     range: str | None = None, columns: Sequence[str] | None = None, *, stage: Literal["skeleton", "enrich"] = ...,
     output_root: str | Path | None = None, config: str | Path = ..., to: Literal["pyarrow"] = "pyarrow",
-    object_store: Mapping[str, object] | None = None,
+    object_store: Mapping[str, object] | None = None, snapshot: str | None = None,
 ) -> Dataset: ...  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def load(
 def load(
     range: str | None = None, columns: Sequence[str] | None = None, *, stage: Literal["skeleton", "enrich"] = ...,
     output_root: str | Path | None = None, config: str | Path = ..., to: Literal["polars"],
-    object_store: Mapping[str, object] | None = None,
+    object_store: Mapping[str, object] | None = None, snapshot: str | None = None,
 ) -> polars.LazyFrame: ...  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def load(
 def load(
     range: str | None = None, columns: Sequence[str] | None = None, *, stage: Literal["skeleton", "enrich"] = ...,
     output_root: str | Path | None = None, config: str | Path = ..., to: Literal["duckdb"],
-    object_store: Mapping[str, object] | None = None,
+    object_store: Mapping[str, object] | None = None, snapshot: str | None = None,
 ) -> duckdb.DuckDBPyRelation: ...  # fmt: skip
 
 
@@ -53,6 +53,7 @@ def load(
     config: str | Path = "config",
     to: Literal["pyarrow", "polars", "duckdb"] = "pyarrow",
     object_store: Mapping[str, object] | None = None,
+    snapshot: str | None = None,
 ) -> Dataset | polars.LazyFrame | duckdb.DuckDBPyRelation:
     """The published rows of some days. Days ascend, rows keep their order, and the column `dt` has the day as a date.
 
@@ -60,10 +61,11 @@ def load(
     None means all. `stage` chooses the skeleton's partitions or the enriched ones. `to` chooses the result: a
     `pyarrow.dataset.Dataset`, a `polars.LazyFrame` or a DuckDB relation; all read lazily. `output_root` defaults to
     that of the config, if there is a config. An output on an object store is read through its manifests, lazily too;
-    `object_store` says how to reach it, as in the config. If a partition is replaced while you read it, reading
-    fails: load again. Columns and types are those of the last partition, NULL where an older partition lacks a
-    column; Polars widens narrower numbers to these types, but converts no other types. Raises DaedalusError if the
-    range has no partition, and for columns that the output does not have.
+    `object_store` says how to reach it, as in the config. With `snapshot`, the rows are those that this snapshot
+    holds, of its own stage, whatever `stage` says, and nothing replaces them. If a partition is replaced while you
+    read it, reading fails: load again. Columns and types are those of the last partition, NULL where an older
+    partition lacks a column; Polars widens narrower numbers to these types, but converts no other types. Raises
+    DaedalusError if the range has no partition, and for columns that the output does not have.
     """
     if to not in _KINDS:
         raise DaedalusError("an unknown format", where="load(to)", found=to,
@@ -71,8 +73,8 @@ def load(
     if to == "polars":
         check_extra("polars", "polars", where="load(to)", what="Polars")
     found = find_published(
-        range, stage=stage, output_root=output_root, config=config, object_store=object_store
-    )  # fmt: skip
+        range, stage=stage, output_root=output_root, config=config, object_store=object_store, snapshot=snapshot
+    )
     found.check_columns(columns or (), "load(columns)")
     chosen = list(columns or found.schema.names)
     if to == "polars":

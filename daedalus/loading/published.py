@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -24,6 +25,7 @@ from daedalus.objectstore.object_store import (
     known_keys,
 )
 from daedalus.objectstore.part_list import PartList, manifest_days, read_json
+from daedalus.snapshots.parts import snapshot_parts
 
 DAY_IN_PATH = r"^(?:.*/)?dt=(\d{4}-\d\d-\d\d)/"  # of several the last, for a folder above may have one
 _DEFAULTS = {"skeleton": "data/training_output", "enrich": "data/training_enriched"}  # without a configuration
@@ -83,16 +85,21 @@ class Published:
 def find_published(
     range: str | None, *, stage: str = "skeleton", output_root: str | Path | None = None,
     config: str | Path = "config", object_store: Mapping[str, Any] | None = None, who: str = "load",
+    snapshot: str | None = None,
 ) -> Published:  # fmt: skip
     """What `load` reads for these arguments; `who` is the function that messages name.
 
-    Raises DaedalusError for a stage, range or option that there is not, and for a range without a partition.
+    With `snapshot` it is what that one holds, whatever its stage. Raises DaedalusError for a stage, range, snapshot or
+    option that there is not, and for a range without a partition.
     """
     if stage not in STAGES:
         raise DaedalusError("there is no such stage", where=f"{who}(stage)", found=stage,
                             expected=" or ".join(STAGES), hint=did_you_mean(stage, STAGES))  # fmt: skip
-    root, options = _home(config, STAGES[stage], output_root, object_store, who)
     span = parse_range(range, f"{who}(range)") if range is not None else None
+    if snapshot is not None:
+        homes = _homes(config, output_root, object_store, who)
+        return Published(*snapshot_parts(homes, snapshot, span, f"{who}(snapshot)"))
+    root, options = _home(config, STAGES[stage], output_root, object_store, who)
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
         raise DaedalusError("there is no partition in the range", where=root, found=found, hint=f"daeda {stage}")
@@ -109,6 +116,18 @@ def day_of(path: str) -> date:
     found = re.match(DAY_IN_PATH, path)
     assert found
     return date.fromisoformat(found[1])
+
+
+def _homes(
+    config: str | Path, output_root: str | Path | None, object_store: Mapping[str, Any] | None, who: str
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Where a snapshot may be: in the root that is given, else in that of any stage there is."""
+    first, *others = STAGES.values()
+    homes = [_home(config, first, output_root, object_store, who)]
+    for stage in others if output_root is None else ():
+        with suppress(DaedalusError):  # without embeddings
+            homes.append(_home(config, stage, output_root, object_store, who))
+    return homes
 
 
 def _home(

@@ -49,7 +49,7 @@ class Partitions:
         stage: str = SKELETON.name,
     ) -> None:
         """With `adopt`, files that are not ours go with the partition in whose folder they are; `stage` has them."""
-        self.root, self._scratch, self._digests, self._adopt, self._stage = root, scratch, digests, adopt, stage
+        self.root, self.scratch, self._digests, self._adopt, self._stage = root, scratch, digests, adopt, stage
         self._told: Callable[[str], None] = lambda day: None
         self.written: set[str] = set()
         self.removed: set[str] = set()  # days without rows, whose partition went
@@ -60,7 +60,7 @@ class Partitions:
     def stage(self, name: str) -> Path:
         """Raises DayError when what lies in the partition's place is not ours to replace."""
         self._check(day_of(name))
-        return self._scratch.path()
+        return self.scratch.path()
 
     def path(self, name: str, artifact: str = "") -> Path:
         return self.root / f"dt={day_of(name)}"
@@ -129,14 +129,22 @@ class Partitions:
 
         try:
             parts = part_files(self.path(day))
-            stats = [stat_of(str(path)) for path in (self.path(day), *parts)]
+            if noted is not None and self.stands(day, noted, since):
+                return noted
         except OSError:
             return None
-        sizes = {path.name: size for path, (size, *_) in zip(parts, stats[1:], strict=True)}
-        same = noted is not None and sizes == {part.name: part.bytes for part in noted.parts}
-        if same and max(changed for _, _, changed, _ in stats) < since:  # a swap is a change of the folder, too
-            return noted
         return PartitionSum.of(parts) if parts else None
+
+    def stats(self, day: str) -> dict[Path, Stat]:
+        """What `stat` says of a partition's folder, and of its parts in order. Raises OSError."""
+        return {path: stat_of(str(path)) for path in (self.path(day), *part_files(self.path(day)))}
+
+    def stands(self, day: str, noted: PartitionSum, since: int) -> bool:
+        """Whether a partition is as `noted`, as its sizes tell and that it has not changed `since`. Raises OSError."""
+        stats = self.stats(day)
+        sizes = {path.name: stat[0] for path, stat in list(stats.items())[1:]}
+        same = sizes == {part.name: part.bytes for part in noted.parts}
+        return same and max(changed for _, _, changed, _ in stats.values()) < since  # a swap changes the folder, too
 
     def has(self, name: str) -> bool:
         return (self.root / name).is_file()
@@ -149,7 +157,7 @@ class Partitions:
             new = change(path.read_bytes() if there else None, path.stat().st_mtime_ns if there else 0)
             if new is None:
                 return False
-            written = self._scratch.path()
+            written = self.scratch.path()
             written.write_bytes(new)
             move_file(written, path)
             return True
@@ -211,7 +219,7 @@ class Partitions:
             self.removed.add(day_of(name))
         elif self.path(name).is_dir():
             self._told(day_of(name))
-        swap_folder(staged, self.path(name), self._scratch.path())
+        swap_folder(staged, self.path(name), self.scratch.path())
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:

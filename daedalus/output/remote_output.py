@@ -13,6 +13,7 @@ from daedalus.base.ports import Facts
 from daedalus.inputs.remote_files import RemoteFiles, unreachable
 from daedalus.objectstore.object_store import Conflict, Object
 from daedalus.objectstore.part_list import PartFile, PartList, manifest_days, manifest_key, read_json, write_json
+from daedalus.output.claims import unclaimed
 
 _AT_ONCE = 8  # uploads
 _FACT = "manifest:"  # + uri -> {"etag", "value"}
@@ -33,11 +34,22 @@ class RemoteOutput:
 
     def listed(self) -> dict[str, Object]:
         """All objects by key."""
-        return {one.uri[len(self.uri) + 1 :]: one for one in self.files.objects(self.uri)}
+        return {self.key(one): one for one in self.files.objects(self.uri)}
 
     def get(self, key: str) -> Object | None:
         """An object as it was listed."""
         return self.files.object(self.of(key))
+
+    def key(self, found: Object) -> str:
+        """The key of an object."""
+        return found.uri[len(self.uri) + 1 :]
+
+    def now(self, prefix: str) -> list[Object]:
+        """The objects whose keys begin so, as they are now."""
+        try:
+            return self._store.list(self._root + prefix)
+        except OSError as error:
+            raise unreachable(self.of(prefix), error) from None
 
     def refresh(self) -> None:
         """Makes the next look ask the store, if this process changed anything."""
@@ -52,13 +64,15 @@ class RemoteOutput:
     def json(self, key: str) -> dict | None:
         """A JSON object as it was listed; read only if it was not read before. None when it is not there."""
         found = self.get(key)
-        if found is None:
-            return None
+        read = self.json_of(found) if found else None
+        return read[0] if read else None
+
+    def json_of(self, found: Object) -> tuple[dict, str] | None:
+        """The JSON in an object that was listed, and its ETag, read if it was not read before; None if it is gone."""
         known = self._facts.fact(_FACT + found.uri)
         if isinstance(known, dict) and known["etag"] == found.etag:
-            return known["value"]
-        read = self.json_now(key)
-        return read[0] if read else None
+            return known["value"], found.etag
+        return self.json_now(self.key(found))
 
     def json_now(self, key: str) -> tuple[dict, str] | None:
         """A JSON object as it is now, and its ETag."""
@@ -124,9 +138,11 @@ class RemoteOutput:
             self._store.delete([self._root + key for key in keys])
 
     def sweep(self, keys: Iterable[str]) -> None:
-        """Removes what nothing refers to any more; what cannot be removed now is left for a later run."""
-        with suppress(DaedalusError):
-            self.delete(keys)
+        """Removes what nothing refers to any more, snapshots included; what cannot be removed now is left for a later
+        run."""
+        if old := [*keys]:
+            with suppress(DaedalusError):
+                self.delete(unclaimed(self, old))
 
     @contextmanager
     def _writing(self, key: str = "") -> Iterator[None]:

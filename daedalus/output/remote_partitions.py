@@ -44,7 +44,7 @@ class RemotePartitions:
         """A folder with the parts, which goes with this process."""
         folder, manifest = self._scratch.path(), self._manifest(day_of(name))
         folder.mkdir()
-        with self._fetched(day_of(name), manifest) as parts:
+        with self.fetched(day_of(name), manifest) as parts:
             for part in parts:
                 part.rename(folder / part.name)
         return folder
@@ -73,7 +73,7 @@ class RemotePartitions:
             return "" if artifact == NO_PARTITION else "missing"
         if manifest.digest != artifact:
             return "altered"
-        return "" if day in self._own else next(filter(None, (self._amiss(day, part) for part in manifest.parts)), "")
+        return "" if day in self._own else next(filter(None, (self.amiss(day, part) for part in manifest.parts)), "")
 
     def look(self, day: str) -> tuple[str, int] | None:
         """(digest, bytes) of a day's partition; None when there is none."""
@@ -83,12 +83,14 @@ class RemotePartitions:
     @contextmanager
     def reading(self, day: str) -> Iterator[list[Path]]:
         """The part files of a day's partition, in order, as local files while the context lasts."""
-        with self._fetched(day, self._manifest(day)) as parts:
+        with self.fetched(day, self._manifest(day)) as parts:
             yield parts
 
     def summed(self, day: str, noted: PartitionSum | None, since: int) -> PartitionSum | None:
+        return self.sum_of(day, self._manifest(day), noted)
+
+    def sum_of(self, day: str, manifest: PartList | None, noted: PartitionSum | None) -> PartitionSum | None:
         """As the manifest has it; of one of an older version the parts are read."""
-        manifest = self._manifest(day)
         if manifest is None or not manifest.parts:
             return None
         if manifest.sha256:
@@ -98,7 +100,7 @@ class RemotePartitions:
         if noted and {p.name: p.bytes for p in manifest.parts} == {p.name: p.bytes for p in noted.parts}:
             return noted
         try:
-            with self.reading(day) as files:
+            with self.fetched(day, manifest) as files:
                 return PartitionSum.of(files)
         except (OSError, DaedalusError):  # replaced meanwhile, or incomplete
             return None
@@ -157,7 +159,7 @@ class RemotePartitions:
     def _manifest(self, day: str) -> PartList | None:
         return self._own[day] if day in self._own else self.output.manifest(day)
 
-    def _amiss(self, day: str, part: PartFile) -> str:
+    def amiss(self, day: str, part: PartFile) -> str:
         """What is wrong with a part as it is listed, or ""."""
         found = self.output.get(f"dt={day}/{part.key}")
         if found is None:
@@ -212,7 +214,8 @@ class RemotePartitions:
         ]  # fmt: skip
 
     @contextmanager
-    def _fetched(self, day: str, manifest: PartList | None) -> Iterator[list[Path]]:
+    def fetched(self, day: str, manifest: PartList | None) -> Iterator[list[Path]]:
+        """The parts that a day's manifest names, as local files while the context lasts, in order."""
         parts = sorted(manifest.parts if manifest else (), key=lambda part: (len(part.name), part.name))
         wanted = {self.output.part_uri(day, part): part.digest for part in parts}
         with self.output.files.fetch(wanted) as local:

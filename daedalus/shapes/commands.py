@@ -5,6 +5,7 @@ from daedalus.shapes.explained import Diff, ExplainedDay, ExplainedRow, Explaine
 from daedalus.shapes.report import Report
 from daedalus.shapes.run import Plan, Run
 from daedalus.shapes.runs import Audit, Compiled, Runs
+from daedalus.shapes.snapshots import SnapshotDiff, SnapshotList, SnapshotRemoved, SnapshotShown
 from daedalus.shapes.upkeep import Checked, Collected, Proposed, SharedCollected, Status, Verified
 
 _RUNS = ("run", "skeleton", "enrich", "pipeline train")
@@ -23,6 +24,11 @@ PRINTED: dict[str, type] = {
     "cache verify": Verified,
     "cache gc": Collected,
     "cache gc --remote": SharedCollected,
+    "snapshot create": SnapshotShown,
+    "snapshot list": SnapshotList,
+    "snapshot show": SnapshotShown,
+    "snapshot diff": SnapshotDiff,
+    "snapshot remove": SnapshotRemoved,
     "audit": Audit,
     "report": Report,
     "init": Proposed,

@@ -55,6 +55,13 @@ class NotTheSame(TypedDict):
     how: Annotated[str, "How it differs."]
 
 
+class VerifiedSnapshots(TypedDict):
+    """The snapshots. If one is damaged, the exit code is 1: no run makes it good."""
+
+    checked: Annotated[int, "How many there are."]
+    damaged: Annotated[dict[str, list[str]], "By name: files that are gone, or have other bytes than they had."]
+
+
 class Verified(TypedDict):
     """What `cache verify` found."""
 
@@ -62,6 +69,7 @@ class Verified(TypedDict):
     checked: Annotated[int, "Artifacts that were read."]
     corrupt: Annotated[list[str], "Damaged files, which were set aside."]
     repaired: Annotated[int, "How many were set aside; the next run recomputes them."]
+    snapshots: NotRequired[Annotated[VerifiedSnapshots, "Where there are some: the snapshots."]]
     recomputed: NotRequired[Annotated[int, "With `--recompute`: steps that were rerun."]]
     differing: NotRequired[Annotated[list[NotTheSame], "With `--recompute`: columns that came out differently."]]
 

@@ -1,1 +1,1 @@
-"""What `daeda cache` and `daeda config` do, and the warnings about a config that a run prints."""
+"""What `daeda cache`, `daeda config` and `daeda snapshot diff` do, and a run's warnings about its config."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from daedalus.base.errors import DaedalusError
+from daedalus.base.terminal_text import counted
 from daedalus.explain.value_differences import how_they_differ
 from daedalus.stagecache.walk.plan import HIT, make_plan
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
 
 if TYPE_CHECKING:
-    from daedalus.shapes.upkeep import NotTheSame, Verified
+    from daedalus.shapes.upkeep import NotTheSame, Verified, VerifiedSnapshots
 
 
 def cache_verify(settings: Settings, recompute: int = 0) -> Verified:
@@ -33,8 +35,34 @@ def cache_verify(settings: Settings, recompute: int = 0) -> Verified:
             "corrupt": corrupt,
             "repaired": len(corrupt),
         }
+        snapshots = _verify_snapshots(workspace)
+        if snapshots["checked"]:
+            found["snapshots"] = snapshots
         if recompute:
             found["recomputed"], found["differing"] = _recompute(workspace, recompute)
+    return found
+
+
+def _verify_snapshots(workspace: Workspace) -> VerifiedSnapshots:
+    """Reads all that snapshots hold; what an object store says did not change since its upload is not read."""
+    from daedalus.snapshots.commands import snapshot_homes
+
+    found: VerifiedSnapshots = {"checked": 0, "damaged": {}}
+    for home in snapshot_homes(workspace).values():
+        try:
+            names = home.names()
+        except DaedalusError as error:  # of an object store, where one record stops all
+            found["checked"] += 1
+            found["damaged"][error.where.split("/")[-2]] = [error.where]
+            continue
+        for name in names:
+            found["checked"] += 1
+            try:
+                damaged = home.damaged(home.read(name))
+            except DaedalusError as error:  # its record is what is damaged
+                damaged = [error.where]
+            if damaged:
+                found["damaged"][name] = damaged
     return found
 
 
@@ -72,6 +100,12 @@ def verify_lines(found: Verified) -> list[str]:
     lines += [f"  set aside: {path}" for path in found["corrupt"]]
     if found["corrupt"]:
         lines.append(f"the next run recomputes them: {found['run']}")
+    if "snapshots" in found:
+        damaged = found["snapshots"]["damaged"]
+        lines.append(f"{counted(found['snapshots']['checked'], 'snapshot')} read, {len(damaged)} damaged")
+        for name, files in damaged.items():
+            lines += [f"  {name}: {path}" for path in files]
+            lines.append(f"    no run makes it good: restore these files from a copy, or: daeda snapshot remove {name}")
     if "recomputed" in found:
         lines.append(f"{found['recomputed']} steps run again, {len(found['differing'])} columns differ")
         lines += [f"  {row['step']}: {row['column']} ({row['how']})" for row in found["differing"]]

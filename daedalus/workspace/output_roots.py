@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from itertools import permutations
 
+from daedalus.base.durable import SNAPSHOTS
 from daedalus.base.errors import DaedalusError
 from daedalus.base.terminal_text import is_utf8
 from daedalus.config import CATALOG, RUNTIME, Config
@@ -60,15 +61,16 @@ def _roots(config: Config) -> dict[str, str]:
 
 
 def _check_apart(config: Config, options: Collection[str]) -> None:
-    """Rejects one output root for two stages, or one's in a partition of the other's, which is replaced whole."""
+    """Rejects one output root for two stages, or one's in a partition of the other's, which is replaced whole, or among
+    its snapshots."""
     roots = _roots(config)
     if "embeddings.output_root" not in roots:
         return
     outputs = {key: _segments(roots[key]) for key in ("output_root", "embeddings.output_root")}
     for (outer, above), (inner, names) in permutations(outputs.items()):
         below = names[len(above) :]
-        if names[: len(above)] == above and (not below or below[0].startswith("dt=")):
-            found = f"{roots[inner]}, which is {'in a partition of ' if below else ''}{outer}"
+        if names[: len(above)] == above and (not below or below[0].startswith(("dt=", SNAPSHOTS))):
+            found = f"{roots[inner]}, which is {f'in {below[0]} of ' if below else ''}{outer}"
             where = _where(config, "embeddings.output_root", options)
             raise DaedalusError(
                 "one output root for two stages", where=where, found=found, expected="a folder of its own"

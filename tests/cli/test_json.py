@@ -18,8 +18,10 @@ COMMANDS = [
     "config check",
     "pipeline train a_model --target-date 2026-02-03", "diff 2026-02-03", "explain day 2026-02-03", "runs",
     "explain step 2026-02-03 sessions", "explain row 2026-02-03 --user {user_id} --artwork {artwork_id}",
+    "snapshot create v1 --stage enrich", "snapshot list", "snapshot show v1", "snapshot diff v1",
     "cache status", "cache verify --recompute 3", "cache gc --dry-run", "audit --range 2026-02-03 --rows 5",
     "report --range 2026-02-03", "init --feed data/feed --config mine",
+    "snapshot remove v1",
 ]  # fmt: skip
 
 

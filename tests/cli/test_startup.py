@@ -81,8 +81,8 @@ def test_what_a_command_does_not_import(warm, command):
 
 
 def test_commands_of_other_groups_are_not_imported():
-    homes = {f"daedalus.cli.{home}" for home in ("cache", "config", "explain", "pipeline")}
-    assert homes & imported("config", "schema", "runtime") == {"daedalus.cli.config"}
+    homes = {f"daedalus.cli.{home}" for home in ("upkeep", "explain", "pipeline", "snapshot")}
+    assert homes & imported("config", "schema", "runtime") == {"daedalus.cli.upkeep"}
 
 
 def test_who_calls_main_keeps_the_garbage_collector_as_it_was(capsys):

@@ -43,6 +43,8 @@ def test_a_shown_command_runs(warm, command, request):
     command = command.replace("--artwork A", f"--artwork {row['artwork_id']}")
     if command.startswith(("daeda diff", "daeda audit")):
         warm.run()
+    if command.startswith("daeda snapshot"):
+        assert warm.cli("snapshot", "create", "march").returncode == 0
     if command.startswith(("daeda run", "daeda plan")):  # of a configuration that init would have written
         command = command.replace(" --config mine", "")
     if command == "daeda demo":

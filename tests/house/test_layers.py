@@ -26,6 +26,7 @@ ROOMS = [
     "cluster",
     "workspace",
     "compile",
+    "snapshots",
     "loading",
     "statistics",
     "explain",

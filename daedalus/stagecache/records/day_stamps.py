@@ -62,6 +62,14 @@ class DayStamps:
         """Days with a file whose stat differs from the recorded one."""
         return {row[1] for row in self.rows if stat(row[2]) != row[3:]}
 
+    def relinked(self, files: Iterable[tuple[str, Stat, Stat]]) -> None:
+        """Replaces the `stat` that files (path, stat before, stat now) were left with, where it is that of before."""
+        changed = [(now[2], path, *before) for path, before, now in files]
+        with self._traces.writing() as db:
+            db.executemany("update standing_files set ctime = ? where path = ? and size = ? and mtime = ? "
+                           "and ctime = ? and inode = ?", changed)  # fmt: skip
+        self.__dict__.pop("rows", None)
+
     def record(
         self, walked: Iterable[str], days: Mapping[str, tuple[str, dict]], files: Iterable[KeptFile],
         *, forget: Iterable[str],

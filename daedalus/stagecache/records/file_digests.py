@@ -90,6 +90,18 @@ class FileDigests:
         self._know(name, Stamp.of(name), time.time_ns(), content)
         self._noted.append(name)
 
+    def relinked(self, path: Path | str, before: tuple[int, int, int, int]) -> None:
+        """Keeps the digest of a file that had this `stat` before this process changed its links or mode, if it was
+        known for good: whoever writes to a file changes its mtime, unless that is less than a tick ago."""
+        name = os.path.abspath(path)
+        known, now = self._load().get(name), Stamp.of(name)
+        if known is None or known[0].values != before or not known[0].settled(known[1]):
+            return
+        if (now.size, now.mtime_ns, now.inode) == (before[0], before[1], before[3]):
+            self._own.add(name)
+            self._know(name, now, time.time_ns(), known[2])
+            self._noted.append(name)
+
     def write(self, durable: Callable[[], None] = lambda: None) -> None:
         """Writes down what was noted so far, once `durable()` has made those files so."""
         names = [self._noted.popleft() for _ in range(len(self._noted))]

@@ -1,12 +1,13 @@
-"""`daeda cache …`."""
+"""`daeda cache …` and `daeda config …`."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from json import dumps
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from daedalus.base.errors import DaedalusError, at_least
-from daedalus.cli.output import show
+from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_DONE, DaedalusError, at_least
+from daedalus.cli.output import print_notes, print_out, show
 from daedalus.cli.settings import settings_of
 
 if TYPE_CHECKING:
@@ -36,15 +37,18 @@ def verify(
     output_root: OutputRoot = None,
     json: Json = False,
 ) -> int:
-    """Read every cached artifact, and set aside those whose bytes do not match their digest.
+    """Read every cached artifact, and set aside those whose bytes do not match their digest. Then read the snapshots.
+
+    Exits with 1 if a snapshot is damaged: no run makes it good.
 
     Example: daeda cache verify --recompute 20
     """
     from daedalus.upkeep.verify import cache_verify, verify_lines
 
     at_least(0, recompute, "--recompute")
-
-    return show(cache_verify(settings_of(config, cache_root, output_root), recompute), verify_lines, json)
+    found = cache_verify(settings_of(config, cache_root, output_root), recompute)
+    show(found, verify_lines, json)
+    return EXIT_DAY_FAILED if found.get("snapshots", {}).get("damaged") else EXIT_DONE
 
 
 def gc(
@@ -87,4 +91,32 @@ def gc(
     return show(found, gc_lines, json)
 
 
-COMMANDS = (status, verify, gc)
+def check(
+    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+) -> int:
+    """Validate the config and the inputs, and print every value and where it comes from. Runs nothing.
+
+    Exits with 1 if unusable feed files would make days fail.
+
+    Example: daeda config check
+    """
+    from daedalus.upkeep import check_config as checking
+
+    found = checking.check_config(settings_of(config, cache_root, output_root))
+    print_notes(found["notes"])
+    show(found, checking.check_lines, json)
+    return EXIT_DAY_FAILED if found["failing_days"] else 0
+
+
+def schema(file: Annotated[Literal["catalog", "runtime", "aggregations"], Parameter(help="Which file.")]) -> int:
+    """Print the JSON Schema of a config file, with which editors complete and check YAML.
+
+    Example: daeda config schema runtime
+    """
+    from daedalus.upkeep import check_config as checking
+
+    print_out(dumps(checking.schema(file), indent=2))
+    return 0
+
+
+COMMANDS = {"cache": (status, verify, gc), "config": (check, schema)}
