@@ -15,6 +15,7 @@ from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.config.steps import STAGES, Stage
+from daedalus.loading.splits import Split
 from daedalus.objectstore.object_store import (
     SCHEMES,
     ObjectStore,
@@ -36,6 +37,7 @@ class Published:
 
     paths: Sequence[str]
     options: Mapping[str, Any]
+    split: Split | None = None  # which of their rows, where not all
 
     @property
     def remote(self) -> bool:
@@ -82,7 +84,8 @@ class Published:
 
 def find_published(
     range: str | None, *, stage: str = "skeleton", output_root: str | Path | None = None,
-    config: str | Path = "config", object_store: Mapping[str, Any] | None = None, who: str = "load",
+    config: str | Path = "config", object_store: Mapping[str, Any] | None = None, split: str | None = None,
+    who: str = "load",
 ) -> Published:  # fmt: skip
     """What `load` reads for these arguments; `who` is the function that messages name.
 
@@ -91,6 +94,9 @@ def find_published(
     if stage not in STAGES:
         raise DaedalusError("there is no such stage", where=f"{who}(stage)", found=stage,
                             expected=" or ".join(STAGES), hint=did_you_mean(stage, STAGES))  # fmt: skip
+    if split is not None:
+        raise DaedalusError("the configuration has no splits", where=f"{who}(split)", found=split,
+                            expected="splits in runtime.yaml")  # fmt: skip
     root, options = _home(config, STAGES[stage], output_root, object_store, who)
     span = parse_range(range, f"{who}(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
