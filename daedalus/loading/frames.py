@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daedalus.loading.published import DAY_IN_PATH
+from daedalus.loading.published import DAY_IN_PATH, Published
 
 _PATH = "daeda:path"
 
 
-def polars_frame(paths: Sequence[str], schema: Any, options: Mapping[str, Any] | None) -> Any:
-    """A `polars.LazyFrame` with the columns of `schema`, among them `dt`."""
+def polars_frame(found: Published, options: Mapping[str, Any] | None) -> Any:
+    """A `polars.LazyFrame` of what was found, with all columns, among them `dt`."""
     import polars as pl
 
+    schema = found.schema
     kinds = pl.DataFrame(schema.remove(schema.get_field_index("dt")).empty_table()).schema
     casts = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast",
                                missing_struct_fields="insert", extra_struct_fields="ignore")  # fmt: skip
     frame = pl.scan_parquet(
-        list(paths), schema=kinds, missing_columns="insert", extra_columns="ignore", cast_options=casts, glob=False,
+        list(found.paths), schema=kinds, missing_columns="insert", extra_columns="ignore", cast_options=casts, glob=False,
         hive_partitioning=False, include_file_paths=_PATH, storage_options=dict(options) if options else None,
     )  # fmt: skip
-    return frame.with_columns(pl.col(_PATH).str.extract(DAY_IN_PATH).str.to_date().alias("dt"))
+    frame = frame.with_columns(pl.col(_PATH).str.extract(DAY_IN_PATH).str.to_date().alias("dt"))
+    if (split := found.split) is None:
+        return frame
+    ids = pl.col(split.columns[0])
+    return frame.filter(ids.map_batches(lambda column: pl.Series(split.keeps_ids(column.to_arrow())),
+                                        return_dtype=pl.Boolean, is_elementwise=True))  # fmt: skip
 
 
 def duckdb_relation(paths: Sequence[str]) -> Any:
