@@ -58,7 +58,7 @@ class Config:
 
     @property
     def meaning(self) -> str:
-        """All of it that anything made may follow from, as text: what is expected of that, and its splits, are left out."""
+        """All of it that anything made may follow from, as text: what is expected of that, and splits, are not."""
         return repr((self.catalog, structs.replace(self.runtime, expect=None, splits=None), self.aggregations))
 
     @property

@@ -413,7 +413,7 @@ def _splits(config: Config) -> None:
     taken: dict[str, DayRange] = {}
     for name, part in splits.named.items():
         at = f"splits.parts.{name}"
-        _share(config, at, part)
+        _part(config, at, splits.by, part)
         if part.days is None:
             continue
         days = parse_range(str(part.days), config.where(RUNTIME, at))
@@ -424,31 +424,23 @@ def _splits(config: Config) -> None:
         taken[name] = days
     if (total := sum(Decimal(repr(part.share)) for part in splits.named.values() if part.share)) > 1:
         refuse(config, RUNTIME, "splits.parts", "shares of more than the whole", f"{total} in all", "at most 1 in all")
-    _drawn_column(config, splits.column)
+    if (column := splits.column) and column not in [output.made_from for output in config.output_columns]:
+        what, hint = "splits by a column that is not in the output", f"add {column} to output_columns"
+        refuse(config, RUNTIME, "splits.by", what, splits.by, f"{column} among output_columns", hint)
 
 
-def _share(config: Config, at: str, part: SplitPart) -> None:
-    """Rejects a part that does not say what parts of its kind say."""
-    by = config.runtime.splits and config.runtime.splits.by
+def _part(config: Config, at: str, by: str, part: SplitPart) -> None:
+    """Rejects a part that does not say what parts by such as `by` say."""
     if by == "day" and (part.share is not None or part.days is None):
         found = "no days" if part.share is None else f"the share {part.share}"
         hint = "by: user, or by: session, draws shares"
         refuse(config, RUNTIME, at, "a part by day that is not a range of days", found, "such as 202602..202604", hint)
     if by != "day" and part.share is None:
         hint = f"{{share: 0.1, days: {part.days}}} has both; by: day has days alone" if part.days else ""
-        found, expected = part.days or "no share", f"a share of the {by}s, such as 0.8"
-        refuse(config, RUNTIME, at, "a part without a share", found, expected, hint)
+        expected = f"a share of the {by}s, such as 0.8"
+        refuse(config, RUNTIME, at, "a part without a share", part.days or "no share", expected, hint)
     if part.share is not None and not 0 < part.share <= 1:
         refuse(config, RUNTIME, at, "a share that is none", part.share, "above 0, and at most 1")
-
-
-def _drawn_column(config: Config, column: str | None) -> None:
-    """Rejects splits by a column that the output does not have."""
-    made = [output.made_from for output in config.output_columns]
-    if column is not None and column not in made:
-        by, hint = config.runtime.splits and config.runtime.splits.by, f"add {column} to output_columns"
-        found, expected = f"{by}, but no {column}", f"{column} among output_columns, whatever its name there"
-        refuse(config, RUNTIME, "splits.by", "splits by a column that is not in the output", found, expected, hint)
 
 
 def _shown(band: Sequence[float | None]) -> str:

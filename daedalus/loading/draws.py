@@ -21,7 +21,7 @@ _WORD = 8  # bytes
 
 
 def draws(ids: pa.Array | pa.ChunkedArray, salt: str) -> np.ndarray:
-    """The draw of each id as INT64; -1 for NULL. Raises DaedalusError for ids that are neither text nor whole numbers."""
+    """The draw of each id as INT64; -1 for NULL. Raises DaedalusError for ids that are no text and no whole numbers."""
     import numpy as np
     import pyarrow as pa
 

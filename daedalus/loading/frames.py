@@ -1,11 +1,14 @@
-"""The published rows in other libraries' forms: Polars, DuckDB."""
+"""The published rows in other libraries' forms: Polars, DuckDB, pandas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daedalus.loading.published import DAY_IN_PATH, Published
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 _PATH = "daeda:path"
 
@@ -19,8 +22,9 @@ def polars_frame(found: Published, options: Mapping[str, Any] | None) -> Any:
     casts = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast",
                                missing_struct_fields="insert", extra_struct_fields="ignore")  # fmt: skip
     frame = pl.scan_parquet(
-        list(found.paths), schema=kinds, missing_columns="insert", extra_columns="ignore", cast_options=casts, glob=False,
-        hive_partitioning=False, include_file_paths=_PATH, storage_options=dict(options) if options else None,
+        list(found.paths), schema=kinds, missing_columns="insert", extra_columns="ignore", cast_options=casts,
+        glob=False, hive_partitioning=False, include_file_paths=_PATH,
+        storage_options=dict(options) if options else None,
     )  # fmt: skip
     frame = frame.with_columns(pl.col(_PATH).str.extract(DAY_IN_PATH).str.to_date().alias("dt"))
     if (split := found.split) is None:
@@ -44,6 +48,13 @@ def duckdb_relation(paths: Sequence[str]) -> Any:
     casts.append(f"CAST(regexp_extract({quoted(_PATH)}, {_text(DAY_IN_PATH)}, 1) AS DATE) AS dt")
     found = read(paths, f", union_by_name = true, filename = {_text(_PATH)}")
     return duckdb.sql(f"SELECT {', '.join(casts)} FROM {found}")
+
+
+def pandas_frame(dataset: Dataset) -> Any:
+    """A `pandas.DataFrame` of Arrow's types, in which whole numbers stay such beside NULL, and lists are lists."""
+    import pandas as pd
+
+    return dataset.to_table().to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def quoted(name: str) -> str:

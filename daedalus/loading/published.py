@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +58,12 @@ class Published:
 
         found = ds.ParquetFileFormat().inspect(key_of(self.paths[-1]), self.system)
         return found.append(pa.field("dt", pa.date32()))
+
+    def of_parts(self, paths: Sequence[str]) -> Published:
+        """Some of its parts, with the columns and types of all."""
+        found = replace(self, paths=paths)
+        found.__dict__["schema"] = self.schema
+        return found
 
     def check_columns(self, columns: Sequence[str], where: str) -> None:
         """Raises the DaedalusError of a column that the output does not have."""
