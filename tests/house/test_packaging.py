@@ -49,7 +49,14 @@ def test_an_extra_has_what_its_check_asks_for():
 
 
 def without_extras(*arguments: str) -> subprocess.CompletedProcess:
-    script = f"import sys; sys.modules.update(dict.fromkeys({OF_EXTRAS})); from daedalus.cli.main import main; main()"
+    script = f"""import sys
+class Missing:
+    def find_spec(name, *_):
+        if name.split(".")[0] in {OF_EXTRAS}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing)
+from daedalus.cli.main import main
+main()"""
     return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
 
 
