@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.config.steps import STAGES, Stage
-from daedalus.loading.splits import Split
+from daedalus.loading.splits import Split, split_of
 from daedalus.objectstore.object_store import (
     SCHEMES,
     ObjectStore,
@@ -59,6 +59,12 @@ class Published:
         found = ds.ParquetFileFormat().inspect(key_of(self.paths[-1]), self.system)
         return found.append(pa.field("dt", pa.date32()))
 
+    def of_parts(self, paths: Sequence[str]) -> Published:
+        """Some of its parts, with the columns and types of all."""
+        found = replace(self, paths=paths)
+        found.__dict__["schema"] = self.schema
+        return found
+
     def check_columns(self, columns: Sequence[str], where: str) -> None:
         """Raises the DaedalusError of a column that the output does not have."""
         for name in columns:
@@ -68,7 +74,7 @@ class Published:
                                     hint=did_you_mean(name, self.schema.names))  # fmt: skip
 
     def dataset(self, columns: Sequence[str]) -> Any:
-        """The parts as an Arrow dataset with these columns."""
+        """The parts as an Arrow dataset with these columns, and with the rows of the split alone."""
         import pyarrow as pa
         import pyarrow.dataset as ds
 
@@ -78,8 +84,14 @@ class Published:
             fragments.append(
                 format.make_fragment(key_of(path), self.system, partition_expression=ds.field("dt") == day)
             )
-        schema = pa.schema([self.schema.field(name) for name in columns])
-        return ds.FileSystemDataset(fragments, schema, format, self.system)
+        needed = dict.fromkeys([*columns, *(self.split.columns if self.split else ())])
+        schema = pa.schema([self.schema.field(name) for name in needed])
+        whole = ds.FileSystemDataset(fragments, schema, format, self.system)
+        if self.split is None:
+            return whole
+        from daedalus.loading.some_rows import some_rows
+
+        return some_rows(whole, self.split, columns)
 
 
 def find_published(
@@ -89,20 +101,23 @@ def find_published(
 ) -> Published:  # fmt: skip
     """What `load` reads for these arguments; `who` is the function that messages name.
 
-    Raises DaedalusError for a stage, range or option that there is not, and for a range without a partition.
+    Raises DaedalusError for a stage, range, part or option that there is not, and for a range without a partition.
     """
     if stage not in STAGES:
         raise DaedalusError("there is no such stage", where=f"{who}(stage)", found=stage,
                             expected=" or ".join(STAGES), hint=did_you_mean(stage, STAGES))  # fmt: skip
-    if split is not None:
-        raise DaedalusError("the configuration has no splits", where=f"{who}(split)", found=split,
-                            expected="splits in runtime.yaml")  # fmt: skip
+    part, days = _part(split, config, f"{who}(split)")
     root, options = _home(config, STAGES[stage], output_root, object_store, who)
     span = parse_range(range, f"{who}(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
         raise DaedalusError("there is no partition in the range", where=root, found=found, hint=f"daeda {stage}")
-    return Published(paths, options)
+    if days is not None and not (paths := [path for path in paths if day_of(path) in days]):
+        raise DaedalusError(f"there is no partition of the part {split} in the range", where=root, found=found,
+                            expected=f"days of {days}", hint=f"daeda {stage} --range {days}")  # fmt: skip
+    published = Published(paths, options, part)
+    published.check_columns(part.columns if part else (), f"{who}(split)")
+    return published
 
 
 def key_of(path: str) -> str:
@@ -115,6 +130,19 @@ def day_of(path: str) -> date:
     found = re.match(DAY_IN_PATH, path)
     assert found
     return date.fromisoformat(found[1])
+
+
+def _part(split: str | None, config: str | Path, where: str) -> tuple[Split | None, DayRange | None]:
+    """The rows and the days of a part of the config's splits; None for all of them."""
+    if split is None:
+        return None, None
+    if not Path(config).is_dir():
+        raise DaedalusError("splits are in the config, and there is no config folder", where=where,
+                            found=seen_from(config), expected="a folder with training/runtime.yaml",
+                            hint="give its path as config=, beside output_root too")  # fmt: skip
+    from daedalus.config import load_config
+
+    return split_of(load_config(config), split, where)
 
 
 def _home(

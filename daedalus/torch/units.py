@@ -105,10 +105,9 @@ def count(wanted: Wanted, reader: PartReader, buffer: int) -> Counted:
             units += _grouped(list(parts), buffer)
     of_row = max((seen.bytes / max(int(seen.rows.sum()), 1) for seen in found), default=0)
     most = max((unit.rows for unit in units), default=0)
-    split = wanted.published.split
     mark = [
         [(str(day_of(paths[seen.part])), seen.stored) for seen in found], [unit.rows for unit in units],
-        sorted(wanted.labels or ()), split.name if split else None, wanted.group,
+        sorted(wanted.labels or ()), repr(wanted.published.split), wanted.group,
     ]  # fmt: skip
     return Counted(units, int(of_row * max(most, buffer)), mark)
 
