@@ -64,7 +64,9 @@ def check(found: dict, rows: list[dict], length: int) -> None:
         assert same(found[name], [nan if row[name] is None else row[name] for row in rows]), name
         assert name + "__valid" not in found
     assert found["dt"] == [(row["dt"] - EPOCH).days for row in rows] and "dt__valid" not in found
-    lists = {name: [[x for x in row[name] or [] if x is not None] for row in rows] for name in ("ids", "marks", "flags")}
+    lists = {
+        name: [[x for x in row[name] or [] if x is not None] for row in rows] for name in ("ids", "marks", "flags")
+    }
     assert same(found["marks"], lists["marks"]) and same(found["flags"], lists["flags"])
     assert found["ids"] == [(ids + [-1] * length)[:length] for ids in lists["ids"]]
     assert found["ids__lengths"] == [min(len(ids), length) for ids in lists["ids"]]

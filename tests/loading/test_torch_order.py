@@ -37,7 +37,15 @@ def days(tmp_path):
 
 
 def made(root, **changes):
-    arguments = {"columns": ["row"], "labels": GAINS, "batch_size": 8, "shuffle": True, "seed": 3, "buffer": 20, "streams": 3}
+    arguments = {
+        "columns": ["row"],
+        "labels": GAINS,
+        "batch_size": 8,
+        "shuffle": True,
+        "seed": 3,
+        "buffer": 20,
+        "streams": 3,
+    }
     return TrainingDataset(output_root=root, **arguments | changes)
 
 
@@ -73,7 +81,10 @@ def test_every_item_is_in_one_batch_and_every_batch_is_taken_by_one(
     for rank in range(ranks):
         share = Ranks(rank, ranks, even)
         of_rank = [(rank + ranks * i) % total for i in range(share.count(total))] if total else []
-        assert taken_in_turn([list(Position(start, 0, workers).left(share, w, total)) for w in range(workers)]) == of_rank[start:]
+        assert (
+            taken_in_turn([list(Position(start, 0, workers).left(share, w, total)) for w in range(workers)])
+            == of_rank[start:]
+        )
         for worker in range(workers):
             whole = list(Position(start, 0, workers).left(share, worker, total))
             assert list(Position(start, taken, workers).left(share, worker, total)) == whole[taken:]
@@ -95,7 +106,9 @@ def test_a_consumer_reads_only_its_own_streams_where_their_number_divides(blocks
     for consumer in range(share):
         own = list(range(consumer, len(plan), share))
         read = []
-        list(batches_of(lambda own=own: map(plan.step, own), lambda block, read=read: read.append(block) or _Empty(), ()))
+        list(
+            batches_of(lambda own=own: map(plan.step, own), lambda block, read=read: read.append(block) or _Empty(), ())
+        )
         assert {plan.step(batch).stream for batch in own} <= set(range(consumer, streams, share))
         reads += read
     assert set(reads) == set(range(blocks)) and len(reads) <= blocks + streams - 1
@@ -195,7 +208,9 @@ def test_an_epoch_goes_on_in_the_middle_without_reading_what_was_taken(days, bat
     from daedalus.torch.blocks import BlockReader
 
     real = BlockReader.read
-    monkeypatch.setattr(BlockReader, "read", lambda self, units, *more: read.append(len(units)) or real(self, units, *more))
+    monkeypatch.setattr(
+        BlockReader, "read", lambda self, units, *more: read.append(len(units)) or real(self, units, *more)
+    )
     assert rows_of(data) == whole[-1:] and 1 <= len(read) <= 3
     data.resume(epoch=0, batches=3)
     data.set_epoch(1)

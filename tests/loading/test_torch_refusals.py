@@ -93,7 +93,9 @@ def test_two_tensors_never_share_a_name(tmp_path):
 
 def test_lists_that_are_no_vectors_are_named(tmp_path):
     write_days(tmp_path, [[{"row": 0, "vector": None}, {"row": 1, "vector": [1.0]}, {"row": 2, "vector": [1.0, 2.0]}]])
-    with pytest.raises(DaedalusError, match=r"unequal length.*vector; found: 2 numbers; expected: 1.*pad=\{'vector': n\}"):
+    with pytest.raises(
+        DaedalusError, match=r"unequal length.*vector; found: 2 numbers; expected: 1.*pad=\{'vector': n\}"
+    ):
         list(TrainingDataset(output_root=tmp_path))
     batch = next(iter(TrainingDataset(output_root=tmp_path, pad={"vector": None})))
     assert batch["vector"].tolist() == [1.0, 1.0, 2.0] and batch["vector__offsets"].tolist() == [0, 0, 1, 3]
