@@ -27,6 +27,7 @@ ROOMS = [
     "workspace",
     "compile",
     "loading",
+    "torch",
     "statistics",
     "explain",
     "pipelines",
