@@ -110,7 +110,7 @@ def _width(found: Published, name: str, who: str) -> int | None:
         if len(known := batch.column(0).drop_null()):
             return len(known[0])
     raise DaedalusError("a column of vectors without any vector", where=f"{who}(features)", found=name,
-                        expected="a vector in some row", hint="leave it out")  # fmt: skip
+                        expected="a vector in some row", hint="leave it out, or read stage='enrich'")  # fmt: skip
 
 
 def _names(column: str, width: int | None) -> Sequence[str]:

@@ -35,6 +35,7 @@ def told(world) -> tuple[int, dict, str]:
 
 
 def test_no_user_is_in_two_parts_and_sessions_of_several_are_told(warm):
+    edit(warm.runtime, splits=None)
     assert warm.json("audit", "--rows", "20")["splits"] is None
     edit(warm.runtime, splits={"by": "user", "parts": SHARES, "salt": 3})
     code, found, shown = told(warm)

@@ -239,6 +239,7 @@ def test_the_column_of_a_split_must_be_in_the_output(tmp_path):
 
 
 def test_parts_that_are_not_there_are_refused(warm):
+    edit(warm.runtime, splits=None)
     with pytest.raises(DaedalusError, match=r"the configuration has no splits.*load\(split\)"):
         daedalus.load(split="train")
     edit(warm.runtime, splits={"by": "user", "parts": SHARES})
