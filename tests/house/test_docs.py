@@ -113,7 +113,7 @@ def test_the_cookbooks_python_runs(warm, block):
     assert "frame" not in names or (
         names["frame"].num_rows == len(names["table"]) > 1000 and len(names["by_event"]) > 3
     )
-    assert "groups" not in names or names["groups"].sum() == len(names["labels"]) > 1000
+    assert "ranker" not in names or 0 < names["ranker"].best_score["valid_0"]["ndcg@10"] <= 1
     assert "seen" not in names or names["seen"] > 1000
 
 
