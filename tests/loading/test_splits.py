@@ -260,6 +260,11 @@ def test_splits_are_in_no_key_and_days_stay_fresh(warm, monkeypatch):
     assert nothing_ran(warm.run())
     edit(warm.runtime, splits={"by": "user", "parts": {"train": 1}, "salt": "2"})
     assert nothing_ran(warm.run())
+    monkeypatch.undo()
+    digest = warm.json("compile")["digest"]
+    edit(warm.runtime, splits=None)
+    assert warm.json("compile")["digest"] == digest and nothing_ran(warm.run())
+    edit(warm.runtime, splits={"by": "user", "parts": {"train": 1}})
     assert daedalus.load(split="train").count_rows() == daedalus.load().count_rows()
     assert len(daedalus.load(split="train", range=str(DAYS[0])).to_table()) > 0
 
