@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from daedalus.base.errors import DaedalusError
 from daedalus.loading.labels import check_gains
 from daedalus.loading.published import Published, find_published
 from daedalus.torch.order import Cut
+from daedalus.torch.sent import SentBatch
 from daedalus.torch.share import Even, Position, Ranks, ranks_of, this_worker
 from daedalus.torch.source import Asked, Source
 
@@ -115,7 +116,7 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
             if state_dict[name] != own[name]:
                 raise DaedalusError("a state of another order", where=f"load_state_dict(), {name}",
                                     found=state_dict[name], expected=own[name],
-                                    hint="only columns and pad may be others than they were")  # fmt: skip
+                                    hint="only columns and pad may change, and with them not streams")  # fmt: skip
         self._epoch.fill_(state_dict["epoch"])
         self._next = self._at = Position(state_dict["start"], state_dict["taken"], state_dict["workers"])
 
@@ -138,9 +139,10 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
     def _batches(self, at: Position, ranks: Ranks, worker: int) -> Iterator[dict[str, torch.Tensor]]:
         epoch = self._source.epoch(self.epoch)
         places = partial(at.left, ranks, worker, len(epoch))
-        for taken, batch in enumerate(self._source.batches(epoch, places, threads=at.workers == 1), at.taken + 1):
+        is_worker = get_worker_info() is not None
+        for taken, batch in enumerate(self._source.batches(epoch, places, threads=not is_worker), at.taken + 1):
             self._at = Position(at.start, taken, at.workers)
-            yield batch
+            yield SentBatch(batch) if is_worker else batch
 
     def __getstate__(self) -> dict[str, Any]:
         """For a process that is not forked, which has no torch.distributed to ask."""

@@ -12,7 +12,7 @@ import torch
 from daedalus.base.digest import of_json
 from daedalus.loading.published import Published
 from daedalus.torch.blocks import Block, BlockReader, batches
-from daedalus.torch.columns import chosen_columns, forms_of
+from daedalus.torch.columns import chosen_columns, compile_forms, forms_of
 from daedalus.torch.order import Cut, Epoch, streams_for
 from daedalus.torch.parts import PartReader
 from daedalus.torch.units import Wanted, count
@@ -39,6 +39,7 @@ class Source:
         found.check_columns(self._wanted.columns, "TrainingDataset(labels, split, group_by)")
         reader = PartReader(found, list(dict.fromkeys([*chosen, *self._wanted.columns])))
         self._forms = forms_of(found, chosen, asked.pad, reader)
+        compile_forms(self._forms, found)
         counted = count(self._wanted, reader, cut.buffer)
         self._reader, self._units, self._cut = reader, counted.units, cut
         self._epoch: tuple[int, Epoch] | None = None

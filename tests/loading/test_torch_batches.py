@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import os
 import warnings
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ def collected(data) -> dict:
             if name + "__offsets" in batch:
                 edges = batch[name + "__offsets"].tolist()
                 assert edges[0] == 0 and edges[-1] == len(tensor)
-                values = [tensor[a:b].tolist() for a, b in zip(edges, edges[1:], strict=False)]
+                values = [tensor[a:b].tolist() for a, b in pairwise(edges)]
             elif name.endswith("__offsets"):
                 continue
             else:

@@ -84,9 +84,9 @@ def test_two_tensors_never_share_a_name(tmp_path):
     (tmp_path / f"dt={FIRST}").mkdir()
     table = pa.table({"ids": [[1]], "ids__offsets": [1], "label": [1], "event": ["like"]})
     pq.write_table(table, tmp_path / f"dt={FIRST}/part-0-0.parquet")
-    with pytest.raises(DaedalusError, match="two tensors of one name.*found: ids__offsets"):
+    with pytest.raises(DaedalusError, match=r"two tensors of one name.*found: ids__offsets"):
         TrainingDataset(output_root=tmp_path, columns=["ids", "ids__offsets"])
-    with pytest.raises(DaedalusError, match="two tensors of one name.*found: label"):
+    with pytest.raises(DaedalusError, match=r"two tensors of one name.*found: label"):
         TrainingDataset(output_root=tmp_path, columns=["label"])
     assert TrainingDataset(output_root=tmp_path, columns=["ids__offsets"], batch_size=1).rows == 1
 
