@@ -261,3 +261,16 @@ def test_splits_are_in_no_key_and_days_stay_fresh(warm, monkeypatch):
     assert nothing_ran(warm.run())
     assert daedalus.load(split="train").count_rows() == daedalus.load().count_rows()
     assert len(daedalus.load(split="train", range=str(DAYS[0])).to_table()) > 0
+
+
+def test_config_check_says_what_each_part_asks_for(warm):
+    parts = {"train": 0.8, "valid": {"share": 0.1, "days": 202602}}
+    edit(warm.runtime, splits={"by": "user", "parts": parts})
+    assert warm.json("config", "check")["splits"] == {
+        "by": "user", "rest": 0.1,
+        "parts": [{"name": "train", "share": 0.8, "days": None}, {"name": "valid", "share": 0.1, "days": "202602"}],
+    }  # fmt: skip
+    shown = warm.cli("config", "check").stdout
+    assert "\nsplits      by user: train 0.8, valid 0.1 on 202602, in none 0.1\n" in shown
+    edit(warm.runtime, splits={"by": "day", "parts": {"a": "2026-02-01..2026-02-03"}})
+    assert "\nsplits      by day: a on 2026-02-01..2026-02-03\n" in warm.cli("config", "check").stdout
