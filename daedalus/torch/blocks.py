@@ -65,7 +65,7 @@ class BlockReader:
         found = np.concatenate(chosen)
         held = [(form, form.hold(_only_chunk(table[form.name]))) for form in self.forms]
         gains = self.wanted.labels
-        labels = label_values(table["event"], gains)[0] if gains else None
+        labels = label_values(table[self.wanted.event], gains)[0] if gains else None
         if self.wanted.group is None:
             whole = ordered and len(found) == base
             return Block(held, labels, None if whole else found if ordered else found[items], None)

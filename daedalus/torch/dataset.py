@@ -26,7 +26,7 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
 
     Which rows: `range`, `stage`, `split`, `snapshot`, `output_root`, `config` and `object_store` are those of
     `daedalus.load`; with `labels`, which maps events to numbers, only rows with one of these events, and
-    `batch["label"]` is its number as FLOAT32.
+    `batch["label"]` is its number as FLOAT32; `event` is the name of the events' column.
 
     Which tensors: `columns` (None: all that tensors can hold; text they cannot). A number is a tensor (rows,); NULL is
     NaN in floats, else 0 with False in `NAME__valid`. A list is all items of the rows, one after the other, with
@@ -55,8 +55,8 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
         stage: Literal["skeleton", "enrich"] = "skeleton", split: str | None = None, snapshot: str | None = None,
         output_root: str | Path | None = None, config: str | Path = "config",
         object_store: Mapping[str, object] | None = None, labels: Mapping[str, float] | None = None,
-        pad: Mapping[str, int | None] | None = None, group_by: str | None = None, batch_size: int = 1024,
-        drop_last: bool = False, shuffle: bool = False, seed: int = 0, buffer: int = 32_768,
+        event: str = "event", pad: Mapping[str, int | None] | None = None, group_by: str | None = None,
+        batch_size: int = 1024, drop_last: bool = False, shuffle: bool = False, seed: int = 0, buffer: int = 32_768,
         streams: int | None = None, rank: int | None = None, world_size: int | None = None, even: Even | None = None,
     ) -> None:  # fmt: skip
         _check_numbers(batch_size=batch_size, buffer=buffer, streams=1 if streams is None else streams)
@@ -68,7 +68,7 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
         found = find_published(range, stage=stage, split=split, output_root=output_root, config=config,
                                object_store=object_store, who="TrainingDataset", **more)  # fmt: skip
         _check_group(found, group_by, drop_last)
-        asked = Asked(columns, pad or {}, labels, group_by)
+        asked = Asked(columns, pad or {}, labels, group_by, event)
         self._source = Source(found, asked, Cut(batch_size, shuffle, seed, buffer, drop_last), streams)
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see it too
         self._next: Position | None = None  # where the next iteration begins, if not at the beginning

@@ -28,13 +28,14 @@ class Asked:
     pad: Mapping[str, int | None]
     labels: Mapping[str, float] | None
     group: str | None
+    event: str
 
 
 class Source:
     """The batches of published rows. Making one reads footers, and the columns that decide which rows are asked for."""
 
     def __init__(self, found: Published, asked: Asked, cut: Cut, streams: int | None) -> None:
-        self._wanted = Wanted(asked.labels, found, asked.group)
+        self._wanted = Wanted(asked.labels, found, asked.group, asked.event)
         chosen = chosen_columns(found, asked.columns, asked.pad)
         found.check_columns(self._wanted.columns, "TrainingDataset(labels, split, group_by)")
         reader = PartReader(found, list(dict.fromkeys([*chosen, *self._wanted.columns])))

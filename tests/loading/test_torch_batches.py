@@ -128,6 +128,13 @@ def test_labels_are_of_their_events_and_other_rows_are_left_out(tmp_path):
     assert collected(few)["row"] == [row["row"] for row in rows if row["event"] == "like"]
 
 
+def test_the_column_of_events_may_have_another_name(tmp_path):
+    (tmp_path / f"dt={FIRST}").mkdir()
+    pq.write_table(pa.table({"n": [1, 2, 3], "action": ["a", "b", None]}), tmp_path / f"dt={FIRST}/part-0-0.parquet")
+    data = TrainingDataset(output_root=tmp_path, labels={"b": 2, "c": 1}, event="action")
+    assert collected(data) == {"n": [2], "n__valid": [True], "dt": [(FIRST - EPOCH).days], "label": [2.0]}
+
+
 def test_only_the_columns_asked_for_are_there_and_in_the_types_of_the_column(tmp_path):
     dirty_days(tmp_path)
     names = ["small", "half", "seen", "ids", "vector", "pair", "dt"]

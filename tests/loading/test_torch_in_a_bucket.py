@@ -1,4 +1,4 @@
-"""`daedalus.torch` over an output in a bucket: the batches of the same parts on a disk, in workers that are not forked."""
+"""`daedalus.torch` over a bucket: the batches of the same parts on a disk, in workers that are not forked."""
 
 from __future__ import annotations
 

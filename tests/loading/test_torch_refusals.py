@@ -50,6 +50,8 @@ REFUSED = [
     ({"labels": {}}, "no labels; where: TrainingDataset(labels)"),
     ({"labels": {"like": None}}, "a label that is not a number; where: TrainingDataset(labels)['like']"),
     ({"labels": {"lik": 1.0}}, "no row is left; where: TrainingDataset; found: none with labels"),
+    ({"labels": {"like": 1}, "event": "action"}, "found: action"),
+    ({"labels": {"like": 1}, "event": "user_id"}, "labels of a column that is not text"),
     ({"group_by": "query"}, "TrainingDataset(group_by); found: query"),
     ({"group_by": "event"}, "found: event, of type string; expected: a column of whole numbers"),
     ({"group_by": "qid", "drop_last": True}, "drop_last with groups"),
