@@ -56,7 +56,7 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
         output_root: str | Path | None = None, config: str | Path = "config",
         object_store: Mapping[str, object] | None = None, labels: Mapping[str, float] | None = None,
         event: str = "event", pad: Mapping[str, int | None] | None = None, group_by: str | None = None,
-        batch_size: int = 1024, drop_last: bool = False, shuffle: bool = False, seed: int = 0, buffer: int = 32_768,
+        batch_size: int = 1024, drop_last: bool = False, shuffle: bool = False, seed: int = 0, buffer: int = 16_384,
         streams: int | None = None, rank: int | None = None, world_size: int | None = None, even: Even | None = None,
     ) -> None:  # fmt: skip
         _check_numbers(batch_size=batch_size, buffer=buffer, streams=1 if streams is None else streams)

@@ -11,7 +11,7 @@ import torch
 
 from daedalus.base.digest import of_json
 from daedalus.loading.published import Published
-from daedalus.torch.blocks import Block, BlockReader, batches
+from daedalus.torch.blocks import AHEAD, Block, BlockReader, batches
 from daedalus.torch.columns import chosen_columns, compile_forms, forms_of
 from daedalus.torch.order import Cut, Epoch, streams_for
 from daedalus.torch.parts import PartReader
@@ -87,4 +87,4 @@ class Source:
         """As many as keep the memory for their blocks bounded; one where the order is to be that of the rows."""
         if not self._cut.shuffle:
             return 1
-        return streams_for(len(self._planned(0, 1).blocks), _HELD_BYTES // max(block_bytes, 1))
+        return streams_for(len(self._planned(0, 1).blocks), _HELD_BYTES // max(block_bytes, 1) - AHEAD)
