@@ -1,4 +1,4 @@
-"""Published rows as PyTorch tensors. This room needs the extra `torch`; no other imports it."""
+"""The output as PyTorch tensors, by the batch. It needs the extra `torch`; inside it, `import torch` is PyTorch."""
 
 from daedalus.base.installed import check_extra
 

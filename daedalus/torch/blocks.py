@@ -1,10 +1,12 @@
-"""A block: units read together, of which batches take rows. One is read ahead, in a thread."""
+"""A block: units read together, of which batches take rows. Two are read ahead, in threads."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from daedalus.torch.forms import Form, Rows, joined, taken, tensor
 from daedalus.torch.order import Piece, Step
 from daedalus.torch.parts import PartReader
 from daedalus.torch.units import Stretch, Unit, Wanted
+
+AHEAD = 2  # blocks, since what reads one does not keep all cores busy
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class BlockReader:
         found = np.concatenate(chosen)
         held = [(form, form.hold(_only_chunk(table[form.name]))) for form in self.forms]
         gains = self.wanted.labels
-        labels = label_values(table["event"], gains)[0] if gains else None
+        labels = label_values(table[self.wanted.event], gains)[0] if gains else None
         if self.wanted.group is None:
             whole = ordered and len(found) == base
             return Block(held, labels, None if whole else found if ordered else found[items], None)
@@ -128,19 +132,19 @@ def _only_chunk(column: pa.ChunkedArray) -> pa.Array:
 def batches(
     steps: Callable[[], Iterable[Step]], read: Callable[[int], Block], offsets: Container[str]
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of some steps. Of each stream the blocks of its last batch are kept, and one more is read ahead."""
+    """The batches of some steps. Of each stream the blocks of its last batch are kept, and AHEAD more are read."""
     to_read = _reads(steps())
     held: dict[int, Mapping[int, Block]] = {}
-    with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(read, block) for block in _some(to_read)]
+    with ThreadPoolExecutor(AHEAD) as pool:
+        ahead = deque(pool.submit(read, block) for block in islice(to_read, AHEAD))
         for step in steps():
             before, now = held.pop(step.stream, {}), {}
             for piece in step.pieces:
                 if piece.block in before:
                     now[piece.block] = before[piece.block]
                     continue
-                now[piece.block] = ahead.pop().result()
-                ahead += [pool.submit(read, block) for block in _some(to_read)]
+                now[piece.block] = ahead.popleft().result()
+                ahead.extend(pool.submit(read, block) for block in islice(to_read, 1))
             held[step.stream] = now
             yield joined([now[piece.block].give(piece) for piece in step.pieces], offsets)
 
@@ -152,9 +156,3 @@ def _reads(steps: Iterable[Step]) -> Iterator[int]:
         now = [piece.block for piece in step.pieces]
         yield from (block for block in now if block not in held.get(step.stream, ()))
         held[step.stream] = set(now)
-
-
-def _some(blocks: Iterator[int]) -> list[int]:
-    """The next one, if there is one."""
-    found = next(blocks, None)
-    return [] if found is None else [found]

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from daedalus.base.errors import DaedalusError
 from daedalus.loading.labels import check_gains
 from daedalus.loading.published import Published, find_published
 from daedalus.torch.order import Cut
+from daedalus.torch.sent import SentBatch
 from daedalus.torch.share import Even, Position, Ranks, ranks_of, this_worker
 from daedalus.torch.source import Asked, Source
 
@@ -25,7 +26,7 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
 
     Which rows: `range`, `stage`, `split`, `snapshot`, `output_root`, `config` and `object_store` are those of
     `daedalus.load`; with `labels`, which maps events to numbers, only rows with one of these events, and
-    `batch["label"]` is its number as FLOAT32.
+    `batch["label"]` is its number as FLOAT32; `event` is the name of the events' column.
 
     Which tensors: `columns` (None: all that tensors can hold; text they cannot). A number is a tensor (rows,); NULL is
     NaN in floats, else 0 with False in `NAME__valid`. A list is all items of the rows, one after the other, with
@@ -54,8 +55,8 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
         stage: Literal["skeleton", "enrich"] = "skeleton", split: str | None = None, snapshot: str | None = None,
         output_root: str | Path | None = None, config: str | Path = "config",
         object_store: Mapping[str, object] | None = None, labels: Mapping[str, float] | None = None,
-        pad: Mapping[str, int | None] | None = None, group_by: str | None = None, batch_size: int = 1024,
-        drop_last: bool = False, shuffle: bool = False, seed: int = 0, buffer: int = 32_768,
+        event: str = "event", pad: Mapping[str, int | None] | None = None, group_by: str | None = None,
+        batch_size: int = 1024, drop_last: bool = False, shuffle: bool = False, seed: int = 0, buffer: int = 16_384,
         streams: int | None = None, rank: int | None = None, world_size: int | None = None, even: Even | None = None,
     ) -> None:  # fmt: skip
         _check_numbers(batch_size=batch_size, buffer=buffer, streams=1 if streams is None else streams)
@@ -67,7 +68,7 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
         found = find_published(range, stage=stage, split=split, output_root=output_root, config=config,
                                object_store=object_store, who="TrainingDataset", **more)  # fmt: skip
         _check_group(found, group_by, drop_last)
-        asked = Asked(columns, pad or {}, labels, group_by)
+        asked = Asked(columns, pad or {}, labels, group_by, event)
         self._source = Source(found, asked, Cut(batch_size, shuffle, seed, buffer, drop_last), streams)
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see it too
         self._next: Position | None = None  # where the next iteration begins, if not at the beginning
@@ -115,7 +116,7 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
             if state_dict[name] != own[name]:
                 raise DaedalusError("a state of another order", where=f"load_state_dict(), {name}",
                                     found=state_dict[name], expected=own[name],
-                                    hint="only columns and pad may be others than they were")  # fmt: skip
+                                    hint="only columns and pad may change, and with them not streams")  # fmt: skip
         self._epoch.fill_(state_dict["epoch"])
         self._next = self._at = Position(state_dict["start"], state_dict["taken"], state_dict["workers"])
 
@@ -138,9 +139,10 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
     def _batches(self, at: Position, ranks: Ranks, worker: int) -> Iterator[dict[str, torch.Tensor]]:
         epoch = self._source.epoch(self.epoch)
         places = partial(at.left, ranks, worker, len(epoch))
-        for taken, batch in enumerate(self._source.batches(epoch, places, threads=at.workers == 1), at.taken + 1):
+        is_worker = get_worker_info() is not None
+        for taken, batch in enumerate(self._source.batches(epoch, places, threads=not is_worker), at.taken + 1):
             self._at = Position(at.start, taken, at.workers)
-            yield batch
+            yield SentBatch(batch) if is_worker else batch
 
     def __getstate__(self) -> dict[str, Any]:
         """For a process that is not forked, which has no torch.distributed to ask."""

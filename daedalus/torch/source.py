@@ -11,8 +11,8 @@ import torch
 
 from daedalus.base.digest import of_json
 from daedalus.loading.published import Published
-from daedalus.torch.blocks import Block, BlockReader, batches
-from daedalus.torch.columns import chosen_columns, forms_of
+from daedalus.torch.blocks import AHEAD, Block, BlockReader, batches
+from daedalus.torch.columns import chosen_columns, compile_forms, forms_of
 from daedalus.torch.order import Cut, Epoch, streams_for
 from daedalus.torch.parts import PartReader
 from daedalus.torch.units import Wanted, count
@@ -28,17 +28,19 @@ class Asked:
     pad: Mapping[str, int | None]
     labels: Mapping[str, float] | None
     group: str | None
+    event: str
 
 
 class Source:
     """The batches of published rows. Making one reads footers, and the columns that decide which rows are asked for."""
 
     def __init__(self, found: Published, asked: Asked, cut: Cut, streams: int | None) -> None:
-        self._wanted = Wanted(asked.labels, found, asked.group)
+        self._wanted = Wanted(asked.labels, found, asked.group, asked.event)
         chosen = chosen_columns(found, asked.columns, asked.pad)
         found.check_columns(self._wanted.columns, "TrainingDataset(labels, split, group_by)")
         reader = PartReader(found, list(dict.fromkeys([*chosen, *self._wanted.columns])))
         self._forms = forms_of(found, chosen, asked.pad, reader)
+        compile_forms(self._forms, found)
         counted = count(self._wanted, reader, cut.buffer)
         self._reader, self._units, self._cut = reader, counted.units, cut
         self._epoch: tuple[int, Epoch] | None = None
@@ -85,4 +87,4 @@ class Source:
         """As many as keep the memory for their blocks bounded; one where the order is to be that of the rows."""
         if not self._cut.shuffle:
             return 1
-        return streams_for(len(self._planned(0, 1).blocks), _HELD_BYTES // max(block_bytes, 1))
+        return streams_for(len(self._planned(0, 1).blocks), _HELD_BYTES // max(block_bytes, 1) - AHEAD)

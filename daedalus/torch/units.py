@@ -26,24 +26,25 @@ _NONE = np.zeros(0, np.int64)
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows are asked for: those with a label, of the split, and of a query group."""
+    """Which rows are asked for: those whose event has a label, of the split, and of a query group."""
 
     labels: Mapping[str, float] | None
     published: Published
     group: str | None
+    event: str
 
     @property
     def columns(self) -> list[str]:
         """What decides it."""
         split = self.published.split
-        names = ["event" if self.labels else None, *(split.columns if split else ()), self.group]
+        names = [self.event if self.labels else None, *(split.columns if split else ()), self.group]
         return list(dict.fromkeys(name for name in names if name))
 
     def rows(self, table: pa.Table) -> np.ndarray | None:
         """Whether each row is asked for; None for all of them."""
         found = []
         if self.labels:
-            found.append(label_values(table["event"], self.labels)[1])
+            found.append(label_values(table[self.event], self.labels)[1])
         if self.published.split:
             found.append(self.published.split.keeps(table).to_numpy(zero_copy_only=False))
         if self.group:
@@ -57,7 +58,7 @@ class Wanted:
                *([f"group_by={self.group!r}"] if self.group else [])]  # fmt: skip
         return DaedalusError("no row is left", where="TrainingDataset", expected="at least one row",
                              found=f"none with {' and '.join(why)}" if why else "empty partitions",
-                             hint="labels name events as the column event does" if self.labels else "")  # fmt: skip
+                             hint=f"labels name events as in {self.event}" if self.labels else "")  # fmt: skip
 
 
 class Stretch(NamedTuple):

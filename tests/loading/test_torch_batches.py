@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import os
 import warnings
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ def collected(data) -> dict:
             if name + "__offsets" in batch:
                 edges = batch[name + "__offsets"].tolist()
                 assert edges[0] == 0 and edges[-1] == len(tensor)
-                values = [tensor[a:b].tolist() for a, b in zip(edges, edges[1:], strict=False)]
+                values = [tensor[a:b].tolist() for a, b in pairwise(edges)]
             elif name.endswith("__offsets"):
                 continue
             else:
@@ -125,6 +126,13 @@ def test_labels_are_of_their_events_and_other_rows_are_left_out(tmp_path):
     assert found["label"] == [GAINS[row["event"]] for row in wanted]
     few = TrainingDataset(output_root=tmp_path, columns=["row"], labels={"like": 3}, batch_size=50)
     assert collected(few)["row"] == [row["row"] for row in rows if row["event"] == "like"]
+
+
+def test_the_column_of_events_may_have_another_name(tmp_path):
+    (tmp_path / f"dt={FIRST}").mkdir()
+    pq.write_table(pa.table({"n": [1, 2, 3], "action": ["a", "b", None]}), tmp_path / f"dt={FIRST}/part-0-0.parquet")
+    data = TrainingDataset(output_root=tmp_path, labels={"b": 2, "c": 1}, event="action")
+    assert collected(data) == {"n": [2], "n__valid": [True], "dt": [(FIRST - EPOCH).days], "label": [2.0]}
 
 
 def test_only_the_columns_asked_for_are_there_and_in_the_types_of_the_column(tmp_path):

@@ -51,8 +51,9 @@ def test_groups_are_whole_whatever_row_groups_they_span(
     last = [{**dirty_rows(1, seed, sum(counts))[0], "qid": 7, "event": "like"}]
     rows = write_days(root, [*days, last], part, group)
     gains = {"like": 1, "click": 0} if labels else None
-    made = [TrainingDataset(output_root=root, columns=["row", "qid", "ids"], labels=gains, group_by="qid", batch_size=size,
-                            shuffle=shuffle, seed=seed, buffer=buffer, streams=streams, rank=rank, world_size=ranks)
+    made = [TrainingDataset(output_root=root, columns=["row", "qid", "ids"], labels=gains, group_by="qid",
+                            batch_size=size, shuffle=shuffle, seed=seed, buffer=buffer, streams=streams, rank=rank,
+                            world_size=ranks)
             for rank in range(ranks)]  # fmt: skip
     batches = [groups_of(data) for data in made]
     assert [len(data) for data in made] == [len(some) for some in batches]

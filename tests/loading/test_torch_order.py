@@ -1,4 +1,4 @@
-"""`daedalus.torch`: one order for one seed, however many workers and ranks share it, and from wherever it is resumed."""
+"""`daedalus.torch`: one order for one seed, whatever workers and ranks share it, and wherever it is resumed."""
 
 from __future__ import annotations
 

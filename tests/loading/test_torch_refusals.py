@@ -50,6 +50,8 @@ REFUSED = [
     ({"labels": {}}, "no labels; where: TrainingDataset(labels)"),
     ({"labels": {"like": None}}, "a label that is not a number; where: TrainingDataset(labels)['like']"),
     ({"labels": {"lik": 1.0}}, "no row is left; where: TrainingDataset; found: none with labels"),
+    ({"labels": {"like": 1}, "event": "action"}, "found: action"),
+    ({"labels": {"like": 1}, "event": "user_id"}, "labels of a column that is not text"),
     ({"group_by": "query"}, "TrainingDataset(group_by); found: query"),
     ({"group_by": "event"}, "found: event, of type string; expected: a column of whole numbers"),
     ({"group_by": "qid", "drop_last": True}, "drop_last with groups"),
@@ -84,9 +86,9 @@ def test_two_tensors_never_share_a_name(tmp_path):
     (tmp_path / f"dt={FIRST}").mkdir()
     table = pa.table({"ids": [[1]], "ids__offsets": [1], "label": [1], "event": ["like"]})
     pq.write_table(table, tmp_path / f"dt={FIRST}/part-0-0.parquet")
-    with pytest.raises(DaedalusError, match="two tensors of one name.*found: ids__offsets"):
+    with pytest.raises(DaedalusError, match=r"two tensors of one name.*found: ids__offsets"):
         TrainingDataset(output_root=tmp_path, columns=["ids", "ids__offsets"])
-    with pytest.raises(DaedalusError, match="two tensors of one name.*found: label"):
+    with pytest.raises(DaedalusError, match=r"two tensors of one name.*found: label"):
         TrainingDataset(output_root=tmp_path, columns=["label"])
     assert TrainingDataset(output_root=tmp_path, columns=["ids__offsets"], batch_size=1).rows == 1
 
