@@ -122,8 +122,8 @@ def test_the_readmes_ranker_trains(enriched, capsys):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     (block,) = re.findall(r"```python\n(import torch\n.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     exec(block.replace("202602..202604", "2026-02-01..2026-02-02").replace("202605", "2026-02-03"), {})
-    said = re.fullmatch(r"AUC (0\.\d+) on (\d+) rows of (\d+)\n", capsys.readouterr().out)
-    assert said and 0 < float(said[1]) < 1 and said[2] == said[3]
+    said = re.fullmatch(r"AUC (0\.\d+) on (\d+) rows\n", capsys.readouterr().out)
+    assert said and 0 < float(said[1]) < 1 and int(said[2]) > 10
 
 
 def test_there_are_blocks_of_python():

@@ -11,12 +11,14 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from drawn import config_with
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parts import FIRST, SCHEMA, dirty_days, dirty_rows, write_days
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
+from daedalus import load  # noqa: E402
 from daedalus.torch import TrainingDataset  # noqa: E402
 
 EPOCH = dt.date(1970, 1, 1)
@@ -133,6 +135,24 @@ def test_the_column_of_events_may_have_another_name(tmp_path):
     pq.write_table(pa.table({"n": [1, 2, 3], "action": ["a", "b", None]}), tmp_path / f"dt={FIRST}/part-0-0.parquet")
     data = TrainingDataset(output_root=tmp_path, labels={"b": 2, "c": 1}, event="action")
     assert collected(data) == {"n": [2], "n__valid": [True], "dt": [(FIRST - EPOCH).days], "label": [2.0]}
+
+
+def test_a_split_has_the_rows_that_load_gives_and_days_narrow_it(tmp_path):
+    shares = {"train": 0.6, "valid": {"share": 0.2, "days": "2026-02-02..2026-02-03"}, "test": 0.2}
+    config = config_with(tmp_path, by="user", parts=shares, salt="1")
+    rows = dirty_days(tmp_path / "out", part_rows=25, group_rows=10)
+    asked = {"output_root": tmp_path / "out", "config": config}
+    seen = []
+    for part in shares:
+        data = TrainingDataset(columns=["row"], split=part, shuffle=True, buffer=8, batch_size=16, **asked)
+        found = sorted(collected(data)["row"])
+        assert found == load(columns=["row"], split=part, **asked).to_table()["row"].to_pylist()
+        assert 0 < data.rows == len(found)
+        seen += [rows[row]["user_id"] for row in found]
+    assert set(seen) == {row["user_id"] for row in rows} and len(seen) < len(rows)  # valid lacks a day
+    days = config_with(tmp_path / "by_day", by="day", parts={"train": "2026-02-01..2026-02-02", "test": "2026-02-03"})
+    data = TrainingDataset(columns=["row"], split="test", output_root=tmp_path / "out", config=days)
+    assert collected(data)["row"] == [row["row"] for row in rows if row["dt"] == dt.date(2026, 2, 3)]
 
 
 def test_only_the_columns_asked_for_are_there_and_in_the_types_of_the_column(tmp_path):
