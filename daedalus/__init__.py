@@ -17,15 +17,18 @@ __all__ = [
     "Settings",
     "__version__",
     "aggregate_pit_table",
+    "lightgbm_dataset",
     "load",
     "run_skeleton_stage",
     "run_training_pipeline",
+    "xgboost_dmatrix",
 ]
 
 if TYPE_CHECKING:
     from daedalus.base.days import DayRange
     from daedalus.base.errors import DaedalusError, Interrupted
     from daedalus.loading.load import load
+    from daedalus.loading.rankers import lightgbm_dataset, xgboost_dmatrix
     from daedalus.pipelines.run_report import RunReport
     from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
     from daedalus.stagecache.walk.progress import Progress
@@ -40,7 +43,9 @@ _HOMES = {
     "Failure": "daedalus.workspace.day_results",
     "Interrupted": "daedalus.base.errors",
     "Progress": "daedalus.stagecache.walk.progress",
+    "lightgbm_dataset": "daedalus.loading.rankers",
     "load": "daedalus.loading.load",
+    "xgboost_dmatrix": "daedalus.loading.rankers",
     "aggregate_pit_table": "daedalus.windows.pit_table",
     "run_skeleton_stage": "daedalus.pipelines.training",
     "run_training_pipeline": "daedalus.pipelines.training",

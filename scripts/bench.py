@@ -22,6 +22,9 @@
                 in the demo's world. With --pool-rows N, peak memory with N vectors of 64 floats
     kinds       each kind of aggregation over 1, 3 and 7 days, added to a finished run, in turn with the same in DuckDB
                 as written by hand, by a join and by window functions
+    loader      `daedalus.torch` over the enriched days, vectors of --floats [64]: rows a second, lists padded and
+                ragged, shuffled and not, by 0, 1 and 2 workers, in turn with a recipe that a cookbook could have and
+                with pyarrow's own batches of the same columns; once with two vectors and a list, once with all lists
 
 A peer is a script that takes ROOT OUT --days N, and what else is given with it; --peer-small is what it gets besides in
 the demo and cofacts. --peer may be given several times; --peer-python has what they import.
@@ -50,6 +53,7 @@ import yaml
 from measuring.enrich import Enrich, memory, unchanged
 from measuring.imports import imported
 from measuring.kinds import kinds
+from measuring.loader import loader
 from measuring.peers import Peer, peers
 from measuring.process import Failed, Measured, size_of
 from measuring.side_by_side import OURS, side_by_side
@@ -300,6 +304,11 @@ class Bench:
         self.warmed(world)
         self.found["kinds"] = kinds(world, self.a.repeat, self.say)
 
+    def loader(self) -> None:
+        world = self.world(self.a.days)
+        floats = (self.a.floats or [64])[0]
+        self.found["loader"] = loader(world, floats, self.a.artworks, self.a.repeat, self.say)
+
 
 def _spent(run: Measured) -> str:
     return f"{run.seconds:.2f} s, {run.cpu:.2f} CPU s"
@@ -311,7 +320,7 @@ def _clocks(run: Measured) -> dict[str, float]:
 
 CASES = (
     "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy", "enrich",
-    "kinds",
+    "kinds", "loader",
 )  # fmt: skip
 
 

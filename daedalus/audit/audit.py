@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
+from daedalus.audit.crossings import audit_splits, crosses, split_lines
 from daedalus.audit.mirror import LocalCopy, local_place
 from daedalus.audit.reference import DAY, Reference, as_micros, partition_files, read_rows
 from daedalus.audit.reference_measures import About
@@ -66,9 +67,12 @@ def audit(settings: Settings, range: str | None, rows: int, seed: int, say: Say 
             say(f"comparing {day}")
             comparison.compare(day, users[day])
         comparison.compare_vectors()
+        if config.runtime.splits:
+            say("looking for ids in two parts of the splits")
+        splits = audit_splits(config, range) if config.runtime.splits else None
         return cast("Audit", {
             "days": [str(day) for day in days], "users": sum(map(len, users.values())), "seed": seed,
-            "run": settings.run(config), **comparison.found(),
+            "run": settings.run(config), **comparison.found(), "splits": splits,
         })  # fmt: skip
 
 
@@ -273,8 +277,13 @@ def _same_number(want: Any, got: Any) -> bool:
 
 
 def differs(found: Mapping) -> bool:
-    """Whether an audit found anything wrong."""
+    """Whether an audit found a row that is not as it should be."""
     return bool(found["by_column"] or found["missing"] or found["extra"])
+
+
+def is_wrong(found: Mapping) -> bool:
+    """Whether an audit found anything wrong, in rows or in splits."""
+    return differs(found) or crosses(found["splits"])
 
 
 def audit_lines(found: Mapping) -> list[str]:
@@ -295,6 +304,7 @@ def audit_lines(found: Mapping) -> list[str]:
         lines.append(f"next: daeda cache status (is the day stale?), then {found['run']}, or")
         lines.append(f"      daeda cache verify; then: daeda audit --seed {found['seed']}")
     lines += _enriched_lines(found["enriched"]) if found["enriched"] else []
+    lines += split_lines(found["splits"]) if found["splits"] else []
     lines += [f"not compared, filled by default_sql: {', '.join(found['not_compared'])}"] * bool(found["not_compared"])
     lines.append(f"{'feature rows newer than their event':<40}{'as_of':<8}{'share':>8}{'median days':>14}")
     for row in found["leakage"]:

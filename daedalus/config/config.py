@@ -58,8 +58,8 @@ class Config:
 
     @property
     def meaning(self) -> str:
-        """All of it that anything made may follow from, as text: what is only expected of that is left out."""
-        return repr((self.catalog, structs.replace(self.runtime, expect=None), self.aggregations))
+        """All of it that anything made may follow from, as text: what is expected of that, and splits, are not."""
+        return repr((self.catalog, structs.replace(self.runtime, expect=None, splits=None), self.aggregations))
 
     @property
     def reads_pool(self) -> bool:

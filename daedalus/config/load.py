@@ -149,7 +149,7 @@ _KINDS: dict[str, Any] = {
 def _is_a(value: object, spelled: str) -> bool:
     """Whether a YAML value is of a type as msgspec names it, such as `int | str`."""
     kinds = [_KINDS.get(part.strip(), object) for part in spelled.split("|")]
-    return any(isinstance(value, kind) and (kind is not int or not isinstance(value, bool)) for kind in kinds)
+    return any(isinstance(value, kind) and (kind in (bool, object) or not isinstance(value, bool)) for kind in kinds)
 
 
 def _refusal(message: str, kind: type, path: Path, prefix: str, raw: Any) -> DaedalusError:

@@ -428,6 +428,58 @@ class Expect(_Strict, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, columns={k: v for k, v in self.columns.items() if k not in names})
 
 
+class SplitPart(_Strict, frozen=True, kw_only=True):
+    share: Annotated[
+        float | None,
+        _says(
+            "By user or session: the share of them that is drawn for this part, above 0. All shares are at most 1.",
+            "nothing",
+        ),
+    ] = None
+    days: Annotated[
+        str | int | None,
+        _says("Its days, written as ranges are: 202602..202604, 2026-05-01..2026-05-15; none: all.", "nothing"),
+    ] = None
+
+
+class Splits(_Strict, frozen=True, kw_only=True):
+    by: Annotated[
+        Literal["day", "user", "session"],
+        _says(
+            "What is never in two parts. user and session are drawn by a hash of the id, so that a new day moves nobody; their column, user_id or feed_session, must be in output_columns. Rows without session are in no part by session.",
+            "nothing",
+        ),
+    ]
+    parts: Annotated[
+        dict[str, float | int | str | SplitPart],
+        _says(
+            "The parts by name: a share by user or session (0.8), days by day (202602..202604), or {share, days}, which has the rows of its users or sessions on these days. What no part covers is in none.",
+            "nothing",
+        ),
+    ]
+    salt: Annotated[
+        str | int,
+        _says("Another salt is another draw of all users or sessions. A number is the same as its text.", "nothing"),
+    ] = ""
+
+    @property
+    def named(self) -> dict[str, SplitPart]:
+        """The parts in their long form."""
+        return {name: self._part(given) for name, given in self.parts.items()}
+
+    @property
+    def column(self) -> str | None:
+        """The column with the ids that are drawn, under the name that it is made by; None by day."""
+        return {"user": "user_id", "session": "feed_session"}.get(self.by)
+
+    def _part(self, given: float | int | str | SplitPart) -> SplitPart:
+        if isinstance(given, SplitPart):
+            return given
+        if isinstance(given, str) or (self.by == "day" and isinstance(given, int)):
+            return SplitPart(days=given)
+        return SplitPart(share=given)
+
+
 class Runtime(_Strict, frozen=True, kw_only=True):
     feed_start: Annotated[
         str | int,
@@ -567,6 +619,13 @@ class Runtime(_Strict, frozen=True, kw_only=True):
         Expect | None,
         _says(
             "What a day's partition should be like, checked after each run and never part of a key; none: nothing is checked.",
+            "nothing",
+        ),
+    ] = None
+    splits: Annotated[
+        Splits | None,
+        _says(
+            "Parts of the output for training and for judging what was trained, for daedalus.load(split=...), never part of a key; none: there are none.",
             "nothing",
         ),
     ] = None

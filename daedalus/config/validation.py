@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from math import inf, isinf, isnan
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from daedalus.base.days import parse_duration, parse_range
+from daedalus.base.days import DayRange, parse_duration, parse_range
 from daedalus.base.errors import did_you_mean
 from daedalus.base.sizes import parse_size
 from daedalus.config.aggregation_kinds import Measure
@@ -21,7 +22,7 @@ from daedalus.config.refusals import MOST, OWN, RESERVED, between, refuse, reser
 from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
-    from daedalus.config.schema import Aggregation, Lateness, OutputColumn, View
+    from daedalus.config.schema import Aggregation, Lateness, OutputColumn, SplitPart, View
 
 _MOST_DAYS = 36_500  # a hundred years
 
@@ -44,6 +45,7 @@ def check(config: Config) -> None:
         _outputs,
         check_embeddings,
         _expect,
+        _splits,
         _remote,
         _object_store,
     ):
@@ -399,6 +401,46 @@ def _band(config: Config, key: str, band: Sequence[float | None] | None, reach: 
             refuse(config, RUNTIME, key, "an end that nothing can reach", _shown(band), expected)
     if low > high:
         refuse(config, RUNTIME, key, "an empty band", _shown(band), "[least, most], the least first")
+
+
+def _splits(config: Config) -> None:
+    splits = config.runtime.splits
+    if splits is None:
+        return
+    if not splits.parts:
+        refuse(config, RUNTIME, "splits.parts", "splits without parts", "{}", "at least one, such as train")
+    unique(config, RUNTIME, "splits.parts", splits.parts)
+    taken: dict[str, DayRange] = {}
+    for name, part in splits.named.items():
+        at = f"splits.parts.{name}"
+        _part(config, at, splits.by, part)
+        if part.days is None:
+            continue
+        days = parse_range(str(part.days), config.where(RUNTIME, at))
+        for other, known in taken.items() if splits.by == "day" else ():
+            if days.first <= known.last and known.first <= days.last:
+                found = f"{max(days.first, known.first)}, which is also in {other}"
+                refuse(config, RUNTIME, at, "a day in two parts", found, "ranges that do not overlap")
+        taken[name] = days
+    if (total := sum(Decimal(repr(part.share)) for part in splits.named.values() if part.share)) > 1:
+        refuse(config, RUNTIME, "splits.parts", "shares of more than the whole", f"{total} in all", "at most 1 in all")
+    if (column := splits.column) and column not in [output.made_from for output in config.output_columns]:
+        what, hint = "splits by a column that is not in the output", f"add {column} to output_columns"
+        refuse(config, RUNTIME, "splits.by", what, splits.by, f"{column} among output_columns", hint)
+
+
+def _part(config: Config, at: str, by: str, part: SplitPart) -> None:
+    """Rejects a part that does not say what parts by such as `by` say."""
+    if by == "day" and (part.share is not None or part.days is None):
+        found = "no days" if part.share is None else f"the share {part.share}"
+        hint = "by: user, or by: session, draws shares"
+        refuse(config, RUNTIME, at, "a part by day that is not a range of days", found, "such as 202602..202604", hint)
+    if by != "day" and part.share is None:
+        hint = f"{{share: 0.1, days: {part.days}}} has both; by: day has days alone" if part.days else ""
+        expected = f"a share of the {by}s, such as 0.8"
+        refuse(config, RUNTIME, at, "a part without a share", part.days or "no share", expected, hint)
+    if part.share is not None and not 0 < part.share <= 1:
+        refuse(config, RUNTIME, at, "a share that is none", part.share, "above 0, and at most 1")
 
 
 def _shown(band: Sequence[float | None]) -> str:

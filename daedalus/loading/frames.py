@@ -1,27 +1,37 @@
-"""The published rows in other libraries' forms: Polars, DuckDB."""
+"""The published rows in other libraries' forms: Polars, DuckDB, pandas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daedalus.loading.published import DAY_IN_PATH
+from daedalus.loading.published import DAY_IN_PATH, Published
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 _PATH = "daeda:path"
 
 
-def polars_frame(paths: Sequence[str], schema: Any, options: Mapping[str, Any] | None) -> Any:
-    """A `polars.LazyFrame` with the columns of `schema`, among them `dt`."""
+def polars_frame(found: Published, options: Mapping[str, Any] | None) -> Any:
+    """A `polars.LazyFrame` of what was found, with all columns, among them `dt`."""
     import polars as pl
 
+    schema = found.schema
     kinds = pl.DataFrame(schema.remove(schema.get_field_index("dt")).empty_table()).schema
     casts = pl.ScanCastOptions(integer_cast=["upcast", "allow-float"], float_cast="upcast",
                                missing_struct_fields="insert", extra_struct_fields="ignore")  # fmt: skip
     frame = pl.scan_parquet(
-        list(paths), schema=kinds, missing_columns="insert", extra_columns="ignore", cast_options=casts, glob=False,
-        hive_partitioning=False, include_file_paths=_PATH, storage_options=dict(options) if options else None,
+        list(found.paths), schema=kinds, missing_columns="insert", extra_columns="ignore", cast_options=casts,
+        glob=False, hive_partitioning=False, include_file_paths=_PATH,
+        storage_options=dict(options) if options else None,
     )  # fmt: skip
-    return frame.with_columns(pl.col(_PATH).str.extract(DAY_IN_PATH).str.to_date().alias("dt"))
+    frame = frame.with_columns(pl.col(_PATH).str.extract(DAY_IN_PATH).str.to_date().alias("dt"))
+    if (split := found.split) is None:
+        return frame
+    ids = pl.col(split.columns[0])
+    return frame.filter(ids.map_batches(lambda column: pl.Series(split.keeps_ids(column.to_arrow())),
+                                        return_dtype=pl.Boolean, is_elementwise=True))  # fmt: skip
 
 
 def duckdb_relation(paths: Sequence[str]) -> Any:
@@ -38,6 +48,13 @@ def duckdb_relation(paths: Sequence[str]) -> Any:
     casts.append(f"CAST(regexp_extract({quoted(_PATH)}, {_text(DAY_IN_PATH)}, 1) AS DATE) AS dt")
     found = read(paths, f", union_by_name = true, filename = {_text(_PATH)}")
     return duckdb.sql(f"SELECT {', '.join(casts)} FROM {found}")
+
+
+def pandas_frame(dataset: Dataset) -> Any:
+    """A `pandas.DataFrame` of Arrow's types, in which whole numbers stay such beside NULL, and lists are lists."""
+    import pandas as pd
+
+    return dataset.to_table().to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def quoted(name: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.config.steps import STAGES, Stage
+from daedalus.loading.splits import Split, split_of
 from daedalus.objectstore.object_store import (
     SCHEMES,
     ObjectStore,
@@ -38,6 +39,7 @@ class Published:
 
     paths: Sequence[str]
     options: Mapping[str, Any]
+    split: Split | None = None  # which of their rows, where not all
 
     @property
     def remote(self) -> bool:
@@ -59,6 +61,12 @@ class Published:
         found = ds.ParquetFileFormat().inspect(key_of(self.paths[-1]), self.system)
         return found.append(pa.field("dt", pa.date32()))
 
+    def of_parts(self, paths: Sequence[str]) -> Published:
+        """Some of its parts, with the columns and types of all."""
+        found = replace(self, paths=paths)
+        found.__dict__["schema"] = self.schema
+        return found
+
     def check_columns(self, columns: Sequence[str], where: str) -> None:
         """Raises the DaedalusError of a column that the output does not have."""
         for name in columns:
@@ -68,7 +76,7 @@ class Published:
                                     hint=did_you_mean(name, self.schema.names))  # fmt: skip
 
     def dataset(self, columns: Sequence[str]) -> Any:
-        """The parts as an Arrow dataset with these columns."""
+        """The parts as an Arrow dataset with these columns, and with the rows of the split alone."""
         import pyarrow as pa
         import pyarrow.dataset as ds
 
@@ -78,32 +86,54 @@ class Published:
             fragments.append(
                 format.make_fragment(key_of(path), self.system, partition_expression=ds.field("dt") == day)
             )
-        schema = pa.schema([self.schema.field(name) for name in columns])
-        return ds.FileSystemDataset(fragments, schema, format, self.system)
+        needed = dict.fromkeys([*columns, *(self.split.columns if self.split else ())])
+        schema = pa.schema([self.schema.field(name) for name in needed])
+        whole = ds.FileSystemDataset(fragments, schema, format, self.system)
+        if self.split is None:
+            return whole
+        from daedalus.loading.some_rows import some_rows
+
+        return some_rows(whole, self.split, columns)
 
 
 def find_published(
     range: str | None, *, stage: str = "skeleton", output_root: str | Path | None = None,
-    config: str | Path = "config", object_store: Mapping[str, Any] | None = None, who: str = "load",
-    snapshot: str | None = None,
+    config: str | Path = "config", object_store: Mapping[str, Any] | None = None, split: str | None = None,
+    snapshot: str | None = None, who: str = "load",
 ) -> Published:  # fmt: skip
     """What `load` reads for these arguments; `who` is the function that messages name.
 
-    With `snapshot` it is what that one holds, whatever its stage. Raises DaedalusError for a stage, range, snapshot or
-    option that there is not, and for a range without a partition.
+    With `snapshot` it is what that one holds, whatever its stage. Raises DaedalusError for a stage, range, snapshot,
+    part or option that there is not, and for a range without a partition.
     """
     if stage not in STAGES:
         raise DaedalusError("there is no such stage", where=f"{who}(stage)", found=stage,
                             expected=" or ".join(STAGES), hint=did_you_mean(stage, STAGES))  # fmt: skip
+    part, days = _part(split, config, f"{who}(split)")
     span = parse_range(range, f"{who}(range)") if range is not None else None
     if snapshot is not None:
         homes = _homes(config, output_root, object_store, who)
-        return Published(*snapshot_parts(homes, snapshot, span, f"{who}(snapshot)"))
-    root, options = _home(config, STAGES[stage], output_root, object_store, who)
-    paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
-    if not paths:
-        raise DaedalusError("there is no partition in the range", where=root, found=found, hint=f"daeda {stage}")
-    return Published(paths, options)
+        paths, options = snapshot_parts(homes, snapshot, span, f"{who}(snapshot)")
+    else:
+        root, options = _home(config, STAGES[stage], output_root, object_store, who)
+        paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
+        if not paths:
+            raise DaedalusError("there is no partition in the range", where=root, found=found, hint=f"daeda {stage}")
+    if days is not None:
+        paths = _of_days(paths, days, f"{who}(split)")
+    published = Published(paths, options, part)
+    published.check_columns(part.columns if part else (), f"{who}(split)")
+    return published
+
+
+def _of_days(paths: Sequence[str], days: DayRange, where: str) -> list[str]:
+    """The paths of some days. Raises DaedalusError if there are none."""
+    there = [day_of(path) for path in paths]
+    found = [path for path, day in zip(paths, there, strict=True) if day in days]
+    if not found:
+        raise DaedalusError("there is no partition of the part in the range", where=where,
+                            found=f"days from {there[0]} to {there[-1]}", expected=f"days of {days}")  # fmt: skip
+    return found
 
 
 def key_of(path: str) -> str:
@@ -128,6 +158,19 @@ def _homes(
         with suppress(DaedalusError):  # without embeddings
             homes.append(_home(config, stage, output_root, object_store, who))
     return homes
+
+
+def _part(split: str | None, config: str | Path, where: str) -> tuple[Split | None, DayRange | None]:
+    """The rows and the days of a part of the config's splits; None for all of them."""
+    if split is None:
+        return None, None
+    if not Path(config).is_dir():
+        raise DaedalusError("splits are in the config, and there is no config folder", where=where,
+                            found=seen_from(config), expected="a folder with training/runtime.yaml",
+                            hint="give its path as config=, beside output_root too")  # fmt: skip
+    from daedalus.config import load_config
+
+    return split_of(load_config(config), split, where)
 
 
 def _home(

@@ -108,6 +108,34 @@ class AuditedVectors(TypedDict):
     without_vector: Annotated[int, "Of these, ids without a vector in the pool."]
 
 
+class SplitExample(TypedDict):
+    """An id that is in two parts."""
+
+    id: Annotated[Any, "The user or the session."]
+    parts: Annotated[list[str], "The two parts."]
+
+
+class SplitIds(TypedDict):
+    """Users or sessions, and how many are in two parts."""
+
+    kind: Annotated[str, "`user` or `session`."]
+    ids: Annotated[int, "How many were looked at."]
+    share: Annotated[float, "Which share of all that is: 1, but for a great many."]
+    in_two_parts: Annotated[int, "Of these, how many are in two parts. Of what is split, any is an error."]
+    examples: Annotated[list[SplitExample], "Some of them."]
+
+
+class AuditedSplits(TypedDict):
+    """The parts of `splits`, over all rows of the range."""
+
+    by: Annotated[str, "What is split: `day`, `user` or `session`."]
+    rows: Annotated[dict[str, int], "By part: its rows."]
+    left_out: Annotated[int, "Rows that are in no part."]
+    sampled: Annotated[int, "Rows whose part was worked out a second time, in plain Python."]
+    wrong: Annotated[int, "Of these, rows that are in another part."]
+    ids: Annotated[list[SplitIds], "Users and sessions, as far as the output has them."]
+
+
 class Audit(TypedDict):
     """Output rows, compared with the same rows recomputed from the raw feed."""
 
@@ -125,3 +153,4 @@ class Audit(TypedDict):
     not_compared: Annotated[list[str], "Columns filled by `default_sql`, which plain Python cannot run."]
     leakage: Annotated[list[Leakage], "By view: rows whose features are newer than the event."]
     enriched: Annotated[AuditedVectors | None, "The columns of vectors; null if there are none."]
+    splits: Annotated[AuditedSplits | None, "The parts of `splits`; null if there are none."]

@@ -129,6 +129,22 @@ class ConfigValue(TypedDict):
     origin: Annotated[str, "The file that sets it, or `default`."]
 
 
+class CheckedPart(TypedDict):
+    """A part of `splits`."""
+
+    name: Annotated[str, "Its name."]
+    share: Annotated[float | None, "The share of the users or sessions that it asks for; null by day."]
+    days: Annotated[str | None, "Its days; null for all."]
+
+
+class CheckedSplits(TypedDict):
+    """The `splits` of the configuration."""
+
+    by: Annotated[str, "What is split: `day`, `user` or `session`."]
+    parts: Annotated[list[CheckedPart], "Its parts."]
+    rest: Annotated[float | None, "The share that no part asks for; null by day."]
+
+
 class Checked(TypedDict):
     """What `config check` found."""
 
@@ -139,6 +155,7 @@ class Checked(TypedDict):
     bad_files: Annotated[list[BadFile], "Feed files that cannot be used."]
     failing_days: Annotated[list[str], "Days that would fail because of them; if there are any, the exit code is 1."]
     notes: Annotated[list[str], "Warnings: what is probably not as you meant it."]
+    splits: Annotated[CheckedSplits | None, "The parts for training; null if there are none."]
     steps: Annotated[int, "Steps of all days."]
     digest: Annotated[str, "The digest of `daeda compile`."]
     values: Annotated[list[ConfigValue], "Every value, and where it comes from."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +20,8 @@ from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
 if TYPE_CHECKING:
-    from daedalus.shapes.upkeep import Checked, ConfigValue
+    from daedalus.config.schema import Splits
+    from daedalus.shapes.upkeep import Checked, CheckedPart, CheckedSplits, ConfigValue
 
 _FILES: dict[str, type] = {"catalog": Catalog, "runtime": Runtime, "aggregations": Aggregations}
 _ADDRESSES = {  # beside the views' sources
@@ -62,10 +64,30 @@ def check_config(settings: Settings) -> Checked:
             "bad_files": [{"day": str(day), "error": error.one_line()} for day, error in bad_files(graph.feed)],
             "failing_days": [str(day) for day in failing],
             "notes": [*doubts(config), *graph.notes],
+            "splits": _splits(config.runtime.splits) if config.runtime.splits else None,
             "steps": len(graph.actions),
             "digest": compiled_for(workspace, graph, workspace.stages[-1])["digest"],
             "values": values,
         }  # fmt: skip
+
+
+def _splits(splits: Splits) -> CheckedSplits:
+    parts: list[CheckedPart] = [
+        {"name": name, "share": part.share, "days": None if part.days is None else str(part.days)}
+        for name, part in splits.named.items()
+    ]
+    rest = float(1 - sum(Decimal(repr(part["share"])) for part in parts if part["share"]))
+    return {"by": splits.by, "parts": parts, "rest": None if splits.by == "day" else rest}
+
+
+def _split_text(splits: CheckedSplits) -> str:
+    parts = [
+        " ".join([part["name"], *([f"{part['share']:.4g}"] if part["share"] else []),
+                  *([f"on {part['days']}"] if part["days"] else [])])
+        for part in splits["parts"]
+    ]  # fmt: skip
+    rest = [f"in none {splits['rest']:.4g}"] if splits["rest"] else []
+    return f"by {splits['by']}: {', '.join([*parts, *rest])}"
 
 
 def _values(file: str, part: msgspec.Struct, raw: dict) -> Iterator[ConfigValue]:
@@ -131,6 +153,7 @@ def check_lines(found: Checked) -> list[str]:
         f"{counted(found['steps'], 'step')}",
         f"digest      {found['digest']}",
     ]
+    lines += wrapped(_split_text(found["splits"]), "splits      ") if found["splits"] else []
     lines += [line for row in found["bad_files"] for line in wrapped(f"{row['day']}: {row['error']}", "bad file    ")]
     if found["failing_days"]:
         lines += wrapped(

@@ -115,8 +115,17 @@ def test_the_cookbooks_python_runs(warm, block):
     assert "frame" not in names or (
         names["frame"].num_rows == len(names["table"]) > 1000 and len(names["by_event"]) > 3
     )
-    assert "groups" not in names or names["groups"].sum() == len(names["labels"]) > 1000
+    assert "ranker" not in names or 0 < names["ranker"].best_score["valid_0"]["ndcg@10"] <= 1
     assert "seen" not in names or names["seen"] > 1000
+
+
+def test_the_readmes_ranker_trains(enriched, capsys):
+    """On the days that the fixture has, instead of the demo's months."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    (block,) = re.findall(r"```python\n(import torch\n.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    exec(block.replace("202602..202604", "2026-02-01..2026-02-02").replace("202605", "2026-02-03"), {})
+    said = re.fullmatch(r"AUC (0\.\d+) on (\d+) rows\n", capsys.readouterr().out)
+    assert said and 0 < float(said[1]) < 1 and int(said[2]) > 10
 
 
 def test_there_are_blocks_of_python():

@@ -28,6 +28,7 @@ ROOMS = [
     "compile",
     "snapshots",
     "loading",
+    "torch",
     "statistics",
     "explain",
     "pipelines",
@@ -116,6 +117,6 @@ def test_one_place_opens_duckdb():
 
 
 def test_the_reference_shares_no_code_with_what_it_judges():
-    for name in ("reference", "sample"):
+    for name in ("reference", "reference_splits", "sample"):
         named = {module for module in imports(PACKAGE / f"audit/{name}.py") if module.startswith("daedalus")}
         assert all(module.startswith("daedalus.audit.reference") for module in named), named

@@ -40,7 +40,14 @@ def run(day: str) -> int:
 def read() -> None:
     assert_type(daedalus.load("2026-05", ["user_id"], to="polars"), polars.LazyFrame)
     assert_type(daedalus.load(stage="enrich", to="duckdb"), duckdb.DuckDBPyRelation)
-    print(daedalus.load("2026-05").schema)
+    print(daedalus.load("2026-05", split="train").schema)
+    daedalus.load("2026-05", to="pandas"), daedalus.load(to="ray"), daedalus.load(to="huggingface", split="test")
+
+
+def rank() -> None:
+    labels = {"click": 1, "like": 2.0}
+    daedalus.lightgbm_dataset("2026-05", features=["user_age"], labels=labels, split="train", stage="enrich")
+    daedalus.xgboost_dmatrix(features=["user_age"], labels=labels, categorical=["platform_code"], output_root="out")
 
 
 def windows(spine: pa.Table, events: pa.Table) -> pa.Table:

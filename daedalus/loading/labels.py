@@ -1,0 +1,49 @@
+"""Labels: what each row is worth to a model, by its event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from numbers import Real
+from typing import TYPE_CHECKING
+
+from daedalus.base.errors import DaedalusError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+def label_values(
+    events: pa.ChunkedArray | pa.Array, gains: Mapping[str, float], where: str = "labels"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The label of each row as FLOAT32, and whether the row has one: NaN and False where its event is not in `gains`.
+
+    `where` is what errors name. Raises DaedalusError for gains as `check_gains` does, and for events that are not text.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    check_gains(gains, where)
+    kind = events.type.value_type if pa.types.is_dictionary(events.type) else events.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise DaedalusError("labels of a column that is not text", where=where, found=kind, expected="names of events")
+    places = pc.index_in(events.cast(pa.string()), pa.array(gains, pa.string())).fill_null(len(gains))
+    table = np.array([*gains.values(), np.nan], np.float32)
+    at = places.to_numpy() if isinstance(places, pa.ChunkedArray) else places.to_numpy(zero_copy_only=False)
+    return table[at], at < len(gains)
+
+
+def check_gains(gains: Mapping[str, float], where: str) -> None:
+    """Raises DaedalusError unless it maps names of events, at least one, to finite numbers."""
+    if not isinstance(gains, Mapping) or not gains:
+        found = "an empty mapping" if isinstance(gains, Mapping) else type(gains).__name__
+        expected = "events with their labels, such as {'reco_artwork_view': 0, 'like': 1}"
+        raise DaedalusError("no labels", where=where, found=found, expected=expected)
+    for event, gain in gains.items():
+        if not isinstance(event, str):
+            raise DaedalusError("an event that is not text", where=where, found=repr(event), expected="its name")
+        if not isinstance(gain, Real) or not isfinite(gain):
+            raise DaedalusError("a label that is not a number", where=f"{where}[{event!r}]", found=repr(gain),
+                                expected="a finite number")  # fmt: skip
