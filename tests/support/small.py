@@ -34,7 +34,7 @@ DAYS = [FIRST + dt.timedelta(days=i) for i in range((LAST - FIRST).days + 1)]
 
 
 def make(root: Path, *options: str) -> None:
-    """Data by scripts/world.py, and the default config without its embeddings and splits."""
+    """Data by scripts/world.py, and the default config without its embeddings."""
     arguments = options or (
         "--start",
         "2026-01-22",
@@ -49,7 +49,7 @@ def make(root: Path, *options: str) -> None:
     )
     subprocess.run([sys.executable, PROJECT / "scripts/world.py", root, *arguments], check=True)
     shutil.copytree(PROJECT / "config", root / "config")
-    edit(root / "config/training/runtime.yaml", feed_start="202602", feed_end="202602", embeddings=None, splits=None)
+    edit(root / "config/training/runtime.yaml", feed_start="202602", feed_end="202602", embeddings=None)
 
 
 def edit(path: Path, **values: object) -> None:
