@@ -76,7 +76,7 @@ def load(
     found.check_columns(columns or (), "load(columns)")
     chosen = list(columns or found.schema.names)
     if to == "polars":
-        options = library_options(found.options) if found.remote else None
+        options = library_options(found.options, found.paths[0]) if found.remote else None
         return polars_frame(found.paths, found.schema, options).select(chosen)
     if to == "duckdb" and not found.remote:
         return duckdb_relation(found.paths).project(", ".join(map(quoted, chosen)))

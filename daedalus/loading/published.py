@@ -15,6 +15,7 @@ from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.config.steps import STAGES, Stage
+from daedalus.objectstore.address import check_address
 from daedalus.objectstore.object_store import (
     SCHEMES,
     ObjectStore,
@@ -22,6 +23,7 @@ from daedalus.objectstore.object_store import (
     is_known,
     is_uri,
     known_keys,
+    variables,
 )
 from daedalus.objectstore.part_list import PartList, manifest_days, read_json
 
@@ -92,6 +94,7 @@ def find_published(
         raise DaedalusError("there is no such stage", where=f"{who}(stage)", found=stage,
                             expected=" or ".join(STAGES), hint=did_you_mean(stage, STAGES))  # fmt: skip
     root, options = _home(config, STAGES[stage], output_root, object_store, who)
+    check_address(root, f"{who}(output_root)")
     span = parse_range(range, f"{who}(range)") if range is not None else None
     paths, found = _remote_parts(root, span, options) if is_uri(root) else _local_parts(Path(root), span)
     if not paths:
@@ -160,7 +163,7 @@ def _remote_parts(root: str, span: DayRange | None, options: Mapping[str, Any]) 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return [uri for found in pool.map(parts, wanted) for uri in found], f"{len(there)} partitions in all"
     except OSError as error:
-        hint = "give load() the config's object_store, or set AWS_… in the environment"
+        hint = f"give load() the config's object_store, or set {variables(root)} in the environment"
         raise DaedalusError("the output cannot be read", where=root, found=error.strerror or error,
                             expected="a bucket that can be listed and read", hint=hint) from None  # fmt: skip
 
