@@ -42,6 +42,7 @@ def stored(world: Remote) -> dict[str, int]:
     return {world.store.key(one.uri): one.size for one in world.store.list()}
 
 
+@pytest.mark.every_cloud
 def test_all_on_an_object_store_gives_the_bytes_of_a_local_run_and_the_next_machine_computes_nothing(
     everywhere, warm_template, traffic, monkeypatch
 ):

@@ -18,6 +18,7 @@ def bench(tmp_path, bucket, store_options):
     made.close()
 
 
+@pytest.mark.every_cloud
 def test_each_fragment_is_fetched_once(bench, store_options):
     def write(rows, **options):
         return bench.write(rows, storage_options=library_options(store_options, bench.table), **options)
@@ -34,6 +35,7 @@ def test_each_fragment_is_fetched_once(bench, store_options):
     assert bench.vectors(OF)[1] == [4, 4]
 
 
+@pytest.mark.every_cloud
 def test_files_outside_of_the_bucket_are_refused(bench, store_options):
     options = library_options(store_options, bench.table)
     other = bench.table.replace("t.lance", "other.lance")

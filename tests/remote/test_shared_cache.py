@@ -464,6 +464,7 @@ def test_patience_with_a_slow_store(monkeypatch):
 # What may go
 
 
+@pytest.mark.every_cloud
 def test_gc_keeps_what_the_configs_need(first, store, tmp_path, monkeypatch):
     shutil.copytree(first.root / "config", first.root / "other")
     edit(first.root / "other/training/runtime.yaml", session_filter__drop_single_like=True)

@@ -120,6 +120,7 @@ def before_the_swap(monkeypatch, what) -> None:
     monkeypatch.setattr(QidHistory, "add", first)
 
 
+@pytest.mark.every_cloud
 def test_who_loses_the_race_numbers_below_the_winner(machines, store, monkeypatch):
     machines.on("a").run(DAYS[0])
     machines.on("b").run(DAYS[0])

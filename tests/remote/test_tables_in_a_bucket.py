@@ -32,6 +32,7 @@ def partitions() -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in Path("data/training_output").glob("dt=*/part-0-0.parquet")}
 
 
+@pytest.mark.every_cloud
 @pytest.mark.parametrize("format", ["delta", "iceberg"])
 def test_a_table_in_a_bucket(tmp_path, monkeypatch, bucket, store_options, format):
     monkeypatch.chdir(tmp_path)

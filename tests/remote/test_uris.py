@@ -193,6 +193,7 @@ def test_a_day_without_rows_loses_its_manifest(remote):
     assert nothing_ran(remote.run(END))
 
 
+@pytest.mark.every_cloud
 def test_two_writers_never_hand_out_a_number_twice(remote, monkeypatch):
     """While one run is at work another grows the map: the first fails, and what it did not hand out is not used."""
     remote.run(f"{DAYS[0]}..{DAYS[2]}")
@@ -283,6 +284,7 @@ def test_an_object_that_changes_or_vanishes_meanwhile_fails_its_days_alone(remot
     assert not remote.run(END).failures
 
 
+@pytest.mark.every_cloud
 @pytest.mark.parametrize("case", ["endpoint", "bucket", "output bucket", "pool"])
 def test_a_store_that_cannot_be_reached_is_refused(remote, cloud, case):
     if case == "endpoint":
@@ -319,6 +321,7 @@ def test_other_commands_work_on_objects_and_show_no_secrets(remote, cloud, store
     assert refused.returncode == 2 and "local files" in refused.stderr
 
 
+@pytest.mark.every_cloud
 @pytest.mark.parametrize("to", ["pyarrow", "polars", "duckdb"])
 def test_load_reads_by_manifests(remote, warm_template, cloud, store_options, to):
     remote.run(f"{DAYS[0]}..{DAYS[2]}")

