@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -271,15 +271,16 @@ class ObjectStore:
         from concurrent.futures import ThreadPoolExecutor
 
         listed = list(keys)
-        for begin in range(0, len(listed), 1000):
-            some = listed[begin : begin + 1000]
+        most = 256 if self.uri.startswith("az://") else 1000  # in a request
+        for begin in range(0, len(listed), most):
+            some = listed[begin : begin + most]
             try:
                 self._delete(some)
             except FileNotFoundError:  # Azure and Google tell of a missing one, and may have left the others
                 with ThreadPoolExecutor(_AT_ONCE) as pool:
                     list(pool.map(self._delete_one, some))
 
-    def _delete(self, keys: list[str]) -> None:
+    def _delete(self, keys: Sequence[str]) -> None:
         import obstore
 
         with self._errors(keys[0]):

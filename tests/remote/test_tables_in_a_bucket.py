@@ -9,6 +9,9 @@ from anything import anything
 from lake import Lake, delta_feed, delta_view, feed_days
 from small import edit
 
+from daedalus.base.errors import DaedalusError
+from daedalus.inputs.lake import iceberg
+from daedalus.inputs.lake.table import Place
 from daedalus.objectstore.object_store import ObjectStore
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.workspace.settings import Settings
@@ -26,6 +29,15 @@ def by_others(address: str, options: dict[str, str]) -> str:
     bucket, _, path = rest.partition("/")
     account = f"{options.get('account_name')}.dfs.core.windows.net"
     return {"s3": f"s3a://{rest}", "gs": address, "az": f"abfss://{bucket}@{account}/{path}"}[scheme]
+
+
+def test_an_iceberg_table_in_another_account_is_refused():
+    location = "abfss://c@theirs.dfs.core.windows.net/t/data/f.parquet"
+    place = Place("az://c/t", None, "feed.path", None, {"account_name": "ours"})  # type: ignore[arg-type]
+    with pytest.raises(DaedalusError, match="another storage account") as refused:
+        iceberg._path(place, location)
+    assert refused.value.expected == "the account ours"
+    assert iceberg._path(place, location.replace("theirs", "ours")) == "az://c/t/data/f.parquet"
 
 
 def partitions() -> dict[str, bytes]:

@@ -29,8 +29,11 @@ from daedalus.objectstore.object_store import ObjectStore
 
 CLOUDS = ("s3", "az", "gs")
 EMULATORS = Path(os.environ.get("DAEDA_EMULATORS") or Path(__file__).parents[2] / ".emulators")
-_ACCOUNT, _KEY = "devstoreaccount1", (  # of Azurite, as everybody knows them
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_ACCOUNT, _KEY = (
+    "devstoreaccount1",
+    (  # of Azurite, as everybody knows them
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    ),
 )
 
 
