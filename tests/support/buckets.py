@@ -8,10 +8,12 @@ says on which all the others do, instead of S3 alone.
 from __future__ import annotations
 
 import base64
+import ctypes
 import hmac
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -57,6 +59,9 @@ class Cloud:
 
     def _make(self, name: str) -> None:
         raise NotImplementedError
+
+    def drop(self, bucket: str) -> None:
+        """Removes a bucket of a test that is over, where that matters."""
 
     def fill(self, bucket: str, objects: dict[str, bytes]) -> None:
         """Puts objects by key into a bucket."""
@@ -122,7 +127,8 @@ class Emulator(Cloud):
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         line = [str(part).replace("PORT", port) for part in command]
-        self._process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen(line, **quiet, preexec_fn=_end_with_the_tests)
         end = time.monotonic() + 30
         while time.monotonic() < end and self._process.poll() is None:
             with suppress(OSError):
@@ -135,6 +141,11 @@ class Emulator(Cloud):
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def _end_with_the_tests() -> None:
+    """Has the system kill this process when the one that started it is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Azure(Emulator):
@@ -154,14 +165,20 @@ class Azure(Emulator):
         return {"endpoint": f"{endpoint or self.endpoint}/{_ACCOUNT}", "account_name": _ACCOUNT, "account_key": _KEY}
 
     def _make(self, name: str) -> None:
-        """Azurite wants it signed, as Azure does; obstore makes no containers."""
+        self._ask("PUT", name)
+
+    def drop(self, bucket: str) -> None:  # with thousands of objects Azurite is slow, in whatever container
+        self._ask("DELETE", bucket.partition("://")[2])
+
+    def _ask(self, method: str, name: str) -> None:
+        """Makes or removes a container, signed, which Azurite checks as Azure does; obstore does neither."""
         date, version = formatdate(usegmt=True), "2021-12-02"
         named = f"x-ms-date:{date}\nx-ms-version:{version}\n/{_ACCOUNT}/{_ACCOUNT}/{name}\nrestype:container"
-        signed = hmac.digest(base64.b64decode(_KEY), f"PUT{12 * chr(10)}{named}".encode(), "sha256")
+        signed = hmac.digest(base64.b64decode(_KEY), f"{method}{12 * chr(10)}{named}".encode(), "sha256")
         headers = {"x-ms-date": date, "x-ms-version": version,
                    "authorization": f"SharedKey {_ACCOUNT}:{base64.b64encode(signed).decode()}"}  # fmt: skip
         address = f"{self.endpoint}/{_ACCOUNT}/{name}?restype=container"
-        urllib.request.urlopen(urllib.request.Request(address, method="PUT", headers=headers)).close()
+        urllib.request.urlopen(urllib.request.Request(address, method=method, headers=headers)).close()
 
 
 class Google(Emulator):
@@ -244,9 +261,11 @@ def store_options(cloud: Cloud) -> dict[str, str]:
 
 
 @pytest.fixture
-def bucket(cloud: Cloud) -> str:
+def bucket(cloud: Cloud) -> Iterator[str]:
     """The URI of a new bucket."""
-    return cloud.new_bucket()
+    made = cloud.new_bucket()
+    yield made
+    cloud.drop(made)
 
 
 @pytest.fixture
