@@ -8,14 +8,13 @@ says on which all the others do, instead of S3 alone.
 from __future__ import annotations
 
 import base64
-import ctypes
 import hmac
 import json
 import logging
 import os
-import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -37,6 +36,9 @@ _ACCOUNT, _KEY = (
         "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
     ),
 )
+
+# A program that is killed when the tests are: prctl(PR_SET_PDEATHSIG, SIGKILL), and then the program itself.
+_TIED = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class Cloud:
@@ -128,7 +130,7 @@ class Emulator(Cloud):
             port = str(free.getsockname()[1])
         line = [str(part).replace("PORT", port) for part in command]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(line, **quiet, preexec_fn=_end_with_the_tests)
+        self._process = subprocess.Popen([sys.executable, "-c", _TIED, *line], **quiet)
         end = time.monotonic() + 30
         while time.monotonic() < end and self._process.poll() is None:
             with suppress(OSError):
@@ -141,11 +143,6 @@ class Emulator(Cloud):
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-
-
-def _end_with_the_tests() -> None:
-    """Has the system kill this process when the one that started it is killed."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Azure(Emulator):
