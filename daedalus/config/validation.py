@@ -19,6 +19,7 @@ from daedalus.config.duckdb_settings import MOST_THREADS
 from daedalus.config.embeddings import check_embeddings
 from daedalus.config.feed_rules import check_feed
 from daedalus.config.refusals import MOST, OWN, RESERVED, between, refuse, reserved, unique
+from daedalus.objectstore.address import check_address
 from daedalus.objectstore.object_store import SCHEMES, is_known, is_uri, known_keys
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def check(config: Config) -> None:
 
 
 def _paths(config: Config) -> None:
-    """Rejects paths with NUL characters."""
+    """Rejects paths with NUL characters, and addresses that we do not know."""
     runtime, catalog = config.runtime, config.catalog
     paths = {(CATALOG, "feed.path"): catalog.feed.path}
     paths |= {(CATALOG, f"views.{name}.source"): view.source for name, view in catalog.views.items()}
@@ -67,6 +68,8 @@ def _paths(config: Config) -> None:
     for (file, key), path in paths.items():
         if "\0" in path:
             refuse(config, file, key, "an invalid path", repr(path), "a path without NUL characters")
+        if key != "cache_remote":
+            check_address(path, config.where(file, key))
 
 
 def _range(config: Config) -> None:

@@ -104,7 +104,7 @@ def _types_in(manifest: InputFile, files: Files) -> Mapping[str, str]:
 def pool_options(config: Config) -> dict[str, str]:
     """The options with which Lance reaches a pool on an object store."""
     uri = config.runtime.embedding_coverage_filter.uri
-    return library_options(config.runtime.object_store) if is_uri(uri) else {}
+    return library_options(config.runtime.object_store, uri) if is_uri(uri) else {}
 
 
 def _open(uri: str, table: str, version: int | None, where: str, options: Mapping[str, str] | None) -> Any:

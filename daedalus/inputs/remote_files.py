@@ -30,7 +30,7 @@ from daedalus.config import RUNTIME, Config
 from daedalus.inputs.files import OnRead, Tree
 from daedalus.objectstore.copies import Copies
 from daedalus.objectstore.globs import fixed, matches
-from daedalus.objectstore.object_store import Object, ObjectStore, Traffic, split_uri
+from daedalus.objectstore.object_store import Object, ObjectStore, Traffic, split_uri, variables
 
 _AT_ONCE = 16  # downloads
 _READS = 4  # downloads of one object, until two agree
@@ -249,8 +249,9 @@ class RemoteFiles:
     def _download(self, uri: str, name: Path, wanted: str = "") -> str:
         """Downloads an object to `name` and returns its digest.
 
-        The length does not reveal a flipped bit, so the bytes must have the digest `wanted`, or the store's own MD5
-        (an ETag of that form), or be the same in two downloads. Raises DayError.
+        The length does not reveal a flipped bit, so the bytes must have the digest `wanted`, or the store's own MD5,
+        or be the same in two downloads; where the ETag is no MD5, the length that was listed is all that there is to
+        compare. Raises DayError.
         """
         store, key = self.store(uri)
         listed, seen = self._objects.get(uri), set()
@@ -260,7 +261,8 @@ class RemoteFiles:
                 content, replaced = digest.of_file(name), listed and found.etag != listed.etag
                 if content == wanted:
                     return content
-                if not wanted and not replaced and (_confirmed(name, found.etag) or content in seen):
+                whole = not listed or found.size == listed.size
+                if not wanted and not replaced and whole and (_confirmed(name, found.etag) or content in seen):
                     return content
                 if replaced or content in seen:
                     break
@@ -324,7 +326,7 @@ _FOOTER = ("form", "columns", "rows", "bytes", "times")
 
 def unreachable(uri: str, error: OSError) -> DaedalusError:
     """The error for a store that cannot be read."""
-    hint = "is there such a bucket? see object_store in training/runtime.yaml, or AWS_… in the environment"
+    hint = f"is there such a bucket? see object_store in training/runtime.yaml, or {variables(uri)} in the environment"
     return DaedalusError("the object store cannot be read", where=uri, found=error.strerror or error,
                          expected="a bucket that can be listed and read", hint=hint)  # fmt: skip
 

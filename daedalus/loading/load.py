@@ -130,7 +130,7 @@ def _check_installed(to: str) -> None:
 
 def _given_to(to: str, found: Published, columns: list[str]) -> Any:
     if to == "polars":
-        options = library_options(found.options) if found.remote else None
+        options = library_options(found.options, found.paths[0]) if found.remote else None
         return polars_frame(found, options).select(columns)
     if to == "duckdb" and not found.remote and found.split is None:
         return duckdb_relation(found.paths).project(", ".join(map(quoted, columns)))

@@ -17,6 +17,7 @@ from daedalus.base.durable import day_folders, part_files
 from daedalus.base.errors import DaedalusError, did_you_mean, seen_from
 from daedalus.config.steps import STAGES, Stage
 from daedalus.loading.splits import Split, split_of
+from daedalus.objectstore.address import check_address
 from daedalus.objectstore.object_store import (
     SCHEMES,
     ObjectStore,
@@ -24,6 +25,7 @@ from daedalus.objectstore.object_store import (
     is_known,
     is_uri,
     known_keys,
+    variables,
 )
 from daedalus.objectstore.part_list import PartList, manifest_days, read_json
 from daedalus.snapshots.parts import snapshot_parts
@@ -178,6 +180,8 @@ def _home(
     who: str,
 ) -> tuple[str, Mapping[str, Any]]:  # fmt: skip
     """Where the output is, and how to reach it: as given, else as the config says, if there is one."""
+    if output_root is not None:
+        check_address(str(output_root), f"{who}(output_root)")
     for key in object_store or {}:
         if not any(is_known(key, store) for store in SCHEMES):
             known = sorted({name for store in SCHEMES for name in known_keys(store)})
@@ -222,7 +226,7 @@ def _remote_parts(root: str, span: DayRange | None, options: Mapping[str, Any]) 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return [uri for found in pool.map(parts, wanted) for uri in found], f"{len(there)} partitions in all"
     except OSError as error:
-        hint = "give load() the config's object_store, or set AWS_… in the environment"
+        hint = f"give load() the config's object_store, or set {variables(root)} in the environment"
         raise DaedalusError("the output cannot be read", where=root, found=error.strerror or error,
                             expected="a bucket that can be listed and read", hint=hint) from None  # fmt: skip
 

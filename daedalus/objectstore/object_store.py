@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -47,8 +47,14 @@ _HARMLESS = """bucket bucket_name container_name region default_region account_n
     endpoint_url endpoint_url_sts azure_storage_endpoint base_url metadata_endpoint msi_endpoint identity_endpoint
     authority_host azure_storage_authority_host checksum_algorithm conditional_put copy_if_not_exists request_payer
     server_side_encryption credential_type"""
+_ENDPOINTS = {  # options that say where the store is, with and without the prefix, and variables that do too
+    "s3://": ("endpoint endpoint_url", "AWS_ENDPOINT_URL AWS_ENDPOINT"),
+    "gs://": ("base_url", "GOOGLE_BASE_URL"),
+    "az://": ("endpoint azure_storage_endpoint", "AZURE_STORAGE_ENDPOINT AZURE_ENDPOINT"),
+}
 _BLOCK = 4 << 20  # bytes read at a time
-_AT_ONCE = (0.0, 0.0)  # seconds before an object whose answer was cut is read again
+_PAUSES = (0.0, 0.0)  # seconds before an object whose answer was cut is read again
+_AT_ONCE = 16  # objects that are deleted
 
 
 class Conflict(OSError):
@@ -65,6 +71,13 @@ def split_uri(uri: str) -> tuple[str, str]:
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{scheme}://{bucket}", key
+
+
+def account_name(options: Mapping[str, Any]) -> str:
+    """Azure's account, as the options or the environment name it, or ""."""
+    names = ("account_name", "azure_storage_account_name")
+    given = (value for key, value in options.items() if not set(_names(key, "az://")).isdisjoint(names))
+    return str(next(given, "") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", ""))
 
 
 def known_keys(path: str) -> set[str]:
@@ -95,15 +108,16 @@ def _options_of(options: Mapping[str, Any], uri: str) -> dict[str, Any]:
     return {key: value for key, value in options.items() if is_known(key, uri)}
 
 
-def library_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """The options as strings, for libraries that read object stores themselves (lance, polars)."""
-    endpoint = {"endpoint": _endpoint(options)} if _endpoint(options) else {}
-    found = {**options, **endpoint, **({"allow_http": True} if _is_http(options) else {})}
+def library_options(options: Mapping[str, Any], uri: str) -> dict[str, str]:
+    """The options of the store of a URI as strings, for libraries that read objects themselves (lance, polars)."""
+    endpoint = _endpoint(options, uri)
+    more = {"endpoint": endpoint} if endpoint and uri.startswith("s3://") else {}  # a variable they do not all know
+    found = {**_options_of(options, uri), **more, **({"allow_http": True} if _is_http(options, uri) else {})}
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in found.items()}
 
 
 class Object(Struct, frozen=True):
-    """One object. `stamp` joins its version, ETag, size and time: if it is equal, the bytes are probably the same."""
+    """One object. `stamp` joins its ETag, size and time: if it is equal, the bytes are probably the same."""
 
     uri: str
     size: int
@@ -191,14 +205,14 @@ class ObjectStore:
             return isinstance(error, BaseError) and "body error" in str(error)
 
         with self._errors(key):
-            return retried(read, on=was_cut, pauses=_AT_ONCE, clean=self.traffic.add)
+            return retried(read, on=was_cut, pauses=_PAUSES, clean=self.traffic.add)
 
     def fetch(self, key: str, path: Path) -> Object:
         """Downloads an object to a new file, tries again when it breaks off. Raises FileNotFoundError."""
         return retried(
             lambda: self._fetch(key, path),
             on=lambda error: isinstance(error, OSError) and not isinstance(error, FileNotFoundError),
-            pauses=_AT_ONCE,
+            pauses=_PAUSES,
             clean=lambda: path.unlink(missing_ok=True),
         )
 
@@ -221,23 +235,61 @@ class ObjectStore:
         With `create` the object must not exist yet (else FileExistsError); with `replaces` it must still have
         that ETag (else Conflict).
         """
+        if replaces is None:
+            return self._put(key, data, "create" if create else "overwrite")
+        try:
+            return self._put(key, data, self._as_it_was(key, replaces))
+        except FileNotFoundError:
+            raise self._changed(key) from None
+
+    def _put(self, key: str, data: bytes | Path, mode: Any) -> str:
         import obstore
 
-        mode: Any = "create" if create else "overwrite" if replaces is None else {"e_tag": replaces}
         with self._errors(key):
             size = len(data) if isinstance(data, bytes) else data.stat().st_size
             self.traffic.add(sent=size)
-            return str(obstore.put(self._store, key, data, mode=mode)["e_tag"])
+            return _quoted(obstore.put(self._store, key, data, mode=mode)["e_tag"])
+
+    def _as_it_was(self, key: str, etag: str) -> dict[str, str]:
+        """The condition that an object has an ETag. Google compares generations instead, so we ask for that first."""
+        import obstore
+
+        if not self.uri.startswith("gs://"):
+            return {"e_tag": etag}
+        with self._errors(key):
+            self.traffic.add()
+            found = obstore.head(self._store, key)
+        if _quoted(found["e_tag"]) != etag:
+            raise self._changed(key)
+        return {"e_tag": etag, "version": str(found["version"])}
+
+    def _changed(self, key: str) -> Conflict:
+        return Conflict(errno.EAGAIN, "changed by another writer", self.of(key))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; missing ones are no error."""
-        import obstore
+        from concurrent.futures import ThreadPoolExecutor
 
         listed = list(keys)
-        for begin in range(0, len(listed), 1000):
-            with self._errors(listed[begin]):
-                self.traffic.add()
-                obstore.delete(self._store, listed[begin : begin + 1000])
+        most = 256 if self.uri.startswith("az://") else 1000  # in a request
+        for begin in range(0, len(listed), most):
+            some = listed[begin : begin + most]
+            try:
+                self._delete(some)
+            except FileNotFoundError:  # Azure and Google tell of a missing one, and may have left the others
+                with ThreadPoolExecutor(_AT_ONCE) as pool:
+                    list(pool.map(self._delete_one, some))
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        import obstore
+
+        with self._errors(keys[0]):
+            self.traffic.add()
+            obstore.delete(self._store, keys)
+
+    def _delete_one(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            self._delete([key])
 
     @property
     def _store(self) -> Any:
@@ -247,10 +299,9 @@ class ObjectStore:
             return self._opened
 
     def _object(self, meta: Mapping[str, Any]) -> Object:
-        stamp = f"{meta.get('version') or ''} {meta.get('e_tag') or ''} {meta['size']} {meta['last_modified']}"
-        return Object(
-            self.of(meta["path"]), meta["size"], stamp, meta["last_modified"].timestamp(), str(meta.get("e_tag") or "")
-        )
+        """What a listing and an answer say alike: no versions, which are not listed, and no parts of a second."""
+        etag, time = _quoted(meta.get("e_tag")), meta["last_modified"].replace(microsecond=0)
+        return Object(self.of(meta["path"]), meta["size"], f" {etag} {meta['size']} {time}", time.timestamp(), etag)
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
@@ -265,7 +316,7 @@ class ObjectStore:
         except exceptions.AlreadyExistsError:
             raise FileExistsError(errno.EEXIST, "already exists", where) from None
         except exceptions.PreconditionError:
-            raise Conflict(errno.EAGAIN, "changed by another writer", where) from None
+            raise self._changed(key) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise PermissionError(errno.EACCES, self._text(error), where) from None
         except exceptions.BaseError as error:
@@ -282,7 +333,7 @@ def arrow_filesystem(uri: str, options: Mapping[str, Any]) -> Any:
     from obstore.fsspec import FsspecStore
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-    client: Any = {"allow_http": _is_http(options)}
+    client: Any = {"allow_http": _is_http(options, uri)}
     store = FsspecStore(uri.partition("://")[0], config=_options_of(options, uri), client_options=client)  # type: ignore[call-overload]
     return PyFileSystem(FSSpecHandler(store))
 
@@ -291,14 +342,19 @@ def _check_installed(uri: str) -> None:
     check_extra("object-store", "obstore", where=bare(uri), what="the client of object stores")
 
 
-def _endpoint(options: Mapping[str, Any]) -> str:
-    names = ("endpoint", "aws_endpoint", "endpoint_url", "aws_endpoint_url")
-    given = next((value for key, value in options.items() if key.lower() in names), "")
-    return str(given or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "")
+def variables(uri: str) -> str:
+    """How the environment variables begin that the store of a URI reads, for messages."""
+    return f"{_PREFIXES[uri[:5]].upper()}…"
 
 
-def _is_http(options: Mapping[str, Any]) -> bool:
-    return _endpoint(options).startswith("http://")
+def _endpoint(options: Mapping[str, Any], uri: str) -> str:
+    names, environment = (text.split() for text in _ENDPOINTS[uri[:5]])
+    given = (value for key, value in options.items() if not set(_names(key, uri)).isdisjoint(names))
+    return str(next(given, "") or next(filter(None, map(os.environ.get, environment)), ""))
+
+
+def _is_http(options: Mapping[str, Any], uri: str) -> bool:
+    return _endpoint(options, uri).startswith("http://")
 
 
 def _open(uri: str, options: dict[str, Any], patience: float, tries: int) -> Any:
@@ -306,13 +362,18 @@ def _open(uri: str, options: dict[str, Any], patience: float, tries: int) -> Any
     from obstore.store import from_url
 
     client = {"connect_timeout": timedelta(seconds=min(patience, 5)), "read_timeout": timedelta(seconds=patience),
-              "timeout": timedelta(hours=1), "allow_http": _is_http(options)}  # fmt: skip
+              "timeout": timedelta(hours=1), "allow_http": _is_http(options, uri)}  # fmt: skip
     backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)}
     retries = {"max_retries": tries, "retry_timeout": timedelta(seconds=patience), "backoff": backoff}
     try:
         return from_url(uri, config=_options_of(options, uri), client_options=client, retry_config=retries)  # type: ignore[call-overload]
     except (BaseError, ValueError) as error:
         raise OSError(errno.EINVAL, _first_line(error, options), uri) from None
+
+
+def _quoted(etag: str | None) -> str:
+    """An ETag as a header has it: Azure lists it without the quotes."""
+    return f'"{etag}"' if etag and not etag.endswith('"') else etag or ""
 
 
 def _folder(prefix: str) -> str | None:

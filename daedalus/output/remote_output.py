@@ -11,7 +11,7 @@ from pathlib import Path
 from daedalus.base.errors import DaedalusError
 from daedalus.base.ports import Facts
 from daedalus.inputs.remote_files import RemoteFiles, unreachable
-from daedalus.objectstore.object_store import Conflict, Object
+from daedalus.objectstore.object_store import Conflict, Object, variables
 from daedalus.objectstore.part_list import PartFile, PartList, manifest_days, manifest_key, read_json, write_json
 from daedalus.output.claims import unclaimed
 
@@ -152,7 +152,8 @@ class RemoteOutput:
         except (Conflict, FileExistsError):
             raise
         except OSError as error:
-            hint = "check your permissions, object_store in training/runtime.yaml, and AWS_… in the environment"
+            settings = f"object_store in training/runtime.yaml, and {variables(self.uri)} in the environment"
+            hint = f"check your permissions, {settings}"
             raise DaedalusError("the output cannot be written", where=self.of(key), found=error.strerror or error,
                                 expected="a bucket that can be written to", hint=hint) from None  # fmt: skip
 

@@ -192,7 +192,7 @@ class CacheBucket:
     def delete(self, keys: list[str]) -> None:
         """Deletes objects. Raises OSError."""
         with self.writing.watch(transfer=True):
-            self._lookups.delete(keys)
+            self._transfers.delete(keys)  # hundreds at once take longer than a look-up may
 
 
 def encode(value: Mapping[str, Any]) -> bytes:

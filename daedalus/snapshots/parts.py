@@ -9,7 +9,7 @@ from typing import Any
 from daedalus.base.days import DayRange
 from daedalus.base.durable import SNAPSHOTS
 from daedalus.base.errors import DaedalusError
-from daedalus.objectstore.object_store import ObjectStore, is_uri
+from daedalus.objectstore.object_store import ObjectStore, is_uri, variables
 from daedalus.objectstore.part_list import PartList, read_json
 from daedalus.output.claims import RECORD, WHOLE, claim_key
 from daedalus.snapshots.record import Snapshot, check_name, days_in, names_in, read_record, unknown
@@ -47,7 +47,7 @@ def _record(root: str, options: Mapping[str, Any], name: str) -> Snapshot | None
     except FileNotFoundError:
         return None
     except OSError as error:
-        hint = "give load() the config's object_store, or set AWS_… in the environment"
+        hint = f"give load() the config's object_store, or set {variables(root)} in the environment"
         raise DaedalusError("the output cannot be read", where=root, found=error.strerror or error,
                             expected="a bucket that can be read", hint=hint) from None  # fmt: skip
     return Snapshot.of(value, store.of(claim_key(name))) if value.get("state", WHOLE) == WHOLE else None

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import permutations
 
 from daedalus.base.durable import SNAPSHOTS
-from daedalus.base.errors import DaedalusError
+from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import is_utf8
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.partition_pattern import PartitionPattern
+from daedalus.objectstore.address import check_address
 from daedalus.objectstore.globs import matches
 from daedalus.objectstore.object_store import is_uri
 
@@ -32,6 +33,10 @@ def check_roots(config: Config, options: Collection[str] = ()) -> None:
         if not root.strip():
             hint = "maybe a shell variable is not set" if key in options else ""
             raise DaedalusError("an empty path", where=where, found=repr(root), expected="a folder", hint=hint)
+        check_address(root, where)
+        if key == "cache_root" and is_uri(root):
+            raise DaedalusError("a cache that is not local", where=where, found=bare(root), expected="a folder",
+                                hint="cache_remote in training/runtime.yaml shares a cache")  # fmt: skip
         if not is_utf8(full := root if is_uri(root) else os.path.abspath(root)):
             raise DaedalusError("a path that is not UTF-8", where=where, found=full,
                                 expected="a folder whose name, and those above it, are UTF-8")  # fmt: skip

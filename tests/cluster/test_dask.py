@@ -166,9 +166,9 @@ def test_workers_that_share_no_folder_get_and_give_artifacts_by_a_carrier(warm, 
     assert partitions(warm.root, DAYS[:3]) == {name: there[name] for name in partitions(warm.root, DAYS[:3])}
 
 
-def test_workers_that_share_no_folder_work_through_the_shared_cache(cold, tmp_path, bucket, s3_options):
+def test_workers_that_share_no_folder_work_through_the_shared_cache(cold, tmp_path, bucket, store_options):
     """Also with what lies in the shared cache alone: the second time the coordinator has nothing of its own."""
-    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=store_options)
     processes = Processes(tmp_path)
     try:
         processes.worker(), processes.worker()
@@ -190,8 +190,8 @@ def test_workers_that_share_no_folder_work_through_the_shared_cache(cold, tmp_pa
     assert partitions(cold.root, DAYS[:3]) == last != made
 
 
-def test_a_cluster_of_this_machine_works_with_what_the_shared_cache_alone_has(cold, bucket, s3_options):
-    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+def test_a_cluster_of_this_machine_works_with_what_the_shared_cache_alone_has(cold, bucket, store_options):
+    edit(cold.runtime, cache_remote=f"{bucket}/cache", object_store=store_options)
     cold.run(SHORT)
     shutil.rmtree(cold.root / "cache")
     shutil.rmtree(cold.output)
@@ -238,9 +238,9 @@ def test_both_stages_on_workers_of_another_folder_give_the_bytes_of_one_process(
     assert both.bytes() == here != both.expected
 
 
-def test_both_stages_on_workers_that_share_no_folder(both, tmp_path, bucket, s3_options):
+def test_both_stages_on_workers_that_share_no_folder(both, tmp_path, bucket, store_options):
     """Vectors, and what of the pool lies beside them, go through the shared cache; then it alone has them."""
-    edit(both.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    edit(both.runtime, cache_remote=f"{bucket}/cache", object_store=store_options)
     processes = Processes(tmp_path)
     try:
         processes.worker(), processes.worker()

@@ -178,10 +178,10 @@ def test_day_by_day_is_the_same(cold, warm_template):
 
 
 @pytest.fixture
-def remote(cold, bucket, s3_options) -> Remote:
-    world = Remote(cold.root, bucket, s3_options)
+def remote(cold, bucket, store_options) -> Remote:
+    world = Remote(cold.root, bucket, store_options)
     world.upload()
-    world.configure(s3_options)
+    world.configure(store_options)
     return world
 
 

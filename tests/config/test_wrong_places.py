@@ -9,6 +9,7 @@ import shutil
 import pytest
 from small import RANGE, edit
 
+from daedalus import load
 from daedalus.base.days import DayRange, parse_range
 from daedalus.base.errors import DaedalusError, EmptyRange
 from daedalus.cli.main import _run
@@ -42,6 +43,18 @@ def test_a_range_without_feed_rows_is_refused(warm, more, capsys):
                 f"daeda skeleton --range {EMPTY} {rest} --allow-empty",
     }  # fmt: skip
     assert told["hint"] in err and everything(warm) == before
+
+
+@pytest.mark.parametrize("option", ["--output-root", "--cache-root"])
+def test_an_address_of_another_kind_is_no_local_folder(cold, option, capsys):
+    before = everything(cold)
+    assert _run(["skeleton", option, "s3a://bucket/out", "--progress", "none", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert (told["where"], told["hint"]) == (option, "did you mean s3://bucket/out?")
+    assert everything(cold) == before
+    if option == "--output-root":
+        with pytest.raises(DaedalusError, match="an address that is not understood"):
+            load(output_root="s3a://bucket/out")
 
 
 def test_who_means_it_has_the_partitions_removed(warm, capsys):

@@ -137,9 +137,9 @@ def test_commands_take_ids_that_are_text(tiny):
 
 
 @pytest.mark.parametrize("tiny", ["text"], indirect=True)
-def test_workers_and_other_machines_take_them_too(tiny, bucket, s3_options):
+def test_workers_and_other_machines_take_them_too(tiny, bucket, store_options):
     runtime = Path("config/training/runtime.yaml")
-    edit(runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    edit(runtime, cache_remote=f"{bucket}/cache", object_store=store_options)
     assert not tiny.run().failures
     shutil.rmtree("cache")
     other = tiny.ran(output_root="other", enriched_root="other_enriched")

@@ -32,7 +32,7 @@ def test_the_docs_show_commands():
 @pytest.mark.parametrize("command", SHOWN)
 def test_a_shown_command_runs(warm, command, request):
     if "--remote" in command:
-        bucket, options = request.getfixturevalue("bucket"), request.getfixturevalue("s3_options")
+        bucket, options = request.getfixturevalue("bucket"), request.getfixturevalue("store_options")
         edit(warm.runtime, cache_remote=f"{bucket}/cache", object_store=options)
     if "enrich" in command or ("pipeline train" in command and "--skeleton-only" not in command):
         edit(warm.runtime, embeddings={"columns": EMBEDDINGS})

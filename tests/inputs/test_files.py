@@ -561,7 +561,7 @@ def test_a_partition_that_is_a_broken_link_fails_its_day(make):
     assert [failure.day for failure in report.failures] == [TWO] and f"dt={TWO}" in report.failures[0].error
 
 
-def test_trees_are_listed_alike_on_a_disk_and_in_a_store(objects, tmp_path, s3_options):
+def test_trees_are_listed_alike_on_a_disk_and_in_a_store(objects, tmp_path, store_options):
     from daedalus.inputs.local_files import LocalFiles
     from daedalus.inputs.remote_files import RemoteFiles
 
@@ -572,7 +572,7 @@ def test_trees_are_listed_alike_on_a_disk_and_in_a_store(objects, tmp_path, s3_o
         (tmp_path / "feed" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "feed" / name).touch()
     local = LocalFiles(None, None).tree(str(tmp_path / "feed"))
-    remote = RemoteFiles(s3_options, None, None, None).tree(f"{objects.uri}/feed")
+    remote = RemoteFiles(store_options, None, None, None).tree(f"{objects.uri}/feed")
     shown = [({name: sorted(members) for name, members in tree.folders.items()}, sorted(tree.files))
              for tree in (local, remote)]  # fmt: skip
     assert shown[0] == shown[1]

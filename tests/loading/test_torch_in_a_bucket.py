@@ -28,12 +28,12 @@ def uploaded(root, bucket: str) -> str:
     return f"{bucket}/out"
 
 
-def test_batches_are_those_of_the_disk(tmp_path, bucket, s3_options):
+def test_batches_are_those_of_the_disk(tmp_path, bucket, store_options):
     dirty_days(tmp_path, days=2, part_rows=30, group_rows=10)
     arguments = {"columns": ["row", "ids", "vector"], "labels": {"like": 1, "click": 0}, "group_by": "qid",
                  "batch_size": 16, "shuffle": True, "buffer": 20}  # fmt: skip
     local = list(TrainingDataset(output_root=tmp_path, **arguments))
-    data = TrainingDataset(output_root=uploaded(tmp_path, bucket), object_store=s3_options, **arguments)
+    data = TrainingDataset(output_root=uploaded(tmp_path, bucket), object_store=store_options, **arguments)
     loader = DataLoader(data, batch_size=None, num_workers=1, multiprocessing_context="spawn")
     for found in (list(data), list(loader)):
         assert len(found) == len(local) > 2

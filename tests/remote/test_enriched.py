@@ -26,21 +26,21 @@ DAY = str(DAYS[1])
 
 
 @pytest.fixture
-def remote(cold, bucket, s3_options) -> Remote:
-    world = Remote(cold.root, bucket, s3_options)
+def remote(cold, bucket, store_options) -> Remote:
+    world = Remote(cold.root, bucket, store_options)
     world.upload()
-    world.configure(s3_options)
+    world.configure(store_options)
     edit(world.runtime, embeddings={"columns": EMBEDDINGS, "output_root": f"{bucket}/enriched"})
     return world
 
 
-def test_what_looks_at_vectors_works_on_objects(remote, s3_options):
+def test_what_looks_at_vectors_works_on_objects(remote, store_options):
     report = run_training_pipeline(Settings(), DAY)
     assert report.exit_code == 0 and report.stages["enrich"].partitions["written"] == 1
     found = audit(Settings(), DAY, 60, 0)
     assert not differs(found) and found["enriched"]["vectors"] > 0 and found["enriched"]["days"] == [DAY]
     uri = f"{remote.bucket}/enriched"
-    row = load(DAY, output_root=uri, object_store=s3_options).to_table().to_pylist()[0]
+    row = load(DAY, output_root=uri, object_store=store_options).to_table().to_pylist()[0]
     told = explain_row(Settings(), DAY, row["user_id"], row["artwork_id"], "image_embedding")
     assert told["rows"][0]["vectors"]["image_embedding"]["has_vector"] == (row["image_embedding"] is not None)
     assert {column["name"] for column in collect(Settings(), DAY)["columns"] if column["kind"] == "vector"} == set(
@@ -98,14 +98,14 @@ class Places(TinyWorld):
     ids=lambda there: "+".join(sorted(there)),
 )
 def test_wherever_outputs_and_pool_are_the_bytes_are_those_of_a_local_run(
-    tiny_enriched_template, bucket, s3_options, tmp_path, monkeypatch, there
+    tiny_enriched_template, bucket, store_options, tmp_path, monkeypatch, there
 ):
     root = Path(shutil.copytree(tiny_enriched_template, tmp_path / "world"))
     monkeypatch.chdir(root)
     local = {path.partition("/data/")[2]: data for path, data in TinyWorld(root).bytes().items() if "/dt=" in path}
     for made in ("cache", "data/skeleton", "data/enriched"):
         shutil.rmtree(root / made)
-    world = Places(root, bucket, s3_options, there)
+    world = Places(root, bucket, store_options, there)
     assert len(world.ran().names) == 63 and world.published() == local
     assert not world.ran().names
     for stage in there - {"pool"}:  # a part that somebody deleted

@@ -17,11 +17,11 @@ SHORT = f"{DAYS[0]}..{DAYS[2]}"
 
 
 @pytest.fixture
-def everywhere(cold, bucket, s3_options) -> Remote:
+def everywhere(cold, bucket, store_options) -> Remote:
     """The small world of which only the config is local, and nothing was run yet."""
-    world = Remote(cold.root, bucket, s3_options)
+    world = Remote(cold.root, bucket, store_options)
     world.upload()
-    world.configure(s3_options, cache_remote=f"{bucket}/cache")
+    world.configure(store_options, cache_remote=f"{bucket}/cache")
     return world
 
 
@@ -42,6 +42,7 @@ def stored(world: Remote) -> dict[str, int]:
     return {world.store.key(one.uri): one.size for one in world.store.list()}
 
 
+@pytest.mark.every_cloud
 def test_all_on_an_object_store_gives_the_bytes_of_a_local_run_and_the_next_machine_computes_nothing(
     everywhere, warm_template, traffic, monkeypatch
 ):

@@ -11,16 +11,17 @@ from daedalus.objectstore.object_store import library_options
 
 
 @pytest.fixture
-def bench(tmp_path, bucket, s3_options):
-    made = Bench(tmp_path, uri=f"{bucket}/db", options=s3_options)
+def bench(tmp_path, bucket, store_options):
+    made = Bench(tmp_path, uri=f"{bucket}/db", options=store_options)
     made.uses = {DAY: Use([1, 2, 3], [[1]]), NEXT: Use([9], [[9]])}
     yield made
     made.close()
 
 
-def test_each_fragment_is_fetched_once(bench, s3_options):
+@pytest.mark.every_cloud
+def test_each_fragment_is_fetched_once(bench, store_options):
     def write(rows, **options):
-        return bench.write(rows, storage_options=library_options(s3_options), **options)
+        return bench.write(rows, storage_options=library_options(store_options, bench.table), **options)
 
     write([(1, [1, 1]), (2, None), (9, [9, 9])])
     write([(2, [2, 2]), (3, [3, 3])], mode="append").delete("id = 3")
@@ -34,8 +35,9 @@ def test_each_fragment_is_fetched_once(bench, s3_options):
     assert bench.vectors(OF)[1] == [4, 4]
 
 
-def test_files_outside_of_the_bucket_are_refused(bench, s3_options):
-    options = library_options(s3_options)
+@pytest.mark.every_cloud
+def test_files_outside_of_the_bucket_are_refused(bench, store_options):
+    options = library_options(store_options, bench.table)
     other = bench.table.replace("t.lance", "other.lance")
     source = lance.write_dataset(vectors_of([(1, [1, 1])], bench.kind), other, storage_options=options)
     source.shallow_clone(bench.table, source.version, storage_options=options)

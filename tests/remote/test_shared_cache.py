@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from buckets import fill, held, new_bucket
+from buckets import fill, held
 from enrich_tiny import TinyWorld
 from faults import FAULTS, Proxy
 from small import DAYS, Small, edit, nothing_ran
@@ -50,15 +50,14 @@ def elsewhere(root: Path, path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def templates(warm_template, tmp_path_factory, s3_endpoint) -> tuple[Path, Path, dict[str, bytes]]:
+def templates(warm_template, tmp_path_factory, cloud) -> tuple[Path, Path, dict[str, bytes]]:
     """A machine without a shared cache after a run; one with, and what it shared."""
     import os
 
-    options = {"endpoint": s3_endpoint, "region": "us-east-1", "access_key_id": "test", "secret_access_key": "test"}
     folder = tmp_path_factory.mktemp("templates")
     plain, first = elsewhere(warm_template, folder / "plain"), elsewhere(warm_template, folder / "first")
-    name = new_bucket(s3_endpoint)
-    edit(Small(first).runtime, cache_remote=f"{name}/cache", object_store=options)
+    name = cloud.new_bucket()
+    edit(Small(first).runtime, cache_remote=f"{name}/cache", object_store=cloud.options())
     before = os.getcwd()
     try:
         for root in (plain, first):
@@ -75,11 +74,11 @@ def expected(templates) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def shared(templates, bucket, s3_options, tmp_path, monkeypatch) -> Small:
+def shared(templates, bucket, store_options, tmp_path, monkeypatch) -> Small:
     """The small world without cache and output, with a shared cache that is empty."""
     monkeypatch.delenv("DAEDA_CACHE_KEY", raising=False)
     world = Small(elsewhere(templates[1], tmp_path / "empty"))
-    edit(world.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+    edit(world.runtime, cache_remote=f"{bucket}/cache", object_store=store_options)
     monkeypatch.chdir(world.root)
     return world
 
@@ -96,15 +95,15 @@ def first(templates, bucket, tmp_path, monkeypatch) -> Small:
 
 
 @pytest.fixture
-def store(bucket, s3_options) -> ObjectStore:
-    return ObjectStore(f"{bucket}/cache", s3_options)
+def store(bucket, store_options) -> ObjectStore:
+    return ObjectStore(f"{bucket}/cache", store_options)
 
 
 @pytest.fixture
-def proxy(s3_endpoint, monkeypatch) -> Iterator[Proxy]:
+def proxy(cloud, monkeypatch) -> Iterator[Proxy]:
     monkeypatch.setattr(remote, "_PATIENCE", 0.5)
     monkeypatch.setattr(remote, "_TRANSFER_PATIENCE", 0.5)
-    found = Proxy(s3_endpoint)
+    found = Proxy(cloud.endpoint)
     yield found
     found.close()
 
@@ -159,11 +158,11 @@ def test_a_second_machine_computes_nothing(shared, expected, tmp_path, monkeypat
     assert nothing_ran(again) and again.shared is None  # it stands: nobody is asked
 
 
-def test_a_second_machine_computes_no_vector(tiny_enriched_template, bucket, s3_options, tmp_path, monkeypatch):
+def test_a_second_machine_computes_no_vector(tiny_enriched_template, bucket, store_options, tmp_path, monkeypatch):
     """Vectors, means and enriched partitions come out of the bucket; what an edit needs is fetched."""
     first, second = (TinyWorld(elsewhere(tiny_enriched_template, tmp_path / name)) for name in ("first", "second"))
     for world in (first, second):
-        edit(world.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+        edit(world.runtime, cache_remote=f"{bucket}/cache", object_store=store_options)
         for made in (world.output, world.enriched):
             shutil.rmtree(made)
     monkeypatch.chdir(first.root)
@@ -237,8 +236,8 @@ def nothing_ran_but_fetched(report) -> bool:
     return report.steps["computed"] == report.steps["unchanged"] == 0 and report.shared["hits"] > 0
 
 
-def test_what_could_not_be_shared_is_shared_by_a_later_run(shared, proxy, store, tmp_path, monkeypatch, s3_options):
-    edit(shared.runtime, object_store={**s3_options, "endpoint": proxy.endpoint})
+def test_what_could_not_be_shared_is_shared_by_a_later_run(shared, proxy, store, tmp_path, monkeypatch, cloud):
+    edit(shared.runtime, object_store=cloud.options(proxy.endpoint))
     proxy.fault = lambda method, path: "500" if method == "PUT" else None
     report, lines = told(shared)
     assert report.exit_code == 0 and report.shared["not_shared"] > 0 and not store.list("traces/")
@@ -270,8 +269,8 @@ def test_what_fails_while_the_run_waits_for_its_uploads_is_counted_too():
     assert cache._failed == 3 and "owed" not in facts  # a later run shares them
 
 
-def test_the_store_is_down_for_the_whole_run(shared, expected, proxy, s3_options):
-    edit(shared.runtime, object_store={**s3_options, "endpoint": proxy.endpoint})
+def test_the_store_is_down_for_the_whole_run(shared, expected, proxy, cloud):
+    edit(shared.runtime, object_store=cloud.options(proxy.endpoint))
     for fault in ("reset", "503", "hang"):
         shutil.rmtree(shared.root / "cache", ignore_errors=True)
         shutil.rmtree(shared.output, ignore_errors=True)
@@ -284,8 +283,8 @@ def test_the_store_is_down_for_the_whole_run(shared, expected, proxy, s3_options
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_on_the_way(first, proxy, s3_options, tmp_path, monkeypatch, fault):
-    second = machine(first, tmp_path / "second", monkeypatch, object_store={**s3_options, "endpoint": proxy.endpoint})
+def test_faults_on_the_way(first, proxy, cloud, tmp_path, monkeypatch, fault):
+    second = machine(first, tmp_path / "second", monkeypatch, object_store=cloud.options(proxy.endpoint))
     rng = random.Random(fault)
     proxy.fault = lambda method, path: fault if rng.random() < 0.15 else None
     report = second.run(SPAN)
@@ -465,6 +464,7 @@ def test_patience_with_a_slow_store(monkeypatch):
 # What may go
 
 
+@pytest.mark.every_cloud
 def test_gc_keeps_what_the_configs_need(first, store, tmp_path, monkeypatch):
     shutil.copytree(first.root / "config", first.root / "other")
     edit(first.root / "other/training/runtime.yaml", session_filter__drop_single_like=True)
@@ -495,11 +495,11 @@ def test_gc_keeps_what_the_configs_need(first, store, tmp_path, monkeypatch):
     assert report.steps["computed"] > 0
 
 
-def test_gc_is_refused_where_it_cannot_be(first, s3_options):
+def test_gc_is_refused_where_it_cannot_be(first, cloud):
     for options, values, said in (
         (["--max-bytes", "1"], {}, "cannot be combined"),
         ([], {"cache_remote_mode": "read"}, "read-only"),
-        ([], {"cache_remote_mode": "read-write", "object_store": {**s3_options, "endpoint": "http://127.0.0.1:9"}},
+        ([], {"cache_remote_mode": "read-write", "object_store": cloud.options("http://127.0.0.1:9")},
          "does not answer"),
         ([], {"cache_remote": None}, "no shared cache"),
     ):  # fmt: skip
@@ -531,9 +531,9 @@ def test_what_is_known_of_inputs_is_carried(shared, monkeypatch):
     assert taken == {}
 
 
-def test_status_says_whether_the_store_answers(first, s3_options):
+def test_status_says_whether_the_store_answers(first, cloud):
     assert first.json("cache", "status")["shared"]["reachable"] is True
-    edit(first.runtime, object_store={**s3_options, "endpoint": "http://127.0.0.1:9"})
+    edit(first.runtime, object_store=cloud.options("http://127.0.0.1:9"))
     assert first.json("cache", "status")["shared"]["reachable"] is False
     edit(first.runtime, cache_remote=None)
     assert "shared" not in first.json("cache", "status")

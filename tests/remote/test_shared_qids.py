@@ -75,13 +75,13 @@ def read_map(world: Small) -> dict[str, int]:
 
 
 @pytest.fixture
-def machines(tiny, bucket, s3_options, tmp_path, monkeypatch) -> Machines:
-    return Machines(tiny, tmp_path, monkeypatch, cache_remote=f"{bucket}/c", object_store=s3_options)
+def machines(tiny, bucket, store_options, tmp_path, monkeypatch) -> Machines:
+    return Machines(tiny, tmp_path, monkeypatch, cache_remote=f"{bucket}/c", object_store=store_options)
 
 
 @pytest.fixture
-def store(bucket, s3_options) -> ObjectStore:
-    return ObjectStore(f"{bucket}/c", s3_options)
+def store(bucket, store_options) -> ObjectStore:
+    return ObjectStore(f"{bucket}/c", store_options)
 
 
 def record(store: ObjectStore) -> dict:
@@ -120,6 +120,7 @@ def before_the_swap(monkeypatch, what) -> None:
     monkeypatch.setattr(QidHistory, "add", first)
 
 
+@pytest.mark.every_cloud
 def test_who_loses_the_race_numbers_below_the_winner(machines, store, monkeypatch):
     machines.on("a").run(DAYS[0])
     machines.on("b").run(DAYS[0])
@@ -159,11 +160,11 @@ def test_two_fresh_machines_begin_at_once(machines, store, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["500", "lost", "hang"])
-def test_who_cannot_swap_goes_on_alone(machines, store, s3_options, s3_endpoint, monkeypatch, fault):
+def test_who_cannot_swap_goes_on_alone(machines, store, cloud, monkeypatch, fault):
     monkeypatch.setattr(remote, "_PATIENCE", 0.5)
-    proxy = Proxy(s3_endpoint)
+    proxy = Proxy(cloud.endpoint)
     machines.on("a").run(DAYS[0])
-    machines.on("b", object_store={**s3_options, "endpoint": proxy.endpoint}).run(DAYS[0])
+    machines.on("b", object_store=cloud.options(proxy.endpoint)).run(DAYS[0])
     proxy.fault = lambda method, path: fault if method == "PUT" and "qid_maps" in path else None
     assert machines.on("b").run(f"{DAYS[1]}..{DAYS[2]}").exit_code == 0
     proxy.fault = lambda method, path: None
@@ -213,11 +214,11 @@ def test_a_machine_that_only_reads_numbers_alone(machines, store):
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_whatever_order_and_whatever_fails(machines, s3_options, s3_endpoint, monkeypatch, seed):
+def test_whatever_order_and_whatever_fails(machines, cloud, monkeypatch, seed):
     monkeypatch.setattr(remote, "_PATIENCE", 0.5)
     monkeypatch.setattr(remote, "_TRANSFER_PATIENCE", 0.5)
-    proxy, rng = Proxy(s3_endpoint), random.Random(seed)
-    options = {**s3_options, "endpoint": proxy.endpoint}
+    proxy, rng = Proxy(cloud.endpoint), random.Random(seed)
+    options = cloud.options(proxy.endpoint)
     chance = rng.choice([0.0, 0.1, 0.3])
     faults = ["500", "lost", "reset", "truncate", "flip"]
     proxy.fault = lambda method, path: rng.choice(faults) if rng.random() < chance else None

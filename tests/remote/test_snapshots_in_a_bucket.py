@@ -55,8 +55,8 @@ class InABucket(TinyWorld):
 
 
 @pytest.fixture
-def world(tiny_enriched, bucket, s3_options) -> InABucket:
-    world = InABucket(tiny_enriched.root, bucket, s3_options)
+def world(tiny_enriched, bucket, store_options) -> InABucket:
+    world = InABucket(tiny_enriched.root, bucket, store_options)
     assert not world.run().failures
     return world
 
@@ -241,9 +241,9 @@ def test_verify_names_objects_that_are_gone_or_changed(world):
     }
 
 
-def test_a_map_elsewhere_is_copied(tiny_enriched, bucket, s3_options):
+def test_a_map_elsewhere_is_copied(tiny_enriched, bucket, store_options):
     """An output in a bucket and one on this machine: the snapshot of either has the map of the skeleton."""
-    edit(tiny_enriched.runtime, embeddings__output_root=f"{bucket}/rich", object_store=s3_options)
+    edit(tiny_enriched.runtime, embeddings__output_root=f"{bucket}/rich", object_store=store_options)
     assert not tiny_enriched.run().failures
     qids = (tiny_enriched.output / "qid_map.parquet").read_bytes()
     said("create", "far", "--stage", "enrich")

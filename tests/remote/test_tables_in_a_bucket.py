@@ -9,6 +9,9 @@ from anything import anything
 from lake import Lake, delta_feed, delta_view, feed_days
 from small import edit
 
+from daedalus.base.errors import DaedalusError
+from daedalus.inputs.lake import iceberg
+from daedalus.inputs.lake.table import Place
 from daedalus.objectstore.object_store import ObjectStore
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.workspace.settings import Settings
@@ -20,12 +23,30 @@ def upload(folder: Path, store: ObjectStore) -> None:
             store.put(str(path.relative_to(folder)), path)
 
 
+def by_others(address: str, options: dict[str, str]) -> str:
+    """An address as Spark writes it into the metadata of a table."""
+    scheme, _, rest = address.partition("://")
+    bucket, _, path = rest.partition("/")
+    account = f"{options.get('account_name')}.dfs.core.windows.net"
+    return {"s3": f"s3a://{rest}", "gs": address, "az": f"abfss://{bucket}@{account}/{path}"}[scheme]
+
+
+def test_an_iceberg_table_in_another_account_is_refused():
+    location = "abfss://c@theirs.dfs.core.windows.net/t/data/f.parquet"
+    place = Place("az://c/t", None, "feed.path", None, {"account_name": "ours"})  # type: ignore[arg-type]
+    with pytest.raises(DaedalusError, match="another storage account") as refused:
+        iceberg._path(place, location)
+    assert refused.value.expected == "the account ours"
+    assert iceberg._path(place, location.replace("theirs", "ours")) == "az://c/t/data/f.parquet"
+
+
 def partitions() -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in Path("data/training_output").glob("dt=*/part-0-0.parquet")}
 
 
+@pytest.mark.every_cloud
 @pytest.mark.parametrize("format", ["delta", "iceberg"])
-def test_a_table_in_a_bucket(tmp_path, monkeypatch, bucket, s3_options, format):
+def test_a_table_in_a_bucket(tmp_path, monkeypatch, bucket, store_options, format):
     monkeypatch.chdir(tmp_path)
     world, address = anything(14), f"{bucket}/{format}"
     world.write(tmp_path)
@@ -34,15 +55,13 @@ def test_a_table_in_a_bucket(tmp_path, monkeypatch, bucket, s3_options, format):
     if format == "delta":
         delta_feed(Path("feed"), Path("lake/feed"), "date")
         delta_view(Path("catalog/Items"), Path("lake/items"))
-        upload(Path("lake"), ObjectStore(address, s3_options))
+        upload(Path("lake"), ObjectStore(address, store_options))
     else:
-        named = {"endpoint": "endpoint", "access-key-id": "access_key_id", "secret-access-key": "secret_access_key",
-                 "region": "region"}  # fmt: skip
-        lake = Lake(tmp_path / "lake", address, **{f"s3.{name}": s3_options[ours] for name, ours in named.items()})
+        lake = Lake(tmp_path / "lake", by_others(address, store_options), store_options)
         lake.feed("feed", Path("feed"))
         lake.view("items", Path("catalog/Items"))
     edit(Path("config/catalog.yaml"), feed__path=f"{address}/feed", views__Items__source=f"{address}/items")
-    edit(Path("config/training/runtime.yaml"), object_store=s3_options)
+    edit(Path("config/training/runtime.yaml"), object_store=store_options)
     report = run_skeleton_stage(Settings(output_root="out"), world.range)
     assert not report.failures and report.rows == expected_report.rows
     found = {path.parent.name: path.read_bytes() for path in Path("out").glob("dt=*/part-0-0.parquet")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,11 @@ import pyarrow.parquet as pq
 import yaml
 from deltalake import write_deltalake
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.table import Table
+
+from daedalus.objectstore.address import as_uri
+from daedalus.objectstore.object_store import ObjectStore, split_uri
 
 _KINDS = {
     "text": lambda day: {"dt": str(day)},
@@ -60,12 +66,57 @@ def rows_of(folder: Path) -> pa.Table:
     )
 
 
+class StoreIO(FileIO):
+    """How pyiceberg writes into our object stores, under whatever addresses a table has."""
+
+    def _file(self, location: str) -> StoreFile:
+        uri = as_uri(location)[0]
+        bucket, key = split_uri(uri)
+        return StoreFile(location, ObjectStore(bucket, json.loads(self.properties["object_store"])), key)
+
+    new_input = new_output = _file
+
+    def delete(self, location: str | InputFile | OutputFile) -> None:
+        raise NotImplementedError
+
+
+class StoreFile(InputFile, OutputFile):
+    def __init__(self, location: str, store: ObjectStore, key: str) -> None:
+        super().__init__(location)
+        self._store, self._key = store, key
+
+    def __len__(self) -> int:
+        return self._store.head(self._key).size
+
+    def exists(self) -> bool:
+        return bool(self._store.list(self._key))
+
+    def open(self, seekable: bool = True) -> io.BytesIO:
+        return io.BytesIO(self._store.get(self._key)[0])
+
+    def create(self, overwrite: bool = False) -> io.BytesIO:
+        put = self._store.put
+
+        class Written(io.BytesIO):
+            def close(self) -> None:
+                if not self.closed:
+                    put(key, self.getvalue())
+                super().close()
+
+        key = self._key
+        return Written()
+
+    def to_input_file(self) -> StoreFile:
+        return self
+
+
 class Lake:
     """Iceberg tables below a folder, or an address, with a catalog in that folder that only the tests ask."""
 
-    def __init__(self, root: Path, address: str = "", **options: str) -> None:
+    def __init__(self, root: Path, address: str = "", store: dict[str, str] | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.address = address or f"file://{root}"
+        options = {"py-io-impl": "lake.StoreIO", "object_store": json.dumps(store)} if store else {}
         self.catalog = SqlCatalog("tests", uri=f"sqlite:///{root}/catalog.db", warehouse=self.address, **options)
         self.catalog.create_namespace("tables")
 

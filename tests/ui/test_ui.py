@@ -346,8 +346,8 @@ def test_before_the_first_run_nothing_is_made(cold):
     assert asked.get("/api/status").json()["days"][0]["state"] == "missing"
 
 
-def test_what_only_the_shared_cache_has_counts_and_is_not_fetched(warm, bucket, s3_options):
-    edit(warm.runtime, cache_remote=f"{bucket}/cache", object_store=s3_options)
+def test_what_only_the_shared_cache_has_counts_and_is_not_fetched(warm, bucket, store_options):
+    edit(warm.runtime, cache_remote=f"{bucket}/cache", object_store=store_options)
     warm.run(RANGE, force=True)
     spine = Path(client().get(f"/api/day/{FRESH}/made?step=spine").json()["file"])
     spine.unlink()

@@ -20,9 +20,9 @@ from pyiceberg.transforms import DayTransform, HourTransform, IdentityTransform,
 from pyiceberg.types import DateType
 
 from daedalus.base.errors import DaedalusError
-from daedalus.inputs.files import Names
 from daedalus.inputs.lake.table import Columns, LakeFile, LakeTable, Place, first_line, labelled
-from daedalus.objectstore.object_store import is_uri
+from daedalus.objectstore.address import as_uri
+from daedalus.objectstore.object_store import account_name, is_uri
 
 _NUMBERED = re.compile(r"v?([0-9]+)(-.*)?(\.gz)?\.metadata\.json(\.gz)?")
 _FIRST = date(1970, 1, 1)
@@ -30,7 +30,7 @@ _FIRST = date(1970, 1, 1)
 
 def read_table(place: Place) -> LakeTable:
     """Reads metadata and manifests. Raises DaedalusError (exit 2) for what cannot be read as it is meant."""
-    reading = _Reading(place.files)
+    reading = _Reading(place)
     try:
         metadata = FromInputFile.table_metadata(reading.new_input(_metadata_file(place)))
         snapshot = _snapshot(place, metadata)
@@ -162,25 +162,25 @@ def _day(field: PartitionField, value: Any) -> object:
 
 def _path(place: Place, location: str) -> str:
     """A location of the metadata as we write paths. Raises DaedalusError for one that we cannot reach."""
-    scheme, _, rest = location.partition(":")
-    if scheme in ("s3a", "s3n"):
-        return f"s3:{rest}"
-    if scheme == "file":
-        return "/" + rest.lstrip("/")
-    if is_uri(location) or "://" not in location:
-        return location
+    found, account = as_uri(location)
+    if account and account != (ours := account_name(place.options) or account):
+        raise place.refuse("an Iceberg table with files in another storage account", location, f"the account {ours}")
+    if found.startswith("file:"):
+        return "/" + found.removeprefix("file:").lstrip("/")
+    if is_uri(found) or "://" not in found:
+        return found
     raise place.refuse("an Iceberg table with files in an unknown place", location, "paths, or s3://, gs://, az://")
 
 
 class _Reading(FileIO):
     """The input files as pyiceberg reads them."""
 
-    def __init__(self, files: Names) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__()
-        self._files = files
+        self._place = place
 
     def new_input(self, location: str) -> InputFile:
-        return _Input(location, self._files)
+        return _Input(location, self._place)
 
     def new_output(self, location: str) -> OutputFile:
         raise NotImplementedError
@@ -190,15 +190,13 @@ class _Reading(FileIO):
 
 
 class _Input(InputFile):
-    def __init__(self, location: str, files: Names) -> None:
+    def __init__(self, location: str, place: Place) -> None:
         super().__init__(location)
-        self._files = files
+        self._place = place
 
     @property
     def _bytes(self) -> bytes:
-        location = self.location.removeprefix("file:") if self.location.startswith("file:") else self.location
-        path = "/" + location.lstrip("/") if location != self.location else location
-        return self._files.read(re.sub("^s3[an]:", "s3:", path))
+        return self._place.files.read(_path(self._place, self.location))
 
     def __len__(self) -> int:
         return len(self._bytes)

@@ -27,7 +27,7 @@ def open_table(config: Config, files: Names, key: str, folder: str, format: str)
                             found=f"{folder}, with neither _delta_log nor Iceberg's metadata/",
                             expected="a folder that is a table of Delta Lake or Iceberg",
                             hint="leave version out")  # fmt: skip
-    options = library_options(config.runtime.object_store) if is_uri(folder) else {}
+    options = library_options(config.runtime.object_store, folder) if is_uri(folder) else {}
     return open_at(Place(folder, version, config.where(CATALOG, key), files, options), format)
 
 
