@@ -33,7 +33,7 @@ def create(
     from daedalus.snapshots import commands, lines
 
     settings = settings_of(config, cache_root, output_root)
-    return output.show(commands.create_snapshot(settings, name, range, stage), lines.show_lines, json)
+    return output.show(commands.create_snapshot(settings, name, range, stage), lines.head_lines, json)
 
 
 def list(

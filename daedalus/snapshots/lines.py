@@ -38,8 +38,16 @@ def _aligned(cell: str, place: int, width: int) -> str:
 
 def show_lines(found: SnapshotShown) -> list[str]:
     """What it is, then a line a day."""
+    return head_lines(found) + [
+        f"  {day}  {one['rows']:>12,} rows  {size(one['bytes']):>12}  {one['digest'][:12]}"
+        for day, one in found["days"].items()
+    ]
+
+
+def head_lines(found: SnapshotShown) -> list[str]:
+    """What it is, without its days."""
     days, (first, last) = found["days"], found["range"]
-    lines = [
+    return [
         f"{found['name']}: {counted(len(days), 'day')} of {found['stage']}, {first} to {last}",
         f"  made      {found['made']}",
         f"  where     {found['where']}",
@@ -47,9 +55,6 @@ def show_lines(found: SnapshotShown) -> list[str]:
         f"  size      {size(found['bytes'])}, of which removing it frees {size(found['only_here_bytes'])}",
         f"  dataset   {found['dataset']}",
         f"  compile   {found['compile']}",
-    ]
-    return lines + [
-        f"  {day}  {one['rows']:>12,} rows  {size(one['bytes']):>12}  {one['digest'][:12]}" for day, one in days.items()
     ]
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daedalus.base.counted_off import counted_off
 from daedalus.base.days import DayRange, parse_range
 from daedalus.base.durable import DATASET, remove_folder
 from daedalus.base.terminal_text import counted, cut
@@ -97,11 +98,10 @@ def _compared(workspace: Workspace, old: _Side, new: _Side, say: Callable[[str],
     days: dict[str, SnapshotDayDiff] = {}
     moves = _Moves()
     differing = [day for day in sorted({*old.days, *new.days}) if old.days.get(day) != new.days.get(day)]
-    for count, day in enumerate(differing, 1):
+    for day in counted_off(differing, len(differing), say, "compared {done:,} of {total:,} days"):
         rows = [side.days.get(day, (0, ""))[0] for side in (old, new)]
         columns: dict[str, float] = {}
         if day in old.days and day in new.days:
-            say(f"comparing {day}, {count} of {counted(len(differing), 'day')}")
             with old.reading(day) as then, new.reading(day) as now, readable([*then, *now], hint=_HINT):
                 columns = _columns(workspace, then, now)
                 moves.add(then, now, columns)
