@@ -68,7 +68,7 @@ def check(root: Path, made: EnrichWorld) -> None:
     assert not report.stages["skeleton"].failures
     assert {failure.day for failure in report.failures} == set(failing), report.failures
     for failure in report.failures:
-        assert failing[failure.day].told_by(failure.error), (failure.error, failing[failure.day])
+        assert failing[failure.day].told_by(failure.error, vectors), (failure.error, failing[failure.day])
     assert set(enriched) - {dt.date.fromisoformat(day) for day in failing} == set(expected) - {
         dt.date.fromisoformat(day) for day in failing
     }

@@ -235,12 +235,13 @@ def test_a_run_beside_it_is_shown_and_its_end_too(warm, browser):
         assert page.locator("#calendar .cell.stale").count() == len(DAYS)
         command = [sys.executable, "-m", "daedalus", "run", "--force", "-r", RANGE, "--progress", "none"]
         run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.DEVNULL)
-        shown = ""
-        while "A run is going on" not in shown and run.poll() is None:  # a look is due every three seconds, and now
+        shown = title = ""
+        while not ("A run is going on" in shown and title.startswith("▸")) and run.poll() is None:
+            # a look is due every three seconds, and now; the title comes after the text
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
             page.wait_for_timeout(100)
-            shown = page.locator("#going-on").inner_text()
-        assert f"process {run.pid}" in shown and RANGE in shown and page.title().startswith("▸")
+            shown, title = page.locator("#going-on").inner_text(), page.title()
+        assert f"process {run.pid}" in shown and RANGE in shown and title.startswith("▸")
         assert page.locator("#calendar .cell.running").count() > 0
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert run.wait(timeout=120) == 0

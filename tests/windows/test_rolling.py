@@ -93,7 +93,8 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
     event = {"user_id": users, "ts": pa.timestamp("us"), "value": kind, "artwork_id": pa.int64()}
     paths = [folder / f"{i}.parquet" for i in range(len(pieces))]
     for path, piece in zip(paths, pieces, strict=True):
-        pq.write_table(table(event, piece), path, row_group_size=7)
+        # Without statistics: of files that have some DuckDB passes over row groups with NaN, which is equal to NaN.
+        pq.write_table(table(event, piece), path, row_group_size=7, write_statistics=False)
     made = {"user_id": users, "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, rows), folder / "rows.parquet")
     roll(rolling, folder / "rows.parquet", paths, folder / "out.parquet")
