@@ -56,15 +56,13 @@ class Unusable(Exception):
     lengths: dict[int, set[int]] = field(default_factory=dict)  # ids by length
     incomplete: set[int] = field(default_factory=set)
 
-    def told_by(self, error: str, vectors: Mapping[int, Vector]) -> bool:
-        """Whether a message names one of the ids with its length and another id of the pool, whose rows need not ship,
-        with another; or one with a NULL component."""
+    def told_by(self, error: str) -> bool:
+        """Whether a message names two ids with their lengths, or one with a NULL component."""
         words = set("".join(letter if letter.isalnum() else " " for letter in error).split())
         named = {length: {key for key in keys if str(key) in words} for length, keys in self.lengths.items()}
-        used = [length for length, keys in named.items() if keys and str(length) in words]
-        lengths = {len(v) for key, v in vectors.items() if str(key) in words and str(len(v)) in words}
+        lengths = [length for length, keys in named.items() if keys and str(length) in words]
         incomplete = any(str(key) in words for key in self.incomplete) and "NULL" in error
-        return (len(self.lengths) > 1 and bool(used) and len(lengths) > 1) or incomplete
+        return len(lengths) > 1 or incomplete
 
 
 @dataclass
