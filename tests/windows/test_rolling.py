@@ -72,7 +72,8 @@ def table(names: dict[str, pa.DataType], rows: list[tuple]) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def duck():
-    duck = Duck({"threads": 1})
+    # DuckDB 2.0 passes over row groups with NaN where it joins by NaN, which it has equal, and files have statistics.
+    duck = Duck({"threads": 1, "disabled_optimizers": "join_filter_pushdown"})
     yield duck
     duck.close()
 
@@ -93,8 +94,7 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
     event = {"user_id": users, "ts": pa.timestamp("us"), "value": kind, "artwork_id": pa.int64()}
     paths = [folder / f"{i}.parquet" for i in range(len(pieces))]
     for path, piece in zip(paths, pieces, strict=True):
-        # Without statistics: of files that have some DuckDB passes over row groups with NaN, which is equal to NaN.
-        pq.write_table(table(event, piece), path, row_group_size=7, write_statistics=False)
+        pq.write_table(table(event, piece), path, row_group_size=7)
     made = {"user_id": users, "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, rows), folder / "rows.parquet")
     roll(rolling, folder / "rows.parquet", paths, folder / "out.parquet")
