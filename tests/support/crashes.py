@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -34,7 +35,8 @@ class Faults:
             if self.calls != self.at:
                 return function(*arguments, **options)
             if self.mode == "after":
-                function(*arguments, **options)
+                with contextlib.suppress(OSError):  # as of a folder that is there already
+                    function(*arguments, **options)
             if self.mode == "half" and name == "fsync":
                 path = Path(f"/proc/self/fd/{arguments[0]}").resolve()
                 if path.is_file():
