@@ -21,6 +21,7 @@ from daedalus.config.schema import Aggregation, Aggregations, Catalog, Runtime, 
 from daedalus.config.validation import check
 
 _MOST_BYTES = 10 << 20  # of a file
+_MOST_NAMED = 8  # keys that a message lists
 _NUMBER_AS_TEXT = re.compile(r"([-+]?)(\d+)\.?(\d*)[eE]([-+]?)(\d+)")
 _T = TypeVar("_T")
 
@@ -156,14 +157,14 @@ def _refusal(message: str, kind: type, path: Path, prefix: str, raw: Any) -> Dae
     """Turns msgspec's sentence, `Expected X, got Y - at $.a.b`, into a DaedalusError."""
     text, _, at = message.partition(" - at ")
     keys = at.strip("`").replace("`key` in `", "a key of ").lstrip("$").lstrip(".")
-    value = _value_at(raw, keys)
+    value, below = _value_at(raw, keys), keys
     keys = ".".join(part for part in (prefix, keys) if part)
     if unknown := re.match(r"Object contains unknown field `(.*)`", text):
         key = ".".join(part for part in (keys, unknown[1]) if part)
         hint = did_you_mean(unknown[1], _all_keys(kind))
-        return DaedalusError(
-            "an unknown key", where=f"{path}: {key}", found=unknown[1], expected="a known key", hint=hint
-        )
+        known = sorted(set().union(*map(_field_names, _types_at(kind, below))))
+        expected = f"one of {', '.join(known)}" if len(known) <= _MOST_NAMED else "a known key"
+        return DaedalusError("an unknown key", where=f"{path}: {key}", found=unknown[1], expected=expected, hint=hint)
     if missing := re.match(r"Object missing required field `(.*)`", text):
         key = ".".join(part for part in (keys, missing[1]) if part)
         return DaedalusError("a required key is missing", where=f"{path}: {key}", expected=f"the key {missing[1]}")
@@ -230,13 +231,37 @@ def _all_keys(kind: type) -> set[str]:
     keys: set[str] = set()
     todo = [msgspec.inspect.type_info(kind)]
     while todo:
-        info: Any = todo.pop()
-        for field in getattr(info, "fields", ()):
-            keys.add(field.encode_name)
-            todo.append(field.type)
-        todo.extend(getattr(info, "types", ()))
-        if isinstance(info, msgspec.inspect.Metadata):
-            todo.append(info.type)
-        if isinstance(info, msgspec.inspect.DictType):
-            todo.append(info.value_type)
+        info = todo.pop()
+        keys |= _field_names(info)
+        todo += [field.type for field in getattr(info, "fields", ())] + _below(info)
     return keys
+
+
+def _types_at(kind: type, keys: str) -> list[Any]:
+    """The types that a value at a key path such as `splits.parts` or `windows[1]` may have."""
+    import msgspec.inspect
+
+    found = _alternatives([msgspec.inspect.type_info(kind)])
+    for part in re.findall(r"[^.\[\]]+", keys):
+        fields = [field.type for info in found for field in getattr(info, "fields", ()) if field.encode_name == part]
+        found = _alternatives(fields or [one for info in found for one in _below(info)])
+    return found
+
+
+def _alternatives(infos: list[Any]) -> list[Any]:
+    """The types that unions and types with a note stand for."""
+    found: list[Any] = []
+    for info in infos:
+        inner = [*getattr(info, "types", ()), *([info.type] if hasattr(info, "type") else [])]
+        found += _alternatives(inner) if inner else [info]
+    return found
+
+
+def _field_names(info: Any) -> set[str]:
+    return {field.encode_name for field in getattr(info, "fields", ())}
+
+
+def _below(info: Any) -> list[Any]:
+    """The types inside a type that is no struct: of a union, a note, the values of a mapping, the items of a list."""
+    inside = (getattr(info, name, None) for name in ("type", "value_type", "item_type"))
+    return [*getattr(info, "types", ()), *(one for one in inside if one is not None)]

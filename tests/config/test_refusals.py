@@ -83,6 +83,9 @@ CASES = {
     "a number in base 8": (write("config/training/runtime.yaml", "a: 1\nday_workers: 010\n"), ["runtime.yaml: line 2", "base 8", "as 8"]),
     "a number in base 60": (write("config/training/runtime.yaml", "day_workers: 1:30\n"), ["runtime.yaml: line 1", "base 60", "as 90"]),
     "an unknown key": (set_runtime(spine__lookbak_days=7), ["spine.lookbak_days", "lookback_days"]),
+    "an unknown key where there are few": (
+        lambda world: edit(world.runtime, splits={"train": {"days": "2026-02-01"}}),
+        ["splits.train", "one of by, parts, salt"]),
     "an unknown key of a view": (set_view(as_off="day"), ["views.artwork_tack.as_off", "as_of"]),
     "a missing key": (write("config/training/runtime.yaml", "feed_start: '202602'\nfeed_end: '202602'\n"), ["output_columns"]),
     "a wrong type": (set_runtime(spine__lookback_days="seven"), ["spine.lookback_days", "int", "str"]),
