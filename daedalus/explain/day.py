@@ -111,6 +111,25 @@ def planned(workspace: Workspace, day: Day, listing: Listing | None = None) -> t
     return graph, {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
 
 
+def planned_step(workspace: Workspace, day: Day, step: str) -> tuple[Graph, dict[str, Verdict], Verdict]:
+    """`planned` with a step of the day in it, and that step. Raises DaedalusError if there is no such step.
+
+    What only later days read, as the day's history, is in the graph of the last day of the config's range
+    that has rows.
+    """
+    graph, verdicts = planned(workspace, day)
+    own = {name.removesuffix(f"@{day}"): v for name, v in verdicts.items() if v.action.day in (str(day), None)}
+    if found := own.get(step) or verdicts.get(step) or _beginning_with(step, own):
+        return graph, verdicts, found
+    config, listing = workspace.config, workspace.listing()
+    if last := max(Reach.of(config).with_rows(config.range(None), listing.feed.days), default=None):
+        later = planned(workspace, last, listing)
+        if found := later[1].get(f"{step}@{day}"):
+            return *later, found
+    raise DaedalusError("the day has no such step", where="daeda explain step", found=step,
+                        expected="a step that `daeda explain day` names", hint=_close(step, sorted(own)))  # fmt: skip
+
+
 def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day: str) -> StepOfDay:
     action, trace = verdict.action, verdict.trace
     above = [found for name in action.upstream if (found := verdicts[name].trace)]
@@ -157,16 +176,7 @@ def explain_step(settings: Settings, text: str, step: str) -> ExplainedStep:
     """What a step of a day runs, as a script for DuckDB or as Python, with the files it reads."""
     target = one_day(text, "daeda explain step")
     with opened(settings) as workspace:
-        graph, verdicts = planned(workspace, target)
-        verdict = verdicts.get(f"{step}@{target}") or verdicts.get(step) or _beginning_with(step, verdicts)
-        if verdict is None:
-            known = sorted(
-                {name.removesuffix(f"@{target}") for name in verdicts if f"@{target}" in name or "@" not in name}
-            )
-            raise DaedalusError(
-                "the day has no such step", where="daeda explain step", found=step,
-                expected="a step that `daeda explain day` names", hint=_close(step, known),
-            )  # fmt: skip
+        graph, verdicts, verdict = planned_step(workspace, target, step)
         action = verdict.action
         unmade = [name for name in action.reads if verdicts[name].state != HIT]
         paths = {name: _path(workspace, verdicts[name]) for name in action.reads}

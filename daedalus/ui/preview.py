@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError, bare
 from daedalus.config.steps import PARTITIONS
-from daedalus.explain.day import planned
+from daedalus.explain.day import planned_step
 from daedalus.stagecache.walk.plan import Verdict
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -95,8 +95,7 @@ def partition(settings: Settings, day: Day, stage: str | None, first: int) -> Pa
 def made(settings: Settings, day: Day, step: str, first: int) -> Made:
     """The record of a step, as `daeda explain step` names it, and its first rows."""
     with opened(settings) as workspace:
-        _, verdicts = planned(workspace, day)
-        verdict = verdicts.get(f"{step}@{day}") or verdicts[step]
+        verdict = planned_step(workspace, day, step)[2]
         is_hit = verdict.state == "hit"
         manifest = verdict.trace.manifest if verdict.trace else verdict.action.ingredients
         ingredients = [_ingredient(label, value) for label, value in sorted(manifest.items())]

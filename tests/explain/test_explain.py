@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+from datetime import date
 
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
 from daedalus.explain.change_notes import ChangeNotes
+from daedalus.explain.day import planned, planned_step
 from daedalus.explain.earlier import sources_of
 from daedalus.explain.row import explain_row
 from daedalus.stagecache.walk.plan import MAYBE, RUN
@@ -196,6 +198,17 @@ def test_the_script_of_a_step_gives_its_rows(warm):
     refused = warm.cli("explain", "step", str(DAYS[5]), "rolling:like")
     assert refused.returncode == 2 and "one of rolling:like_artwork_author_ids, " in refused.stderr
     assert "class Spliced" in warm.json("explain", "step", str(DAYS[5]), "chu")["script"]  # no other begins so
+
+
+def test_any_step_of_the_range_is_explained(warm):
+    """Also a day's history, which only later days read."""
+    with opened(Settings()) as workspace:
+        verdicts = planned(workspace, DAYS[-1])[1]
+        names = [name for name in verdicts if "@" in name and "+" not in name]
+        for name in names:
+            step, day = name.rsplit("@", 1)
+            assert planned_step(workspace, date.fromisoformat(day), step)[2].action.name == name
+    assert any(name.startswith("history:") for name in names)
 
 
 def test_explain_row_agrees_with_the_reference_on_200_lists(warm):

@@ -172,7 +172,8 @@ def test_every_link_leads_to_a_page(world):
         for link in sorted({html.unescape(link) for link in links} - seen)[:8]:
             seen.add(link)
             assert link.startswith(f"/{TOKEN}/"), link
-            assert asked.get(link.removeprefix(f"/{TOKEN}")).status_code in (200, 400), link
+            status = asked.get(link.removeprefix(f"/{TOKEN}")).status_code
+            assert status == 200 or (status == 400 and link.endswith("/diff")), link  # no run replaced that partition
     assert len(seen) > 20
 
 
