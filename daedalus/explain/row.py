@@ -22,6 +22,7 @@ from daedalus.explain.day import one_day, planned
 from daedalus.explain.row_measures import made_by
 from daedalus.explain.row_vectors import VectorLooker
 from daedalus.explain.value_differences import as_python
+from daedalus.inputs.input_file import first_unreadable
 from daedalus.inputs.schemas import group_by_schema
 from daedalus.inputs.type_checks import event_column_type
 from daedalus.skeleton.countries import country_codes
@@ -183,9 +184,14 @@ class _Looker:
         sql = Sql(f"SELECT * FROM ({raw}) WHERE (user_id = {literal(user)}{others}) AND ({shown}) ORDER BY {order}")
         if not groups:
             return []
+        import duckdb
+
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
             bound = {name: [local[path] for path in paths] for name, paths in named.items()}
-            rows = self._table(sql, bound, {"countries": country_codes()})
+            try:
+                rows = self._table(sql, bound, {"countries": country_codes()})
+            except duckdb.Error as error:
+                raise first_unreadable({file.path: local[file.path] for file in files}) or error from None
         labels = {local[file.path]: file.label for file in files}
         return [{**row, "file": labels.get(row["file"], row["file"])} for row in rows]
 

@@ -141,6 +141,23 @@ def unreadable(path: str, why: object) -> DayError:
     )
 
 
+def first_unreadable(files: Mapping[str, str]) -> DaedalusError | None:
+    """The error of the first of some files, local ones by the path to name, that cannot be read to its end."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path, local in files.items():
+        try:
+            with open(local, "rb") as opened, pq.ParquetFile(opened) as file:
+                for _ in file.iter_batches(use_threads=False):
+                    pass
+        except (pa.ArrowException, OSError) as error:
+            told = unreadable(path, error)
+            return DaedalusError(told.what, where=path, found=told.found, expected=told.expected,
+                                 hint="restore or remove the file")  # fmt: skip
+    return None
+
+
 def _is_read(footer: dict | None) -> bool:
     """Whether what is remembered of a footer has the current form."""
     return footer is not None and footer.get("form") == _FORM

@@ -97,6 +97,17 @@ def test_folders_of_no_day_are_passed_over_as_a_run_does(warm):
     assert all(partition.year == 2026 for partition, _ in Reference(warm.root / "config", root=warm.root).feed_files())
 
 
+def test_explain_row_names_a_feed_file_whose_pages_are_damaged(warm):
+    """It was a traceback, whose last line was DuckDB's."""
+    row = pq.ParquetFile(warm.output / f"dt={DAYS[5]}/part-0-0.parquet").read(["user_id", "artwork_id"]).to_pylist()[0]
+    damage_pages(warm.feed_file(DAYS[4]))
+    done = warm.cli("explain", "row", str(DAYS[5]), "--user", str(row["user_id"]), "--artwork", str(row["artwork_id"]),
+                    "--json")  # fmt: skip
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == 2 and error["what"] == "a parquet file cannot be read"
+    assert error["where"].endswith(f"dt={DAYS[4]}/{warm.feed_file(DAYS[4]).name}") and error["hint"]
+
+
 @pytest.mark.parametrize("kind", ["feed", "view", "footer of the feed", "footer of the view", "qid map"])
 def test_an_input_whose_pages_are_damaged_is_refused_and_named(warm, kind):
     """pyarrow's error, which names no file, was told as a standard output that takes nothing."""
