@@ -40,8 +40,7 @@ def begin(two: hosts.Hosts, world: Path, folder: Path) -> None:
                   "--no-nanny", "--no-dashboard", "--resources", "MEMORY=1e12", **log)  # fmt: skip
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["whole", "link cut"])
-def test_two_hosts_make_the_bytes_of_one_also_when_one_is_lost(two, cold: Small, warm_template, tmp_path, cut):
+def test_two_hosts_make_the_bytes_of_one_also_when_one_is_lost(two, cold: Small, warm_template, tmp_path):
     days, local = tuple(f"dt={day}" for day in SPAN), cold.bytes(warm_template / "data/training_output")
     expected = {name: digest.of_bytes(data) for name, data in local.items() if name.startswith(days)}
     begin(two, cold.root, tmp_path / "hosts")
@@ -52,7 +51,7 @@ def test_two_hosts_make_the_bytes_of_one_also_when_one_is_lost(two, cold: Small,
     told = []
     for line in run.stderr:
         told.append(line)
-        if cut and line.startswith(str(SPAN[1])):
+        if line.startswith(str(SPAN[1])):
             two.cut()
     said = run.stdout.read()
     assert run.wait() == 0, "".join([*told, said])
