@@ -184,13 +184,11 @@ class _Looker:
         sql = Sql(f"SELECT * FROM ({raw}) WHERE (user_id = {literal(user)}{others}) AND ({shown}) ORDER BY {order}")
         if not groups:
             return []
-        import duckdb
-
         with self._workspace.files.fetch({file.path: file.digest for file in files}) as local:
             bound = {name: [local[path] for path in paths] for name, paths in named.items()}
             try:
                 rows = self._table(sql, bound, {"countries": country_codes()})
-            except duckdb.Error as error:
+            except Exception as error:  # DuckDB names no file
                 raise first_unreadable({file.path: local[file.path] for file in files}) or error from None
         labels = {local[file.path]: file.label for file in files}
         return [{**row, "file": labels.get(row["file"], row["file"])} for row in rows]
