@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.base.errors import DayError
 from daedalus.enrich.lance_rows import OpenFragment
+from daedalus.enrich.rows_at_hand import RowsAtHand
 from daedalus.enrich.vectors_file import NO_VECTOR
 from daedalus.tables.artifacts import fits_whole, read_table
+from daedalus.tables.held_rows import HELD_ROWS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,19 +84,34 @@ def _pieces(vectors: Path, places: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
             yield one.read_row_group(group, use_threads=False), other.read_row_group(group, use_threads=False)
 
 
-def bring(
+def bring(pool: Pool, found: Found, wanted: np.ndarray, dim: int, rows: RowsAtHand, folder: Path) -> None:
+    """Puts the vectors of the rows `wanted` of `found`, all of `dim` components, to `rows`: those that another day or
+    column had are in memory, the others are read. `folder` is a free path. Raises DayError if they are not what
+    pool_vectors says."""
+    import numpy as np
+
+    if not dim:
+        return
+    digests, missing = found.digests[wanted], np.arange(len(wanted))
+    if rows.whole is not None:  # else there are too many to be held either
+        missing = HELD_ROWS.take(digests.tolist(), rows.whole)
+    for places, read in _read(pool, found, wanted[missing], dim, folder):
+        rows.put(missing[places], read)
+        if rows.whole is not None:
+            HELD_ROWS.put(digests[missing[places]].tolist(), read)
+
+
+def _read(
     pool: Pool, found: Found, wanted: np.ndarray, dim: int, folder: Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The vectors of the rows `wanted` of `found`, all of `dim` components: (which of the wanted, their vectors), some
-    at a time, each fragment opened once. `folder` is a free path. Raises DayError if they are not what pool_vectors
-    says."""
+    """The vectors out of the pool: (which of the wanted, their vectors), some at a time, each fragment opened once."""
     import numpy as np
 
     fragments, places = found.fragments[wanted], found.places[wanted]
     order = np.lexsort((places, fragments))
     numbers, firsts = np.unique(fragments[order], return_index=True)
     rows = max(_CHUNK // max(dim * np.dtype(pool.dtype).itemsize, 1), 1)
-    for number, part in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
+    for number, part in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=False):  # of nothing one is nothing
         with pool.open(number, folder) as fragment:
             for begin in range(0, len(part), rows):
                 chunk = part[begin : begin + rows]

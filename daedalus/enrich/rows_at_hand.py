@@ -25,13 +25,13 @@ class RowsAtHand:
         self._count, self._dim, self._dtype, self._path = count, dim, np.dtype(dtype), path
         self._width = max(dim * self._dtype.itemsize, 1)
         fits = _SHARE * count * self._width <= HELD.each
-        self._rows = np.empty((count, dim), self._dtype) if fits else None
+        self.whole = np.empty((count, dim), self._dtype) if fits else None  # where it is in memory
         self._file = None if fits else path.open("w+b", buffering=0)
 
     def put(self, places: np.ndarray, rows: np.ndarray) -> None:
         """Sets the rows at some places."""
-        if self._rows is not None:
-            self._rows[places] = rows
+        if self.whole is not None:
+            self.whole[places] = rows
             return
         assert self._file is not None
         for place, row in zip(places.tolist(), rows, strict=True):
@@ -41,8 +41,8 @@ class RowsAtHand:
         """All rows in order, some at a time."""
         import numpy as np
 
-        if self._rows is not None:
-            yield self._rows
+        if self.whole is not None:
+            yield self.whole
             return
         assert self._file is not None
         self._file.seek(0)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_AT_ONCE = 1 << 18  # ids that are sorted together
+
+
 class IdSource(Struct, frozen=True):
     """Where a day's ids are: in a column of an action's artifact, or in the first `max_items` of each of its lists."""
 
@@ -33,11 +36,14 @@ def used_ids(source: IdSource, path: Path) -> np.ndarray:
     import numpy as np
 
     used = np.empty(0, np.int64)
+    more: list[np.ndarray] = []
     for piece in _in_lists(source, path) if source.listed else _in_column(source, path):
         if not _is_integer(piece.type):
             raise DayError("a column that holds no ids", where=source.column, found=piece.type, expected="integers")
-        used = _distinct(np.concatenate([used, as_ids(piece).drop_null().to_numpy()]))
-    return used
+        more.append(as_ids(piece).drop_null().to_numpy())
+        if sum(map(len, more)) > len(used) + _AT_ONCE:
+            used, more = _distinct(np.concatenate([used, *more])), []
+    return _distinct(np.concatenate([used, *more])) if more else used
 
 
 def _distinct(ids: np.ndarray) -> np.ndarray:

@@ -116,8 +116,7 @@ def write_vectors_of_ids(pool: Pool, source: IdSource, path: Path, known: tuple[
     dim = usual_length(found.lengths)
     wanted = np.flatnonzero(found.lengths == dim)
     with RowsAtHand(len(wanted), dim, pool.dtype, out.with_name(f"{out.name}.rows")) as rows:
-        for places, brought in bring(pool, found, wanted, dim, out.with_name(f"{out.name}.table")) if dim else ():
-            rows.put(places, brought)
+        bring(pool, found, wanted, dim, rows, out.with_name(f"{out.name}.table"))
         write_vectors(out, ids, found.lengths, pool.dtype, rows.blocks())
     only_null = int(np.count_nonzero(found.known & (found.lengths == NO_VECTOR)))
     return {"rows": len(ids), "ids": len(ids), "found": len(wanted), "null_vectors": only_null}
