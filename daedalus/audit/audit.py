@@ -29,6 +29,7 @@ from daedalus.config.reach import Reach
 from daedalus.explain.failure_lines import days_text
 from daedalus.explain.value_differences import readable
 from daedalus.inputs.pool import reading_pool
+from daedalus.output.numbers.pieces import map_files
 from daedalus.workspace.settings import Settings
 
 if TYPE_CHECKING:
@@ -143,9 +144,9 @@ class _Comparison:
         self._shown: list[dict] = []
         self._younger: dict[str, list[int]] = {name: [] for name in reference.views}
         self._qids: dict[str, int] = {}
-        if (map_file := root / "qid_map.parquet").exists():
+        for map_file in map_files(root):
             with readable([map_file], "the qid map", hint=""):
-                self._qids = {row["feed_session"]: row["qid"] for row in read_rows(map_file)}
+                self._qids |= {row["feed_session"]: row["qid"] for row in read_rows(map_file)}
 
     def compare(self, day: Day, users: set[int]) -> None:
         """Compares a day's rows of some users with those of the reference."""

@@ -62,8 +62,9 @@ class Mirror(LocalCopy):
             with output.partitions.reading(str(day)) as parts:
                 for part in parts:
                     self._link(part, f"{folders[stage]}/dt={day}/{part.name}")
-        if (numbers := workspace.qids.file()) is not None:
-            self._link(numbers, "output/qid_map.parquet")
+        with workspace.qids.exclusive():
+            if (numbers := workspace.qids.file()) is not None:
+                self._link(numbers, "output/qid_map.parquet")
         self._write_pool()
         self._write_config(list(listing.views), of_table=listing.feed.table is not None)
 

@@ -1,4 +1,8 @@
-"""Where the qid map lies: `qid_map.parquet` in a local output root, and what is known of it."""
+"""Where the qid map lies: `qid_map.parquet` in a local output root, with what a run has not written into it yet.
+
+What is known of the map is a fact of the cache. While there are pieces, its digest is one that versions which do not
+know of pieces find nowhere: they reconcile the map, as one that is not theirs, and go on under another lineage.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base import digest
 from daedalus.base.durable import day_folders, move_file, open_lock, part_files
+from daedalus.output.map_home import MapFile
+from daedalus.output.numbers.pieces import Pieces
 from daedalus.output.part_file import parts_with_qids
 
 if TYPE_CHECKING:
@@ -22,11 +29,11 @@ NO_STATE: MapState = {"lineage": "", "digest": None, "next": None, "partitions":
 
 
 class LocalMap:
-    """See `MapHome` in ports.py. What is known of the map is a fact of the cache."""
+    """See `MapHome` in map_home.py."""
 
     def __init__(self, root: Path, digests: Digests, facts: Facts) -> None:
         self._path, self._root = root / "qid_map.parquet", root
-        self._digests, self._facts = digests, facts
+        self._digests, self._facts, self._pieces = digests, facts, Pieces(root)
         self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
 
     @property
@@ -48,11 +55,20 @@ class LocalMap:
         finally:
             os.close(handle)
 
-    def path(self) -> Path | None:
-        return self._path if self._path.exists() else None
+    def files(self) -> list[MapFile]:
+        content = self._base()
+        found = [MapFile(content, lambda: self._path)] if content else []
+        for piece, path in self._pieces.of(content):
+            content = below(content, piece)
+            found.append(MapFile(content, partial(Path, path)))
+        return found
+
+    def _base(self) -> str:
+        return self._digests.of(self._path)[0] if self._path.exists() else ""
 
     def content(self) -> str:
-        return self._digests.of(self._path)[0] if self._path.exists() else ""
+        files = self.files()
+        return files[-1].content if files else ""
 
     def state(self) -> MapState:
         return {**NO_STATE, "shared": False, **(self._facts.fact(self._state_key) or {})}
@@ -68,19 +84,36 @@ class LocalMap:
         self._facts.remember_fact(self._state_key, state)
 
     def lay(self, file: Path) -> None:
-        content = digest.of_file(file)
+        self._lay(file, digest.of_file(file))
+
+    def _lay(self, file: Path, content: str) -> None:
         move_file(file, self._path)
         self._digests.note(self._path, content)
+        self._pieces.drop()
 
-    def grow(self, file: Path, lineage: str) -> None:
-        content = digest.of_file(file)
+    def grow(self, file: Path, content: str, lineage: str) -> None:
         self._take_down(lineage, self.content(), content)  # first: a crash leaves one of the two
-        self.lay(file)
+        self._lay(file, content)
         self.remember(lineage, content)
+
+    def add(self, file: Path, lineage: str) -> None:
+        before, piece = self.content(), digest.of_file(file)
+        after = below(before, piece)
+        self._take_down(lineage, before, after)
+        self._pieces.add(self._base(), file, piece)
+        self.remember(lineage, after)
+
+    def is_whole(self) -> bool:
+        return not self._pieces.any()
+
+    def clean(self) -> None:
+        base = self._base()
+        self._pieces.drop(but=base if self._pieces.of(base) else None)
 
     def drop(self) -> None:
         if self._path.exists():
             self._path.replace(self._path.with_suffix(f".damaged-{time.time_ns()}"))
+        self._pieces.drop()
 
     def stamp(self) -> str:
         stats = [(str(path.relative_to(self._root)), path.stat()) for path in self._parts()]
@@ -96,3 +129,8 @@ class LocalMap:
 
     def _parts(self) -> list[Path]:
         return sorted(part for folder in day_folders(self._root) for part in part_files(folder))
+
+
+def below(content: str, piece: str) -> str:
+    """The content of a map of one content with a piece below it."""
+    return digest.of_json([content, piece])

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 MapState = dict[str, Any]  # lineage; digest of the map as we left it, and the next if we left it growing; partitions; …
+
+
+class MapFile(NamedTuple):
+    """A file with rows of the map, and the digest of the map up to its end."""
+
+    content: str
+    fetch: Callable[[], Path]  # a local file, not to be written to
 
 
 class MapHome(Protocol):
@@ -22,8 +30,8 @@ class MapHome(Protocol):
     def exclusive(self) -> AbstractContextManager[None]:
         """One at a time."""
 
-    def path(self) -> Path | None:
-        """A local file with the map, not to be written to; None when there is no map."""
+    def files(self) -> list[MapFile]:
+        """The files that together are the map: each has rows below those before."""
 
     def content(self) -> str:
         """Digest of the map; "" when there is none."""
@@ -39,8 +47,17 @@ class MapHome(Protocol):
     def lay(self, file: Path) -> None:
         """Makes a finished file the map."""
 
-    def grow(self, file: Path, lineage: str) -> None:
-        """Makes a file that has more rows than our map our map; durable when it returns."""
+    def grow(self, file: Path, content: str, lineage: str) -> None:
+        """Makes a file of that content, which has all rows of our map, our map; durable when it returns."""
+
+    def add(self, file: Path, lineage: str) -> None:
+        """Puts the rows of a file below those of our map; durable when it returns."""
+
+    def is_whole(self) -> bool:
+        """Whether all rows are surely where readers of the output look for them, or that is another run's matter."""
+
+    def clean(self) -> None:
+        """Removes what a process that died has left beside our map."""
 
     def drop(self) -> None:
         """Takes a file away that cannot be the map; on a disk it is set aside, for it may be somebody else's."""

@@ -1,7 +1,9 @@
 """`qid_map.parquet`: one number for every feed_session that ever reached the output. It only grows.
 
-The map is written before the partitions that use it. When it is not the file that we wrote last, it
-is reconciled with what the partitions hold before anything else is done.
+The map is written before the partitions that use it: a day's new sessions as a piece that lies below it, and what lies
+there becomes part of the file when the run ends. Sessions are looked up in an index, so that a day costs what its own
+sessions do, however many the map has. When map and pieces are not those that we wrote last, they are reconciled with
+what the partitions hold before anything else is done.
 """
 
 from __future__ import annotations
@@ -12,24 +14,27 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
 from daedalus.output.number_sessions import KnownSessions, sessions_in_memory
+from daedalus.output.numbers.session_index import SessionIndex
+from daedalus.output.numbers.whole_map import write_whole
 from daedalus.output.part_file import bound_parts
 from daedalus.output.shared_numbers import SharedNumbers
-from daedalus.parquet.splice import stack
-from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
+from daedalus.parquet.writer import write_parquet
 from daedalus.sql.duck import Bindings, Duck, Ducks
 from daedalus.sql.text import POSITION, ROW, Sql, parquet
 from daedalus.stagecache.action import Again
-from daedalus.tables.artifacts import fits, write_table
+from daedalus.tables.artifacts import write_table
 
 _SHIPPED = f"{parquet('content')} r JOIN {parquet('sessions', positions=True)} s ON s.{POSITION} = r.{ROW}"
 _SESSIONS = f"""
     SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
     FROM {_SHIPPED}
     WHERE s.feed_session IS NOT NULL GROUP BY 1"""
+_NAMES = Sql(f"SELECT DISTINCT s.feed_session AS feed_session FROM {_SHIPPED} WHERE s.feed_session IS NOT NULL")
 # New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
 DAY_SESSIONS = Sql(
     tables=(("known", f"""SELECT d.feed_session, d.first_seen, m.qid FROM ({_SESSIONS}) d
@@ -51,11 +56,12 @@ _HINT = "restore qid_map.parquet from a backup, or move the old partitions away 
 class QidMap:
     """The map of one output root, which lies in its `home`."""
 
-    def __init__(self, home: MapHome, scratch: Scratch, ducks: Ducks, record: SharedMap | None = None) -> None:
+    def __init__(
+        self, home: MapHome, index: SessionIndex, scratch: Scratch, ducks: Ducks, record: SharedMap | None = None
+    ) -> None:  # fmt: skip
         """`record` is the history that other machines share, if any; for a home on this machine only."""
-        self._home, self._scratch, self._ducks = home, scratch, ducks
+        self._home, self._index, self._scratch, self._ducks = home, index, scratch, ducks
         self.shared = SharedNumbers(record, scratch, self) if record else None
-        self._known: tuple[str, KnownSessions] | None = None  # (digest of the map, its rows), if they are in memory
         self.current = _UNKNOWN  # the lineage; it changes when this process can no longer add to a shared one
 
     @property
@@ -64,8 +70,16 @@ class QidMap:
         return self._home.where
 
     def file(self) -> Path | None:
-        """A local file with the map, for who reads it."""
-        return self._home.path()
+        """A local file with the whole map, for who reads it while it is held."""
+        files = self._files()
+        return files[0] if len(files) == 1 else write_whole(files, self._scratch) if files else None
+
+    def is_whole(self) -> bool:
+        """Whether all of it is surely in the file that readers of the output look for."""
+        return self._home.is_whole()
+
+    def _files(self) -> list[Path]:
+        return [file.fetch() for file in self._home.files()]
 
     def lineage(self, *, reconcile: bool) -> str:
         """A name for the map as far as it only grew by our hand.
@@ -93,7 +107,7 @@ class QidMap:
         if not reconcile:
             return _UNKNOWN
         held = home.held()
-        if content or held:
+        if (content or held) and not (ours and self._has(held)):
             with self._ducks.lease() as duck:
                 self._reconcile(duck, held)
         after = home.content()
@@ -101,9 +115,31 @@ class QidMap:
 
     def settle(self) -> None:
         """Remembers what the partitions are like now, so that the next run need not look into them."""
+        self.finish()
         self._home.settle()
         if self.shared:
             self.shared.settle()
+
+    def finish(self) -> None:
+        """Writes what runs have put below the map into it."""
+        home = self._home
+        if home.is_whole():
+            return
+        with self.exclusive():
+            if not self._is_ours():
+                return
+            home.clean()
+            if home.is_whole():
+                return
+            grown = write_whole(self._files(), self._scratch)
+            content = digest.of_file(grown)
+            self._index.bring_to(home.files())
+            self._index.also(content)
+            try:
+                home.grow(grown, content, self.state()["lineage"])
+            except DaedalusError:
+                if not home.is_whole():
+                    raise
 
     def offered(self) -> str:
         """The lineage that a fresh output would take up."""
@@ -129,8 +165,7 @@ class QidMap:
     def rows(self) -> int:
         import pyarrow.parquet as pq
 
-        path = self.file()
-        return pq.read_metadata(path).num_rows if path else 0
+        return sum(pq.read_metadata(path).num_rows for path in self._files())
 
     def fresh(self) -> bool:
         """Whether nothing was numbered here yet."""
@@ -146,20 +181,29 @@ class QidMap:
             if not self.is_current():
                 raise Again
             self._check_ours()
-            day, known = sessions_in_memory(artifacts), self._in_memory()
-            if day is None or known is None:
-                return self._assign_by_sql({name: [path] for name, path in artifacts.items()}, out)
-            added, qids = day.numbered(known)
-            self._add(added)
-            return {"rows": write_table(out, qids), "new_sessions": added.num_rows, "map_rows": len(known.numbers)}
+            self._index.bring_to(self._home.files())
+            before, day = self._index.rows, sessions_in_memory(artifacts)
+            if day is None:
+                counts = self._assign_by_sql({name: [path] for name, path in artifacts.items()}, out)
+            else:
+                known = KnownSessions.of(None)
+                known.add(self._index.known(day.names))
+                added, qids = day.numbered(known)
+                self._add(added)
+                counts = {"rows": write_table(out, qids), "new_sessions": added.num_rows}
+            return {**counts, "map_rows": before + counts["new_sessions"]}
 
     def _assign_by_sql(self, files: dict[str, list[Path]], out: Path) -> dict[str, int]:
         with self._ducks.lease() as duck:
-            numbered = duck.table(DAY_SESSIONS, self._with_map(files))
+            known = self._index.known(duck.table(_NAMES, Bindings(files))["feed_session"])
+            part = self._scratch.path(".parquet")
+            write_parquet(part, known.schema, [known])
+            numbered = duck.table(DAY_SESSIONS, Bindings({**files, "qid_map": [part]}))
+            part.unlink()
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
             self._add(added)
             counts = duck.copy(DAY_QIDS, Bindings(files, {"numbered": numbered}), out)
-            return {**counts, "new_sessions": added.num_rows, "map_rows": self.rows()}
+            return {**counts, "new_sessions": added.num_rows}
 
     def _add(self, added: Any) -> None:
         """Puts the sessions of a day that are new into the map."""
@@ -168,52 +212,27 @@ class QidMap:
                 self.shared.claim(added)
             self.put_below(added)
 
-    def _in_memory(self) -> KnownSessions | None:
-        """The rows of the map, which stay in memory until it changes; None if they are too many."""
-        content = self.content()
-        if self._known is None or self._known[0] != content:
-            self._known = None
-            if not fits(self.rows()):
-                return None
-            self._known = content, KnownSessions.of(self._home.path())
-        return self._known[1]
-
     def _check_ours(self) -> None:
         """Raises DayError when the map is not what this program left: numbers might be handed out twice."""
-        state = self.state()
-        if self.content() not in (state["digest"], state["next"]):
+        if not self._is_ours():
             raise DayError("the qid map was replaced during the run", where=self.where,
                            hint="run again: the map is first reconciled with the partitions")  # fmt: skip
 
     def put_below(self, added: Any) -> None:
-        """Puts rows below those of the map, whose full row groups are copied as they lie."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        """Puts rows below those of the map."""
+        piece = self._scratch.path(".parquet")
+        write_parquet(piece, added.schema, [added])
+        before = self.content()
+        self._home.add(piece, self.current)
+        self._index.follow(before, added, self.content())
 
-        known, self._known = self._known, None
-        grown, path = self._scratch.path(".parquet"), self._home.path()
-        if path is None:
-            write_parquet(grown, added.schema, [added])
-        else:
-            with pq.ParquetFile(path) as map:
-                sizes = [map.metadata.row_group(i).num_rows for i in range(map.num_row_groups)]
-                kept = next((i for i, size in enumerate(sizes) if size != ROWS_PER_GROUP), len(sizes))
-                rest = map.read_row_groups(range(kept, len(sizes))) if kept < len(sizes) else added.slice(0, 0)
-            more = self._scratch.path(".parquet")
-            write_parquet(more, added.schema, [rest.select(added.column_names).cast(added.schema), added])
-            try:
-                stack(path, kept, more, grown)
-            except ValueError:  # a map that another tool wrote
-                rest = pq.read_table(path).select(added.column_names).cast(added.schema)
-                write_parquet(grown, added.schema, [pa.concat_tables([rest, added])])
-        self.commit(grown)
-        if known is not None:
-            known[1].add(added)
-            self._known = self.content(), known[1]
+    def _is_ours(self) -> bool:
+        state = self.state()
+        return self.content() in (state["digest"], state["next"])
 
     def commit(self, grown: Path) -> None:
         """Puts a finished file into the map's place."""
-        self._home.grow(grown, self.current)
+        self._home.grow(grown, digest.of_file(grown), self.current)
 
     def remember(self, lineage: str, content: str, shared: bool | None = None) -> str:
         """Takes down what the map is; whether its lineage is `shared` stays as it was if that is not said."""
@@ -221,7 +240,7 @@ class QidMap:
         return lineage
 
     def _with_map(self, files: Mapping[str, list[Path]]) -> Bindings:
-        return Bindings({**files, "qid_map": [self._home.path() or self._empty_map()]})
+        return Bindings({**files, "qid_map": self._files() or [self._empty_map()]})
 
     def _empty_map(self) -> Path:
         import pyarrow as pa
@@ -232,6 +251,13 @@ class QidMap:
         return path
 
     # Reconciling
+
+    def _has(self, held: Sequence[tuple[Path, bool]]) -> bool:
+        """Whether our map surely has what partitions hold: after a run that died, this spares a look into all of it."""
+        from daedalus.output.numbers.agreement import agrees
+
+        self._index.bring_to(self._home.files())
+        return agrees(self._index, held)
 
     def check(self) -> None:
         """Raises the DaedalusError of `lineage` with `reconcile`; brings nothing in line."""
@@ -274,14 +300,14 @@ class QidMap:
         """Why the map cannot be used as it is, or ""."""
         import duckdb
 
-        path = self._home.path()
-        if path is None:
+        files = self._files()
+        if not files:
             return "missing"
         sound = Sql(f"""SELECT count(*) = count(DISTINCT feed_session) AND count(*) = count(DISTINCT qid)
             AND coalesce(min(qid), 0) >= 0 AND any_value(typeof(feed_session)) IS NOT DISTINCT FROM 'VARCHAR'
             AND any_value(typeof(qid)) IS NOT DISTINCT FROM 'BIGINT' AS ok FROM {parquet("qid_map")}""")
         try:
-            ok = duck.table(sound, Bindings({"qid_map": [path]}))["ok"][0].as_py()
+            ok = duck.table(sound, Bindings({"qid_map": files}))["ok"][0].as_py()
         except duckdb.Error:
             return "damaged"
         return "" if ok else "damaged"

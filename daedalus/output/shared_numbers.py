@@ -130,8 +130,10 @@ class SharedNumbers:
         """Puts many pieces into one."""
         here = self._map
         with here.exclusive():
-            newest, whole = self._newest, here.file()
-            if newest is not None and whole and newest.rows == here.rows() and len(newest.pieces) > _PIECES:
+            newest = self._newest
+            if newest is None or len(newest.pieces) <= _PIECES or newest.rows != here.rows():
+                return
+            if whole := here.file():
                 try:
                     self._newest = self._record.replace(newest, whole, newest.rows)
                 except OSError:
@@ -159,7 +161,7 @@ class SharedNumbers:
     def _append(self, piece: Path, skipped: int) -> None:
         import pyarrow.parquet as pq
 
-        if skipped or self._map.file():
+        if skipped or self._map.content():
             self._map.put_below(pq.read_table(piece).slice(skipped))
         else:
             self._map.commit(piece)

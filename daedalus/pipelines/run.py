@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -12,7 +13,7 @@ from msgspec import to_builtins
 
 from daedalus.base.days import Day
 from daedalus.base.durable import DATASET
-from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped, is_full
+from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
 from daedalus.config.steps import PARTITIONS, SKELETON, STAGES
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
@@ -70,7 +71,8 @@ def execute(
     outcomes = _walk(workspace, run, graph, looked.force, progress, dask)
     _share(workspace, outcomes, progress)
     stuck = _remove_partitions(workspace, graph.empty)
-    workspace.qids.settle()
+    with _room_for(workspace, "that writes the qid map"):
+        workspace.qids.settle()
     compiled = _keep_dataset(workspace, looked, graph, outcomes)
     record_days(workspace, graph, outcomes, looked.fresh)
     _record_results(workspace, run, {**outcomes, **stuck}, graph.days)
@@ -197,7 +199,8 @@ def _walk(
             stopped.look_in(workspace.folders)
         try:
             _record_results(workspace, run, walk.outcomes, ())
-        except DaedalusError:
+            workspace.qids.finish()
+        except (DaedalusError, OSError):
             raise stopped from None  # a full disk may have no room for this either
         raise
 
@@ -263,20 +266,28 @@ def _keep_dataset(workspace: Workspace, looked: Looked, graph: Graph, outcomes: 
     Returns the digest of what the configuration means."""
     from daedalus.compile.dataset import keep_dataset
     from daedalus.compile.resolve import compiled_for
-    from daedalus.stagecache.walk.full_disk import OutOfSpace
 
     for output in workspace.outputs.values():
         stage, document = output.stage, compiled_for(workspace, graph, output.stage)
         good = {str(day) for day in graph.days if outcomes[f"{stage.partition}@{day}"].good}
-        try:
+        with _room_for(workspace, "that describes the partitions"):
             keep_dataset(output.partitions, document, looked.span, good | looked.done.keys(), stage.name)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            stopped = OutOfSpace("that describes the partitions", error)
-            stopped.look_in(workspace.folders)
-            raise stopped from error
     return document["digest"]
+
+
+@contextmanager
+def _room_for(workspace: Workspace, step: str) -> Iterator[None]:
+    """A full disk ends the run with a message that says which."""
+    from daedalus.stagecache.walk.full_disk import OutOfSpace, is_out_of_space
+
+    try:
+        yield
+    except OSError as error:
+        if not is_out_of_space(error):
+            raise
+        stopped = OutOfSpace(step, error)
+        stopped.look_in(workspace.folders)
+        raise stopped from error
 
 
 def _remember_complete(workspace: Workspace, outcomes: Mapping[str, Outcome]) -> None:

@@ -48,23 +48,26 @@ class SnapshotHome(Protocol):
 
 
 def local_map(workspace: Workspace) -> list[Path]:
-    """The qid map, if it is a file of this machine."""
+    """The qid map, if all of it is in a file of this machine."""
     skeleton = workspace.outputs[SKELETON.name].partitions
     path = skeleton.root / QID_MAP if isinstance(skeleton, Partitions) else None
-    return [path] if path and path.exists() else []
+    return [path] if path and path.exists() and workspace.qids.is_whole() else []
 
 
 def map_file(workspace: Workspace) -> Path | None:
     """A local file with the qid map as it is now; None where there is none."""
     skeleton = workspace.outputs[SKELETON.name].partitions
     if isinstance(skeleton, Partitions):
-        return next(iter(local_map(workspace)), None)
+        with workspace.qids.exclusive():
+            return workspace.qids.file()
+    from daedalus.output.numbers.whole_map import write_whole
     from daedalus.output.remote_map import RemoteMap
     from daedalus.output.remote_partitions import RemotePartitions
 
     assert isinstance(skeleton, RemotePartitions)
     skeleton.output.forget()
-    return RemoteMap(skeleton.output, workspace.scratch).path()
+    files = [file.fetch() for file in RemoteMap(skeleton.output, workspace.scratch).files()]
+    return files[0] if len(files) == 1 else write_whole(files, workspace.scratch) if files else None
 
 
 def exists(name: str, where: str) -> DaedalusError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from daedalus.base import digest
 from daedalus.config import Config
 from daedalus.config.steps import SKELETON, Stage
 from daedalus.inputs.input_files import InputFiles
@@ -72,19 +73,23 @@ def _on_store(parts: Parts, root: str) -> PartitionHome:
 
 def _qids(parts: Parts, home: PartitionHome, staging: Scratch | None, shared: SharedCache | None) -> QidMap:
     """The qid map beside the skeleton's partitions; `staging` where those are in a folder."""
+    from daedalus.output.numbers.session_index import SessionIndex
     from daedalus.output.qid_map import QidMap
 
+    root = parts.config.root_of(SKELETON)
+    folder = Path(parts.config.runtime.cache_root) / "qids" / digest.of_text(root)
+    index = SessionIndex(folder, parts.scratch, parts.digests)
     if isinstance(home, Partitions):
         from daedalus.output.local_map import LocalMap
 
         assert staging is not None
         record = shared.qid_map(str(home.root), parts.config.catalog.feed.path) if shared else None
-        return QidMap(LocalMap(home.root, parts.digests, parts.traces), staging, parts.ducks(), record)
+        return QidMap(LocalMap(home.root, parts.digests, parts.traces), index, staging, parts.ducks(), record)
     from daedalus.output.remote_map import RemoteMap
     from daedalus.output.remote_partitions import RemotePartitions
 
     assert isinstance(home, RemotePartitions)
-    return QidMap(RemoteMap(home.output, parts.scratch), parts.scratch, parts.ducks())
+    return QidMap(RemoteMap(home.output, parts.scratch), index, parts.scratch, parts.ducks())
 
 
 def _open_shared(parts: Parts, folders: Sequence[Partitions]) -> SharedCache | None:

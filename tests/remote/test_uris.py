@@ -15,6 +15,7 @@ from remote import Remote
 from small import DAYS, RANGE, edit, nothing_ran, rewrite
 
 from daedalus import load
+from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, Interrupted
 from daedalus.inputs.local_files import LocalFiles
 from daedalus.inputs.remote_files import RemoteFiles
@@ -194,27 +195,55 @@ def test_a_day_without_rows_loses_its_manifest(remote):
 
 
 @pytest.mark.every_cloud
-def test_two_writers_never_hand_out_a_number_twice(remote, monkeypatch):
-    """While one run is at work another grows the map: the first fails, and what it did not hand out is not used."""
+@pytest.mark.parametrize("at", ["add", "grow"])
+def test_two_writers_never_hand_out_a_number_twice(remote, monkeypatch, at):
+    """While one run is at work another grows the map: the first fails, and what it did not hand out is not used; once
+    all is handed out, the other has the say."""
     remote.run(f"{DAYS[0]}..{DAYS[2]}")
     from daedalus.output.remote_map import RemoteMap
 
-    plain, raced = RemoteMap.grow, []
+    plain, raced = getattr(RemoteMap, at), []
 
-    def raced_grow(self, file, lineage):
+    def race(self, *arguments):
         if not raced:
             raced.append(True)
             remote.run(f"{DAYS[8]}..{DAYS[9]}", cache_root="elsewhere")
-        return plain(self, file, lineage)
+        return plain(self, *arguments)
 
-    monkeypatch.setattr(RemoteMap, "grow", raced_grow)
+    monkeypatch.setattr(RemoteMap, at, race)
     report = remote.run(f"{DAYS[3]}..{DAYS[4]}")
-    assert {failure.step for failure in report.failures} == {"qids"}
+    assert {failure.step for failure in report.failures} == ({"qids"} if at == "add" else set())
     assert all("another run writes this output" in failure.error for failure in report.failures)
     again = remote.run(f"{DAYS[0]}..{DAYS[9]}")
     assert not again.failures
     numbers = pq.read_table(io.BytesIO(remote.published()["qid_map.parquet"]))
     assert len(set(numbers["qid"].to_pylist())) == len(set(numbers["feed_session"].to_pylist())) == numbers.num_rows
+
+
+def test_a_run_that_dies_leaves_pieces_that_the_next_machine_takes_up(remote, monkeypatch):
+    """Until then the copy lacks rows, and a version that does not know of pieces takes it for somebody else's."""
+    from daedalus.output.qid_map import QidMap
+
+    remote.run(f"{DAYS[0]}..{DAYS[2]}")
+    copy = remote.published()["qid_map.parquet"]
+    with monkeypatch.context() as dying, pytest.raises(Interrupted):
+        dying.setattr(QidMap, "finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        remote.run(f"{DAYS[0]}..{DAYS[4]}")
+    state = remote.state()
+    assert state["pieces"] and state["key"] == "" and remote.published()["qid_map.parquet"] == copy
+    assert digest.of_bytes(copy) not in (state["digest"], state["next"])
+    kept = {piece["key"]: remote.store.get(f"out/{piece['key']}")[0] for piece in state["pieces"]}
+    held = dict(zip(*pq.read_table(io.BytesIO(copy)).to_pydict().values(), strict=True))
+    for data in kept.values():
+        held |= dict(zip(*pq.read_table(io.BytesIO(data)).to_pydict().values(), strict=True))
+    shutil.rmtree(remote.root / "cache")
+    report = remote.run(f"{DAYS[3]}..{DAYS[5]}")
+    assert not report.failures, report.failures[0].error
+    whole = pq.read_table(io.BytesIO(remote.published()["qid_map.parquet"])).to_pydict()
+    found = dict(zip(*whole.values(), strict=True))
+    assert held.items() <= found.items() and sorted(found.values()) == list(range(len(found)))
+    left = {one.uri for one in remote.store.list("out/qid_map/")}
+    assert left == {f"{remote.output_uri}/{remote.state()['key']}"} and "pieces" not in remote.state()
 
 
 @pytest.mark.parametrize("harm", ["gone", "damaged"])

@@ -25,10 +25,10 @@ CEILINGS = {
     "SQLite transactions": (76, 1, 14),
     "syncs": (359, 0, 34),
     "renames": (190, 1, 14),
-    "files opened to write": (140, 1, 92),
+    "files opened to write": (147, 1, 92),
     "bytes read": (3_010_000, 159_558, 1_983_000),
     "bytes written": (4_200_000, 45_694, 880_000),
-    "modules of ours": (206, 88, 203),
+    "modules of ours": (212, 88, 208),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how
