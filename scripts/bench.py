@@ -3,7 +3,7 @@
   scripts/bench [CASE ...] [--rows 300000] [--users 20000] [--artworks 60000] [--days 14] [--repeat 3]
                 [--peer '[NAME=]FILE [ARGUMENTS]' ...] [--peer-small NAME=ARGUMENTS ...] [--peer-days [NAME=]N ...]
                 [--peer-python FILE] [--cofacts DIR] [--small-days N] [--folder DIR] [--memory-limit 4GB]
-                [--floats N ...] [--pool-rows N] [--json]
+                [--floats N ...] [--pool-rows N] [--map-sessions N ...] [--json]
 
     cold        the bench world, fresh cache, in turn with every peer, whose rows are compared with ours
     demo        the same in the demo's world: 120 small days
@@ -22,6 +22,8 @@
                 in the demo's world. With --pool-rows N, peak memory with N vectors of 64 floats
     kinds       each kind of aggregation over 1, 3 and 7 days, added to a finished run, in turn with the same in DuckDB
                 as written by hand, by a join and by window functions
+    qids        the step `qids` alone: seconds of a day of --rows rows, with maps of --map-sessions [100 thousand,
+                10 and 100 million: the last takes 10 GB and some minutes]; on the clock (s) and the processor (c)
     loader      `daedalus.torch` over the enriched days, vectors of --floats [64]: rows a second, lists padded and
                 ragged, shuffled and not, by 0, 1 and 2 workers, in turn with a recipe that a cookbook could have and
                 with pyarrow's own batches of the same columns; once with two vectors and a list, once with all lists
@@ -56,6 +58,7 @@ from measuring.kinds import kinds
 from measuring.loader import loader
 from measuring.peers import Peer, peers
 from measuring.process import Failed, Measured, size_of
+from measuring.qids import qids
 from measuring.side_by_side import OURS, side_by_side
 from measuring.worlds import FIRST, HISTORY, PROJECT, BenchWorld, World, cofacts, demo
 
@@ -304,6 +307,10 @@ class Bench:
         self.warmed(world)
         self.found["kinds"] = kinds(world, self.a.repeat, self.say)
 
+    def qids(self) -> None:
+        sizes = self.a.map_sessions or [10**5, 10**7, 10**8]
+        self.found["qids"] = qids(self.folder, sizes, self.a.rows, self.say)
+
     def loader(self) -> None:
         world = self.world(self.a.days)
         floats = (self.a.floats or [64])[0]
@@ -320,7 +327,7 @@ def _clocks(run: Measured) -> dict[str, float]:
 
 CASES = (
     "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy", "enrich",
-    "kinds", "loader",
+    "kinds", "qids", "loader",
 )  # fmt: skip
 
 
@@ -344,6 +351,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--memory-limit", default="4GB")
     parser.add_argument("--floats", type=int, action="append", help="of a vector in enrich, any number of times")
     parser.add_argument("--pool-rows", type=int, help="in the case enrich, memory with as many vectors of 64 floats")
+    parser.add_argument("--map-sessions", type=int, action="append", help="of the qid map in qids, any number of times")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser.parse_args()
 

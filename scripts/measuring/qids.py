@@ -1,0 +1,46 @@
+"""What a day's qids cost, by the number of sessions that the map has."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from measuring.process import measure
+from measuring.worlds import PROJECT
+
+_DAYS = 6  # of a run; the first is told apart
+
+
+def qids(folder: Path, sizes: Sequence[int], rows: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Makes a map of each size, runs days against it twice, and removes it: the first run makes the index."""
+    found: dict[str, Any] = {}
+    say(f"  {'sessions':>14}{'a day':>18}{'with the index':>18}{'first run':>18}{'a run ends':>18}")
+    for sessions in sizes:
+        root = folder / f"qids-{sessions}"
+        shutil.rmtree(root, ignore_errors=True)
+        try:
+            _run("make", root, "--sessions", str(sessions))
+            first, then = (_run("run", root, "--sessions", str(sessions), "--days", str(_DAYS), "--rows", str(rows))
+                           for _ in range(2))  # fmt: skip
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+        days = [statistics.median(day[clock] for day in then["days"]) for clock in (0, 1)]
+        each = [days, then["first"], first["first"], then["end"]]
+        say(f"  {sessions:>14,}" + "".join(f"{one[0]:>8.3f} s {one[1]:>6.3f} c" for one in each))
+        names = ("a_day", "first_day_with_index", "first_day_without", "end")
+        found[str(sessions)] = {name: {"seconds": one[0], "cpu": one[1]} for name, one in zip(names, each, strict=True)}
+    least, most = (find(one["a_day"]["cpu"] for one in found.values()) for find in (min, max))
+    say(f"  processor time a day: at most {most / least:.2f} times the least")
+    return found
+
+
+def _run(what: str, root: Path, *more: str) -> Any:
+    script = PROJECT / "scripts/measuring/qid_days.py"
+    done = measure(sys.executable, str(script), what, str(root), *more, cwd=PROJECT,
+                   environment={"PYTHONPATH": str(PROJECT)})  # fmt: skip
+    return json.loads(done.out) if done.out else None
