@@ -29,9 +29,19 @@ def label_values(
     kind = events.type.value_type if pa.types.is_dictionary(events.type) else events.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise DaedalusError("labels of a column that is not text", where=where, found=kind, expected="names of events")
-    places = pc.index_in(events.cast(pa.string()), pa.array(gains, pa.string())).fill_null(len(gains))
-    table = np.array([*gains.values(), np.nan], np.float32)
-    at = places.to_numpy() if isinstance(places, pa.ChunkedArray) else places.to_numpy(zero_copy_only=False)
+    names, table = pa.array(gains, pa.string()), np.array([*gains.values(), np.nan], np.float32)
+
+    def places(texts: pa.Array) -> np.ndarray:
+        return pc.index_in(texts.cast(pa.string()), names).fill_null(len(gains)).to_numpy(zero_copy_only=False)
+
+    def of_chunk(chunk: pa.Array) -> np.ndarray:
+        if not pa.types.is_dictionary(chunk.type):
+            return places(chunk)
+        numbers = chunk.indices.cast(pa.int64()).fill_null(len(chunk.dictionary)).to_numpy(zero_copy_only=False)
+        return np.append(places(chunk.dictionary), len(gains))[numbers]
+
+    chunks = events.chunks if isinstance(events, pa.ChunkedArray) else [events]
+    at = np.concatenate([np.zeros(0, np.int64), *map(of_chunk, chunks)])
     return table[at], at < len(gains)
 
 

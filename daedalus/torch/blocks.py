@@ -1,52 +1,126 @@
-"""A block: units read together, of which batches take rows. Two are read ahead, in threads."""
+"""A block: units read together, of which batches take rows. Blocks are read ahead, and batches made, in threads."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from daedalus.base.errors import DaedalusError
-from daedalus.loading.labels import label_values
-from daedalus.torch.compiled_gather import bits, copy_lists, edges_of
-from daedalus.torch.forms import Form, Rows, joined, taken, tensor
+from daedalus.torch.compiled_gather import copied, count_items, edges_of, fill_lists
+from daedalus.torch.forms import Form, OfLists, Ragged, Size, Taken, Vectors, take
+from daedalus.torch.lists import Lists
 from daedalus.torch.order import Piece, Step
-from daedalus.torch.parts import PartReader
+from daedalus.torch.parts import Columns, PartReader, only_chunk
 from daedalus.torch.units import Stretch, Unit, Wanted
 
-AHEAD = 2  # blocks, since what reads one does not keep all cores busy
+AHEAD = int(os.environ.get("XA", "2"))  # blocks, since what reads one does not keep all cores busy
+MAKERS, MADE = (
+    int(os.environ.get("XM", "2")),
+    int(os.environ.get("XN", "3")),
+)  # threads that make batches; batches that are made, or being made, before they are asked for
+
+Batch = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Block:
     """Columns in the forms that batches take rows from, and the rows asked for, in the order of the block's items."""
 
-    held: Sequence[tuple[Form, Any]]
+    held: Sequence[Any]  # by form
     labels: np.ndarray | None
-    rows: np.ndarray | None  # of the columns; None if they are all rows, in order
+    rows: np.ndarray  # of the columns
     edges: np.ndarray | None  # where in `rows` each item begins, and the last ends; None if each row is an item
 
-    def give(self, piece: Piece) -> dict[str, torch.Tensor]:
-        """The tensors of some items."""
+    def part(self, piece: Piece) -> Part:
+        """The rows of some items."""
         first, last = piece.first, piece.last
-        found = {}
-        if self.edges is not None:
-            edges = self.edges[first : last + 1]
-            found["groups"] = tensor(edges - edges[0])
-            first, last = int(edges[0]), int(edges[-1])
-        rows: Rows = slice(first, last) if self.rows is None else self.rows[first:last]
-        for form, held in self.held:
-            found |= form.give(held, rows)
-        if self.labels is not None:
-            found["label"] = taken(self.labels, rows)
-        return found
+        if self.edges is None:
+            return Part(self, self.rows[first:last], None)
+        edges = self.edges[first : last + 1]
+        return Part(self, self.rows[edges[0] : edges[-1]], np.diff(edges))
+
+
+class Part(NamedTuple):
+    """What a batch takes of a block: rows, and, if items are groups, how many rows each of them has."""
+
+    block: Block
+    rows: np.ndarray
+    sizes: np.ndarray | None
+
+
+class Memory(Protocol):
+    """Where the tensors of batches are."""
+
+    def room(self, sizes: Sequence[Size]) -> tuple[dict[str, torch.Tensor], list[np.ndarray]]:
+        """A batch of such tensors, and their memory, to be filled."""
+
+
+def batch_of(forms: Sequence[Form], parts: Sequence[Part], memory: Memory) -> dict[str, torch.Tensor]:
+    """The rows of some blocks, one after the other, as tensors."""
+    counts, sizes = _counts(forms, parts), _sizes_of_rows(parts)
+    rows = sum(len(part.rows) for part in parts)
+    for place, form in enumerate(forms):
+        sizes += form.sizes(parts[0].block.held[place], rows, int(counts[:, place].sum()))
+    batch, arrays = memory.room(sizes)
+    left = iter(arrays)
+    if parts[0].sizes is not None:
+        next(left)[:] = edges_of(np.concatenate([part.sizes for part in parts if part.sizes is not None]))
+    if parts[0].block.labels is not None:
+        take(next(left), [(part.block.labels, part.rows) for part in parts if part.block.labels is not None])
+    jobs: list[list[tuple[int, ...]]] = [[] for _ in parts]
+    for place, form in enumerate(forms):
+        own = list(islice(left, len(form.keys)))
+        if isinstance(form, OfLists):  # of all such forms at once, below
+            _add_jobs(jobs, form, parts, own, [part.block.held[place] for part in parts], counts[:, place])
+        else:
+            form.fill([Taken(part.block.held[place], part.rows) for part in parts], own)
+    for part, of_part in zip(parts, jobs, strict=True):
+        if of_part:
+            fill_lists(np.array(of_part, np.uint64), part.rows)
+    return batch
+
+
+def _sizes_of_rows(parts: Sequence[Part]) -> list[Size]:
+    """Those tensors that are of no column."""
+    found = []
+    if parts[0].sizes is not None:
+        groups = sum(len(part.sizes) for part in parts if part.sizes is not None)
+        found.append(Size("groups", np.dtype(np.int64), (groups + 1,)))
+    if parts[0].block.labels is not None:
+        found.append(Size("label", np.dtype(np.float32), (sum(len(part.rows) for part in parts),)))
+    return found
+
+
+def _counts(forms: Sequence[Form], parts: Sequence[Part]) -> np.ndarray:
+    """How many items the rows of each part have, of each form that has to know it."""
+    found = np.zeros((len(parts), len(forms)), np.int64)
+    ragged = [place for place, form in enumerate(forms) if isinstance(form, Ragged)]
+    for number, part in enumerate(parts if ragged else ()):
+        edges = np.array([part.block.held[place].addresses[0] for place in ragged], np.uint64)
+        found[number, ragged] = count_items(edges, part.rows)
+    return found
+
+
+def _add_jobs(
+    jobs: Sequence[list[tuple[int, ...]]], form: OfLists, parts: Sequence[Part], out: Sequence[np.ndarray],
+    held: Sequence[Lists], counts: np.ndarray,
+) -> None:  # fmt: skip
+    """What is to be written of a column for each part; `out` are items, and ends of rows (after a 0), or lengths."""
+    items, ends = out
+    if not form.length:
+        ends[0], ends = 0, ends[1:]
+    row = before = 0
+    for of_part, part, lists, count in zip(jobs, parts, held, counts.tolist(), strict=True):
+        of_part.append(form.job(lists, items[row:] if form.length else items, ends[row:], before))
+        row, before = row + len(part.rows), before + count
 
 
 @dataclass(frozen=True)
@@ -59,94 +133,120 @@ class BlockReader:
 
     def read(self, units: Sequence[Unit], items: np.ndarray, ordered: bool) -> Block:
         """The block of some units with its items in an order; `ordered` if that is the order in which they lie."""
-        tables, chosen, base = [], [], 0
+        read, labels, chosen, base = [], [], [], 0
         for unit in units:
-            table, rows = self._unit(unit)
-            tables.append(table)
-            chosen.append(rows + base)
-            base += table.num_rows
-        table = pa.concat_tables(tables).combine_chunks()
-        found = np.concatenate(chosen)
-        held = [(form, form.hold(_only_chunk(table[form.name]))) for form in self.forms]
-        gains = self.wanted.labels
-        labels = label_values(table[self.wanted.event], gains)[0] if gains else None
+            some = self._unit(unit)
+            read.append(some.columns)
+            labels.append(some.labels)
+            chosen.append(some.rows + base)
+            base += some.columns.rows
+        columns, found = Columns.joined(read), np.concatenate(chosen)
+        held = [form.hold(columns.lists[form.name] if isinstance(form, OfLists | Vectors)
+                          else only_chunk(columns.table[form.name])) for form in self.forms]  # fmt: skip
+        of_rows = np.concatenate([some for some in labels if some is not None]) if self.wanted.labels else None
         if self.wanted.group is None:
-            whole = ordered and len(found) == base
-            return Block(held, labels, None if whole else found if ordered else found[items], None)
+            return Block(held, of_rows, found if ordered else found[items], None)
         sizes = np.concatenate([unit.sizes for unit in units if unit.sizes is not None])
-        return Block(held, labels, *_by_group(found, sizes, items))
+        return Block(held, of_rows, *_by_group(found, sizes, items))
 
-    def _unit(self, unit: Unit) -> tuple[pa.Table, np.ndarray]:
+    def _unit(self, unit: Unit) -> _Chosen:
         """Rows of a unit, and which of them are asked for: in order, or by group and then in order."""
-        table = self._table(unit.near)
-        keep = self.wanted.rows(table)
+        columns = self._columns(unit.near)
+        keep, labels = self.wanted.rows(columns.table)
         if self.wanted.group is None:
-            return self._chosen(unit, table, keep)
+            return self._chosen(unit, columns, keep, labels)
         assert keep is not None
-        keep &= ~np.isin(self._values(table), unit.others)
+        keep &= ~np.isin(self._values(columns), unit.others)
         if unit.far:
-            more = self._table(unit.far)
-            wanted = self.wanted.rows(more)
+            more = self._columns(unit.far)
+            wanted, of_more = self.wanted.rows(more.table)
             assert wanted is not None
-            more = more.filter(pa.array(wanted & np.isin(self._values(more), unit.mine)))
-            table = pa.concat_tables([more, table])
-            keep = np.concatenate([np.ones(more.num_rows, bool), keep])
-        table, rows = self._chosen(unit, table, keep)
-        return table, rows[np.argsort(self._values(table)[rows], kind="stable")]
+            mine = wanted & np.isin(self._values(more), unit.mine)
+            more = more.filter(mine)
+            columns = Columns.joined([more, columns])
+            keep = np.concatenate([np.ones(more.rows, bool), keep])
+            labels = None if labels is None or of_more is None else np.concatenate([of_more[mine], labels])
+        found = self._chosen(unit, columns, keep, labels)
+        values = self._values(found.columns)[found.rows]
+        return found._replace(rows=found.rows[np.argsort(values, kind="stable")])
 
-    def _table(self, stretches: Sequence[Stretch]) -> pa.Table:
-        return pa.concat_tables([self.reader.read(part, groups) for part, groups in stretches])
+    def _columns(self, stretches: Sequence[Stretch]) -> Columns:
+        lists = {form.name: form.keep_nulls for form in self.forms if isinstance(form, OfLists | Vectors)}
+        return Columns.joined([self.reader.read(part, groups, lists) for part, groups in stretches])
 
-    def _values(self, table: pa.Table) -> np.ndarray:
-        return table[self.wanted.group].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
+    def _values(self, columns: Columns) -> np.ndarray:
+        return columns.table[self.wanted.group].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
 
-    def _chosen(self, unit: Unit, table: pa.Table, keep: np.ndarray | None) -> tuple[pa.Table, np.ndarray]:
+    def _chosen(self, unit: Unit, columns: Columns, keep: np.ndarray | None, labels: np.ndarray | None) -> _Chosen:
         """Where few rows are asked for, the others are let go now, so that a block needs no memory for them."""
-        kept = table.num_rows if keep is None else int(keep.sum())
+        kept = columns.rows if keep is None else int(keep.sum())
         if kept != unit.rows:
             paths = self.wanted.published.paths
             raise DaedalusError("a partition has been replaced", where=paths[unit.near[0].part], found=f"{kept} rows",
                                 expected=f"{unit.rows}, as when the data set was made",
                                 hint="make the data set again, or use a snapshot")  # fmt: skip
-        if keep is None or kept == table.num_rows:
-            return table, np.arange(table.num_rows)
-        if kept * 2 < table.num_rows:
-            return table.filter(pa.array(keep)), np.arange(kept)
-        return table, np.flatnonzero(keep)
+        if keep is None or kept == columns.rows:
+            return _Chosen(columns, labels, np.arange(columns.rows))
+        if kept * 2 < columns.rows:
+            return _Chosen(columns.filter(keep), None if labels is None else labels[keep], np.arange(kept))
+        return _Chosen(columns, labels, np.flatnonzero(keep))
+
+
+class _Chosen(NamedTuple):
+    """Columns of a unit, the label of each row, if there are labels, and which rows are asked for."""
+
+    columns: Columns
+    labels: np.ndarray | None
+    rows: np.ndarray
 
 
 def _by_group(rows: np.ndarray, sizes: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows that lie group by group, in another order of groups, and where the groups begin then."""
-    edges = edges_of(sizes[items])
-    out = np.empty(len(rows), np.int64)
-    lying = bits(rows)
-    lying.flags.writeable = False
-    copy_lists(edges_of(sizes)[:-1], sizes, lying, items, bits(out))
-    return out, edges
-
-
-def _only_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    return copied(edges_of(sizes), rows, items)
 
 
 def batches(
-    steps: Callable[[], Iterable[Step]], read: Callable[[int], Block], offsets: Container[str]
-) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of some steps. Of each stream the blocks of its last batch are kept, and AHEAD more are read."""
+    steps: Callable[[], Iterable[Step]], read: Callable[[int], Block], make: Callable[[Sequence[Part]], Batch]
+) -> Iterator[Batch]:
+    """The batches of some steps, of which MADE are made ahead.
+
+    Of each stream the blocks of its last batch are kept, and AHEAD more are read.
+    """
+    with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(MAKERS) as makers:
+        made: deque[Future[Batch]] = deque()
+        try:
+            for step, blocks in _with_blocks(steps, lambda block: readers.submit(read, block)):
+                made.append(makers.submit(_made, step, blocks, make))
+                if len(made) > MADE:
+                    yield made.popleft().result()
+            while made:
+                yield made.popleft().result()
+        finally:
+            for pool in (makers, readers):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _made(step: Step, blocks: Sequence[Future[Block]], make: Callable[[Sequence[Part]], Batch]) -> Batch:
+    return make([block.result().part(piece) for piece, block in zip(step.pieces, blocks, strict=True)])
+
+
+def _with_blocks(
+    steps: Callable[[], Iterable[Step]], read: Callable[[int], Future[Block]]
+) -> Iterator[tuple[Step, list[Future[Block]]]]:
+    """Steps with the blocks of their pieces."""
     to_read = _reads(steps())
-    held: dict[int, Mapping[int, Block]] = {}
-    with ThreadPoolExecutor(AHEAD) as pool:
-        ahead = deque(pool.submit(read, block) for block in islice(to_read, AHEAD))
-        for step in steps():
-            before, now = held.pop(step.stream, {}), {}
-            for piece in step.pieces:
-                if piece.block in before:
-                    now[piece.block] = before[piece.block]
-                    continue
-                now[piece.block] = ahead.popleft().result()
-                ahead.extend(pool.submit(read, block) for block in islice(to_read, 1))
-            held[step.stream] = now
-            yield joined([now[piece.block].give(piece) for piece in step.pieces], offsets)
+    held: dict[int, Mapping[int, Future[Block]]] = {}
+    ahead = deque(map(read, islice(to_read, AHEAD)))
+    for step in steps():
+        before, now = held.pop(step.stream, {}), {}
+        for piece in step.pieces:
+            if piece.block in before:
+                now[piece.block] = before[piece.block]
+                continue
+            now[piece.block] = ahead.popleft()
+            ahead.extend(map(read, islice(to_read, 1)))
+        held[step.stream] = now
+        yield step, [now[piece.block] for piece in step.pieces]
 
 
 def _reads(steps: Iterable[Step]) -> Iterator[int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from daedalus.base.errors import DaedalusError
 from daedalus.loading.published import Published
-from daedalus.torch.forms import Form, Numbers, Padded, Ragged, Vectors, number_type
+from daedalus.torch.forms import Form, Numbers, Padded, Ragged, Vectors
+from daedalus.torch.numbers import number_type
 from daedalus.torch.parts import PartReader
 
 _OURS = ("label", "groups")
@@ -40,13 +40,6 @@ def forms_of(
         raise DaedalusError("two tensors of one name", where="TrainingDataset(columns)", found=key,
                             hint="leave one of the columns out, or give the output column another name")  # fmt: skip
     return forms
-
-
-def compile_forms(forms: Sequence[Form], found: Published) -> None:
-    """Has the loops of the forms compiled here, so that not each worker does it."""
-    none = np.zeros(0, np.int64)
-    for form in forms:
-        list(form.give(form.hold(pa.array([], found.schema.field(form.name).type)), none))
 
 
 def _form(

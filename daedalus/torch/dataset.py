@@ -16,7 +16,6 @@ from daedalus.base.errors import DaedalusError
 from daedalus.loading.labels import check_gains
 from daedalus.loading.published import Published, find_published
 from daedalus.torch.order import Cut
-from daedalus.torch.sent import SentBatch
 from daedalus.torch.share import Even, Position, Ranks, ranks_of, this_worker
 from daedalus.torch.source import Asked, Source
 
@@ -138,10 +137,10 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
     def _batches(self, at: Position, ranks: Ranks, worker: int) -> Iterator[dict[str, torch.Tensor]]:
         epoch = self._source.epoch(self.epoch)
         places = partial(at.left, ranks, worker, len(epoch))
-        is_worker = get_worker_info() is not None
-        for taken, batch in enumerate(self._source.batches(epoch, places, threads=not is_worker), at.taken + 1):
+        batches = self._source.batches(epoch, places, in_worker=get_worker_info() is not None)
+        for taken, batch in enumerate(batches, at.taken + 1):
             self._at = Position(at.start, taken, at.workers)
-            yield SentBatch(batch) if is_worker else batch
+            yield batch
 
     def __getstate__(self) -> dict[str, Any]:
         """For a process that is not forked, which has no torch.distributed to ask."""

@@ -16,7 +16,7 @@ def order_of(count: int, *words: int) -> np.ndarray:
     keys = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_STEP) + np.uint64(start)
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(_FIRST)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(_SECOND)
-    return np.argsort(keys ^ (keys >> np.uint64(31)), kind="stable")
+    return np.argsort(keys ^ (keys >> np.uint64(31)))  # all keys differ, so that there is but one order
 
 
 def _mixed(word: int) -> int:

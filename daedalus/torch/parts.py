@@ -1,25 +1,62 @@
-"""Reads columns of row groups as Arrow tables, in the types of the last partition."""
+"""Reads columns of row groups, in the types of the last partition: lists as they lie in pages, the rest by Arrow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daedalus.base.errors import DaedalusError
 from daedalus.loading.published import Published, day_of, key_of
+from daedalus.parquet.column_lists import ReadLists, read_lists
+from daedalus.torch.lists import Lists, lists_of
+
+_PLAIN_TYPES = {pa.int32(): "i4", pa.int64(): "i8", pa.float16(): "f2", pa.float32(): "f4", pa.float64(): "f8"}
+_CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd", "SNAPPY": "snappy"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows of some columns: lists of one row group or of several, one after the other, and all else as a table."""
+
+    rows: int
+    table: pa.Table
+    lists: Mapping[str, Sequence[ReadLists]]
+
+    @classmethod
+    def joined(cls, several: Sequence[Columns]) -> Columns:
+        """Rows that follow each other."""
+        lists = {name: [one for some in several for one in some.lists[name]] for name in several[0].lists}
+        return cls(sum(some.rows for some in several), pa.concat_tables([some.table for some in several]), lists)
+
+    def filter(self, keep: np.ndarray) -> Columns:
+        """Some of the rows, without memory that only others need."""
+        lists = {name: [Lists.joined(some).only(keep)] for name, some in self.lists.items()}
+        table = self.table.filter(pa.array(keep)) if self.table.num_columns else self.table
+        return Columns(int(keep.sum()), table, lists)
+
+
+class _Open(NamedTuple):
+    """An open part: as pyarrow reads it, its columns, and its bytes. To ask pyarrow for the columns takes a while."""
+
+    file: pq.ParquetFile
+    schema: pa.Schema
+    source: pa.NativeFile
 
 
 class PartReader:
     """Columns of published parts. A column that a part lacks is NULL there; one of another type is converted."""
 
-    def __init__(self, published: Published, columns: Sequence[str]) -> None:
+    def __init__(self, published: Published, columns: Sequence[str], labelled: str | None = None) -> None:
+        """`labelled` is the column of events, if there are labels: its text is read as a dictionary where it is one."""
         self._published, self._columns, self._threads = published, columns, True
-        self._schema = published.schema
+        self._labelled, self._schema = labelled, published.schema
+        self._leaves: dict[str, int] = {}  # where in a file columns were last
 
     def with_threads(self, threads: bool) -> PartReader:
         """The same, which reads with all of Arrow's threads or with that of its caller alone."""
@@ -33,7 +70,7 @@ class PartReader:
 
     def footer(self, part: int) -> Any:
         """What pyarrow reads of the end of a part file."""
-        return self._open(part).metadata
+        return self._open(part).file.metadata
 
     def width(self, footer: Any) -> int:
         """About how many bytes the columns have in memory."""
@@ -43,22 +80,70 @@ class PartReader:
             found += sum(c.num_values * _width(c) for c in chunks if c.path_in_schema.partition(".")[0] in names)
         return found
 
-    def read(self, part: int, groups: Iterable[int], columns: Sequence[str] | None = None) -> pa.Table:
-        """The columns of some row groups of a part, in order. Raises DaedalusError if that cannot be had."""
-        file, wanted = self._open(part), list(columns or self._columns)
-        there = [name for name in wanted if name in file.schema_arrow.names]
-        try:
-            table = file.read_row_groups(list(groups), there or file.schema_arrow.names[:1], use_threads=self._threads)
-            return pa.table([self._column(table, name, part) for name in wanted], wanted) if wanted else table
-        except (OSError, pa.ArrowException) as error:
-            raise self._unreadable(part, error) from None
+    def read(self, part: int, groups: Sequence[int], lists: Mapping[str, bool]) -> Columns:
+        """The columns of some row groups of a part, in order. Raises DaedalusError if that cannot be had.
+
+        Those of `lists` are read as lists; its values say whether to keep their NULL items.
+        """
+        file = self._open(part)
+        found = {name: self._lists(file, name, groups, keep) for name, keep in lists.items()}
+        rest = [name for name in self._columns if not found.get(name)]
+        table = self._table(file, part, groups, rest)
+        for name, keep in lists.items():
+            if not found[name]:
+                found[name] = [lists_of(only_chunk(table[name]), keep_nulls=keep)]
+        rows = sum(file.file.metadata.row_group(group).num_rows for group in groups)
+        return Columns(rows, table.select([name for name in rest if name not in lists]), found)
+
+    def table(self, part: int, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Some columns of row groups as Arrow's table, else as `read`."""
+        return self._table(self._open(part), part, groups, columns)
 
     def first_lists(self, part: int, column: str) -> Iterable[pa.Array]:
         """The lists of a column of a part, a few at a time; none if the part does not have it."""
         file = self._open(part)
-        if column in file.schema_arrow.names:
-            for batch in file.iter_batches(256, columns=[column]):
+        if column in file.schema.names:
+            for batch in file.file.iter_batches(256, columns=[column]):
                 yield batch.column(0)
+
+    def _table(self, file: _Open, part: int, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        there = [name for name in columns if name in file.schema.names]
+        if not columns:
+            return pa.table({})
+        try:
+            table = file.file.read_row_groups(list(groups), there or file.schema.names[:1], use_threads=self._threads)
+            return pa.table([self._column(table, name, part) for name in columns], columns)
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(part, error) from None
+
+    def _lists(self, file: _Open, name: str, groups: Sequence[int], keep_nulls: bool) -> list[ReadLists]:
+        """The lists of each row group as they lie in pages; none if Arrow has to read them.
+
+        Objects in a bucket are read by Arrow, which asks for columns at once.
+        """
+        kind = self._schema.field(name).type
+        leaf = None
+        if not self._published.remote and _is_list(kind):
+            leaf = _leaf(file, name, kind, self._leaves.get(name, 0))
+        found: list[ReadLists] = []
+        if leaf is None:
+            return found
+        self._leaves[name] = leaf
+        for group in groups:
+            of_group = file.file.metadata.row_group(group)
+            chunk = of_group.column(leaf)
+            if chunk.compression not in _CODECS:
+                return []
+            begin = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+            data = file.source.read_at(chunk.total_compressed_size, begin)
+            codec = _CODECS[chunk.compression]
+            dtype = np.dtype(_PLAIN_TYPES[kind.value_type])
+            lists = read_lists(data, of_group.num_rows, dtype, pa.Codec(codec) if codec else None,
+                               drop_nulls=not keep_nulls)  # fmt: skip
+            if lists is None:
+                return []
+            found.append(lists)
+        return found
 
     def _column(self, table: pa.Table, name: str, part: int) -> Any:
         kind = self._schema.field(name).type
@@ -67,12 +152,16 @@ class PartReader:
             return pa.repeat(day, table.num_rows)
         if name not in table.schema.names:
             return pa.nulls(table.num_rows, kind)
-        return table[name] if table[name].type == kind else table[name].cast(kind)
+        found = table[name].type
+        numbered = name == self._labelled and pa.types.is_dictionary(found) and found.value_type == kind
+        return table[name] if numbered or found == kind else table[name].cast(kind)
 
-    def _open(self, part: int) -> pq.ParquetFile:
+    def _open(self, part: int) -> _Open:
         path = self._published.paths[part]
         try:
-            return pq.ParquetFile(key_of(path), filesystem=self._published.system)
+            source = self._published.system.open_input_file(key_of(path))
+            file = pq.ParquetFile(source, read_dictionary=[self._labelled] if self._labelled else None)
+            return _Open(file, file.schema_arrow, source)
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(part, error) from None
 
@@ -85,3 +174,27 @@ class PartReader:
 def _width(chunk: Any) -> int:
     """Bytes of a value, at most, of the types that a tensor can have."""
     return {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "FIXED_LEN_BYTE_ARRAY": 2}.get(chunk.physical_type, 8)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and kind.value_type in _PLAIN_TYPES
+
+
+def _leaf(file: _Open, name: str, kind: pa.DataType, guess: int) -> int | None:
+    """The place of a column of lists in its file, if it has the type that is wanted and may have NULLs everywhere.
+
+    It is looked for at `guess` first: to look at all columns takes as long as reading one of them.
+    """
+    schema = file.file.schema
+    if name not in file.schema.names or file.schema.field(name).type != kind:
+        return None
+    for leaf in (guess if guess < len(schema) else 0, *range(len(schema))):
+        column = schema.column(leaf)
+        if column.path.partition(".")[0] == name:
+            levels = column.max_definition_level, column.max_repetition_level
+            return leaf if levels == (3, 1) else None
+    return None
+
+
+def only_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])

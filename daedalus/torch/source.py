@@ -11,8 +11,10 @@ import torch
 
 from daedalus.base.digest import of_json
 from daedalus.loading.published import Published
-from daedalus.torch.blocks import AHEAD, Block, BlockReader, batches
-from daedalus.torch.columns import chosen_columns, compile_forms, forms_of
+from daedalus.torch.blocks import AHEAD, Block, BlockReader, batch_of, batches
+from daedalus.torch.columns import chosen_columns, forms_of
+from daedalus.torch.compiled_gather import load_compiled
+from daedalus.torch.memory import OwnMemory, of_worker
 from daedalus.torch.order import Cut, Epoch, streams_for
 from daedalus.torch.parts import PartReader
 from daedalus.torch.units import Wanted, count
@@ -38,9 +40,10 @@ class Source:
         self._wanted = Wanted(asked.labels, found, asked.group, asked.event)
         chosen = chosen_columns(found, asked.columns, asked.pad)
         found.check_columns(self._wanted.columns, "TrainingDataset(labels, split, group_by)")
-        reader = PartReader(found, list(dict.fromkeys([*chosen, *self._wanted.columns])))
+        columns = list(dict.fromkeys([*chosen, *self._wanted.columns]))
+        reader = PartReader(found, columns, asked.event if asked.labels else None)
         self._forms = forms_of(found, chosen, asked.pad, reader)
-        compile_forms(self._forms, found)
+        load_compiled()
         counted = count(self._wanted, reader, cut.buffer)
         self._reader, self._units, self._cut = reader, counted.units, cut
         self._epoch: tuple[int, Epoch] | None = None
@@ -61,17 +64,17 @@ class Source:
         return self._epoch[1]
 
     def batches(
-        self, epoch: Epoch, places: Callable[[], Iterable[int]], threads: bool
+        self, epoch: Epoch, places: Callable[[], Iterable[int]], in_worker: bool
     ) -> Iterator[dict[str, torch.Tensor]]:  # fmt: skip
         """The batches at some places of an epoch; `places` is called twice, and gives the same each time."""
-        blocks = BlockReader(self._reader.with_threads(threads), self._wanted, self._forms)
+        blocks = BlockReader(self._reader.with_threads(not in_worker), self._wanted, self._forms)
+        memory = of_worker() if in_worker else OwnMemory()
 
         def read(block: int) -> Block:
             units = [self._units[unit] for unit in epoch.blocks[block]]
             return blocks.read(units, epoch.items(block), not self._cut.shuffle)
 
-        offsets = {key for form in self._forms for key in form.keys if key.endswith("__offsets")} | {"groups"}
-        return batches(lambda: map(epoch.step, places()), read, offsets)
+        return batches(lambda: map(epoch.step, places()), read, lambda parts: batch_of(self._forms, parts, memory))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the epoch, which is planned again more quickly than it is sent."""

@@ -40,16 +40,17 @@ class Wanted:
         names = [self.event if self.labels else None, *(split.columns if split else ()), self.group]
         return list(dict.fromkeys(name for name in names if name))
 
-    def rows(self, table: pa.Table) -> np.ndarray | None:
-        """Whether each row is asked for; None for all of them."""
-        found = []
+    def rows(self, table: pa.Table) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(whether each row is asked for, None for all of them; the labels, if there are any)."""
+        found, labels = [], None
         if self.labels:
-            found.append(label_values(table[self.event], self.labels)[1])
+            labels, known = label_values(table[self.event], self.labels)
+            found.append(known)
         if self.published.split:
             found.append(self.published.split.keeps(table).to_numpy(zero_copy_only=False))
         if self.group:
             found.append(table[self.group].is_valid().to_numpy())
-        return np.logical_and.reduce(found) if found else None
+        return np.logical_and.reduce(found) if found else None, labels
 
     def none_left(self) -> DaedalusError:
         """The refusal of an epoch without rows."""
@@ -132,8 +133,8 @@ def _look(part: int, wanted: Wanted, reader: PartReader) -> _Seen:
     sizes = reader.width(footer), sum(group.total_byte_size for group in of_groups)
     if not wanted.columns:
         return _Seen(part, rows, rows, [], *sizes)
-    table = reader.read(part, range(len(rows)), wanted.columns)
-    kept = wanted.rows(table)
+    table = reader.table(part, range(len(rows)), wanted.columns)
+    kept, _ = wanted.rows(table)
     assert kept is not None
     edges = edges_of(rows)
     of_group = np.diff(edges_of(kept)[edges])

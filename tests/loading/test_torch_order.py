@@ -6,7 +6,6 @@ import os
 import pickle
 from collections import Counter
 from itertools import islice
-from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch.utils.data import DataLoader  # noqa: E402
 
 from daedalus.base.errors import DaedalusError  # noqa: E402
-from daedalus.torch import TrainingDataset, sent  # noqa: E402
+from daedalus.torch import TrainingDataset  # noqa: E402
 from daedalus.torch import share as share_module  # noqa: E402
 from daedalus.torch.blocks import batches as batches_of  # noqa: E402
 from daedalus.torch.drawn import order_of  # noqa: E402
@@ -108,7 +107,11 @@ def test_a_consumer_reads_only_its_own_streams_where_their_number_divides(blocks
         own = list(range(consumer, len(plan), share))
         read = []
         list(
-            batches_of(lambda own=own: map(plan.step, own), lambda block, read=read: read.append(block) or _Empty(), ())
+            batches_of(
+                lambda own=own: map(plan.step, own),
+                lambda block, read=read: read.append(block) or _Empty(),
+                lambda parts: {},
+            )
         )
         assert {plan.step(batch).stream for batch in own} <= set(range(consumer, streams, share))
         reads += read
@@ -116,8 +119,8 @@ def test_a_consumer_reads_only_its_own_streams_where_their_number_divides(blocks
 
 
 class _Empty:
-    def give(self, piece):
-        return {}
+    def part(self, piece):
+        return piece
 
 
 def test_the_order_is_the_same_whatever_shares_it(days):
@@ -298,28 +301,3 @@ def test_streams_are_few_where_blocks_are_few_or_large():
         1, 1, 2, 2, 2, 4, 12, 12, 24, 24,
     ]  # fmt: skip
     assert [streams_for(10**6, most) for most in (0, 1, 3, 5, 12, 23)] == [1, 1, 2, 4, 12, 12]
-
-
-@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3)), min_size=1, max_size=60))
-@settings(max_examples=20, deadline=None)
-def test_batches_that_share_memory_are_told_apart(shapes):
-    """Those that a worker sends, of any sizes, among them more than there is room for, and none at all."""
-    batches = [
-        {"ids": torch.arange(rows * wide).reshape(rows, wide) + i, "valid": torch.arange(rows) % 2 == 0}
-        for i, (rows, wide) in enumerate(shapes)
-    ]
-    sent._ours.clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sent, "_BYTES", 4000)
-        came = [pickle.loads(ForkingPickler.dumps(sent.SentBatch(batch))) for batch in batches]
-    for batch, found in zip(batches, came, strict=True):
-        assert found.keys() == batch.keys() and all(torch.equal(found[name], batch[name]) for name in batch)
-
-
-def test_a_worker_sends_memory_for_many_batches_at_once():
-    sent._ours.clear()
-    batches = [sent.SentBatch(ids=torch.full((100,), i)) for i in range(40)]
-    came = [pickle.loads(ForkingPickler.dumps(batch)) for batch in batches]
-    assert [found["ids"][-1].item() for found in came] == [*range(40)]
-    assert len({found["ids"].untyped_storage().data_ptr() for found in came}) == 2
-    assert len(sent._theirs) == 1  # no more than one piece of a worker is kept where batches are received

@@ -1,0 +1,115 @@
+"""Lists of numbers are read from pages as Arrow reads them, whoever wrote them; what is damaged is not read at all."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lists_file import write_lists
+from test_lists import as_lists
+from test_vectors import a_pool, piece, write
+
+from daedalus.parquet import list_writer
+from daedalus.parquet.column_lists import ReadLists, read_lists
+
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
+KINDS = {"i4": pa.int32(), "i8": pa.int64(), "f2": pa.float16(), "f4": pa.float32(), "f8": pa.float64()}
+
+
+def chunks(path):
+    """(bytes, rows, type, codec, Arrow's column) of each column chunk of lists."""
+    file, data = pq.ParquetFile(path), path.read_bytes()
+    names = {kind: dtype for dtype, kind in KINDS.items()}
+    for group in range(file.num_row_groups):
+        of_group = file.metadata.row_group(group)
+        for leaf in range(of_group.num_columns):
+            chunk = of_group.column(leaf)
+            begin = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+            column = file.read_row_group(group, [chunk.path_in_schema.partition(".")[0]]).column(0).combine_chunks()
+            codec = None if chunk.compression == "UNCOMPRESSED" else pa.Codec(chunk.compression.lower())
+            dtype = np.dtype(names[column.type.value_type])
+            yield data[begin : begin + chunk.total_compressed_size], of_group.num_rows, dtype, codec, column
+
+
+def check(found: ReadLists | None, column: pa.Array) -> None:
+    """That lists are those of Arrow without their NULL items, bit for bit."""
+    assert found is not None
+    values = [some.items if some.values is None else some.values[some.items] for some in found.pieces]
+    expected = [[item for item in row or [] if item is not None] for row in column.to_pylist()]
+    assert found.lengths.tolist() == list(map(len, expected))
+    assert found.valid.tolist() == column.is_valid().to_pylist()
+    flat = column.flatten().drop_null()
+    assert b"".join(some.tobytes() for some in values) == flat.to_numpy(zero_copy_only=False).tobytes()
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lists=st.lists(st.none() | st.lists(st.none() | st.integers(-9, 9), max_size=20), min_size=1, max_size=60),
+       dtype=st.sampled_from(sorted(KINDS)), numbered=st.booleans(), codec=st.sampled_from(["zstd", "snappy", "none"]),
+       page=st.sampled_from([64, 10**6]), group=st.integers(1, 60), more=st.integers(0, 300))  # fmt: skip
+def test_lists_of_pyarrow(tmp_path, lists, dtype, numbered, codec, page, group, more):
+    lists = [*lists, list(range(more))]  # so that numbers have many widths
+    rows = pa.array(lists, pa.list_(pa.int64())).cast(pa.list_(KINDS[dtype]))
+    path = tmp_path / "lists.parquet"
+    pq.write_table(pa.table({"c": rows}), path, use_dictionary=numbered, compression=codec, data_page_size=page,
+                   write_batch_size=7, row_group_size=group)  # fmt: skip
+    for data, count, kind, packed, column in chunks(path):
+        check(read_lists(data, count, kind, packed, drop_nulls=True), column)
+        kept = read_lists(data, count, kind, packed, drop_nulls=False)
+        assert (kept is None) == (column.flatten().null_count > 0)
+
+
+@pytest.mark.parametrize("known", [1, 300, 70_000])  # 16 bits, and 24
+def test_lists_of_our_own_writer(tmp_path, monkeypatch, known):
+    monkeypatch.setattr(list_writer, "_PAGE_VALUES", 5000)
+    rng = np.random.default_rng(1)
+    rows = []
+    for row in range(3000):
+        codes = rng.integers(0, known, row % 60).tolist()
+        rows.append((codes, [len(codes) // 2, len(codes)]))
+    rows.append((list(range(known)), [0, known]))
+    schema = pa.schema([(name, pa.list_(pa.field("element", pa.int64()))) for name in ("a", "b")])
+    write_lists(tmp_path / "lists.parquet", schema, [as_lists(pa.int64(), list(range(7, 7 + known)), rows)])
+    for data, count, kind, codec, column in chunks(tmp_path / "lists.parquet"):
+        check(read_lists(data, count, kind, codec, drop_nulls=True), column)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_vectors_of_our_own_writer(tmp_path, dtype):
+    pieces = [[piece([0, 1, -1, 2, 2, 3], a_pool(5)), piece([4, -1, -1, 6], a_pool(5))], [piece([-1, -1], a_pool(5))]]
+    write(tmp_path / "v.parquet", {"v": pieces}, dtype)
+    for data, count, kind, codec, column in chunks(tmp_path / "v.parquet"):
+        check(read_lists(data, count, kind, codec, drop_nulls=False), column)
+
+
+@settings(max_examples=3 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), numbered=st.booleans(), codec=st.sampled_from(["zstd", "none"]))
+def test_damaged_chunks_give_nothing_or_lists_that_hold_together(tmp_path, data, numbered, codec):
+    rows = pa.array([[1, 2, 3], None, [], [4, None] * 9, [5] * 40] * 5, pa.list_(pa.int64()))
+    path = tmp_path / "lists.parquet"
+    pq.write_table(pa.table({"c": rows}), path, use_dictionary=numbered, compression=codec, data_page_size=64,
+                   write_batch_size=7)  # fmt: skip
+    whole, count, kind, packed, _ = next(iter(chunks(path)))
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 3))):
+        damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    damaged = damaged[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else damaged
+    found = read_lists(bytes(damaged), count, kind, packed, drop_nulls=True)
+    if found is not None:
+        assert len(found.lengths) == count and (found.lengths >= 0).all() and not found.lengths[~found.valid].any()
+        assert sum(len(some.items) for some in found.pieces) == found.lengths.sum()
+        assert all(some.values is None or some.items.size == 0 or some.items.max() < len(some.values)
+                   for some in found.pieces)  # fmt: skip
+
+
+def test_pages_of_another_kind_are_left_to_arrow(tmp_path):
+    rows = pa.array([[1], [2, 3]], pa.list_(pa.int64()))
+    path = tmp_path / "lists.parquet"
+    for changes in ({"data_page_version": "2.0"}, {"use_dictionary": False, "column_encoding": "DELTA_BINARY_PACKED"}):
+        pq.write_table(pa.table({"c": rows}), path, compression="none", **changes)
+        data, count, kind, codec, _ = next(iter(chunks(path)))
+        assert read_lists(data, count, kind, codec, drop_nulls=True) is None
