@@ -9,6 +9,7 @@ from typing import Protocol
 
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat
+from daedalus.objectstore.part_list import PartList
 from daedalus.output.part_file import PartitionSum
 from daedalus.stagecache.action import Shelf
 
@@ -26,6 +27,16 @@ class PartitionHome(Shelf, Protocol):
 
     def before_replacing(self, told: Callable[[str], None]) -> None:
         """Calls `told(day)` just before a new partition replaces an old one."""
+
+    def publish(self, name: str, parts: PartList, folder: Path | None) -> tuple[str, int]:
+        """Makes parts that another process wrote the partition, atomically, and reads none; returns (digest, bytes).
+
+        They lie in `folder`, which is on the file system of the output and goes; None: they were put into the output,
+        or there are none. Raises Again if they were not put because they were published, and now are not.
+        """
+
+    def listed(self, name: str) -> PartList | None:
+        """What the output's own list says of a partition; None where it has none, and files speak for themselves."""
 
     def parts(self, name: str) -> Mapping[str, Path]:
         """The local part files of an action's partition, by name; none where parts are not local. Raises OSError."""
