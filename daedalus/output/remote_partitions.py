@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.file_stat import Stat
 from daedalus.base.ports import Scratch
-from daedalus.objectstore.object_store import Conflict, variables
+from daedalus.objectstore.object_store import Conflict, Object, variables
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
 from daedalus.output.part_file import PartitionSum, listed
 from daedalus.output.partition_home import Edit
@@ -33,6 +33,7 @@ class RemotePartitions:
         self.output, self._scratch = output, scratch
         self._told: Callable[[str], None] = lambda day: None
         self._own: dict[str, PartList | None] = {}  # what this process put, until the next listing
+        self._looked_for_orphans = False
         self.written: set[str] = set()
         self.removed: set[str] = set()
 
@@ -237,16 +238,33 @@ class RemotePartitions:
         parts = self.output.parsed(day, before[0]).parts if before else ()
         old = {part.key for part in parts if is_part(part.key)}
         old -= {part.key for part in new.parts} if new else set()
-        self.output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
+        self.output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day)])
 
-    def _orphans(self, day: str, new: PartList | None) -> list[str]:
-        """Parts that runs left which died before their manifest; those of runs that may live are young."""
-        named = {f"dt={day}/{part.key}" for part in new.parts} if new else set()
-        oldest = time.time() - _ORPHANED
-        return [
-            key for key, one in self.output.listed().items()
-            if is_part(key.removeprefix(f"dt={day}/")) and one.modified < oldest and key not in named
-        ]  # fmt: skip
+    def _orphans(self, day: str) -> list[str]:
+        """Parts that runs left which died before their manifest; those of runs that may live are young.
+
+        Of a day, and the first time of all others too. They are looked for in what was listed, so that nothing is among
+        them which workers of this run put.
+        """
+        listed: dict[str, dict[str, Object]] = {}
+        for key, one in self.output.listed().items():
+            folder, _, part = key.partition("/")
+            if is_part(part) and (folder == f"dt={day}" or not self._looked_for_orphans):
+                listed.setdefault(folder, {})[part] = one
+        self._looked_for_orphans = True
+        return [key for folder, parts in listed.items() for key in self._unnamed(folder, parts)]
+
+    def _unnamed(self, folder: str, parts: Mapping[str, Object]) -> list[str]:
+        """The keys of a day's parts that no manifest names, and that are not young."""
+        day, oldest = folder.removeprefix("dt="), time.time() - _ORPHANED
+        is_alone = len({part.partition("/")[0] for part in parts}) == 1
+        if is_alone and day not in self._own and self.output.get(manifest_key(day)):
+            return []  # one generation is that of the manifest, which need not be read then
+        manifest = self._manifest(day)
+        named = {part.key for part in manifest.parts} if manifest else set()
+        if manifest and not named:
+            return []  # it cannot be read
+        return [f"{folder}/{part}" for part, one in parts.items() if part not in named and one.modified < oldest]
 
     @contextmanager
     def fetched(self, day: str, manifest: PartList | None) -> Iterator[list[Path]]:

@@ -34,6 +34,7 @@ from daedalus.cluster.shared_folder import take
 from daedalus.pipelines import on_dask as clustered
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.steps import partition
+from daedalus.stagecache.action import Again
 from daedalus.stagecache.walk.full_disk import OutOfSpace
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.settings import Settings
@@ -414,10 +415,11 @@ def test_errors_cross_processes_as_they_are():
         DaedalusError("what", where="here", found=3, expected="4", hint="do"),
         DayError("what", where="here"),
         OutOfSpace("spine@2026-02-01"),
+        Again(["chunk@2026-02-01"]),
     ):
         back = pickle.loads(pickle.dumps(error))
         assert type(back) is type(error) and back.text() == error.text() and str(back) == str(error)
-        assert back.exit_code == error.exit_code
+        assert back.exit_code == error.exit_code and back.__dict__ == error.__dict__
 
 
 # Ctrl-C
