@@ -12,7 +12,6 @@ partitions by the next run, parts that no manifest names after a day.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -149,7 +148,7 @@ class IntoStore:
 
     def deliver(self, name: str, staged: Path, there: PartList | None) -> Delivery:
         parts = _listed(staged)
-        if not parts.parts or (there and there.digest == parts.digest):
+        if not parts.parts or (there and there.digest == parts.digest):  # there is nothing to put
             remove_folder(staged)
             return Delivery(parts)
         if not self._why:
@@ -226,7 +225,13 @@ def sees(place: Place) -> str:
         wait_for(place.staging)
     if not place.staging.is_dir():
         return f"it does not see the output at {place.root}"
-    return "" if os.access(place.staging, os.W_OK) else f"it may not write to the output at {place.root}"
+    try:
+        tried = Staging(place.staging).path()
+        tried.mkdir()
+        tried.rmdir()
+    except OSError as error:
+        return f"it cannot write to the output at {place.root}: {error.strerror}"
+    return ""
 
 
 def _listed(staged: Path) -> PartList:

@@ -20,6 +20,7 @@ from distributed import WorkerPlugin, get_worker
 
 from daedalus.actions.actions import Actions
 from daedalus.actions.unaffected import Unaffected
+from daedalus.base.errors import DaedalusError
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.delivery import Beside, Delivering, Delivery, HandedOver, IntoStore, Outlet, Place, Unseen, sees
 from daedalus.cluster.job import Job, Refusal, Unread, versions
@@ -168,7 +169,10 @@ class StageWorker(WorkerPlugin):
 
         scratch = Scratch(self._local, "parts-")
         self._closing.append(scratch.close)
-        home = RemotePartitions(RemoteOutput(place.root, files.remote, Traces(_IN_MEMORY)), scratch)
+        try:
+            home = RemotePartitions(RemoteOutput(place.root, files.remote, Traces(_IN_MEMORY)), scratch)
+        except DaedalusError as error:  # the extra for object stores is not installed here
+            return HandedOver(staging, store, f"it cannot write the output: {error.what}")
         return IntoStore(home, scratch, HandedOver(staging, store, ""))
 
     def _files(self) -> InputFiles:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base import digest
-from daedalus.objectstore.part_list import PartFile, PartList
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from daedalus.objectstore.part_list import PartList
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class PartitionSum:
 
 def listed(parts: Sequence[Path], digests: Mapping[str, str] | None = None) -> PartList:
     """The list of the parts of a partition, by their names; `digests` by name, if they are known."""
+    from daedalus.objectstore.part_list import PartFile, PartList
+
     digests = digests or {part.name: digest.of_file(part) for part in parts}
     whole, each = digest.sha256_of(parts)
     found = [PartFile(part.name, part.stat().st_size, digests[part.name], rows_of(part)) for part in parts]

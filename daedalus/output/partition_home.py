@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat
-from daedalus.objectstore.part_list import PartList
 from daedalus.output.part_file import PartitionSum
 from daedalus.stagecache.action import Shelf
+
+if TYPE_CHECKING:
+    from daedalus.objectstore.part_list import PartList
 
 Edit = Callable[[bytes | None, int], bytes | None]
 
@@ -36,7 +38,7 @@ class PartitionHome(Shelf, Protocol):
         """
 
     def listed(self, name: str) -> PartList | None:
-        """What the output's own list says of a partition; None where it has none, and files speak for themselves."""
+        """What the output lists as a partition, if it has lists: in a folder files are what there is."""
 
     def parts(self, name: str) -> Mapping[str, Path]:
         """The local part files of an action's partition, by name; none where parts are not local. Raises OSError."""

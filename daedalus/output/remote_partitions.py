@@ -101,8 +101,8 @@ class RemotePartitions:
             raise Again
         return parts.digest, parts.bytes
 
-    def listed(self, name: str) -> PartList | None:
-        return self._manifest(day_of(name))
+    def listed(self, name: str) -> PartList:
+        return self._manifest(day_of(name)) or PartList(NO_PARTITION, ())
 
     def problem(self, name: str, artifact: str) -> str:
         day = day_of(name)
