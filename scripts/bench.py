@@ -27,6 +27,8 @@
     loader      `daedalus.torch` over the enriched days, vectors of --floats [64]: rows a second, lists padded and
                 ragged, shuffled and not, by 0, 1 and 2 workers, in turn with a recipe that a cookbook could have and
                 with pyarrow's own batches of the same columns; once with two vectors and a list, once with all lists
+    dask        both stages on two Dask workers, cold, with the output in a folder and in a bucket: which share of the
+                processor time is the coordinator's
 
 A peer is a script that takes ROOT OUT --days N, and what else is given with it; --peer-small is what it gets besides in
 the demo and cofacts. --peer may be given several times; --peer-python has what they import.
@@ -52,6 +54,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from measuring.cluster import on_dask
 from measuring.enrich import Enrich, memory, unchanged
 from measuring.imports import imported
 from measuring.kinds import kinds
@@ -316,6 +319,9 @@ class Bench:
         floats = (self.a.floats or [64])[0]
         self.found["loader"] = loader(world, floats, self.a.artworks, self.a.repeat, self.say)
 
+    def dask(self) -> None:
+        self.found["dask"] = on_dask(self.world(self.a.days), self.a.repeat, self.say)
+
 
 def _spent(run: Measured) -> str:
     return f"{run.seconds:.2f} s, {run.cpu:.2f} CPU s"
@@ -327,7 +333,7 @@ def _clocks(run: Measured) -> dict[str, float]:
 
 CASES = (
     "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy", "enrich",
-    "kinds", "qids", "loader",
+    "kinds", "qids", "loader", "dask",
 )  # fmt: skip
 
 

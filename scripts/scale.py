@@ -9,7 +9,7 @@ and drawn out to the size that is asked about. What the model takes to be true:
 
   - an action runs on one core and is not split: its day cannot be faster than its longest chain of actions;
   - every action fetches all that it reads and uploads what it makes (no worker has anything already);
-  - `qids` run on the coordinator, one day after the other; partitions come to it and go out again through its one link;
+  - `qids` run on the coordinator, one day after the other; workers write the partitions, of which it reads nothing;
   - rows shipped, users and artworks grow with the rows of the feed.
 
 It prints seconds, bytes and requests by step, and for each thing that may saturate how long it alone would
@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-ON_COORDINATOR, PUBLISHED = "qids", "chunk"
+ON_COORDINATOR = "qids"
 # The longest chain of actions from a feed day to its own partition.
 CHAIN = ("spine", "coverage", "sessions", "content", "rolling", "qids", "chunk")
 _REQUESTS_A_PUT = 2  # the artifact and its trace
@@ -128,7 +128,6 @@ def bounds(found: list[Step], a: argparse.Namespace) -> dict[str, float]:
     here = [step for step in found if step.here]
     moved = sum(step.a_day * (step.fetched + step.made) for step in workers)
     own = sum(step.a_day * (step.fetched + step.made) for step in here)
-    own += sum(2 * step.a_day * step.made for step in workers if step.name == PUBLISHED)
     requests = sum(step.a_day * (step.reads + _REQUESTS_A_PUT) for step in found)
     in_chain = [max((s.seconds for s in found if s.name.partition(":")[0] == name), default=0.0) for name in CHAIN]
     return {

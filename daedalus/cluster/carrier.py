@@ -66,6 +66,10 @@ class CarriedArtifacts(ArtifactStore):
             self.tickets[artifact] = sent
         return self.tickets[artifact]
 
+    def carry(self, content: str, path: Path) -> Any:
+        """Sends a file that is none of the artifacts; returns its ticket."""
+        return self._carrier.send(content, path)
+
     def send_folder(self, folder: Path, files: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
         """Sends a folder's `files` (digests by name) and removes the folder; returns (digest, ticket) by name."""
         try:

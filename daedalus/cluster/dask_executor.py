@@ -1,11 +1,11 @@
-"""Runs actions on Dask workers; the coordinator assigns qids and publishes partitions itself.
+"""Runs actions on Dask workers; the coordinator assigns qids, and publishes the partitions that workers wrote.
 
 A task's way through this file:
 
     submit     runs `qids` in the coordinator's own threads (`here`); all other tasks go on
     _answer    in a thread: asks the shared cache; if it has no answer, makes upstream artifacts readable for workers
     _send      submits to Dask (the first one connects, see `_open`); the future is kept in `_out`
-    _returned  in Dask's thread: completes the task, or puts it into `_again`
+    _returned  in Dask's thread: completes the task, has its partition published, or puts it into `_again`
     tend       in the walk's thread: sends unanswered tasks, counts workers, handles `_again`
 
 Delivery is at least once. When workers die, Dask blames every task that they had. A blamed task becomes a suspect
@@ -21,24 +21,24 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError, RunStopped
 from daedalus.cluster import connect
 from daedalus.cluster.carrier import CarriedArtifacts
-from daedalus.cluster.job import Job, Refusal
-from daedalus.cluster.shared_folder import take
-from daedalus.config.steps import ENRICHED, PARTITION
-from daedalus.stagecache.action import Counts
+from daedalus.cluster.delivery import Delivery, publishing
+from daedalus.cluster.job import Job, Refusal, Unread
+from daedalus.config.steps import PARTITIONS
+from daedalus.objectstore.part_list import PartList
+from daedalus.output.partition_home import PartitionHome
+from daedalus.stagecache.action import Action, Again
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
 
 if TYPE_CHECKING:
     from distributed import Client
 
-# Steps that the coordinator runs: the one that assigns numbers, and the one that reads published partitions.
-_HERE, _PUBLISHED = ("qids", ENRICHED), PARTITION
+_HERE = "qids"  # the step that the coordinator runs, since it assigns numbers
 _DEPTH = 2  # tasks sent per slot of a worker, so that no worker waits for its next task
 _BACKLOG = 64  # tasks that may wait for the coordinator's threads or for an answer of the shared cache
 _ASKING = 16  # threads that ask the shared cache
@@ -47,13 +47,20 @@ WAIT_SECONDS = 60.0  # to wait for a first worker, and for another when none is 
 _START_SECONDS = 600.0  # to wait for a worker that is being started
 
 
+class Read(NamedTuple):
+    """What a worker is told of what a task reads: tickets by artifact, and lists of published partitions by action."""
+
+    tickets: Mapping[str, Any] = {}
+    lists: Mapping[str, PartList | None] = {}
+
+
 @dataclass(frozen=True)
 class Sent:
-    """A submitted task, the tickets of what it reads, and the future that the walk waits for."""
+    """A submitted task, what is told of what it reads, and the future that the walk waits for."""
 
     task: Task
     future: Future[Made | Trace]
-    tickets: Mapping[str, Any] = field(default_factory=dict)
+    read: Read = field(default_factory=Read)
     alone: bool = False  # a suspect that has the cluster to itself
     attempt: int = 0  # in Dask's key: the same key would return the result of the attempt before
 
@@ -88,10 +95,12 @@ class DaskExecutor:
         self._stack = ExitStack()
         self._waiting_here: set[Future] = set()  # of tasks that the coordinator runs itself
         self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="daeda-ask")
-        self._asked: list[tuple[Sent, Future[Trace | Mapping[str, Any]]]] = []  # waiting for an answer of `_answer`
+        self._asked: list[tuple[Sent, Future[Trace | Read]]] = []  # waiting for an answer of `_answer`
         self._out: dict[Future, Sent] = {}  # with Dask, by Dask's future
-        self._again: deque[tuple[Sent, Any]] = deque()  # returned with a Refusal or KilledWorker, for `tend`
+        self._again: deque[tuple[Sent, Any]] = deque()  # returned with a Refusal, Unread or KilledWorker, for `tend`
         self._suspects: deque[Sent] = deque()  # blamed for deaths; each is to run alone
+        self._around = ""  # why partitions go by way of the coordinator, until it is said
+        self._said_around = False
         self._unfit: set[str] = set()  # addresses of workers that refused a task
         self._fit: dict[str, Any] = {}  # the other workers, as of the last count
         self._lost = False  # the connection to the scheduler
@@ -113,10 +122,10 @@ class DaskExecutor:
         return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
 
     def submit(self, task: Task) -> Future[Made | Trace]:
-        if task.action.step in _HERE:
+        if task.action.step == _HERE:
             return self._run_here(self._fetching(task))
         sent = Sent(task, Future())
-        if task.ask is nobody and not self._carried:
+        if task.ask is nobody and not self._carried and task.action.step not in PARTITIONS:
             self._send(sent)
         else:  # asking and sending artifacts block, so a thread does it
             self._asked.append((sent, self._asking.submit(self._answer, task)))
@@ -128,21 +137,28 @@ class DaskExecutor:
         future.add_done_callback(self._waiting_here.discard)
         return future
 
-    def _answer(self, task: Task) -> Trace | Mapping[str, Any]:
-        """The trace that answers a task if the shared cache has it; else the tickets of what the task reads.
+    def _answer(self, task: Task) -> Trace | Read:
+        """The trace that answers a task if the shared cache has it; else what is told of what the task reads.
 
         Called in a thread of `_asking`. When it returns, workers can read all upstream artifacts.
         """
         if found := task.ask():
             return found
+        published = {name: task.above[name] for name in task.digests if task.above[name].step in PARTITIONS}
+        lists = {name: _listed(action, task.digests[name]) for name, action in published.items()}
+        if task.action.step in PARTITIONS:
+            lists[task.action.name] = _there(task.action)
+        artifacts = {name: artifact for name, artifact in task.digests.items() if name not in published}
         if self._carried:
-            return self._carried.tickets_of(task.digests.values())
-        for name, artifact in task.digests.items():
-            task.above[name].shelf.path(name, artifact)  # downloads to the shared folder what only the bucket has
-        return {}
+            return Read(self._carried.tickets_of(artifacts.values()), lists)
+        if task.ask is not nobody:
+            for name, artifact in artifacts.items():
+                task.above[name].shelf.path(name, artifact)  # downloads to the shared folder what only the bucket has
+        return Read({}, lists)
 
     def tend(self) -> None:
         self._send_unanswered()
+        self._say_around()
         if self._client is None:
             return
         if self._lost:
@@ -153,6 +169,9 @@ class DaskExecutor:
             sent, why = self._again.popleft()
             if isinstance(why, Refusal):
                 self._refused(sent, why)
+            elif isinstance(why, Unread):
+                self._around = f"{why.worker}: {why.why}"
+                self._run_for(sent, self._fetching(sent.task))
             elif sent.alone:  # no other task ran, so the deaths are this one's
                 sent.future.set_exception(_deadly(sent.task, why))
             else:
@@ -171,7 +190,7 @@ class DaskExecutor:
             elif isinstance(found := answer.result(), Trace):
                 sent.future.set_result(found)
             else:
-                self._send(replace(sent, tickets=found))
+                self._send(replace(sent, read=found))
 
     def shutdown(self) -> None:
         self._asking.shutdown(wait=False, cancel_futures=True)
@@ -183,12 +202,13 @@ class DaskExecutor:
                 connect.unregister(self._client, self._bench)
         self._here.shutdown()
         self._stack.close()
+        self._say_around()
 
     def _fetching(self, task: Task) -> Task:
         """The task with upstream shelves that fetch what other machines made, if no folder is shared."""
         if not self._carried:
             return task
-        above = {name: replace(action, shelf=self._carried) if action.step != PARTITION else action
+        above = {name: replace(action, shelf=self._carried) if action.step not in PARTITIONS else action
                  for name, action in task.above.items()}  # fmt: skip
         return replace(task, above=above)
 
@@ -223,7 +243,7 @@ class DaskExecutor:
             options |= {"workers": sorted(self._fit), "allow_other_workers": True}
         task = sent.task
         inner = self._pool.submit(
-            run_action, self._run, task.action.name, task.digests, task.key, sent.tickets, **options
+            run_action, self._run, task.action.name, task.digests, task.key, *sent.read, **options
         )
         self._out[inner] = replace(sent, attempt=sent.attempt + 1)
         inner.add_done_callback(self._returned)
@@ -236,7 +256,7 @@ class DaskExecutor:
         with suppress(InvalidStateError):  # the walk is over
             try:
                 found = inner.result()
-                if isinstance(found, Refusal):
+                if isinstance(found, Refusal | Unread):
                     self._again.append((sent, found))
                 else:
                     self._take(sent, *found)
@@ -249,44 +269,37 @@ class DaskExecutor:
         del self._out[inner]
 
     def _take(self, sent: Sent, made: Made, ticket: Any) -> None:
-        """Completes a task with what a worker made; a partition is still to be published."""
+        """Completes a task with what a worker made; a partition is still to be published. Called in Dask's thread."""
         self._made = True
-        if sent.task.action.step == _PUBLISHED:
-            self._publish(sent, made, ticket)
+        if isinstance(ticket, Delivery):
+            self._around = ticket.why or self._around
+            for one in ticket.parts.parts:
+                if one.name in ticket.tickets:
+                    self._adopt(one.digest, ticket.tickets[one.name])
+            self._run_for(sent, publishing(sent.task, made, ticket, self._carried), made.seconds)
             return
         if self._carried:
             self._carried.tickets[made.artifact] = ticket
         self._adopt(made.artifact, ticket)
         sent.future.set_result(made)
 
-    def _publish(self, sent: Sent, made: Made, files: Mapping[str, tuple[str, Any]]) -> None:
-        """Publishes a partition that a worker made: runs the action here, with a `run` that only brings the files.
+    def _run_for(self, sent: Sent, task: Task, seconds: float = 0.0) -> None:
+        """Has the coordinator run a task, whose result completes one that was sent and took `seconds` so far."""
 
-        Called in Dask's thread.
-        """
-        name, carried, folder = sent.task.action.name, self._carried, Path(made.artifact)
-
-        def bring(upstream: Mapping[str, Path], out: Path) -> Counts:
-            nonlocal folder
-            if carried:
-                carried.fetch_folder(name, files, out)
-            else:
-                take(name, folder, {file: content for file, (content, _) in files.items()}, out)
-                folder = out  # if the action is tried again, the files are there now
-            return made.counts
-
-        def published(inner: Future) -> None:
+        def ended(inner: Future) -> None:
             with suppress(InvalidStateError, CancelledError):  # the walk is over
                 if error := inner.exception():
                     sent.future.set_exception(error)
                 else:
-                    sent.future.set_result(replace(inner.result(), seconds=made.seconds + inner.result().seconds))
+                    sent.future.set_result(replace(inner.result(), seconds=seconds + inner.result().seconds))
 
-        for content, ticket in files.values():
-            if ticket is not None:
-                self._adopt(content, ticket)
-        task = replace(sent.task, action=replace(sent.task.action, run=bring), digests={}, ask=nobody)
-        self._run_here(task).add_done_callback(published)
+        self._run_here(task).add_done_callback(ended)
+
+    def _say_around(self) -> None:
+        """Says once that partitions go by way of the coordinator."""
+        if self._around and not self._said_around:
+            self._said_around = True
+            self._say(f"partitions go by way of this machine where a Dask worker cannot write them: {self._around}")
 
     def _refused(self, sent: Sent, refusal: Refusal) -> None:
         """Sends a refused task again, to other workers. Raises RunStopped when none is left."""
@@ -337,6 +350,20 @@ class DaskExecutor:
             started = f"one is being started: waiting up to {left:.0f} s for it"
             self._say(f"{gone}; {started if starting else f'waiting up to {patience}'}")
             self._starting = starting
+
+
+def _listed(action: Action, artifact: str) -> PartList | None:
+    """The list of a published partition, if the output has lists. Raises Again when it is another one by now."""
+    found = cast(PartitionHome, action.shelf).listed(action.name)
+    if found and found.digest != artifact:
+        raise Again([action.name])
+    return found
+
+
+def _there(action: Action) -> PartList | None:
+    """The list of the partition that lies in the place of an action's, if the output has lists and it is whole."""
+    found = cast(PartitionHome, action.shelf).listed(action.name)
+    return None if found is None or action.shelf.problem(action.name, found.digest) else found
 
 
 def _lost(where: str) -> RunStopped:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 from daedalus import __version__
 from daedalus.base.days import Day
 from daedalus.cluster.carrier import Carrier
+from daedalus.cluster.delivery import Place
 from daedalus.config import Config
 from daedalus.inputs.feed import Feed
 from daedalus.inputs.input_file import InputFile
@@ -34,7 +35,8 @@ class Job:
 
     `staging` is a folder that the coordinator made in the cache: a worker that sees it shares the cache, and
     puts unfinished files below it. Other workers keep what they make on their own disk, and need a `carrier`.
-    `numbered` says whether partitions have qids. `duckdb` are the settings of a worker's DuckDB.
+    `numbered` says whether partitions have qids. `duckdb` are the settings of a worker's DuckDB. `places` are the
+    outputs by the step that makes their partitions.
     """
 
     run: str
@@ -46,6 +48,15 @@ class Job:
     staging: Path
     duckdb: Mapping[str, Any]
     carrier: Carrier | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A worker's answer when it cannot read the published partition that a task reads, and why."""
+
+    worker: str
+    why: str
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from daedalus.base import digest
-from daedalus.base.durable import sync
 from daedalus.base.errors import DayError
 
 _SEEN_SECONDS = 5.0  # within which a shared folder shows all hosts a rename
@@ -32,19 +31,25 @@ def wait_for(path: Path) -> None:
 
     Listing the folder makes them refresh.
     """
+    wait_until(path.exists, path.parent)
+
+
+def wait_until(shown: Callable[[], bool], folder: Path) -> None:
+    """Waits a few seconds for what another host did in a folder."""
     until = time.monotonic() + _SEEN_SECONDS
-    while not path.exists() and time.monotonic() < until:
+    while not shown() and time.monotonic() < until:
         with suppress(OSError):
-            os.listdir(path.parent)
+            os.listdir(folder)
         time.sleep(0.1)
 
 
-def left_in(folder: Path) -> dict[str, str]:
-    """Syncs a folder's files to disk and returns their digests by name; empty if there is no folder."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    for path in files:
-        sync(path)
-    return {path.name: digest.of_file(path) for path in files}
+def check_there(name: str, folder: Path, sizes: Mapping[str, int]) -> None:
+    """Raises DayError when files (sizes by name) that another host left in `folder` are not seen here."""
+    for file, size in sizes.items():
+        wait_for(path := folder / file)
+        found = path.stat().st_size if path.exists() else 0
+        if found != size:
+            raise _not_as_written(name, f"{path}, {found:,} bytes", f"{size:,} bytes")
 
 
 def take(name: str, folder: Path, files: Mapping[str, str], out: Path) -> None:
@@ -57,5 +62,9 @@ def take(name: str, folder: Path, files: Mapping[str, str], out: Path) -> None:
         out.mkdir(exist_ok=True)
         shutil.move(folder / file, out / file)
         if digest.of_file(out / file) != content:
-            raise DayError("a file is not what a worker wrote", where=name, found=str(folder / file), expected=content,
-                           hint="check that the shared folder has the same content on all hosts")  # fmt: skip
+            raise _not_as_written(name, str(folder / file), content)
+
+
+def _not_as_written(name: str, found: str, expected: str) -> DayError:
+    return DayError("a file is not what a worker wrote", where=name, found=found, expected=expected,
+                    hint="check that the shared folder has the same content on all hosts")  # fmt: skip

@@ -10,6 +10,8 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,13 +20,16 @@ from distributed import WorkerPlugin, get_worker
 
 from daedalus.actions.actions import Actions
 from daedalus.actions.unaffected import Unaffected
+from daedalus.base.errors import DaedalusError
 from daedalus.cluster.carrier import CarriedArtifacts
-from daedalus.cluster.job import Job, Refusal, versions
-from daedalus.cluster.shared_folder import Staging, left_in, wait_for
-from daedalus.config.steps import ENRICH
+from daedalus.cluster.delivery import Beside, Delivering, Delivery, HandedOver, IntoStore, Outlet, Place, Unseen, sees
+from daedalus.cluster.job import Job, Refusal, Unread, versions
+from daedalus.cluster.shared_folder import Staging, wait_for
+from daedalus.config.steps import ENRICH, PARTITIONS
 from daedalus.enrich.stage import build_stages, steps
 from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.local_files import LocalFiles
+from daedalus.objectstore.part_list import PartList
 from daedalus.output.qid_map import QidMap
 from daedalus.skeleton.context import Publishing, Skeleton
 from daedalus.sql.duck import Ducks
@@ -45,6 +50,7 @@ class _NoQids:
 
 
 _IN_MEMORY = Path(":memory:")  # SQLite's name for no file
+Result = tuple[Made, Any] | Refusal | Unread
 
 
 def worker_name(run: str) -> str:
@@ -52,15 +58,17 @@ def worker_name(run: str) -> str:
 
 
 def run_action(
-    run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
-) -> tuple[Made, Any] | Refusal:
-    """Runs an action on the worker that calls this: (what was made, its ticket), or a refusal.
+    run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any],
+    lists: Mapping[str, PartList | None],
+) -> Result:  # fmt: skip
+    """Runs an action on the worker that calls this: (what was made, its ticket), or why not.
 
-    `tickets` are those of upstream artifacts; where a folder is shared there are none, and the result has none.
-    A partition has its folder's path in place of a digest, and its files in place of a ticket (see `_handed_over`).
+    `tickets` are those of upstream artifacts; where a folder is shared there are none, and the result has none. A
+    partition has a `Delivery` in place of a ticket. `lists` say what is published, by action: of a partition's own, and
+    of those that it reads.
     """
     bench = cast(StageWorker, get_worker().plugins[worker_name(run)])
-    return bench.run(name, digests, key, tickets)
+    return bench.run(name, digests, key, tickets, lists)
 
 
 class StageWorker(WorkerPlugin):
@@ -71,7 +79,7 @@ class StageWorker(WorkerPlugin):
         self.name = worker_name(job.run)
         self._job, self._quiet = job, quiet
         self._opening = threading.Lock()
-        self._open: tuple[dict[str, Action], ArtifactStore] | None = None
+        self._open: tuple[dict[str, Action], ArtifactStore, Mapping[str, Outlet]] | None = None
         self._closing: list[Callable[[], None]] = []
 
     def __getstate__(self) -> tuple[Job, bool]:
@@ -92,44 +100,80 @@ class StageWorker(WorkerPlugin):
             close()
 
     def run(
-        self, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any]
-    ) -> tuple[Made, Any] | Refusal:  # fmt: skip
+        self, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any],
+        lists: Mapping[str, PartList | None],
+    ) -> Result:  # fmt: skip
         job = self._job
         if not job.carrier and not job.staging.is_dir():
             return Refusal(self._address, f"it does not see the cache at {job.cache_root}")
-        graph, store = self._opened()
+        graph, store, outlets = self._opened()
         manifest = graph[name].manifest(digests) if name in graph else {}
         if action_key(manifest) != key:
             return Refusal(self._address, manifest=manifest, versions=versions())
         if isinstance(store, CarriedArtifacts):
             store.tickets.update(tickets)
-        for artifact in digests.values():
-            wait_for(store.path("", artifact))
-        made = perform(Task(graph[name], digests, graph, key, manifest))
-        if isinstance(graph[name].shelf, _Unpublished):
-            return made, _handed_over(Path(made.artifact), store)
+        published = [action for action in digests if graph[action].step in PARTITIONS]
+        for action in digests.keys() - published:
+            wait_for(store.path("", digests[action]))
+        task = Task(graph[name], digests, graph, key, manifest)
+        if task.action.step in PARTITIONS:
+            return self._partition(task, published, outlets, lists)
+        made = perform(task)
         return made, store.send(made.artifact) if isinstance(store, CarriedArtifacts) else None
 
-    def _opened(self) -> tuple[dict[str, Action], ArtifactStore]:
+    def _partition(
+        self, task: Task, published: list[str], outlets: Mapping[str, Outlet], lists: Mapping[str, PartList | None]
+    ) -> tuple[Made, Delivery] | Unread:  # fmt: skip
+        name, above = task.action.name, dict(task.above)
+        shelf = Delivering(outlets[task.action.step], lists.get(name))
+        with ExitStack() as stack:
+            try:
+                for read in published:
+                    reading = outlets[above[read].step].reading(read, task.digests[read], lists.get(read))
+                    above[read] = replace(above[read], shelf=stack.enter_context(reading))
+            except Unseen as unseen:
+                return Unread(self._address, str(unseen))
+            made = perform(replace(task, action=replace(task.action, shelf=shelf), above=above))
+        assert shelf.delivery is not None
+        why = shelf.delivery.why and f"{self._address}: {shelf.delivery.why}"
+        return made, replace(shelf.delivery, why=why)
+
+    def _opened(self) -> tuple[dict[str, Action], ArtifactStore, Mapping[str, Outlet]]:
         with self._opening:
             if self._open is None:
                 self._open = self._build()
             return self._open
 
-    def _build(self) -> tuple[dict[str, Action], ArtifactStore]:
+    def _build(self) -> tuple[dict[str, Action], ArtifactStore, Mapping[str, Outlet]]:
         job = self._job
         spilling = Scratch(self._local, "spill-")
         ducks = Ducks(job.duckdb, spilling)
         self._closing = [ducks.interrupt, spilling.close]
         staging, store = self._store()
         unasked = Unaffected(ducks, lambda action: None, lambda artifact: None)
-        unpublished, enriched = _Unpublished(staging), ENRICH in job.config.stages
-        publishing = Publishing(
-            unpublished, cast(QidMap, _NoQids()), job.numbered, enriched=unpublished if enriched else None
-        )
-        context = Skeleton(job.config, job.sources, publishing)
-        make = Actions(steps(job.config), context, store, ducks, self._files(), unasked)
-        return {action.name: action for action in build_stages(make, job.days)}, store
+        # Partitions have no shelf here; `_partition` puts another in the place of this one.
+        enriched = store if ENRICH in job.config.stages else None
+        publishing = Publishing(store, cast(QidMap, _NoQids()), job.numbered, enriched=enriched)
+        context, files = Skeleton(job.config, job.sources, publishing), self._files()
+        make = Actions(steps(job.config), context, store, ducks, files, unasked)
+        outlets = {step: self._outlet(place, staging, store, files) for step, place in job.places.items()}
+        return {action.name: action for action in build_stages(make, job.days)}, store, outlets
+
+    def _outlet(self, place: Place, staging: FreePaths, store: ArtifactStore, files: InputFiles) -> Outlet:
+        """The way to the partitions of an output: into it, as far as this worker reaches it."""
+        if place.staging:
+            why = sees(place)
+            return HandedOver(staging, store, why) if why else Beside(place, FileDigests(Traces(_IN_MEMORY)), store)
+        from daedalus.output.remote_output import RemoteOutput
+        from daedalus.output.remote_partitions import RemotePartitions
+
+        scratch = Scratch(self._local, "parts-")
+        self._closing.append(scratch.close)
+        try:
+            home = RemotePartitions(RemoteOutput(place.root, files.remote, Traces(_IN_MEMORY)), scratch)
+        except DaedalusError as error:  # the extra for object stores is not installed here
+            return HandedOver(staging, store, f"it cannot write the output: {error.what}")
+        return IntoStore(home, scratch, HandedOver(staging, store, ""))
 
     def _files(self) -> InputFiles:
         """The input files. Objects are fetched by the digests in the job; nothing is listed."""
@@ -154,31 +198,3 @@ class StageWorker(WorkerPlugin):
         scratch = Scratch(own / "tmp")
         self._closing += [scratch.close, partial(shutil.rmtree, own, ignore_errors=True)]
         return scratch, CarriedArtifacts(own, scratch, digests, job.carrier)
-
-
-class _Unpublished:
-    """A `Shelf` of partitions that leaves them unfinished, since the coordinator publishes them."""
-
-    def __init__(self, staging: FreePaths) -> None:
-        self._staging = staging
-
-    def stage(self, name: str) -> Path:
-        return self._staging.path()
-
-    def keep(self, name: str, staged: Path) -> tuple[str, int]:
-        """Returns the path in place of a digest; `_handed_over` computes the digests of the files."""
-        return str(staged), 0
-
-    def problem(self, name: str, artifact: str) -> str:
-        return "not published"
-
-    def path(self, name: str, artifact: str) -> Path:
-        return Path(artifact)
-
-
-def _handed_over(folder: Path, store: ArtifactStore) -> dict[str, tuple[str, Any]]:
-    """(digest, ticket) of a partition's files by name; the ticket is None if a folder is shared."""
-    files = left_in(folder)
-    if isinstance(store, CarriedArtifacts):
-        return store.send_folder(folder, files)
-    return {name: (content, None) for name, content in files.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from daedalus.sql.text import parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from daedalus.objectstore.part_list import PartList
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,25 @@ class PartitionSum:
         except (OSError, pa.ArrowException):
             return None
         return cls(whole, tuple(found))
+
+    @classmethod
+    def of_list(cls, parts: PartList) -> PartitionSum | None:
+        """As a list of parts has it; None where it is of an older version, or empty."""
+        if not parts.sha256:
+            return None
+        whole, *each = parts.sha256
+        found = zip(parts.parts, each, strict=True)
+        return cls(whole, tuple(PartSum(part.name, part.rows, part.bytes, one) for part, one in found))
+
+
+def listed(parts: Sequence[Path], digests: Mapping[str, str] | None = None) -> PartList:
+    """The list of the parts of a partition, by their names; `digests` by name, if they are known."""
+    from daedalus.objectstore.part_list import PartFile, PartList
+
+    digests = digests or {part.name: digest.of_file(part) for part in parts}
+    whole, each = digest.sha256_of(parts)
+    found = [PartFile(part.name, part.stat().st_size, digests[part.name], rows_of(part)) for part in parts]
+    return PartList(digest.of_json(digests), tuple(found), (whole, *each))
 
 
 def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat
 from daedalus.output.part_file import PartitionSum
 from daedalus.stagecache.action import Shelf
+
+if TYPE_CHECKING:
+    from daedalus.objectstore.part_list import PartList
 
 Edit = Callable[[bytes | None, int], bytes | None]
 
@@ -26,6 +29,16 @@ class PartitionHome(Shelf, Protocol):
 
     def before_replacing(self, told: Callable[[str], None]) -> None:
         """Calls `told(day)` just before a new partition replaces an old one."""
+
+    def publish(self, name: str, parts: PartList, folder: Path | None) -> tuple[str, int]:
+        """Makes parts that another process wrote the partition, atomically, and reads none; returns (digest, bytes).
+
+        They lie in `folder`, which is on the file system of the output and goes; None: they were put into the output,
+        or there are none. Raises Again if they were not put because they were published, and now are not.
+        """
+
+    def listed(self, name: str) -> PartList | None:
+        """What the output lists as a partition, if it has lists: in a folder files are what there is."""
 
     def parts(self, name: str) -> Mapping[str, Path]:
         """The local part files of an action's partition, by name; none where parts are not local. Raises OSError."""

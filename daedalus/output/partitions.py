@@ -17,13 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base import digest
-from daedalus.base.durable import PART, PARTS, day_folders, move_file, open_lock, part_files, swap_folder
+from daedalus.base.durable import (
+    PART,
+    PARTS,
+    day_folders,
+    move_file,
+    open_lock,
+    part_files,
+    remove_folder,
+    swap_folder,
+)
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.config.steps import PARTITION, SKELETON
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
+    from daedalus.objectstore.part_list import PartList
     from daedalus.output.part_file import PartitionSum
     from daedalus.output.partition_home import Edit
 
@@ -53,6 +63,7 @@ class Partitions:
         self._told: Callable[[str], None] = lambda day: None
         self.written: set[str] = set()
         self.removed: set[str] = set()  # days without rows, whose partition went
+        self._lists: dict[str, tuple[dict[Path, Stat], PartList]] = {}  # of what others wrote, by day, as `stat` saw it
 
     def before_replacing(self, told: Callable[[str], None]) -> None:
         self._told = told
@@ -70,16 +81,48 @@ class Partitions:
         digests = {part.name: digest.of_file(part) for part in parts}
         size = sum(part.stat().st_size for part in parts)
         found = self.named(digests)
-        if self.problem(name, found):
-            self._replace(name, staged if parts else None)
-            for part, content in digests.items():
-                self._digests.note(self.path(name) / part, content)
-            self.written.add(day_of(name))
-        elif parts:
-            import shutil
-
-            shutil.rmtree(staged)
+        self._keep(name, found, staged if parts else None, digests)
         return found, size
+
+    def publish(self, name: str, parts: PartList, folder: Path | None) -> tuple[str, int]:
+        sizes = {part.name: part.bytes for part in parts.parts}
+        digests = {part.name: part.digest for part in parts.parts}
+        replaces = self._sizes(name) != sizes  # then there is nothing to be read of what lies there
+        self._keep(name, parts.digest, folder, digests, replaces=replaces)
+        self._lists[day_of(name)] = self.stats(day_of(name)), parts
+        return parts.digest, parts.bytes
+
+    def _keep(
+        self, name: str, content: str, folder: Path | None, digests: Mapping[str, str], *, replaces: bool = False
+    ) -> None:
+        """Puts a folder into the place of a partition, unless that has the same content; None: there are no rows."""
+        if replaces or self.problem(name, content):
+            self._replace(name, folder)
+            for part, found in digests.items():
+                self._digests.note(self.path(name) / part, found)
+            self.written.add(day_of(name))
+        elif folder:
+            remove_folder(folder)
+
+    def listed(self, name: str) -> None:
+        """Nothing lists the parts in a folder."""
+
+    def digests(self, name: str) -> dict[str, str]:
+        """The digests of a partition's parts, by name. Raises OSError."""
+        if known := self._told_of(day_of(name)):
+            return {part.name: part.digest for part in known.parts}
+        return {part: self._digests.of(path)[0] for part, path in self.parts(name).items()}
+
+    def _told_of(self, day: str) -> PartList | None:
+        """What another process said of a day's partition that it wrote, while it lies there as it was published."""
+        stats, parts = self._lists.get(day, (None, None))
+        return parts if stats is not None and stats == self.stats(day) else None
+
+    def _sizes(self, name: str) -> dict[str, int]:
+        try:
+            return {part: path.stat().st_size for part, path in self.parts(name).items()}
+        except OSError:
+            return {}
 
     def named(self, digests: Mapping[str, str]) -> str:
         """The digest of the partition that parts of these digests, by name, make."""
@@ -94,7 +137,7 @@ class Partitions:
         if not folder.is_dir():
             return "" if artifact == NO_PARTITION else "missing"
         try:
-            found = digest.of_json({part: self._digests.of(path)[0] for part, path in self.parts(name).items()})
+            found = digest.of_json(self.digests(name))
         except OSError as error:
             return f"unreadable ({error.strerror})"
         return "" if found == artifact else "altered"
@@ -128,6 +171,8 @@ class Partitions:
         from daedalus.output.part_file import PartitionSum
 
         try:
+            if told := self._told_of(day):
+                return PartitionSum.of_list(told)
             parts = part_files(self.path(day))
             if noted is not None and self.stands(day, noted, since):
                 return noted

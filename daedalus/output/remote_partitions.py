@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from daedalus.base import digest
 from daedalus.base.durable import part_files
-from daedalus.base.errors import DaedalusError
+from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.file_stat import Stat
 from daedalus.base.ports import Scratch
-from daedalus.objectstore.object_store import Conflict
+from daedalus.objectstore.object_store import Conflict, Object, variables
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
-from daedalus.output.part_file import PartitionSum, PartSum, rows_of
+from daedalus.output.part_file import PartitionSum, listed
 from daedalus.output.partition_home import Edit
 from daedalus.output.partitions import NO_PARTITION, day_of
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
+from daedalus.stagecache.action import Again
 
 _TRIES = 5  # at a manifest that others replace too
 _ORPHANED = 86_400  # seconds after which parts that no manifest names are from a run that died
@@ -31,6 +33,7 @@ class RemotePartitions:
         self.output, self._scratch = output, scratch
         self._told: Callable[[str], None] = lambda day: None
         self._own: dict[str, PartList | None] = {}  # what this process put, until the next listing
+        self._looked_for_orphans = False
         self.written: set[str] = set()
         self.removed: set[str] = set()
 
@@ -42,10 +45,14 @@ class RemotePartitions:
 
     def path(self, name: str, artifact: str = "") -> Path:
         """A folder with the parts, which goes with this process."""
-        folder, manifest = self._scratch.path(), self._manifest(day_of(name))
+        return self.copy(day_of(name), self._manifest(day_of(name)))
+
+    def copy(self, day: str, parts: PartList | None) -> Path:
+        """A new folder with the parts of a list."""
+        folder = self._scratch.path()
         folder.mkdir()
-        with self.fetched(day_of(name), manifest) as parts:
-            for part in parts:
+        with self.fetched(day, parts) as fetched:
+            for part in fetched:
                 part.rename(folder / part.name)
         return folder
 
@@ -60,11 +67,42 @@ class RemotePartitions:
         size = sum(part.stat().st_size for part in parts)
         if self.problem(name, found):
             day = day_of(name)
-            self._publish(day, self._upload(day, found, parts, digests) if parts else None)
+            self._publish(day, self.put(day, parts, listed(parts, digests)) if parts else None)
             self.written.add(day)
         if parts:
             shutil.rmtree(staged)
         return found, size
+
+    def put(self, day: str, parts: Sequence[Path], found: PartList) -> PartList:
+        """Uploads parts, of which `found` is the list, under a name of their own; returns their list there.
+
+        They are no partition until a manifest has that list.
+        """
+        generation = new_generation(found.digest)
+        etags = self.output.put({f"dt={day}/{generation}/{part.name}": part for part in parts})
+        put = [
+            replace(part, key=f"{generation}/{part.name}", etag=etag)
+            for part, etag in zip(found.parts, etags.values(), strict=True)
+        ]
+        return replace(found, parts=tuple(put))
+
+    def publish(self, name: str, parts: PartList, folder: Path | None) -> tuple[str, int]:
+        day, keys = day_of(name), [part.key for part in parts.parts]
+        put = all(map(is_part, keys))
+        if not self.problem(name, parts.digest):  # somebody else was first, or this process when it tried before
+            there = self._manifest(day)
+            named = {part.key for part in there.parts} if there else set()
+            self.output.sweep(f"dt={day}/{key}" for key in keys if put and key not in named)
+        elif put:
+            self._check_put(day, parts)
+            self._publish(day, parts if keys else None)
+            self.written.add(day)
+        else:
+            raise Again
+        return parts.digest, parts.bytes
+
+    def listed(self, name: str) -> PartList:
+        return self._manifest(day_of(name)) or PartList(NO_PARTITION, ())
 
     def problem(self, name: str, artifact: str) -> str:
         day = day_of(name)
@@ -93,10 +131,8 @@ class RemotePartitions:
         """As the manifest has it; of one of an older version the parts are read."""
         if manifest is None or not manifest.parts:
             return None
-        if manifest.sha256:
-            whole, *each = manifest.sha256
-            parts = zip(manifest.parts, each, strict=True)
-            return PartitionSum(whole, tuple(PartSum(p.name, p.rows, p.bytes, one) for p, one in parts))
+        if found := PartitionSum.of_list(manifest):
+            return found
         if noted and {p.name: p.bytes for p in manifest.parts} == {p.name: p.bytes for p in noted.parts}:
             return noted
         try:
@@ -170,16 +206,16 @@ class RemotePartitions:
             return "unreadable"
         return "" if found.size == part.bytes and same else "altered"
 
-    def _upload(self, day: str, content: str, parts: list[Path], digests: dict[str, str]) -> PartList:
-        generation = new_generation(content)
-        etags = self.output.put({f"dt={day}/{generation}/{part.name}": part for part in parts})
-        rows = map(rows_of, parts)
-        listed = [
-            PartFile(f"{generation}/{part.name}", part.stat().st_size, digests[part.name], count, etag)
-            for part, count, etag in zip(parts, rows, etags.values(), strict=True)
-        ]
-        whole, each = digest.sha256_of(parts)
-        return PartList(content, tuple(listed), (whole, *each))
+    def _check_put(self, day: str, parts: PartList) -> None:
+        """Raises DayError when parts that another process put are not in this output."""
+        generations = {part.key.partition("/")[0] for part in parts.parts}
+        there = {self.output.key(one): one.size for name in generations for one in self.output.now(f"dt={day}/{name}/")}
+        for part in parts.parts:
+            if (size := there.get(f"dt={day}/{part.key}")) != part.bytes:
+                found = "nothing" if size is None else f"{size:,} bytes"
+                hint = f"{variables(self.output.uri)} in the environment of all hosts must mean the same store"
+                raise DayError("a part is not in the output as a worker put it", where=self.output.part_uri(day, part),
+                               found=found, expected=f"{part.bytes:,} bytes", hint=hint)  # fmt: skip
 
     def _publish(self, day: str, new: PartList | None) -> None:
         """Puts or removes a day's manifest, and then what the one before referred to."""
@@ -202,16 +238,33 @@ class RemotePartitions:
         parts = self.output.parsed(day, before[0]).parts if before else ()
         old = {part.key for part in parts if is_part(part.key)}
         old -= {part.key for part in new.parts} if new else set()
-        self.output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day, new)])
+        self.output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day)])
 
-    def _orphans(self, day: str, new: PartList | None) -> list[str]:
-        """Parts that runs left which died before their manifest; those of runs that may live are young."""
-        named = {f"dt={day}/{part.key}" for part in new.parts} if new else set()
-        oldest = time.time() - _ORPHANED
-        return [
-            key for key, one in self.output.listed().items()
-            if is_part(key.removeprefix(f"dt={day}/")) and one.modified < oldest and key not in named
-        ]  # fmt: skip
+    def _orphans(self, day: str) -> list[str]:
+        """Parts that runs left which died before their manifest; those of runs that may live are young.
+
+        Of a day, and the first time of all others too. They are looked for in what was listed, so that nothing is among
+        them which workers of this run put.
+        """
+        listed: dict[str, dict[str, Object]] = {}
+        for key, one in self.output.listed().items():
+            folder, _, part = key.partition("/")
+            if is_part(part) and (folder == f"dt={day}" or not self._looked_for_orphans):
+                listed.setdefault(folder, {})[part] = one
+        self._looked_for_orphans = True
+        return [key for folder, parts in listed.items() for key in self._unnamed(folder, parts)]
+
+    def _unnamed(self, folder: str, parts: Mapping[str, Object]) -> list[str]:
+        """The keys of a day's parts that no manifest names, and that are not young."""
+        day, oldest = folder.removeprefix("dt="), time.time() - _ORPHANED
+        is_alone = len({part.partition("/")[0] for part in parts}) == 1
+        if is_alone and day not in self._own and self.output.get(manifest_key(day)):
+            return []  # one generation is that of the manifest, which need not be read then
+        manifest = self._manifest(day)
+        named = {part.key for part in manifest.parts} if manifest else set()
+        if manifest and not named:
+            return []  # it cannot be read
+        return [f"{folder}/{part}" for part, one in parts.items() if part not in named and one.modified < oldest]
 
     @contextmanager
     def fetched(self, day: str, manifest: PartList | None) -> Iterator[list[Path]]:

@@ -12,12 +12,14 @@ from typing import Any
 from daedalus.cluster.carrier import CarriedArtifacts, Carrier
 from daedalus.cluster.connect import OVERHEAD, connected
 from daedalus.cluster.dask_executor import DaskExecutor
+from daedalus.cluster.delivery import Place
 from daedalus.cluster.job import Job, absolute, settled_config, settled_sources
+from daedalus.output.partitions import Partitions
 from daedalus.sharing.bucket import CacheBucket
 from daedalus.sharing.record import Blob, Signer
 from daedalus.stagecache.walk.executor import Threads
 from daedalus.workspace.graph import Graph
-from daedalus.workspace.workspace import Workspace
+from daedalus.workspace.workspace import StageOutput, Workspace
 
 
 @dataclass(frozen=True)
@@ -119,5 +121,14 @@ def _job(workspace: Workspace, graph: Graph, run: str, duckdb: Mapping[str, Any]
     return Job(
         run, settled_config(graph.config), settled_sources(graph.sources), graph.sessions, graph.days,
         cache_root=Path(absolute(str(workspace.cache_root))), staging=Path(absolute(str(staging))), duckdb=duckdb,
-        carrier=carrier,
+        carrier=carrier, places={one.stage.partition: _place(one) for one in workspace.outputs.values()},
     )  # fmt: skip
+
+
+def _place(output: StageOutput) -> Place:
+    home = output.partitions
+    if not isinstance(home, Partitions):
+        return Place(output.root)
+    staging = home.scratch.path()
+    staging.mkdir()
+    return Place(absolute(str(home.root)), Path(absolute(str(staging))))

@@ -46,6 +46,9 @@ class FolderShelf(Shelf, Protocol):
     def parts(self, name: str) -> dict[str, Path]:
         """The files of the folder of that name, by file name."""
 
+    def digests(self, name: str) -> dict[str, str]:
+        """Their digests, by file name."""
+
     def named(self, digests: Mapping[str, str]) -> str:
         """The digest of a folder whose files have these digests, by file name."""
 
@@ -238,9 +241,11 @@ class SharedCache(SecondLevel):
     def _put_parts(self, folder: FolderShelf | None, trace: Trace) -> dict[str, Blob] | None:
         """Uploads the bytes of a trace's artifact; None when it is gone or replaced. Raises OSError."""
         paths = folder.parts(trace.name) if folder else {"": self.shelf.here(trace.artifact)}
-        parts = {name: Blob.of(path) for name, path in paths.items() if path}
-        if not folder and not parts and (there := self.shelf.sent(trace.artifact)):
-            parts = {"": there}  # uploaded by the worker that made it
+        known = folder.digests(trace.name) if folder else {"": trace.artifact}
+        sent = {name: there for name, content in known.items() if (there := self.shelf.sent(content))}
+        parts = {name: sent.get(name) or Blob.of(path) for name, path in paths.items() if path}
+        if not folder and not parts:
+            parts = sent  # uploaded by the worker that made it
         digests = {name: part.digest for name, part in parts.items()}
         if (folder.named(digests) if folder else digests.get("")) != trace.artifact:
             return None

@@ -26,13 +26,15 @@ from enrich_tiny import DAYS as DAYS_OF_BOTH
 from enrich_tiny import VIEWED, TinyWorld
 from test_incremental import outputs
 
+from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.cluster import connect
 from daedalus.cluster import dask_executor as executor
-from daedalus.cluster.shared_folder import left_in, take
+from daedalus.cluster.shared_folder import take
 from daedalus.pipelines import on_dask as clustered
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.steps import partition
+from daedalus.stagecache.action import Again
 from daedalus.stagecache.walk.full_disk import OutOfSpace
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.settings import Settings
@@ -266,13 +268,12 @@ def test_a_partition_is_taken_as_its_worker_left_it_or_not_at_all(tmp_path):
     there.mkdir()
     for name in ("part-0-0.parquet", "part-1-0.parquet"):
         (there / name).write_text(name)
-    left = left_in(there)
+    left = {path.name: digest.of_file(path) for path in there.iterdir()}
     take("chunk@day", there, left, tmp_path / "out")
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {name: name for name in left}
     (tmp_path / "out/part-1-0.parquet").write_text("other")
     with pytest.raises(DayError, match="not what a worker wrote"):
         take("chunk@day", tmp_path / "out", left, tmp_path / "again")
-    assert left_in(tmp_path / "nowhere") == {}
     take("chunk@day", tmp_path / "nowhere", {}, tmp_path / "empty")  # a day without rows
     assert not (tmp_path / "empty").exists()
 
@@ -414,10 +415,11 @@ def test_errors_cross_processes_as_they_are():
         DaedalusError("what", where="here", found=3, expected="4", hint="do"),
         DayError("what", where="here"),
         OutOfSpace("spine@2026-02-01"),
+        Again(["chunk@2026-02-01"]),
     ):
         back = pickle.loads(pickle.dumps(error))
         assert type(back) is type(error) and back.text() == error.text() and str(back) == str(error)
-        assert back.exit_code == error.exit_code
+        assert back.exit_code == error.exit_code and back.__dict__ == error.__dict__
 
 
 # Ctrl-C

@@ -166,6 +166,14 @@ def test_parts_of_dead_runs_go_when_they_are_old(remote, monkeypatch):
         remote.store.head(orphan)
     assert all(remote.store.get(key)[0] == b"half" for key in theirs)  # somebody else's
 
+    there = remote.manifest(DAYS[3])
+    for day in DAYS[3:5]:  # one has a manifest
+        remote.store.put(f"out/dt={day}/{'0' * 16}-deadbeef/part-0-0.parquet", b"half")
+    remote.run(str(DAYS[2]))
+    assert not [one.uri for one in remote.store.list("out/") if "deadbeef" in one.uri]
+    assert remote.manifest(DAYS[3]) == there
+    assert all(remote.store.head(f"out/dt={DAYS[3]}/{part['key']}") for part in there["parts"])
+
 
 @pytest.mark.parametrize("harm", ["part gone", "part altered", "manifest gone", "manifest damaged"])
 def test_a_harmed_partition_is_put_together_again(remote, harm):

@@ -53,15 +53,17 @@ class Processes:
 
         return json.loads((self._folder / "s").read_text())["address"]
 
-    def worker(self, package: Path = PROJECT, resources: str = f"MEMORY={PLENTY}") -> subprocess.Popen:
-        """A worker without a nanny, with `package` as its code."""
+    def worker(
+        self, package: Path = PROJECT, resources: str = f"MEMORY={PLENTY}", **variables: str
+    ) -> subprocess.Popen:  # fmt: skip
+        """A worker without a nanny, with `package` as its code, and with variables of its own."""
         more = ["--resources", resources] if resources else []
         return self._start("worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard", *more,
-                           package=package)  # fmt: skip
+                           package=package, **variables)  # fmt: skip
 
-    def _start(self, kind: str, *arguments: object, package: Path = PROJECT) -> subprocess.Popen:
+    def _start(self, kind: str, *arguments: object, package: Path = PROJECT, **variables: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "dask", kind, *_HOST, *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": f"{package}:{PROJECT / 'tests/support'}"}
+        environment = {**os.environ, **variables, "PYTHONPATH": f"{package}:{PROJECT / 'tests/support'}"}
         log = (self._folder / f"{kind}-{len(self.all)}.log").open("w")
         self.all.append(subprocess.Popen(command, cwd=self._folder, env=environment, stdout=log, stderr=log))
         log.close()

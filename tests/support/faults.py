@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -15,11 +16,15 @@ _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
 class Proxy:
-    """Forwards to `target`; `fault` says what to do to each request. `requests` are those that came."""
+    """Forwards to `target`; `fault` says what to do to each request.
+
+    `requests` are those that came, `carried` the bytes of bodies both ways, by path.
+    """
 
     def __init__(self, target: str) -> None:
         self.fault: Fault = lambda method, path: None
         self.requests: list[tuple[str, str]] = []
+        self.carried: Counter[str] = Counter()
         self.hang_seconds = 2.0
         host = urlsplit(target)
         proxy = self
@@ -30,6 +35,7 @@ class Proxy:
             def _any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 proxy.requests.append((self.command, self.path))
+                proxy.carried[self.path] += len(body)
                 fault = proxy.fault(self.command, self.path)
                 if fault == "hang":
                     time.sleep(proxy.hang_seconds)
@@ -44,6 +50,7 @@ class Proxy:
                 there.request(self.command, self.path, body, headers)
                 got = there.getresponse()
                 data = got.read()
+                proxy.carried[self.path] += len(data)
                 there.close()
                 kept = {k: v for k, v in got.getheaders() if k.lower() not in _HOP}
                 if self.command == "HEAD":  # no body, and yet the length of one

@@ -84,7 +84,7 @@ class Scratch:
 
     def close(self) -> None:
         if self._folder is not None:
-            remove_folder(self._folder)
+            _remove(self._folder)
             os.close(self._lock)
             self._folder = None
 
@@ -106,9 +106,20 @@ def _sweep_one(folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process is alive
         if os.read(lock, len(_MARK) + 1) == _MARK or _is_unmarked(folder, lock):
-            remove_folder(folder)
+            _remove(folder)
     finally:
         os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a process's folder, also while a worker that it sent there goes on writing: where the folder had its name
+    that one finds nothing any more, and fails."""
+    remove_folder(folder)
+    if folder.exists():
+        away = folder.with_name(f"{folder.name[:-8]}{uuid.uuid4().hex[:8]}")  # a name that sweeps know
+        with contextlib.suppress(OSError):
+            folder.rename(away)
+            remove_folder(away)
 
 
 def _is_unmarked(folder: Path, lock: int) -> bool:
