@@ -150,6 +150,7 @@ def test_a_crash_at_any_boundary_hands_no_number_out_twice(tmp_path, monkeypatch
             Run(tmp_path / "place").whole(1, 2, 3, carries=carries)
         return faults
 
+    at_work(0, "count")  # the first run of a process may compile kernels, and writes files for that
     boundaries = at_work(0, "count").calls
     expected = (tmp_path / "place/out/qid_map.parquet").read_bytes()
     assert boundaries > 20 and read(tmp_path / "place/out/qid_map.parquet") == EXPECTED
