@@ -27,6 +27,7 @@ from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, D
 from daedalus.cluster import connect
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.delivery import Delivery, publishing
+from daedalus.cluster.futures import submitted
 from daedalus.cluster.job import Job, Refusal, Unread
 from daedalus.config.steps import PARTITIONS
 from daedalus.objectstore.part_list import PartList
@@ -227,7 +228,6 @@ class DaskExecutor:
         except Exception as error:
             raise _unusable(self._where, error) from None
         self._client = client
-        self._pool = client.get_executor(pure=False, resources={connect.MEMORY: self._bytes})
         self._say(connect.dashboard(client))
         self._look()
 
@@ -238,12 +238,16 @@ class DaskExecutor:
         if self._client is None:
             self._open()
         name, _, at = sent.task.action.name.partition("@")
-        options: dict[str, Any] = {"key": (name, at, self._run, sent.attempt)}
+        options: dict[str, Any] = {
+            "key": (name, at, self._run, sent.attempt),
+            "resources": {connect.MEMORY: self._bytes},
+        }
         if self._unfit:  # a preference: workers that join later are allowed too
             options |= {"workers": sorted(self._fit), "allow_other_workers": True}
-        task = sent.task
-        inner = self._pool.submit(
-            run_action, self._run, task.action.name, task.digests, task.key, *sent.read, **options
+        task, client = sent.task, self._client
+        assert client is not None
+        inner = submitted(
+            client, run_action, self._run, task.action.name, task.digests, task.key, *sent.read, **options
         )
         self._out[inner] = replace(sent, attempt=sent.attempt + 1)
         inner.add_done_callback(self._returned)
