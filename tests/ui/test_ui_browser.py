@@ -235,14 +235,14 @@ def test_a_run_beside_it_is_shown_and_its_end_too(warm, browser):
         assert page.locator("#calendar .cell.stale").count() == len(DAYS)
         command = [sys.executable, "-m", "daedalus", "run", "--force", "-r", RANGE, "--progress", "none"]
         run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.DEVNULL)
-        shown = title = ""
-        while not ("A run is going on" in shown and title.startswith("▸")) and run.poll() is None:
-            # a look is due every three seconds, and now; the title comes after the text
+        shown, title, running = "", "", 0
+        while not ("A run is going on" in shown and title.startswith("▸") and running) and run.poll() is None:
+            # a look is due every three seconds, and now; text, title and calendar come one after the other
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
             page.wait_for_timeout(100)
             shown, title = page.locator("#going-on").inner_text(), page.title()
-        assert f"process {run.pid}" in shown and RANGE in shown and title.startswith("▸")
-        assert page.locator("#calendar .cell.running").count() > 0
+            running = page.locator("#calendar .cell.running").count()
+        assert f"process {run.pid}" in shown and RANGE in shown and title.startswith("▸") and running
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert run.wait(timeout=120) == 0
         page.locator("#going-on .run-now").wait_for(state="detached", timeout=30_000)

@@ -84,9 +84,11 @@ class Scratch:
 
     def close(self) -> None:
         if self._folder is not None:
-            _remove(self._folder)
-            os.close(self._lock)
-            self._folder = None
+            try:
+                _remove(self._folder)
+            finally:  # so that the next process can, whatever happened
+                os.close(self._lock)
+                self._folder = None
 
 
 _TRIES = 100
