@@ -29,7 +29,7 @@ from daedalus.stagecache.walk.full_disk import OutOfSpace
 
 KILLS = int(os.environ.get("DAEDA_KILLS", "3"))
 DATASETS = "data/*/_dataset.json"
-STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "8"))  # 1 tries every boundary
+STRIDE = int(os.environ.get("DAEDA_FAULT_STRIDE", "11"))  # 1 tries every boundary
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
-KILLED_RUNS = int(os.environ.get("DAEDA_DASK_KILLS", "2"))
+KILLED_RUNS = int(os.environ.get("DAEDA_DASK_KILLS", "1"))
 SHORT = f"{DAYS[0]}..{DAYS[2]}"
 LAST = DAYS_OF_BOTH[-1]
 

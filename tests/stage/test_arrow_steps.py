@@ -25,7 +25,7 @@ from daedalus.tables.held import Held
 from daedalus.tables.sorting import first_of_equal, order_of, order_of_nearly_sorted, sort_keys
 from daedalus.workspace.settings import Settings
 
-EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "9"))
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "4"))
 STEPS = {"write_spine", "write_coverage", "write_sessions", "write_event_values", "write_history", "write_content",
          "write_attributes", "write_pool"}  # fmt: skip

@@ -46,7 +46,7 @@ def left(root: Path) -> dict[str, bytes]:
 
 
 @given(worlds(), shapes, st.booleans())
-@settings(THOROUGH, max_examples=max(EXAMPLES // 2, 5))
+@settings(THOROUGH, max_examples=max(EXAMPLES // 3, 5))
 def test_another_shape_of_a_world_gives_the_same_bytes(pools, world, shape, on_arrow):
     size = UNITS.get(shape.unit or "us", 1)
     for row in world.feed:

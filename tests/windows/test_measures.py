@@ -29,7 +29,7 @@ from daedalus.windows.measured import measure
 from daedalus.windows.measured_sql import measured_sql
 from daedalus.windows.spec import Measured
 
-EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "45"))
 HOUR = 3_600_000_000
 MEASURES = [agg for agg, kind in KINDS.items() if isinstance(kind, Measure)]
 WHOLE = st.integers(-3, 3) | st.sampled_from([2**62, -(2**62), 2**63 - 1])
