@@ -13,6 +13,7 @@ from small import PROJECT
 import daedalus
 from daedalus.base import installed
 
+
 def test_mypy_takes_a_file_that_uses_the_api():
     """As strictly as it can, with `assert_type`, which fails where a type is Any."""
     done = subprocess.run(
