@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,11 +20,9 @@ from daedalus.torch.order import Piece, Step
 from daedalus.torch.parts import Columns, PartReader, only_chunk
 from daedalus.torch.units import Stretch, Unit, Wanted
 
-AHEAD = int(os.environ.get("XA", "2"))  # blocks, since what reads one does not keep all cores busy
-MAKERS, MADE = (
-    int(os.environ.get("XM", "2")),
-    int(os.environ.get("XN", "3")),
-)  # threads that make batches; batches that are made, or being made, before they are asked for
+AHEAD = 2  # blocks, since what reads one does not keep all cores busy
+MAKERS = 2  # threads that make batches
+MADE = 3  # batches that are made, or being made, before they are asked for
 
 Batch = dict[str, torch.Tensor]
 
