@@ -61,7 +61,8 @@ def _touch(items: Any, begins: Any, count: Any) -> Any:
 
 
 @compiled
-def _copy(items: Any, begins: Any, line: Any, fill: Any, before: Any, out: Any, ends: Any) -> None:
+def _copy(items: Any, values: Any, begins: Any, line: Any, fill: Any, before: Any, out: Any, ends: Any) -> None:
+    """Writes items, or the values that they number; `values` is None if there are none, for which numba compiles it."""
     if line:
         for place in range(np.uint64(len(begins)) * line):
             out[np.uint64(place)] = fill
@@ -73,26 +74,10 @@ def _copy(items: Any, begins: Any, line: Any, fill: Any, before: Any, out: Any, 
         end = at + np.uint64(ends[here]) if line else np.uint64(ends[here])
         source = begins[here] - at
         while at < end:
-            out[at] = items[at + source]
-            at += np.uint64(1)
-
-
-@compiled
-def _copy_numbered(
-    items: Any, values: Any, begins: Any, line: Any, fill: Any, before: Any, out: Any, ends: Any
-) -> None:  # fmt: skip
-    if line:
-        for place in range(np.uint64(len(begins)) * line):
-            out[np.uint64(place)] = fill
-    at = before
-    for place in range(len(begins)):
-        here = np.uint64(place)
-        if line:
-            at = here * line
-        end = at + np.uint64(ends[here]) if line else np.uint64(ends[here])
-        source = begins[here] - at
-        while at < end:
-            out[at] = values[items[at + source]]
+            if values is None:
+                out[at] = items[at + source]
+            else:
+                out[at] = values[items[at + source]]
             at += np.uint64(1)
 
 
@@ -123,30 +108,30 @@ def fill_lists(jobs: Any, rows: Any) -> Any:
             out8 = carray(_pointer(job[OUT]), (_ANY,), np.uint64)
             if job[VALUES]:
                 values8 = carray(_pointer(job[VALUES]), (_ANY,), np.uint64)
-                _copy_numbered(numbers, values8, begins, line, fill, before, out8, ends)
+                _copy(numbers, values8, begins, line, fill, before, out8, ends)
             else:
                 items8 = carray(_pointer(job[ITEMS]), (_ANY,), np.uint64)
                 touched ^= _touch(items8, begins, count)
-                _copy(items8, begins, line, fill, before, out8, ends)
+                _copy(items8, None, begins, line, fill, before, out8, ends)
         elif job[WIDTH] == 4:
             out4 = carray(_pointer(job[OUT]), (_ANY,), np.uint32)
             if job[VALUES]:
                 values4 = carray(_pointer(job[VALUES]), (_ANY,), np.uint32)
-                _copy_numbered(numbers, values4, begins, line, np.uint32(fill), before, out4, ends)
+                _copy(numbers, values4, begins, line, np.uint32(fill), before, out4, ends)
             else:
                 items4 = carray(_pointer(job[ITEMS]), (_ANY,), np.uint32)
-                _copy(items4, begins, line, np.uint32(fill), before, out4, ends)
+                _copy(items4, None, begins, line, np.uint32(fill), before, out4, ends)
         elif job[WIDTH] == 2:
             out2 = carray(_pointer(job[OUT]), (_ANY,), np.uint16)
             if job[VALUES]:
                 values2 = carray(_pointer(job[VALUES]), (_ANY,), np.uint16)
-                _copy_numbered(numbers, values2, begins, line, np.uint16(fill), before, out2, ends)
+                _copy(numbers, values2, begins, line, np.uint16(fill), before, out2, ends)
             else:
-                _copy(numbers, begins, line, np.uint16(fill), before, out2, ends)
+                _copy(numbers, None, begins, line, np.uint16(fill), before, out2, ends)
         else:
             out1 = carray(_pointer(job[OUT]), (_ANY,), np.uint8)
             items1 = carray(_pointer(job[ITEMS]), (_ANY,), np.uint8)
-            _copy(items1, begins, line, np.uint8(fill), before, out1, ends)
+            _copy(items1, None, begins, line, np.uint8(fill), before, out1, ends)
     return touched
 
 
