@@ -25,12 +25,13 @@ def recall(kind: str, key: str) -> Any:
         return None
 
 
-def remember(kind: str, key: str, answer: Any) -> None:
-    """Keeps an answer, if JSON gives it back as it is, and no address in it may hold a secret."""
+def remember(kind: str, key: str, answer: Any, *, public: bool = False) -> None:
+    """Keeps an answer, if JSON gives it back as it is, and no address in it may hold a secret; one that is `public` has
+    nothing of the user's in it."""
     folder = private_folder(kind)
     try:
         text = json.dumps(answer)
-        if folder is None or "://" in text or json.loads(text) != answer:
+        if folder is None or ("://" in text and not public) or json.loads(text) != answer:
             return
         unfinished = f"{folder}/{key}.{os.getpid()}"
         with open(unfinished, "w", encoding="utf-8") as file:

@@ -28,35 +28,40 @@ def code_version(traces: Traces) -> str:
     key = f"code version:{code_stamp(traces)}"
     known = traces.fact(key)
     if not isinstance(known, str):
-        from daedalus.stagecache.fingerprint import of_packages
-
-        known = of_packages("daedalus.skeleton", "daedalus.enrich", "daedalus.config")
+        (known,) = _kept_for_the_user("code-versions", key, _of_packages, parts=1)
         traces.remember_fact(key, known)
     return known
 
 
+def _of_packages() -> list[str]:
+    from daedalus.stagecache.fingerprint import of_packages
+
+    return [of_packages("daedalus.skeleton", "daedalus.enrich", "daedalus.config")]
+
+
 def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
     """The fingerprint of a function; parsed once an edit of the package."""
-    from daedalus.stagecache.fingerprint import Fingerprint
+    from daedalus.stagecache.fingerprint import Fingerprint, of_python
+
+    def found() -> list[str]:
+        fingerprint = of_python(function)
+        return [fingerprint.digest, fingerprint.text]
 
     key = f"fingerprint:{code_stamp(traces)}:{function.__module__}.{function.__qualname__}"
     known = traces.fact(key)
     if not isinstance(known, list):
-        known = _known_to_the_user(key, function)
+        known = _kept_for_the_user("fingerprints", key, found, parts=2)
         traces.remember_fact(key, known)
     return Fingerprint(*known)
 
 
-def _known_to_the_user(key: str, function: Callable) -> list[str]:
-    """[digest, text] of a fingerprint: a cache that is new need not have all code parsed again."""
+def _kept_for_the_user(kind: str, key: str, find: Callable[[], list[str]], parts: int) -> list[str]:
+    """What follows from the code, in so many texts: a cache that is new need not have all code parsed again."""
     kept = digest.of_text(key)
-    known = recall("fingerprints", kept)
-    if not (isinstance(known, list) and len(known) == 2 and all(isinstance(part, str) for part in known)):
-        from daedalus.stagecache.fingerprint import of_python
-
-        found = of_python(function)
-        known = [found.digest, found.text]
-        remember("fingerprints", kept, known)
+    known = recall(kind, kept)
+    if not (isinstance(known, list) and len(known) == parts and all(isinstance(part, str) for part in known)):
+        known = find()
+        remember(kind, kept, known, public=True)
     return known
 
 

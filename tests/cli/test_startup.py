@@ -17,6 +17,7 @@ from daedalus.base.user_cache import private_folder
 from daedalus.cli.main import main
 from daedalus.cli.parse import parsed, remembered
 from daedalus.config import load_config
+from daedalus.stagecache import fingerprint
 
 ENGINES = {"duckdb", "lance", "numba", "numpy", "obstore", "polars", "pyarrow", "starlette", "uvicorn"}
 SLOW = {"asyncio", "difflib", "html", "http", "logging", "markdown_it", "multiprocessing", "pygments", "subprocess"}
@@ -137,6 +138,22 @@ def test_an_answer_is_kept_only_as_it_is_and_the_oldest_go():
         remember("test", f"a{i}", [i])
     assert recall("test", "a119") == [119] and recall("test", "a3") is None
     assert len(os.listdir(private_folder("test"))) == 100
+
+
+def test_code_that_another_cache_has_met_is_not_parsed_again(tiny_enriched, tmp_path, monkeypatch):
+    """All of it, also what reaches object stores, and so has addresses in its text."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of-the-user"))
+
+    def cold() -> dict[str, bytes]:
+        for folder in (tiny_enriched.root / "cache", tiny_enriched.output, tiny_enriched.enriched):
+            shutil.rmtree(folder)
+        tiny_enriched.ran()
+        return tiny_enriched.bytes()
+
+    once = cold()
+    for name in ("of_python", "of_packages"):
+        monkeypatch.setattr(fingerprint, name, lambda *asked: pytest.fail(f"{asked} parsed again"))
+    assert cold() == once
 
 
 def test_a_folder_that_others_may_write_in_is_not_trusted(tmp_path, monkeypatch):
