@@ -36,6 +36,7 @@ def _start(given: list[str]) -> Call | None:
     No later: if DuckDB's objects were frozen, the interpreter would report leaks on stderr at exit.
     """
     gc.set_threshold(50_000)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would spin, and none is needed
     _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keeps finished steps, restores the terminal
     from daedalus.cli.parse import remembered
