@@ -13,6 +13,7 @@
     corrected   one old feed file with fewer rows
     nightly     one new feed day, a pool grown by 1 %, new versions of 5 % of artworks and users: of some that
                 no old day has, then of any
+    day         one new day after another: the clock against the processor time of all cores, and the longest chain
     sizes       peak memory and time a row at 100k, 300k, 1M and 3M rows a day, memory_limit 2GB and 4GB; users and
                 artworks grow with the rows
     heavy       one user with 100,000 events in a week, against the same world without that user
@@ -44,6 +45,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -59,6 +61,7 @@ from measuring.enrich import Enrich, memory, unchanged
 from measuring.imports import imported
 from measuring.kinds import kinds
 from measuring.loader import loader
+from measuring.one_day import one_day
 from measuring.peers import Peer, peers
 from measuring.process import Failed, Measured, size_of
 from measuring.qids import qids
@@ -255,6 +258,9 @@ class Bench:
         vectors = pa.array([[0.0] * kind.list_size] * len(ids), kind)
         lance.write_dataset(pa.table({"artwork_id": ids, "vector": vectors}), pool.uri, mode="append")
 
+    def day(self) -> None:
+        self.found["day"] = one_day(self.world(2), self.a.repeat, os.cpu_count() or 1, self.say)
+
     def sizes(self) -> None:
         kept = {name: getattr(self.a, name) for name in ("rows", "users", "artworks", "memory_limit")}
         found = []
@@ -332,8 +338,8 @@ def _clocks(run: Measured) -> dict[str, float]:
 
 
 CASES = (
-    "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "sizes", "heavy", "enrich",
-    "kinds", "qids", "loader", "dask",
+    "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "day", "sizes", "heavy",
+    "enrich", "kinds", "qids", "loader", "dask",
 )  # fmt: skip
 
 
