@@ -76,9 +76,7 @@ def _qids(parts: Parts, home: PartitionHome, staging: Scratch | None, shared: Sh
     from daedalus.output.numbers.session_index import SessionIndex
     from daedalus.output.qid_map import QidMap
 
-    root = parts.config.root_of(SKELETON)
-    folder = Path(parts.config.runtime.cache_root) / "qids" / digest.of_text(root)
-    index = SessionIndex(folder, parts.scratch, parts.digests)
+    index = SessionIndex(index_folder(parts.config), parts.scratch, parts.digests)
     if isinstance(home, Partitions):
         from daedalus.output.local_map import LocalMap
 
@@ -90,6 +88,11 @@ def _qids(parts: Parts, home: PartitionHome, staging: Scratch | None, shared: Sh
 
     assert isinstance(home, RemotePartitions)
     return QidMap(RemoteMap(home.output, parts.scratch), index, parts.scratch, parts.ducks())
+
+
+def index_folder(config: Config) -> Path:
+    """Where the index of the qid map of a config's output is; beside it are those of other outputs."""
+    return Path(config.runtime.cache_root) / "qids" / digest.of_text(config.root_of(SKELETON))
 
 
 def _open_shared(parts: Parts, folders: Sequence[Partitions]) -> SharedCache | None:

@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from small import DAYS, FIRST, LAST, PROJECT, RANGE, damage_pages, edit, nothing_ran, rewrite
 
+from daedalus.base import digest
 from daedalus.cli.main import _worded
 from daedalus.cli.output import refuse
+from daedalus.config import load_config
+from daedalus.workspace.open_output import index_folder
 
 
 def test_skeleton_json(warm):
@@ -123,6 +126,19 @@ def test_gc_frees_what_the_config_does_not_need(warm):
     found = warm.json("cache", "gc")
     assert found["removed"] > 0 and found["freed_bytes"] > 0 and found["kept"] > 300
     assert nothing_ran(warm.run())
+
+
+def test_gc_frees_the_index_of_another_outputs_sessions(warm):
+    ours = index_folder(load_config("config"))
+    other, mine = ours.with_name(digest.of_text("elsewhere")), ours.with_name("mine")
+    for folder in (ours, other, mine):
+        folder.mkdir(parents=True)
+        (folder / "1.entries").write_bytes(bytes(500))
+    assert warm.json("cache", "gc", "--dry-run")["freed_bytes"] == 500 and other.exists()
+    assert warm.json("cache", "gc", "--older-than", "1")["freed_bytes"] == 0 and other.exists()
+    assert warm.json("cache", "gc", "--max-bytes", str(1 << 40))["freed_bytes"] == 0 and other.exists()
+    assert warm.json("cache", "gc")["freed_bytes"] == 500
+    assert ours.exists() and mine.exists() and not other.exists()
 
 
 def test_a_stdout_that_takes_nothing(warm):
