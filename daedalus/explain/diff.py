@@ -128,6 +128,12 @@ def _exported(changes: RowChanges, out: Path, as_text: Sequence[str]) -> int:
     return rows
 
 
+def was_replaced(settings: Settings, day: str) -> bool:
+    """Whether it is remembered that a run replaced a partition of a day."""
+    with opened(settings) as workspace:
+        return any(isinstance(workspace.traces.fact(fact_of(stage, day)), dict) for stage in workspace.stages)
+
+
 def _replaced(workspace: Workspace, stage: Stage, day: str) -> tuple[str, Trace]:
     """(the run that replaced a partition last, the trace of what was there before). Raises DaedalusError."""
     change = workspace.traces.fact(fact_of(stage, day))

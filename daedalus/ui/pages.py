@@ -85,7 +85,7 @@ def day(asked: Asked, base: str) -> str:
     stages = [stage.name for stage in asked.settings.applied().stages]
     return _shown("day.html.j2", asked, base, ("explain", "day", str(at)), found=found, graph=graph, failures=failures,
                   now=now, before=at - ONE_DAY, after=at + ONE_DAY, run=states.count(RUN), maybe=states.count(MAYBE),
-                  stages=stages, wide=WIDE, high=HIGH)  # fmt: skip
+                  stages=stages, replaced=questions.was_replaced(asked), wide=WIDE, high=HIGH)  # fmt: skip
 
 
 def step(asked: Asked, base: str) -> str:

@@ -111,6 +111,13 @@ def diff(asked: Asked) -> Diff:
     return diff_day(asked.settings, str(asked.day), query.get("against") or None, query.get("stage") or None)
 
 
+def was_replaced(asked: Asked) -> bool:
+    """Whether there is something to ask `diff`."""
+    from daedalus.explain.diff import was_replaced
+
+    return was_replaced(asked.settings, str(asked.day))
+
+
 def report(asked: Asked) -> Collected:
     from daedalus.report.collect import collect
 
