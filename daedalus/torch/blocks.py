@@ -6,118 +6,116 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice, repeat
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from daedalus.base.errors import DaedalusError
-from daedalus.torch.compiled_gather import copied, count_items, edges_of, fill_lists
-from daedalus.torch.forms import Form, OfLists, Ragged, Size, Taken, Vectors, take
-from daedalus.torch.lists import Lists
+from daedalus.torch.compiled_gather import copied, edges_of, fill
+from daedalus.torch.forms import Form, Held, Jobs, Labels, OfLists, Size
+from daedalus.torch.memory import Layout
 from daedalus.torch.order import Piece, Step
 from daedalus.torch.parts import Columns, PartReader, only_chunk
 from daedalus.torch.units import Stretch, Unit, Wanted
 
 AHEAD = 2  # blocks, since what reads one does not keep all cores busy
 MAKERS = 2  # threads that make batches
-MADE = 3  # batches that are made, or being made, before they are asked for
+TOGETHER = 8, 8 << 20  # batches are made so many together, or fewer if they have more bytes: threads cost time to wake
+MADE = 2  # times that many are made, or being made, before they are asked for
 
 Batch = dict[str, torch.Tensor]
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Columns in the forms that batches take rows from, and the rows asked for, in the order of the block's items."""
+    """The rows asked for, in the order of the block's items, as each form holds them."""
 
-    held: Sequence[Any]  # by form
-    labels: np.ndarray | None
-    rows: np.ndarray  # of the columns
-    edges: np.ndarray | None  # where in `rows` each item begins, and the last ends; None if each row is an item
+    held: Sequence[Held]
+    edges: np.ndarray | None  # where in the rows each item begins, and the last ends; None if each row is an item
 
     def part(self, piece: Piece) -> Part:
         """The rows of some items."""
         first, last = piece.first, piece.last
         if self.edges is None:
-            return Part(self, self.rows[first:last], None)
+            return Part(self, first, last, None)
         edges = self.edges[first : last + 1]
-        return Part(self, self.rows[edges[0] : edges[-1]], np.diff(edges))
+        return Part(self, int(edges[0]), int(edges[-1]), np.diff(edges))
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Those that write all rows."""
+        return Jobs.of([job for some in self.held for job in some.jobs])
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """How many items there are before each row, of each form that has to know it."""
+        found = [some.before for some in self.held if some.before is not None]
+        return np.array(found) if found else np.zeros((0, 0), np.int64)
 
 
 class Part(NamedTuple):
     """What a batch takes of a block: rows, and, if items are groups, how many rows each of them has."""
 
     block: Block
-    rows: np.ndarray
+    first: int
+    last: int
     sizes: np.ndarray | None
+
+    def items(self) -> np.ndarray:
+        """How many items its rows have, of each form that has to know it."""
+        before = self.block.before
+        return before[:, self.last] - before[:, self.first] if len(before) else _NONE
 
 
 class Memory(Protocol):
     """Where the tensors of batches are."""
 
-    def room(self, sizes: Sequence[Size]) -> tuple[dict[str, torch.Tensor], list[np.ndarray]]:
-        """A batch of such tensors, and their memory, to be filled."""
+    def room(self, layout: Layout) -> tuple[Batch, int]:
+        """A batch of such tensors to be filled, and the address of its memory."""
 
 
-def batch_of(forms: Sequence[Form], parts: Sequence[Part], memory: Memory) -> dict[str, torch.Tensor]:
-    """The rows of some blocks, one after the other, as tensors."""
-    counts, sizes = _counts(forms, parts), _sizes_of_rows(parts)
-    rows = sum(len(part.rows) for part in parts)
-    for place, form in enumerate(forms):
-        sizes += form.sizes(parts[0].block.held[place], rows, int(counts[:, place].sum()))
-    batch, arrays = memory.room(sizes)
-    left = iter(arrays)
-    if parts[0].sizes is not None:
-        next(left)[:] = edges_of(np.concatenate([part.sizes for part in parts if part.sizes is not None]))
-    if parts[0].block.labels is not None:
-        take(next(left), [(part.block.labels, part.rows) for part in parts if part.block.labels is not None])
-    jobs: list[list[tuple[int, ...]]] = [[] for _ in parts]
-    for place, form in enumerate(forms):
-        own = list(islice(left, len(form.keys)))
-        if isinstance(form, OfLists):  # of all such forms at once, below
-            _add_jobs(jobs, form, parts, own, [part.block.held[place] for part in parts], counts[:, place])
-        else:
-            form.fill([Taken(part.block.held[place], part.rows) for part in parts], own)
-    for part, of_part in zip(parts, jobs, strict=True):
-        if of_part:
-            fill_lists(np.array(of_part, np.uint64), part.rows)
-    return batch
+class Maker:
+    """Makes batches in the forms asked for."""
 
+    def __init__(self, forms: Sequence[Form], memory: Memory) -> None:
+        self._forms, self._memory = forms, memory
+        self._layouts: dict[int, Layout] = {}  # by how many rows, if nothing else decides it
 
-def _sizes_of_rows(parts: Sequence[Part]) -> list[Size]:
-    """Those tensors that are of no column."""
-    found = []
-    if parts[0].sizes is not None:
-        groups = sum(len(part.sizes) for part in parts if part.sizes is not None)
-        found.append(Size("groups", np.dtype(np.int64), (groups + 1,)))
-    if parts[0].block.labels is not None:
-        found.append(Size("label", np.dtype(np.float32), (sum(len(part.rows) for part in parts),)))
-    return found
+    def make(self, several: Sequence[Sequence[Part]]) -> list[Batch]:
+        """A batch of each: the rows of some parts, one after the other. All are written at once."""
+        made, jobs = [], []
+        for parts in several:
+            items = [part.items() for part in parts]
+            sizes = [part.sizes for part in parts if part.sizes is not None]
+            layout = self._layout(parts, items, sum(map(len, sizes)) if sizes else None)
+            batch, at = self._memory.room(layout)
+            if sizes:
+                batch["groups"].numpy()[:] = edges_of(np.concatenate(sizes))
+            outs = layout.ats[1 if sizes else 0 :] + np.uint64(at)
+            row, before = 0, np.zeros_like(items[0])
+            for part, count in zip(parts, items, strict=True):
+                jobs.append(part.block.jobs.of_rows(part.first, part.last, outs, row, before))
+                row, before = row + part.last - part.first, before + count
+            made.append(batch)
+        fill(np.concatenate(jobs))
+        return made
 
-
-def _counts(forms: Sequence[Form], parts: Sequence[Part]) -> np.ndarray:
-    """How many items the rows of each part have, of each form that has to know it."""
-    found = np.zeros((len(parts), len(forms)), np.int64)
-    ragged = [place for place, form in enumerate(forms) if isinstance(form, Ragged)]
-    for number, part in enumerate(parts if ragged else ()):
-        edges = np.array([part.block.held[place].addresses[0] for place in ragged], np.uint64)
-        found[number, ragged] = count_items(edges, part.rows)
-    return found
-
-
-def _add_jobs(
-    jobs: Sequence[list[tuple[int, ...]]], form: OfLists, parts: Sequence[Part], out: Sequence[np.ndarray],
-    held: Sequence[Lists], counts: np.ndarray,
-) -> None:  # fmt: skip
-    """What is to be written of a column for each part; `out` are items, and ends of rows (after a 0), or lengths."""
-    items, ends = out
-    if not form.length:
-        ends[0], ends = 0, ends[1:]
-    row = before = 0
-    for of_part, part, lists, count in zip(jobs, parts, held, counts.tolist(), strict=True):
-        of_part.append(form.job(lists, items[row:] if form.length else items, ends[row:], before))
-        row, before = row + len(part.rows), before + count
+    def _layout(self, parts: Sequence[Part], items: Sequence[np.ndarray], groups: int | None) -> Layout:
+        rows, fixed = sum(part.last - part.first for part in parts), groups is None and not len(items[0])
+        if fixed and rows in self._layouts:
+            return self._layouts[rows]
+        sizes = [] if groups is None else [Size("groups", np.dtype(np.int64), (groups + 1,))]
+        left = iter(np.sum(items, axis=0).tolist())
+        for form, held in zip(self._forms, parts[0].block.held, strict=True):
+            sizes += form.sizes(held, rows, 0 if held.before is None else next(left))
+        found = Layout(sizes)
+        if fixed:
+            self._layouts[rows] = found
+        return found
 
 
 @dataclass(frozen=True)
@@ -137,14 +135,22 @@ class BlockReader:
             labels.append(some.labels)
             chosen.append(some.rows + base)
             base += some.columns.rows
-        columns, found = Columns.joined(read), np.concatenate(chosen)
-        held = [form.hold(columns.lists[form.name] if isinstance(form, OfLists | Vectors)
-                          else only_chunk(columns.table[form.name])) for form in self.forms]  # fmt: skip
-        of_rows = np.concatenate([some for some in labels if some is not None]) if self.wanted.labels else None
-        if self.wanted.group is None:
-            return Block(held, of_rows, found if ordered else found[items], None)
-        sizes = np.concatenate([unit.sizes for unit in units if unit.sizes is not None])
-        return Block(held, of_rows, *_by_group(found, sizes, items))
+        columns, rows, edges = Columns.joined(read), np.concatenate(chosen), None
+        if self.wanted.group is not None:
+            sizes = np.concatenate([unit.sizes for unit in units if unit.sizes is not None])
+            rows, edges = copied(edges_of(sizes), rows, items)  # they lie group by group
+        elif not ordered:
+            rows = rows[items]
+        held = []
+        for form in self.forms:
+            if isinstance(form, Labels):
+                values: Any = np.concatenate([some for some in labels if some is not None])
+            elif isinstance(form, OfLists):
+                values = columns.lists[form.name]
+            else:
+                values = only_chunk(columns.table[form.name])
+            held.append(form.hold(values, rows))
+        return Block(held, edges)
 
     def _unit(self, unit: Unit) -> _Chosen:
         """Rows of a unit, and which of them are asked for: in order, or by group and then in order."""
@@ -168,7 +174,7 @@ class BlockReader:
         return found._replace(rows=found.rows[np.argsort(values, kind="stable")])
 
     def _columns(self, stretches: Sequence[Stretch]) -> Columns:
-        lists = {form.name: form.keep_nulls for form in self.forms if isinstance(form, OfLists | Vectors)}
+        lists = {form.name: form.keep_nulls for form in self.forms if isinstance(form, OfLists)}
         return Columns.joined([self.reader.read(part, groups, lists) for part, groups in stretches])
 
     def _values(self, columns: Columns) -> np.ndarray:
@@ -197,34 +203,36 @@ class _Chosen(NamedTuple):
     rows: np.ndarray
 
 
-def _by_group(rows: np.ndarray, sizes: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that lie group by group, in another order of groups, and where the groups begin then."""
-    return copied(edges_of(sizes), rows, items)
-
-
 def batches(
-    steps: Callable[[], Iterable[Step]], read: Callable[[int], Block], make: Callable[[Sequence[Part]], Batch]
-) -> Iterator[Batch]:
-    """The batches of some steps, of which MADE are made ahead.
+    steps: Callable[[], Iterable[Step]], read: Callable[[int], Block],
+    make: Callable[[Sequence[Sequence[Part]]], Sequence[Batch]], together: int = 1,
+) -> Iterator[Batch]:  # fmt: skip
+    """The batches of some steps, made `together` at a time, and MADE times as many ahead.
 
     Of each stream the blocks of its last batch are kept, and AHEAD more are read.
     """
     with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(MAKERS) as makers:
-        made: deque[Future[Batch]] = deque()
+        made: deque[Future[Sequence[Batch]]] = deque()
+        to_make = _with_blocks(steps, lambda block: readers.submit(read, block))
         try:
-            for step, blocks in _with_blocks(steps, lambda block: readers.submit(read, block)):
-                made.append(makers.submit(_made, step, blocks, make))
+            sizes = chain((1,), repeat(together))  # the first one soon
+            while some := list(islice(to_make, next(sizes))):
+                made.append(makers.submit(_made, some, make))
                 if len(made) > MADE:
-                    yield made.popleft().result()
+                    yield from made.popleft().result()
             while made:
-                yield made.popleft().result()
+                yield from made.popleft().result()
         finally:
             for pool in (makers, readers):
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _made(step: Step, blocks: Sequence[Future[Block]], make: Callable[[Sequence[Part]], Batch]) -> Batch:
-    return make([block.result().part(piece) for piece, block in zip(step.pieces, blocks, strict=True)])
+def _made(
+    several: Sequence[tuple[Step, Sequence[Future[Block]]]],
+    make: Callable[[Sequence[Sequence[Part]]], Sequence[Batch]],
+) -> Sequence[Batch]:  # fmt: skip
+    return make([[block.result().part(piece) for piece, block in zip(step.pieces, blocks, strict=True)]
+                 for step, blocks in several])  # fmt: skip
 
 
 def _with_blocks(

@@ -1,11 +1,9 @@
-"""Taking lists by row, compiled: those of all columns of a batch in one call, for each call costs as much as its lists.
+"""Writing batches, compiled: all tensors of several batches in one call, since each call, and each wait for Python's
+lock, costs as much as what it does.
 
-Row r has the items from `edges[r]` to before `edges[r + 1]`. Items are bits of a value, or, of columns with values, 16
-bits that say which of these. They are written one row after the other, or as the first of a line each.
-
-Rows lie anywhere, so that each would wait for memory in turn. Their items are touched first, one row after the other,
-which the processor need not wait for; that takes a third of the time. What was touched is returned, lest a compiler
-leaves it out. Places are unsigned, for those below 0 would count from the end, which takes four times the time to ask.
+A block says for each row of a list where its items begin in memory, how many there are and, if they are 16 bits that
+number values, where those are: three words, in the order in which batches take rows. Items lie anywhere, so that each
+list would wait for memory in turn: they are asked for some rows ahead.
 """
 
 from __future__ import annotations
@@ -20,11 +18,19 @@ from numba.extending import intrinsic
 from daedalus.parquet import column_lists
 from daedalus.parquet.jit import compiled
 
-# What a job says, as unsigned numbers. Addresses: of the edges, the items and the values (or 0) that there are; of the
-# memory for items, and for where in it each row ends, or, of padded rows, for how many items each has. Then the bytes
-# of a value, how many items a padded line has (0 if not padded), the bits of padding, and items that lie before.
-JOB = EDGES, ITEMS, VALUES, OUT, ENDS, WIDTH, LINE, FILL, BEFORE = tuple(range(9))
+# What a job says, as unsigned numbers. First what is read: the address of the three words of each row, or 0 where each
+# row has one value and these lie one after the other; the address of those values; the bytes of a value; how many items
+# a padded line has, 0 if not padded; the bits of padding; how many rows. Then what is written: the address of the
+# memory for items, and that for how many items each padded row has, or where each row begins and the last ends, or 0;
+# and how many items of the batch lie before these.
+JOB = PLACES, CELLS, WIDTH, LINE, FILL, COUNT, OUT, ENDS, BEFORE = tuple(range(9))
+BEGIN, LENGTH, VALUES = np.arange(3, dtype=np.uint64)  # the words of a row
+END, ADDRESS, STEP, TABLE = range(4)  # of a piece: how many items until its end, where they are, bytes of one, VALUES
 _ANY = 1 << 40  # items of memory whose bounds its owner knows
+_AHEAD = np.uint64(8)  # rows
+_CACHED = np.uint64(64)  # bytes that come together
+_MOST = np.uint64(512)  # bytes of a row asked for ahead
+_ONE, _TWO, _WORDS = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @intrinsic
@@ -35,104 +41,143 @@ def _pointer(typing: Any, address: Any) -> Any:
     return types.voidptr(address), code
 
 
-@compiled
-def _begin(edges: Any, rows: Any, line: Any, before: Any, begins: Any, ends: Any) -> Any:
-    """Writes where the items of rows begin, and where they end in the batch or how many there are; how many in all."""
-    at = before
-    for place in range(len(rows)):
-        row, here = np.uint64(rows[np.uint64(place)]), np.uint64(place)
-        begins[here] = edges[row]
-        count = np.uint64(edges[row + np.uint64(1)]) - begins[here]
-        at += count
-        ends[here] = min(count, line) if line else at
-    return at - before
+@intrinsic
+def _number(typing: Any, address: Any) -> Any:
+    """The 16 bits at an address, which need not be even."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = cgutils.ir.IntType(16)
+        found = builder.load(builder.inttoptr(arguments[0], number.as_pointer()))
+        found.align = 1
+        return found
+
+    return types.uint16(address), code
+
+
+@intrinsic
+def _ask(typing: Any, address: Any) -> Any:
+    """Has memory fetched into the processor's cache."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = cgutils.ir.IntType(32)
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        called = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
+        pointer = builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        builder.call(called, [pointer, number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(address), code
+
+
+@intrinsic
+def _move(typing: Any, out: Any, source: Any, size: Any) -> Any:
+    """Copies so many bytes from one address to another."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, begin = (builder.inttoptr(argument, cgutils.voidptr_t) for argument in arguments[:2])
+        cgutils.raw_memcpy(builder, to, begin, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(out, source, size), code
+
+
+@intrinsic
+def _set(typing: Any, out: Any, size: Any, byte: Any) -> Any:
+    """Fills so many bytes from an address on."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to = builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        cgutils.memset(builder, to, arguments[1], builder.trunc(arguments[2], cgutils.ir.IntType(8)))
+        return context.get_dummy_value()
+
+    return types.void(out, size, byte), code
 
 
 @compiled
-def _touch(items: Any, begins: Any, count: Any) -> Any:
-    found = np.uint64(0)
-    if count:
-        last = begins[0]
-        for begin in begins:
-            last = max(begin, last)
-        for begin in begins:
-            found ^= np.uint64(items[min(begin, last - np.uint64(1) if last else last)])
-    return found
-
-
-@compiled
-def _copy(items: Any, values: Any, begins: Any, line: Any, fill: Any, before: Any, out: Any, ends: Any) -> None:
-    """Writes items, or the values that they number; `values` is None if there are none, for which numba compiles it."""
-    if line:
-        for place in range(np.uint64(len(begins)) * line):
-            out[np.uint64(place)] = fill
-    at = before
-    for place in range(len(begins)):
-        here = np.uint64(place)
+def _write_lists(job: Any, kind: Any) -> None:
+    """Does a job of lists; `kind` is the type of a value as bits."""
+    width, line, count, fill, at = job[WIDTH], job[LINE], job[COUNT], kind(job[FILL]), job[BEFORE]
+    places = carray(_pointer(job[PLACES]), (_ANY,), np.uint64)  # type: ignore[call-arg]
+    out = carray(_pointer(job[OUT]), (_ANY,), kind)
+    ends = carray(_pointer(job[ENDS]), (_ANY,), np.uint64)
+    repeated = job[FILL] == np.uint64(0) or fill == kind(~np.uint64(0))  # one byte
+    if not line:
+        ends[np.uint64(0)] = at
+    row = word = np.uint64(0)
+    while row < count:
+        begin, length, numbered = places[word], places[word + LENGTH], places[word + VALUES]
+        if row + _AHEAD < count:
+            later = word + _AHEAD * _WORDS
+            asked, size = places[later], places[later + LENGTH]
+            until = asked + min((min(size, line) if line else size) * (_TWO if numbered else width), _MOST)
+            _ask(asked)
+            asked += _CACHED
+            _ask(asked)  # though it may be of other rows: to ask whether it is takes longer
+            asked += _CACHED
+            while asked < until:
+                _ask(asked)
+                asked += _CACHED
         if line:
-            at = here * line
-        end = at + np.uint64(ends[here]) if line else np.uint64(ends[here])
-        source = begins[here] - at
-        while at < end:
-            if values is None:
-                out[at] = items[at + source]
-            else:
-                out[at] = values[items[at + source]]
-            at += np.uint64(1)
-
-
-@compiled
-def count_items(edges: Any, rows: Any) -> Any:
-    """How many items the lists of `rows` have in each of some columns, given by the addresses of their edges."""
-    found = np.zeros(len(edges), np.int64)
-    for column in range(len(edges)):
-        of_column = carray(_pointer(edges[column]), (_ANY,), np.int64)  # type: ignore[call-arg]
-        for row in rows:
-            found[column] += of_column[np.uint64(row) + np.uint64(1)] - of_column[np.uint64(row)]
-    return found
-
-
-@compiled
-def fill_lists(jobs: Any, rows: Any) -> Any:
-    """Writes the lists of `rows` of some columns, a job each."""
-    begins, touched = np.empty(len(rows), np.uint64), np.uint64(0)
-    for job in jobs:
-        edges = carray(_pointer(job[EDGES]), (_ANY,), np.int64)  # type: ignore[call-arg]
-        ends = carray(_pointer(job[ENDS]), (_ANY,), np.int64)
-        line, fill, before = job[LINE], job[FILL], job[BEFORE]
-        count = _begin(edges, rows, line, before, begins, ends)
-        numbers = carray(_pointer(job[ITEMS]), (_ANY,), np.uint16)
-        if job[VALUES]:
-            touched ^= _touch(numbers, begins, count)
-        if job[WIDTH] == 8:
-            out8 = carray(_pointer(job[OUT]), (_ANY,), np.uint64)
-            if job[VALUES]:
-                values8 = carray(_pointer(job[VALUES]), (_ANY,), np.uint64)
-                _copy(numbers, values8, begins, line, fill, before, out8, ends)
-            else:
-                items8 = carray(_pointer(job[ITEMS]), (_ANY,), np.uint64)
-                touched ^= _touch(items8, begins, count)
-                _copy(items8, None, begins, line, fill, before, out8, ends)
-        elif job[WIDTH] == 4:
-            out4 = carray(_pointer(job[OUT]), (_ANY,), np.uint32)
-            if job[VALUES]:
-                values4 = carray(_pointer(job[VALUES]), (_ANY,), np.uint32)
-                _copy(numbers, values4, begins, line, np.uint32(fill), before, out4, ends)
-            else:
-                items4 = carray(_pointer(job[ITEMS]), (_ANY,), np.uint32)
-                _copy(items4, None, begins, line, np.uint32(fill), before, out4, ends)
-        elif job[WIDTH] == 2:
-            out2 = carray(_pointer(job[OUT]), (_ANY,), np.uint16)
-            if job[VALUES]:
-                values2 = carray(_pointer(job[VALUES]), (_ANY,), np.uint16)
-                _copy(numbers, values2, begins, line, np.uint16(fill), before, out2, ends)
-            else:
-                _copy(numbers, None, begins, line, np.uint16(fill), before, out2, ends)
+            at, length = row * line, min(length, line)
+        end = at + length
+        if numbered:
+            values = carray(_pointer(numbered), (_ANY,), kind)
+            while at < end:
+                out[at] = values[_number(begin)]
+                at, begin = at + _ONE, begin + _TWO
         else:
-            out1 = carray(_pointer(job[OUT]), (_ANY,), np.uint8)
-            items1 = carray(_pointer(job[ITEMS]), (_ANY,), np.uint8)
-            _copy(items1, None, begins, line, np.uint8(fill), before, out1, ends)
-    return touched
+            _move(job[OUT] + at * width, begin, length * width)
+            at = end
+        row, word = row + _ONE, word + _WORDS
+        if line:
+            end = row * line
+            if repeated:
+                _set(job[OUT] + at * width, (end - at) * width, job[FILL])
+            else:
+                while at < end:
+                    out[at] = fill
+                    at += _ONE
+            if job[ENDS]:
+                ends[row - _ONE] = length
+        else:
+            ends[row] = at
+
+
+@compiled
+def fill(jobs: Any) -> None:
+    """Does all jobs, one after the other."""
+    for job in jobs:
+        if not job[PLACES]:
+            _move(job[OUT], job[CELLS], job[COUNT] * job[WIDTH])  # type: ignore[call-arg]
+        elif job[WIDTH] == 8:
+            _write_lists(job, np.uint64)
+        elif job[WIDTH] == 4:
+            _write_lists(job, np.uint32)
+        elif job[WIDTH] == 2:
+            _write_lists(job, np.uint16)
+        else:
+            _write_lists(job, np.uint8)
+
+
+@compiled
+def place(lengths: Any, pieces: Any, out: Any) -> Any:
+    """Writes the words of rows of these lengths, whose items follow each other in pieces; whether none lies in two."""
+    piece, done = 0, np.uint64(0)
+    for row in range(len(lengths)):
+        length = np.uint64(lengths[row])
+        while piece < len(pieces) and done >= pieces[piece, END]:
+            piece += 1
+        if length and (piece == len(pieces) or done + length > pieces[piece, END]):
+            return False
+        out[row, LENGTH] = length
+        if length:
+            before = pieces[piece - 1, END] if piece else np.uint64(0)
+            out[row, BEGIN] = pieces[piece, ADDRESS] + (done - before) * pieces[piece, STEP]
+            out[row, VALUES] = pieces[piece, TABLE]
+        else:
+            out[row, BEGIN] = out[row, VALUES] = 0
+        done += length
+    return True
 
 
 def edges_of(counts: np.ndarray) -> np.ndarray:
@@ -144,11 +189,13 @@ def edges_of(counts: np.ndarray) -> np.ndarray:
 
 def copied(edges: np.ndarray, items: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lists of some rows, one after the other, and where they begin and the last ends."""
-    rows = np.ascontiguousarray(rows, np.int64)
     lengths = (edges[1:] - edges[:-1])[rows]
-    out, found = np.empty(int(lengths.sum()), items.dtype), edges_of(lengths)
-    job = (address(edges), address(items), 0, address(out), address(found) + 8, items.itemsize, 0, 0, 0)
-    fill_lists(np.array([job], np.uint64), rows)
+    places = np.zeros((len(rows), 3), np.uint64)
+    places[:, BEGIN] = address(items) + edges[:-1][rows] * items.itemsize
+    places[:, LENGTH] = lengths
+    out, found = np.empty(int(lengths.sum()), items.dtype), np.empty(len(rows) + 1, np.int64)
+    job = (address(places), 0, items.itemsize, 0, 0, len(rows), address(out), address(found), 0)
+    fill(np.array([job], np.uint64))
     return out, found
 
 
@@ -158,7 +205,7 @@ def address(values: np.ndarray) -> int:
 
 def load_compiled() -> None:
     """Has all that is compiled for batches loaded here, or compiled, so that not each worker does it."""
-    none = np.zeros(0, np.int64)
-    fill_lists(np.zeros((0, len(JOB)), np.uint64), none)
-    count_items(np.zeros(0, np.uint64), none)
+    words = np.zeros((0, 4), np.uint64)
+    fill(np.zeros((0, len(JOB)), np.uint64))
+    place(np.zeros(0, np.int64), words, words)
     column_lists.load()

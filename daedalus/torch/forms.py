@@ -19,20 +19,13 @@ import numpy as np
 import pyarrow as pa
 
 from daedalus.base.errors import DaedalusError
-from daedalus.parquet.column_lists import Piece, ReadLists
-from daedalus.torch.compiled_gather import address
-from daedalus.torch.lists import Lists, joined_items
+from daedalus.parquet.column_lists import ReadLists
+from daedalus.torch.compiled_gather import BEFORE, COUNT, FILL, JOB, LENGTH, OUT, PLACES, WIDTH, address, edges_of
+from daedalus.torch.lists import Lists
 from daedalus.torch.numbers import numbers
 
 _INT64 = np.dtype(np.int64)
 _FILL = {"f": np.nan, "b": False, "u": np.iinfo(np.uint8).max}  # of padding, by the kind of a type; else -1
-
-
-class Taken(NamedTuple):
-    """Rows of a block, for a batch: what the form holds of the block, and which rows of it, in order."""
-
-    held: Any
-    rows: np.ndarray
 
 
 class Size(NamedTuple):
@@ -41,6 +34,61 @@ class Size(NamedTuple):
     name: str
     dtype: np.dtype
     shape: tuple[int, ...]
+
+
+class Job(NamedTuple):
+    """What is the same for all rows of a job of `fill`, from the address of the first one's `places` or value on."""
+
+    places: int
+    cells: int
+    width: int
+    line: int = 0
+    fill: int = 0
+    two: bool = False  # whether it writes two tensors, not one
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs of `fill` that write the rows of a block."""
+
+    words: np.ndarray
+    read: np.ndarray  # how far it is from one row to the next in `PLACES` and `CELLS`
+    written: np.ndarray  # the same in `OUT` and `ENDS`
+    tensors: np.ndarray  # the places of what is written among a batch's tensors
+    is_written: np.ndarray  # 1, or 0 where there is no second tensor
+    ragged: np.ndarray  # which jobs have to know how many items lie before
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> Jobs:
+        words = np.zeros((len(jobs), len(JOB)), np.uint64)
+        words[:, : FILL + 1] = [job[: FILL + 1] for job in jobs]
+        read = [(24 if job.places else 0, job.width if job.cells else 0) for job in jobs]
+        written = [(0 if job.two and not job.line else job.width * max(job.line, 1), 8 * job.two) for job in jobs]
+        first = np.cumsum([0, *(1 + job.two for job in jobs)])[:-1]
+        two = np.array([job.two for job in jobs], np.int64)
+        ragged = np.array([job.two and not job.line for job in jobs])
+        return cls(words, np.array(read, np.uint64), np.array(written, np.uint64), np.stack([first, first + two], 1),
+                   np.stack([np.ones_like(two), two], 1).astype(np.uint64), ragged)  # fmt: skip
+
+    def of_rows(self, first: int, last: int, outs: np.ndarray, row: int, before: np.ndarray) -> np.ndarray:
+        """Those that write some of the rows, to the memory at `outs`, where so many rows are before them, and, of
+        ragged lists, so many items."""
+        found = self.words.copy()
+        found[:, PLACES:WIDTH] += self.read * np.uint64(first)
+        found[:, COUNT] = last - first
+        found[:, OUT:BEFORE] = self.is_written * outs[self.tensors] + self.written * np.uint64(row)
+        found[self.ragged, BEFORE] = before
+        return found
+
+
+class Held(NamedTuple):
+    """What a block has for a form: its jobs, the type of values, the memory that the jobs read, and, if the form has to
+    know it, how many items there are before each row."""
+
+    jobs: Sequence[Job]
+    dtype: np.dtype
+    kept: Any
+    before: np.ndarray | None = None
 
 
 class Form(Protocol):
@@ -57,17 +105,32 @@ class Form(Protocol):
     def keys(self) -> tuple[str, ...]:
         """Those of its tensors."""
 
-    def hold(self, column: Any) -> Any:
-        """The values of a block, in a form that rows are taken from quickly.
+    def hold(self, column: Any, rows: np.ndarray) -> Held:
+        """The values of a block's rows, in the order in which batches take them.
 
         `column` is Arrow's array, or, if the form is one of lists, the lists of each of the block's units.
         """
 
-    def sizes(self, held: Any, rows: int, items: int) -> list[Size]:
+    def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
         """The tensors of a batch, which has so many rows, and items of lists; `held` is what one of its blocks has."""
 
-    def fill(self, taken: Sequence[Taken], out: Sequence[np.ndarray]) -> None:
-        """Writes to their memory, unless the form is one of lists."""
+
+def cells(values: np.ndarray) -> Job:
+    """The job of values that have the order of rows."""
+    return Job(0, address(values), values.itemsize)
+
+
+@dataclass(frozen=True)
+class Labels:
+    name: ClassVar[str] = "label"
+    keys: ClassVar[tuple[str, ...]] = ("label",)
+
+    def hold(self, column: np.ndarray, rows: np.ndarray) -> Held:
+        found = column.take(rows)
+        return Held([cells(found)], found.dtype, found)
+
+    def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
+        return [Size(self.name, held.dtype, (rows,))]
 
 
 @dataclass(frozen=True)
@@ -79,38 +142,23 @@ class Numbers:
     def keys(self) -> tuple[str, ...]:
         return (self.name, f"{self.name}__valid") if self.masked else (self.name,)
 
-    def hold(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    def hold(self, column: pa.Array, rows: np.ndarray) -> Held:
         values, valid = numbers(column)
-        return values, np.ones(len(values), bool) if valid is None else valid
+        found = [values.take(rows)]
+        if self.masked:
+            found.append(np.ones(len(rows), bool) if valid is None else valid.take(rows))
+        return Held([cells(some) for some in found], values.dtype, found)
 
-    def sizes(self, held: Any, rows: int, items: int) -> list[Size]:
-        kinds = (held[0].dtype, np.dtype(bool))
+    def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
+        kinds = (held.dtype, np.dtype(bool))
         return [Size(key, kind, (rows,)) for key, kind in zip(self.keys, kinds, strict=False)]
-
-    def fill(self, taken: Sequence[Taken], out: Sequence[np.ndarray]) -> None:
-        for tensor, place in zip(out, (0, 1), strict=False):
-            take(tensor, [(held[place], rows) for held, rows in taken])
 
 
 class OfLists:
-    """Forms of lists, which `fill_lists` writes, all of a batch at once."""
+    """Forms of columns that are read as lists."""
 
     name: str
-    length = 0  # of a padded line
     keep_nulls: ClassVar[bool] = False  # whether NULL items are kept, as NaN or 0
-
-    def hold(self, column: Sequence[ReadLists]) -> Any:
-        return Lists.joined(column)
-
-    def fill(self, taken: Sequence[Taken], out: Sequence[np.ndarray]) -> None:
-        raise NotImplementedError
-
-    def job(self, held: Lists, out: np.ndarray, ends: np.ndarray, before: int) -> tuple[int, ...]:
-        """What `fill_lists` is to do; `before` are the items of rows before these, if they are not padded."""
-        fill = _FILL.get(out.dtype.kind, -1)
-        bits = int(np.array([fill]).astype(out.dtype).view(f"u{out.itemsize}")[0])
-        edges, items, values = held.addresses
-        return edges, items, values, address(out), address(ends), out.itemsize, self.length, bits, before
 
 
 @dataclass(frozen=True)
@@ -121,7 +169,12 @@ class Ragged(OfLists):
     def keys(self) -> tuple[str, ...]:
         return self.name, f"{self.name}__offsets"
 
-    def sizes(self, held: Any, rows: int, items: int) -> list[Size]:
+    def hold(self, column: Sequence[ReadLists], rows: np.ndarray) -> Held:
+        lists = Lists.of(column, rows)
+        job = Job(address(lists.places), 0, lists.dtype.itemsize, two=True)
+        return Held([job], lists.dtype, lists, edges_of(lists.places[:, LENGTH]))
+
+    def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
         return [Size(self.name, held.dtype, (items,)), Size(f"{self.name}__offsets", _INT64, (rows + 1,))]
 
 
@@ -134,20 +187,18 @@ class Padded(OfLists):
     def keys(self) -> tuple[str, ...]:
         return self.name, f"{self.name}__lengths"
 
-    def sizes(self, held: Any, rows: int, items: int) -> list[Size]:
+    def hold(self, column: Sequence[ReadLists], rows: np.ndarray) -> Held:
+        lists = Lists.of(column, rows)
+        fill = np.array([_FILL.get(lists.dtype.kind, -1)]).astype(lists.dtype)
+        bits, width = int(fill.view(f"u{fill.itemsize}")[0]), fill.itemsize
+        return Held([Job(address(lists.places), 0, width, self.length, bits, two=True)], lists.dtype, lists)
+
+    def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
         return [Size(self.name, held.dtype, (rows, self.length)), Size(f"{self.name}__lengths", _INT64, (rows,))]
 
 
-class Matrix(NamedTuple):
-    """The vectors of a block, behind which is one of zeros; where that of each row is, and which rows are not NULL."""
-
-    vectors: np.ndarray
-    places: np.ndarray
-    valid: np.ndarray
-
-
 @dataclass(frozen=True)
-class Vectors:
+class Vectors(OfLists):
     name: str
     length: int
     keep_nulls: ClassVar[bool] = True
@@ -156,36 +207,17 @@ class Vectors:
     def keys(self) -> tuple[str, ...]:
         return self.name, f"{self.name}__valid"
 
-    def hold(self, column: Sequence[ReadLists]) -> Matrix:
-        lengths = np.concatenate([some.lengths for some in column])
-        valid = np.concatenate([some.valid for some in column])
-        other = lengths[valid & (lengths != self.length)]
-        if len(other):
-            raise DaedalusError("vectors of unequal length", where=f"TrainingDataset(columns), {self.name}",
-                                found=f"{other[0]} numbers", expected=f"{self.length}, as the first one has",
-                                hint=f"of lists, pad={{{self.name!r}: n}}, or None for ragged ones")  # fmt: skip
-        pieces = [piece for some in column for piece in some.pieces]
-        kind = (pieces[0].items if pieces[0].values is None else pieces[0].values).dtype
-        items, _ = joined_items([*pieces, Piece(np.zeros(self.length, kind), None)])
-        places = np.cumsum(valid) - 1
-        places[~valid] = int(valid.sum())
-        return Matrix(items.reshape(-1, self.length) if self.length else items.reshape(1, 0), places, valid)
+    def hold(self, column: Sequence[ReadLists], rows: np.ndarray) -> Held:
+        for some in column:
+            other = some.lengths[some.valid & (some.lengths != self.length)]
+            if len(other):
+                raise DaedalusError("vectors of unequal length", where=f"TrainingDataset(columns), {self.name}",
+                                    found=f"{other[0]} numbers", expected=f"{self.length}, as the first one has",
+                                    hint=f"of lists, pad={{{self.name!r}: n}}, or None for ragged ones")  # fmt: skip
+        lists = Lists.of(column, rows)
+        job = Job(address(lists.places), 0, lists.dtype.itemsize, self.length) if self.length else Job(0, 0, 0)
+        return Held([job, cells(lists.valid)], lists.dtype, lists)
 
-    def sizes(self, held: Any, rows: int, items: int) -> list[Size]:
-        return [Size(self.name, held.vectors.dtype, (rows, self.length)),
+    def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
+        return [Size(self.name, held.dtype, (rows, self.length)),
                 Size(f"{self.name}__valid", np.dtype(bool), (rows,))]  # fmt: skip
-
-    def fill(self, taken: Sequence[Taken], out: Sequence[np.ndarray]) -> None:
-        matrix, valid = out
-        if self.length:
-            take(matrix, [(held.vectors, held.places.take(rows)) for held, rows in taken])
-        take(valid, [(held.valid, rows) for held, rows in taken])
-
-
-def take(out: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Fills an array with the values at some rows of each of several arrays."""
-    begin = 0
-    for values, rows in parts:
-        # Rows are there: "clip" only says that they need not be looked through before anything is written.
-        values.take(rows, axis=0, out=out[begin : begin + len(rows)], mode="clip")
-        begin += len(rows)

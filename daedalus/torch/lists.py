@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from daedalus.parquet.column_lists import Piece, ReadLists
-from daedalus.torch.compiled_gather import address, copied, edges_of
+from daedalus.torch.compiled_gather import address, copied, edges_of, place
 from daedalus.torch.numbers import numbers
-
-_MOST = 1 << 16  # values that numbers of 16 bits can tell apart
 
 
 def lists_of(column: pa.Array, *, keep_nulls: bool) -> ReadLists:
@@ -37,62 +34,61 @@ def lists_of(column: pa.Array, *, keep_nulls: bool) -> ReadLists:
     return ReadLists(lengths, valid, [Piece(items, None)])
 
 
+def only(lists: ReadLists, keep: np.ndarray) -> ReadLists:
+    """The lists of some rows, with a copy of their items alone."""
+    rows, whole = np.flatnonzero(keep), _whole(lists.pieces)
+    items, edges = copied(edges_of(lists.lengths), whole.items, rows)
+    return ReadLists(np.diff(edges), lists.valid[rows], [Piece(items, whole.values)])
+
+
 @dataclass(frozen=True)
 class Lists:
-    """Row r has the items from `edges[r]` to before `edges[r + 1]`; `valid` says which lists are not NULL.
+    """Where the items of each row are, as `fill` reads it, and which lists are not NULL. `kept` is what they lie in."""
 
-    An item is a value, or, with `values`, in 16 bits where in those its value is.
-    """
-
-    edges: np.ndarray
+    places: np.ndarray
     valid: np.ndarray
-    items: np.ndarray
-    values: np.ndarray | None
+    dtype: np.dtype
+    kept: Sequence[Any]
 
     @classmethod
-    def joined(cls, several: Sequence[ReadLists]) -> Lists:
-        """Lists that follow each other."""
-        edges = edges_of(np.concatenate([some.lengths for some in several]))
+    def of(cls, several: Sequence[ReadLists], rows: np.ndarray) -> Lists:
+        """Some rows of lists that follow each other, in an order."""
+        places = np.empty((sum(len(some.lengths) for some in several), 3), np.uint64)
+        kept: list[Piece] = []
+        begin = 0
+        for some in several:
+            end = begin + len(some.lengths)
+            pieces = [_placed(piece) for piece in some.pieces]
+            if not place(some.lengths, _words(pieces), places[begin:end]):
+                pieces = [_placed(_whole(pieces))]
+                place(some.lengths, _words(pieces), places[begin:end])
+            kept += pieces
+            begin = end
         valid = np.concatenate([some.valid for some in several])
-        pieces = [piece for some in several for piece in some.pieces]
-        return cls(edges, valid, *joined_items([piece for piece in pieces if len(piece.items)] or pieces[:1]))
-
-    def only(self, keep: np.ndarray) -> ReadLists:
-        """The lists of some rows, with a copy of their items alone."""
-        rows = np.flatnonzero(keep)
-        items, edges = copied(self.edges, self.items, rows)
-        return ReadLists(np.diff(edges), self.valid[rows], [Piece(items, self.values)])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.items.dtype if self.values is None else self.values.dtype
-
-    @cached_property
-    def addresses(self) -> tuple[int, int, int]:
-        """Of the edges, the items and the values, 0 without any."""
-        return address(self.edges), address(self.items), 0 if self.values is None else address(self.values)
+        return cls(places.take(rows, axis=0), valid.take(rows), _dtype(kept[0]), kept)
 
 
-def joined_items(pieces: Sequence[Piece]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Items as one array, aligned in memory, and the values of all, if all are numbered."""
-    if any(piece.values is None for piece in pieces):
-        return _whole([piece.items if piece.values is None else piece.values[piece.items] for piece in pieces]), None
-    tables: list[np.ndarray] = []
-    bases, base = [], 0
-    for piece in pieces:
-        if not tables or piece.values is not tables[-1]:
-            base += len(tables[-1]) if tables else 0
-            tables.append(piece.values)  # type: ignore[arg-type]
-        bases.append(base)
-    if base + len(tables[-1]) > _MOST:
-        return joined_items([Piece(piece.values[piece.items], None) for piece in pieces])  # type: ignore[index]
-    items, at = np.empty(sum(len(piece.items) for piece in pieces), np.uint16), 0
-    for piece, base in zip(pieces, bases, strict=True):
-        end = at + len(piece.items)
-        np.add(piece.items, np.uint16(base), out=items[at:end], dtype=np.uint16, casting="unsafe")
-        at = end
-    return items, _whole(tables)
+def _placed(piece: Piece) -> Piece:
+    """The same in one stretch of memory, with values, or numbers of them in 16 bits."""
+    items, values = piece
+    if values is not None and items.dtype != np.uint16:
+        items, values = values[items], None
+    return Piece(np.ascontiguousarray(items), None if values is None else np.require(values, requirements=["A", "C"]))
 
 
-def _whole(arrays: Sequence[Any]) -> np.ndarray:
-    return np.require(arrays[0] if len(arrays) == 1 else np.concatenate(arrays), requirements=["A", "C"])
+def _words(pieces: Sequence[Piece]) -> np.ndarray:
+    ends = np.cumsum([len(piece.items) for piece in pieces]).tolist()
+    return np.array([(end, address(items), items.itemsize, 0 if values is None else address(values))
+                     for end, (items, values) in zip(ends, pieces, strict=True)], np.uint64)  # fmt: skip
+
+
+def _whole(pieces: Sequence[Piece]) -> Piece:
+    """All items as one piece; they stay numbers if all are of the same values."""
+    if all(piece.values is pieces[0].values for piece in pieces):
+        return _placed(Piece(np.concatenate([piece.items for piece in pieces]), pieces[0].values))
+    items = [piece.items if piece.values is None else piece.values[piece.items] for piece in pieces]
+    return Piece(np.concatenate(items), None)
+
+
+def _dtype(piece: Piece) -> np.dtype:
+    return piece.items.dtype if piece.values is None else piece.values.dtype

@@ -1,9 +1,10 @@
 """Memory that batches are made in, and that is used again when nobody has a batch any more.
 
-Fresh memory costs as much as filling it: the system hands it out page by page, full of zeros. In the process that
-trains, each large tensor has memory of its own. In a worker, a batch is a slot of a piece of shared memory, so it is
-sent by saying where it is; and so as not to ask for a file descriptor for each batch, a piece has many slots. The
-process that gets a batch clears the slot's byte at the beginning of the piece when it has dropped all its tensors.
+Fresh memory costs as much as filling it: the system hands it out page by page, full of zeros. A batch is one stretch
+of memory: to make one for each tensor, and to see each dropped, takes longer than to fill some. In a worker, it is a
+slot of a piece of shared memory, so it is sent by saying where it is; and so as not to ask for a file descriptor for
+each batch, a piece has many slots. The process that gets a batch clears the slot's byte at the beginning of the piece
+when it has dropped all its tensors.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cache
 from itertools import count
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
+from daedalus.torch.compiled_gather import address
 from daedalus.torch.forms import Size
 
-_LARGE = 1 << 15  # bytes; the C library keeps smaller ones itself
 _LINE = 64  # bytes: where each tensor begins, so that values lie as processors want them
 _SLOTS, _BYTES = 32, 1 << 24  # of a piece: so many slots, but no more bytes than that if one fits
 _ROOM = 1.25  # of a slot, by its first batch: not all have equally many items
 
-Room = tuple[dict[str, torch.Tensor], list[np.ndarray]]  # the tensors of a batch, and their memory to be filled
+Room = tuple[dict[str, torch.Tensor], int]  # a batch to be filled, and the address of its memory
 Name = tuple[int, int]  # of a piece: its worker's process, and a number
 Spec = tuple[str, str, tuple[int, ...], int]  # name, type and shape of a tensor, and where in the slot it is
 
@@ -42,28 +44,36 @@ class _Lent:
         self._dropped()
 
 
+class Layout:
+    """How the tensors of a batch lie in its memory: `specs` says it of each, `size` is how many bytes they take."""
+
+    def __init__(self, sizes: Sequence[Size]) -> None:
+        self.specs: list[Spec] = []
+        at = 0
+        for name, dtype, shape in sizes:
+            self.specs.append((name, dtype.char, shape, at))
+            at += -(-dtype.itemsize * prod(shape) // _LINE) * _LINE
+        self.size = max(at, _LINE)
+        self.ats = np.array([spec[3] for spec in self.specs], np.uint64)
+
+    def tensors(self, memory: np.ndarray) -> dict[str, torch.Tensor]:
+        return _tensors(self.specs, memory)
+
+
 class OwnMemory:
-    """Memory of this process. One piece has one tensor, so that who keeps a label does not keep a whole batch."""
+    """Memory of this process."""
 
     def __init__(self) -> None:
         self._free: dict[int, list[np.ndarray]] = {}
 
-    def room(self, sizes: Sequence[Size]) -> Room:
-        arrays = [self._array(size) for size in sizes]
-        return {size.name: torch.from_numpy(array) for size, array in zip(sizes, arrays, strict=True)}, arrays
-
-    def _array(self, size: Size) -> np.ndarray:
-        needed = _bytes(size)
-        if needed < _LARGE:
-            return np.empty(size.shape, size.dtype)
-        whole = _rounded(needed)
+    def room(self, layout: Layout) -> Room:
+        whole = _rounded(layout.size)
         free = self._free.setdefault(whole, [])
         try:
             memory = free.pop()
         except IndexError:
             memory = np.empty(whole, np.uint8)
-        lent = np.asarray(_Lent(memory, lambda: free.append(memory)))
-        return lent[:needed].view(size.dtype).reshape(size.shape)
+        return layout.tensors(np.asarray(_Lent(memory, lambda: free.append(memory)))), address(memory)
 
 
 class SharedMemory:
@@ -74,19 +84,12 @@ class SharedMemory:
         self._gone: list[Name] = []  # pieces that the other process may forget
         self._lock = threading.Lock()
 
-    def room(self, sizes: Sequence[Size]) -> Room:
-        ats, end = [], 0
-        for size in sizes:
-            ats.append(end)
-            end += -(-_bytes(size) // _LINE) * _LINE
+    def room(self, layout: Layout) -> Room:
         with self._lock:
-            slot = self._slot(max(end, _LINE))
-        memory = np.asarray(_Lent(slot.memory, slot.dropped))
-        arrays = [memory[at : at + _bytes(size)].view(size.dtype).reshape(size.shape)
-                  for at, size in zip(ats, sizes, strict=True)]  # fmt: skip
-        batch = SentBatch((size.name, torch.from_numpy(array)) for size, array in zip(sizes, arrays, strict=True))
+            slot = self._slot(layout.size)
+        batch = SentBatch(layout.tensors(np.asarray(_Lent(slot.memory, slot.dropped))))
         batch.slot = slot
-        return batch, arrays
+        return batch, slot.address
 
     def _slot(self, size: int) -> _Slot:
         """A slot that nobody has, of a new piece if there is none."""
@@ -144,6 +147,7 @@ class _Slot:
         self._piece, self._number, self._sent = piece, number, False
         begin = _LINE + number * piece.size
         self.memory = piece.array[begin : begin + piece.size]
+        self.address = address(self.memory)
 
     def dropped(self) -> None:
         self._piece.here[self._number] = 0
@@ -159,8 +163,8 @@ class _Slot:
 
     def place(self, tensor: torch.Tensor) -> int | None:
         """Where in the slot a tensor lies, if it does."""
-        at = tensor.data_ptr() - self.memory.ctypes.data if tensor.numel() else 0
-        there = tensor.is_contiguous() and at >= 0 and at + tensor.nbytes <= len(self.memory)
+        at = tensor.data_ptr() - self.address if tensor.numel() else 0
+        there = tensor.is_contiguous() and at >= 0 and at + tensor.nbytes <= self._piece.size
         return at if there and tensor.dtype in _TYPES else None
 
 
@@ -178,7 +182,7 @@ class SentBatch(dict[str, torch.Tensor]):
                 if isinstance(tensor, torch.Tensor) and (at := self.slot.place(tensor)) is not None:
                     specs.append((name, _TYPES[tensor.dtype], tuple(tensor.shape), at))
                     del others[name]
-            return _opened, (*sent, specs, others, list(self))
+            return _opened, (*sent, specs, others, list(self) if others else None)
         return dict, (_copied(others),)
 
     def __copy__(self) -> SentBatch:
@@ -203,7 +207,7 @@ _TYPES = {torch.from_numpy(np.zeros(0, kind)).dtype: kind for kind in
 
 def _opened(
     name: Name, memory: torch.Tensor | None, gone: Sequence[Name], number: int, size: int, specs: Sequence[Spec],
-    others: dict[str, torch.Tensor], order: Sequence[str],
+    others: dict[str, torch.Tensor], order: Sequence[str] | None,
 ) -> dict[str, torch.Tensor]:  # fmt: skip
     """The tensors of a batch, on the memory that it was made in."""
     for known in gone:
@@ -219,23 +223,17 @@ def _opened(
 
     begin = _LINE + number * size
     slot = np.asarray(_Lent(piece[begin : begin + size], dropped))
-    found = dict(others)
-    for key, kind, shape, at in specs:
-        array = np.ndarray(shape, kind, slot, at)
-        found[key] = torch.from_numpy(array)
-    return {key: found[key] for key in order}
+    found = {**others, **_tensors(specs, slot)}
+    return found if order is None else {key: found[key] for key in order}
+
+
+def _tensors(specs: Sequence[Spec], memory: np.ndarray) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.ndarray(shape, kind, memory, at)) for name, kind, shape, at in specs}
 
 
 def _copied(batch: Mapping[str, Any]) -> dict[str, Any]:
     """A worker's own copy of what it may have sent already, or of what may be in memory that it uses again."""
     return {name: some.clone() if isinstance(some, torch.Tensor) else copy(some) for name, some in batch.items()}
-
-
-def _bytes(size: Size) -> int:
-    found = size.dtype.itemsize
-    for length in size.shape:
-        found *= length
-    return found
 
 
 def _rounded(size: int) -> int:

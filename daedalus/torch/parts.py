@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from daedalus.base.errors import DaedalusError
 from daedalus.loading.published import Published, day_of, key_of
 from daedalus.parquet.column_lists import ReadLists, read_lists
-from daedalus.torch.lists import Lists, lists_of
+from daedalus.torch.lists import lists_of, only
 
 _PLAIN_TYPES = {pa.int32(): "i4", pa.int64(): "i8", pa.float16(): "f2", pa.float32(): "f4", pa.float64(): "f8"}
 _CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd", "SNAPPY": "snappy"}
@@ -36,9 +36,14 @@ class Columns:
 
     def filter(self, keep: np.ndarray) -> Columns:
         """Some of the rows, without memory that only others need."""
-        lists = {name: [Lists.joined(some).only(keep)] for name, some in self.lists.items()}
+        lists = {name: _only(some, keep) for name, some in self.lists.items()}
         table = self.table.filter(pa.array(keep)) if self.table.num_columns else self.table
         return Columns(int(keep.sum()), table, lists)
+
+
+def _only(several: Sequence[ReadLists], keep: np.ndarray) -> list[ReadLists]:
+    ends = np.cumsum([len(some.lengths) for some in several])
+    return [only(some, part) for some, part in zip(several, np.split(keep, ends[:-1]), strict=True)]
 
 
 class _Open(NamedTuple):

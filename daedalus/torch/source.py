@@ -11,9 +11,10 @@ import torch
 
 from daedalus.base.digest import of_json
 from daedalus.loading.published import Published
-from daedalus.torch.blocks import AHEAD, Block, BlockReader, batch_of, batches
+from daedalus.torch.blocks import AHEAD, TOGETHER, Block, BlockReader, Maker, batches
 from daedalus.torch.columns import chosen_columns, forms_of
 from daedalus.torch.compiled_gather import load_compiled
+from daedalus.torch.forms import Labels, Padded
 from daedalus.torch.memory import OwnMemory, of_worker
 from daedalus.torch.order import Cut, Epoch, streams_for
 from daedalus.torch.parts import PartReader
@@ -42,10 +43,13 @@ class Source:
         found.check_columns(self._wanted.columns, "TrainingDataset(labels, split, group_by)")
         columns = list(dict.fromkeys([*chosen, *self._wanted.columns]))
         reader = PartReader(found, columns, asked.event if asked.labels else None)
-        self._forms = forms_of(found, chosen, asked.pad, reader)
+        self._forms = [*([Labels()] if asked.labels else []), *forms_of(found, chosen, asked.pad, reader)]
         load_compiled()
         counted = count(self._wanted, reader, cut.buffer)
         self._reader, self._units, self._cut = reader, counted.units, cut
+        padded = sum(8 * form.length for form in self._forms if isinstance(form, Padded))
+        at_once = TOGETHER[1] // (cut.batch_size * (counted.row_bytes + padded))
+        self._together = max(min(TOGETHER[0], at_once), 1)
         self._epoch: tuple[int, Epoch] | None = None
         self.rows = sum(unit.rows for unit in self._units)
         if not self.rows:
@@ -74,7 +78,7 @@ class Source:
             units = [self._units[unit] for unit in epoch.blocks[block]]
             return blocks.read(units, epoch.items(block), not self._cut.shuffle)
 
-        return batches(lambda: map(epoch.step, places()), read, lambda parts: batch_of(self._forms, parts, memory))
+        return batches(lambda: map(epoch.step, places()), read, Maker(self._forms, memory).make, self._together)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the epoch, which is planned again more quickly than it is sent."""

@@ -86,10 +86,11 @@ class Unit:
 
 
 class Counted(NamedTuple):
-    """The units, about how many bytes of columns a block has, and what tells these units from others."""
+    """The units, about how many bytes of columns a block and a row have, and what tells these units from others."""
 
     units: list[Unit]
     block_bytes: int
+    row_bytes: int
     mark: object
 
 
@@ -111,7 +112,7 @@ def count(wanted: Wanted, reader: PartReader, buffer: int) -> Counted:
         [(str(day_of(paths[seen.part])), seen.stored) for seen in found], [unit.rows for unit in units],
         sorted(wanted.labels or ()), repr(wanted.published.split), wanted.group,
     ]  # fmt: skip
-    return Counted(units, int(of_row * max(most, buffer)), mark)
+    return Counted(units, int(of_row * max(most, buffer)), int(of_row) + 1, mark)
 
 
 class _Seen(NamedTuple):

@@ -19,16 +19,16 @@ from torch.utils.data import DataLoader, IterableDataset  # noqa: E402
 
 from daedalus.torch import TrainingDataset, memory  # noqa: E402
 from daedalus.torch.forms import Size  # noqa: E402
-from daedalus.torch.memory import OwnMemory, SharedMemory  # noqa: E402
+from daedalus.torch.memory import Layout, OwnMemory, SharedMemory  # noqa: E402
 
 
 def made(room, number: int, *counts: int):
     """A batch of tensors of so many values, all of them `number`."""
     kinds = zip(counts, ("i8", "?", "f2"), strict=False)
     sizes = [Size(f"t{place}", np.dtype(kind), (count,)) for place, (count, kind) in enumerate(kinds)]
-    batch, arrays = room.room(sizes)
-    for array in arrays:
-        array[:] = number
+    batch, _ = room.room(Layout(sizes))
+    for tensor in batch.values():
+        tensor.fill_(number)
     return batch
 
 

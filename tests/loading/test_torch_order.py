@@ -110,7 +110,7 @@ def test_a_consumer_reads_only_its_own_streams_where_their_number_divides(blocks
             batches_of(
                 lambda own=own: map(plan.step, own),
                 lambda block, read=read: read.append(block) or _Empty(),
-                lambda parts: {},
+                lambda several: [{} for _ in several],
             )
         )
         assert {plan.step(batch).stream for batch in own} <= set(range(consumer, streams, share))
