@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
 
 from daedalus.actions.unaffected import Keyed, Unaffected
@@ -26,12 +28,16 @@ from daedalus.sql.duck import Bindings, Duck, Ducks, is_of_data
 from daedalus.sql.own_columns import OwnColumns
 from daedalus.sql.text import Sql, literal, normalise_sql, of_sql, parquet, path_literal
 from daedalus.sql.text import name as quoted
-from daedalus.stagecache.action import Action, Counts, Manifest, Shelf
+from daedalus.stagecache.action import Action, Counts, Manifest, Parts, Shelf
 from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, version
 
 _T = TypeVar("_T")
 _Context = TypeVar("_Context")
+
+
+Bound = dict[str, list[Path | str]]
+Cut = Callable[[Bound, Path], tuple[Bound, partial | None]]
 
 
 @cache
@@ -161,6 +167,7 @@ class Actions(Generic[_Context]):
         keyed: Sequence[Keyed] = (),
         watched: Sequence[InputFile] = (),
         arrow: partial | None = None,
+        parts: Callable[[partial[Counts]], Parts] | None = None,
     ) -> str:
         """Adds an action that runs one `Sql`; returns its name.
 
@@ -168,7 +175,8 @@ class Actions(Generic[_Context]):
         the files by name and the path to write, and returns the counts, or None where the SQL must run.
 
         `config` are the values that it depends on, by key path; `keyed` are the tables that it joins by key.
-        `watched` are files that must not change while it runs, besides those that it reads.
+        `watched` are files that must not change while it runs, besides those that it reads. `parts(run)` are the parts
+        that it may be computed in, where `run` computes the whole.
         """
         ingredients = {
             "code:sql": self.digest_of(sql_fingerprint(sql)),
@@ -184,7 +192,10 @@ class Actions(Generic[_Context]):
         refusal = DayError if name.day else DaedalusError  # an action that all days need ends the run
         run = partial(_run_sql, self._ducks, self.files, refusal, sql, reading, arrow)
         describe = partial(describe_sql, sql, reading)
-        return self.add(name, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed)
+        return self.add(
+            name, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed,
+            parts=parts(run) if parts else None,
+        )  # fmt: skip
 
     def add(
         self,
@@ -203,7 +214,7 @@ class Actions(Generic[_Context]):
         known = str(name)
         if known not in self.actions:
             broken = next((file for file in files if file.error), None)
-            fields: dict[str, Any] = {"shelf": self._store, **rest}
+            fields: dict[str, Any] = {"shelf": self._store, **rest, **({"parts": None} if broken else {})}
             self.actions[known] = Action(
                 name=known,
                 step=name.step,
@@ -231,11 +242,15 @@ def config_ingredients(config: Mapping[str, object]) -> dict[str, str]:
 
 def _run_sql(
     ducks: Ducks, files: Files, refusal: type[DaedalusError], sql: Sql, reading: Reading, arrow: partial | None,
-    upstream: Mapping[str, Path], out: Path,
+    upstream: Mapping[str, Path], out: Path, cut: Cut | None = None,
 ) -> Counts:  # fmt: skip
+    """`cut` says what is read in place of the files, and what may run in place of the statement."""
     wanted = {file.path: file.digest for members in reading.files.values() for file in members}
-    with files.fetch(wanted) as local:
+    aside = TemporaryDirectory(prefix="cut-", dir=out.parent) if cut else nullcontext("")
+    with files.fetch(wanted) as local, aside as folder:
         bound = _bound(reading, upstream, local)
+        if cut:
+            bound, arrow = cut(bound, Path(folder))
         if arrow and (counts := _on_arrow(arrow, bound, out)) is not None:
             return counts
         tables = {table: make() for table, make in reading.tables.items()}

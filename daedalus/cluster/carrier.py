@@ -70,6 +70,12 @@ class CarriedArtifacts(ArtifactStore):
         """Sends a file that is none of the artifacts; returns its ticket."""
         return self._carrier.send(content, path)
 
+    def bring(self, content: str) -> Path:
+        """A new file with what was carried under this digest, by its ticket."""
+        path = self.stage("")
+        self._bring(content, content, self.tickets[content], path)
+        return path
+
     def send_folder(self, folder: Path, files: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
         """Sends a folder's `files` (digests by name) and removes the folder; returns (digest, ticket) by name."""
         try:

@@ -32,7 +32,7 @@ from daedalus.cluster.job import Job, Refusal, Unread
 from daedalus.config.steps import PARTITIONS
 from daedalus.objectstore.part_list import PartList
 from daedalus.output.partition_home import PartitionHome
-from daedalus.stagecache.action import Action, Again
+from daedalus.stagecache.action import Action, Again, Part
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
 
@@ -122,11 +122,22 @@ class DaskExecutor:
             return False
         return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
 
+    @property
+    def idle(self) -> int:
+        """Before the first task it is connected to no worker, and none is known."""
+        if self._client is None or not self.free:
+            return 0
+        return max(connect.slots(self._fit, self._bytes) - len(self._out) - len(self._asked), 0)
+
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def submit(self, task: Task) -> Future[Made | Trace]:
         if task.action.step == _HERE:
             return self._run_here(self._fetching(task))
         sent = Sent(task, Future())
-        if task.ask is nobody and not self._carried and task.action.step not in PARTITIONS:
+        if task.ask is nobody and not self._carried and not _publishes(task):
             self._send(sent)
         else:  # asking and sending artifacts block, so a thread does it
             self._asked.append((sent, self._asking.submit(self._answer, task)))
@@ -147,11 +158,13 @@ class DaskExecutor:
             return found
         published = {name: task.above[name] for name in task.digests if task.above[name].step in PARTITIONS}
         lists = {name: _listed(action, task.digests[name]) for name, action in published.items()}
-        if task.action.step in PARTITIONS:
+        if _publishes(task):
             lists[task.action.name] = _there(task.action)
         artifacts = {name: artifact for name, artifact in task.digests.items() if name not in published}
         if self._carried:
-            return Read(self._carried.tickets_of(artifacts.values()), lists)
+            parts = task.split if isinstance(task.split, tuple) else ()
+            there = {part: self._carried.tickets[part] for part in parts}
+            return Read({**self._carried.tickets_of(artifacts.values()), **there}, lists)
         if task.ask is not nobody:
             for name, artifact in artifacts.items():
                 task.above[name].shelf.path(name, artifact)  # downloads to the shared folder what only the bucket has
@@ -239,7 +252,7 @@ class DaskExecutor:
             self._open()
         name, _, at = sent.task.action.name.partition("@")
         options: dict[str, Any] = {
-            "key": (name, at, self._run, sent.attempt),
+            "key": (name, at, self._run, sent.attempt, *_part_of(sent.task)),
             "resources": {connect.MEMORY: self._bytes},
         }
         if self._unfit:  # a preference: workers that join later are allowed too
@@ -247,7 +260,7 @@ class DaskExecutor:
         task, client = sent.task, self._client
         assert client is not None
         inner = submitted(
-            client, run_action, self._run, task.action.name, task.digests, task.key, *sent.read, **options
+            client, run_action, self._run, task.action.name, task.digests, task.key, *sent.read, task.split, **options
         )
         self._out[inner] = replace(sent, attempt=sent.attempt + 1)
         inner.add_done_callback(self._returned)
@@ -284,7 +297,8 @@ class DaskExecutor:
             return
         if self._carried:
             self._carried.tickets[made.artifact] = ticket
-        self._adopt(made.artifact, ticket)
+        if not sent.task.is_part:
+            self._adopt(made.artifact, ticket)
         sent.future.set_result(made)
 
     def _run_for(self, sent: Sent, task: Task, seconds: float = 0.0) -> None:
@@ -354,6 +368,18 @@ class DaskExecutor:
             started = f"one is being started: waiting up to {left:.0f} s for it"
             self._say(f"{gone}; {started if starting else f'waiting up to {patience}'}")
             self._starting = starting
+
+
+def _publishes(task: Task) -> bool:
+    """Whether what a task makes is a whole partition."""
+    return task.action.step in PARTITIONS and not task.is_part
+
+
+def _part_of(task: Task) -> tuple[str, ...]:
+    """What tells the tasks of an action that is computed in parts apart."""
+    if isinstance(task.split, Part):
+        return (f"part {task.split.index} of {task.split.count}",)
+    return ("of parts",) if task.split else ()
 
 
 def _listed(action: Action, artifact: str) -> PartList | None:

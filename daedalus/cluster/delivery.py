@@ -248,7 +248,7 @@ def publishing(task: Task, made: Made, delivery: Delivery, carried: CarriedArtif
     action = replace(task.action, run=lambda upstream, out: made.counts, shelf=_Delivered(home, delivery), replaced=())
     if delivery.why:
         action = replace(action, run=_Bringing(task.action.name, made.counts, delivery, carried), shelf=home)
-    return replace(task, action=action, digests={}, ask=nobody)
+    return replace(task, action=action, digests={}, ask=nobody, split=None)
 
 
 class _Delivered:

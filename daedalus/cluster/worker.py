@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from distributed import WorkerPlugin, get_worker
 
 from daedalus.actions.actions import Actions
 from daedalus.actions.unaffected import Unaffected
+from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.delivery import Beside, Delivering, Delivery, HandedOver, IntoStore, Outlet, Place, Unseen, sees
@@ -33,7 +34,7 @@ from daedalus.objectstore.part_list import PartList
 from daedalus.output.qid_map import QidMap
 from daedalus.skeleton.context import Publishing, Skeleton
 from daedalus.sql.duck import Ducks
-from daedalus.stagecache.action import Action, action_key
+from daedalus.stagecache.action import Action, Part, action_key
 from daedalus.stagecache.records.artifact_store import ArtifactStore, FreePaths, Scratch
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.stagecache.records.traces import Traces
@@ -51,6 +52,7 @@ class _NoQids:
 
 _IN_MEMORY = Path(":memory:")  # SQLite's name for no file
 Result = tuple[Made, Any] | Refusal | Unread
+Split = Part | tuple[str, ...] | None  # see Task
 
 
 def worker_name(run: str) -> str:
@@ -59,16 +61,17 @@ def worker_name(run: str) -> str:
 
 def run_action(
     run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any],
-    lists: Mapping[str, PartList | None],
+    lists: Mapping[str, PartList | None], split: Split = None,
 ) -> Result:  # fmt: skip
-    """Runs an action on the worker that calls this: (what was made, its ticket), or why not.
+    """Runs an action on the worker that calls this, or what of it `split` says: (what was made, its ticket), or why
+    not.
 
     `tickets` are those of upstream artifacts; where a folder is shared there are none, and the result has none. A
     partition has a `Delivery` in place of a ticket. `lists` say what is published, by action: of a partition's own, and
     of those that it reads.
     """
     bench = cast(StageWorker, get_worker().plugins[worker_name(run)])
-    return bench.run(name, digests, key, tickets, lists)
+    return bench.run(name, digests, key, tickets, lists, split)
 
 
 class StageWorker(WorkerPlugin):
@@ -101,7 +104,7 @@ class StageWorker(WorkerPlugin):
 
     def run(
         self, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any],
-        lists: Mapping[str, PartList | None],
+        lists: Mapping[str, PartList | None], split: Split = None,
     ) -> Result:  # fmt: skip
         job = self._job
         if not job.carrier and not job.staging.is_dir():
@@ -115,10 +118,15 @@ class StageWorker(WorkerPlugin):
         published = [action for action in digests if graph[action].step in PARTITIONS]
         for action in digests.keys() - published:
             wait_for(store.path("", digests[action]))
-        task = Task(graph[name], digests, graph, key, manifest)
-        if task.action.step in PARTITIONS:
-            return self._partition(task, published, outlets, lists)
-        made = perform(task)
+        task = Task(graph[name], digests, graph, key, manifest, split=split)
+        if task.is_part:
+            return _left(perform(task), store)
+        with ExitStack() as stack:
+            if isinstance(split, tuple):
+                task = replace(task, split=tuple(stack.enter_context(_found(part, store)) for part in split))
+            if task.action.step in PARTITIONS:
+                return self._partition(task, published, outlets, lists)
+            made = perform(task)
         return made, store.send(made.artifact) if isinstance(store, CarriedArtifacts) else None
 
     def _partition(
@@ -198,3 +206,28 @@ class StageWorker(WorkerPlugin):
         scratch = Scratch(own / "tmp")
         self._closing += [scratch.close, partial(shutil.rmtree, own, ignore_errors=True)]
         return scratch, CarriedArtifacts(own, scratch, digests, job.carrier)
+
+
+def _left(made: Made, store: ArtifactStore) -> Result:
+    """A part of an action, left in the shared folder, or sent: then it is called by its digest."""
+    if not isinstance(store, CarriedArtifacts):
+        return made, None
+    path = Path(made.artifact)
+    content = digest.of_file(path)
+    ticket = store.carry(content, path)
+    path.unlink()
+    return replace(made, artifact=content), ticket
+
+
+@contextmanager
+def _found(part: str, store: ArtifactStore) -> Iterator[str]:
+    """The path of a part that some worker made."""
+    if not isinstance(store, CarriedArtifacts):
+        wait_for(Path(part))
+        yield part
+        return
+    path = store.bring(part)
+    try:
+        yield str(path)
+    finally:
+        path.unlink(missing_ok=True)

@@ -82,6 +82,7 @@ def _engines() -> dict[str, str]:
 def _resources(runtime: Runtime) -> Iterator[tuple[str, Any]]:
     """What a run may use of the machine: no part of what a configuration means."""
     yield "day_workers", runtime.day_workers
+    yield "day_shards", runtime.day_shards
     yield "compute.engine", runtime.compute.engine
     for key, value in runtime.compute.duckdb_config.items():
         yield f"compute.duckdb_config.{key}", value

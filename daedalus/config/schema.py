@@ -542,6 +542,13 @@ class Runtime(_Strict, frozen=True, kw_only=True):
             "nothing",
         ),
     ] = 1
+    day_shards: Annotated[
+        int | Literal["auto"],
+        _says(
+            "In how many parts each of the large steps of a day is computed: spine by ranges of users, attributes, rolling (but for other keys than users) and chunk by ranges of rows. auto: on a cluster, as many as workers would be idle, of at least 200,000 rows; else one, as steps use several cores by themselves. The output is the same.",
+            "nothing",
+        ),
+    ] = "auto"
     entity_spine_chunk_rows: Annotated[
         int,
         _says("Rows per output part file.", "chunk"),

@@ -86,6 +86,7 @@ def _numbers(config: Config) -> None:
     _ = config.duckdb_settings  # refuses what a config may not set
     limits = {
         "day_workers": (runtime.day_workers, 1, MOST_THREADS),
+        "day_shards": (1 if runtime.day_shards == "auto" else runtime.day_shards, 1, MOST_THREADS),
         "entity_spine_chunk_rows": (runtime.entity_spine_chunk_rows, 1, MOST),
         "spine.lookback_days": (runtime.spine.lookback_days, 0, _MOST_DAYS),
         **_lateness(runtime.spine.lateness_days),

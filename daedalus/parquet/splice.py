@@ -84,6 +84,24 @@ def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
         file.finish()
 
 
+def stacked(files: Sequence[Path], out: Path, skipped: int = 0) -> int:
+    """Writes to `out` the row groups of files with the same columns, without the first `skipped` of each; returns the
+    number of rows.
+
+    Raises ValueError when the columns differ.
+    """
+    with ExitStack() as stack, out.open("wb") as written:
+        footers = [ParquetFooter(stack.enter_context(file.open("rb"))) for file in files]
+        if any(footer.columns != footers[0].columns for footer in footers):
+            raise ValueError("files with other columns")
+        file = Assembled(written, footers[0].footer)
+        for footer in footers:
+            columns = [(name, footer) for name in footer.columns]
+            for group, rows in list(enumerate(footer.group_rows))[skipped:]:
+                file.add(_chunks(columns, group), rows)
+        return file.finish()
+
+
 def _spans(group_rows: Sequence[int], begin: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The parts of row groups that are rows `begin` to `end` of a file: (row group, first row in it, end in it)."""
     start = 0

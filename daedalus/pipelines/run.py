@@ -183,7 +183,9 @@ def _walk(
         level=workspace.shared,
         code=code,
         commit=workspace.commit,
-        executor=dask.executor(workspace, graph, run, progress.say) if dask else _threads(workspace),
+        executor=_in_parts(
+            workspace, dask.executor(workspace, graph, run, progress.say) if dask else _threads(workspace)
+        ),
         force=force,
         progress=progress,
         forecast=_forecast(workspace, graph, force, here=dask is None) if progress.estimates else None,
@@ -230,6 +232,16 @@ def _threads(workspace: Workspace) -> Executor:
     from daedalus.stagecache.walk.executor import Threads
 
     return Threads(workspace.workers, ahead=_load_compiled)
+
+
+def _in_parts(workspace: Workspace, executor: Executor) -> Executor:
+    """With the large steps of a day in parts, where the config or the executor has more than one."""
+    shards = workspace.config.runtime.day_shards
+    if shards == 1 or (shards == "auto" and not executor.spreads):
+        return executor
+    from daedalus.stagecache.walk.in_parts import InParts
+
+    return InParts(executor, None if shards == "auto" else shards)
 
 
 def _load_compiled() -> None:

@@ -15,6 +15,7 @@ from daedalus.inputs.schemas import Group, OwnGroup, group_by_schema
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.countries import country_code, country_codes
+from daedalus.skeleton.feed_ranges import has_ranges, parts_of_users
 from daedalus.sql.column_types import as_text, is_integer, is_text, read_as
 from daedalus.sql.text import Sql, columns, literal, name
 from daedalus.stagecache.action_name import ActionName, escaped
@@ -121,11 +122,14 @@ def sql_of_feed(
     reads: Mapping[str, Sequence[str]] | None = None,
     arrow: Callable[[FeedPart, bool], partial] | None = None,
     of_texts: Callable[[FeedPart], partial] | None = None,
+    *,
+    by_user: bool = False,
 ) -> str | None:
     """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
 
     `render` makes its statement, and `arrow`, which is told whether the feed has names or times of its own, what may
-    run in its place, `of_texts` where ids are text; `config` are further values that it depends on.
+    run in its place, `of_texts` where ids are text; `config` are further values that it depends on. `by_user` says that
+    it may be computed in parts of users.
     """
     assert name.day is not None
     late_files = files_of(make, name.day)
@@ -158,10 +162,15 @@ def sql_of_feed(
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
     own = any(isinstance(group, OwnGroup) for group in groups)
-    part, fast = _part(feed, name.day, bound), None
-    if not further:
-        fast = of_texts(part) if texts and of_texts else arrow(part, own) if arrow and not texts else None
-    return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast)
+    part = _part(feed, name.day, bound)
+
+    def fast(part: FeedPart) -> partial | None:
+        if further:
+            return None
+        return of_texts(part) if texts and of_texts else arrow(part, own) if arrow and not texts else None
+
+    parts = partial(parts_of_users, part, fast) if by_user and has_ranges(part.groups) else None
+    return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast(part), parts=parts)
 
 
 def _own_settings(groups: Sequence[Group]) -> dict[str, object]:

@@ -20,6 +20,7 @@ from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
 from daedalus.sql.among import among
 from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
+from daedalus.stagecache.action import Parts
 from daedalus.stagecache.action_name import ActionName
 
 
@@ -197,8 +198,12 @@ def join_in_order(rows: str, join: Join) -> str:
     return rows
 
 
-def joined(make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[str, object], arrow: partial) -> str:
-    """Adds an action that joins views to the rows of the sessions; `arrow` joins the latest rows of views."""
+def joined(
+    make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[str, object], arrow: partial,
+    parts: Callable[[partial, str], Parts] | None = None,
+) -> str:  # fmt: skip
+    """Adds an action that joins views to the rows of the sessions; `arrow` joins the latest rows of views. `parts(run,
+    the action of these rows)` are those that it may be computed in."""
     assert name.day is not None
     runtime = make.context.runtime
     settings = {**config, **{f"ages.{age}": runtime.ages[age] for age in join.ages}}
@@ -207,8 +212,8 @@ def joined(make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[s
                          (("artwork_type", "artwork_type"), ("from", "source"), ("to", "target"))})  # fmt: skip
     by_day = any(view.as_of_day for view in join.views)
     views = {view.bound: [make.need("view", view.name)] for view in join.views}
-    reading = Reading(
-        {"rows": [make.need("sessions", name.day)], **views}, variables=day_start(name.day) if by_day else {}
-    )
+    rows = make.need("sessions", name.day)
+    reading = Reading({"rows": [rows], **views}, variables=day_start(name.day) if by_day else {})
     keyed = [Keyed(make.need("view", view.name), view.entity, view.entity) for view in join.views]
-    return make.sql(name, sql, reading, settings, keyed=keyed, arrow=None if by_day else arrow)
+    return make.sql(name, sql, reading, settings, keyed=keyed, arrow=None if by_day else arrow,
+                    parts=(lambda run: parts(run, rows)) if parts else None)  # fmt: skip

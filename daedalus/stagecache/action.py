@@ -50,6 +50,32 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the parts that an action is computed in."""
+
+    index: int
+    count: int
+
+    def of(self, many: int) -> range:
+        """Its share of so many things in a row."""
+        return range(many * self.index // self.count, many * (self.index + 1) // self.count)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How several workers compute an action, a part each: put together, the parts are the bytes that `run` writes.
+
+    In how many parts changes no byte, so no key says it. `rows(rows by upstream action)` is how many rows there are to
+    work on. `run(part, upstream paths, path to write)` makes a part and returns its counts, which are added up;
+    `join(paths of all parts, upstream paths, staged output path)` puts them together, and its counts replace those.
+    """
+
+    rows: Callable[[Mapping[str, int]], int]
+    run: Callable[[Part, Mapping[str, Path], Path], Counts]
+    join: Callable[[Sequence[Path], Mapping[str, Path], Path], Counts]
+
+
+@dataclass(frozen=True)
 class Action:
     """A step bound to a day, its config and its inputs.
 
@@ -61,7 +87,7 @@ class Action:
     certain to give the same bytes, where that is quicker to find out than to run. `verify` is called after the run; it
     raises when an input file changed meanwhile. `describe(upstream paths)` returns what runs as text that can be run by
     hand. `moving()` returns ingredients that may change during the walk. `receive(counts)` is called in a worker before
-    a result of another machine is used; it raises CannotUse.
+    a result of another machine is used; it raises CannotUse. With `parts` it may be computed in parts.
     """
 
     name: str
@@ -80,6 +106,7 @@ class Action:
     describe: Callable[[Mapping[str, Path]], str] = field(default=lambda upstream: "")
     moving: Callable[[], Manifest] = field(default=lambda: {})
     receive: Callable[[Counts], None] | None = None
+    parts: Parts | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def partitions_put_together_elsewhere():
         raise AssertionError("the coordinator put a partition together")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partition, "_run", refuse)
+        patch.setattr(partition._Made, "join", refuse)
         yield
 
 

@@ -16,6 +16,7 @@ from daedalus.skeleton.context import Make
 from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, joined
 from daedalus.sql.text import POSITION, Sql, columns, literal, name, parquet
 from daedalus.stagecache.action_name import ActionName
+from daedalus.windows.slices import in_slices
 
 
 def select_attributes(join: Join, outputs: Sequence[str], defaults: Mapping[str, str]) -> Sql:
@@ -52,7 +53,8 @@ def build(make: Make, day: Day) -> str:
     config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
     config["output_columns"] = outputs
     arrow = partial(write_attributes, join, outputs, constants)
-    return joined(make, ActionName("attributes", day=day), sql, join, config, arrow)
+    return joined(make, ActionName("attributes", day=day), sql, join, config, arrow,
+                  lambda run, rows: in_slices(run, rows, join.needs))  # fmt: skip
 
 
 def _statement(make: Make) -> tuple[Join, list[str], dict[str, str], Sql, Callable[[], Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from daedalus.output.cut_partition import ParquetSink
 from daedalus.output.earlier_partition import RENAMED, EarlierPartition
 from daedalus.parquet.rename import rename_columns
 from daedalus.skeleton.context import Make
-from daedalus.stagecache.action import Counts, Manifest
+from daedalus.skeleton.partition_parts import cut_part, sources_in_parts, whole_of
+from daedalus.stagecache.action import Counts, Manifest, Part, Parts
 from daedalus.stagecache.action_name import ActionName
 from daedalus.tables.artifacts import rows_of
 
@@ -43,8 +45,10 @@ def build(make: Make, day: Day) -> str | None:
     guards = tuple(name for name in window if name)  # step 1 reads the whole window, needed or not
     name = ActionName(PARTITION, day=day)
     earlier = partial(publishing.earlier, str(name))
-    run = partial(_run, ParquetSink(tuple(columns), rows), names, spine, sources, ingredients, earlier)
-    return make.add(name, run, ingredients, [spine, *sources.values()], shelf=publishing.partitions, guards=guards)
+    made = _Made(ParquetSink(tuple(columns), rows), names, spine, sources, ingredients, earlier)
+    parts = Parts(lambda known: known[sources["content"]], made.run_part, made.join)
+    upstream = [spine, *sources.values()]
+    return make.add(name, made.run, ingredients, upstream, shelf=publishing.partitions, guards=guards, parts=parts)
 
 
 def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[str, str]]:
@@ -70,23 +74,52 @@ def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[s
     return columns, sources
 
 
-def _run(
-    sink: ParquetSink, names: Mapping[str, str], spine: str, sources: Mapping[str, str], ingredients: Manifest,
-    earlier: Callable[[], EarlierPartition | None], upstream: Mapping[str, Path], out: Path,
-) -> Counts:  # fmt: skip
-    if not rows_of(upstream[spine]):
-        return {"written": 0, "empty": 1}
+@dataclass(frozen=True)
+class _Made:
+    """How a partition is made of its `sources`, whole or in parts; `earlier()` is the one in its place."""
 
-    def reused(free: Path) -> dict[str, Path]:
-        before = earlier()
-        if names or (before and RENAMED in before.manifest):
-            return {}  # its columns have other names than the artifacts'
-        now = {**ingredients, **{f"upstream:{name}": path.stem for name, path in upstream.items()}}  # named by digest
-        same = before.sources(sink.columns, now, sources) if before else set()
-        return dict.fromkeys(same, free) if before and same and before.copied(free) else {}
+    sink: ParquetSink
+    names: Mapping[str, str]
+    spine: str
+    sources: Mapping[str, str]
+    ingredients: Manifest
+    earlier: Callable[[], EarlierPartition | None]
 
-    artifacts = {source: upstream[name] for source, name in sources.items()}
-    rows = sink.write(out, artifacts, reused)
-    for part in part_files(out) if names else ():
-        rename_columns(part, names)
-    return {"written": rows, "empty": 0}
+    def run(self, upstream: Mapping[str, Path], out: Path) -> Counts:
+        return self.join((), upstream, out)
+
+    def join(self, parts: Sequence[Path], upstream: Mapping[str, Path], out: Path) -> Counts:
+        """Writes the partition; columns that are in parts are not cut again."""
+        if not rows_of(upstream[self.spine]):
+            return {"written": 0, "empty": 1}
+
+        def reused(free: Path) -> dict[str, Path]:
+            before, same = self._same(upstream)
+            found = dict.fromkeys(same, free) if before and same and before.copied(free) else {}
+            cut = [source for source in sources_in_parts(self.sink.columns) if source not in same] if parts else []
+            return {**(dict.fromkeys(cut, whole_of(parts, free.with_name("parts"))) if cut else {}), **found}
+
+        rows = self.sink.write(out, self._artifacts(upstream), reused)
+        for part in part_files(out) if self.names else ():
+            rename_columns(part, self.names)
+        return {"written": rows, "empty": 0}
+
+    def run_part(self, part: Part, upstream: Mapping[str, Path], out: Path) -> Counts:
+        """Cuts some row groups of what the partition in its place does not have."""
+        _, same = self._same(upstream)
+        columns = [(name, source) for name, source in self.sink.columns if source not in same]
+        cut_part(columns, self._artifacts(upstream), part, out)
+        return {}
+
+    def _artifacts(self, upstream: Mapping[str, Path]) -> dict[str, Path]:
+        return {source: upstream[name] for source, name in self.sources.items()}
+
+    def _same(self, upstream: Mapping[str, Path]) -> tuple[EarlierPartition | None, set[str]]:
+        """The partition in this one's place, and the sources of its columns that are the same."""
+        before = self.earlier()
+        if before is None or len(before.parts) != 1:
+            return None, set()
+        if self.names or RENAMED in before.manifest:  # its columns have other names than the artifacts'
+            return None, set()
+        above = {f"upstream:{name}": path.stem for name, path in upstream.items()}  # named by digest
+        return before, before.sources(self.sink.columns, {**self.ingredients, **above}, self.sources)

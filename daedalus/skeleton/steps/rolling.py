@@ -24,8 +24,11 @@ from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.fingerprint import version
 from daedalus.windows.roll import roll
 from daedalus.windows.rolling_sql import rolling_sql
+from daedalus.windows.slices import in_slices
 from daedalus.windows.spec import Measured, Rolling, self_rule, whose
 from daedalus.windows.windows_file import ITEMS
+
+_OF_ROWS = ("event_timestamp", "artwork_id")  # what is read of rows beside their users
 
 
 def build(make: Make, day: Day, aggregation: Aggregation) -> str:
@@ -83,7 +86,8 @@ def rolled(
     }
     run = partial(_run, rolling, rows, events, keys)
     describe = partial(describe_sql, rolling_sql(rolling, once=ITEMS), reading)
-    return make.add(name, run, ingredients, _upstream(reading), describe=describe, keyed=keyed)
+    parts = None if keys else in_slices(run, rows, _OF_ROWS, events)
+    return make.add(name, run, ingredients, _upstream(reading), describe=describe, keyed=keyed, parts=parts)
 
 
 def _row_keys(make: Make, day: Day, aggregation: Aggregation) -> str:
@@ -136,7 +140,8 @@ def _measured(
     }
     run = partial(_run_measure, measured, found.reads, found.compute, rows, events, keys)
     describe = partial(_describe_measure, measured, reading)
-    return make.add(name, run, ingredients, _upstream(reading), describe=describe)
+    parts = None if keys else in_slices(run, rows, _OF_ROWS, events)
+    return make.add(name, run, ingredients, _upstream(reading), describe=describe, parts=parts)
 
 
 def _type_of(context: Skeleton, column: str) -> str:

@@ -67,7 +67,7 @@ def build(make: Make, day: Day) -> str | None:
     make.unaffected.watch(str(day))
     name = ActionName("spine", day=day)
     return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part, own: partial(
-        write_own_spine if own else write_spine, part, ROW_ORDER), of_texts=_of_texts)  # fmt: skip
+        write_own_spine if own else write_spine, part, ROW_ORDER), of_texts=_of_texts, by_user=True)  # fmt: skip
 
 
 def _of_texts(part: FeedPart) -> partial:

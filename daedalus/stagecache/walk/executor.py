@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from daedalus.base.retry import PAUSES, is_transient, retried
-from daedalus.stagecache.action import Action, Again, Counts, Manifest
+from daedalus.stagecache.action import Action, Again, Counts, Manifest, Part, Shelf
 from daedalus.stagecache.records.traces import Trace
 
 _IN_LINE = 6  # short tasks
@@ -32,7 +33,9 @@ def nobody() -> None:
 class Task:
     """An action to run, with what it reads.
 
-    `ask()` returns the trace that answers the action if a second level of the cache has one; it may block.
+    `ask()` returns the trace that answers the action if a second level of the cache has one; it may block. `rows` are
+    those of what an action with parts reads, and `others` how many actions are ready besides. With a `split` it is one
+    part of the action that is made, or those that were made, by what `Made` calls them, are put together.
     """
 
     action: Action
@@ -41,6 +44,13 @@ class Task:
     key: str
     manifest: Manifest
     ask: Callable[[], Trace | None] = nobody
+    rows: Mapping[str, int] = field(default_factory=dict)
+    others: int = 0
+    split: Part | tuple[str, ...] | None = None
+
+    @property
+    def is_part(self) -> bool:
+        return isinstance(self.split, Part)
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,14 @@ class Executor(Protocol):
     @property
     def free(self) -> bool:
         """Whether the walk may submit another task now."""
+
+    @property
+    def idle(self) -> int:
+        """How many more workers could take parts of a task right away."""
+
+    @property
+    def spreads(self) -> bool:
+        """Whether parts of a task get more of it than the task itself, which may use several cores of its machine."""
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         """Starts or queues a task. Raises DaedalusError when this executor can run nothing at all."""
@@ -91,6 +109,14 @@ class Threads:
     def free(self) -> bool:
         waiting = _IN_LINE if self._usual < _SHORT else 0
         return self._here < _IN_LINE and len(self._busy) < self._workers + waiting
+
+    @property
+    def idle(self) -> int:
+        return max(self._workers - len(self._busy), 0)
+
+    @property
+    def spreads(self) -> bool:
+        return False
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         if self._ahead and task.action.day:
@@ -136,18 +162,48 @@ def perform(task: Task) -> Made:
     """Runs a task in this thread. Raises Again when upstream artifacts are no longer available."""
     began = time.perf_counter()
     action, paths = task.action, _paths(task)
+    work, shelf = _work(task)
 
     def run() -> Made:
-        staged = action.shelf.stage(action.name)
+        staged = shelf.stage(action.name)
         try:
-            counts = action.run(paths, staged)
+            counts = work(paths, staged)
         finally:
             _check_in_place(task)
         action.verify()  # before `keep`: what was made of an input that changed meanwhile is never kept
-        artifact, size = action.shelf.keep(action.name, staged)
+        artifact, size = shelf.keep(action.name, staged)
         return Made(artifact, size, counts, time.perf_counter() - began)
 
     return retried(run, on=is_transient, pauses=PAUSES)
+
+
+def _work(task: Task) -> tuple[Callable[[Mapping[str, Path], Path], Counts], Shelf]:
+    """What a task runs, and where the result goes."""
+    action, split = task.action, task.split
+    if split is None or action.parts is None:
+        return action.run, action.shelf
+    if isinstance(split, Part):
+        return partial(action.parts.run, split), _Loose(action.shelf)
+    return partial(action.parts.join, [Path(one) for one in split]), action.shelf
+
+
+class _Loose:
+    """The `Shelf` of a part: it stays where it was made, and its path is its name."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def stage(self, name: str) -> Path:
+        return self._shelf.stage(name)
+
+    def keep(self, name: str, staged: Path) -> tuple[str, int]:
+        return str(staged), staged.stat().st_size
+
+    def problem(self, name: str, artifact: str) -> str:
+        return "" if Path(artifact).exists() else "missing"
+
+    def path(self, name: str, artifact: str) -> Path:
+        return Path(artifact)
 
 
 def _check_in_place(task: Task) -> None:

@@ -24,9 +24,9 @@ class Schedule:
         self._ready = [self._index[name] for name, missing in self._missing.items() if not missing]
         heapq.heapify(self._ready)
 
-    def __bool__(self) -> bool:
-        """Whether any action is ready now."""
-        return bool(self._ready)
+    def __len__(self) -> int:
+        """How many actions are ready now."""
+        return len(self._ready)
 
     def pop(self) -> Action:
         return self._actions[heapq.heappop(self._ready)]

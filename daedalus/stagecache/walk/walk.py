@@ -160,7 +160,9 @@ class Walk:
         self._progress.started(action.name)
         above = {name: self._schedule.action(name) for name in action.reads}
         ask = nobody if self._force or type(self._level) is SecondLevel else partial(self._level.ask, action, found.key)
-        task = Task(action, digests, above, found.key, found.manifest, ask)
+        rows = {name: rows_out(self.outcomes[name].counts) for name in action.upstream} if action.parts else {}
+        others = len(self._schedule) + len(self._elsewhere)
+        task = Task(action, digests, above, found.key, found.manifest, ask, rows, others)
         future = self._executor.submit(task)
         self._running[future] = (action, found)
         future.add_done_callback(self._done.put)
