@@ -33,6 +33,8 @@ class Task:
     """An action to run, with what it reads.
 
     `ask()` returns the trace that answers the action if a second level of the cache has one; it may block.
+    `seconds` are what the action is expected to take, and `chain` those of the longest chain of actions from it on;
+    0 where there is no forecast.
     """
 
     action: Action
@@ -41,6 +43,8 @@ class Task:
     key: str
     manifest: Manifest
     ask: Callable[[], Trace | None] = nobody
+    seconds: float = 0.0
+    chain: float = 0.0
 
 
 @dataclass(frozen=True)
