@@ -60,15 +60,16 @@ def worker_name(run: str) -> str:
 def run_action(
     run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any],
     lists: Mapping[str, PartList | None],
-) -> Result:  # fmt: skip
-    """Runs an action on the worker that calls this: (what was made, its ticket), or why not.
+) -> tuple[str, Result]:  # fmt: skip
+    """Runs an action on the worker that calls this: its address, and (what was made, its ticket), or why not.
 
     `tickets` are those of upstream artifacts; where a folder is shared there are none, and the result has none. A
     partition has a `Delivery` in place of a ticket. `lists` say what is published, by action: of a partition's own, and
     of those that it reads.
     """
-    bench = cast(StageWorker, get_worker().plugins[worker_name(run)])
-    return bench.run(name, digests, key, tickets, lists)
+    worker = get_worker()
+    bench = cast(StageWorker, worker.plugins[worker_name(run)])
+    return worker.address, bench.run(name, digests, key, tickets, lists)
 
 
 class StageWorker(WorkerPlugin):
