@@ -24,7 +24,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.delivery import Beside, Delivering, Delivery, HandedOver, IntoStore, Outlet, Place, Unseen, sees
 from daedalus.cluster.job import Job, Refusal, Unread, versions
-from daedalus.cluster.shared_folder import Staging, wait_for
+from daedalus.cluster.shared_folder import Answers, Staging, all_there, wait_for
 from daedalus.config.steps import ENRICH, PARTITIONS
 from daedalus.enrich.stage import build_stages, steps
 from daedalus.inputs.input_files import InputFiles
@@ -72,6 +72,13 @@ def run_action(
     return worker.address, bench.run(name, digests, key, tickets, lists)
 
 
+def is_there(task: Task, made: Made, delivery: Delivery | None) -> bool:
+    """Whether what another worker made is where it was left."""
+    if delivery is None:
+        return not task.action.shelf.problem(task.action.name, made.artifact)
+    return delivery.folder is not None and all_there(delivery.folder, delivery.parts)
+
+
 class StageWorker(WorkerPlugin):
     """What one worker has for one run: the graph, DuckDB connections, and a folder for unfinished files."""
 
@@ -117,6 +124,20 @@ class StageWorker(WorkerPlugin):
         for action in digests.keys() - published:
             wait_for(store.path("", digests[action]))
         task = Task(graph[name], digests, graph, key, manifest)
+        if isinstance(store, CarriedArtifacts):
+            return self._make(task, published, store, outlets, lists)
+        answers = Answers(job.staging)
+        found = answers.find(key)
+        if not found or not is_there(task, *found):
+            found = self._make(task, published, store, outlets, lists)
+            if not isinstance(found, Unread):
+                answers.leave(key, found)
+        return found
+
+    def _make(
+        self, task: Task, published: list[str], store: ArtifactStore, outlets: Mapping[str, Outlet],
+        lists: Mapping[str, PartList | None],
+    ) -> tuple[Made, Any] | Unread:  # fmt: skip
         if task.action.step in PARTITIONS:
             return self._partition(task, published, outlets, lists)
         made = perform(task)
