@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daedalus.base.errors import DaedalusError
 from daedalus.base.installed import check_extra
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
 MEMORY = "MEMORY"  # the resource, in bytes, that a worker declares and an action takes
 OVERHEAD = 512 << 20  # bytes beside DuckDB's limit: Python, Arrow, the compiled kernel (docs/performance.md)
 _CONNECT_SECONDS = 10
+_LEAVE_SECONDS = 5
 _STARTS = 5
+_REPORTING = 0.02  # seconds between two reports of a worker, for each worker: more than Dask has
 _SILENT = logging.CRITICAL + 1
 _LOOPBACK = "127.0.0.1"
 # Dask gives up a nanny that takes too long to restart a worker, as on a busy machine; `replace_lost` handles dead ones.
@@ -171,30 +172,20 @@ def slots(workers: Workers, need: int) -> int:
     return sum(min(worker["nthreads"], int(worker["resources"].get(MEMORY, 0) // need)) for worker in workers.values())
 
 
-def wait_for_workers(
-    look: Callable[[], Workers], need: int, seconds: float, say: Callable[[str], None], where: str
-) -> None:
-    """Waits until some worker can run an action. Raises DaedalusError (exit 2) when none can after `seconds`."""
-    workers = look()
-    if not workers:
-        say(f"waiting up to {seconds:.0f} s for a Dask worker")
-    until = time.monotonic() + seconds
-    while not workers and time.monotonic() < until:
-        time.sleep(0.2)
-        workers = look()
-    hint = f'dask worker … --nthreads 1 --resources "{MEMORY}={need}"'
-    if not workers:
-        raise DaedalusError("the Dask scheduler has no workers", where=where, found=f"none in {seconds:.0f} s",
-                            expected="workers that declare their memory", hint=hint)  # fmt: skip
-    if not slots(workers, need):
-        most = max(worker["resources"].get(MEMORY, 0) for worker in workers.values())
-        found = f"{MEMORY}={most:.0f} at most" if most else f"{len(workers)} workers without {MEMORY}"
-        raise DaedalusError(
-            "no Dask worker declares the memory that a step needs", where=where, found=found,
-            expected=f"{MEMORY}={need} bytes for each thread of a worker "
-            f"(compute.duckdb_config: memory_limit / threads, plus {OVERHEAD >> 20} MiB)",
-            hint=f"{hint}, or a smaller memory_limit",
-        )  # fmt: skip
+def silent(workers: Workers, seconds: float) -> set[str]:
+    """The workers that have not reported to the scheduler for so long: they hang, or their host does."""
+    seen = {address: worker["last_seen"] for address, worker in workers.items()}
+    latest = max(seen.values(), default=0.0)
+    return {address for address, at in seen.items() if latest - at > max(seconds, len(workers) * _REPORTING)}
+
+
+def holders(client: Client, keys: Sequence[tuple] = ()) -> dict[tuple, str]:
+    """The worker that runs a task, or has it next, by the task's key; of `keys`, also the one that ran it."""
+    held = {tuple(key): worker for worker, has in client.processing().items() for key in has}
+    if keys:  # after it was asked who runs what
+        made = client.sync(cast("Any", client.scheduler).who_has, keys=list(keys))
+        held |= {tuple(key): workers[0] for key, workers in made.items() if workers}
+    return held
 
 
 def register(client: Client, plugin: Any, name: str) -> None:
@@ -212,6 +203,7 @@ def register(client: Client, plugin: Any, name: str) -> None:
 
 
 def unregister(client: Client, name: str) -> None:
-    """Removes a run's plugin from all workers that can still be reached."""
+    """Removes a run's plugin from all workers that can still be reached; waits only a while for those that hang."""
     with suppress(Exception):
-        client.unregister_worker_plugin(name)
+        scheduler = cast("Any", client.scheduler)
+        client.sync(scheduler.unregister_worker_plugin, name=name, callback_timeout=_LEAVE_SECONDS)

@@ -3,67 +3,46 @@
 A task's way through this file:
 
     submit     runs `qids` in the coordinator's own threads (`here`); all other tasks go on
-    _answer    in a thread: asks the shared cache; if it has no answer, makes upstream artifacts readable for workers
+    answered   (reading.py) in a thread: asks the shared cache; if it has no answer, makes upstream artifacts readable
     _send      submits to Dask (the first one connects, see `_open`); the future is kept in `_out`
     _returned  in Dask's thread: completes the task, has its partition published, or puts it into `_again`
-    tend       in the walk's thread: sends unanswered tasks, counts workers, handles `_again`
+    tend       in the walk's thread: sends unanswered tasks, counts workers, handles `_again` and what is stuck
 
 Delivery is at least once. When workers die, Dask blames every task that they had. A blamed task becomes a suspect
-and runs once more with the whole cluster to itself; only if workers die again does it fail.
+and runs once more with the whole cluster to itself; only if workers die again does it fail. A task that is stuck on
+a slow worker is sent a second time when nothing else is left to run; the first answer counts.
 """
 
 from __future__ import annotations
 
-import os
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
-from daedalus.base.errors import EXIT_DAY_FAILED, EXIT_REFUSED, DaedalusError, DayError, RunStopped
-from daedalus.cluster import connect
+from daedalus.cluster import connect, failures
 from daedalus.cluster.carrier import CarriedArtifacts
+from daedalus.cluster.crew import Crew
 from daedalus.cluster.delivery import Delivery, publishing
 from daedalus.cluster.futures import submitted
 from daedalus.cluster.job import Job, Refusal, Unread
-from daedalus.config.steps import PARTITIONS
-from daedalus.objectstore.part_list import PartList
-from daedalus.output.partition_home import PartitionHome
-from daedalus.stagecache.action import Action, Again, Part
+from daedalus.cluster.nearby import Nearby
+from daedalus.cluster.pace import Pace
+from daedalus.cluster.reading import Read, answered, fetching, is_told_at_once
+from daedalus.cluster.sent import Out, Sent
 from daedalus.stagecache.records.traces import Trace
-from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
+from daedalus.stagecache.walk.executor import Executor, Made, Task
+from daedalus.stagecache.walk.schedule import urgency
 
 if TYPE_CHECKING:
     from distributed import Client
 
 _HERE = "qids"  # the step that the coordinator runs, since it assigns numbers
-_DEPTH = 2  # tasks sent per slot of a worker, so that no worker waits for its next task
 _BACKLOG = 64  # tasks that may wait for the coordinator's threads or for an answer of the shared cache
 _ASKING = 16  # threads that ask the shared cache
-_LOOK_SECONDS = 1.0  # between counts of the workers
-WAIT_SECONDS = 60.0  # to wait for a first worker, and for another when none is left and none is being started
-_START_SECONDS = 600.0  # to wait for a worker that is being started
-
-
-class Read(NamedTuple):
-    """What a worker is told of what a task reads: tickets by artifact, and lists of published partitions by action."""
-
-    tickets: Mapping[str, Any] = {}
-    lists: Mapping[str, PartList | None] = {}
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A submitted task, what is told of what it reads, and the future that the walk waits for."""
-
-    task: Task
-    future: Future[Made | Trace]
-    read: Read = field(default_factory=Read)
-    alone: bool = False  # a suspect that has the cluster to itself
-    attempt: int = 0  # in Dask's key: the same key would return the result of the attempt before
 
 
 class DaskExecutor:
@@ -96,38 +75,29 @@ class DaskExecutor:
         self._stack = ExitStack()
         self._waiting_here: set[Future] = set()  # of tasks that the coordinator runs itself
         self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="daeda-ask")
-        self._asked: list[tuple[Sent, Future[Trace | Read]]] = []  # waiting for an answer of `_answer`
-        self._out: dict[Future, Sent] = {}  # with Dask, by Dask's future
+        self._asked: list[tuple[Sent, Future[Trace | Read]]] = []  # waiting for what `answered` says
+        self._out, self._attempts = Out(), count()
         self._again: deque[tuple[Sent, Any]] = deque()  # returned with a Refusal, Unread or KilledWorker, for `tend`
         self._suspects: deque[Sent] = deque()  # blamed for deaths; each is to run alone
+        self._pace, self._nearby = Pace(), Nearby()
         self._around = ""  # why partitions go by way of the coordinator, until it is said
         self._said_around = False
-        self._unfit: set[str] = set()  # addresses of workers that refused a task
-        self._fit: dict[str, Any] = {}  # the other workers, as of the last count
         self._lost = False  # the connection to the scheduler
         self._made = False  # whether any worker has made anything
-        self._looked = 0.0  # when the workers were last counted
-        self._none_since: float | None = None  # since when no worker is usable
-        self._stirred = 0.0  # when a worker was last seen being started
-        self._starting: bool | None = None  # whether the wait is for a worker that is being started, as last said
 
     @property
     def free(self) -> bool:
         # While suspects wait for or have the cluster to themselves, nothing else may be sent.
-        if (
-            len(self._waiting_here) + len(self._asked) >= _BACKLOG
-            or self._suspects
-            or any(sent.alone for sent in list(self._out.values()))
-        ):
+        if len(self._waiting_here) + len(self._asked) >= _BACKLOG or self._suspects or self._out.is_held:
             return False
-        return self._client is None or len(self._out) < _DEPTH * connect.slots(self._fit, self._bytes)
+        return self._client is None or len(self._out) < self._pace.most(self._crew.slots)
 
     @property
     def idle(self) -> int:
         """Before the first task it is connected to no worker, and none is known."""
         if self._client is None or not self.free:
             return 0
-        return max(connect.slots(self._fit, self._bytes) - len(self._out) - len(self._asked), 0)
+        return max(self._crew.slots - len(self._out) - len(self._asked), 0)
 
     @property
     def spreads(self) -> bool:
@@ -135,12 +105,12 @@ class DaskExecutor:
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         if task.action.step == _HERE:
-            return self._run_here(self._fetching(task))
+            return self._run_here(fetching(task, self._carried))
         sent = Sent(task, Future())
-        if task.ask is nobody and not self._carried and not _publishes(task):
+        if is_told_at_once(task, self._carried):
             self._send(sent)
-        else:  # asking and sending artifacts block, so a thread does it
-            self._asked.append((sent, self._asking.submit(self._answer, task)))
+        else:  # a thread does what may block
+            self._asked.append((sent, self._asking.submit(answered, task, self._carried)))
         return sent.future
 
     def _run_here(self, task: Task) -> Future[Made | Trace]:
@@ -149,49 +119,29 @@ class DaskExecutor:
         future.add_done_callback(self._waiting_here.discard)
         return future
 
-    def _answer(self, task: Task) -> Trace | Read:
-        """The trace that answers a task if the shared cache has it; else what is told of what the task reads.
-
-        Called in a thread of `_asking`. When it returns, workers can read all upstream artifacts.
-        """
-        if found := task.ask():
-            return found
-        published = {name: task.above[name] for name in task.digests if task.above[name].step in PARTITIONS}
-        lists = {name: _listed(action, task.digests[name]) for name, action in published.items()}
-        if _publishes(task):
-            lists[task.action.name] = _there(task.action)
-        artifacts = {name: artifact for name, artifact in task.digests.items() if name not in published}
-        if self._carried:
-            parts = task.split if isinstance(task.split, tuple) else ()
-            there = {part: self._carried.tickets[part] for part in parts}
-            return Read({**self._carried.tickets_of(artifacts.values()), **there}, lists)
-        if task.ask is not nobody:
-            for name, artifact in artifacts.items():
-                task.above[name].shelf.path(name, artifact)  # downloads to the shared folder what only the bucket has
-        return Read({}, lists)
-
     def tend(self) -> None:
         self._send_unanswered()
         self._say_around()
         if self._client is None:
             return
         if self._lost:
-            raise _lost(self._where)
-        if time.monotonic() - self._looked > _LOOK_SECONDS:
-            self._look()
+            raise failures.lost(self._where)
         while self._again:
-            sent, why = self._again.popleft()
-            if isinstance(why, Refusal):
-                self._refused(sent, why)
-            elif isinstance(why, Unread):
-                self._around = f"{why.worker}: {why.why}"
-                self._run_for(sent, self._fetching(sent.task))
-            elif sent.alone:  # no other task ran, so the deaths are this one's
-                sent.future.set_exception(_deadly(sent.task, why))
-            else:
-                self._suspects.append(sent)
-        if self._suspects and not self._out:  # one at a time, once everything else has returned
-            self._send(replace(self._suspects.popleft(), alone=True))
+            self._retry(*self._again.popleft())
+        if self._suspects and not self._out.moves(self._pace):  # one at a time, once all else has returned, or is stuck
+            self._send(replace(self._suspects.popleft(), alone=True, apart=None))
+        self._out.cancel_outrun()
+        self._look_after()
+
+    def _look_after(self) -> None:
+        """Now and then counts the workers, and what they do not get done."""
+        if not self._crew.is_due:
+            return
+        self._crew.look()
+        if not self._crew.slots:
+            self._pace.moved()  # nothing is stuck for want of workers
+        self._double()
+        self._rescue()
 
     def _send_unanswered(self) -> None:
         """Completes the tasks that the shared cache has answered, and sends the others."""
@@ -206,11 +156,64 @@ class DaskExecutor:
             else:
                 self._send(replace(sent, read=found))
 
+    def _retry(self, sent: Sent, why: Any) -> None:
+        """Handles what came back without a result. Raises RunStopped when no worker is left that can do it."""
+        if sent.is_answered:  # by its twin
+            return
+        if isinstance(why, Refusal):
+            reason = why.reason(sent.task.manifest)
+            self._crew.refused(why.worker, reason)
+            if not self._crew.fit:
+                raise failures.all_refused(why.worker, reason, made=self._made)
+            self._send(sent)
+        elif isinstance(why, Unread):
+            self._around = f"{why.worker}: {why.why}"
+            if sent.claim():
+                self._run_for(sent, fetching(sent.task, self._carried))
+        elif sent.alone:  # no other task ran, so the deaths are this one's
+            sent.future.set_exception(failures.deadly(sent.task, why))
+        else:
+            self._suspects.append(sent)
+
+    def _double(self) -> None:
+        """Sends what is stuck on slow workers once more, to others, if nothing else is left to run."""
+        if self._suspects or self._out.is_held or not (stuck := self._out.stuck(self._pace)):
+            return
+        held = self._crew.holders()
+        for inner, sent in stuck:
+            holder, twins = held.get(sent.key), self._out.twins(sent)
+            others = sorted(self._crew.fit.keys() - {holder})
+            together = holder and len(twins) > 1 and {held.get(one.key) for one in twins.values()} == {holder}
+            come = not together and any(self._may_come(one, held) for one in twins.values())
+            if not others or sent.is_answered or come:
+                continue
+            self._out.doubled(sent)
+            self._send(replace(sent, apart=holder), others)
+            if not holder or twins:  # its answer is stuck, which Dask would have made again; or it hangs, as its twin
+                self._out.give_up(inner)
+
+    def _may_come(self, sent: Sent, held: Mapping[tuple, str]) -> bool:
+        """Whether an answer may come: not from workers that hang or went."""
+        return not self._crew.fit.keys().isdisjoint({held[sent.key]} if sent.key in held else sent.workers)
+
+    def _rescue(self) -> None:
+        """Sends again what nobody will run: Dask never does if all workers that it was sent to went and others came."""
+        stranded = self._out.sent_to_none_of(self._crew.there)
+        if not stranded or not self._crew.fit:
+            return
+        somewhere = self._crew.holders([sent.key for _, sent in stranded])
+        for inner, sent in stranded:
+            others = sorted(self._crew.fit.keys() - {sent.apart})
+            if others and sent.key not in somewhere and not sent.is_answered:
+                self._out.give_up(inner)
+                if not any(self._may_come(one, somewhere) for one in self._out.twins(sent).values()):
+                    self._send(sent, others)
+
     def shutdown(self) -> None:
         self._asking.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             reachable = not self._lost
-            for future in list(self._out):
+            for future in self._out:
                 future.cancel()
             if reachable:
                 connect.unregister(self._client, self._bench)
@@ -218,76 +221,81 @@ class DaskExecutor:
         self._stack.close()
         self._say_around()
 
-    def _fetching(self, task: Task) -> Task:
-        """The task with upstream shelves that fetch what other machines made, if no folder is shared."""
-        if not self._carried:
-            return task
-        above = {name: replace(action, shelf=self._carried) if action.step not in PARTITIONS else action
-                 for name, action in task.above.items()}  # fmt: skip
-        return replace(task, above=above)
-
-    def _open(self) -> None:
-        """Connects, waits for a worker, and sets up the run's plugin on all workers."""
+    def _open(self) -> Client:
+        """Connects and sets up the run's plugin on all workers, also on those that come later."""
         from daedalus.cluster.worker import StageWorker, worker_name
 
         self._bytes, job = self._need(), self._job()
         client = self._stack.enter_context(self._cluster(self._bytes))
-        connect.wait_for_workers(lambda: connect.workers(client), self._bytes, WAIT_SECONDS, self._say, self._where)
         self._run, self._bench = job.run, worker_name(job.run)
         try:
             connect.register(client, StageWorker(job, quiet=self._local), self._bench)
         except OSError as error:
-            raise _lost(self._where) from error
+            raise failures.lost(self._where) from error
         except Exception as error:
-            raise _unusable(self._where, error) from None
+            raise failures.unusable(self._where, error) from None
+        self._crew = Crew(client, self._bytes, where=self._where, local=self._local, silence=self._pace.silence,
+                          say=self._say)  # fmt: skip
         self._client = client
         self._say(connect.dashboard(client))
-        self._look()
+        self._crew.look()
+        return client
 
-    def _send(self, sent: Sent) -> None:
-        """Submits a task to Dask, away from workers that refused one."""
+    def _send(self, sent: Sent, workers: Sequence[str] = ()) -> None:
+        """Submits a task to Dask: to `workers`, else near to what it reads, away from bad workers."""
         from daedalus.cluster.worker import run_action
 
-        if self._client is None:
-            self._open()
-        name, _, at = sent.task.action.name.partition("@")
-        options: dict[str, Any] = {
-            "key": (name, at, self._run, sent.attempt, *_part_of(sent.task)),
-            "resources": {connect.MEMORY: self._bytes},
-        }
-        if self._unfit:  # a preference: workers that join later are allowed too
-            options |= {"workers": sorted(self._fit), "allow_other_workers": True}
-        task, client = sent.task, self._client
-        assert client is not None
+        client, task = self._client or self._open(), sent.task
+        name, _, at = task.action.name.partition("@")
+        near = workers or self._nearby.nearest(task.digests.values(), self._crew.fit)
+        if not near and not self._crew.all_fit:
+            near = sorted(self._crew.fit)
+        options = {"workers": near, "allow_other_workers": not sent.apart} if near else {}  # others may take over
+        key = (name, f"{at}{task.suffix}", self._run, next(self._attempts))
+        sent = replace(sent, key=key, since=self._pace.moved(), workers=frozenset(near or ()))
         inner = submitted(
-            client, run_action, self._run, task.action.name, task.digests, task.key, *sent.read, task.split, **options
-        )
-        self._out[inner] = replace(sent, attempt=sent.attempt + 1)
+            client, run_action, self._run, task.action.name, task.digests, task.key, *sent.read, task.split,
+            key=key, priority=urgency(task.chain), resources={connect.MEMORY: self._bytes}, **options,
+        )  # fmt: skip
+        self._out.add(inner, sent)
         inner.add_done_callback(self._returned)
 
     def _returned(self, inner: Future) -> None:
         """Handles the end of a task. Called in Dask's thread: whatever needs the walk's thread goes to `_again`."""
         from distributed import KilledWorker
 
-        sent = self._out[inner]
-        with suppress(InvalidStateError):  # the walk is over
-            try:
-                found = inner.result()
-                if isinstance(found, Refusal | Unread):
-                    self._again.append((sent, found))
-                else:
-                    self._take(sent, *found)
-            except CancelledError:  # Dask cancels all futures when the scheduler is gone
-                self._lost = True
-            except KilledWorker as death:
+        self._pace.moved()
+        sent = self._out.take(inner)
+        if sent is None or sent.is_answered:  # it was given up, or its twin was first
+            return
+        try:
+            worker, found = inner.result()
+        except CancelledError:  # Dask cancels all futures when the scheduler is gone
+            self._lost = True
+        except KilledWorker as death:
+            if not self._out.twins(sent):
                 self._again.append((sent, death))
-            except Exception as error:
-                sent.future.set_exception(_as_here(error))
-        del self._out[inner]
+        except Exception as error:
+            if sent.claim():
+                sent.future.set_exception(failures.as_here(error))
+        else:
+            if isinstance(found, Refusal | Unread):
+                self._again.append((sent, found))
+            elif sent.claim():
+                self._take(sent, worker, *found)
+        if sent.is_answered:
+            self._out.outrun(sent)
 
-    def _take(self, sent: Sent, made: Made, ticket: Any) -> None:
+    def _take(self, sent: Sent, worker: str, made: Made, ticket: Any) -> None:
         """Completes a task with what a worker made; a partition is still to be published. Called in Dask's thread."""
         self._made = True
+        self._pace.took(made.seconds)
+        try:
+            self._accept(sent, worker, made, ticket)
+        except Exception as error:
+            sent.future.set_exception(error)
+
+    def _accept(self, sent: Sent, worker: str, made: Made, ticket: Any) -> None:
         if isinstance(ticket, Delivery):
             self._around = ticket.why or self._around
             for one in ticket.parts.parts:
@@ -297,6 +305,7 @@ class DaskExecutor:
             return
         if self._carried:
             self._carried.tickets[made.artifact] = ticket
+            self._nearby.made(worker, made.artifact, made.bytes, sent.task.digests.values())
         if not sent.task.is_part:
             self._adopt(made.artifact, ticket)
         sent.future.set_result(made)
@@ -318,105 +327,3 @@ class DaskExecutor:
         if self._around and not self._said_around:
             self._said_around = True
             self._say(f"partitions go by way of this machine where a Dask worker cannot write them: {self._around}")
-
-    def _refused(self, sent: Sent, refusal: Refusal) -> None:
-        """Sends a refused task again, to other workers. Raises RunStopped when none is left."""
-        reason = refusal.reason(sent.task.manifest)
-        if refusal.worker not in self._unfit:
-            self._unfit.add(refusal.worker)
-            self._say(f"the Dask worker {refusal.worker} is not used: {reason}")
-            self._look()
-        if not self._fit:
-            error = RunStopped("no Dask worker can do this run's work", where=refusal.worker, found=reason,
-                               expected="the coordinator's code, packages and shared folder on each worker",
-                               first="restart the workers with the same code and packages as here")  # fmt: skip
-            error.exit_code = EXIT_DAY_FAILED if self._made else EXIT_REFUSED
-            raise error
-        self._send(sent)
-
-    def _look(self) -> None:
-        """Counts the workers. Raises RunStopped when there has been none for a while."""
-        assert self._client is not None
-        try:
-            workers = connect.workers(self._client)
-        except Exception as error:  # of many kinds: the connection is gone
-            raise _lost(self._where) from error
-        self._looked = time.monotonic()
-        self._fit = {address: worker for address, worker in workers.items() if address not in self._unfit}
-        if connect.slots(self._fit, self._bytes):
-            self._none_since = None
-        else:
-            self._wait(self._looked)
-
-    def _wait(self, now: float) -> None:
-        """Says for what it waits, when that changes. Raises RunStopped when nothing is left to wait for."""
-        assert self._client is not None
-        if self._none_since is None:  # the patience of WAIT_SECONDS starts now
-            self._none_since = self._stirred = now
-            self._starting = None
-        left = self._none_since + _START_SECONDS - now
-        starting = left > 0 and connect.is_starting(self._client)
-        if starting:
-            self._stirred = now  # and starts again while a worker is being started
-        elif now - self._stirred > WAIT_SECONDS:
-            seconds = now - self._none_since
-            raise RunStopped("no Dask worker is left", where=self._where, found=f"none for {seconds:.0f} s",
-                             first="finished days are kept; start workers")  # fmt: skip
-        if starting != self._starting:
-            gone = "no Dask worker is left" if self._starting is None else "no Dask worker has come"
-            patience = f"{WAIT_SECONDS:.0f} s more for another" if self._starting else f"{WAIT_SECONDS:.0f} s for one"
-            started = f"one is being started: waiting up to {left:.0f} s for it"
-            self._say(f"{gone}; {started if starting else f'waiting up to {patience}'}")
-            self._starting = starting
-
-
-def _publishes(task: Task) -> bool:
-    """Whether what a task makes is a whole partition."""
-    return task.action.step in PARTITIONS and not task.is_part
-
-
-def _part_of(task: Task) -> tuple[str, ...]:
-    """What tells the tasks of an action that is computed in parts apart."""
-    if isinstance(task.split, Part):
-        return (f"part {task.split.index} of {task.split.count}",)
-    return ("of parts",) if task.split else ()
-
-
-def _listed(action: Action, artifact: str) -> PartList | None:
-    """The list of a published partition, if the output has lists. Raises Again when it is another one by now."""
-    found = cast(PartitionHome, action.shelf).listed(action.name)
-    if found and found.digest != artifact:
-        raise Again([action.name])
-    return found
-
-
-def _there(action: Action) -> PartList | None:
-    """The list of the partition that lies in the place of an action's, if the output has lists and it is whole."""
-    found = cast(PartitionHome, action.shelf).listed(action.name)
-    return None if found is None or action.shelf.problem(action.name, found.digest) else found
-
-
-def _lost(where: str) -> RunStopped:
-    return RunStopped("the connection to the Dask scheduler is lost", where=where,
-                      first="finished days are kept; start it again")  # fmt: skip
-
-
-def _unusable(where: str, error: Exception) -> DaedalusError:
-    return DaedalusError("the Dask workers cannot load this program", where=where,
-                         found=f"{type(error).__name__}: {' '.join(str(error).split())}",
-                         expected="daedalus-skeleton, of the same version, on each worker",
-                         hint="pip install 'daedalus-skeleton[dask]' there")  # fmt: skip
-
-
-def _deadly(task: Task, death: Any) -> DayError:
-    return DayError("every Dask worker that ran this step died", where=str(death.last_worker.address),
-                    found=f"{death.allowed_failures + 1} deaths, and as many while no other step ran",
-                    hint=f"look at the workers' logs; if memory ran out, {connect.MEMORY} may be more than the host "
-                         "has, or memory_limit too high")  # fmt: skip
-
-
-def _as_here(error: Exception) -> Exception:
-    """The error as a run on this machine would report it, with paths relative to the working directory."""
-    if isinstance(error, DaedalusError):
-        error.where = error.where.removeprefix(f"{os.getcwd()}/")
-    return error

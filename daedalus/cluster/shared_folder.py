@@ -1,17 +1,20 @@
-"""A folder that all hosts share: free paths in it, and files that one host leaves there for another."""
+"""A folder that all hosts share: free paths in it, and what one host leaves there for another."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from daedalus.base import digest
 from daedalus.base.errors import DayError
+from daedalus.objectstore.part_list import PartList
 
 _SEEN_SECONDS = 5.0  # within which a shared folder shows all hosts a rename
 
@@ -24,6 +27,28 @@ class Staging:
 
     def path(self, suffix: str = "") -> Path:
         return self._folder / f"{uuid.uuid4().hex}{suffix}"
+
+
+class Answers:
+    """What a run's workers made, by key, in a folder that they share: a worker may be lost before its answer is known,
+    or hang, and whoever is asked next need not make it again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, key: str) -> Any:
+        """The answer that a worker left, or None."""
+        try:
+            return pickle.loads((self._folder / f"{key}.answer").read_bytes())
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None
+
+    def leave(self, key: str, answer: Any) -> None:
+        path = self._folder / f"{key}.answer"
+        staged = path.with_suffix(f".{uuid.uuid4().hex}")
+        with suppress(OSError):  # it is a shortcut
+            staged.write_bytes(pickle.dumps(answer))
+            staged.rename(path)
 
 
 def wait_for(path: Path) -> None:
@@ -50,6 +75,14 @@ def check_there(name: str, folder: Path, sizes: Mapping[str, int]) -> None:
         found = path.stat().st_size if path.exists() else 0
         if found != size:
             raise _not_as_written(name, f"{path}, {found:,} bytes", f"{size:,} bytes")
+
+
+def all_there(folder: Path, parts: PartList) -> bool:
+    """Whether the files are in a folder where another host left them, so far as is seen now."""
+    try:
+        return all((folder / one.name).stat().st_size == one.bytes for one in parts.parts)
+    except OSError:
+        return False
 
 
 def take(name: str, folder: Path, files: Mapping[str, str], out: Path) -> None:

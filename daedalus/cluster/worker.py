@@ -25,7 +25,7 @@ from daedalus.base.errors import DaedalusError
 from daedalus.cluster.carrier import CarriedArtifacts
 from daedalus.cluster.delivery import Beside, Delivering, Delivery, HandedOver, IntoStore, Outlet, Place, Unseen, sees
 from daedalus.cluster.job import Job, Refusal, Unread, versions
-from daedalus.cluster.shared_folder import Staging, wait_for
+from daedalus.cluster.shared_folder import Answers, Staging, all_there, wait_for
 from daedalus.config.steps import ENRICH, PARTITIONS
 from daedalus.enrich.stage import build_stages, steps
 from daedalus.inputs.input_files import InputFiles
@@ -62,16 +62,26 @@ def worker_name(run: str) -> str:
 def run_action(
     run: str, name: str, digests: Mapping[str, str], key: str, tickets: Mapping[str, Any],
     lists: Mapping[str, PartList | None], split: Split = None,
-) -> Result:  # fmt: skip
-    """Runs an action on the worker that calls this, or what of it `split` says: (what was made, its ticket), or why
-    not.
+) -> tuple[str, Result]:  # fmt: skip
+    """Runs an action on the worker that calls this, or what of it `split` says: its address, and (what was made, its
+    ticket), or why not.
 
     `tickets` are those of upstream artifacts; where a folder is shared there are none, and the result has none. A
     partition has a `Delivery` in place of a ticket. `lists` say what is published, by action: of a partition's own, and
     of those that it reads.
     """
-    bench = cast(StageWorker, get_worker().plugins[worker_name(run)])
-    return bench.run(name, digests, key, tickets, lists, split)
+    worker = get_worker()
+    bench = cast(StageWorker, worker.plugins[worker_name(run)])
+    return worker.address, bench.run(name, digests, key, tickets, lists, split)
+
+
+def is_there(task: Task, made: Made, delivery: Delivery | None) -> bool:
+    """Whether what another worker made is where it was left."""
+    if task.is_part:
+        return Path(made.artifact).exists()
+    if delivery is None:
+        return not task.action.shelf.problem(task.action.name, made.artifact)
+    return delivery.folder is not None and all_there(delivery.folder, delivery.parts)
 
 
 class StageWorker(WorkerPlugin):
@@ -119,11 +129,25 @@ class StageWorker(WorkerPlugin):
         for action in digests.keys() - published:
             wait_for(store.path("", digests[action]))
         task = Task(graph[name], digests, graph, key, manifest, split=split)
+        if isinstance(store, CarriedArtifacts):
+            return self._make(task, published, store, outlets, lists)
+        answers, what = Answers(job.staging), f"{key}{task.suffix}"
+        found = answers.find(what)
+        if not found or not is_there(task, *found):
+            found = self._make(task, published, store, outlets, lists)
+            if not isinstance(found, Unread):
+                answers.leave(what, found)
+        return found
+
+    def _make(
+        self, task: Task, published: list[str], store: ArtifactStore, outlets: Mapping[str, Outlet],
+        lists: Mapping[str, PartList | None],
+    ) -> tuple[Made, Any] | Unread:  # fmt: skip
         if task.is_part:
             return _left(perform(task), store)
         with ExitStack() as stack:
-            if isinstance(split, tuple):
-                task = replace(task, split=tuple(stack.enter_context(_found(part, store)) for part in split))
+            if isinstance(task.split, tuple):
+                task = replace(task, split=tuple(stack.enter_context(_found(part, store)) for part in task.split))
             if task.action.step in PARTITIONS:
                 return self._partition(task, published, outlets, lists)
             made = perform(task)
@@ -208,7 +232,7 @@ class StageWorker(WorkerPlugin):
         return scratch, CarriedArtifacts(own, scratch, digests, job.carrier)
 
 
-def _left(made: Made, store: ArtifactStore) -> Result:
+def _left(made: Made, store: ArtifactStore) -> tuple[Made, Any]:
     """A part of an action, left in the shared folder, or sent: then it is called by its digest."""
     if not isinstance(store, CarriedArtifacts):
         return made, None

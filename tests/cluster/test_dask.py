@@ -28,8 +28,7 @@ from test_incremental import outputs
 
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
-from daedalus.cluster import connect
-from daedalus.cluster import dask_executor as executor
+from daedalus.cluster import connect, crew, nearby
 from daedalus.cluster.shared_folder import take
 from daedalus.pipelines import on_dask as clustered
 from daedalus.pipelines.training import run_skeleton_stage
@@ -46,13 +45,14 @@ LAST = DAYS_OF_BOTH[-1]
 
 
 class Lines(Progress):
-    """Keeps what a person would be told; calls `then(day)` when a day is done."""
+    """Keeps what a person would be told; calls `then(day)` when a day is done, and `heard(line)`."""
 
-    def __init__(self, then=lambda day: None) -> None:
-        self.said, self._then = [], then
+    def __init__(self, then=lambda day: None, heard=lambda line: None) -> None:
+        self.said, self._then, self._heard = [], then, heard
 
     def say(self, line):
         self.said.append(line)
+        self._heard(line)
 
     def day_done(self, day, outcomes):
         self._then(day)
@@ -76,7 +76,8 @@ def partitions(root: Path, days=DAYS) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Workers that start take what they take: a busy machine is no failure."""
-    monkeypatch.setattr(executor, "WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(crew, "WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(crew, "AWAY_SECONDS", 600.0)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,7 @@ def test_workers_that_share_no_folder_get_and_give_artifacts_by_a_carrier(warm, 
     left = tmp_path / "left"
     left.mkdir()
     monkeypatch.setattr(clustered, "carrier_of", lambda workspace: FolderCarrier(left))
+    monkeypatch.setattr(nearby, "_WORTH", 1)  # a step goes to where any of what it reads is
     warm.edit_aggregations(lambda specs: specs[0].update(max_items=3))
     processes = Processes(tmp_path)
     try:
@@ -327,18 +329,18 @@ def test_a_worker_whose_nanny_gave_up_is_replaced(client, cluster):
 
 def test_a_worker_that_is_being_started_is_waited_for(monkeypatch):
     now, starting = [0.0], [True]
-    monkeypatch.setattr(executor, "WAIT_SECONDS", 60.0)
-    monkeypatch.setattr(executor.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(crew, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(crew.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(connect, "workers", lambda client: {})
     monkeypatch.setattr(connect, "is_starting", lambda client: starting[0])
     said: list[str] = []
-    walk = executor.DaskExecutor(None, None, None, where="here", local=True, here=None, adopt=None, say=said.append)
-    walk._client, walk._bytes = object(), 1
+    waiting = crew.Crew(object(), 1, where="here", local=True, silence=10.0, say=said.append)
+    waiting._met = True
 
     def look_for(seconds: int) -> None:
         for _ in range(seconds):
             now[0] += 1
-            walk._look()
+            waiting.look()
 
     look_for(300)
     assert [("being started" in line, "600 s" in line) for line in said] == [(True, True)]
@@ -347,11 +349,11 @@ def test_a_worker_that_is_being_started_is_waited_for(monkeypatch):
     assert len(said) == 2 and "60 s more" in said[1]  # once the first of the two waits is over
     with pytest.raises(DaedalusError, match="no Dask worker is left"):
         look_for(2)
-    now[0], walk._none_since, starting[0] = 0.0, None, True
+    now[0], waiting._none_since, starting[0] = 0.0, None, True
     with pytest.raises(DaedalusError, match="no Dask worker is left"):
         look_for(700)  # it hangs
     assert now[0] > 600 and len(said) == 4 and "60 s more" in said[3]
-    now[0], walk._none_since, starting[0] = 0.0, None, False
+    now[0], waiting._none_since, starting[0] = 0.0, None, False
     look_for(50)
     assert said[4:] == ["no Dask worker is left; waiting up to 60 s for one"]
     starting[0] = True
@@ -478,13 +480,13 @@ def test_a_worker_with_other_code_is_refused_and_others_do_its_work(cold, warm_t
 
 
 def test_a_scheduler_that_nobody_works_for_is_refused(cold, monkeypatch):
-    monkeypatch.setattr(executor, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(crew, "AWAY_SECONDS", 0.5)
     told = Lines()
     with local_cluster(0) as empty, pytest.raises(DaedalusError) as refusal:
         on_dask(scheduler=empty.scheduler_address, progress=told)
     text = refused(refusal)
     assert "has no workers" in text and '--resources "MEMORY=' in text
-    assert any(line.startswith("waiting up to") for line in told.said)
+    assert any(line == "no Dask worker has come; waiting up to 0 s for one" for line in told.said)
 
 
 @pytest.mark.parametrize("resources", [{}, {"MEMORY": 1 << 20}])

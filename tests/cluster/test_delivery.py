@@ -25,7 +25,7 @@ from faults import Proxy
 
 from daedalus.base.durable import part_files
 from daedalus.base.errors import DayError
-from daedalus.cluster import dask_executor
+from daedalus.cluster import crew
 from daedalus.cluster.delivery import Place
 from daedalus.objectstore.object_store import ObjectStore
 from daedalus.output import remote_partitions
@@ -85,7 +85,7 @@ def started(cloud, tmp_path_factory) -> Iterator[Cluster]:
 def cluster(started, monkeypatch) -> Cluster:
     started.repair()
     monkeypatch.setenv("AWS_ENDPOINT_URL", started.here.endpoint)
-    monkeypatch.setattr(dask_executor, "WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(crew, "AWAY_SECONDS", 600.0)
     return started
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("distributed")
 from clusters import FolderCarrier, Processes, local_cluster
 from test_dask import artifacts, on_dask, partitions
 
-from daedalus.cluster import connect, dask_executor
+from daedalus.cluster import connect, crew, dask_executor
 from daedalus.pipelines import on_dask as clustered
 from daedalus.stagecache.walk import in_parts
 
@@ -21,7 +21,7 @@ DAY = str(DAYS[0])
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
-    monkeypatch.setattr(dask_executor, "WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(crew, "WAIT_SECONDS", 600.0)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,10 @@ def tasks(monkeypatch):
     sent: dict[str, list[int]] = {}
     send = dask_executor.DaskExecutor._send
 
-    def noting(self, one):
+    def noting(self, one, workers=()):
         if one.task.is_part:
             sent.setdefault(one.task.action.step, []).append(one.task.split.index)
-        send(self, one)
+        send(self, one, workers)
 
     monkeypatch.setattr(dask_executor.DaskExecutor, "_send", noting)
     return sent

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distributed import LocalCluster, WorkerPlugin
+from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.core import Status
 from small import PROJECT
 
@@ -133,3 +135,155 @@ class FolderCarrier:
     def fetch(self, artifact, ticket, path):
         shutil.copy(self.folder / f"{artifact}.parquet", path)
         return path.stat().st_size == ticket
+
+
+def forget_plugins(dask_scheduler) -> None:
+    """To be run on a scheduler: workers that come later get no plugins."""
+    dask_scheduler.worker_plugins.clear()
+
+
+class AtStep(WorkerPlugin):
+    """Sends signals to workers that come to an action of this name: the first one to the first worker, and so on."""
+
+    name = "at-step"
+
+    def __init__(self, action: str, folder: Path, *signals: int, state: str = "executing") -> None:
+        self._action, self._folder, self._signals, self._state = action, folder, signals, state
+        folder.mkdir(exist_ok=True)
+
+    def transition(self, key, start, finish, **more) -> None:
+        if finish == self._state and f"{key[0]}@{key[1]}" == self._action:
+            for number, one in enumerate(self._signals):
+                with suppress(FileExistsError):
+                    (self._folder / f"signal-{number}").touch(exist_ok=False)
+                    os.kill(os.getpid(), one)
+                    return
+
+
+class Held(WorkerPlugin):
+    """Has the first worker that makes an action of this name wait, once it has written it, for `release` to exist."""
+
+    name = "held"
+
+    def __init__(self, action: str, folder: Path) -> None:
+        self._action, self._folder = action, folder
+        self.release = folder / "release"
+
+    def setup(self, worker) -> None:
+        from daedalus.cluster import worker as module
+
+        self._perform = module.perform
+        module.perform = self._held
+
+    def _held(self, task):
+        if task.action.name != self._action:
+            return self._perform(task)
+        try:
+            (self._folder / "held").touch(exist_ok=False)
+        except FileExistsError:
+            return self._perform(task)
+        try:
+            return self._perform(replace(task, action=replace(task.action, run=self._waiting(task.action.run))))
+        finally:
+            (self._folder / "over").touch()
+
+    def _waiting(self, run):
+        def waits(upstream, out):
+            counts = run(upstream, out)
+            while not self.release.exists():
+                time.sleep(0.02)
+            return counts
+
+        return waits
+
+
+class Counting(WorkerPlugin):
+    """Writes down which actions each worker begins and has made, by process: also while it ends, so it stays set up."""
+
+    name = "counting"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def setup(self, worker) -> None:
+        from daedalus.cluster import worker as module
+
+        self._perform = module.perform
+        module.perform = self._counted
+
+    def _counted(self, task):
+        self._note("began", task)
+        made = self._perform(task)
+        self._note("made", task)
+        return made
+
+    def _note(self, state: str, task) -> None:
+        with (self._folder / str(os.getpid())).open("a") as lines:
+            lines.write(f"{state} {task.action.name}\n")
+
+
+def times_computed(folder: Path, gone: set[int]) -> Counter[str]:
+    """How often each action was computed, by `Counting`. What a worker of `gone` began and had not made was not."""
+    found: Counter[str] = Counter()
+    for log in folder.iterdir():
+        lines = [line.split() for line in log.read_text().splitlines()]
+        found.update(name for state, name in lines if state == ("made" if int(log.name) in gone else "began"))
+    return found
+
+
+class Churn:
+    """Does so many things to the workers of `Processes`, at random: kills, ends, retires, slows or adds one."""
+
+    def __init__(self, processes: Processes, client: Client, seed: int, times: int) -> None:
+        self._times = times
+        self._processes, self._client, self._chance = processes, client, random.Random(seed)
+        self._over, self.done, self.gone = threading.Event(), [], set()
+        self._working = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Churn:
+        self._working.start()
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        self._over.set()
+        self._working.join()
+        for worker in self.alive():
+            worker.send_signal(signal.SIGCONT)
+
+    def alive(self) -> list[subprocess.Popen]:
+        return [one for one in self._processes.all[1:] if one.poll() is None and one.pid not in self.gone]
+
+    def _work(self) -> None:
+        acts = [self._kill, self._end, self._retire, self._add, self._slow, self._slow]
+        while len(self.done) < self._times and not self._over.wait(self._chance.uniform(0.1, 0.8)):
+            act = self._chance.choice(acts)
+            if alive := self.alive():
+                self.done.append(act.__name__)
+                act(self._chance.choice(alive))
+            if not self.alive():
+                self._over.wait(self._chance.uniform(0.0, 2.0))
+                self._processes.worker()
+
+    def _kill(self, worker: subprocess.Popen) -> None:
+        self.gone.add(worker.pid)
+        worker.kill()
+
+    def _end(self, worker: subprocess.Popen) -> None:
+        """As a spot machine is told to go."""
+        self.gone.add(worker.pid)
+        worker.terminate()
+
+    def _retire(self, worker: subprocess.Popen) -> None:
+        pids = self._client.run(os.getpid, on_error="ignore")
+        if address := next((address for address, pid in pids.items() if pid == worker.pid), None):
+            self.gone.add(worker.pid)
+            self._client.retire_workers([address], close_workers=True)
+
+    def _add(self, worker: subprocess.Popen) -> None:
+        if len(self.alive()) < 3:
+            self._processes.worker()
+
+    def _slow(self, worker: subprocess.Popen) -> None:
+        worker.send_signal(signal.SIGSTOP)
+        self._over.wait(self._chance.uniform(0.5, 2.0))
+        worker.send_signal(signal.SIGCONT)

@@ -33,9 +33,11 @@ def nobody() -> None:
 class Task:
     """An action to run, with what it reads.
 
-    `ask()` returns the trace that answers the action if a second level of the cache has one; it may block. `rows` are
-    those of what an action with parts reads, and `others` how many actions are ready besides. With a `split` it is one
-    part of the action that is made, or those that were made, by what `Made` calls them, are put together.
+    `ask()` returns the trace that answers the action if a second level of the cache has one; it may block.
+    `seconds` are what the action is expected to take, and `chain` those of the longest chain of actions from it on;
+    0 where there is no forecast. `rows` are those of what an action with parts reads, and `others` how many actions are
+    ready besides. With a `split` it is one part of the action that is made, or those that were made, by what `Made`
+    calls them, are put together.
     """
 
     action: Action
@@ -44,6 +46,8 @@ class Task:
     key: str
     manifest: Manifest
     ask: Callable[[], Trace | None] = nobody
+    seconds: float = 0.0
+    chain: float = 0.0
     rows: Mapping[str, int] = field(default_factory=dict)
     others: int = 0
     split: Part | tuple[str, ...] | None = None
@@ -51,6 +55,13 @@ class Task:
     @property
     def is_part(self) -> bool:
         return isinstance(self.split, Part)
+
+    @property
+    def suffix(self) -> str:
+        """What tells the tasks of an action apart: nothing for the whole of it."""
+        if isinstance(self.split, Part):
+            return f" part {self.split.index} of {self.split.count}"
+        return " of parts" if self.split else ""
 
 
 @dataclass(frozen=True)

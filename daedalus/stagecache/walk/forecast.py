@@ -1,4 +1,4 @@
-"""What a walk is expected to run, and how long each action takes: for who watches it. Nothing here decides anything.
+"""What a walk is expected to run, and how long each action takes: for who watches it, and for the order on a cluster.
 
 A plan (plan.py) reads whole traces and checks artifacts; this asks the records three questions in all, and takes
 artifacts for whole, so that a run can afford it before it starts.

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import frexp
 
 from daedalus.stagecache.action import Action
 
 
-class Schedule:
-    """Hands out ready actions in the order of the graph's list."""
+def urgency(chain: float) -> int:
+    """How early an action should run that a chain of so many seconds begins with; more is earlier.
 
-    def __init__(self, actions: Sequence[Action]) -> None:
+    A chain counts as longer if it is twice as long. So equal steps of many days, which never take quite the same,
+    stay in the order of the graph, and days are completed one after the other.
+    """
+    return frexp(chain)[1]
+
+
+class Schedule:
+    """Hands out ready actions in the order of the graph's list; with `chains`, those of long chains first."""
+
+    def __init__(self, actions: Sequence[Action], chains: Mapping[str, float] | None = None) -> None:
+        """`chains` are the seconds of the longest chain of actions from each on."""
         self._actions = actions
+        self._rank = [-urgency(chains.get(action.name, 0.0)) if chains else 0 for action in actions]
         self._index = {action.name: i for i, action in enumerate(actions)}
         self._needed_by: dict[str, list[str]] = {action.name: [] for action in actions}
         self._missing: dict[str, int] = {}
@@ -21,7 +33,7 @@ class Schedule:
             self._missing[action.name] = len(needs)
             for name in needs:
                 self._needed_by[name].append(action.name)
-        self._ready = [self._index[name] for name, missing in self._missing.items() if not missing]
+        self._ready = [self._turn(name) for name, missing in self._missing.items() if not missing]
         heapq.heapify(self._ready)
 
     def __len__(self) -> int:
@@ -29,14 +41,18 @@ class Schedule:
         return len(self._ready)
 
     def pop(self) -> Action:
-        return self._actions[heapq.heappop(self._ready)]
+        return self._actions[heapq.heappop(self._ready)[1]]
+
+    def _turn(self, name: str) -> tuple[int, int]:
+        index = self._index[name]
+        return self._rank[index], index
 
     def ended(self, name: str) -> None:
         """Notes that an action ended; actions that waited for nothing else become ready."""
         for above in self._needed_by[name]:
             self._missing[above] -= 1
             if not self._missing[above]:
-                heapq.heappush(self._ready, self._index[above])
+                heapq.heappush(self._ready, self._turn(above))
 
     def place(self, name: str) -> int:
         """The position of an action in the graph's list."""

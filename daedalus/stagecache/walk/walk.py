@@ -22,14 +22,15 @@ from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Trace, Traces
 from daedalus.stagecache.walk.commits import Commits
 from daedalus.stagecache.walk.executor import Executor, Made, Task, Threads, nobody
-from daedalus.stagecache.walk.forecast import Forecast
+from daedalus.stagecache.walk.forecast import Expected, Forecast
 from daedalus.stagecache.walk.full_disk import OutOfSpace, is_out_of_space
-from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, UNCHANGED, Outcome, rows_out
+from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, RUN, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.walk.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.walk.progress import Progress
 from daedalus.stagecache.walk.schedule import Schedule
 from daedalus.stagecache.walk.second_level import SecondLevel
 
+_UNKNOWN = Expected(RUN, 0.0)  # of an action without a forecast
 _POLL_SECONDS = 0.02  # between checks of what another process computes
 
 
@@ -49,15 +50,20 @@ class Walk:
         force: bool = False,
         progress: Progress | None = None,
         forecast: Forecast | None = None,
+        longest_first: bool = False,
         day_done: Callable[[str, list[Outcome]], None] = lambda day, outcomes: None,
         interrupt: Callable[[], None] = lambda: None,
         ends_run: Callable[[Action], bool] = lambda action: action.day is None,
     ) -> None:
-        """`ends_run` says of which actions a failure ends the walk: by default of those that belong to no day."""
-        self._count, self._schedule = len(actions), Schedule(actions)
+        """`ends_run` says of which actions a failure ends the walk: by default of those that belong to no day.
+
+        With `longest_first`, actions that long chains wait for, by the forecast, start before others.
+        """
+        self._forecast = forecast or Forecast()
+        chains = {name: step.chain for name, step in self._forecast.steps.items()} if longest_first else None
+        self._count, self._schedule = len(actions), Schedule(actions, chains)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
         self._level = level or SecondLevel()
-        self._forecast = forecast or Forecast()
         self._executor, self._progress = executor or Threads(1), progress or Progress()
         self._day_done, self._interrupt, self._ends_run = day_done, interrupt, ends_run
         self._commits = Commits(commit or traces.write)
@@ -160,9 +166,11 @@ class Walk:
         self._progress.started(action.name)
         above = {name: self._schedule.action(name) for name in action.reads}
         ask = nobody if self._force or type(self._level) is SecondLevel else partial(self._level.ask, action, found.key)
+        expected = self._forecast.steps.get(action.name, _UNKNOWN)
         rows = {name: rows_out(self.outcomes[name].counts) for name in action.upstream} if action.parts else {}
         others = len(self._schedule) + len(self._elsewhere)
-        task = Task(action, digests, above, found.key, found.manifest, ask, rows, others)
+        task = Task(action, digests, above, found.key, found.manifest, ask, seconds=expected.seconds,
+                    chain=expected.chain, rows=rows, others=others)  # fmt: skip
         future = self._executor.submit(task)
         self._running[future] = (action, found)
         future.add_done_callback(self._done.put)

@@ -1,0 +1,340 @@
+"""Clusters whose workers come, go and slow down: the same bytes, and no step of a day computed more than twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from heapq import heappop, heappush
+from types import SimpleNamespace
+
+import pytest
+from small import DAYS
+
+pytest.importorskip("distributed")
+from clusters import AtStep, Churn, Counting, Held, Processes, forget_plugins, local_cluster, times_computed
+from distributed import Client
+from test_dask import SHORT, Lines, on_dask, partitions, refused
+
+from daedalus.base.errors import DaedalusError
+from daedalus.cluster import connect, crew, dask_executor, pace
+from daedalus.cluster.delivery import Delivery
+from daedalus.cluster.nearby import Nearby
+from daedalus.cluster.pace import Pace
+from daedalus.cluster.sent import Sent
+from daedalus.cluster.shared_folder import Answers
+from daedalus.cluster.worker import is_there
+from daedalus.objectstore.part_list import PartFile, PartList
+from daedalus.stagecache.walk.executor import Made
+from daedalus.stagecache.walk.schedule import Schedule
+
+MORE = "DAEDA_CHURN" in os.environ
+CHURNED_RUNS = range(*map(int, os.environ.get("DAEDA_CHURN", "9-10").split("-")))  # how many, or from-to
+CHURNED_DAYS = DAYS if MORE else DAYS[:3]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    monkeypatch.setattr(crew, "AWAY_SECONDS", 600.0)
+    monkeypatch.setattr(pace, "_STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(connect, "_LEAVE_SECONDS", 1)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    running = Processes(tmp_path_factory.mktemp("started"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def processes(started):
+    """A scheduler, and no worker that a test before started."""
+    yield started
+    for worker in started.all[1:]:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    with Client(started.address, set_as_default=False) as client:
+        client.run_on_scheduler(forget_plugins)
+        while client.scheduler_info(n_workers=-1)["workers"]:
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("seed", CHURNED_RUNS)
+def test_workers_that_come_go_and_slow_down_give_the_same_bytes(cold, warm_template, processes, tmp_path, seed):
+    """They are killed, ended, retired, added and stopped for a while, at random."""
+    computed = counted(processes, 1, tmp_path)
+    times = 6 if MORE else 3
+    with Client(processes.address, set_as_default=False) as client, Churn(processes, client, seed, times) as churn:
+        report = on_dask(f"{CHURNED_DAYS[0]}..{CHURNED_DAYS[-1]}", processes.address)
+    assert not report.failures and report.steps["computed"] > 100
+    assert partitions(cold.root) == partitions(warm_template, CHURNED_DAYS) != {}
+    found = Counter(computed(churn.gone).values())
+    print(f"\nseed {seed}: {' '.join(churn.done)}: steps by how often they were computed: {dict(found)}")
+    assert found.total() > 100 and max(found) <= 2, churn.done
+
+
+# Workers that come with the work
+
+
+def test_an_adaptive_cluster_starts_from_nothing_and_grows_with_the_work(cold, warm_template):
+    told = Lines()
+    with local_cluster(0, processes=False, protocol="tcp") as cluster:
+        cluster.adapt(minimum=0, maximum=2, interval="100ms", target_duration="100ms")
+        report = on_dask(SHORT, cluster.scheduler_address, told)
+        added = cluster.scheduler._workers_added_total
+    assert report.exit_code == 0 and added >= 2
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+    assert "no Dask worker has come; waiting up to 600 s for one" in told.said
+
+
+def test_workers_without_memory_that_come_to_a_waiting_run_are_refused(cold):
+    with local_cluster(0, processes=False, protocol="tcp", resources={}) as cluster:
+        told = Lines(heard=lambda line: cluster.scale(1) if "no Dask worker has come" in line else None)
+        with pytest.raises(DaedalusError) as refusal:
+            on_dask(SHORT, cluster.scheduler_address, told)
+    assert "no Dask worker declares the memory that a step needs" in refused(refusal)
+
+
+def test_a_worker_that_hangs_is_outrun_by_another(cold, warm_template, processes, tmp_path):
+    """By a third, since the second dies of it. The run does not wait for the first, nor at the end."""
+    step = f"attributes@{DAYS[1]}"
+    computed = counted(processes, 2, tmp_path, AtStep(step, tmp_path, signal.SIGSTOP, signal.SIGKILL))
+    with another_after(processes, tmp_path / "signal-1"):
+        report = on_dask(SHORT, processes.address)
+    assert report.exit_code == 0
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+    assert computed()[step] == 1 and max(computed().values()) <= 2
+
+
+def test_a_partition_that_is_made_twice_at_once_leaves_nothing(cold, warm_template, processes, tmp_path):
+    """Of the two that make it, one is held when it has written the files, until the run is over; the other dies before
+    anybody knows that it is done. A third hands on what that one left: it is not made a third time."""
+    step = f"chunk@{DAYS[1]}"
+    held = Held(step, tmp_path)
+    dying = AtStep(step, tmp_path / "dying", signal.SIGKILL, state="memory")
+    computed = counted(processes, 2, tmp_path, held, dying)
+    with another_after(processes, tmp_path / "dying/signal-0"):
+        report = on_dask(SHORT, processes.address)
+    assert report.exit_code == 0 and computed()[step] == 2
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+    held.release.touch()
+    when_there(tmp_path / "over")
+    assert not list((cold.root / "cache/tmp").iterdir()) and not list(cold.output.glob(".daeda-*"))
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:3])
+
+
+@pytest.mark.skipif(not MORE, reason="DAEDA_CHURN")
+def test_a_partition_that_is_made_twice_at_once_may_come_twice(cold, warm_template, processes, tmp_path):
+    step = f"chunk@{DAYS[1]}"
+    held = Held(step, tmp_path)
+    computed = counted(processes, 2, tmp_path, held)
+    told = Lines(then=lambda day: held.release.touch() if day == str(DAYS[1]) else None)
+    report = on_dask(SHORT, processes.address, told)
+    when_there(tmp_path / "over")
+    assert report.exit_code == 0 and computed()[step] == 2
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+    assert not list((cold.root / "cache/tmp").iterdir()) and not list(cold.output.glob(".daeda-*"))
+
+
+@pytest.mark.skipif(not MORE, reason="DAEDA_CHURN")
+def test_what_a_worker_made_before_it_died_is_not_made_again(cold, warm_template, processes, tmp_path):
+    """The only one dies before anybody knows; the artifact is there, and a note about it. So does the next."""
+    steps = f"spine@{DAYS[1]}", f"chunk@{DAYS[1]}"
+    dying = [AtStep(step, tmp_path / step, signal.SIGKILL, state="memory") for step in steps]
+    computed = counted(processes, 1, tmp_path, *dying)
+    told = Lines(heard=lambda line: processes.worker() if "is left" in line else None)
+    report = on_dask(SHORT, processes.address, told)
+    assert report.exit_code == 0 and told.said.count("no Dask worker is left; waiting up to 600 s for one") == 2
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+    found = computed()
+    assert [found[step] for step in steps] == [1, 1] and max(found.values()) <= 2  # published meanwhile: made again
+
+
+def test_a_note_of_what_is_not_there_any_more_is_no_answer(tmp_path):
+    """As when an artifact was lost, or a partition was published and then somebody altered it: both are made again."""
+    answers, folder = Answers(tmp_path), tmp_path / "partition"
+    assert answers.find("key") is None
+    answers.leave("key", (Made("artifact", 3, {}, 0.1), None))
+    (made, _), gone = answers.find("key"), ["missing"]
+    shelf = SimpleNamespace(problem=lambda name, artifact: gone[0] if artifact == "artifact" else "")
+    task = SimpleNamespace(action=SimpleNamespace(name="spine@day", shelf=shelf))
+    assert not is_there(task, made, None)
+    gone[0] = ""
+    assert is_there(task, made, None)
+    left = Delivery(PartList("digest", (PartFile("part-0-0.parquet", 3, "digest", 1),)), folder)
+    assert not is_there(task, made, left)
+    folder.mkdir()
+    assert not is_there(task, made, left)
+    (folder / "part-0-0.parquet").write_bytes(b"abc")
+    assert is_there(task, made, left)
+    assert not is_there(task, made, replace(left, folder=None))  # it is in the output, as far as anybody knows
+    (tmp_path / "key.answer").write_bytes(b"")
+    assert answers.find("key") is None
+
+
+@contextmanager
+def another_after(processes, mark):
+    """Meanwhile starts one more worker when a file is there."""
+    starting = threading.Thread(target=lambda: (when_there(mark), processes.worker()))
+    starting.start()
+    yield
+    starting.join()
+
+
+def when_there(path):
+    until = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def counted(processes, workers, folder, *plugins):
+    """So many workers with plugins. The function that it returns says how often each action was computed; what a worker
+    had begun that is gone was not."""
+    counts = folder / "counts"
+    counts.mkdir()
+    with Client(processes.address, set_as_default=False) as client:
+        for number, plugin in enumerate((Counting(counts), *plugins)):
+            client.register_plugin(plugin, name=f"{plugin.name}-{number}")
+        for _ in range(workers):
+            processes.worker()
+        client.wait_for_workers(workers)
+
+    def computed(gone=frozenset()):
+        return times_computed(counts, gone | {one.pid for one in processes.all[1:] if one.poll() is not None})
+
+    return computed
+
+
+def test_what_a_hanging_worker_has_goes_to_others_once_and_to_those_that_come_when_they_went(monkeypatch):
+    """Also if it has so much that nothing more may be sent. Dask lets tasks lie whose workers all went."""
+    sent, now, held = [], [0.0], {}
+
+    def submitted(client, function, *arguments, **options):
+        sent.append(options)
+        return Future()
+
+    monkeypatch.setattr(dask_executor, "submitted", submitted)
+    run = dask_executor.DaskExecutor(None, None, None, where="", local=False, here=None, adopt=None, say=None)
+    run._client, run._run, run._bytes, run._pace = object(), "run", 1, Pace(lambda: now[0])
+    run._crew = SimpleNamespace(fit={}, there={"a"}, slots=0, all_fit=True, holders=lambda keys=(): held)
+    task = SimpleNamespace(action=SimpleNamespace(name="spine@day"), digests={}, key="k", seconds=0.1, chain=1.0)
+    for _ in range(200):
+        run._send(Sent(task, Future()))
+    held.update({one["key"]: "a" for one in sent})
+    run._crew.fit, run._crew.there, run._crew.slots, now[0] = {"b": None}, {"a", "b"}, 1, 20.0
+    assert not run.free
+    run._double()
+    now[0] = 40.0
+    run._double()
+    assert len(sent) == 400 and {(*one["workers"], one["allow_other_workers"]) for one in sent[200:]} == {("b", False)}
+    held.update({one["key"]: "b" for one in sent[200:]})
+    run._crew.fit, now[0] = {}, 60.0
+    run._double()  # b hangs, too, and there is no other
+    run._crew.fit, now[0] = {"b": None}, 80.0
+    run._double()  # it goes on
+    run._rescue()
+    assert len(sent) == 400
+    for one in sent[200:]:
+        del held[one["key"]]
+    run._crew.fit, run._crew.there = {"c": None}, {"a", "c"}
+    run._rescue()
+    assert len(sent) == 600 and {(*one["workers"], one["allow_other_workers"]) for one in sent[400:]} == {("c", False)}
+    assert len(run._out) == 400 and len({one["key"] for one in sent}) == 600
+    held.update({one["key"]: "c" for one in sent[400:]})
+    run._crew.fit, run._crew.there, now[0] = {"d": None}, {"a", "c", "d"}, 100.0
+    run._double()  # a and c hang
+    assert len(sent) == 800 and {tuple(one["workers"]) for one in sent[600:]} == {("d",)} and len(run._out) == 400
+
+
+# How far ahead, how late, how near
+
+
+def test_work_is_sent_as_far_ahead_as_adaptive_scaling_needs():
+    """Dask wants a worker for each five seconds of what was sent; it never gets all, since workers die with theirs."""
+    ahead = Pace()
+    assert ahead.most(0) == ahead.most(1) == 2
+    for seconds, each in ((100.0, 2), (5.0, 3), (1.0, 15), (0.001, 64)):
+        for _ in range(100):
+            ahead.took(seconds)
+        assert ahead.most(4) == 4 * each
+        assert each == 64 or each * seconds > 2 * 5
+
+
+def test_a_task_is_stuck_when_it_is_overdue_and_nothing_else_moves(monkeypatch):
+    monkeypatch.setattr(pace, "_STUCK_SECONDS", 10.0)
+    now = [0.0]
+    watched = Pace(lambda: now[0])
+    since = watched.moved()
+    now[0] = 10.5
+    assert watched.is_stuck(since, 1.0) and not watched.is_stuck(since, 3.0)
+    now[0] = 12.5
+    assert watched.is_stuck(since, 3.0)
+    watched.moved()
+    assert not watched.is_stuck(since, 1.0)
+    now[0] = 23.0
+    assert watched.is_stuck(since, 1.0) and not watched.is_stuck(now[0], 1.0)
+
+
+def test_a_task_goes_to_where_most_of_what_it_reads_is():
+    nearby, mib = Nearby(), 1 << 20
+    nearby.made("a", "spine", 100 * mib, ["view"])
+    nearby.made("b", "sessions", 60 * mib, ["spine"])
+    nearby.made("c", "small", mib // 2, [])
+    workers = {"a", "b", "c"}
+    assert nearby.nearest(["spine"], workers) == ["a", "b"]  # b read it
+    assert nearby.nearest(["spine", "sessions"], workers) == ["a", "b"]
+    assert nearby.nearest(["sessions", "small"], workers) == ["b"]
+    assert nearby.nearest(["sessions"], {"a", "c"}) == nearby.nearest(["small", "unknown"], workers) == []
+
+
+# Which first
+
+
+SHOWN_DAYS = 8
+
+
+def several_days() -> dict[str, tuple[float, list[str]]]:
+    """Seconds and needs of steps: a chain through all days, and on each day more work beside it."""
+    steps: dict[str, tuple[float, list[str]]] = {}
+    for day in range(SHOWN_DAYS):
+        steps[f"spine@{day}"] = 1.0, []
+        for name in "abcd":
+            steps[f"rolling:{name}@{day}"] = 1.0 + day / 100, [f"spine@{day}"]
+        steps[f"qids@{day}"] = 2.0, [f"spine@{day}", *([f"qids@{day - 1}"] if day else [])]
+        steps[f"chunk@{day}"] = 0.5, [name for name in steps if name.endswith(f"@{day}")]
+    return steps
+
+
+def run_in_time(steps, chains, workers=3) -> tuple[float, list[str]]:
+    """How long the steps take on so many workers, and in which order they start."""
+    actions = [SimpleNamespace(name=name, reads=needs, after=(), guards=()) for name, (_, needs) in steps.items()]
+    schedule, now, running, order = Schedule(actions, chains), 0.0, [], []
+    while schedule or running:
+        while schedule and len(running) < workers:
+            order.append(schedule.pop().name)
+            heappush(running, (now + steps[order[-1]][0], order[-1]))
+        now, name = heappop(running)
+        schedule.ended(name)
+    return now, order
+
+
+def test_what_a_long_chain_waits_for_starts_first():
+    steps = several_days()
+    chains: dict[str, float] = {}
+    for name in reversed(steps):
+        waiting = [chains[below] for below, (_, needs) in steps.items() if name in needs]
+        chains[name] = steps[name][0] + max(waiting, default=0.0)
+    (plain, _), (first, order) = run_in_time(steps, None), run_in_time(steps, chains)
+    work = sum(seconds for seconds, _ in steps.values()) / 3
+    assert work <= first < work + 0.5 < work + 1 < plain, (work, first, plain)
+    for kind in (
+        "chunk",
+        "rolling:a",
+    ):  # that of a later day takes a little longer, which is no reason to begin with it
+        assert [name for name in order if name.startswith(kind)] == [f"{kind}@{day}" for day in range(SHOWN_DAYS)]
