@@ -128,7 +128,7 @@ class DaskExecutor:
             raise failures.lost(self._where)
         while self._again:
             self._retry(*self._again.popleft())
-        if self._suspects and not self._out.moves(self._pace):  # one at a time, once all else has returned, or is stuck
+        if self._suspects and not self._out:  # one at a time, once everything else has returned
             self._send(replace(self._suspects.popleft(), alone=True, apart=None))
         self._out.cancel_outrun()
         self._look_after()
@@ -273,7 +273,9 @@ class DaskExecutor:
         except CancelledError:  # Dask cancels all futures when the scheduler is gone
             self._lost = True
         except KilledWorker as death:
-            if not self._out.twins(sent):
+            if self._out.twins(sent):
+                self._out.left_alone(sent)
+            else:
                 self._again.append((sent, death))
         except Exception as error:
             if sent.claim():

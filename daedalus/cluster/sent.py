@@ -83,10 +83,6 @@ class Out:
         for inner in outrun:
             inner.cancel()
 
-    def moves(self, pace: Pace) -> bool:
-        """Whether anything is there that is not stuck."""
-        return any(sent.alone or not pace.is_stuck(sent.since, sent.task.seconds) for sent in list(self._sent.values()))
-
     def stuck(self, pace: Pace) -> list[tuple[Future, Sent]]:
         """What is overdue."""
         return [(inner, sent) for inner, sent in list(self._sent.items())
@@ -104,3 +100,7 @@ class Out:
 
     def doubled(self, sent: Sent) -> None:
         self._doubled.add(sent.future)
+
+    def left_alone(self, sent: Sent) -> None:
+        """Notes that a task's twin died with its worker: if what is left is stuck, it is sent a second time again."""
+        self._doubled.discard(sent.future)
