@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-_SHIPPED = "qids"  # the artifact that has the rows that ship and no other
+SHIPPED = "qids"  # the artifact that has the rows that ship and no other
 _SMALL = 16 << 20  # bytes of artifacts whose cut is put together in memory
 Reuse = Callable[[Path], Mapping[str, Path]]
 
@@ -83,15 +83,15 @@ def _aligned(
         if source not in aligned:
             names.setdefault(source, []).append(name)
     if names:
-        wanted = [Wanted(artifacts[source], found, source == _SHIPPED) for source, found in names.items()]
+        wanted = [Wanted(artifacts[source], found, source == SHIPPED) for source, found in names.items()]
         small = sum(artifact.path.stat().st_size for artifact in wanted) <= _SMALL
         made = io.BytesIO() if small else cuts / "cut"
-        cut(wanted, _row_groups(artifacts), made)
+        cut(wanted, shipped_groups(artifacts), made)
         aligned |= dict.fromkeys(names, made)
     return aligned
 
 
-def _row_groups(artifacts: Mapping[str, Path]) -> list[Pieces]:
+def shipped_groups(artifacts: Mapping[str, Path]) -> list[Pieces]:
     kept = read_table(artifacts["content"])[ROW.strip('"')].to_numpy()
     rows = rows_of(artifacts["sessions"])
     return row_groups(kept, [min(ROWS_PER_GROUP, rows - at) for at in range(0, rows, ROWS_PER_GROUP)])
@@ -122,7 +122,7 @@ def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
     import pyarrow.parquet as pq
 
     names = [name for name in pq.read_schema(artifacts[source]).names if name != ITEMS]
-    cut([Wanted(artifacts[source], names)], _row_groups(artifacts)[:1], out)
+    cut([Wanted(artifacts[source], names)], shipped_groups(artifacts)[:1], out)
 
 
 def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO) -> None:

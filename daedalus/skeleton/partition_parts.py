@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from daedalus.output.cut_partition import _SHIPPED, Wanted, _row_groups, cut
+from daedalus.output.cut_partition import SHIPPED, Wanted, cut, shipped_groups
 from daedalus.parquet.splice import stacked
 from daedalus.stagecache.action import Part
 
@@ -18,7 +18,7 @@ Columns = Sequence[tuple[str, str]]  # (name, the artifact that has it)
 
 def sources_in_parts(columns: Columns) -> list[str]:
     """The artifacts whose columns are cut in parts. What has the rows that ship and no other is cut at the end."""
-    return list(dict.fromkeys(source for _, source in columns if source != _SHIPPED))
+    return list(dict.fromkeys(source for _, source in columns if source != SHIPPED))
 
 
 def cut_part(columns: Columns, artifacts: Mapping[str, Path], part: Part, out: Path) -> None:
@@ -28,7 +28,7 @@ def cut_part(columns: Columns, artifacts: Mapping[str, Path], part: Part, out: P
     if not wanted:
         out.touch()
         return
-    groups = _row_groups(artifacts)
+    groups = shipped_groups(artifacts)
     cut(wanted, [groups[i] for i in (0, *part.of(len(groups)))] if groups else [], out)
 
 
