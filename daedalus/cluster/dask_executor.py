@@ -10,16 +10,17 @@ A task's way through this file:
 
 Delivery is at least once. When workers die, Dask blames every task that they had. A blamed task becomes a suspect
 and runs once more with the whole cluster to itself; only if workers die again does it fail. A task that is stuck on
-a slow worker is sent a second time when nothing else is left to run; the first answer counts.
+a slow worker is sent a second time when nothing else is left to run; what becomes of the two is in sent.py.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from daedalus.cluster.job import Job, Refusal, Unread
 from daedalus.cluster.nearby import Nearby
 from daedalus.cluster.pace import Pace
 from daedalus.cluster.reading import Read, answered, fetching, is_told_at_once
-from daedalus.cluster.sent import Out, Sent
+from daedalus.cluster.sent import Copies, Out, Sent
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.executor import Executor, Made, Task
 from daedalus.stagecache.walk.schedule import urgency
@@ -78,7 +79,8 @@ class DaskExecutor:
         self._asked: list[tuple[Sent, Future[Trace | Read]]] = []  # waiting for what `answered` says
         self._out, self._attempts = Out(), count()
         self._again: deque[tuple[Sent, Any]] = deque()  # returned with a Refusal, Unread or KilledWorker, for `tend`
-        self._suspects: deque[Sent] = deque()  # blamed for deaths; each is to run alone
+        self._suspects: dict[Future, Sent] = {}  # blamed for deaths, by the walk's futures; each is to run alone
+        self._alone: Future | None = None  # of the suspect that has the cluster to itself, or had
         self._pace, self._nearby = Pace(), Nearby()
         self._around = ""  # why partitions go by way of the coordinator, until it is said
         self._said_around = False
@@ -88,7 +90,8 @@ class DaskExecutor:
     @property
     def free(self) -> bool:
         # While suspects wait for or have the cluster to themselves, nothing else may be sent.
-        if len(self._waiting_here) + len(self._asked) >= _BACKLOG or self._suspects or self._out.is_held:
+        held = self._suspects or (self._alone and not self._alone.done())
+        if held or len(self._waiting_here) + len(self._asked) >= _BACKLOG:
             return False
         return self._client is None or len(self._out) < self._pace.most(self._crew.slots)
 
@@ -128,9 +131,10 @@ class DaskExecutor:
             raise failures.lost(self._where)
         while self._again:
             self._retry(*self._again.popleft())
-        if self._suspects and not self._out:  # one at a time, once everything else has returned
-            self._send(replace(self._suspects.popleft(), alone=True, apart=None))
-        self._out.cancel_outrun()
+        self._out.give_up_done()
+        if self._suspects and not self._out and not self._asked:  # one at a time, once everything else has returned
+            self._alone = next(iter(self._suspects))
+            self._send_again(replace(self._suspects.pop(self._alone), alone=True))
         self._look_after()
 
     def _look_after(self) -> None:
@@ -149,6 +153,8 @@ class DaskExecutor:
         for sent, answer in asked:
             if not answer.done():
                 self._asked.append((sent, answer))
+            elif sent.is_answered:  # it is one part of several, and another has failed
+                continue
             elif error := answer.exception():
                 sent.future.set_exception(error)
             elif isinstance(found := answer.result(), Trace):
@@ -157,64 +163,64 @@ class DaskExecutor:
                 self._send(replace(sent, read=found))
 
     def _retry(self, sent: Sent, why: Any) -> None:
-        """Handles what came back without a result. Raises RunStopped when no worker is left that can do it."""
-        if sent.is_answered:  # by its twin
-            return
+        """Handles a copy that came back without a result. Raises RunStopped when no worker is left that can do it."""
         if isinstance(why, Refusal):
             reason = why.reason(sent.task.manifest)
             self._crew.refused(why.worker, reason)
             if not self._crew.fit:
                 raise failures.all_refused(why.worker, reason, made=self._made)
-            self._send(sent)
+            self._send_again(sent)
         elif isinstance(why, Unread):
             self._around = f"{why.worker}: {why.why}"
-            if sent.claim():
+            if self._out.claim(sent):
                 self._run_for(sent, fetching(sent.task, self._carried))
-        elif sent.alone:  # no other task ran, so the deaths are this one's
+        elif not sent.alone:
+            self._out.give_up_all(sent.future)
+            self._suspects[sent.future] = sent
+        elif self._out.claim(sent):  # no other task ran, so the deaths are this one's
             sent.future.set_exception(failures.deadly(sent.task, why))
-        else:
-            self._suspects.append(sent)
+
+    def _send_again(self, sent: Sent) -> None:
+        """Sends a task of which no copy is left, unless it is answered or a suspect."""
+        if not (sent.is_answered or self._out.has(sent.future) or sent.future in self._suspects):
+            self._send(sent)
 
     def _double(self) -> None:
         """Sends what is stuck on slow workers once more, to others, if nothing else is left to run."""
-        if self._suspects or self._out.is_held or not (stuck := self._out.stuck(self._pace)):
+        if not (stuck := self._out.stuck(self._pace)):
             return
-        held = self._crew.holders()
-        for inner, sent in stuck:
-            holder, twins = held.get(sent.key), self._out.twins(sent)
-            others = sorted(self._crew.fit.keys() - {holder})
-            together = holder and len(twins) > 1 and {held.get(one.key) for one in twins.values()} == {holder}
-            come = not together and any(self._may_come(one, held) for one in twins.values())
-            if not others or sent.is_answered or come:
-                continue
-            self._out.doubled(sent)
-            self._send(replace(sent, apart=holder), others)
-            if not holder or twins:  # its answer is stuck, which Dask would have made again; or it hangs, as its twin
-                self._out.give_up(inner)
+        held = self._crew.holders([sent.key for copies in stuck for sent in copies.values()])
+        for copies in stuck:
+            self._double_one(copies, {inner: held[sent.key] for inner, sent in copies.items() if sent.key in held})
 
-    def _may_come(self, sent: Sent, held: Mapping[tuple, str]) -> bool:
-        """Whether an answer may come: not from workers that hang or went."""
-        return not self._crew.fit.keys().isdisjoint({held[sent.key]} if sent.key in held else sent.workers)
+    def _double_one(self, copies: Copies, held: dict[Future, str]) -> None:
+        """Sends a stuck task to others than have its `copies`, unless two have them one of which reports. `held` says
+        who has which; a copy that nobody has is given up, as is a second one."""
+        sent, holders = next(iter(copies.values())), set(held.values())
+        reporting, others = self._crew.fit.keys() & holders, self._crew.fit.keys() - holders
+        if sent.is_answered or not others or (reporting and (len(holders) > 1 or sent.alone)):
+            return
+        kept = next(iter(held), None)
+        self._out.give_up({inner: one for inner, one in copies.items() if inner is not kept})
+        self._send(sent, holders)
 
     def _rescue(self) -> None:
         """Sends again what nobody will run: Dask never does if all workers that it was sent to went and others came."""
         stranded = self._out.sent_to_none_of(self._crew.there)
         if not stranded or not self._crew.fit:
             return
-        somewhere = self._crew.holders([sent.key for _, sent in stranded])
-        for inner, sent in stranded:
-            others = sorted(self._crew.fit.keys() - {sent.apart})
-            if others and sent.key not in somewhere and not sent.is_answered:
-                self._out.give_up(inner)
-                if not any(self._may_come(one, somewhere) for one in self._out.twins(sent).values()):
-                    self._send(sent, others)
+        somewhere = self._crew.holders([sent.key for sent in stranded.values()])
+        for inner, sent in stranded.items():
+            if sent.key not in somewhere:
+                self._out.give_up({inner: sent})
+                self._send_again(sent)
 
     def shutdown(self) -> None:
         self._asking.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             reachable = not self._lost
-            for future in self._out:
-                future.cancel()
+            for copies in self._out:
+                self._out.give_up(copies)
             if reachable:
                 connect.unregister(self._client, self._bench)
         self._here.shutdown()
@@ -241,52 +247,48 @@ class DaskExecutor:
         self._crew.look()
         return client
 
-    def _send(self, sent: Sent, workers: Sequence[str] = ()) -> None:
-        """Submits a task to Dask: to `workers`, else near to what it reads, away from bad workers."""
+    def _send(self, sent: Sent, apart: Collection[str] = ()) -> None:
+        """Submits a task to Dask: near to what it reads, away from bad workers, and never to those of `apart`."""
         from daedalus.cluster.worker import run_action
 
         client, task = self._client or self._open(), sent.task
         name, _, at = task.action.name.partition("@")
-        near = workers or self._nearby.nearest(task.digests.values(), self._crew.fit)
-        if not near and not self._crew.all_fit:
-            near = sorted(self._crew.fit)
-        options = {"workers": near, "allow_other_workers": not sent.apart} if near else {}  # others may take over
+        fit = self._crew.fit.keys() - apart
+        near = self._nearby.nearest(task.digests.values(), fit)
+        if apart or not (near or self._crew.all_fit):
+            near = sorted(fit)
+        options = {"workers": near, "allow_other_workers": not apart} if near else {}  # others may take over
         key = (name, f"{at}{task.suffix}", self._run, next(self._attempts))
-        sent = replace(sent, key=key, since=self._pace.moved(), workers=frozenset(near or ()))
+        sent = replace(sent, key=key, workers=frozenset(near))
         inner = submitted(
             client, run_action, self._run, task.action.name, task.digests, task.key, *sent.read, task.split,
             key=key, priority=urgency(task.chain), resources={connect.MEMORY: self._bytes}, **options,
         )  # fmt: skip
+        self._pace.moved()
         self._out.add(inner, sent)
-        inner.add_done_callback(self._returned)
+        inner.add_done_callback(partial(self._returned, sent))
 
-    def _returned(self, inner: Future) -> None:
-        """Handles the end of a task. Called in Dask's thread: whatever needs the walk's thread goes to `_again`."""
+    def _returned(self, sent: Sent, inner: Future) -> None:
+        """Handles the end of a copy. Called in Dask's thread: whatever needs the walk's thread goes to `_again`."""
         from distributed import KilledWorker
 
-        self._pace.moved()
-        sent = self._out.take(inner)
-        if sent is None or sent.is_answered:  # it was given up, or its twin was first
+        if not self._out.take(inner, sent):
             return
+        self._pace.moved()
         try:
             worker, found = inner.result()
         except CancelledError:  # Dask cancels all futures when the scheduler is gone
             self._lost = True
         except KilledWorker as death:
-            if self._out.twins(sent):
-                self._out.left_alone(sent)
-            else:
-                self._again.append((sent, death))
+            self._again.append((sent, death))
         except Exception as error:
-            if sent.claim():
+            if self._out.claim(sent):
                 sent.future.set_exception(failures.as_here(error))
         else:
             if isinstance(found, Refusal | Unread):
                 self._again.append((sent, found))
-            elif sent.claim():
+            elif self._out.claim(sent):
                 self._take(sent, worker, *found)
-        if sent.is_answered:
-            self._out.outrun(sent)
 
     def _take(self, sent: Sent, worker: str, made: Made, ticket: Any) -> None:
         """Completes a task with what a worker made; a partition is still to be published. Called in Dask's thread."""

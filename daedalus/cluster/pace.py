@@ -30,10 +30,9 @@ class Pace:
         """Seconds after which a worker that does not report is taken to hang."""
         return _STUCK_SECONDS
 
-    def moved(self) -> float:
-        """Notes that something goes on, as when a task is sent or comes back; returns the time."""
+    def moved(self) -> None:
+        """Notes that something goes on, as when a task is sent or comes back."""
         self._moved = self._clock()
-        return self._moved
 
     def took(self, seconds: float) -> None:
         """Notes what a task took."""
@@ -44,7 +43,7 @@ class Pace:
         ahead = _DEPTH if self._usual is None else ceil(_AHEAD_SECONDS / max(self._usual, 1e-3))
         return max(slots, 1) * min(max(ahead, _DEPTH), _MOST)
 
-    def is_stuck(self, since: float, expected: float) -> bool:
-        """Whether a task that was sent at `since` and was `expected` to take so many seconds is overdue, and nothing
-        else was sent or came back for as long."""
-        return self._clock() - max(since, self._moved) > max(_STUCK_SECONDS, _STUCK_TIMES * expected)
+    def is_stuck(self, expected: float) -> bool:
+        """Whether a task that was `expected` to take so many seconds is overdue: nothing was sent or came back for as
+        long."""
+        return self._clock() - self._moved > max(_STUCK_SECONDS, _STUCK_TIMES * expected)

@@ -24,7 +24,7 @@ class Read(NamedTuple):
 
 def is_told_at_once(task: Task, carried: CarriedArtifacts | None) -> bool:
     """Whether there is nothing to ask, to send or to list; else `answered` may block."""
-    return task.ask is nobody and not carried and task.action.step not in PARTITIONS
+    return task.ask is nobody and not carried and not _publishes(task)
 
 
 def answered(task: Task, carried: CarriedArtifacts | None) -> Trace | Read:
@@ -36,11 +36,12 @@ def answered(task: Task, carried: CarriedArtifacts | None) -> Trace | Read:
         return found
     published = {name: task.above[name] for name in task.digests if task.above[name].step in PARTITIONS}
     lists = {name: _listed(action, task.digests[name]) for name, action in published.items()}
-    if task.action.step in PARTITIONS:
+    if _publishes(task):
         lists[task.action.name] = _there(task.action)
     artifacts = {name: artifact for name, artifact in task.digests.items() if name not in published}
     if carried:
-        return Read(carried.tickets_of(artifacts.values()), lists)
+        parts = {part: carried.tickets[part] for part in task.split} if isinstance(task.split, tuple) else {}
+        return Read({**carried.tickets_of(artifacts.values()), **parts}, lists)
     if task.ask is not nobody:
         for name, artifact in artifacts.items():
             task.above[name].shelf.path(name, artifact)  # downloads to the shared folder what only the bucket has
@@ -54,6 +55,11 @@ def fetching(task: Task, carried: CarriedArtifacts | None) -> Task:
     above = {name: replace(action, shelf=carried) if action.step not in PARTITIONS else action
              for name, action in task.above.items()}  # fmt: skip
     return replace(task, above=above)
+
+
+def _publishes(task: Task) -> bool:
+    """Whether what a task makes is a whole partition."""
+    return task.action.step in PARTITIONS and not task.is_part
 
 
 def _listed(action: Action, artifact: str) -> PartList | None:

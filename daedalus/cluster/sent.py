@@ -1,11 +1,21 @@
-"""The tasks that are with Dask. One that was sent twice, because it was stuck, is there twice; its first answer counts.
+"""The copies of tasks that are with Dask: one of each task, and another of what is stuck.
 
-Dask's thread brings answers, and the walk's thread does all else.
+A copy leaves in one of these ways. The last column is what that means for other copies of its task.
+
+    answered   with a result or an error: the first one counts       they are cancelled
+    killed     its workers died: the task is to run alone            they are cancelled
+    returned   its worker refused it, or those that it was sent to   the task is theirs; if there are none, it is sent
+               went                                                  again
+    cancelled  by Dask: the scheduler is gone                        so is the run
+
+Copies are counted by what is here now, so a task that has lost one is as if it had never been sent twice. Dask's thread
+brings answers, and the walk's thread does all else.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,92 +25,87 @@ from daedalus.cluster.reading import Read
 from daedalus.stagecache.records.traces import Trace
 from daedalus.stagecache.walk.executor import Made, Task
 
-_CLAIMING = threading.Lock()
-
 
 @dataclass(frozen=True)
 class Sent:
-    """A submitted task, what is told of what it reads, and the future that the walk waits for."""
+    """A copy of a task, what is told of what it reads, and the future that the walk waits for."""
 
     task: Task
     future: Future[Made | Trace]
     read: Read = field(default_factory=Read)
     alone: bool = False  # a suspect that has the cluster to itself
     key: tuple[str | int, ...] = ()  # Dask's; another each time, since the same key returns the same result
-    since: float = 0.0  # when it was sent
-    apart: str | None = None  # the slow worker that has its twin, and may not have this too
     workers: frozenset[str] = frozenset()  # those that it was sent to, if not to all
 
     @property
     def is_answered(self) -> bool:
-        """Whether its answer has come, also if a partition is still being published."""
+        """Whether its answer has come, also if a partition is still being published; or nobody waits for it."""
         return self.future.running() or self.future.done()
 
-    def claim(self) -> bool:
-        """Has an answer be the one that counts; False if another is."""
-        with _CLAIMING:
-            return not self.is_answered and self.future.set_running_or_notify_cancel()
+
+Copies = dict[Future, Sent]  # of one task, by Dask's futures
 
 
 class Out:
-    """What is with Dask, by Dask's futures."""
+    """What is with Dask."""
 
     def __init__(self) -> None:
-        self._sent: dict[Future, Sent] = {}
-        self._doubled: set[Future] = set()  # of `Sent`, those that were sent twice
-        self._outrun: list[Future] = []  # Dask's, of tasks whose twin was first
+        self._lock = threading.Lock()
+        self._tasks: dict[Future, Copies] = {}  # by the walk's futures
+        self._done: deque[Future] = deque()  # the walk's, whose copies are of no use any more
 
     def __len__(self) -> int:
-        return len(self._sent)
+        return len(self._tasks)
 
-    def __iter__(self) -> Iterator[Future]:
-        return iter(list(self._sent))
-
-    @property
-    def is_held(self) -> bool:
-        """Whether a task has the cluster to itself."""
-        return any(sent.alone for sent in list(self._sent.values()))
+    def __iter__(self) -> Iterator[Copies]:
+        with self._lock:
+            return iter([dict(copies) for copies in self._tasks.values()])
 
     def add(self, inner: Future, sent: Sent) -> None:
-        self._sent[inner] = sent
+        with self._lock:
+            self._tasks.setdefault(sent.future, {})[inner] = sent
+        sent.future.add_done_callback(self._done.append)
 
-    def take(self, inner: Future) -> Sent | None:
-        """What an answer is of; None if it is not waited for any more."""
-        return self._sent.pop(inner, None)
+    def take(self, inner: Future, sent: Sent) -> bool:
+        """Takes out a copy that has left; False if it was given up before."""
+        with self._lock:
+            copies = self._tasks.get(sent.future, {})
+            found = copies.pop(inner, None)
+            if not copies:
+                self._tasks.pop(sent.future, None)
+        return found is not None
 
-    def twins(self, sent: Sent) -> dict[Future, Sent]:
-        """What is with Dask of a task that was sent twice; nothing of another."""
-        if sent.future not in self._doubled:
-            return {}
-        return {inner: other for inner, other in list(self._sent.items()) if other.future is sent.future}
+    def claim(self, sent: Sent) -> bool:
+        """Has an answer be the one that counts; False if another is."""
+        with self._lock:
+            return not sent.is_answered and sent.future.set_running_or_notify_cancel()
 
-    def outrun(self, sent: Sent) -> None:
-        """Notes that a task is answered: what is left of it is to be cancelled."""
-        self._outrun += self.twins(sent)
+    def has(self, future: Future) -> bool:
+        """Whether there is a copy of a task, by the walk's future."""
+        return future in self._tasks
 
-    def cancel_outrun(self) -> None:
-        outrun, self._outrun = self._outrun, []
-        for inner in outrun:
+    def give_up(self, copies: Copies) -> None:
+        """Takes copies back from Dask. It has a thread of its own wait, so not that one calls this."""
+        for inner, sent in copies.items():
+            self.take(inner, sent)
             inner.cancel()
 
-    def stuck(self, pace: Pace) -> list[tuple[Future, Sent]]:
-        """What is overdue."""
-        return [(inner, sent) for inner, sent in list(self._sent.items())
-                if not sent.alone and pace.is_stuck(sent.since, sent.task.seconds)]  # fmt: skip
+    def give_up_all(self, future: Future) -> None:
+        """Takes all copies of a task back."""
+        with self._lock:
+            copies = dict(self._tasks.get(future, {}))
+        self.give_up(copies)
 
-    def sent_to_none_of(self, there: Collection[str]) -> list[tuple[Future, Sent]]:
+    def give_up_done(self) -> None:
+        """Takes back what is left of tasks that were answered."""
+        while self._done:
+            self.give_up_all(self._done.popleft())
+
+    def stuck(self, pace: Pace) -> list[Copies]:
+        """The copies of each task that is overdue."""
+        return [copies for copies in self if pace.is_stuck(next(iter(copies.values())).task.seconds)]
+
+    def sent_to_none_of(self, there: Collection[str]) -> Copies:
         """What was sent to workers that are not there any more."""
-        return [(inner, sent) for inner, sent in list(self._sent.items())
-                if sent.workers and sent.workers.isdisjoint(there)]  # fmt: skip
-
-    def give_up(self, inner: Future) -> None:
-        """Takes a task back from Dask."""
-        self.take(inner)
-        inner.cancel()
-
-    def doubled(self, sent: Sent) -> None:
-        self._doubled.add(sent.future)
-
-    def left_alone(self, sent: Sent) -> None:
-        """Notes that a task's twin died with its worker: if what is left is stuck, it is sent a second time again."""
-        self._doubled.discard(sent.future)
+        return {inner: sent for copies in self for inner, sent in copies.items()
+                if sent.workers and sent.workers.isdisjoint(there)}  # fmt: skip
