@@ -33,7 +33,8 @@ from daedalus.stagecache.walk.schedule import Schedule
 
 MORE = "DAEDA_CHURN" in os.environ
 CHURNED_RUNS = range(*map(int, os.environ.get("DAEDA_CHURN", "9-10").split("-")))  # how many, or from-to
-CHURNED_DAYS = DAYS if MORE else DAYS[:3]
+DAY = str(DAYS[0])
+CHURNED_DAYS = DAYS if MORE else DAYS[:1]
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +71,11 @@ def test_workers_that_come_go_and_slow_down_give_the_same_bytes(cold, warm_templ
     times = 6 if MORE else 3
     with Client(processes.address, set_as_default=False) as client, Churn(processes, client, seed, times) as churn:
         report = on_dask(f"{CHURNED_DAYS[0]}..{CHURNED_DAYS[-1]}", processes.address)
-    assert not report.failures and report.steps["computed"] > 100
+    assert not report.failures and report.steps["computed"] > 90
     assert partitions(cold.root) == partitions(warm_template, CHURNED_DAYS) != {}
     found = Counter(computed(churn.gone).values())
     print(f"\nseed {seed}: {' '.join(churn.done)}: steps by how often they were computed: {dict(found)}")
-    assert found.total() > 100 and max(found) <= 2, churn.done
+    assert found.total() > 90 and max(found) <= 2, churn.done
 
 
 # Workers that come with the work
@@ -99,57 +100,49 @@ def test_workers_without_memory_that_come_to_a_waiting_run_are_refused(cold):
     assert "no Dask worker declares the memory that a step needs" in refused(refusal)
 
 
-def test_a_worker_that_hangs_is_outrun_by_another(cold, warm_template, processes, tmp_path):
-    """By a third, since the second dies of it. The run does not wait for the first, nor at the end."""
-    step = f"attributes@{DAYS[1]}"
-    computed = counted(processes, 2, tmp_path, AtStep(step, tmp_path, signal.SIGSTOP, signal.SIGKILL))
-    with another_after(processes, tmp_path / "signal-1"):
-        report = on_dask(SHORT, processes.address)
-    assert report.exit_code == 0
-    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
-    assert computed()[step] == 1 and max(computed().values()) <= 2
-
-
-def test_a_partition_that_is_made_twice_at_once_leaves_nothing(cold, warm_template, processes, tmp_path):
-    """Of the two that make it, one is held when it has written the files, until the run is over; the other dies before
-    anybody knows that it is done. A third hands on what that one left: it is not made a third time."""
-    step = f"chunk@{DAYS[1]}"
-    held = Held(step, tmp_path)
-    dying = AtStep(step, tmp_path / "dying", signal.SIGKILL, state="memory")
-    computed = counted(processes, 2, tmp_path, held, dying)
+def test_what_workers_that_hang_and_die_have_is_made_by_others(cold, warm_template, processes, tmp_path):
+    """One hangs, and the run does not wait for it, nor at the end. Of two others that make a partition, one is held
+    when it has written the files, until the run is over; the other dies before anybody knows that it is done. A fourth
+    hands on what that one left: it is not made a third time, and nothing is left of it."""
+    hung, twice = f"attributes@{DAY}", f"chunk@{DAY}"
+    held = Held(twice, tmp_path)
+    hanging = AtStep(hung, tmp_path / "hanging", signal.SIGSTOP)
+    dying = AtStep(twice, tmp_path / "dying", signal.SIGKILL, state="memory")
+    computed = counted(processes, 3, tmp_path, held, hanging, dying)
     with another_after(processes, tmp_path / "dying/signal-0"):
-        report = on_dask(SHORT, processes.address)
-    assert report.exit_code == 0 and computed()[step] == 2
-    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+        report = on_dask(DAY, processes.address)
+    found = computed()
+    assert report.exit_code == 0 and (found[hung], found[twice]) == (1, 2) and max(found.values()) == 2
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:1]) != {}
     held.release.touch()
     when_there(tmp_path / "over")
     assert not list((cold.root / "cache/tmp").iterdir()) and not list(cold.output.glob(".daeda-*"))
-    assert partitions(cold.root) == partitions(warm_template, DAYS[:3])
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:1])
 
 
 @pytest.mark.skipif(not MORE, reason="DAEDA_CHURN")
 def test_a_partition_that_is_made_twice_at_once_may_come_twice(cold, warm_template, processes, tmp_path):
-    step = f"chunk@{DAYS[1]}"
+    step = f"chunk@{DAY}"
     held = Held(step, tmp_path)
     computed = counted(processes, 2, tmp_path, held)
-    told = Lines(then=lambda day: held.release.touch() if day == str(DAYS[1]) else None)
-    report = on_dask(SHORT, processes.address, told)
+    told = Lines(then=lambda day: held.release.touch() if day == DAY else None)
+    report = on_dask(DAY, processes.address, told)
     when_there(tmp_path / "over")
     assert report.exit_code == 0 and computed()[step] == 2
-    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:1]) != {}
     assert not list((cold.root / "cache/tmp").iterdir()) and not list(cold.output.glob(".daeda-*"))
 
 
 @pytest.mark.skipif(not MORE, reason="DAEDA_CHURN")
 def test_what_a_worker_made_before_it_died_is_not_made_again(cold, warm_template, processes, tmp_path):
     """The only one dies before anybody knows; the artifact is there, and a note about it. So does the next."""
-    steps = f"spine@{DAYS[1]}", f"chunk@{DAYS[1]}"
+    steps = f"spine@{DAY}", f"chunk@{DAY}"
     dying = [AtStep(step, tmp_path / step, signal.SIGKILL, state="memory") for step in steps]
     computed = counted(processes, 1, tmp_path, *dying)
     told = Lines(heard=lambda line: processes.worker() if "is left" in line else None)
-    report = on_dask(SHORT, processes.address, told)
+    report = on_dask(DAY, processes.address, told)
     assert report.exit_code == 0 and told.said.count("no Dask worker is left; waiting up to 600 s for one") == 2
-    assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
+    assert partitions(cold.root) == partitions(warm_template, DAYS[:1]) != {}
     found = computed()
     assert [found[step] for step in steps] == [1, 1] and max(found.values()) <= 2  # published meanwhile: made again
 
@@ -161,7 +154,7 @@ def test_a_note_of_what_is_not_there_any_more_is_no_answer(tmp_path):
     answers.leave("key", (Made("artifact", 3, {}, 0.1), None))
     (made, _), gone = answers.find("key"), ["missing"]
     shelf = SimpleNamespace(problem=lambda name, artifact: gone[0] if artifact == "artifact" else "")
-    task = SimpleNamespace(action=SimpleNamespace(name="spine@day", shelf=shelf))
+    task = SimpleNamespace(action=SimpleNamespace(name="spine@day", shelf=shelf), is_part=False)
     assert not is_there(task, made, None)
     gone[0] = ""
     assert is_there(task, made, None)
@@ -172,6 +165,10 @@ def test_a_note_of_what_is_not_there_any_more_is_no_answer(tmp_path):
     (folder / "part-0-0.parquet").write_bytes(b"abc")
     assert is_there(task, made, left)
     assert not is_there(task, made, replace(left, folder=None))  # it is in the output, as far as anybody knows
+    part = SimpleNamespace(action=task.action, is_part=True)
+    assert not is_there(part, replace(made, artifact=str(tmp_path / "part")), None)
+    (tmp_path / "part").touch()
+    assert is_there(part, replace(made, artifact=str(tmp_path / "part")), None)
     (tmp_path / "key.answer").write_bytes(b"")
     assert answers.find("key") is None
 
