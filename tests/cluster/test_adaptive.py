@@ -21,7 +21,7 @@ from distributed import Client
 from test_dask import SHORT, Lines, on_dask, partitions, refused
 
 from daedalus.base.errors import DaedalusError
-from daedalus.cluster import connect, crew, pace
+from daedalus.cluster import connect, crew, dask_executor, pace
 from daedalus.cluster.delivery import Delivery
 from daedalus.cluster.nearby import Nearby
 from daedalus.cluster.pace import Pace
@@ -115,20 +115,40 @@ def test_what_workers_that_hang_and_die_have_is_made_by_others(cold, warm_templa
     assert report.exit_code == 0 and (found[hung], found[twice]) == (1, 2) and max(found.values()) == 2
     assert partitions(cold.root) == partitions(warm_template, DAYS[:1]) != {}
     held.release.touch()
-    when_there(tmp_path / "over")
+    wait_until((tmp_path / "over").exists)
     assert not list((cold.root / "cache/tmp").iterdir()) and not list(cold.output.glob(".daeda-*"))
     assert partitions(cold.root) == partitions(warm_template, DAYS[:1])
 
 
 @pytest.mark.skipif(not MORE, reason="DAEDA_CHURN")
-def test_a_partition_that_is_made_twice_at_once_may_come_twice(cold, warm_template, processes, tmp_path):
+def test_a_partition_that_is_made_twice_at_once_may_come_twice(
+    cold, warm_template, processes, tmp_path, monkeypatch
+):  # fmt: skip
+    """The second answer comes while the first is being published."""
     step = f"chunk@{DAY}"
     held = Held(step, tmp_path)
     computed = counted(processes, 2, tmp_path, held)
-    told = Lines(then=lambda day: held.release.touch() if day == DAY else None)
-    report = on_dask(DAY, processes.address, told)
-    when_there(tmp_path / "over")
-    assert report.exit_code == 0 and computed()[step] == 2
+    came, publishing, returned = [], dask_executor.publishing, dask_executor.DaskExecutor._returned
+
+    def coming(self, sent, inner):
+        returned(self, sent, inner)
+        if sent.task.action.name == step:
+            came.append(inner.result()[0])
+            held.release.touch()
+
+    def waiting(*of):
+        task = publishing(*of)
+
+        def run(upstream, out):
+            wait_until(lambda: len(came) == 2)
+            return task.action.run(upstream, out)
+
+        return replace(task, action=replace(task.action, run=run))
+
+    monkeypatch.setattr(dask_executor.DaskExecutor, "_returned", coming)
+    monkeypatch.setattr(dask_executor, "publishing", waiting)
+    report = on_dask(DAY, processes.address)
+    assert report.exit_code == 0 and computed()[step] == 2 and len(set(came)) == 2
     assert partitions(cold.root) == partitions(warm_template, DAYS[:1]) != {}
     assert not list((cold.root / "cache/tmp").iterdir()) and not list(cold.output.glob(".daeda-*"))
 
@@ -176,15 +196,15 @@ def test_a_note_of_what_is_not_there_any_more_is_no_answer(tmp_path):
 @contextmanager
 def another_after(processes, mark):
     """Meanwhile starts one more worker when a file is there."""
-    starting = threading.Thread(target=lambda: (when_there(mark), processes.worker()))
+    starting = threading.Thread(target=lambda: (wait_until(mark.exists), processes.worker()))
     starting.start()
     yield
     starting.join()
 
 
-def when_there(path):
+def wait_until(shown):
     until = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < until:
+    while not shown() and time.monotonic() < until:
         time.sleep(0.02)
 
 
