@@ -68,8 +68,11 @@ def processes(started):
 def test_workers_that_come_go_and_slow_down_give_the_same_bytes(cold, warm_template, processes, tmp_path, seed):
     """They are killed, ended, retired, added and stopped for a while, at random."""
     computed = counted(processes, 1, tmp_path)
-    times = 6 if MORE else 3
-    with Client(processes.address, set_as_default=False) as client, Churn(processes, client, seed, times) as churn:
+    often = {"times": 6, "apart": 100} if MORE else {"times": 3, "apart": 40}
+    with (
+        Client(processes.address, set_as_default=False) as client,
+        Churn(processes, client, seed, tmp_path / "counts", **often) as churn,
+    ):
         report = on_dask(f"{CHURNED_DAYS[0]}..{CHURNED_DAYS[-1]}", processes.address)
     assert not report.failures and report.steps["computed"] > 90
     assert partitions(cold.root) == partitions(warm_template, CHURNED_DAYS) != {}

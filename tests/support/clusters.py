@@ -232,10 +232,15 @@ def times_computed(folder: Path, gone: set[int]) -> Counter[str]:
 
 
 class Churn:
-    """Does so many things to the workers of `Processes`, at random: kills, ends, retires, slows or adds one."""
+    """Does so many things to the workers of `Processes`, at random: kills, ends, retires, slows or adds one.
 
-    def __init__(self, processes: Processes, client: Client, seed: int, times: int) -> None:
-        self._times = times
+    Up to `apart` actions are computed in between, by `Counting` in `folder`.
+    """
+
+    def __init__(
+        self, processes: Processes, client: Client, seed: int, folder: Path, *, times: int, apart: int
+    ) -> None:  # fmt: skip
+        self._folder, self._times, self._apart = folder, times, apart
         self._processes, self._client, self._chance = processes, client, random.Random(seed)
         self._over, self.done, self.gone = threading.Event(), [], set()
         self._working = threading.Thread(target=self._work, daemon=True)
@@ -255,7 +260,7 @@ class Churn:
 
     def _work(self) -> None:
         acts = [self._kill, self._end, self._retire, self._add, self._slow, self._slow]
-        while len(self.done) < self._times and not self._over.wait(self._chance.uniform(0.1, 0.8)):
+        while len(self.done) < self._times and self._goes_on():
             act = self._chance.choice(acts)
             if alive := self.alive():
                 self.done.append(act.__name__)
@@ -263,6 +268,18 @@ class Churn:
             if not self.alive():
                 self._over.wait(self._chance.uniform(0.0, 2.0))
                 self._processes.worker()
+
+    def _goes_on(self) -> bool:
+        """Waits until some more actions are computed, but not for long: whoever was to compute them may be gone."""
+        until = time.monotonic() + 10
+        enough = self._computed() + self._chance.randint(1, self._apart)
+        while not self._over.wait(0.02):
+            if self._computed() >= enough or time.monotonic() > until:
+                return True
+        return False
+
+    def _computed(self) -> int:
+        return sum(log.read_text().count("made ") for log in self._folder.iterdir())
 
     def _kill(self, worker: subprocess.Popen) -> None:
         self.gone.add(worker.pid)
