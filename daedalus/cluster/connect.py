@@ -179,13 +179,11 @@ def silent(workers: Workers, seconds: float) -> set[str]:
     return {address for address, at in seen.items() if latest - at > max(seconds, len(workers) * _REPORTING)}
 
 
-def holders(client: Client, keys: Sequence[tuple] = ()) -> dict[tuple, str]:
-    """The worker that runs a task, or has it next, by the task's key; of `keys`, also the one that ran it."""
+def holders(client: Client, keys: Sequence[tuple]) -> dict[tuple, str]:
+    """The worker that runs a task, has it next, or ran it, by the task's key."""
     held = {tuple(key): worker for worker, has in client.processing().items() for key in has}
-    if keys:  # after it was asked who runs what
-        made = client.sync(cast("Any", client.scheduler).who_has, keys=list(keys))
-        held |= {tuple(key): workers[0] for key, workers in made.items() if workers}
-    return held
+    made = client.sync(cast("Any", client.scheduler).who_has, keys=list(keys))  # after it was asked who runs what
+    return held | {tuple(key): workers[0] for key, workers in made.items() if workers}
 
 
 def register(client: Client, plugin: Any, name: str) -> None:

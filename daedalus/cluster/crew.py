@@ -64,8 +64,8 @@ class Crew:
         else:
             self._wait(self._looked)
 
-    def holders(self, keys: Sequence[tuple] = ()) -> Mapping[tuple, str]:
-        """The worker that runs a task, or has it next, by the task's key; of `keys`, also the one that ran it."""
+    def holders(self, keys: Sequence[tuple]) -> Mapping[tuple, str]:
+        """The worker that runs a task, has it next, or ran it, by the task's key."""
         return self._told(lambda client: connect.holders(client, keys))
 
     def _told(self, question: Callable[[Client], _T]) -> _T:

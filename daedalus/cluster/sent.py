@@ -1,15 +1,14 @@
 """The copies of tasks that are with Dask: one of each task, and another of what is stuck.
 
-A copy leaves in one of these ways. The last column is what that means for other copies of its task.
+A copy leaves in one of these ways. The last column is what becomes of the other copy of its task.
 
-    answered   with a result or an error: the first one counts       they are cancelled
-    killed     its workers died: the task is to run alone            they are cancelled
-    returned   its worker refused it, or those that it was sent to   the task is theirs; if there are none, it is sent
-               went                                                  again
-    cancelled  by Dask: the scheduler is gone                        so is the run
+    answered   a result or an error came: the first one counts          it is cancelled
+    killed     its workers died: the task is to run alone               it is cancelled
+    returned   its worker refused it, or all that it was sent to went   it goes on; without one, the task is sent again
+    cancelled  by Dask, since the scheduler is gone                     the run ends
 
-Copies are counted by what is here now, so a task that has lost one is as if it had never been sent twice. Dask's thread
-brings answers, and the walk's thread does all else.
+Nothing but the copies that are here says how many there are: a task that lost one is as if it had never had two. Dask's
+thread brings answers, and the walk's thread does all else.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Out:
         return future in self._tasks
 
     def give_up(self, copies: Copies) -> None:
-        """Takes copies back from Dask. It has a thread of its own wait, so not that one calls this."""
+        """Takes copies back from Dask. This waits for Dask's thread, so that one may not call it."""
         for inner, sent in copies.items():
             self.take(inner, sent)
             inner.cancel()
@@ -102,7 +101,7 @@ class Out:
             self.give_up_all(self._done.popleft())
 
     def stuck(self, pace: Pace) -> list[Copies]:
-        """The copies of each task that is overdue."""
+        """The copies of all tasks that are overdue, by task."""
         return [copies for copies in self if pace.is_stuck(next(iter(copies.values())).task.seconds)]
 
     def sent_to_none_of(self, there: Collection[str]) -> Copies:

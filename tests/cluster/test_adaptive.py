@@ -32,7 +32,7 @@ from daedalus.stagecache.walk.executor import Made
 from daedalus.stagecache.walk.schedule import Schedule
 
 MORE = "DAEDA_CHURN" in os.environ
-CHURNED_RUNS = range(*map(int, os.environ.get("DAEDA_CHURN", "9-10").split("-")))  # how many, or from-to
+CHURNED_RUNS = range(*map(int, os.environ.get("DAEDA_CHURN", "59-60").split("-")))  # how many, or from-to
 DAY = str(DAYS[0])
 CHURNED_DAYS = DAYS if MORE else DAYS[:1]
 

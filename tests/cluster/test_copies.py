@@ -60,7 +60,7 @@ class Dask:
     def refused(self, worker, reason):
         del self.fit[worker]
 
-    def holders(self, keys=()):
+    def holders(self, keys):
         return {key: worker for key, worker in self.holder.items() if key in keys}
 
     # What a test does
