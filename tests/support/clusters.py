@@ -291,9 +291,14 @@ class Churn:
         worker.terminate()
 
     def _retire(self, worker: subprocess.Popen) -> None:
+        """Does not wait for it: Dask may not let the last one go before another comes."""
         pids = self._client.run(os.getpid, on_error="ignore")
         if address := next((address for address, pid in pids.items() if pid == worker.pid), None):
             self.gone.add(worker.pid)
+            threading.Thread(target=self._retired, args=[address], daemon=True).start()
+
+    def _retired(self, address: str) -> None:
+        with suppress(Exception):  # the client is closed meanwhile
             self._client.retire_workers([address], close_workers=True)
 
     def _add(self, worker: subprocess.Popen) -> None:
