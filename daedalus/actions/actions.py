@@ -7,8 +7,8 @@ passes in its steps and their context.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -20,17 +20,18 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError, bare
 from daedalus.config.duckdb_settings import FIXED
 from daedalus.inputs.files import Files
-from daedalus.inputs.input_file import InputFile
+from daedalus.inputs.input_file import InputFile, first_unreadable
 from daedalus.objectstore.object_store import is_uri
 from daedalus.parquet.writer import write_parquet
 from daedalus.sql.column_types import read_as
-from daedalus.sql.duck import Bindings, Duck, Ducks, is_of_data
+from daedalus.sql.duck import Bindings, Duck, Ducks, is_interrupt, is_of_data
 from daedalus.sql.own_columns import OwnColumns
 from daedalus.sql.text import Sql, literal, normalise_sql, of_sql, parquet, path_literal
 from daedalus.sql.text import name as quoted
 from daedalus.stagecache.action import Action, Counts, Manifest, Parts, Shelf
 from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
 from daedalus.stagecache.fingerprint import Fingerprint, of_python, version
+from daedalus.stagecache.walk.full_disk import is_out_of_space
 
 _T = TypeVar("_T")
 _Context = TypeVar("_Context")
@@ -247,7 +248,7 @@ def _run_sql(
     """`cut` says what is read in place of the files, and what may run in place of the statement."""
     wanted = {file.path: file.digest for members in reading.files.values() for file in members}
     aside = TemporaryDirectory(prefix="cut-", dir=out.parent) if cut else nullcontext("")
-    with files.fetch(wanted) as local, aside as folder:
+    with files.fetch(wanted) as local, aside as folder, _naming(local, refusal):
         bound = _bound(reading, upstream, local)
         if cut:
             bound, arrow = cut(bound, Path(folder))
@@ -261,6 +262,18 @@ def _run_sql(
                 if is_of_data(error):
                     _blame(duck, reading, local, out.with_name(f"{out.name}.column"), refusal)
                 raise
+
+
+@contextmanager
+def _naming(files: Mapping[str, str], refusal: type[DaedalusError]) -> Iterator[None]:
+    """Raises `refusal` for a file, local ones by the path to name, that is damaged: the libraries name none."""
+    try:
+        yield
+    except Exception as error:
+        told = isinstance(error, DaedalusError) or is_out_of_space(error) or is_interrupt(error)
+        if not told and (damaged := first_unreadable(files, refusal)):
+            raise damaged from error
+        raise
 
 
 def _on_arrow(arrow: partial, bound: Mapping[str, Sequence[Path | str]], out: Path) -> Counts | None:

@@ -189,7 +189,8 @@ class _Looker:
             try:
                 rows = self._table(sql, bound, {"countries": country_codes()})
             except Exception as error:  # DuckDB names no file
-                raise first_unreadable({file.path: local[file.path] for file in files}) or error from None
+                read = {file.path: local[file.path] for file in files}
+                raise first_unreadable(read, hint="restore or remove the file") or error from None
         labels = {local[file.path]: file.label for file in files}
         return [{**row, "file": labels.get(row["file"], row["file"])} for row in rows]
 

@@ -131,17 +131,17 @@ class Inputs:
             self.facts.remember_fact(key, self._known[key])
 
 
-def unreadable(path: str, why: object) -> DayError:
-    return DayError(
-        "a parquet file cannot be read",
-        where=path,
-        found=" ".join(str(why).split())[:200],
-        expected="a whole parquet file",
-        hint="restore or remove the file, then run again",
-    )
+_HINT = "restore or remove the file, then run again"
 
 
-def first_unreadable(files: Mapping[str, str]) -> DaedalusError | None:
+def unreadable(path: str, why: object, kind: type[DaedalusError] = DayError, hint: str = _HINT) -> DaedalusError:
+    return kind("a parquet file cannot be read", where=path, found=" ".join(str(why).split())[:200],
+                expected="a whole parquet file", hint=hint)  # fmt: skip
+
+
+def first_unreadable(
+    files: Mapping[str, str], kind: type[DaedalusError] = DaedalusError, hint: str = _HINT
+) -> DaedalusError | None:
     """The error of the first of some files, local ones by the path to name, that cannot be read to its end."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -152,9 +152,7 @@ def first_unreadable(files: Mapping[str, str]) -> DaedalusError | None:
                 for _ in file.iter_batches(use_threads=False):
                     pass
         except (pa.ArrowException, OSError) as error:
-            told = unreadable(path, error)
-            return DaedalusError(told.what, where=path, found=told.found, expected=told.expected,
-                                 hint="restore or remove the file")  # fmt: skip
+            return unreadable(path, error, kind, hint)
     return None
 
 

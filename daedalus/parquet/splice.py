@@ -7,7 +7,7 @@ row group of which only some rows are wanted is decoded and written again.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -53,18 +53,20 @@ class Spliced:
                     file.add(_chunks(self._columns, group), last - first)
             file.finish()
 
-    def _cut(self, group: int, first: int, last: int) -> list[tuple[str, ParquetFooter]]:
-        """Writes rows `first` to `last` of a row group to new files in memory; returns the columns in those."""
+    def _cut(self, group: int, first: int, last: int) -> Iterator[tuple[str, ParquetFooter]]:
+        """The columns of rows `first` to `last` of a row group, each written to a new file in memory when it is asked
+        for: all lists of a row group at once take gigabytes."""
         import pyarrow.parquet as pq
 
-        cut: dict[ParquetFooter, ParquetFooter] = {}
-        for whole in dict.fromkeys(file for _, file in self._columns):
-            names = [name for name, of in self._columns if of is whole]
-            whole.file.seek(0)
-            with pq.ParquetFile(whole.file) as file:
-                table = file.read_row_group(group, columns=names, use_threads=False).slice(first, last - first)
-            cut[whole] = in_memory(table.schema, [table.combine_chunks()])
-        return [(name, cut[file]) for name, file in self._columns]
+        with ExitStack() as stack:
+            opened: dict[ParquetFooter, pq.ParquetFile] = {}
+            for name, whole in self._columns:
+                if whole not in opened:
+                    whole.file.seek(0)
+                    opened[whole] = stack.enter_context(pq.ParquetFile(whole.file))
+                table = opened[whole].read_row_group(group, columns=[name], use_threads=False)
+                table = table.slice(first, last - first)
+                yield name, in_memory(table.schema, [table.combine_chunks()])
 
 
 def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
@@ -112,6 +114,6 @@ def _spans(group_rows: Sequence[int], begin: int, end: int) -> Iterator[tuple[in
         start += rows
 
 
-def _chunks(columns: Sequence[tuple[str, ParquetFooter]], group: int) -> Iterator[Chunk]:
+def _chunks(columns: Iterable[tuple[str, ParquetFooter]], group: int) -> Iterator[Chunk]:
     """The chunks of a row group, column by column, each read when it is asked for."""
     return (chunk for name, file in columns for chunk in file.chunks(group, name))

@@ -191,6 +191,13 @@ def is_of_data(error: Exception) -> bool:
     return isinstance(error, data)
 
 
+def is_interrupt(error: Exception) -> bool:
+    """Whether a statement ended because it was interrupted."""
+    import duckdb
+
+    return isinstance(error, duckdb.InterruptException)
+
+
 @contextmanager
 def unreadable() -> Iterator[None]:
     """Turns what DuckDB says of a file that it cannot read into an OSError."""

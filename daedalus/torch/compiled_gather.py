@@ -2,8 +2,9 @@
 lock, costs as much as what it does.
 
 A block says for each row of a list where its items begin in memory, how many there are and, if they are 16 bits that
-number values, where those are: three words, in the order in which batches take rows. Items lie anywhere, so that each
-list would wait for memory in turn: they are asked for some rows ahead.
+number values, where those are: three words, in the order in which batches take rows. Items lie anywhere, and so do
+the values that they number, so that each list would wait for memory twice: items are asked for some rows ahead, and
+when they are there, their values.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ JOB = PLACES, CELLS, WIDTH, LINE, FILL, COUNT, OUT, ENDS, BEFORE = tuple(range(9
 BEGIN, LENGTH, VALUES = np.arange(3, dtype=np.uint64)  # the words of a row
 END, ADDRESS, STEP, TABLE = range(4)  # of a piece: how many items until its end, where they are, bytes of one, VALUES
 _ANY = 1 << 40  # items of memory whose bounds its owner knows
-_AHEAD = np.uint64(8)  # rows
+_AHEAD, _SOON = np.uint64(16), np.uint64(6)  # rows whose items, and whose values, are asked for
 _CACHED = np.uint64(64)  # bytes that come together
 _MOST = np.uint64(512)  # bytes of a row asked for ahead
 _ONE, _TWO, _WORDS = np.uint64(1), np.uint64(2), np.uint64(3)
@@ -117,6 +118,13 @@ def _write_lists(job: Any, kind: Any) -> None:
             while asked < until:
                 _ask(asked)
                 asked += _CACHED
+        if row + _SOON < count:
+            soon = word + _SOON * _WORDS
+            asked, size, looked_up = places[soon], places[soon + LENGTH], places[soon + VALUES]
+            until = asked + (min(size, line) if line else size) * _TWO
+            while looked_up and asked < until:
+                _ask(looked_up + _number(asked) * width)
+                asked += _TWO
         if line:
             at, length = row * line, min(length, line)
         end = at + length

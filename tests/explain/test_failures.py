@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from small import DAYS, RANGE, Small, rewrite
+from small import DAYS, RANGE, Small, damage_pages, edit, rewrite
 
 from daedalus.explain.day import day_lines, explain_day
 from daedalus.explain.run_history import last_runs
@@ -54,6 +54,26 @@ def test_every_screen_tells_the_same_days_and_the_same_error(broken):
     assert all(any(failure["error"] == error for failure in one["failures"]) for one in last.values())
     assert run["failures"][0]["error"] == error
     assert error in page["notes"][0]
+
+
+@pytest.mark.parametrize("shards", ["auto", 3])
+def test_a_feed_file_whose_pages_are_damaged_fails_its_day_by_name(warm, shards):
+    """It was the library's own error, which names no file."""
+    edit(warm.runtime, day_shards=shards)
+    damage_pages(warm.feed_file(DAYS[9]))
+    report = warm.run()
+    assert report.exit_code == 1 and states(report.days) == (1, 4)
+    assert "a parquet file cannot be read" in report.failures[0].error
+    assert str(warm.feed_file(DAYS[9]).relative_to(warm.root)) in report.failures[0].error
+
+
+def test_a_view_whose_pages_are_damaged_ends_the_run_by_name(warm):
+    view = next((warm.root / "data/catalog/artwork_properties").glob("*.parquet"))
+    damage_pages(view)
+    done = warm.cli("skeleton", "--range", RANGE, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == 2 and error["what"] == "a parquet file cannot be read"
+    assert error["where"].endswith(view.name) and error["hint"]
 
 
 def test_the_run_names_failures_first_then_why_other_days_did_not_run(broken):
