@@ -103,7 +103,7 @@ class Actions(Generic[_Context]):
         self.actions: dict[str, Action] = {}
         self.texts: dict[str, str] = {}  # source texts by their digest, for explanations
         self._steps, self._fingerprint = steps, cache(fingerprint)
-        self._store, self._ducks, self.files = store, ducks, files
+        self._store, self.ducks, self.files = store, ducks, files
         self._known: dict[tuple, Any] = {}
         self._last: dict[str, str] = {}
 
@@ -127,7 +127,7 @@ class Actions(Generic[_Context]):
 
     def constant(self, select: str) -> Any:
         """The rows of a SELECT that reads nothing, as an Arrow table."""
-        with self._ducks.lease() as duck:
+        with self.ducks.lease() as duck:
             return duck.constant(select)
 
     # Ingredients
@@ -191,7 +191,7 @@ class Actions(Generic[_Context]):
         inputs = [file for group in reading.files.values() for file in group]
         upstream = [upstream for _, names in reading.actions for upstream in names]
         refusal = DayError if name.day else DaedalusError  # an action that all days need ends the run
-        run = partial(_run_sql, self._ducks, self.files, refusal, sql, reading, arrow)
+        run = partial(_run_sql, self.ducks, self.files, refusal, sql, reading, arrow)
         describe = partial(describe_sql, sql, reading)
         return self.add(
             name, run, ingredients, upstream, files=inputs, watched=watched, describe=describe, keyed=keyed,
@@ -215,22 +215,33 @@ class Actions(Generic[_Context]):
         known = str(name)
         if known not in self.actions:
             broken = next((file for file in files if file.error), None)
-            fields: dict[str, Any] = {"shelf": self._store, **rest, **({"parts": None} if broken else {})}
-            self.actions[known] = Action(
-                name=known,
-                step=name.step,
-                day=str(name.day) if name.day else None,
-                ingredients={**ingredients, **{f"input:{file.label}": file.digest for file in files}},
-                upstream=tuple(dict.fromkeys(upstream)),
-                run=partial(_fail, broken) if broken else run,
+            self.actions[known] = self.made(
+                name,
+                partial(_fail, broken) if broken else run,
+                {**ingredients, **{f"input:{file.label}": file.digest for file in files}},
+                upstream,
                 describe=describe,
                 is_unaffected=partial(self.unaffected.is_unaffected, day_of(known), keyed) if keyed else _never,
                 # Objects are read from copies whose digests were checked, so only local files can change.
                 verify=partial(_verify, self.files, [*watched, *(f for f in files if not is_uri(f.path))]),
-                **fields,
+                **{**rest, **({"parts": None} if broken else {})},
             )
             self._last[name.step] = known
         return known
+
+    def made(
+        self,
+        name: ActionName,
+        run: Callable[[Mapping[str, Path], Path], Counts],
+        ingredients: Mapping[str, str],
+        upstream: Iterable[str],
+        **rest: Any,
+    ) -> Action:
+        """An action that is not added: one that another is made of."""
+        return Action(
+            name=str(name), step=name.step, day=str(name.day) if name.day else None, ingredients={**ingredients},
+            upstream=tuple(dict.fromkeys(upstream)), run=run, **{"shelf": self._store, **rest},
+        )  # fmt: skip
 
 
 def config_ingredients(config: Mapping[str, object]) -> dict[str, str]:

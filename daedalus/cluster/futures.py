@@ -20,8 +20,8 @@ def submitted(client: Client, function: Callable[..., Any], *arguments: Any, **o
     inner = client.submit(function, *arguments, pure=False, **options)
     outer: Future = Future()
 
-    def cancelled(_: Future) -> None:
-        if outer.cancelled() and not inner.cancelled():
+    def cancelled(ended: Future) -> None:  # naming `outer` here, it would keep `inner`, and Dask the result, for long
+        if ended.cancelled() and not inner.cancelled():
             inner.cancel()
 
     async def pass_on() -> None:

@@ -189,7 +189,7 @@ class StageWorker(WorkerPlugin):
         context, files = Skeleton(job.config, job.sources, publishing), self._files()
         make = Actions(steps(job.config), context, store, ducks, files, unasked)
         outlets = {step: self._outlet(place, staging, store, files) for step, place in job.places.items()}
-        return {action.name: action for action in build_stages(make, job.days)}, store, outlets
+        return {one.name: one for action in build_stages(make, job.days) for one in action.tasks}, store, outlets
 
     def _outlet(self, place: Place, staging: FreePaths, store: ArtifactStore, files: InputFiles) -> Outlet:
         """The way to the partitions of an output: into it, as far as this worker reaches it."""

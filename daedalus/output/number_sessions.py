@@ -1,4 +1,4 @@
-"""Numbers a day's sessions in memory, as DAY_SESSIONS and DAY_QIDS of qid_map.py do in SQL."""
+"""Numbers a day's sessions: by statements bound to `sessions` and `content`, or in memory, which does the same."""
 
 from __future__ import annotations
 
@@ -6,13 +6,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.sql.text import ROW
+from daedalus.sql.text import POSITION, ROW, Sql, parquet
 from daedalus.tables.artifacts import fits, read_file, read_table, rows_of
 from daedalus.tables.sorting import numbers_of, order_of, sort_keys, whole
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+_SHIPPED = f"{parquet('content')} r JOIN {parquet('sessions', positions=True)} s ON s.{POSITION} = r.{ROW}"
+_SESSIONS = f"""
+    SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
+    FROM {_SHIPPED}
+    WHERE s.feed_session IS NOT NULL GROUP BY 1"""
+SESSION_NAMES = Sql(f"SELECT DISTINCT s.feed_session AS feed_session FROM {_SHIPPED} WHERE s.feed_session IS NOT NULL")
+SESSIONS_IN_ORDER = Sql(f"SELECT feed_session FROM ({_SESSIONS}) ORDER BY first_seen, feed_session")
+# New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
+DAY_SESSIONS = Sql(
+    tables=(("known", f"""SELECT d.feed_session, d.first_seen, m.qid FROM ({_SESSIONS}) d
+        LEFT JOIN {parquet("qid_map")} m ON m.feed_session = d.feed_session"""),),
+    select=f"""
+        SELECT feed_session, coalesce(qid, (SELECT coalesce(max(qid), -1) FROM {parquet("qid_map")})
+            + row_number() OVER (PARTITION BY qid IS NULL ORDER BY first_seen, feed_session)) AS qid,
+            qid IS NULL AS is_new FROM known ORDER BY qid""",
+)  # fmt: skip
+DAY_QIDS = Sql(f"""
+    SELECT n.qid AS qid FROM {_SHIPPED}
+    LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 
 class KnownSessions:

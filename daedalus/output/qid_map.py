@@ -9,8 +9,8 @@ what the partitions hold before anything else is done.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +18,22 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
-from daedalus.output.number_sessions import KnownSessions, sessions_in_memory
+from daedalus.output.number_sessions import (
+    DAY_QIDS,
+    DAY_SESSIONS,
+    SESSION_NAMES,
+    KnownSessions,
+    sessions_in_memory,
+)
 from daedalus.output.numbers.session_index import SessionIndex
 from daedalus.output.numbers.whole_map import write_whole
 from daedalus.output.part_file import bound_parts
 from daedalus.output.shared_numbers import SharedNumbers
 from daedalus.parquet.writer import write_parquet
 from daedalus.sql.duck import Bindings, Duck, Ducks
-from daedalus.sql.text import POSITION, ROW, Sql, parquet
+from daedalus.sql.text import Sql, parquet
 from daedalus.stagecache.action import Again
 from daedalus.tables.artifacts import write_table
-
-_SHIPPED = f"{parquet('content')} r JOIN {parquet('sessions', positions=True)} s ON s.{POSITION} = r.{ROW}"
-_SESSIONS = f"""
-    SELECT s.feed_session AS feed_session, min(s.event_timestamp) AS first_seen
-    FROM {_SHIPPED}
-    WHERE s.feed_session IS NOT NULL GROUP BY 1"""
-_NAMES = Sql(f"SELECT DISTINCT s.feed_session AS feed_session FROM {_SHIPPED} WHERE s.feed_session IS NOT NULL")
-# New sessions get max + 1 upwards, in order of their first event in the day's output, then by name.
-DAY_SESSIONS = Sql(
-    tables=(("known", f"""SELECT d.feed_session, d.first_seen, m.qid FROM ({_SESSIONS}) d
-        LEFT JOIN {parquet("qid_map")} m ON m.feed_session = d.feed_session"""),),
-    select=f"""
-        SELECT feed_session, coalesce(qid, (SELECT coalesce(max(qid), -1) FROM {parquet("qid_map")})
-            + row_number() OVER (PARTITION BY qid IS NULL ORDER BY first_seen, feed_session)) AS qid,
-            qid IS NULL AS is_new FROM known ORDER BY qid""",
-)  # fmt: skip
-DAY_QIDS = Sql(f"""
-    SELECT n.qid AS qid FROM {_SHIPPED}
-    LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
-
 
 _UNKNOWN = "not reconciled"  # a lineage under which nothing was ever computed
 _HINT = "restore qid_map.parquet from a backup, or move the old partitions away to number sessions from the start"
@@ -126,7 +112,7 @@ class QidMap:
         if home.is_whole():
             return
         with self.exclusive():
-            if not self._is_ours():
+            if not self._is_ours(self.content()):
                 return
             home.clean()
             if home.is_whole():
@@ -177,11 +163,7 @@ class QidMap:
         `artifacts` are `sessions`, and `content`, which of their rows ship. Raises Again when
         `current` is another lineage than before, or the map has other rows.
         """
-        with self.exclusive():
-            if not self.is_current():
-                raise Again
-            self._check_ours()
-            self._index.bring_to(self._home.files())
+        with self._numbering():
             before, day = self._index.rows, sessions_in_memory(artifacts)
             if day is None:
                 counts = self._assign_by_sql({name: [path] for name, path in artifacts.items()}, out)
@@ -193,9 +175,34 @@ class QidMap:
                 counts = {"rows": write_table(out, qids), "new_sessions": added.num_rows}
             return {**counts, "map_rows": before + counts["new_sessions"]}
 
+    def number(self, sessions: Path, name: str, out: Path) -> dict[str, int]:
+        """Gives each of a day's sessions, as `write_sessions` wrote them in their order, a qid; writes these to `out`.
+
+        Raises Again as `assign` does.
+        """
+        from daedalus.output.numbers.day_sessions import read_column, write_column
+
+        with self._numbering():
+            before, names = self._index.rows, read_column(sessions)
+            numbers, new = self._index.continued(names)
+            self._add(new)
+            write_column(out, name, numbers)
+            return {"new_sessions": new.num_rows, "map_rows": before + new.num_rows}
+
+    @contextmanager
+    def _numbering(self) -> Iterator[None]:
+        """Holds the map, of which the index is then. Raises Again or DayError if no number may be handed out."""
+        with self.exclusive():
+            if not self.is_current():
+                raise Again
+            files = self._home.files()
+            self._check_ours(files[-1].content if files else "")
+            self._index.bring_to(files)
+            yield
+
     def _assign_by_sql(self, files: dict[str, list[Path]], out: Path) -> dict[str, int]:
         with self._ducks.lease() as duck:
-            known = self._index.known(duck.table(_NAMES, Bindings(files))["feed_session"])
+            known = self._index.known(duck.table(SESSION_NAMES, Bindings(files))["feed_session"])
             part = self._scratch.path(".parquet")
             write_parquet(part, known.schema, [known])
             numbered = duck.table(DAY_SESSIONS, Bindings({**files, "qid_map": [part]}))
@@ -212,9 +219,9 @@ class QidMap:
                 self.shared.claim(added)
             self.put_below(added)
 
-    def _check_ours(self) -> None:
+    def _check_ours(self, content: str) -> None:
         """Raises DayError when the map is not what this program left: numbers might be handed out twice."""
-        if not self._is_ours():
+        if not self._is_ours(content):
             raise DayError("the qid map was replaced during the run", where=self.where,
                            hint="run again: the map is first reconciled with the partitions")  # fmt: skip
 
@@ -226,9 +233,9 @@ class QidMap:
         self._home.add(piece, self.current)
         self._index.follow(before, added, self.content())
 
-    def _is_ours(self) -> bool:
+    def _is_ours(self, content: str) -> bool:
         state = self.state()
-        return self.content() in (state["digest"], state["next"])
+        return content in (state["digest"], state["next"])
 
     def commit(self, grown: Path) -> None:
         """Puts a finished file into the map's place."""

@@ -236,13 +236,19 @@ def _threads(workspace: Workspace) -> Executor:
 
 
 def _in_parts(workspace: Workspace, executor: Executor) -> Executor:
-    """With the large steps of a day in parts, where the config or the executor has more than one."""
+    """With the large steps of a day in parts, and those that wait for their turn ahead of it, where the config or the
+    executor has more than one part."""
     shards = workspace.config.runtime.day_shards
     if shards == 1 or (shards == "auto" and not executor.spreads):
         return executor
     from daedalus.stagecache.walk.in_parts import InParts
 
-    return InParts(executor, None if shards == "auto" else shards)
+    parts = InParts(executor, None if shards == "auto" else shards)
+    if not executor.spreads:
+        return parts
+    from daedalus.stagecache.walk.in_turn import LEAST, InTurn
+
+    return InTurn(parts, LEAST if shards == "auto" else 0, workspace.store.drop)
 
 
 def _load_compiled() -> None:

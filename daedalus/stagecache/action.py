@@ -76,6 +76,20 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class InOrder:
+    """How an action that comes `after` another one is computed so that only a small part of it waits for its turn.
+
+    `before` makes of what the action reads what is to be done in turn. `turn` reads that and nothing else; it waits,
+    and runs on the machine that the walk is on. `rest` reads all of it, and writes the bytes that `run` writes. What
+    the first two make is removed when the action is done, and has no trace.
+    """
+
+    before: Action
+    turn: Action
+    rest: Action
+
+
+@dataclass(frozen=True)
 class Action:
     """A step bound to a day, its config and its inputs.
 
@@ -87,7 +101,8 @@ class Action:
     certain to give the same bytes, where that is quicker to find out than to run. `verify` is called after the run; it
     raises when an input file changed meanwhile. `describe(upstream paths)` returns what runs as text that can be run by
     hand. `moving()` returns ingredients that may change during the walk. `receive(counts)` is called in a worker before
-    a result of another machine is used; it raises CannotUse. With `parts` it may be computed in parts.
+    a result of another machine is used; it raises CannotUse. With `parts` it may be computed in parts, and with
+    `in_order` as that says.
     """
 
     name: str
@@ -107,6 +122,13 @@ class Action:
     moving: Callable[[], Manifest] = field(default=lambda: {})
     receive: Callable[[Counts], None] | None = None
     parts: Parts | None = None
+    in_order: InOrder | None = None
+
+    @property
+    def tasks(self) -> tuple[Action, ...]:
+        """What may be run of it by name: the action, and those that it is made of."""
+        made_of = self.in_order
+        return (self, made_of.before, made_of.turn, made_of.rest) if made_of else (self,)
 
     @property
     def reads(self) -> tuple[str, ...]:

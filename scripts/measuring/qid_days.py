@@ -5,7 +5,9 @@
 
 A day has --rows rows of --each rows a session, half of them of those N, spread over all of them. `run` prints, as JSON,
 seconds and processor seconds of the first day, in which an index may have to be made, of the others, and of what the
-run's end takes; with the peak of its memory, in which counts what is mapped of the index.
+run's end takes; with the peak of its memory, in which counts what is mapped of the index. With --in-three a day is
+numbered by three tasks, as on a cluster: then seconds are those of the one that the coordinator runs, beside those of
+the `workers`, and `through` are the bytes that it reads and writes; else those of the whole.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daedalus.output.local_map import LocalMap
+from daedalus.output.numbers.day_sessions import write_numbers, write_sessions
 from daedalus.output.numbers.session_index import SessionIndex
 from daedalus.output.qid_map import QidMap
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
@@ -35,6 +38,7 @@ _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _TEXT = 32  # hex digits of a name
 _NEW = 10**12  # from here on up are sessions that the map was not made with
 _DAY = 86_400 * 10**6
+Times = tuple[float, float]
 
 
 def names(numbers: np.ndarray) -> pa.Array:
@@ -72,7 +76,8 @@ class Place:
         self.digests, self.scratch = FileDigests(traces), Scratch(root / "tmp")
         self.home = LocalMap(root / "out", self.digests, traces)
         index = SessionIndex(root / "qids", self.scratch, self.digests)
-        self.qids = QidMap(self.home, index, self.scratch, Ducks({}, self.scratch))
+        self.ducks = Ducks({}, self.scratch)
+        self.qids = QidMap(self.home, index, self.scratch, self.ducks)
         if not self.home.state()["lineage"]:  # a map that was made counts as one that a run left
             self.home.remember("made", self.home.content())
         self.qids.current = self.home.state()["lineage"]
@@ -91,14 +96,26 @@ class Place:
         pq.write_table(pa.table({"daeda:row": np.arange(len(of))}), found["content"])
         return found
 
+    def number(self, artifacts: dict[str, Path], in_three: bool) -> tuple[Times, Times, int]:
+        """What a day takes on the coordinator and on workers, and the bytes of files that the coordinator handles."""
+        column, *between = (self.root / name for name in ("column", "names", "numbers"))
+        if not in_three:
+            here = timed(lambda: self.qids.assign(artifacts, column))
+            return here, (0.0, 0.0), sum(path.stat().st_size for path in (*artifacts.values(), column))
+        first = timed(lambda: write_sessions(artifacts, self.ducks, "a", between[0]))
+        here = timed(lambda: self.qids.number(between[0], "b", between[1]))
+        rest = timed(lambda: write_numbers(artifacts, *between, self.ducks, column))
+        return here, (first[0] + rest[0], first[1] + rest[1]), sum(path.stat().st_size for path in between)
 
-def run(root: Path, made: int, days: int, rows: int, each: int) -> dict[str, object]:
+
+def run(root: Path, made: int, days: int, rows: int, each: int, in_three: bool) -> dict[str, object]:
     place = Place(root)
     HELD.limit(4 << 30, 2)
-    before, spent = place.qids.rows(), []
+    before, spent, workers, through = place.qids.rows(), [], [], []
     for _ in range(days):
         artifacts = place.day(made, rows, each)
-        spent.append(timed(lambda artifacts=artifacts: place.qids.assign(artifacts, root / "column")))  # type: ignore[misc]
+        for found, one in zip((spent, workers, through), place.number(artifacts, in_three), strict=True):
+            found.append(one)
         for path in artifacts.values():
             path.unlink()
     end = timed(place.qids.settle)
@@ -111,12 +128,14 @@ def run(root: Path, made: int, days: int, rows: int, each: int) -> dict[str, obj
         "new_sessions": grown,
         "first": spent[0],
         "days": spent[1:],
+        "workers": workers[1:],
+        "through": through[1:],
         "end": end,
         "memory": memory,
     }
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
+def timed(work: Callable[[], object]) -> Times:
     """Seconds on the clock and on the processor."""
     clock, cpu = time.perf_counter(), time.process_time()
     work()
@@ -131,11 +150,12 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=6)
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--each", type=int, default=15, help="rows of a session")
+    parser.add_argument("--in-three", action="store_true")
     a = parser.parse_args()
     if a.what == "make":
         make(a.folder, a.sessions)
     else:
-        print(json.dumps(run(a.folder, a.sessions, a.days, a.rows, a.each)))
+        print(json.dumps(run(a.folder, a.sessions, a.days, a.rows, a.each, a.in_three)))
 
 
 if __name__ == "__main__":

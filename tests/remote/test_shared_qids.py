@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from faults import Proxy
 from small import Small, edit, make
+from turns import spread
 
 from daedalus.objectstore.object_store import ObjectStore
 from daedalus.sharing import bucket as remote
@@ -121,7 +122,10 @@ def before_the_swap(monkeypatch, what) -> None:
 
 
 @pytest.mark.every_cloud
-def test_who_loses_the_race_numbers_below_the_winner(machines, store, monkeypatch):
+@pytest.mark.parametrize("how", ["whole", "in turn"])
+def test_who_loses_the_race_numbers_below_the_winner(machines, store, monkeypatch, how):
+    if how == "in turn":
+        spread(monkeypatch)
     machines.on("a").run(DAYS[0])
     machines.on("b").run(DAYS[0])
     lineage = record(store)["lineage"]
@@ -218,6 +222,8 @@ def test_whatever_order_and_whatever_fails(machines, cloud, monkeypatch, seed):
     monkeypatch.setattr(remote, "_PATIENCE", 0.5)
     monkeypatch.setattr(remote, "_TRANSFER_PATIENCE", 0.5)
     proxy, rng = Proxy(cloud.endpoint), random.Random(seed)
+    if seed % 2:
+        spread(monkeypatch)
     options = cloud.options(proxy.endpoint)
     chance = rng.choice([0.0, 0.1, 0.3])
     faults = ["500", "lost", "reset", "truncate", "flip"]

@@ -148,6 +148,16 @@ class SessionIndex:
             entries.look_up(hashes, order, numbers)
         return numbers
 
+    def continued(self, names: pa.Array) -> tuple[pa.Array, pa.Table]:
+        """(the number of each session, where those that the map has not get the next ones, in their order; these)."""
+        import numpy as np
+        import pyarrow as pa
+
+        numbers = self.numbers(names)
+        new = np.flatnonzero(numbers < 0)
+        numbers[new] = np.arange(self.next, self.next + len(new))
+        return pa.array(numbers), pa.table({"feed_session": names.take(pa.array(new)), "qid": numbers[new]})
+
     def _hashes(self, names: pa.Array) -> np.ndarray:
         import numpy as np
         import pyarrow as pa

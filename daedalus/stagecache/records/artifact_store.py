@@ -187,6 +187,12 @@ class ArtifactStore:
         self._unsynced.append(kept)
         self._digests.note(kept, artifact)
 
+    def drop(self, artifact: str) -> None:
+        """Removes an artifact that only this run knows of."""
+        path = self.path("", artifact)
+        self._digests.forget(path)
+        path.unlink(missing_ok=True)
+
     def sync(self) -> None:
         """Makes all files that were taken durable, and writes their digests down."""
         self._digests.write(self._sync)

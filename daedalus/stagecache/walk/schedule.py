@@ -21,18 +21,26 @@ def urgency(chain: float) -> int:
 class Schedule:
     """Hands out ready actions in the order of the graph's list; with `chains`, those of long chains first."""
 
-    def __init__(self, actions: Sequence[Action], chains: Mapping[str, float] | None = None) -> None:
-        """`chains` are the seconds of the longest chain of actions from each on."""
+    def __init__(
+        self, actions: Sequence[Action], chains: Mapping[str, float] | None = None, *, ahead: bool = False
+    ) -> None:
+        """`chains` are the seconds of the longest chain of actions from each on. With `ahead`, those that can be
+        computed `in_order` do not wait for those that they come after."""
         self._actions = actions
         self._rank = [-urgency(chains.get(action.name, 0.0)) if chains else 0 for action in actions]
         self._index = {action.name: i for i, action in enumerate(actions)}
         self._needed_by: dict[str, list[str]] = {action.name: [] for action in actions}
         self._missing: dict[str, int] = {}
+        self._before: dict[str, list[str]] = {action.name: [] for action in actions}
         for action in actions:
-            needs = {name for name in (*action.reads, *action.after, *action.guards) if name in self._index}
-            self._missing[action.name] = len(needs)
-            for name in needs:
+            needs = {name for name in (*action.reads, *action.guards) if name in self._index}
+            after = {name for name in action.after if name in self._index} - needs
+            waits = needs if ahead and action.in_order else needs | after
+            self._missing[action.name] = len(waits)
+            for name in waits:
                 self._needed_by[name].append(action.name)
+            for name in after - waits:
+                self._before[name].append(action.name)
         self._ready = [self._turn(name) for name, missing in self._missing.items() if not missing]
         heapq.heapify(self._ready)
 
@@ -63,4 +71,4 @@ class Schedule:
 
     def below(self, name: str) -> list[str]:
         """The actions directly downstream of this one, or ordered after it."""
-        return self._needed_by[name]
+        return self._needed_by[name] + self._before[name]

@@ -24,6 +24,7 @@ from daedalus.stagecache.walk.commits import Commits
 from daedalus.stagecache.walk.executor import Executor, Made, Task, Threads, nobody
 from daedalus.stagecache.walk.forecast import Expected, Forecast
 from daedalus.stagecache.walk.full_disk import OutOfSpace, is_out_of_space
+from daedalus.stagecache.walk.in_turn import InTurn
 from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, RUN, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.walk.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.walk.progress import Progress
@@ -61,7 +62,8 @@ class Walk:
         """
         self._forecast = forecast or Forecast()
         chains = {name: step.chain for name, step in self._forecast.steps.items()} if longest_first else None
-        self._count, self._schedule = len(actions), Schedule(actions, chains)
+        self._in_turn = executor if isinstance(executor, InTurn) else None
+        self._count, self._schedule = len(actions), Schedule(actions, chains, ahead=self._in_turn is not None)
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
         self._level = level or SecondLevel()
         self._executor, self._progress = executor or Threads(1), progress or Progress()
@@ -70,11 +72,13 @@ class Walk:
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
-        self._done: SimpleQueue[Future] = SimpleQueue()
+        self._done: SimpleQueue[Future | None] = SimpleQueue()
         self._running: dict[Future[Made | Trace], tuple[Action, Lookup]] = {}
         self._elsewhere: list[Action] = []  # to look up again: another process computes them, or an upstream is remade
         self._reopened: set[str] = set()  # ended before, but their artifacts are gone
         self.outcomes: dict[str, Outcome] = {}
+        if self._in_turn:
+            self._in_turn.attend(actions, partial(self._done.put, None))
 
     def execute(self, closing: Mapping[str, str]) -> dict[str, Outcome]:
         """Walks the graph and returns every action's outcome by name.
@@ -130,12 +134,12 @@ class Walk:
 
     def _ended(self) -> list[Future]:
         """The tasks that ended; waits a moment for the first."""
-        found = []
+        found: list[Future | None] = []
         with suppress(Empty):
             found.append(self._done.get(timeout=0.2))
             while True:
                 found.append(self._done.get_nowait())
-        return found
+        return [future for future in found if future]
 
     def _begin(self, action: Action) -> None:
         """Looks an action up, and submits it if there is no answer; or puts it off to the next `_advance`."""
@@ -167,7 +171,7 @@ class Walk:
         above = {name: self._schedule.action(name) for name in action.reads}
         ask = nobody if self._force or type(self._level) is SecondLevel else partial(self._level.ask, action, found.key)
         expected = self._forecast.steps.get(action.name, _UNKNOWN)
-        rows = {name: rows_out(self.outcomes[name].counts) for name in action.upstream} if action.parts else {}
+        rows = {name: rows_out(self.outcomes[name].counts) for name in action.upstream} if _may_be_split(action) else {}
         others = len(self._schedule) + len(self._elsewhere)
         task = Task(action, digests, above, found.key, found.manifest, ask, seconds=expected.seconds,
                     chain=expected.chain, rows=rows, others=others)  # fmt: skip
@@ -260,8 +264,12 @@ class Walk:
                 self._elsewhere.append(self._schedule.action(name))
 
     def _outdated(self, action: Action, found: Lookup) -> bool:
-        """Whether an upstream artifact was remade with other bytes while the action ran."""
-        return any(found.manifest[f"upstream:{name}"] != self.outcomes[name].artifact for name in action.upstream)
+        """Whether an upstream artifact was remade with other bytes while the action ran, or what moves did move: nobody
+        knows under which of the two it was made."""
+        moved = any(found.manifest[label] != value for label, value in action.moving().items())
+        return moved or any(
+            found.manifest[f"upstream:{name}"] != self.outcomes[name].artifact for name in action.upstream
+        )
 
     def _fail(self, action: Action, found: Lookup, error: Exception) -> None:
         if is_out_of_space(error):
@@ -282,6 +290,8 @@ class Walk:
             self._replace(before, outcome)
             return
         self._schedule.ended(outcome.name)
+        if self._in_turn:
+            self._in_turn.ended(outcome.name)
         if outcome.day:
             self._of_day.setdefault(outcome.day, []).append(outcome)
         if day := self._closes.get(outcome.name):
@@ -301,3 +311,8 @@ class Walk:
             self._day_done(day, self._of_day[day])
         if outcome.good and before.artifact != outcome.artifact:
             self._reopen(self._schedule.below(outcome.name))
+
+
+def _may_be_split(action: Action) -> bool:
+    """Whether the executor wants to know how many rows an action reads."""
+    return action.parts is not None or action.in_order is not None
