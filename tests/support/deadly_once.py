@@ -10,7 +10,10 @@ from clusters import Deadly
 
 
 class DeadlyOnce(Deadly):
-    """See `Deadly`; for several actions, of which each kills once. `died` says of which, by what is in that folder."""
+    """See `Deadly`; for several actions, of which each kills once. `died` says of which, by what is in that folder.
+
+    A part of an action counts as the action.
+    """
 
     name = "deadly once"
 
@@ -19,11 +22,11 @@ class DeadlyOnce(Deadly):
         self._actions, self._died = actions, died
 
     def transition(self, key, start, finish, **more) -> None:
-        name = f"{key[0]}@{key[1]}"
+        name = f"{key[0]}@{key[1].partition(' part ')[0]}"
         if finish == "executing" and name in self._actions:
             try:
                 os.close(os.open(self._died / name, os.O_CREAT | os.O_EXCL))
             except FileExistsError:
                 return
-            self._action = name
+            self._action = f"{key[0]}@{key[1]}"
             super().transition(key, start, finish, **more)
