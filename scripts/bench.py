@@ -339,7 +339,7 @@ class Bench:
             sizes = {"rows": rows, "users": max(rows // 15, 200), "artworks": max(rows // 5, 1000)}
             return BenchWorld(self.folder / f"link-{rows}-{days}", days, self.a.memory_limit, 0, **sizes)
 
-        rates = [mb * 1e6 for mb in self.a.held or [0.25, 0.5]]
+        rates = [mb * 1e6 for mb in self.a.held or [0.4, 0.8]]
         self.found["link"] = link(make, self.a.rows, self.a.days, rates, self.folder / "link", self.say)
 
     def dask(self) -> None:
@@ -381,7 +381,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--floats", type=int, action="append", help="of a vector in enrich, any number of times")
     parser.add_argument("--pool-rows", type=int, help="in the case enrich, memory with as many vectors of 64 floats")
     parser.add_argument("--map-sessions", type=int, action="append", help="of the qid map in qids, any number of times")
-    parser.add_argument("--held", type=float, action="append", help="MB/s of the link, any number of times")
+    parser.add_argument("--held", type=float, action="append", help="MB/s of the link in link, any number of times")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser.parse_args()
 

@@ -50,8 +50,8 @@ class Size:
 
 @dataclass(frozen=True)
 class Machines:
-    """Workers of one thread each. `cores` are those that they share with coordinator, scheduler and store, of which
-    each takes `at_once` times as long while others are busy; None: everything has a core of its own.
+    """Workers of one thread each. `cores` are those that they share with coordinator, scheduler and store; None:
+    everything has a core of its own.
 
     `link` is the coordinator's, in bytes a second, `links` that of each worker, and `inputs` how fast the coordinator
     reads the inputs, of which it must know the digests before anything else.
@@ -59,7 +59,6 @@ class Machines:
 
     workers: int
     cores: int | None = None
-    at_once: float = 1.0
     link: float = inf
     links: float = inf
     inputs: float = inf
@@ -96,11 +95,11 @@ class Law:
     def through(cls, few: Sequence[float], many: Sequence[float], large: Sequence[float]) -> Law:
         """Through three (actions, amount, cost); the first two differ in actions and are of next to no amount."""
         action = max((many[2] - few[2]) / (many[0] - few[0]), 0.0)
-        fixed = max(few[2] - action * few[0], 0.0)
+        fixed = few[2] - action * few[0]
         return cls(fixed, action, max((large[2] - fixed - action * large[0]) / large[1], 0.0))
 
     def at(self, actions: float, amount: float) -> float:
-        return self.fixed + self.action * actions + self.amount * amount
+        return max(self.fixed + self.action * actions + self.amount * amount, 0.0)
 
 
 @dataclass(frozen=True)
@@ -147,6 +146,7 @@ class Coordinator:
     """
 
     cpu: Law
+    in_steps: Law  # of cpu
     received: Law
     sent: Law
     before: tuple[Law, Law]  # the first step: seconds, and bytes of the direction that has more
@@ -159,12 +159,13 @@ class Coordinator:
         def phase(of: int) -> tuple[Law, Law]:
             return law(lambda ran: ran["seconds"][of]), law(lambda ran: max(ran["received"][of], ran["sent"][of]))
 
-        return cls(law(lambda ran: ran["cpu"]["coordinator"]), law(lambda ran: ran["received"][1]),
+        return cls(law(lambda ran: ran["cpu"]["coordinator"]), law(lambda ran: ran["in_steps"]),
+                   law(lambda ran: ran["received"][1]),
                    law(lambda ran: ran["sent"][1]), phase(0), phase(2))  # fmt: skip
 
     def numbering(self, size: Size) -> float:
         """Processor seconds."""
-        return self.cpu.amount * size.shipped
+        return self.in_steps.amount * size.shipped
 
     def beside(self, actions: float) -> float:
         """Processor seconds of what goes on beside the steps. What is fixed comes before or after them."""
@@ -177,7 +178,6 @@ class Model:
     def __init__(self, measured: Json) -> None:
         self.steps = list(steps(measured["local"]))
         self.feed_bytes = Line.through([(run["rows"], run["feed_bytes"]) for run in measured["local"]]).slope
-        self.at_once = measured["at_once"]
         counted = measured["counted"]
         fewest = min(ran["rows"] for ran in counted)
         small = sorted((ran for ran in counted if ran["rows"] == fewest), key=lambda ran: ran["days"])
@@ -191,24 +191,17 @@ class Model:
         self.store = law(lambda ran: ran["cpu"]["store"], self.moved)
         self.scheduler = law(lambda ran: ran["cpu"]["scheduler"], self.moved)
         self._task = law(self._beyond, self.moved).action
-        self._near, self._far = self._by_bytes(large)
+        self._by_byte = {workers: self._rest(ran) for workers, ran in sorted(large.items())}
 
     def _beyond(self, ran: Json) -> float:
         """Processor seconds of workers beyond their steps."""
-        busy = self.at_once if ran["workers"] > 1 else 1.0
-        return float(ran["cpu"]["workers"] / busy - self.work(size_of(ran)))
+        return float(ran["cpu"]["workers"] - self.work(size_of(ran)))
 
-    def _by_bytes(self, large: Mapping[int, Json]) -> tuple[float, float]:
-        """Processor seconds of a worker beyond its steps and tasks, by byte moved; and by byte of what others made,
-        which it must fetch and decode."""
-
-        def rest(ran: Json) -> float:
-            size = size_of(ran)
-            return (self._beyond(ran) - self._task * self.actions(size)) / self.moved(size)
-
-        near = max(rest(large[1]), 0.0)
-        far = [(rest(ran) - near) / _of_others(workers) for workers, ran in large.items() if workers > 1]
-        return near, max(sum(far) / len(far), 0.0)
+    def _rest(self, ran: Json) -> float:
+        """Processor seconds of workers beyond steps and tasks, by byte moved: what others made must be fetched and
+        decoded, and the more workers there are the more of it is others'."""
+        size = size_of(ran)
+        return max((self._beyond(ran) - self._task * self.actions(size)) / self.moved(size), 0.0)
 
     def _sum(self, size: Size, cost: Callable[[Step], float], *, here: bool = False) -> float:
         return sum(step.count(size) * cost(step) for step in self.steps if step.here == here)
@@ -234,7 +227,7 @@ class Model:
 
     def workers(self, size: Size, workers: int) -> float:
         """Processor seconds of all workers."""
-        by_byte = self._near + self._far * _of_others(workers)
+        by_byte = self._by_byte.get(workers, self._by_byte[max(self._by_byte)])
         return self.work(size) + self._task * self.actions(size) + by_byte * self.moved(size)
 
     def between(self, size: Size, on: Machines) -> dict[str, float]:
@@ -251,8 +244,7 @@ class Model:
         if on.cores:  # then the store's work takes as long as workers wait for it
             found["workers' cores"] += store / on.workers
             spent = workers + store + self.scheduler.at(actions, moved) + does.beside(actions) + numbering
-            found["machine's cores"] = spent / on.cores * (on.at_once if on.workers > 1 else 1.0)
-            found["machine's cores"] += tail * (1 - 1 / on.cores)  # which nothing goes on beside
+            found["machine's cores"] = spent / on.cores + tail * (1 - 1 / on.cores)  # beside which nothing goes on
         last = sum(step.count(size) for step in self.steps if step.name == LAST)
         share = min(_AHEAD * _TURNS / (actions - last), 1.0) * (1 - last * tail / workers)
         head = max(share * max(found.values()), share * does.sent.at(actions, 0) / link)
@@ -272,11 +264,6 @@ class Model:
                 "saturates": first}  # fmt: skip
 
 
-def _of_others(workers: int) -> float:
-    """Which part of what a worker reads others made."""
-    return 1 - 1 / workers
-
-
 def size_of(ran: Json) -> Size:
     return Size(ran["rows"], ran["days"], ran["feed_days"])
 
@@ -286,7 +273,7 @@ def size_of(ran: Json) -> Size:
 
 def predicted(model: Model, measured: Json) -> Iterator[dict[str, Any]]:
     for ran in measured["runs"]:
-        on = Machines(ran["workers"], measured["cores"], model.at_once, link=ran["held"] or inf)
+        on = Machines(ran["workers"], measured["cores"], link=ran["held"] or inf)
         found = model.predict(size_of(ran), on)
         seen = sum(ran["seconds"])
         yield {"workers": ran["workers"], "held": ran["held"], "measured": round(seen, 2), **rounded(found),

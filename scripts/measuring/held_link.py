@@ -27,6 +27,7 @@ from measuring.cluster import cpu_of, make_bucket, reached, scheduler, store, wo
 from measuring.process import measure
 from measuring.worlds import BenchWorld
 
+_DAEDA = Path(__file__).with_name("in_steps.py")
 _HERE, _THERE = "10.98.1.1", "10.98.1.2"
 _SCHEDULER, _STORE = 8786, 5000
 _LOOK_SECONDS = 0.05
@@ -42,7 +43,8 @@ class Ran:
 
     `held` are the bytes a second that the link was held to, 0 for not at all. Of what happens before the first step,
     from there to the end of the last, and after it, `seconds` are those on the clock, `received` and `sent` the bytes
-    that the coordinator got and gave over the link. `cpu` are processor seconds by kind of process.
+    that the coordinator got and gave over the link. `cpu` are processor seconds by kind of process; `in_steps` those of
+    the coordinator's that are of steps which it runs itself.
     """
 
     rows: int
@@ -54,6 +56,7 @@ class Ran:
     received: Phases
     sent: Phases
     cpu: dict[str, float]
+    in_steps: float
     actions: int
 
 
@@ -167,14 +170,15 @@ class Held:
         with _Passed(self._link) as passed:
             command = ["skeleton", "--json", "--progress", "none", *world.range(), "--executor", "dask"]
             address = f"tcp://{_THERE}:{_SCHEDULER}"
-            own = measure(sys.executable, "-m", "daedalus", *command, "--scheduler", address, cwd=world.root)
+            own = measure(sys.executable, str(_DAEDA), *command, "--scheduler", address, cwd=world.root)
         after = self._cpu()
         self._link.hold(0)
         first, last, feed_days = _steps(world)
         cpu = {name: round(after[name] - before[name], 2) for name in after}
         seconds, received, sent = passed.by_phase(first, last)
+        actions, in_steps = json.loads(own.out)["steps"]["computed"], float(own.errors.splitlines()[-1])
         return Ran(world.rows, world.days, feed_days, self._workers, rate, seconds, received, sent,
-                   {"coordinator": round(own.cpu, 2), **cpu}, json.loads(own.out)["steps"]["computed"])  # fmt: skip
+                   {"coordinator": round(own.cpu, 2), **cpu}, in_steps, actions)  # fmt: skip
 
     def _prepare(self, world: BenchWorld) -> None:
         endpoint = f"http://{_THERE}:{_STORE}"

@@ -1,21 +1,18 @@
 """What the model of scripts/scale.py is made of, and the runs that it must predict.
 
-local     in one process of one thread, of two sizes: what each step costs, by rows
-at_once   how much more processor time the same takes while another core does it, too
-counted   clusters beyond a link that holds nothing back, on worlds smaller than that of the runs: what coordinator,
-          workers and store do beside the steps, by actions, by rows, and by how many workers there are
-runs      1, 2 and 4 workers on one world, each with the link held to nothing and to each of two rates
+`local` are runs in one process of one thread, of two sizes: what each step costs, by rows. `counted` are clusters
+beyond a link that holds nothing back, on worlds smaller than that of the runs: what coordinator, workers and store do
+beside the steps, by actions, by rows, and by how many workers there are. `runs` are 1, 2 and 4 workers on one world,
+with the link held to nothing and to each of some rates.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,17 +31,16 @@ MakeWorld = Callable[[int, int], BenchWorld]  # of so many rows and target days
 
 def link(make: MakeWorld, rows: int, days: int, rates: Sequence[float], folder: Path, say: Say) -> dict[str, Any]:
     """`rates` are in bytes a second."""
-    half = rows // 2
+    fewer, half = rows * 3 // 4, max(days // 2, 2)
     found: dict[str, Any] = {"cores": os.cpu_count(), "local": [], "counted": [], "runs": []}
     say("  steps, in one process of one thread")
-    for size in (_SMALL, half):
-        found["local"].append(_locally(make(size, 4), say))
-    found["at_once"] = _at_once(make(half, 4), say)
+    for size in (_SMALL, fewer):
+        found["local"].append(_locally(make(size, half), say))
     say(_HEADER)
     for workers in WORKERS:
         with held(folder, workers) as cluster:
             cluster.run(make(_SMALL, 2))  # in which workers import what steps need
-            for size, count in ((_SMALL, 2), (_SMALL, days), (half, days)):
+            for size, count in ((_SMALL, 2), (_SMALL, days), (fewer, half)):
                 if size != _SMALL or workers == _COUNTED:
                     found["counted"].append(_told(cluster.run(make(size, count)), say))
             for rate in (0.0, *rates):
@@ -80,18 +76,6 @@ def _locally(world: BenchWorld, say: Say) -> dict[str, Any]:
         f"{run.cpu:.2f} CPU s, steps {spent:.2f} s")  # fmt: skip
     return {"rows": world.rows, "days": world.days, "feed_days": feed_days, "feed_bytes": sum(feed) / len(feed),
             "cpu": round(run.cpu, 3), "steps": steps}  # fmt: skip
-
-
-def _at_once(world: BenchWorld, say: Say) -> float:
-    """How much more processor time a cold run takes beside another one than alone."""
-    other = world.copied(world.root.with_name(f"{world.root.name}-beside"))
-    alone = _by_one_thread(world).cpu
-    with ThreadPoolExecutor(2) as pool:
-        both = [run.cpu for run in pool.map(_by_one_thread, (world, other))]
-    shutil.rmtree(other.root)
-    more = sum(both) / 2 / alone
-    say(f"  two at once: {more:.2f} times the CPU of one")
-    return round(more, 3)
 
 
 def _by_one_thread(world: BenchWorld) -> Measured:
