@@ -249,7 +249,7 @@ class Model:
         share = min(_AHEAD * _TURNS / (actions - last), 1.0) * (1 - last * tail / workers)
         head = max(share * max(found.values()), share * does.sent.at(actions, 0) / link)
         received = does.received.at(actions, size.shipped) / link
-        found["coordinator's work"] = head + does.beside(actions) + numbering + tail
+        found["coordinator's work"] = does.beside(actions) + numbering
         found["coordinator's link"] = head + received + numbering + tail
         return found
 
