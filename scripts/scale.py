@@ -167,6 +167,10 @@ class Coordinator:
         """Processor seconds."""
         return self.in_steps.amount * size.shipped
 
+    def first(self, size: Size) -> float:
+        """Processor seconds of the first day's, in which what numbers is loaded."""
+        return max(self.in_steps.fixed, 0.0) + self.numbering(size) / size.days
+
     def beside(self, actions: float) -> float:
         """Processor seconds of what goes on beside the steps. What is fixed comes before or after them."""
         return self.cpu.action * actions
@@ -248,9 +252,11 @@ class Model:
         last = sum(step.count(size) for step in self.steps if step.name == LAST)
         share = min(_AHEAD * _TURNS / (actions - last), 1.0) * (1 - last * tail / workers)
         head = max(share * max(found.values()), share * does.sent.at(actions, 0) / link)
+        for cores in found.keys() & {"workers' cores", "machine's cores"}:
+            found[cores] += does.first(size)  # those who wait have done all else by then
         received = does.received.at(actions, size.shipped) / link
         found["coordinator's work"] = does.beside(actions) + numbering
-        found["coordinator's link"] = head + received + numbering + tail
+        found["coordinator's link"] = head + does.first(size) + received + numbering + tail
         return found
 
     def predict(self, size: Size, on: Machines) -> dict[str, Any]:
