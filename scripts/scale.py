@@ -30,6 +30,7 @@ _AHEAD = 64  # tasks that the coordinator gives out in one go
 _TURNS = 4  # times that what `qids` of the first day waits for stands in line: coverage, sessions, attributes, content
 _REQUESTS_A_PUT = 2  # the artifact and its trace
 _HEADERS = 1514 / 1448  # bytes on a wire by byte of TCP; a link that holds nothing back is passed in larger packets
+_CORES = "workers' cores", "machine's cores"
 GIB = 2**30
 Json = Mapping[str, Any]
 
@@ -196,6 +197,8 @@ class Model:
         self.scheduler = law(lambda ran: ran["cpu"]["scheduler"], self.moved)
         self._task = law(self._beyond, self.moved).action
         self._by_byte = {workers: self._rest(ran) for workers, ran in sorted(large.items())}
+        self._waits: dict[int, float] = {}
+        self._waits = {workers: self._waiting(ran, measured["cores"]) for workers, ran in large.items()}
 
     def _beyond(self, ran: Json) -> float:
         """Processor seconds of workers beyond their steps."""
@@ -206,6 +209,12 @@ class Model:
         decoded, and the more workers there are the more of it is others'."""
         size = size_of(ran)
         return max((self._beyond(ran) - self._task * self.actions(size)) / self.moved(size), 0.0)
+
+    def _waiting(self, ran: Json, cores: int) -> float:
+        """How many times as long as cores are busy a run takes on a machine that all share: now and then a core has
+        nothing to do while a worker waits for a process that waits for the other core."""
+        alone = self.between(size_of(ran), Machines(ran["workers"], cores))
+        return max(ran["seconds"][1] / max(alone[name] for name in _CORES), 1.0)
 
     def _sum(self, size: Size, cost: Callable[[Step], float], *, here: bool = False) -> float:
         return sum(step.count(size) * cost(step) for step in self.steps if step.here == here)
@@ -251,9 +260,9 @@ class Model:
             found["machine's cores"] = spent / on.cores + tail * (1 - 1 / on.cores)  # beside which nothing goes on
         last = sum(step.count(size) for step in self.steps if step.name == LAST)
         share = min(_AHEAD * _TURNS / (actions - last), 1.0) * (1 - last * tail / workers)
-        head = max(share * max(found.values()), share * does.sent.at(actions, 0) / link)
-        for cores in found.keys() & {"workers' cores", "machine's cores"}:
-            found[cores] += does.first(size)  # those who wait have done all else by then
+        head = share * max(*found.values(), does.sent.at(actions, 0) / link)
+        for name in found.keys() & set(_CORES) if on.cores else ():  # a worker that waits has done all else by then
+            found[name] = (found[name] + does.first(size)) * self._waits.get(on.workers, 1.0)
         received = does.received.at(actions, size.shipped) / link
         found["coordinator's work"] = does.beside(actions) + numbering
         found["coordinator's link"] = head + does.first(size) + received + numbering + tail

@@ -57,20 +57,22 @@ def expected(rows: int, days: int, workers: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def ran(rows: int, days: int, workers: int) -> dict:
+def ran(rows: int, days: int, workers: int, between: float = 0.0) -> dict:
     costs = expected(rows, days, workers)
     cpu = {name: costs[name] for name in ("store", "scheduler", "coordinator")}
     return {"rows": rows, "days": days, "feed_days": days + 7, "workers": workers, "held": 0,
-            "seconds": (BEFORE, 10.0, AFTER), "received": (0, costs["received"], 0), "sent": (0, costs["sent"], 1e5),
+            "seconds": (BEFORE, between, AFTER), "received": (0, costs["received"], 0), "sent": (0, costs["sent"], 1e5),
             "in_steps": 0.01 * days + NUMBERING * rows * days, "cpu": {**cpu, "workers": costs["workers"]}}  # fmt: skip
+
+
+def measured(*large: dict) -> dict:
+    small = [ran(10, days, 2) for days in (2, 6)]
+    return {"cores": 2, "local": [local(10), local(100_000)], "counted": [*small, *large]}
 
 
 @pytest.fixture
 def model(scale):
-    small, large = 10, 100_000
-    counted = [ran(large, 6, 1), ran(small, 2, 2), ran(small, 6, 2), ran(large, 6, 2),
-               ran(large, 6, 4)]  # fmt: skip
-    return scale.Model({"cores": 2, "local": [local(small), local(large)], "counted": counted})
+    return scale.Model(measured(*(ran(100_000, 6, workers) for workers in (1, 2, 4))))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 100])
@@ -98,6 +100,14 @@ def test_many_workers_on_one_machine_are_as_many_as_its_cores(scale, model):
     spent = costs["workers"] + costs["store"] + costs["scheduler"] + costs["coordinator"] - 1.0
     chunk = 0.001 + SECONDS["chunk"] * 200_000
     assert four["between"]["machine's cores"] == pytest.approx(spent / 2 + chunk / 2, rel=0.01)
+
+
+def test_waits_are_those_that_were_counted_with_as_many_workers(scale, model):
+    size, larger, two = scale.Size(100_000, 6, 13), scale.Size(200_000, 6, 13), scale.Machines(2, cores=2)
+    alone = max(model.between(size, two)[name] for name in ("workers' cores", "machine's cores"))
+    waiting = scale.Model(measured(*(ran(100_000, 6, workers, 1.2 * alone) for workers in (1, 2, 4))))
+    cores = [one.between(larger, two)["machine's cores"] for one in (model, waiting)]
+    assert cores[1] == pytest.approx(1.2 * cores[0])
 
 
 def test_a_link_held_to_little_saturates_and_halving_it_doubles_what_it_takes(scale, model):
