@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,8 @@ class Coordinator:
         """`law(cost)` is that of a cost of a run."""
 
         def phase(of: int) -> tuple[Law, Law]:
-            return law(lambda ran: ran["seconds"][of]), law(lambda ran: max(ran["received"][of], ran["sent"][of]))
+            seconds = replace(law(lambda ran: ran["seconds"][of]), amount=0.0)  # tenths of a second: not to be drawn out
+            return seconds, law(lambda ran: max(ran["received"][of], ran["sent"][of]))
 
         return cls(law(lambda ran: ran["cpu"]["coordinator"]), law(lambda ran: ran["in_steps"]),
                    law(lambda ran: ran["received"][1]),
