@@ -158,7 +158,7 @@ class Coordinator:
         """`law(cost)` is that of a cost of a run."""
 
         def phase(of: int) -> tuple[Law, Law]:
-            seconds = replace(law(lambda ran: ran["seconds"][of]), amount=0.0)  # tenths of a second: not to be drawn out
+            seconds = replace(law(lambda ran: ran["seconds"][of]), amount=0.0)  # tenths of one
             return seconds, law(lambda ran: max(ran["received"][of], ran["sent"][of]))
 
         return cls(law(lambda ran: ran["cpu"]["coordinator"]), law(lambda ran: ran["in_steps"]),
