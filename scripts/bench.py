@@ -3,7 +3,7 @@
   scripts/bench [CASE ...] [--rows 300000] [--users 20000] [--artworks 60000] [--days 14] [--repeat 3]
                 [--peer '[NAME=]FILE [ARGUMENTS]' ...] [--peer-small NAME=ARGUMENTS ...] [--peer-days [NAME=]N ...]
                 [--peer-python FILE] [--cofacts DIR] [--small-days N] [--folder DIR] [--memory-limit 4GB]
-                [--floats N ...] [--pool-rows N] [--map-sessions N ...] [--json]
+                [--floats N ...] [--pool-rows N] [--map-sessions N ...] [--held MB ...] [--json]
 
     cold        the bench world, fresh cache, in turn with every peer, whose rows are compared with ours
     demo        the same in the demo's world: 120 small days
@@ -28,6 +28,9 @@
     loader      `daedalus.torch` over the enriched days, vectors of --floats [64]: rows a second, lists padded and
                 ragged, shuffled and not, by 0, 1 and 2 workers, in turn with a recipe that a cookbook could have and
                 with pyarrow's own batches of the same columns; once with two vectors and a list, once with all lists
+    link        the skeleton on 1, 2 and 4 Dask workers, which with scheduler and object store are beyond a link that is
+                not held, then held to each of --held MB/s; with what scripts/scale.py must know to predict these runs.
+                Needs root, iproute2 and the extra `dask`
     dask        both stages on two Dask workers, cold, with the output in a folder and in a bucket: which share of the
                 processor time is the coordinator's
 
@@ -58,8 +61,10 @@ import pyarrow.parquet as pq
 import yaml
 from measuring.cluster import on_dask
 from measuring.enrich import Enrich, memory, unchanged
+from measuring.held_link import missing
 from measuring.imports import imported
 from measuring.kinds import kinds
+from measuring.link import link
 from measuring.loader import loader
 from measuring.one_day import one_day
 from measuring.peers import Peer, peers
@@ -325,6 +330,18 @@ class Bench:
         floats = (self.a.floats or [64])[0]
         self.found["loader"] = loader(world, floats, self.a.artworks, self.a.repeat, self.say)
 
+    def link(self) -> None:
+        if why := missing():
+            self.say(f"  left out: {why}")
+            return
+
+        def make(rows: int, days: int) -> BenchWorld:
+            sizes = {"rows": rows, "users": max(rows // 15, 200), "artworks": max(rows // 5, 1000)}
+            return BenchWorld(self.folder / f"link-{rows}-{days}", days, self.a.memory_limit, 0, **sizes)
+
+        rates = [mb * 1e6 for mb in self.a.held or [0.4, 0.8]]
+        self.found["link"] = link(make, self.a.rows, self.a.days, rates, self.folder / "link", self.say)
+
     def dask(self) -> None:
         self.found["dask"] = on_dask(self.world(self.a.days), self.a.repeat, self.say)
 
@@ -339,7 +356,7 @@ def _clocks(run: Measured) -> dict[str, float]:
 
 CASES = (
     "cold", "demo", "cofacts", "unchanged", "aggregation", "filter", "corrected", "nightly", "day", "sizes", "heavy",
-    "enrich", "kinds", "qids", "loader", "dask",
+    "enrich", "kinds", "qids", "loader", "link", "dask",
 )  # fmt: skip
 
 
@@ -364,6 +381,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--floats", type=int, action="append", help="of a vector in enrich, any number of times")
     parser.add_argument("--pool-rows", type=int, help="in the case enrich, memory with as many vectors of 64 floats")
     parser.add_argument("--map-sessions", type=int, action="append", help="of the qid map in qids, any number of times")
+    parser.add_argument("--held", type=float, action="append", help="MB/s of the link in link, any number of times")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser.parse_args()
 

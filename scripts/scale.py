@@ -1,66 +1,69 @@
-"""A model of the stage on many machines, out of what runs on this one recorded.
+"""A model of the skeleton on a cluster, out of what `scripts/bench link --json` measured.
 
-  .venv/bin/python scripts/scale.py CACHE [CACHE ...] [--rows 1_000_000_000] [--days 365] [--workers 100]
-                                    [--link-gbit 10] [--latency-ms 20] [--threads 1] [--json]
+  .venv/bin/python scripts/scale.py MEASURED.json [--rows 1_000_000_000] [--days 365] [--workers 100]
+                                    [--link-gbit 10] [--latency-ms 20] [--json]
 
-Each CACHE is a cache root; those of runs with few and with many rows a day together tell fixed costs from
-costs a row. For each kind of step a line is fitted through (rows of a feed day, seconds) and (rows, bytes),
-and drawn out to the size that is asked about. What the model takes to be true:
+First it predicts the held runs in that file out of its other parts, and shows beside that what they took. Then it tells
+how long a range of larger days takes on more workers, each with a core and a link of its own. What it takes to be true:
 
-  - an action runs on one core and is not split: its day cannot be faster than its longest chain of actions;
-  - every action fetches all that it reads and uploads what it makes (no worker has anything already);
-  - `qids` run on the coordinator, one day after the other; workers write the partitions, of which it reads nothing;
-  - rows shipped, users and artworks grow with the rows of the feed.
-
-It prints seconds, bytes and requests by step, and for each thing that may saturate how long it alone would
-take. The longest of those is the answer; the sum is not, for they overlap.
+  - what a step costs grows in proportion to the rows of a feed day, and so does what it reads and makes;
+  - a run takes what is before its first step, what is after its last one, and in between as long as what takes longest
+    alone of all that may saturate (`between`); that does not wait for the rest, but for what must come first (`head`);
+  - all that the coordinator does by rows is to number sessions (`Coordinator`); each feed row is one of a session.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sqlite3
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
+from statistics import linear_regression
+from typing import Any
 
-import numpy as np
-
-ON_COORDINATOR = "qids"
 # The longest chain of actions from a feed day to its own partition.
 CHAIN = ("spine", "coverage", "sessions", "content", "rolling", "qids", "chunk")
+LAST = "chunk"
+_AHEAD = 64  # tasks that the coordinator gives out in one go
+_TURNS = 4  # times that what `qids` of the first day waits for stands in line: coverage, sessions, attributes, content
 _REQUESTS_A_PUT = 2  # the artifact and its trace
+_HEADERS = 1514 / 1448  # bytes on a wire by byte of TCP; a link that holds nothing back is passed in larger packets
+_CORES = "workers' cores", "machine's cores"
 GIB = 2**30
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Observed:
-    """One execution: what it cost, and the rows of a feed day in the run that it belongs to."""
+class Size:
+    """How much is done: target days, and feed days, which are those and the days before them; of so many rows each."""
 
-    step: str
     rows: float
-    seconds: float
-    fetched: int
-    made: int
-    reads: int
+    days: int
+    feed_days: int
+
+    @property
+    def shipped(self) -> float:
+        """Rows of the target days."""
+        return self.rows * self.days
 
 
-def observed(cache: Path) -> list[Observed]:
-    """All executions whose traces are the latest of their actions."""
-    db = sqlite3.connect(f"file:{cache / 'traces.db'}?mode=ro", uri=True)
-    sql = """select t.name, t.seconds, t.bytes, t.counts, t.manifest, t.artifact
-             from latest l join traces t on t.key = l.key"""
-    rows = db.execute(sql).fetchall()
-    sizes = {artifact: size for _, _, size, _, _, artifact in rows}
-    read = [json.loads(counts).get("read", 0) for name, _, _, counts, _, _ in rows if name.startswith("spine@")]
-    a_day = sum(read) / max(len(read), 1)
-    found = []
-    for name, seconds, size, _, manifest, _ in rows:
-        upstream = [value for label, value in json.loads(manifest).items() if label.startswith("upstream:")]
-        fetched = sum(sizes.get(artifact, 0) for artifact in upstream)
-        found.append(Observed(name.partition("@")[0], a_day, seconds, fetched, size, len(upstream)))
-    return found
+@dataclass(frozen=True)
+class Machines:
+    """Workers of one thread each. `cores` are those that they share with coordinator, scheduler and store; None:
+    everything has a core of its own.
+
+    `link` is the coordinator's, in bytes a second, `links` that of each worker, and `inputs` how fast the coordinator
+    reads the inputs, of which it must know the digests before anything else.
+    """
+
+    workers: int
+    cores: int | None = None
+    link: float = inf
+    links: float = inf
+    inputs: float = inf
+    latency: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,110 +74,302 @@ class Line:
     slope: float
 
     @classmethod
-    def through(cls, rows: list[float], costs: list[float]) -> Line:
-        """By the mean cost at each size; through nothing when there is one size alone."""
-        sizes = sorted(set(rows))
-        means = [float(np.mean([c for r, c in zip(rows, costs, strict=True) if r == size])) for size in sizes]
-        if len(sizes) == 1:
-            return cls(0.0, means[0] / max(sizes[0], 1))
-        slope, fixed = np.polyfit(sizes, means, 1)
-        return cls(max(float(fixed), 0.0), max(float(slope), 0.0))
+    def through(cls, points: Sequence[tuple[float, float]]) -> Line:
+        """Through (rows, cost) of two sizes; through that of one, and nothing."""
+        (rows, cost), (more, higher) = points[0], points[-1]
+        slope = max((higher - cost) / (more - rows), 0.0) if more > rows else cost / max(rows, 1)
+        return cls(max(cost - slope * rows, 0.0), slope)
 
     def at(self, rows: float) -> float:
         return self.fixed + self.slope * rows
 
 
 @dataclass(frozen=True)
+class Law:
+    """cost = fixed + action × actions + amount × an amount, such as rows; never negative."""
+
+    fixed: float
+    action: float
+    amount: float
+
+    @classmethod
+    def through(cls, few: Sequence[float], many: Sequence[float], large: Sequence[float]) -> Law:
+        """Through three (actions, amount, cost); the first two differ in actions and are of next to no amount."""
+        action = max((many[2] - few[2]) / (many[0] - few[0]), 0.0)
+        fixed = few[2] - action * few[0]
+        return cls(fixed, action, max((large[2] - fixed - action * large[0]) / large[1], 0.0))
+
+    def at(self, actions: float, amount: float) -> float:
+        return max(self.fixed + self.action * actions + self.amount * amount, 0.0)
+
+
+@dataclass(frozen=True)
 class Step:
-    """A kind of action, with what one of them costs at the rows asked about."""
+    """A kind of action and what one of them costs. There is one `each` "feed" day or "target" day, or "once"."""
 
     name: str
-    a_day: float  # how many there are for a target day
-    seconds: float
-    fetched: float
-    made: float
+    each: str
+    seconds: Line
+    fetched: Line
+    made: Line
     reads: float
 
+    def count(self, size: Size) -> int:
+        return {"feed": size.feed_days, "target": size.days, "once": 1}[self.each]
+
+
+def steps(local: Sequence[Json]) -> Iterator[Step]:
+    """From runs of two sizes, the smaller one first."""
+    sizes = {"once": 1, "target": local[-1]["days"], "feed": local[-1]["feed_days"]}
+    by_name: dict[str, list[tuple[float, Json]]] = {}
+    for run in local:
+        for step in run["steps"]:
+            by_name.setdefault(step["step"], []).append((run["rows"], step))
+    for name, seen in by_name.items():
+        last = seen[-1][1]
+        each = next(each for each, count in sizes.items() if count == last["count"])
+        lines = (Line.through([(rows, step[cost] / step["count"]) for rows, step in seen])
+                 for cost in ("seconds", "fetched", "made"))  # fmt: skip
+        yield Step(name, each, *lines, last["reads"] / last["count"])
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """All that the coordinator does, as counted: by run, by action, and by row of a target day.
+
+    What grows with actions (keys, traces, messages, publishing) goes on beside the steps. What grows with rows is to
+    number the sessions of each day in turn: it fetches their names, then numbers them, and its link rests meanwhile.
+    """
+
+    cpu: Law
+    in_steps: Law  # of cpu; by rows it is too little to be seen there
+    by_row: float  # processor seconds
+    received: Law
+    sent: Law
+    before: tuple[Law, Law]  # the first step: seconds, and bytes of the direction that has more
+    after: tuple[Law, Law]  # the last one
+
+    @classmethod
+    def counted(cls, law: Callable[[Callable[[Json], float]], Law], by_row: float) -> Coordinator:
+        """`law(cost)` is that of a cost of a run."""
+
+        def phase(of: int) -> tuple[Law, Law]:
+            seconds = replace(law(lambda ran: ran["seconds"][of]), amount=0.0)  # tenths of one
+            return seconds, law(lambda ran: max(ran["received"][of], ran["sent"][of]))
+
+        return cls(law(lambda ran: ran["cpu"]["coordinator"]), law(lambda ran: ran["in_steps"]), by_row,
+                   law(lambda ran: ran["received"][1]),
+                   law(lambda ran: ran["sent"][1]), phase(0), phase(2))  # fmt: skip
+
+    def numbering(self, size: Size) -> float:
+        """Processor seconds."""
+        return self.by_row * size.shipped
+
     @property
-    def here(self) -> bool:
-        """Whether it runs on the coordinator."""
-        return self.name == ON_COORDINATOR
+    def loading(self) -> float:
+        """Processor seconds in which what numbers is loaded."""
+        return max(self.in_steps.fixed, 0.0)
+
+    def first(self, size: Size) -> float:
+        """Processor seconds of the first day's."""
+        return self.loading + self.numbering(size) / size.days
+
+    def beside(self, actions: float) -> float:
+        """Processor seconds of what goes on beside the steps. What is fixed comes before or after them."""
+        return self.cpu.action * actions
 
 
-def steps(caches: list[Path], rows: float) -> list[Step]:
-    by_step: dict[str, list[Observed]] = defaultdict(list)
-    targets = 0
-    for cache in caches:
-        found = observed(cache)
-        targets += sum(one.step == "chunk" for one in found)
-        for one in found:
-            by_step[one.step].append(one)
-    made = []
-    for name, all_of_it in sorted(by_step.items()):
-        sizes = [one.rows for one in all_of_it]
+class Model:
+    """What everything costs, from a file of measurements."""
 
-        def cost(part: str, of: list[Observed] = all_of_it, sizes: list[float] = sizes) -> float:
-            return Line.through(sizes, [getattr(one, part) for one in of]).at(rows)
+    def __init__(self, measured: Json) -> None:
+        self.steps = list(steps(measured["local"]))
+        self.feed_bytes = Line.through([(run["rows"], run["feed_bytes"]) for run in measured["local"]]).slope
+        counted = measured["counted"]
+        fewest = min(ran["rows"] for ran in counted)
+        small = sorted((ran for ran in counted if ran["rows"] == fewest), key=lambda ran: ran["days"])
+        large = {ran["workers"]: ran for ran in sorted(counted, key=_of_workers, reverse=True) if ran["rows"] > fewest}
+        three = (*small, large[small[0]["workers"]])
 
-        reads = sum(one.reads for one in all_of_it) / len(all_of_it)
-        made.append(Step(name, len(all_of_it) / targets, cost("seconds"), cost("fetched"), cost("made"), reads))
-    return made
+        def law(cost: Callable[[Json], float], amount: Callable[[Size], float] = lambda size: size.shipped) -> Law:
+            return Law.through(*((self.actions(size_of(ran)), amount(size_of(ran)), cost(ran)) for ran in three))
+
+        by_row = Line.through([(day["rows"], day["cpu"]) for day in measured["numbered"]]).slope
+        self.coordinator = Coordinator.counted(law, by_row)
+        self.store = law(lambda ran: ran["cpu"]["store"], self.moved)
+        self.scheduler = law(lambda ran: ran["cpu"]["scheduler"], self.moved)
+        self._task = law(self._beyond, self.moved).action
+        rest = [(_of_others(workers), self._rest(ran)) for workers, ran in large.items()]
+        self._by_byte_of_others, self._by_byte = linear_regression(*zip(*rest, strict=True))
+        self._waits: dict[int, float] = {}
+        self._waits = {workers: self._waiting(ran, measured["cores"]) for workers, ran in large.items()}
+
+    def _beyond(self, ran: Json) -> float:
+        """Processor seconds of workers beyond their steps."""
+        return float(ran["cpu"]["workers"] - self.work(size_of(ran)))
+
+    def _rest(self, ran: Json) -> float:
+        """Processor seconds of workers beyond steps and tasks, by byte moved: what others made must be fetched and
+        decoded, and the more workers there are the more of it is others'."""
+        size = size_of(ran)
+        return max((self._beyond(ran) - self._task * self.actions(size)) / self.moved(size), 0.0)
+
+    def _waiting(self, ran: Json, cores: int) -> float:
+        """How many times as long as cores are busy a run takes on a machine that all share: now and then a core has
+        nothing to do while a worker waits for a process that waits for the other core."""
+        alone = self.between(size_of(ran), Machines(ran["workers"], cores))
+        return max(ran["seconds"][1] / max(alone[name] for name in _CORES), 1.0)
+
+    def _sum(self, size: Size, cost: Callable[[Step], float]) -> float:
+        return sum(step.count(size) * cost(step) for step in self.steps)
+
+    def actions(self, size: Size) -> float:
+        return sum(step.count(size) for step in self.steps)
+
+    def work(self, size: Size) -> float:
+        """Seconds of all steps. Workers run them, but for the turns of `qids`, which are little of it."""
+        return self._sum(size, lambda step: step.seconds.at(size.rows))
+
+    def moved(self, size: Size) -> float:
+        """Bytes that workers read of other steps and make."""
+        return self._sum(size, lambda step: step.fetched.at(size.rows) + step.made.at(size.rows))
+
+    def requests(self, size: Size) -> float:
+        return sum(step.count(size) * (step.reads + _REQUESTS_A_PUT) for step in self.steps)
+
+    def one(self, names: Sequence[str], rows: float) -> float:
+        """Seconds of some steps one after the other, of those with several kinds the longest."""
+        return sum(max((s.seconds.at(rows) for s in self.steps if s.name.partition(":")[0] == name), default=0.0)
+                   for name in names)  # fmt: skip
+
+    def workers(self, size: Size, workers: int) -> float:
+        """Processor seconds of all workers."""
+        by_byte = self._by_byte + self._by_byte_of_others * _of_others(workers)
+        return self.work(size) + self._task * self.actions(size) + by_byte * self.moved(size)
+
+    def between(self, size: Size, on: Machines) -> dict[str, float]:
+        """For each thing that may saturate between the first step and the last, the seconds that it alone takes."""
+        does, actions, moved = self.coordinator, self.actions(size), self.moved(size)
+        workers, store, link = self.workers(size, on.workers), self.store.at(actions, moved), on.link / _HEADERS
+        numbering, tail = does.numbering(size), self.one([LAST], size.rows)
+        found = {
+            "workers' cores": workers / on.workers,
+            "workers' links": moved / (on.workers * on.links),
+            "waiting for requests": self.requests(size) * on.latency / on.workers,
+            "longest chain": self.one(CHAIN, size.rows),
+        }
+        if on.cores:  # then the store's work takes as long as workers wait for it
+            found["workers' cores"] += store / on.workers
+            spent = (
+                workers + store + self.scheduler.at(actions, moved) + does.beside(actions) + does.loading + numbering
+            )
+            found["machine's cores"] = spent / on.cores + tail * (1 - 1 / on.cores)  # beside which nothing goes on
+        last = sum(step.count(size) for step in self.steps if step.name == LAST)
+        share = min(_AHEAD * _TURNS / (actions - last), 1.0) * (1 - last * tail / workers)
+        head = share * max(*found.values(), does.sent.at(actions, 0) / link)
+        for name in found.keys() & set(_CORES) if on.cores else ():  # a worker that waits has done all else by then
+            found[name] *= self._waits.get(on.workers, 1.0)
+        received = does.received.at(actions, size.shipped) / link
+        found["coordinator's work"] = does.beside(actions) + numbering
+        found["coordinator's link"] = head + does.first(size) + received + numbering + tail
+        return found
+
+    def predict(self, size: Size, on: Machines) -> dict[str, Any]:
+        at = self.actions(size), size.shipped
+        before, after = (seconds.at(*at) + passed.at(*at) * _HEADERS / on.link for seconds, passed in
+                         (self.coordinator.before, self.coordinator.after))  # fmt: skip
+        before += self.feed_bytes * size.rows * size.feed_days / on.inputs
+        between = self.between(size, on)
+        first = max(between, key=lambda name: between[name])
+        return {"seconds": before + between[first] + after, "before": before, "after": after, "between": between,
+                "saturates": first}  # fmt: skip
 
 
-def bounds(found: list[Step], a: argparse.Namespace) -> dict[str, float]:
-    """For each thing that may saturate, the seconds that the whole range would take if nothing else did."""
+def size_of(ran: Json) -> Size:
+    return Size(ran["rows"], ran["days"], ran["feed_days"])
+
+
+def _of_workers(ran: Json) -> float:
+    return float(ran["cpu"]["workers"])
+
+
+def _of_others(workers: int) -> float:
+    """What share of what a worker reads others made, if all make as much."""
+    return 1 - 1 / workers
+
+
+# What is printed
+
+
+def predicted(model: Model, measured: Json) -> Iterator[dict[str, Any]]:
+    for ran in measured["runs"]:
+        on = Machines(ran["workers"], measured["cores"], link=ran["held"] or inf)
+        found = model.predict(size_of(ran), on)
+        seen = sum(ran["seconds"])
+        yield {"workers": ran["workers"], "held": ran["held"], "measured": round(seen, 2), **rounded(found),
+               "off": round(found["seconds"] / seen - 1, 3)}  # fmt: skip
+
+
+def larger(model: Model, a: argparse.Namespace) -> dict[str, Any]:
     link = a.link_gbit * 1e9 / 8
-    workers = [step for step in found if not step.here]
-    here = [step for step in found if step.here]
-    moved = sum(step.a_day * (step.fetched + step.made) for step in workers)
-    own = sum(step.a_day * (step.fetched + step.made) for step in here)
-    requests = sum(step.a_day * (step.reads + _REQUESTS_A_PUT) for step in found)
-    in_chain = [max((s.seconds for s in found if s.name.partition(":")[0] == name), default=0.0) for name in CHAIN]
+    size = Size(a.rows, a.days, a.days + a.history)
+    on = Machines(a.workers, link=link, links=link, inputs=link, latency=a.latency_ms / 1000)
+    does = model.coordinator
+    rows = [{"step": step.name, "each": step.each, "seconds": round(step.seconds.at(a.rows), 1),
+             "fetched": round(step.fetched.at(a.rows)), "made": round(step.made.at(a.rows))}
+            for step in model.steps]  # fmt: skip
     return {
-        "cores of the workers": a.days * sum(s.a_day * s.seconds for s in workers) / (a.workers * a.threads),
-        "links of the workers": a.days * moved / (a.workers * link),
-        "waiting for requests": a.days * requests * a.latency_ms / 1000 / (a.workers * a.threads),
-        "the coordinator's work": a.days * sum(s.a_day * s.seconds for s in here),
-        "the coordinator's link": a.days * own / link,
-        "one day's longest chain": sum(in_chain),
-    }
+        "rows": a.rows, "days": a.days, "workers": a.workers, "steps": rows, **rounded(model.predict(size, on)),
+        "a_day": {"workers_cpu": model.workers(size, a.workers) / a.days, "moved": model.moved(size) / a.days,
+                  "requests": model.requests(size) / a.days, "numbering_cpu": does.numbering(size) / a.days,
+                  "received": does.received.amount * a.rows, "sent": does.sent.amount * a.rows,
+                  "feed": model.feed_bytes * a.rows},
+    }  # fmt: skip
 
 
-def as_json(found: list[Step], a: argparse.Namespace) -> dict:
-    rows = [{"step": s.name, "a_day": round(s.a_day, 2), "seconds": round(s.seconds, 3),
-             "fetched": round(s.fetched), "made": round(s.made), "requests": round(s.reads + _REQUESTS_A_PUT, 1)}
-            for s in found]  # fmt: skip
-    limits = bounds(found, a)
-    return {"rows": a.rows, "days": a.days, "workers": a.workers, "steps": rows, "bounds": limits,
-            "first": max(limits, key=lambda name: limits[name]),
-            "moved": a.days * sum(s.a_day * (s.fetched + s.made) for s in found),
-            "requests": a.days * sum(s.a_day * (s.reads + _REQUESTS_A_PUT) for s in found)}  # fmt: skip
+def rounded(found: Json) -> dict[str, Any]:
+    return {key: {name: round(value, 2) for name, value in each.items()} if isinstance(each, dict)
+            else round(each, 2) if isinstance(each, float) else each for key, each in found.items()}  # fmt: skip
 
 
-def lines(found: dict) -> list[str]:
-    told = [f"{found['rows']:,.0f} feed rows a day, {found['days']} days, {found['workers']} workers", "",
-            f"{'step':<46}{'a day':>6}{'core s':>9}{'fetched':>9}{'made':>9}"]  # fmt: skip
-    for step in found["steps"]:
+def lines(runs: Sequence[Json], large: Json) -> Iterator[str]:
+    yield f"{'workers':>8}{'link MB/s':>11}{'predicted':>11}{'measured':>10}{'off':>7}  saturates"
+    for ran in runs:
+        held = f"{ran['held'] / 1e6:g}" if ran["held"] else "not held"
+        yield (f"{ran['workers']:>8}{held:>11}{ran['seconds']:>9.1f} s{ran['measured']:>8.1f} s{ran['off']:>+7.0%}"
+               f"  {ran['saturates']}")  # fmt: skip
+    yield ""
+    yield f"{large['rows']:,.0f} feed rows a day, {large['days']} days, {large['workers']} workers"
+    yield f"{'step':<62}{'each':<8}{'core s':>8}{'fetched':>9}{'made':>9}"
+    for step in large["steps"]:
         fetched, made = (f"{step[part] / GIB:.2f} G" for part in ("fetched", "made"))
-        told.append(f"{step['step'][:45]:<46}{step['a_day']:>6.1f}{step['seconds']:>9.1f}{fetched:>9}{made:>9}")
-    told += ["", f"moved in all {found['moved'] / GIB:,.0f} GiB in {found['requests']:,.0f} requests", ""]
-    told += [f"{name:<28}{seconds:>14,.1f} s{seconds / 3600:>9.2f} h" for name, seconds in found["bounds"].items()]
-    return [*told, "", f"what saturates first: {found['first']}"]
+        yield f"{step['step'][:60]:<62}{step['each']:<8}{step['seconds']:>8.1f}{fetched:>9}{made:>9}"
+    yield ""
+    a_day = large["a_day"]
+    gib = {name: f"{a_day[name] / GIB:,.1f} GiB" for name in ("moved", "received", "sent", "feed")}
+    yield f"a day: workers {a_day['workers_cpu']:,.0f} CPU s, {gib['moved']} in {a_day['requests']:,.0f} requests"
+    yield (f"  coordinator {a_day['numbering_cpu']:,.1f} CPU s, {gib['received']} in, {gib['sent']} out, "
+           f"{gib['feed']} of feed for digests")  # fmt: skip
+    whole = {"before the first step": large["before"], **large["between"], "after the last step": large["after"]}
+    yield from (f"{name:<28}{seconds:>14,.1f} s{seconds / 3600:>9.2f} h" for name, seconds in whole.items())
+    yield f"what saturates: {large['saturates']}; in all {large['seconds'] / 3600:.2f} h"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("caches", nargs="+", type=Path)
+    parser.add_argument("measured", type=Path)
     parser.add_argument("--rows", type=float, default=1e9)
     parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--history", type=int, default=7, help="feed days before the first target day")
     parser.add_argument("--workers", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--link-gbit", type=float, default=10)
     parser.add_argument("--latency-ms", type=float, default=20)
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
-    found = as_json(steps(a.caches, a.rows), a)
-    print(json.dumps(found) if a.json else "\n".join(lines(found)))
+    measured = json.loads(a.measured.read_text())["link"]
+    model = Model(measured)
+    runs, large = list(predicted(model, measured)), larger(model, a)
+    print(json.dumps({"runs": runs, "larger": large}) if a.json else "\n".join(lines(runs, large)))
 
 
 if __name__ == "__main__":

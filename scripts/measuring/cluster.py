@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from measuring.process import Measured, measure, size_of
 from measuring.worlds import BenchWorld
 
 Say = Callable[[str], None]
+Context = AbstractContextManager[subprocess.Popen]
+_LOOPBACK = "127.0.0.1"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MEMORY = 1 << 40  # bytes that a worker declares: more than any step asks for
 
@@ -29,9 +31,9 @@ def on_dask(world: BenchWorld, repeat: int, say: Say) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with ExitStack() as stack:
         address, workers = stack.enter_context(_cluster(world.root))
-        store = stack.enter_context(_store(world.root))
+        endpoint = stack.enter_context(_store(world.root))
         for name, bucket in (("folder", ""), ("bucket", "s3://measured")):
-            _configure(world, bucket, store)
+            _configure(world, bucket, endpoint)
             runs = [_run(world, address, workers) for _ in range(repeat + 1)][1:]  # the first compiles
             shares = sorted(own.cpu / (own.cpu + theirs) for own, theirs in runs)
             own, theirs = sorted(runs, key=lambda run: run[0].cpu)[len(runs) // 2]
@@ -48,24 +50,28 @@ def on_dask(world: BenchWorld, repeat: int, say: Say) -> dict[str, Any]:
 def _run(world: BenchWorld, address: str, workers: list[int]) -> tuple[Measured, float]:
     """(the coordinator, processor seconds of the workers)."""
     world.forget()
-    before = sum(map(_cpu, workers))
+    before = sum(map(cpu_of, workers))
     own = measure(sys.executable, "-m", "daedalus", "enrich", "--force", "--json", "--progress", "none", *world.range(),
                   "--executor", "dask", "--scheduler", address, cwd=world.root)  # fmt: skip
-    return own, sum(map(_cpu, workers)) - before
+    return own, sum(map(cpu_of, workers)) - before
 
 
-def _configure(world: BenchWorld, bucket: str, store: str) -> None:
+def _configure(world: BenchWorld, bucket: str, endpoint: str) -> None:
     world.reset_config()
     if bucket:
         import yaml
 
         embeddings = yaml.safe_load(world.runtime.read_text())["embeddings"]
-        options = {"endpoint": store, "region": "us-east-1", "access_key_id": "x", "secret_access_key": "x"}
         world.edit(output_root=f"{bucket}/skeleton", embeddings={**embeddings, "output_root": f"{bucket}/enriched"},
-                   object_store=options)  # fmt: skip
+                   object_store=reached(endpoint))  # fmt: skip
 
 
-def _cpu(process: int) -> float:
+def reached(endpoint: str) -> dict[str, str]:
+    """The config's `object_store` for `store`, which checks no names."""
+    return {"endpoint": endpoint, "region": "us-east-1", "access_key_id": "x", "secret_access_key": "x"}
+
+
+def cpu_of(process: int) -> float:
     """Processor seconds of a process so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
@@ -74,41 +80,62 @@ def _cpu(process: int) -> float:
 @contextmanager
 def _cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
     """(the scheduler's address, the workers' processes)."""
-    scheduler = f"tcp://127.0.0.1:{_free_port()}"
-    port = scheduler.rpartition(":")[2]
-    workers = ["worker", scheduler, "--nthreads", "1", "--no-nanny", "--resources", f"MEMORY={_MEMORY}",
-               "--memory-limit", "0", "--local-directory", str(folder / "workers")]  # fmt: skip
+    port = _free_port()
     with ExitStack() as stack:
-        stack.enter_context(_dask(folder, "scheduler", "--port", port))
-        yield scheduler, [stack.enter_context(_dask(folder, *workers)).pid for _ in range(2)]
-
-
-def _dask(folder: Path, *arguments: str) -> Any:
-    return _process(folder, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard")
+        stack.enter_context(scheduler(folder, _LOOPBACK, port))
+        address = f"tcp://{_LOOPBACK}:{port}"
+        yield address, [stack.enter_context(worker(folder, _LOOPBACK, address)).pid for _ in range(2)]
 
 
 @contextmanager
 def _store(folder: Path) -> Iterator[str]:
     """The address of an object store with a bucket."""
-    port = str(_free_port())
-    with _process(folder, "-m", "moto.server", "-p", port):
-        address = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(urllib.request.Request(f"{address}/measured", method="PUT")).close()
-                break
-            except OSError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
+    port = _free_port()
+    with store(folder, _LOOPBACK, port):
+        address = f"http://{_LOOPBACK}:{port}"
+        make_bucket(f"{address}/measured")
         yield address
 
 
+# Processes that end with their contexts. `inside` is what a command line begins with, such as `ip netns exec NAME`.
+
+
+def scheduler(folder: Path, host: str, port: int, inside: Sequence[str] = ()) -> Context:
+    return _dask(folder, inside, "scheduler", "--port", str(port), "--host", host)
+
+
+def worker(folder: Path, host: str, scheduler: str, inside: Sequence[str] = ()) -> Context:
+    return _dask(folder, inside, "worker", scheduler, "--nthreads", "1", "--no-nanny", "--resources",
+                 f"MEMORY={_MEMORY}", "--memory-limit", "0", "--local-directory", str(folder / "workers"),
+                 "--host", host)  # fmt: skip
+
+
+def store(folder: Path, host: str, port: int, inside: Sequence[str] = ()) -> Context:
+    """An object store that speaks S3."""
+    return _process(folder, inside, "-m", "moto.server", "-H", host, "-p", str(port))
+
+
+def make_bucket(address: str) -> None:
+    """Makes a bucket as soon as the store answers."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(urllib.request.Request(address, method="PUT")).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def _dask(folder: Path, inside: Sequence[str], *arguments: str) -> Context:
+    return _process(folder, inside, "-m", "dask", *arguments, "--no-dashboard")
+
+
 @contextmanager
-def _process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+def _process(folder: Path, inside: Sequence[str], *arguments: str) -> Iterator[subprocess.Popen]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, *arguments], cwd=folder, **quiet)
+    process = subprocess.Popen([*inside, sys.executable, *arguments], cwd=folder, **quiet)
     try:
         yield process
     finally:
@@ -118,5 +145,5 @@ def _process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
 
 def _free_port() -> int:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((_LOOPBACK, 0))
         return int(free.getsockname()[1])

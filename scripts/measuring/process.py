@@ -14,12 +14,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds on the clock, processor seconds of a process and all it started, and the largest one's peak memory."""
+    """Seconds on the clock, processor seconds of a process and all it started, and the largest one's peak memory; what
+    it printed."""
 
     seconds: float
     cpu: float
     memory: int
     out: str
+    errors: str = ""
 
 
 class Failed(Exception):
@@ -37,10 +39,11 @@ def measure(*command: str, cwd: Path, environment: Mapping[str, str] | None = No
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
         if process.returncode:
-            errors.seek(0)
-            raise Failed(f"exit {process.returncode}: {_error(errors.read().decode(errors='replace'))}")
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, out)
+            raise Failed(f"exit {process.returncode}: {_error(said)}")
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, out, said)
 
 
 def _error(said: str) -> str:

@@ -48,6 +48,18 @@ def qids(folder: Path, sizes: Sequence[int], rows: int, say: Callable[[str], Non
     return found
 
 
+def numbered(folder: Path, rows: int) -> dict[str, Any]:
+    """Processor seconds of the coordinator for a day numbered as on a cluster, and the bytes that it handles."""
+    root = folder / "qids-numbered"
+    shutil.rmtree(root, ignore_errors=True)
+    try:
+        _run("make", root)
+        run = _run("run", root, "--rows", str(rows), "--in-three")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return {"cpu": _median(run["days"])[1], "bytes": statistics.median(run["through"])}
+
+
 def _median(times: Sequence[Sequence[float]]) -> list[float]:
     return [statistics.median(one[clock] for one in times) for clock in (0, 1)]
 

@@ -92,7 +92,7 @@ class BenchWorld(World):
 
     def __init__(self, root: Path, days: int, memory_limit: str, heavy: int, **sizes: int) -> None:
         super().__init__(root, FIRST, days)
-        self.memory_limit = memory_limit
+        self.memory_limit, self.rows = memory_limit, sizes["rows"]
         _make(root, start=FIRST - HISTORY * _DAY, end=self.last, heavy=heavy, half_hours=48, **sizes)
         self.reset_config()
 
