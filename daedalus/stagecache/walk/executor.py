@@ -99,6 +99,25 @@ class Executor(Protocol):
         """Cancels tasks that have not started, waits for the others, and releases resources."""
 
 
+class Wrapped:
+    """What an executor that has another one do the work has in common with it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    @property
+    def free(self) -> bool:
+        return self._executor.free
+
+    @property
+    def idle(self) -> int:
+        return self._executor.idle
+
+    @property
+    def spreads(self) -> bool:
+        return self._executor.spreads
+
+
 class Threads:
     """A pool of threads; an `Executor`.
 

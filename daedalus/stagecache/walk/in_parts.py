@@ -21,7 +21,7 @@ from typing import cast
 
 from daedalus.stagecache.action import Part
 from daedalus.stagecache.records.traces import Trace
-from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
+from daedalus.stagecache.walk.executor import Executor, Made, Task, Wrapped, nobody
 
 LEAST = 200_000  # rows of a part: of fewer, putting parts together takes longer than they save
 _ASKING = 4  # threads that ask the second level
@@ -38,30 +38,19 @@ class _Split:
     left: int = 0
 
 
-class InParts:
+class InParts(Wrapped):
     """An `Executor` that has another one compute actions in parts.
 
     `shards` is in how many; None: as many as workers are idle, of LEAST rows at least.
     """
 
     def __init__(self, executor: Executor, shards: int | None) -> None:
-        self._executor, self._shards = executor, shards
+        super().__init__(executor)
+        self._shards = shards
         self._counting = threading.Lock()
         self._complete: deque[_Split] = deque()
         self._asking: ThreadPoolExecutor | None = None
         self._asked: list[tuple[_Split, Future[Trace | None]]] = []
-
-    @property
-    def free(self) -> bool:
-        return self._executor.free
-
-    @property
-    def idle(self) -> int:
-        return self._executor.idle
-
-    @property
-    def spreads(self) -> bool:
-        return self._executor.spreads
 
     def submit(self, task: Task) -> Future[Made | Trace]:
         count = self._count(task)

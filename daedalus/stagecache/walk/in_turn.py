@@ -19,7 +19,7 @@ from functools import partial
 
 from daedalus.stagecache.action import Action, Again, InOrder, action_key
 from daedalus.stagecache.records.traces import Trace
-from daedalus.stagecache.walk.executor import Executor, Made, Task, nobody
+from daedalus.stagecache.walk.executor import Executor, Made, Task, Wrapped, nobody
 
 LEAST = 200_000  # rows: of fewer, three tasks cost more than they save
 
@@ -39,30 +39,19 @@ class _One:
         return self.task.action.in_order
 
 
-class InTurn:
+class InTurn(Wrapped):
     """An `Executor` that has another one compute actions `in_order`, if they read `least` rows.
 
     `drop` removes an artifact that nobody needs any more.
     """
 
     def __init__(self, executor: Executor, least: int, drop: Callable[[str], None]) -> None:
-        self._executor, self._least, self._drop = executor, least, drop
+        super().__init__(executor)
+        self._least, self._drop = least, drop
         self._waiting: list[_One] = []
         self._turns = Turns(())
         self._wake: Callable[[], None] = lambda: None
         self._again: dict[str, Made] = {}  # what `before` made of actions that were sent back, by its key
-
-    @property
-    def free(self) -> bool:
-        return self._executor.free
-
-    @property
-    def idle(self) -> int:
-        return self._executor.idle
-
-    @property
-    def spreads(self) -> bool:
-        return self._executor.spreads
 
     def attend(self, actions: Sequence[Action], wake: Callable[[], None]) -> None:
         """`wake` has the walk call `tend` soon; any thread may call it."""
