@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 from small import DAYS, PROJECT, RANGE, Small, edit
 
+from daedalus.ui.live import LiveRun, live
 from daedalus.ui.server import app
 from daedalus.workspace.settings import Settings
 
@@ -91,3 +92,23 @@ def served(span: str | None = RANGE) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+@contextlib.contextmanager
+def held_run(begun: Callable[[LiveRun], bool]) -> Iterator[tuple[subprocess.Popen, LiveRun]]:
+    """A run of all days that is stopped, by the system, once it is seen and so far; it goes on afterwards.
+
+    A page in a browser needs longer than a small run, so that nothing can be seen in time of one that is let go.
+    """
+    command = [sys.executable, "-m", "daedalus", "run", "--force", "-r", RANGE, "--progress", "none"]
+    run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.DEVNULL)
+    seen = None
+    try:
+        while seen is None and run.poll() is None:
+            if any(begun(one) for one in live(Settings())["runs"]):
+                run.send_signal(signal.SIGSTOP)
+                seen = next((one for one in live(Settings())["runs"] if one["process"] == run.pid), None)
+        assert seen, "the run ended before it was seen"
+        yield run, seen
+    finally:
+        run.send_signal(signal.SIGCONT)

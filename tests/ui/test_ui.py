@@ -28,6 +28,7 @@ from ui_world import (
     ask,
     client,
     ended,
+    held_run,
     listening,
     make,
     served,
@@ -415,19 +416,12 @@ def test_a_run_is_seen_while_it_goes_on_and_ctrl_c_ends_the_page_alone(warm):
         before = json.loads(ask(f"{address}api/live"))
         assert before["runs"] == []
         edit(warm.runtime, session_filter__drop_single_like=True)
-        run = subprocess.Popen([sys.executable, "-m", "daedalus", "run", "--force", "-r", RANGE, "--progress", "none"],
-                               cwd=warm.root, stdout=subprocess.DEVNULL, env=ENVIRONMENT)  # fmt: skip
-        seen, until = [], time.monotonic() + 120
-        while run.poll() is None and time.monotonic() < until:
-            seen += json.loads(ask(f"{address}api/live"))["runs"]
+        with held_run(lambda one: one["made"] > 0) as (run, seen):
+            assert json.loads(ask(f"{address}api/live"))["runs"][0]["id"] == seen["id"]
             page = ask(f"{address}going-on")
-            if seen and "A run is going on" in page:
-                assert f"process {run.pid}" in page
-            time.sleep(0.1)
+            assert "A run is going on" in page and f"process {run.pid}" in page
         assert run.wait() == 0
-        assert seen and {one["process"] for one in seen} == {run.pid} and {one["range"] for one in seen} == {RANGE}
-        assert set(seen[-1]["days"]) == {str(day) for day in DAYS}
-        assert [one["made"] for one in seen] == sorted(one["made"] for one in seen) and seen[-1]["made"]
+        assert (seen["process"], seen["range"]) == (run.pid, RANGE) and set(seen["days"]) == {str(day) for day in DAYS}
         after = json.loads(ask(f"{address}api/live"))
         assert after["runs"] == [] and after["stamp"] != before["stamp"]
         assert json.loads(ask(f"{address}api/runs"))["runs"][0]["state"] == "done"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pyarrow.parquet as pq
 import pytest
 from browser import ARGUMENTS, BROWSER, NEEDS_BROWSER
-from small import DAYS, PROJECT, RANGE, Small
-from ui_world import FAILED, FRESH, STALE, make, served
+from small import DAYS, RANGE, Small
+from ui_world import FAILED, FRESH, STALE, held_run, make, served
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = NEEDS_BROWSER
@@ -233,17 +230,13 @@ def test_a_run_beside_it_is_shown_and_its_end_too(warm, browser):
         path.write_text(re.sub(r"drop_single_like: \w+", "drop_single_like: true", path.read_text()))
         loaded(page, address)
         assert page.locator("#calendar .cell.stale").count() == len(DAYS)
-        command = [sys.executable, "-m", "daedalus", "run", "--force", "-r", RANGE, "--progress", "none"]
-        run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.DEVNULL)
-        shown, title, running = "", "", 0
-        while not ("A run is going on" in shown and title.startswith("▸") and running) and run.poll() is None:
-            # a look is due every three seconds, and now; text, title and calendar come one after the other
-            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-            page.wait_for_timeout(100)
-            shown, title = page.locator("#going-on").inner_text(), page.title()
-            running = page.locator("#calendar .cell.running").count()
-        assert f"process {run.pid}" in shown and RANGE in shown and title.startswith("▸") and running
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        with held_run(lambda one: True) as (run, _):
+            page.get_by_text("A run is going on").wait_for(timeout=30_000)
+            shown = page.locator("#going-on").inner_text()
+            assert f"process {run.pid}" in shown and RANGE in shown
+            page.locator("#calendar .cell.running").first.wait_for(timeout=30_000)
+            assert page.title().startswith("▸")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert run.wait(timeout=120) == 0
         page.locator("#going-on .run-now").wait_for(state="detached", timeout=30_000)
         page.get_by_text("Every day is fresh").wait_for(timeout=30_000)
