@@ -16,6 +16,7 @@ import torch
 from daedalus.base.errors import DaedalusError
 from daedalus.torch.compiled_gather import copied, edges_of, fill
 from daedalus.torch.forms import Form, Held, Jobs, Labels, OfLists, Size
+from daedalus.torch.lists import Rows
 from daedalus.torch.memory import Layout
 from daedalus.torch.order import Piece, Step
 from daedalus.torch.parts import Columns, PartReader, only_chunk
@@ -141,7 +142,7 @@ class BlockReader:
             rows, edges = copied(edges_of(sizes), rows, items)  # they lie group by group
         elif not ordered:
             rows = rows[items]
-        held = []
+        held, chosen_rows = [], Rows.of(rows, base)
         for form in self.forms:
             if isinstance(form, Labels):
                 values: Any = np.concatenate([some for some in labels if some is not None])
@@ -149,7 +150,7 @@ class BlockReader:
                 values = columns.lists[form.name]
             else:
                 values = only_chunk(columns.table[form.name])
-            held.append(form.hold(values, rows))
+            held.append(form.hold(values, chosen_rows))
         return Block(held, edges)
 
     def _unit(self, unit: Unit) -> _Chosen:

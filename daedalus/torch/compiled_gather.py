@@ -2,7 +2,7 @@
 lock, costs as much as what it does.
 
 A block says for each row of a list where its items begin in memory, how many there are and, if they are 16 bits that
-number values, where those are: three words, in the order in which batches take rows. Items lie anywhere, and so do
+number values, which table has those: two words, in the order in which batches take rows. Items lie anywhere, and so do
 the values that they number, so that each list would wait for memory twice: items are asked for some rows ahead, and
 when they are there, their values.
 """
@@ -16,43 +16,24 @@ from numba import carray
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from daedalus.parquet import column_lists
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import compiled, number_at, pointer
+from daedalus.parquet.lists import column_lists
 
-# What a job says, as unsigned numbers. First what is read: the address of the three words of each row, or 0 where each
+# What a job says, as unsigned numbers. First what is read: the address of the two words of each row, or 0 where each
 # row has one value and these lie one after the other; the address of those values; the bytes of a value; how many items
-# a padded line has, 0 if not padded; the bits of padding; how many rows. Then what is written: the address of the
-# memory for items, and that for how many items each padded row has, or where each row begins and the last ends, or 0;
-# and how many items of the batch lie before these.
-JOB = PLACES, CELLS, WIDTH, LINE, FILL, COUNT, OUT, ENDS, BEFORE = tuple(range(9))
-BEGIN, LENGTH, VALUES = np.arange(3, dtype=np.uint64)  # the words of a row
-END, ADDRESS, STEP, TABLE = range(4)  # of a piece: how many items until its end, where they are, bytes of one, VALUES
+# a padded line has, 0 if not padded; the bits of padding; the address of the tables' addresses; how many rows. Then
+# what is written: the address of the memory for items, and that for how many items each padded row has, or where each
+# row begins and the last ends, or 0; and how many items of the batch lie before these.
+JOB = PLACES, CELLS, WIDTH, LINE, FILL, TABLES, COUNT, OUT, ENDS, BEFORE = tuple(range(10))
+BEGIN, ITEMS = np.arange(2, dtype=np.uint64)  # the words of a row: where its items are; their number, and their table's
+WORDS = 2
+END, ADDRESS, STEP, TABLE = range(4)  # of a piece: how many items until its end, where they are, bytes of one, table
+_TABLE = np.uint64(32)  # the first bit of a table's number, whose address is 0 if items are values
 _ANY = 1 << 40  # items of memory whose bounds its owner knows
 _AHEAD, _SOON = np.uint64(16), np.uint64(6)  # rows whose items, and whose values, are asked for
 _CACHED = np.uint64(64)  # bytes that come together
 _MOST = np.uint64(512)  # bytes of a row asked for ahead
-_ONE, _TWO, _WORDS = np.uint64(1), np.uint64(2), np.uint64(3)
-
-
-@intrinsic
-def _pointer(typing: Any, address: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(address), code
-
-
-@intrinsic
-def _number(typing: Any, address: Any) -> Any:
-    """The 16 bits at an address, which need not be even."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number = cgutils.ir.IntType(16)
-        found = builder.load(builder.inttoptr(arguments[0], number.as_pointer()))
-        found.align = 1
-        return found
-
-    return types.uint16(address), code
+_ONE, _TWO, _LENGTH = np.uint64(1), np.uint64(2), np.uint64((1 << 32) - 1)
 
 
 @intrinsic
@@ -98,18 +79,20 @@ def _set(typing: Any, out: Any, size: Any, byte: Any) -> Any:
 def _write_lists(job: Any, kind: Any) -> None:
     """Does a job of lists; `kind` is the type of a value as bits."""
     width, line, count, fill, at = job[WIDTH], job[LINE], job[COUNT], kind(job[FILL]), job[BEFORE]
-    places = carray(_pointer(job[PLACES]), (_ANY,), np.uint64)  # type: ignore[call-arg]
-    out = carray(_pointer(job[OUT]), (_ANY,), kind)
-    ends = carray(_pointer(job[ENDS]), (_ANY,), np.uint64)
+    places = carray(pointer(job[PLACES]), (_ANY,), np.uint64)  # type: ignore[call-arg]
+    out = carray(pointer(job[OUT]), (_ANY,), kind)
+    ends = carray(pointer(job[ENDS]), (_ANY,), np.uint64)
+    tables = carray(pointer(job[TABLES]), (_ANY,), np.uint64)
     repeated = job[FILL] == np.uint64(0) or fill == kind(~np.uint64(0))  # one byte
     if not line:
         ends[np.uint64(0)] = at
     row = word = np.uint64(0)
     while row < count:
-        begin, length, numbered = places[word], places[word + LENGTH], places[word + VALUES]
+        begin, items = places[word], places[word + ITEMS]
+        length, numbered = items & _LENGTH, tables[items >> _TABLE]
         if row + _AHEAD < count:
-            later = word + _AHEAD * _WORDS
-            asked, size = places[later], places[later + LENGTH]
+            later = word + _AHEAD * _TWO
+            asked, size = places[later], places[later + ITEMS] & _LENGTH
             until = asked + min((min(size, line) if line else size) * (_TWO if numbered else width), _MOST)
             _ask(asked)
             asked += _CACHED
@@ -119,24 +102,25 @@ def _write_lists(job: Any, kind: Any) -> None:
                 _ask(asked)
                 asked += _CACHED
         if row + _SOON < count:
-            soon = word + _SOON * _WORDS
-            asked, size, looked_up = places[soon], places[soon + LENGTH], places[soon + VALUES]
+            soon = word + _SOON * _TWO
+            asked, items = places[soon], places[soon + ITEMS]
+            size, looked_up = items & _LENGTH, tables[items >> _TABLE]
             until = asked + (min(size, line) if line else size) * _TWO
             while looked_up and asked < until:
-                _ask(looked_up + _number(asked) * width)
+                _ask(looked_up + number_at(asked) * width)
                 asked += _TWO
         if line:
             at, length = row * line, min(length, line)
         end = at + length
         if numbered:
-            values = carray(_pointer(numbered), (_ANY,), kind)
+            values = carray(pointer(numbered), (_ANY,), kind)
             while at < end:
-                out[at] = values[_number(begin)]
+                out[at] = values[number_at(begin)]
                 at, begin = at + _ONE, begin + _TWO
         else:
             _move(job[OUT] + at * width, begin, length * width)
             at = end
-        row, word = row + _ONE, word + _WORDS
+        row, word = row + _ONE, word + _TWO
         if line:
             end = row * line
             if repeated:
@@ -168,22 +152,24 @@ def fill(jobs: Any) -> None:
 
 
 @compiled
-def place(lengths: Any, pieces: Any, out: Any) -> Any:
-    """Writes the words of rows of these lengths, whose items follow each other in pieces; whether none lies in two."""
+def place(lengths: Any, pieces: Any, to: Any, out: Any) -> Any:
+    """Writes the words of rows of these lengths, whose items follow each other in pieces; whether none lies in two.
+
+    Those of a row are written to the place in `out` that `to` says, or nowhere if that is negative.
+    """
     piece, done = 0, np.uint64(0)
     for row in range(len(lengths)):
-        length = np.uint64(lengths[row])
+        length, at = np.uint64(lengths[row]), to[row]
         while piece < len(pieces) and done >= pieces[piece, END]:
             piece += 1
         if length and (piece == len(pieces) or done + length > pieces[piece, END]):
             return False
-        out[row, LENGTH] = length
-        if length:
-            before = pieces[piece - 1, END] if piece else np.uint64(0)
-            out[row, BEGIN] = pieces[piece, ADDRESS] + (done - before) * pieces[piece, STEP]
-            out[row, VALUES] = pieces[piece, TABLE]
-        else:
-            out[row, BEGIN] = out[row, VALUES] = 0
+        if at >= 0:
+            out[at, BEGIN], out[at, ITEMS] = 0, length
+            if length:
+                before = pieces[piece - 1, END] if piece else np.uint64(0)
+                out[at, BEGIN] = pieces[piece, ADDRESS] + (done - before) * pieces[piece, STEP]
+                out[at, ITEMS] = length | pieces[piece, TABLE] << _TABLE
         done += length
     return True
 
@@ -198,11 +184,11 @@ def edges_of(counts: np.ndarray) -> np.ndarray:
 def copied(edges: np.ndarray, items: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lists of some rows, one after the other, and where they begin and the last ends."""
     lengths = (edges[1:] - edges[:-1])[rows]
-    places = np.zeros((len(rows), 3), np.uint64)
+    places, no_table = np.zeros((len(rows), WORDS), np.uint64), np.zeros(1, np.uint64)
     places[:, BEGIN] = address(items) + edges[:-1][rows] * items.itemsize
-    places[:, LENGTH] = lengths
+    places[:, ITEMS] = lengths
     out, found = np.empty(int(lengths.sum()), items.dtype), np.empty(len(rows) + 1, np.int64)
-    job = (address(places), 0, items.itemsize, 0, 0, len(rows), address(out), address(found), 0)
+    job = (address(places), 0, items.itemsize, 0, 0, address(no_table), len(rows), address(out), address(found), 0)
     fill(np.array([job], np.uint64))
     return out, found
 
@@ -215,5 +201,5 @@ def load_compiled() -> None:
     """Has all that is compiled for batches loaded here, or compiled, so that not each worker does it."""
     words = np.zeros((0, 4), np.uint64)
     fill(np.zeros((0, len(JOB)), np.uint64))
-    place(np.zeros(0, np.int64), words, words)
+    place(np.zeros(0, np.int64), words, np.zeros(0, np.int64), words)
     column_lists.load()

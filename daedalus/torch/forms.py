@@ -19,9 +19,20 @@ import numpy as np
 import pyarrow as pa
 
 from daedalus.base.errors import DaedalusError
-from daedalus.parquet.column_lists import ReadLists
-from daedalus.torch.compiled_gather import BEFORE, COUNT, FILL, JOB, LENGTH, OUT, PLACES, WIDTH, address, edges_of
-from daedalus.torch.lists import Lists
+from daedalus.parquet.lists.column_lists import ReadLists
+from daedalus.torch.compiled_gather import (
+    BEFORE,
+    COUNT,
+    JOB,
+    OUT,
+    PLACES,
+    TABLES,
+    WIDTH,
+    WORDS,
+    address,
+    edges_of,
+)
+from daedalus.torch.lists import Lists, Rows
 from daedalus.torch.numbers import numbers
 
 _INT64 = np.dtype(np.int64)
@@ -44,6 +55,7 @@ class Job(NamedTuple):
     width: int
     line: int = 0
     fill: int = 0
+    tables: int = 0
     two: bool = False  # whether it writes two tensors, not one
 
 
@@ -61,8 +73,8 @@ class Jobs:
     @classmethod
     def of(cls, jobs: Sequence[Job]) -> Jobs:
         words = np.zeros((len(jobs), len(JOB)), np.uint64)
-        words[:, : FILL + 1] = [job[: FILL + 1] for job in jobs]
-        read = [(24 if job.places else 0, job.width if job.cells else 0) for job in jobs]
+        words[:, : TABLES + 1] = [job[: TABLES + 1] for job in jobs]
+        read = [(8 * WORDS if job.places else 0, job.width if job.cells else 0) for job in jobs]
         written = [(0 if job.two and not job.line else job.width * max(job.line, 1), 8 * job.two) for job in jobs]
         first = np.cumsum([0, *(1 + job.two for job in jobs)])[:-1]
         two = np.array([job.two for job in jobs], np.int64)
@@ -105,7 +117,7 @@ class Form(Protocol):
     def keys(self) -> tuple[str, ...]:
         """Those of its tensors."""
 
-    def hold(self, column: Any, rows: np.ndarray) -> Held:
+    def hold(self, column: Any, rows: Rows) -> Held:
         """The values of a block's rows, in the order in which batches take them.
 
         `column` is Arrow's array, or, if the form is one of lists, the lists of each of the block's units.
@@ -125,8 +137,8 @@ class Labels:
     name: ClassVar[str] = "label"
     keys: ClassVar[tuple[str, ...]] = ("label",)
 
-    def hold(self, column: np.ndarray, rows: np.ndarray) -> Held:
-        found = column.take(rows)
+    def hold(self, column: np.ndarray, rows: Rows) -> Held:
+        found = column.take(rows.order)
         return Held([cells(found)], found.dtype, found)
 
     def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
@@ -142,11 +154,11 @@ class Numbers:
     def keys(self) -> tuple[str, ...]:
         return (self.name, f"{self.name}__valid") if self.masked else (self.name,)
 
-    def hold(self, column: pa.Array, rows: np.ndarray) -> Held:
+    def hold(self, column: pa.Array, rows: Rows) -> Held:
         values, valid = numbers(column)
-        found = [values.take(rows)]
+        found = [values.take(rows.order)]
         if self.masked:
-            found.append(np.ones(len(rows), bool) if valid is None else valid.take(rows))
+            found.append(np.ones(len(rows.order), bool) if valid is None else valid.take(rows.order))
         return Held([cells(some) for some in found], values.dtype, found)
 
     def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
@@ -169,10 +181,10 @@ class Ragged(OfLists):
     def keys(self) -> tuple[str, ...]:
         return self.name, f"{self.name}__offsets"
 
-    def hold(self, column: Sequence[ReadLists], rows: np.ndarray) -> Held:
+    def hold(self, column: Sequence[ReadLists], rows: Rows) -> Held:
         lists = Lists.of(column, rows)
-        job = Job(address(lists.places), 0, lists.dtype.itemsize, two=True)
-        return Held([job], lists.dtype, lists, edges_of(lists.places[:, LENGTH]))
+        job = Job(address(lists.places), 0, lists.dtype.itemsize, tables=address(lists.tables), two=True)
+        return Held([job], lists.dtype, lists, edges_of(lists.lengths()))
 
     def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
         return [Size(self.name, held.dtype, (items,)), Size(f"{self.name}__offsets", _INT64, (rows + 1,))]
@@ -187,11 +199,12 @@ class Padded(OfLists):
     def keys(self) -> tuple[str, ...]:
         return self.name, f"{self.name}__lengths"
 
-    def hold(self, column: Sequence[ReadLists], rows: np.ndarray) -> Held:
+    def hold(self, column: Sequence[ReadLists], rows: Rows) -> Held:
         lists = Lists.of(column, rows)
         fill = np.array([_FILL.get(lists.dtype.kind, -1)]).astype(lists.dtype)
         bits, width = int(fill.view(f"u{fill.itemsize}")[0]), fill.itemsize
-        return Held([Job(address(lists.places), 0, width, self.length, bits, two=True)], lists.dtype, lists)
+        job = Job(address(lists.places), 0, width, self.length, bits, address(lists.tables), two=True)
+        return Held([job], lists.dtype, lists)
 
     def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
         return [Size(self.name, held.dtype, (rows, self.length)), Size(f"{self.name}__lengths", _INT64, (rows,))]
@@ -207,7 +220,7 @@ class Vectors(OfLists):
     def keys(self) -> tuple[str, ...]:
         return self.name, f"{self.name}__valid"
 
-    def hold(self, column: Sequence[ReadLists], rows: np.ndarray) -> Held:
+    def hold(self, column: Sequence[ReadLists], rows: Rows) -> Held:
         for some in column:
             other = some.lengths[some.valid & (some.lengths != self.length)]
             if len(other):
@@ -215,8 +228,11 @@ class Vectors(OfLists):
                                     found=f"{other[0]} numbers", expected=f"{self.length}, as the first one has",
                                     hint=f"of lists, pad={{{self.name!r}: n}}, or None for ragged ones")  # fmt: skip
         lists = Lists.of(column, rows)
-        job = Job(address(lists.places), 0, lists.dtype.itemsize, self.length) if self.length else Job(0, 0, 0)
-        return Held([job, cells(lists.valid)], lists.dtype, lists)
+        job = Job(0, 0, 0)
+        if self.length:
+            job = Job(address(lists.places), 0, lists.dtype.itemsize, self.length, tables=address(lists.tables))
+        valid = np.concatenate([some.valid for some in column]).take(rows.order)
+        return Held([job, cells(valid)], lists.dtype, (lists, valid))
 
     def sizes(self, held: Held, rows: int, items: int) -> list[Size]:
         return [Size(self.name, held.dtype, (rows, self.length)),

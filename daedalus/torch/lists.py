@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from daedalus.parquet.column_lists import Piece, ReadLists
-from daedalus.torch.compiled_gather import address, copied, edges_of, place
+from daedalus.parquet.lists.column_lists import Piece, ReadLists
+from daedalus.torch.compiled_gather import ITEMS, WORDS, address, copied, edges_of, place
 from daedalus.torch.numbers import numbers
 
 
@@ -41,31 +41,48 @@ def only(lists: ReadLists, keep: np.ndarray) -> ReadLists:
     return ReadLists(np.diff(edges), lists.valid[rows], [Piece(items, whole.values)])
 
 
+class Rows(NamedTuple):
+    """Some rows of a block's units, in the order in which batches take them; and of each row its place there, or -1."""
+
+    order: np.ndarray
+    place_of: np.ndarray
+
+    @classmethod
+    def of(cls, order: np.ndarray, count: int) -> Rows:
+        """Some of so many rows, each of them once."""
+        place_of = np.full(count, -1, np.int64)
+        place_of[order] = np.arange(len(order))
+        return cls(order, place_of)
+
+
 @dataclass(frozen=True)
 class Lists:
-    """Where the items of each row are, as `fill` reads it, and which lists are not NULL. `kept` is what they lie in."""
+    """Where the items of each row are, as `fill` reads it, with the addresses of tables. `kept` is what they lie in."""
 
     places: np.ndarray
-    valid: np.ndarray
+    tables: np.ndarray
     dtype: np.dtype
     kept: Sequence[Any]
 
     @classmethod
-    def of(cls, several: Sequence[ReadLists], rows: np.ndarray) -> Lists:
+    def of(cls, several: Sequence[ReadLists], rows: Rows) -> Lists:
         """Some rows of lists that follow each other, in an order."""
-        places = np.empty((sum(len(some.lengths) for some in several), 3), np.uint64)
+        places, tables = np.empty((len(rows.order), WORDS), np.uint64), [0]
         kept: list[Piece] = []
         begin = 0
         for some in several:
-            end = begin + len(some.lengths)
+            to = rows.place_of[begin : begin + len(some.lengths)]
             pieces = [_placed(piece) for piece in some.pieces]
-            if not place(some.lengths, _words(pieces), places[begin:end]):
+            if not place(some.lengths, _words(pieces, tables), to, places):
                 pieces = [_placed(_whole(pieces))]
-                place(some.lengths, _words(pieces), places[begin:end])
+                place(some.lengths, _words(pieces, tables), to, places)
             kept += pieces
-            begin = end
-        valid = np.concatenate([some.valid for some in several])
-        return cls(places.take(rows, axis=0), valid.take(rows), _dtype(kept[0]), kept)
+            begin += len(to)
+        return cls(places, np.array(tables, np.uint64), _dtype(kept[0]), kept)
+
+    def lengths(self) -> np.ndarray:
+        """How many items each row has."""
+        return self.places[:, ITEMS].astype(np.uint32)
 
 
 def _placed(piece: Piece) -> Piece:
@@ -76,10 +93,15 @@ def _placed(piece: Piece) -> Piece:
     return Piece(np.ascontiguousarray(items), None if values is None else np.require(values, requirements=["A", "C"]))
 
 
-def _words(pieces: Sequence[Piece]) -> np.ndarray:
-    ends = np.cumsum([len(piece.items) for piece in pieces]).tolist()
-    return np.array([(end, address(items), items.itemsize, 0 if values is None else address(values))
-                     for end, (items, values) in zip(ends, pieces, strict=True)], np.uint64)  # fmt: skip
+def _words(pieces: Sequence[Piece], tables: list[int]) -> np.ndarray:
+    """What `place` has to know of pieces; the addresses of their values are added to `tables`."""
+    found, end = [], 0
+    for items, values in pieces:
+        end += len(items)
+        if values is not None and address(values) != tables[-1]:
+            tables.append(address(values))
+        found.append((end, address(items), items.itemsize, 0 if values is None else len(tables) - 1))
+    return np.array(found, np.uint64)
 
 
 def _whole(pieces: Sequence[Piece]) -> Piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -13,11 +14,12 @@ import pyarrow.parquet as pq
 
 from daedalus.base.errors import DaedalusError
 from daedalus.loading.published import Published, day_of, key_of
-from daedalus.parquet.column_lists import ReadLists, read_lists
+from daedalus.parquet.lists.column_lists import Chunk, ReadLists, read_lists
 from daedalus.torch.lists import lists_of, only
 
 _PLAIN_TYPES = {pa.int32(): "i4", pa.int64(): "i8", pa.float16(): "f2", pa.float32(): "f4", pa.float64(): "f8"}
 _CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd", "SNAPPY": "snappy"}
+_NEAR = 1 << 16  # bytes that are read for nothing rather than asked for by another call
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,11 @@ class PartReader:
         Those of `lists` are read as lists; its values say whether to keep their NULL items.
         """
         file = self._open(part)
-        found = {name: self._lists(file, name, groups, keep) for name, keep in lists.items()}
-        rest = [name for name in self._columns if not found.get(name)]
+        found = self._lists(file, groups, lists)
+        rest = [name for name in self._columns if name not in found]
         table = self._table(file, part, groups, rest)
         for name, keep in lists.items():
-            if not found[name]:
+            if name not in found:
                 found[name] = [lists_of(only_chunk(table[name]), keep_nulls=keep)]
         rows = sum(file.file.metadata.row_group(group).num_rows for group in groups)
         return Columns(rows, table.select([name for name in rest if name not in lists]), found)
@@ -121,33 +123,34 @@ class PartReader:
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(part, error) from None
 
-    def _lists(self, file: _Open, name: str, groups: Sequence[int], keep_nulls: bool) -> list[ReadLists]:
-        """The lists of each row group as they lie in pages; none if Arrow has to read them.
+    def _lists(self, file: _Open, groups: Sequence[int], names: Mapping[str, bool]) -> dict[str, list[ReadLists]]:
+        """The lists of each row group as they lie in pages, but of columns that Arrow has to read.
 
         Objects in a bucket are read by Arrow, which asks for columns at once.
         """
-        kind = self._schema.field(name).type
-        leaf = None
-        if not self._published.remote and _is_list(kind):
-            leaf = _leaf(file, name, kind, self._leaves.get(name, 0))
-        found: list[ReadLists] = []
-        if leaf is None:
-            return found
-        self._leaves[name] = leaf
+        leaves = {} if self._published.remote else {name: self._leaf(file, name) for name in names}
+        found: dict[str, list[ReadLists]] = {name: [] for name, leaf in leaves.items() if leaf is not None}
         for group in groups:
             of_group = file.file.metadata.row_group(group)
-            chunk = of_group.column(leaf)
-            if chunk.compression not in _CODECS:
-                return []
-            begin = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
-            data = file.source.read_at(chunk.total_compressed_size, begin)
-            codec = _CODECS[chunk.compression]
-            dtype = np.dtype(_PLAIN_TYPES[kind.value_type])
-            lists = read_lists(data, of_group.num_rows, dtype, pa.Codec(codec) if codec else None,
-                               drop_nulls=not keep_nulls)  # fmt: skip
-            if lists is None:
-                return []
-            found.append(lists)
+            stored = {name: of_group.column(leaves[name]) for name in found}
+            stored = {name: chunk for name, chunk in stored.items() if chunk.compression in _CODECS}
+            data = _stored(file.source, list(stored.values()))
+            chunks = [self._chunk(name, some, chunk.compression, names[name])
+                      for (name, chunk), some in zip(stored.items(), data, strict=True)]  # fmt: skip
+            read = dict(zip(stored, read_lists(chunks, of_group.num_rows), strict=True))
+            found = {name: [*before, lists] for name, before in found.items() if (lists := read.get(name)) is not None}
+        return found
+
+    def _chunk(self, name: str, data: np.ndarray, compression: str, keep_nulls: bool) -> Chunk:
+        dtype, codec = np.dtype(_PLAIN_TYPES[self._schema.field(name).type.value_type]), _CODECS[compression]
+        return Chunk(data, dtype, pa.Codec(codec) if codec else None, not keep_nulls)
+
+    def _leaf(self, file: _Open, name: str) -> int | None:
+        """Where in a file the column is, if it is one of lists that may be read as they lie."""
+        kind = self._schema.field(name).type
+        found = _leaf(file, name, kind, self._leaves.get(name, 0)) if _is_list(kind) else None
+        if found is not None:
+            self._leaves[name] = found
         return found
 
     def _column(self, table: pa.Table, name: str, part: int) -> Any:
@@ -174,6 +177,30 @@ class PartReader:
         found = getattr(error, "strerror", None) or str(error)
         return DaedalusError("a part file cannot be read", where=self._published.paths[part], found=found,
                              hint="if it was replaced, make the data set again, or use a snapshot")  # fmt: skip
+
+
+def _stored(source: pa.NativeFile, chunks: Sequence[Any]) -> list[np.ndarray]:
+    """The bytes of column chunks. Those near each other are read at once, but for what stays in memory as it is."""
+    spans = [_span(chunk) for chunk in chunks]
+    runs: list[list[int]] = []
+    for begin, end, alone in sorted(spans):
+        if not runs or alone or runs[-1][2] or begin > runs[-1][1] + _NEAR:
+            runs.append([begin, end, alone])
+        else:
+            runs[-1][1] = max(runs[-1][1], end)
+    read = [np.frombuffer(source.read_at(end - begin, begin), np.uint8) for begin, end, _ in runs]
+    begins = [begin for begin, _, _ in runs]
+    found = []
+    for begin, end, _ in spans:
+        run = bisect_right(begins, begin) - 1
+        found.append(read[run][begin - begins[run] : end - begins[run]])
+    return found
+
+
+def _span(chunk: Any) -> tuple[int, int, bool]:
+    """(where a column chunk begins in its file, where it ends, whether it is not compressed)."""
+    begin = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+    return begin, begin + chunk.total_compressed_size, _CODECS[chunk.compression] is None
 
 
 def _width(chunk: Any) -> int:

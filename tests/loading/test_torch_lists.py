@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from daedalus.parquet.column_lists import Piece, ReadLists
+from daedalus.parquet.lists.column_lists import Piece, ReadLists
 from daedalus.torch.blocks import Block, Maker, Part
 from daedalus.torch.forms import Padded, Ragged, Vectors
-from daedalus.torch.lists import only
+from daedalus.torch.lists import Rows, only
 from daedalus.torch.memory import OwnMemory
 
 KINDS = ("i4", "i8", "f2", "f4", "f8", "u1")
@@ -49,7 +49,8 @@ def read(draw, kind: str, rows: list) -> ReadLists:
 
 def batch_of(form, several, rows, cuts):
     """The tensors of some rows, as parts of one batch, as lists."""
-    block = Block([form.hold(several, np.array(rows, np.int64))], None)
+    count = sum(len(some.lengths) for some in several)
+    block = Block([form.hold(several, Rows.of(np.array(rows, np.int64), count))], None)
     edges = [0, *sorted(cuts), len(rows)]
     parts = [Part(block, a, b, None) for a, b in pairwise(edges)]
     ((batch,)) = Maker([form], OwnMemory()).make([parts])
@@ -66,7 +67,7 @@ def test_lists_come_from_wherever_they_lie(data, kind):
         keep = [data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))) for rows in whole]
         several = [only(some, np.array(kept, bool)) for some, kept in zip(several, keep, strict=True)]
         lists = [some for some, kept in zip(lists, chain(*keep), strict=True) if kept]
-    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=10)) if lists else []
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=10, unique=True)) if lists else []
     cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=2))
     chosen = [lists[row] for row in rows]
     items, offsets = batch_of(Ragged("x"), several, rows, cuts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lists_file import write_lists
+from small import PROJECT
 from test_lists import as_lists
 from test_vectors import a_pool, piece, write
 
 from daedalus.parquet import list_writer
-from daedalus.parquet.column_lists import ReadLists, read_lists
+from daedalus.parquet.lists.column_lists import Chunk, ReadLists, read_lists
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 KINDS = {"i4": pa.int32(), "i8": pa.int64(), "f2": pa.float16(), "f4": pa.float32(), "f8": pa.float64()}
@@ -34,6 +37,18 @@ def chunks(path):
             codec = None if chunk.compression == "UNCOMPRESSED" else pa.Codec(chunk.compression.lower())
             dtype = np.dtype(names[column.type.value_type])
             yield data[begin : begin + chunk.total_compressed_size], of_group.num_rows, dtype, codec, column
+
+
+def read(data: bytes, rows: int, dtype: np.dtype, codec: pa.Codec | None, drop_nulls: bool) -> ReadLists | None:
+    """The lists of a chunk that is read with others, of which none changes what is read of it."""
+    chunk = Chunk(np.frombuffer(data, np.uint8), dtype, codec, drop_nulls)
+    cut, none = chunk._replace(data=chunk.data[: len(data) // 2]), chunk._replace(data=chunk.data[:0])
+    several = read_lists([chunk, cut, chunk, none, chunk], rows)
+    for found in several[::2]:
+        assert (found is None) == (several[0] is None)
+        assert found is None or all(np.array_equal(mine, its) for mine, its in zip(found[:2], several[0], strict=False))
+    assert several[3] is None
+    return several[4]
 
 
 def check(found: ReadLists | None, column: pa.Array) -> None:
@@ -58,8 +73,8 @@ def test_lists_of_pyarrow(tmp_path, lists, dtype, numbered, codec, page, group, 
     pq.write_table(pa.table({"c": rows}), path, use_dictionary=numbered, compression=codec, data_page_size=page,
                    write_batch_size=7, row_group_size=group)  # fmt: skip
     for data, count, kind, packed, column in chunks(path):
-        check(read_lists(data, count, kind, packed, drop_nulls=True), column)
-        kept = read_lists(data, count, kind, packed, drop_nulls=False)
+        check(read(data, count, kind, packed, drop_nulls=True), column)
+        kept = read(data, count, kind, packed, drop_nulls=False)
         assert (kept is None) == (column.flatten().null_count > 0)
 
 
@@ -75,7 +90,7 @@ def test_lists_of_our_own_writer(tmp_path, monkeypatch, known):
     schema = pa.schema([(name, pa.list_(pa.field("element", pa.int64()))) for name in ("a", "b")])
     write_lists(tmp_path / "lists.parquet", schema, [as_lists(pa.int64(), list(range(7, 7 + known)), rows)])
     for data, count, kind, codec, column in chunks(tmp_path / "lists.parquet"):
-        check(read_lists(data, count, kind, codec, drop_nulls=True), column)
+        check(read(data, count, kind, codec, drop_nulls=True), column)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -83,7 +98,7 @@ def test_vectors_of_our_own_writer(tmp_path, dtype):
     pieces = [[piece([0, 1, -1, 2, 2, 3], a_pool(5)), piece([4, -1, -1, 6], a_pool(5))], [piece([-1, -1], a_pool(5))]]
     write(tmp_path / "v.parquet", {"v": pieces}, dtype)
     for data, count, kind, codec, column in chunks(tmp_path / "v.parquet"):
-        check(read_lists(data, count, kind, codec, drop_nulls=False), column)
+        check(read(data, count, kind, codec, drop_nulls=False), column)
 
 
 @settings(max_examples=3 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -98,7 +113,7 @@ def test_damaged_chunks_give_nothing_or_lists_that_hold_together(tmp_path, data,
     for _ in range(data.draw(st.integers(0, 3))):
         damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     damaged = damaged[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else damaged
-    found = read_lists(bytes(damaged), count, kind, packed, drop_nulls=True)
+    found = read(bytes(damaged), count, kind, packed, drop_nulls=True)
     if found is not None:
         assert len(found.lengths) == count and (found.lengths >= 0).all() and not found.lengths[~found.valid].any()
         assert sum(len(some.items) for some in found.pieces) == found.lengths.sum()
@@ -112,4 +127,35 @@ def test_pages_of_another_kind_are_left_to_arrow(tmp_path):
     for changes in ({"data_page_version": "2.0"}, {"use_dictionary": False, "column_encoding": "DELTA_BINARY_PACKED"}):
         pq.write_table(pa.table({"c": rows}), path, compression="none", **changes)
         data, count, kind, codec, _ = next(iter(chunks(path)))
-        assert read_lists(data, count, kind, codec, drop_nulls=True) is None
+        assert read(data, count, kind, codec, drop_nulls=True) is None
+
+
+COMPILED = """
+import io, itertools, sys
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+from daedalus.parquet.lists import compiled_pages
+from daedalus.parquet.lists.column_lists import Chunk, load, read_lists
+
+def forms():
+    return {name: len(some.signatures) for name, some in vars(compiled_pages).items() if hasattr(some, "signatures")}
+
+load()
+before, read = forms(), 0
+rows = pa.array([[1, 2, 3], None, [], [4, None] * 9, list(range(400))], pa.list_(pa.int64()))
+for codec, numbered in itertools.product(("zstd", "snappy", "none"), (True, False)):
+    out = io.BytesIO()
+    pq.write_table(pa.table({"c": rows}), out, use_dictionary=numbered, compression=codec)
+    chunk = pq.ParquetFile(out).metadata.row_group(0).column(0)
+    begin = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+    data = out.getvalue()[begin : begin + chunk.total_compressed_size]
+    for memory in (data, bytearray(data)):
+        unpack = None if codec == "none" else pa.Codec(codec)
+        given = Chunk(np.frombuffer(memory, np.uint8), np.dtype("i8"), unpack, True)
+        read += read_lists([given], len(rows))[0] is not None
+assert read == 12, read
+assert forms() == before and len(before) > 5, (before, forms())
+"""
+
+
+def test_all_that_reads_is_compiled_before_threads_read():
+    subprocess.run([sys.executable, "-c", COMPILED], check=True, env={**os.environ, "PYTHONPATH": str(PROJECT)})

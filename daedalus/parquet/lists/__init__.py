@@ -1,0 +1,1 @@
+"""Lists of numbers from parquet's pages, without building them."""
