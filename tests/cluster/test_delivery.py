@@ -227,10 +227,10 @@ def test_with_an_output_in_a_folder_the_coordinator_reads_and_writes_what_it_doe
 
 
 def enlarge(world: TinyWorld) -> None:
-    """Titles of 40,000 letters, vectors of 4,000 floats."""
+    """Titles of 200,000 letters, vectors of 4,000 floats: a hundredth of them is more than runs differ by."""
     path = next(world.root.glob("data/**/art*/*.parquet"), None) or next(world.root.glob("data/catalog/**/*.parquet"))
     table = pq.read_table(path)
-    titles = pa.array([os.urandom(20_000).hex() for _ in range(table.num_rows)])
+    titles = pa.array([os.urandom(100_000).hex() for _ in range(table.num_rows)])
     pq.write_table(table.set_column(table.schema.get_field_index("title"), "title", titles), path)
     shutil.rmtree(world.pool.path)
     world.pool = Pool(world.pool.path, vector_type("float", 4_000, fixed=True))
