@@ -87,9 +87,9 @@ def test_idle_workers_take_parts_by_themselves(cold, warm_template, cluster, tas
 
 
 def test_workers_that_die_with_parts_of_a_step_change_nothing(cold, warm_template, cluster, tmp_path, monkeypatch):
-    """One with a part of the partition, one with the day's sessions, one during its turn, one with its column."""
+    """With a part of a list, or of the partition; with the day's sessions, during its turn, and with its column."""
     number, marks, died = QidMap.number, tmp_path / "marks", tmp_path / "died"
-    deadly = {TURNS[0], TURNS[2], f"chunk@{DAY}"}
+    deadly = {TURNS[0], TURNS[2], f"chunk@{DAY}", f"rolling:like_artwork_ids@{DAY}"}
     marks.mkdir(), died.mkdir()
 
     def killing(self, sessions, name, out):
