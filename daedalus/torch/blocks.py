@@ -142,7 +142,7 @@ class BlockReader:
             rows, edges = copied(edges_of(sizes), rows, items)  # they lie group by group
         elif not ordered:
             rows = rows[items]
-        held, chosen_rows = [], Rows.of(rows, base)
+        held, placed = [], Rows.of(rows, base)
         for form in self.forms:
             if isinstance(form, Labels):
                 values: Any = np.concatenate([some for some in labels if some is not None])
@@ -150,7 +150,7 @@ class BlockReader:
                 values = columns.lists[form.name]
             else:
                 values = only_chunk(columns.table[form.name])
-            held.append(form.hold(values, chosen_rows))
+            held.append(form.hold(values, placed))
         return Block(held, edges)
 
     def _unit(self, unit: Unit) -> _Chosen:

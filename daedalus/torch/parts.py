@@ -93,7 +93,10 @@ class PartReader:
         Those of `lists` are read as lists; its values say whether to keep their NULL items.
         """
         file = self._open(part)
-        found = self._lists(file, groups, lists)
+        try:
+            found = self._lists(file, groups, lists)
+        except OSError as error:
+            raise self._unreadable(part, error) from None
         rest = [name for name in self._columns if name not in found]
         table = self._table(file, part, groups, rest)
         for name, keep in lists.items():
@@ -128,7 +131,7 @@ class PartReader:
 
         Objects in a bucket are read by Arrow, which asks for columns at once.
         """
-        leaves = {} if self._published.remote else {name: self._leaf(file, name) for name in names}
+        leaves = {} if self._published.remote else {name: self._leaf_of(file, name) for name in names}
         found: dict[str, list[ReadLists]] = {name: [] for name, leaf in leaves.items() if leaf is not None}
         for group in groups:
             of_group = file.file.metadata.row_group(group)
@@ -145,7 +148,7 @@ class PartReader:
         dtype, codec = np.dtype(_PLAIN_TYPES[self._schema.field(name).type.value_type]), _CODECS[compression]
         return Chunk(data, dtype, pa.Codec(codec) if codec else None, not keep_nulls)
 
-    def _leaf(self, file: _Open, name: str) -> int | None:
+    def _leaf_of(self, file: _Open, name: str) -> int | None:
         """Where in a file the column is, if it is one of lists that may be read as they lie."""
         kind = self._schema.field(name).type
         found = _leaf(file, name, kind, self._leaves.get(name, 0)) if _is_list(kind) else None

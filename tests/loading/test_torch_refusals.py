@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 
@@ -32,6 +33,7 @@ from torch._utils import ExceptionWrapper  # noqa: E402
 
 from daedalus.base.errors import DaedalusError  # noqa: E402
 from daedalus.torch import TrainingDataset  # noqa: E402
+from daedalus.torch import parts as torch_parts  # noqa: E402
 
 REFUSED = [
     ({"range": "2027-01"}, "no partition in the range"),
@@ -123,4 +125,15 @@ def test_a_partition_that_was_replaced_ends_the_epoch(tmp_path):
         list(data)
     file.write_bytes(b"PAR1 damaged")
     with pytest.raises(DaedalusError, match=r"a part file cannot be read.*dt=2026-02-02/part-0-0.parquet"):
+        list(data)
+
+
+def test_a_part_file_that_the_system_cannot_read_is_named(tmp_path, monkeypatch):
+    def read(source, chunks):
+        raise OSError(errno.EIO, "Input/output error")
+
+    dirty_days(tmp_path)
+    data = TrainingDataset(output_root=tmp_path, columns=["ids"])
+    monkeypatch.setattr(torch_parts, "_stored", read)
+    with pytest.raises(DaedalusError, match=r"a part file cannot be read.*part-0-0.parquet.*Input/output error"):
         list(data)

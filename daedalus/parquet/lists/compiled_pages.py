@@ -3,7 +3,8 @@ for Python's lock, costs as much as what it does.
 
 Formats: parquet-format's Encodings.md, its README on nested columns, and parquet.thrift; thrift's compact protocol.
 This file uses nothing of the project but `jit`: numba's disk cache of a function depends on the time stamp of its file
-alone.
+alone. compiled_thrift.py reads the same protocol without bounds, for footers; pages may be damaged, and nothing beyond
+their chunk may be read.
 """
 
 from __future__ import annotations
