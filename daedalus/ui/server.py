@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -29,6 +32,7 @@ from daedalus.workspace.reading import ReadingSettings
 from daedalus.workspace.settings import Settings
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -135,14 +139,26 @@ def serve(
         whole, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=1,
     ))  # fmt: skip
-    try:
+    with listening, _ended_by_signals(server):
         ready(address)
         server.run(sockets=[listening])
-    except KeyboardInterrupt:  # before uvicorn waits for it, or handed on by it after all is closed
-        pass
-    finally:
-        listening.close()
     _leave()
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the server from now on, also before uvicorn waits for them; it hands them on to here again
+    after all is closed, where they change nothing."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def opening(say: Callable[[str], None], wanted: bool | None) -> Callable[[str], None]:

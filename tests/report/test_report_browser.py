@@ -155,9 +155,9 @@ def test_filters_by_step_days_and_column(opened, report):
     page.locator("#column").fill("tack_ids_7d")
     assert shown(page, ".card h3") == ["like_artwork_tack_ids_7d"]
     page.locator(".card:visible .values summary").click()
-    days = page.locator(".card:visible tbody th").all_inner_texts()
     column = next(column for column in found["columns"] if column["name"] == "like_artwork_tack_ids_7d")
-    assert days == [str(day) for day in DAYS[2:5]]
+    days = [str(day) for day in DAYS[2:5]]  # the table is filled a moment after it is opened
+    playwright.expect(page.locator(".card:visible tbody th")).to_have_text(days)
     first = page.locator(".card:visible tbody tr").first.locator("td").all_inner_texts()
     place = list(column["measures"]).index("mean")
     assert float(first[place]) == pytest.approx(column["measures"]["mean"][2], abs=0.005)

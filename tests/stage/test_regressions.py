@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from reference import Reference, differences, read_output
-from small import DAYS, RANGE, edit, nothing_ran, rewrite
+from small import DAYS, RANGE, edit, interrupted, nothing_ran, rewrite
 
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.sql.text import Sql
@@ -216,21 +216,10 @@ def test_a_bad_file_in_a_window_that_no_list_needs_fails_the_day_too(cold):
 
 
 def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
-    from daedalus.base.errors import Interrupted
-    from daedalus.stagecache.walk.progress import Progress
-
-    class Stop(Progress):
-        def day_done(self, day, outcomes):
-            raise KeyboardInterrupt
-
-    import pytest
-
     from daedalus.pipelines.training import run_skeleton_stage
     from daedalus.workspace.settings import Settings
 
-    settings = Settings(output_root="elsewhere", entity_spine_chunk_rows=30)
-    with pytest.raises(Interrupted):
-        run_skeleton_stage(settings, f"{DAYS[1]}..{DAYS[4]}", progress=Stop())
+    interrupted(1, f"{DAYS[1]}..{DAYS[4]}", Settings(output_root="elsewhere", entity_spine_chunk_rows=30))
     warm.run(str(DAYS[9]))  # another run in between finishes
     report = run_skeleton_stage(resume=True)
     assert str(report.range) == f"{DAYS[1]}..{DAYS[4]}"
@@ -242,7 +231,7 @@ def test_resume_takes_up_options_of_the_last_unfinished_run(warm):
 def test_counts_of_a_resumed_run_are_those_of_the_whole(warm):
     """What the finished days had read of days before them was left out."""
     whole = warm.run(None)
-    stopped_after(warm, 5, force=True)
+    interrupted(5, force=True)
     assert warm.run(None, resume=True, plan=True).steps["hit"] > 0
     resumed = warm.run(None, resume=True)
     assert resumed.rows == whole.rows and sum(resumed.steps.values()) == sum(whole.steps.values())
@@ -299,30 +288,8 @@ def test_status_is_fresh_when_no_session_ever_reached_the_output(cold):
     assert {states[str(day)] for day in DAYS} == {"fresh"}
 
 
-def stopped_after(world, count, **options) -> set[str]:
-    """Runs until `count` days are done, then presses Ctrl-C; the days that were done: others may end meanwhile."""
-    import pytest
-
-    from daedalus.base.errors import Interrupted
-    from daedalus.pipelines.training import run_skeleton_stage
-    from daedalus.stagecache.walk.progress import Progress
-    from daedalus.workspace.settings import Settings
-
-    done = []
-
-    class Stop(Progress):
-        def day_done(self, day, outcomes):
-            done.append(day)
-            if len(done) == count:
-                raise KeyboardInterrupt
-
-    with pytest.raises(Interrupted):
-        run_skeleton_stage(Settings(), progress=Stop(), **options)
-    return {*done}
-
-
 def test_the_plan_of_a_resumed_run_is_what_it_runs(warm):
-    before = stopped_after(warm, 5, range=RANGE, force=True)
+    before = interrupted(5, range=RANGE, force=True)
     plan = warm.run(None, resume=True, plan=True)
     forced = {row["day"] for row in plan.plan if row["step"] == "chunk"}
     assert forced == {*map(str, DAYS)} - before != set() and plan.days["done"] == len(before)
@@ -333,14 +300,14 @@ def test_the_plan_of_a_resumed_run_is_what_it_runs(warm):
 
 
 def test_a_forced_run_is_not_taken_up_as_forced_after_an_edit(warm):
-    stopped_after(warm, 2, range=RANGE, force=True)
+    interrupted(2, range=RANGE, force=True)
     edit(warm.runtime, recent_published__max_items=3)
     report = warm.run(None, resume=True)
     assert report.steps["hit"] > 200 and report.days["done"] == 14
 
 
 def test_a_resumed_part_of_a_range_counts_for_the_whole(warm):
-    before = stopped_after(warm, 2, range=RANGE, force=True)
+    before = interrupted(2, range=RANGE, force=True)
     warm.run(f"{DAYS[7]}..{DAYS[13]}", resume=True)
     plan = warm.run(None, resume=True, plan=True)
     assert {row["day"] for row in plan.plan if row["step"] == "chunk"} == {*map(str, DAYS[:7])} - before != set()

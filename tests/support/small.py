@@ -22,8 +22,10 @@ import pytest
 import yaml
 from shaped import check_printed
 
+from daedalus.base.errors import Interrupted
 from daedalus.cli.main import main
 from daedalus.pipelines.training import run_skeleton_stage, run_training_pipeline
+from daedalus.stagecache.walk.progress import Progress
 from daedalus.tables.held import HELD, Held
 from daedalus.workspace.settings import Settings
 
@@ -81,6 +83,26 @@ def answered(*arguments: str) -> subprocess.CompletedProcess:
     if "--json" in arguments:
         check_printed(texts[0], arguments)
     return subprocess.CompletedProcess(arguments, stop.value.code or 0, *texts)
+
+
+def interrupted(days: int, range: str | None = None, settings: Settings | None = None, **options) -> set[str]:
+    """A run that is interrupted as so many days have begun their last step: how many days have ended by some moment
+    depends on the disk, as many are made durable at once. Returns the days that were done."""
+    begun, done = [], set()
+
+    class Stops(Progress):
+        def started(self, name: str) -> None:
+            if name.startswith("chunk@"):
+                if len(begun) == days:
+                    raise KeyboardInterrupt
+                begun.append(name)
+
+        def day_done(self, day: str, outcomes: list) -> None:
+            done.add(day)
+
+    with pytest.raises(Interrupted):
+        run_skeleton_stage(settings or Settings(), range, progress=Stops(), **options)
+    return done
 
 
 class Small:

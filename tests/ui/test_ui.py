@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import json
 import os
@@ -437,6 +438,20 @@ def test_sigterm_ends_it_too_while_an_answer_is_made(warm):
     time.sleep(0.3)
     assert ended(process, signal.SIGTERM) == (0, "", "")
     asking.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_it_serves_ends_it_too(warm, number, recwarn):
+    """It left a coroutine that nobody had waited for, and Python said so."""
+    said, before = [], signal.getsignal(number)
+
+    def ready(address: str) -> None:
+        said.append(address)
+        signal.raise_signal(number)
+
+    serve(Settings(), None, host="127.0.0.1", port=0, schema=1, ready=ready)
+    gc.collect()
+    assert len(said) == 1 and signal.getsignal(number) is before and not recwarn.list
 
 
 def test_what_is_refused_is_refused_before_anything_is_served(warm):
