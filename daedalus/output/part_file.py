@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daedalus.base import digest
+from daedalus.base.digest import Sums
 from daedalus.sql.duck import Bindings
 from daedalus.sql.text import parquet
 
@@ -35,19 +36,19 @@ class PartitionSum:
     parts: tuple[PartSum, ...]
 
     @classmethod
-    def of(cls, parts: Sequence[Path]) -> PartitionSum | None:
-        """Reads all bytes of some parts; None where one is gone or no parquet file."""
+    def of(cls, parts: Sequence[Path], known: Sums | None = None) -> PartitionSum | None:
+        """Reads all bytes of some parts, unless their sums are known; None where one is gone or no parquet file."""
         import pyarrow as pa
 
         try:
-            whole, each = digest.sha256_of(parts)
+            sums = known or digest.sums_of(parts)
             found = [
                 PartSum(part.name, rows_of(part), part.stat().st_size, one)
-                for part, one in zip(parts, each, strict=True)
+                for part, one in zip(parts, sums.sha256_each, strict=True)
             ]
         except (OSError, pa.ArrowException):
             return None
-        return cls(whole, tuple(found))
+        return cls(sums.sha256, tuple(found))
 
     @classmethod
     def of_list(cls, parts: PartList) -> PartitionSum | None:
@@ -59,14 +60,14 @@ class PartitionSum:
         return cls(whole, tuple(PartSum(part.name, part.rows, part.bytes, one) for part, one in found))
 
 
-def listed(parts: Sequence[Path], digests: Mapping[str, str] | None = None) -> PartList:
-    """The list of the parts of a partition, by their names; `digests` by name, if they are known."""
+def listed(parts: Sequence[Path], known: Sums | None = None) -> PartList:
+    """The list of the parts of a partition, by their names; their bytes are read unless their sums are known."""
     from daedalus.objectstore.part_list import PartFile, PartList
 
-    digests = digests or {part.name: digest.of_file(part) for part in parts}
-    whole, each = digest.sha256_of(parts)
+    sums = known or digest.sums_of(parts)
+    digests = {part.name: content for part, content in zip(parts, sums.contents, strict=True)}
     found = [PartFile(part.name, part.stat().st_size, digests[part.name], rows_of(part)) for part in parts]
-    return PartList(digest.of_json(digests), tuple(found), (whole, *each))
+    return PartList(digest.of_json(digests), tuple(found), (sums.sha256, *sums.sha256_each))
 
 
 def parts_with_qids(paths: Iterable[Path]) -> list[tuple[Path, bool]]:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +63,7 @@ class Partitions:
         self._told: Callable[[str], None] = lambda day: None
         self.written: set[str] = set()
         self.removed: set[str] = set()  # days without rows, whose partition went
+        self._sums: dict[str, tuple[dict[str, Stat], digest.Sums]] = {}  # of what this process wrote, by day
         self._lists: dict[str, tuple[dict[Path, Stat], PartList]] = {}  # of what others wrote, by day, as `stat` saw it
 
     def before_replacing(self, told: Callable[[str], None]) -> None:
@@ -77,10 +78,12 @@ class Partitions:
         return self.root / f"dt={day_of(name)}"
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
-        parts = sorted(staged.iterdir()) if staged.is_dir() else []
-        digests = {part.name: digest.of_file(part) for part in parts}
+        parts = part_files(staged)
+        sums = digest.sums_of(parts)
+        digests = {part.name: content for part, content in zip(parts, sums.contents, strict=True)}
         size = sum(part.stat().st_size for part in parts)
         found = self.named(digests)
+        self._sums[day_of(name)] = _stats(parts), sums  # before anybody else can replace them
         self._keep(name, found, staged if parts else None, digests)
         return found, size
 
@@ -176,9 +179,10 @@ class Partitions:
             parts = part_files(self.path(day))
             if noted is not None and self.stands(day, noted, since):
                 return noted
+            stats, known = self._sums.get(day, (None, None))
+            return PartitionSum.of(parts, known if stats == _stats(parts) else None) if parts else None
         except OSError:
             return None
-        return PartitionSum.of(parts) if parts else None
 
     def stats(self, day: str) -> dict[Path, Stat]:
         """What `stat` says of a partition's folder, and of its parts in order. Raises OSError."""
@@ -265,6 +269,11 @@ class Partitions:
         elif self.path(name).is_dir():
             self._told(day_of(name))
         swap_folder(staged, self.path(name), self.scratch.path())
+
+
+def _stats(parts: Sequence[Path]) -> dict[str, Stat]:
+    """What `stat` says of part files, by name; it stays as it is when their folder is moved. Raises OSError."""
+    return {part.name: stat_of(str(part)) for part in parts}
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:

@@ -62,12 +62,13 @@ class RemotePartitions:
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         parts = part_files(staged)
-        digests = {part.name: digest.of_file(part) for part in parts}
+        sums = digest.sums_of(parts)
+        digests = {part.name: content for part, content in zip(parts, sums.contents, strict=True)}
         found = digest.of_json(digests) if parts else NO_PARTITION
         size = sum(part.stat().st_size for part in parts)
         if self.problem(name, found):
             day = day_of(name)
-            self._publish(day, self.put(day, parts, listed(parts, digests)) if parts else None)
+            self._publish(day, self.put(day, parts, listed(parts, sums)) if parts else None)
             self.written.add(day)
         if parts:
             shutil.rmtree(staged)

@@ -132,6 +132,6 @@ class BucketSnapshots:
         """SHA-256 of an object; "" of one that cannot be read."""
         try:
             with fetched(self._workspace, self._output, key) as path:
-                return digest.sha256_of([path])[0]
+                return digest.sha256_of(path)
         except OSError:
             return ""

@@ -137,7 +137,7 @@ class FolderSnapshots:
             stat = path.stat()
             file = stat.st_dev, stat.st_ino
             if file not in self._hashed:
-                self._hashed[file] = digest.sha256_of([path])[0]
+                self._hashed[file] = digest.sha256_of(path)
             return self._hashed[file]
         except OSError:
             return ""

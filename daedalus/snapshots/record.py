@@ -111,7 +111,7 @@ def new_record(
 
 def file_of(path: Path) -> dict:
     """Size and SHA-256 of a file."""
-    return {"bytes": path.stat().st_size, "digest": digest.sha256_of([path])[0]}
+    return {"bytes": path.stat().st_size, "digest": digest.sha256_of(path)}
 
 
 def days_in(days: Iterable[str], span: DayRange | None) -> list[str]:

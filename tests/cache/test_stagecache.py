@@ -162,16 +162,17 @@ def test_the_same_size_and_mtime_do_not_hide_a_change(cache, tmp_path):
     assert digests.of(path)[0] == digest.of_bytes(b"two")
 
 
-@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 200_001])
+@pytest.mark.parametrize("size", [0, 1, 262_143, 262_144, 262_145, 600_001])
 def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path, size):
     data = bytes(range(251)) * (size // 251 + 1)
     (one := tmp_path / "one").write_bytes(data[:size])
     (other := tmp_path / "other").write_bytes(data[1 : size + 1])
     assert digest.of_file(one) == digest.of_bytes(data[:size])
-    whole, each = digest.sha256_of([one, other])
+    contents, whole, each = digest.sums_of([one, other])
+    assert contents == (digest.of_file(one), digest.of_file(other))
     assert whole == hashlib.sha256(data[:size] + data[1 : size + 1]).hexdigest()
-    assert each == [hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, other)]
-    assert digest.sha256_of([one]) == (each[0], [each[0]])
+    assert each == tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, other))
+    assert digest.sums_of([one]) == (contents[:1], each[0], each[:1]) and digest.sha256_of(one) == each[0]
 
 
 def test_scratch_sweeps_the_dead_and_leaves_the_living(tmp_path):

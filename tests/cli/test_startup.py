@@ -192,3 +192,28 @@ def test_the_package_is_compiled_once_also_where_no_bytecode_may_be_beside_it(tm
     assert compiled(package, PYTHONDONTWRITEBYTECODE="1") == before_the_hook + 1
     assert compiled(package) > 10 and compiled(package) == 0, "Python's own, beside the code"
     assert compiled(package, PYTHONDONTWRITEBYTECODE="1", XDG_CACHE_HOME="/dev/null") == 0
+
+
+ENDING = """
+import atexit, sys, threading, time
+import numpy
+from daedalus.cli import main as command_line
+class Left:
+    def __del__(self):
+        print("torn down")
+left = Left()
+def run(given, call):
+    atexit.register(print, "registered last")
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    print("run", end=" ")
+    return 3
+command_line._run = run
+sys.argv = ["daeda", "--version"]
+command_line.main()
+"""
+
+
+def test_the_end_waits_for_threads_and_does_what_is_registered_and_no_more():
+    """To take the interpreter apart takes up to half a second after vectors were computed."""
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "run thread\nregistered last\n", "")

@@ -14,10 +14,13 @@ from remote import Remote
 from small import DAYS, RANGE, Small, edit, nothing_ran, rewrite
 
 import daedalus
+from daedalus.base import digest
 from daedalus.base.durable import DATASET
 from daedalus.base.errors import Interrupted
 from daedalus.compile.resolve import compiled
 from daedalus.pipelines.run import _keep_dataset
+from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.stagecache.walk.progress import Progress
 from daedalus.workspace.settings import Settings
 
 
@@ -42,6 +45,26 @@ def check(found: dict, partitions: dict[str, dict[str, bytes]]) -> None:
         ]
         assert entry["rows"] == sum(rows) and entry["bytes"] == sum(map(len, parts.values()))
         assert entry["digest"] == sha(b"".join(parts.values()))
+
+
+def test_what_a_run_wrote_is_read_once_to_be_noted(cold, monkeypatch):
+    """Before its partition is in its place: what lies there is read for whoever changed it since."""
+    read: list[Path] = []
+    sums_of = digest.sums_of
+    monkeypatch.setattr(digest, "sums_of", lambda files: read.extend(files) or sums_of(files))
+
+    class Changes(Progress):
+        def day_done(self, day, outcomes):
+            if day == str(DAYS[3]):  # by a file of as many bytes, as another process would
+                part = cold.output / f"dt={day}/part-0-0.parquet"
+                other = cold.root / "other"
+                other.write_bytes(part.read_bytes())
+                os.replace(other, part)
+
+    run_skeleton_stage(Settings(), f"{DAYS[2]}..{DAYS[4]}", progress=Changes())
+    there = [path.parent.name for path in read if path.parent.name.startswith("dt=")]
+    assert there == [f"dt={DAYS[3]}"] and len(read) == 4
+    check(noted(cold), lying(cold.output))
 
 
 def memory(data: bytes):

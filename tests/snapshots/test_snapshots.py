@@ -76,7 +76,7 @@ def test_nothing_is_read_or_run_for_one(world, monkeypatch):
     read: list[str] = []
 
     def watch() -> None:
-        for name in ("of_file", "sha256_of"):
+        for name in ("of_file", "sums_of"):
             plain = getattr(digest, name)
 
             def watched(what, plain=plain):
