@@ -65,16 +65,16 @@ def _open_streams() -> None:
         getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
+_code: list[int] = []  # with which the process ends, once that is known
+
+
 def _end(code: int) -> NoReturn:
-    """Exits; without the interpreter's teardown, which takes 5 of 150 ms if nothing was computed, else up to 0.4 s."""
+    """Exits; without the interpreter's teardown, which takes 5 of 150 ms if nothing was computed, else up to 0.6 s."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: a second Ctrl-C must not change the exit code
     if "numpy" not in sys.modules:
         _leave(code)
     _code.append(code)
     sys.exit(code)  # waits for threads, and does what libraries registered
-
-
-_code: list[int] = []
 
 
 def _leave(code: int) -> None:

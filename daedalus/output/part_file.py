@@ -60,11 +60,11 @@ class PartitionSum:
         return cls(whole, tuple(PartSum(part.name, part.rows, part.bytes, one) for part, one in found))
 
 
-def listed(parts: Sequence[Path], known: Sums | None = None) -> PartList:
-    """The list of the parts of a partition, by their names; their bytes are read unless their sums are known."""
+def listed(parts: Sequence[Path]) -> PartList:
+    """The list of the parts of a partition, by their names."""
     from daedalus.objectstore.part_list import PartFile, PartList
 
-    sums = known or digest.sums_of(parts)
+    sums = digest.sums_of(parts)
     digests = {part.name: content for part, content in zip(parts, sums.contents, strict=True)}
     found = [PartFile(part.name, part.stat().st_size, digests[part.name], rows_of(part)) for part in parts]
     return PartList(digest.of_json(digests), tuple(found), (sums.sha256, *sums.sha256_each))

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from daedalus.base import digest
 from daedalus.base.durable import part_files
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.file_stat import Stat
@@ -62,17 +61,14 @@ class RemotePartitions:
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
         parts = part_files(staged)
-        sums = digest.sums_of(parts)
-        digests = {part.name: content for part, content in zip(parts, sums.contents, strict=True)}
-        found = digest.of_json(digests) if parts else NO_PARTITION
-        size = sum(part.stat().st_size for part in parts)
-        if self.problem(name, found):
+        made = listed(parts) if parts else PartList(NO_PARTITION, ())
+        if self.problem(name, made.digest):
             day = day_of(name)
-            self._publish(day, self.put(day, parts, listed(parts, sums)) if parts else None)
+            self._publish(day, self.put(day, parts, made) if parts else None)
             self.written.add(day)
         if parts:
             shutil.rmtree(staged)
-        return found, size
+        return made.digest, made.bytes
 
     def put(self, day: str, parts: Sequence[Path], found: PartList) -> PartList:
         """Uploads parts, of which `found` is the list, under a name of their own; returns their list there.
