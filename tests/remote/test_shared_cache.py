@@ -100,9 +100,7 @@ def store(bucket, store_options) -> ObjectStore:
 
 
 @pytest.fixture
-def proxy(cloud, monkeypatch) -> Iterator[Proxy]:
-    monkeypatch.setattr(remote, "_PATIENCE", 0.5)
-    monkeypatch.setattr(remote, "_TRANSFER_PATIENCE", 0.5)
+def proxy(cloud) -> Iterator[Proxy]:
     found = Proxy(cloud.endpoint)
     yield found
     found.close()
@@ -238,11 +236,10 @@ def nothing_ran_but_fetched(report) -> bool:
 
 def test_what_could_not_be_shared_is_shared_by_a_later_run(shared, proxy, store, tmp_path, monkeypatch, cloud):
     edit(shared.runtime, object_store=cloud.options(proxy.endpoint))
-    proxy.fault = lambda method, path: "500" if method == "PUT" else None
-    report, lines = told(shared)
+    with proxy.failing(lambda method, path: "500" if method == "PUT" else None):
+        report, lines = told(shared)
     assert report.exit_code == 0 and report.shared["not_shared"] > 0 and not store.list("traces/")
     assert any("cannot be written" in line for line in lines)
-    proxy.fault = lambda method, path: None
     report = shared.run(SPAN)
     assert report.steps["computed"] == 0 and report.shared["not_shared"] == 0 and report.shared["shared"] > 100
     second = machine(shared, tmp_path / "second", monkeypatch)
@@ -275,8 +272,8 @@ def test_the_store_is_down_for_the_whole_run(shared, expected, proxy, cloud):
         shutil.rmtree(shared.root / "cache", ignore_errors=True)
         shutil.rmtree(shared.output, ignore_errors=True)
         proxy.requests.clear()
-        proxy.fault = lambda method, path, fault=fault: fault
-        report, lines = told(shared)
+        with proxy.failing(lambda method, path, fault=fault: fault):
+            report, lines = told(shared)
         assert report.exit_code == 0 and shared.bytes() == expected
         assert sum("going on without it" in line for line in lines) == 1, lines
         assert len(proxy.requests) < 150, "it is given up"
@@ -286,8 +283,8 @@ def test_the_store_is_down_for_the_whole_run(shared, expected, proxy, cloud):
 def test_faults_on_the_way(first, proxy, cloud, tmp_path, monkeypatch, fault):
     second = machine(first, tmp_path / "second", monkeypatch, object_store=cloud.options(proxy.endpoint))
     rng = random.Random(fault)
-    proxy.fault = lambda method, path: fault if rng.random() < 0.15 else None
-    report = second.run(SPAN)
+    with proxy.failing(lambda method, path: fault if rng.random() < 0.15 else None):
+        report = second.run(SPAN)
     assert report.exit_code == 0
     assert {n: d for n, d in second.bytes().items() if n != "qid_map.parquet"} == {
         n: d for n, d in first.bytes().items() if n != "qid_map.parquet"

@@ -14,7 +14,6 @@ from small import Small, edit, make
 from turns import spread
 
 from daedalus.objectstore.object_store import ObjectStore
-from daedalus.sharing import bucket as remote
 from daedalus.sharing.qid_history import QidHistory
 
 DAYS = [f"2026-02-{day:02}" for day in range(1, 7)]
@@ -164,14 +163,12 @@ def test_two_fresh_machines_begin_at_once(machines, store, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["500", "lost", "hang"])
-def test_who_cannot_swap_goes_on_alone(machines, store, cloud, monkeypatch, fault):
-    monkeypatch.setattr(remote, "_PATIENCE", 0.5)
+def test_who_cannot_swap_goes_on_alone(machines, store, cloud, fault):
     proxy = Proxy(cloud.endpoint)
     machines.on("a").run(DAYS[0])
     machines.on("b", object_store=cloud.options(proxy.endpoint)).run(DAYS[0])
-    proxy.fault = lambda method, path: fault if method == "PUT" and "qid_maps" in path else None
-    assert machines.on("b").run(f"{DAYS[1]}..{DAYS[2]}").exit_code == 0
-    proxy.fault = lambda method, path: None
+    with proxy.failing(lambda method, path: fault if method == "PUT" and "qid_maps" in path else None):
+        assert machines.on("b").run(f"{DAYS[1]}..{DAYS[2]}").exit_code == 0
     machines.check("b")
     machines.on("a").run(f"{DAYS[1]}..{DAYS[3]}")
     machines.check("a")
@@ -219,26 +216,24 @@ def test_a_machine_that_only_reads_numbers_alone(machines, store):
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_whatever_order_and_whatever_fails(machines, cloud, monkeypatch, seed):
-    monkeypatch.setattr(remote, "_PATIENCE", 0.5)
-    monkeypatch.setattr(remote, "_TRANSFER_PATIENCE", 0.5)
     proxy, rng = Proxy(cloud.endpoint), random.Random(seed)
     if seed % 2:
         spread(monkeypatch)
     options = cloud.options(proxy.endpoint)
     chance = rng.choice([0.0, 0.1, 0.3])
     faults = ["500", "lost", "reset", "truncate", "flip"]
-    proxy.fault = lambda method, path: rng.choice(faults) if rng.random() < chance else None
-    for step in range(8):
-        name = rng.choice("abc")
-        world = machines.on(name, object_store=options)
-        if rng.random() < 0.15:  # a new start
-            shutil.rmtree(world.output, ignore_errors=True)
-            machines.numbered.pop(name, None)
-        elif rng.random() < 0.15:
-            shutil.rmtree(world.root / "cache", ignore_errors=True)
-        first, last = sorted(rng.choices(range(len(DAYS)), k=2))
-        report = world.run(f"{DAYS[first]}..{DAYS[last]}")
-        assert report.exit_code == 0, report.failures
-        machines.check(name)
-        assert step < 8
+    with proxy.failing(lambda method, path: rng.choice(faults) if rng.random() < chance else None):
+        for step in range(8):
+            name = rng.choice("abc")
+            world = machines.on(name, object_store=options)
+            if rng.random() < 0.15:  # a new start
+                shutil.rmtree(world.output, ignore_errors=True)
+                machines.numbered.pop(name, None)
+            elif rng.random() < 0.15:
+                shutil.rmtree(world.root / "cache", ignore_errors=True)
+            first, last = sorted(rng.choices(range(len(DAYS)), k=2))
+            report = world.run(f"{DAYS[first]}..{DAYS[last]}")
+            assert report.exit_code == 0, report.failures
+            machines.check(name)
+            assert step < 8
     proxy.close()

@@ -6,9 +6,13 @@ import http.client
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import patch
 from urllib.parse import urlsplit
+
+from daedalus.sharing import bucket
 
 Fault = Callable[[str, str], str | None]  # (method, path) -> what happens to the answer, or None
 FAULTS = ("hang", "500", "503", "reset", "cut", "truncate", "flip")
@@ -85,6 +89,19 @@ class Proxy:
         self._server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @contextmanager
+    def failing(self, fault: Fault) -> Iterator[None]:
+        """Within, answers fail, and a shared cache that is opened waits for none of them longer than half a second.
+
+        Only within: on a busy machine half a second is not enough for every answer of a store that is well.
+        """
+        self.fault = fault
+        try:
+            with patch.multiple(bucket, _PATIENCE=0.5, _TRANSFER_PATIENCE=0.5):
+                yield
+        finally:
+            self.fault = lambda method, path: None
 
     def count(self, method: str, within: str = "") -> int:
         return sum(m == method and within in p for m, p in self.requests)
