@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from daedalus.base import digest
-from daedalus.stagecache.syntax_trees import Definition, Reached, source_of, without_docstrings
+from daedalus.stagecache.syntax_trees import Definition, Project, Reached, source_of, without_docstrings
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class Fingerprint:
 @cache
 def of_python(function: Callable) -> Fingerprint:
     """The fingerprint of a function: its syntax tree, with all project code and constants that it reaches."""
-    reached = Reached(function.__module__.partition(".")[0])
+    reached = Reached(project(function.__module__.partition(".")[0]))
     reached.add(Definition(function.__module__, function.__qualname__.split(".")[0]))
     text = "\n\n".join(f"# {name}\n{source}" for name, source in sorted(reached.texts()))
     return Fingerprint(digest.of_json(reached.trees), text)
+
+
+project = cache(Project)
 
 
 @cache

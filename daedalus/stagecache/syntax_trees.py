@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import ast
 import builtins
-import copy
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 _DEFINING = (ast.Assign, ast.AnnAssign, ast.For, ast.While, ast.If, ast.With, ast.Try, ast.TryStar)
+_MARK = "\0"
 _NAMING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 
 
@@ -27,14 +27,6 @@ class Definition:
 
     module: str
     name: str
-
-    def nodes(self) -> list[ast.stmt]:
-        return _contents(self.module).definitions[self.name]
-
-    def is_exception(self) -> bool:
-        """Whether this is an exception class: it stays in trees by name, and its body is not followed."""
-        bases = [base for node in self.nodes() if isinstance(node, ast.ClassDef) for base in node.bases]
-        return any(_is_exception(self.module, base.id) for base in bases if isinstance(base, ast.Name))
 
 
 @dataclass(frozen=True)
@@ -52,40 +44,62 @@ class _Contents:
     imports: Mapping[str, tuple[str, str]]
 
 
-@dataclass
-class Reached:
-    """The definitions that a function reaches, in the order in which they are found, with their trees."""
+@dataclass(frozen=True)
+class _Tree:
+    """The dumped statements of a definition, with marks in place of the numbers of what it `uses`.
 
-    project: str
-    numbers: dict[Definition, int] = field(default_factory=dict)
-    trees: list[Any] = field(default_factory=list)
+    `ambiguous` maps names that mean one thing inside and another outside to what they refer to outside.
+    """
 
-    def add(self, definition: Definition) -> int:
-        """Adds a definition and all that it uses; returns its number."""
-        if definition not in self.numbers:
-            self.numbers[definition] = len(self.trees)
-            self.trees.append(None)
-            nodes = definition.nodes()
-            tree = _Anonymous(self, definition, nodes)
-            dumped = [ast.dump(tree.visit(_nameless(node))) for node in nodes]
-            self.trees[self.numbers[definition]] = [dumped, tree.ambiguous]
-        return self.numbers[definition]
+    statements: list[str]
+    ambiguous: dict[str, str]
+    uses: list[Definition]
 
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """(name, source) of each definition."""
-        for definition in self.numbers:
-            yield definition.name, "\n".join(map(ast.unparse, definition.nodes()))
+    def numbered(self, numbers: Mapping[Definition, int]) -> list[Any]:
+        def named(text: str, quoted: Callable[[str], str]) -> str:
+            parts = text.split(_MARK)
+            parts[1::2] = [quoted(f"#{numbers[self.uses[int(use)]]}") for use in parts[1::2]]
+            return "".join(parts)
+
+        outside = {name: named(token, str) for name, token in self.ambiguous.items()}
+        return [[named(text, repr) for text in self.statements], outside]
+
+
+class _Use(str):
+    """A mark that stays as it is in a dumped tree, where other strings are quoted and cannot contain it."""
+
+    __repr__ = str.__str__
+
+
+class Project:
+    """The code of a project: each module is read once, and each definition made a tree once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._contents, self.tree, self.text = cache(_contents), cache(self._tree), cache(self._text)
+
+    def nodes(self, definition: Definition) -> list[ast.stmt]:
+        return self._contents(definition.module).definitions[definition.name]
+
+    def _text(self, definition: Definition) -> str:
+        """Its source, without comments and docstrings."""
+        return "\n".join(map(ast.unparse, self.nodes(definition)))
+
+    def _tree(self, definition: Definition) -> _Tree:
+        nodes = self.nodes(definition)
+        names = _Anonymous(self, definition, nodes)
+        return _Tree([ast.dump(_nameless(names.visit(node))) for node in nodes], names.ambiguous, names.uses)
 
     def resolve(self, module: str, name: str, local: Mapping[str, tuple[str, str]]) -> Definition | _Module | str:
         """What a name in a module refers to: something of the project, or its full name elsewhere.
 
         `local` are the imports inside the definition.
         """
-        contents = _contents(module)
+        contents = self._contents(module)
         if name not in local and name not in contents.imports:
             return Definition(module, name) if name in contents.definitions else name
         source, original = local.get(name) or contents.imports[name]
-        if source.split(".")[0] != self.project:
+        if source.split(".")[0] != self.name:
             return f"{source}:{original}" if original else source
         if not original:
             return _Module(source)
@@ -96,28 +110,81 @@ class Reached:
         inside = f"{module.name}.{name}"
         return _Module(inside) if _is_module(inside) else self.resolve(module.name, name, {})
 
+    def is_exception(self, definition: Definition) -> bool:
+        """Whether this is an exception class: it stays in trees by name, and its body is not followed."""
+        classes = (node for node in self.nodes(definition) if isinstance(node, ast.ClassDef))
+        bases = [base.id for node in classes for base in node.bases if isinstance(base, ast.Name)]
+        return any(self._names_exception(definition.module, base) for base in bases)
+
+    def _names_exception(self, module: str, name: str) -> bool:
+        found = self.resolve(module, name, {})
+        if isinstance(found, Definition):
+            return self.is_exception(found)
+        known = getattr(builtins, found, None) if isinstance(found, str) else None
+        return isinstance(known, type) and issubclass(known, BaseException)
+
+
+@dataclass
+class Reached:
+    """The definitions that a function reaches, in the order in which they are found, with their trees."""
+
+    project: Project
+    numbers: dict[Definition, int] = field(default_factory=dict)
+    trees: list[Any] = field(default_factory=list)
+
+    def add(self, definition: Definition) -> None:
+        """Adds a definition and all that it uses."""
+        if definition in self.numbers:
+            return
+        number = self.numbers[definition] = len(self.trees)
+        self.trees.append(None)
+        tree = self.project.tree(definition)
+        for used in tree.uses:
+            self.add(used)
+        self.trees[number] = tree.numbered(self.numbers)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """(name, source) of each definition."""
+        for definition in self.numbers:
+            yield definition.name, self.project.text(definition)
+
 
 class _Anonymous(ast.NodeTransformer):
     """Turns the tree of a definition into one without the names that only say where something is.
 
-    A name that is also bound inside the definition is kept; `ambiguous` has what it refers to outside.
+    A name that is also bound inside the definition is kept; `ambiguous` has what it refers to outside. `uses` are the
+    definitions that are referred to, in the order of the marks for them.
     """
 
-    def __init__(self, reached: Reached, definition: Definition, nodes: Sequence[ast.stmt]) -> None:
-        self._reached, self._definition = reached, definition
+    def __init__(self, project: Project, definition: Definition, nodes: Sequence[ast.stmt]) -> None:
+        self._project, self._definition = project, definition
         self._imports = _imports(nodes)
         self._bound = {name for node in nodes for name in _bound(node)}
         self.ambiguous: dict[str, str] = {}
+        self.uses: list[Definition] = []
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """A node of the visited children; the node that is visited stays as it was."""
+        return type(node)(**{name: self._visited(value) for name, value in ast.iter_fields(node)})
+
+    def _visited(self, value: Any) -> Any:
+        if isinstance(value, list):
+            seen = ((one, self._visited(one)) for one in value)
+            return [new for old, new in seen if new is not None or old is None]
+        return self.visit(value) if isinstance(value, ast.AST) else value
 
     def _token(self, name: str) -> str:
-        return self._named(name, self._reached.resolve(self._definition.module, name, self._imports))
+        return self._named(name, self._project.resolve(self._definition.module, name, self._imports))
 
     def _named(self, name: str, found: Definition | _Module | str) -> str:
         if isinstance(found, str):
             return found
         if isinstance(found, _Module):
             return f"module {found.name}"
-        return found.name if found.is_exception() else f"#{self._reached.add(found)}"
+        if self._project.is_exception(found):
+            return found.name
+        self.uses.append(found)
+        return _Use(f"{_MARK}{len(self.uses) - 1}{_MARK}")
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         token = self._token(node.id)
@@ -131,14 +198,14 @@ class _Anonymous(ast.NodeTransformer):
         found = self._module(node.value)
         if found is None:
             return self.generic_visit(node)
-        return ast.Name(self._named(node.attr, self._reached.attribute(found, node.attr)), node.ctx)
+        return ast.Name(self._named(node.attr, self._project.attribute(found, node.attr)), node.ctx)
 
     def _module(self, node: ast.expr) -> _Module | None:
         """The project's module that an expression refers to, if it does."""
         if isinstance(node, ast.Name) and node.id not in self._bound:
-            found = self._reached.resolve(self._definition.module, node.id, self._imports)
+            found = self._project.resolve(self._definition.module, node.id, self._imports)
         elif isinstance(node, ast.Attribute) and (parent := self._module(node.value)):
-            found = self._reached.attribute(parent, node.attr)
+            found = self._project.attribute(parent, node.attr)
         else:
             return None
         return found if isinstance(found, _Module) else None
@@ -157,9 +224,8 @@ class _Anonymous(ast.NodeTransformer):
     visit_ImportFrom = visit_Import  # `_imports` has read them: names are replaced by what they are imported from
 
 
-def _nameless(node: ast.stmt) -> ast.stmt:
-    """A copy of a definition without its name."""
-    node = copy.deepcopy(node)
+def _nameless(node: ast.AST) -> ast.AST:
+    """The tree of a definition, without its name."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         node.name = ""
     return node
@@ -189,22 +255,9 @@ def _stored(node: ast.AST) -> Iterator[str]:
             yield child.name or ""
 
 
-def _is_exception(module: str, name: str) -> bool:
-    found = Reached(module.partition(".")[0]).resolve(module, name, {})
-    if isinstance(found, Definition):
-        return found.is_exception()
-    known = getattr(builtins, found, None) if isinstance(found, str) else None
-    return isinstance(known, type) and issubclass(known, BaseException)
-
-
 def _contents(module: str) -> _Contents:
-    return _parsed(source_of(module))
-
-
-@cache
-def _parsed(source: str) -> _Contents:
     definitions: dict[str, list[ast.stmt]] = {}
-    body = without_docstrings(ast.parse(source)).body
+    body = without_docstrings(ast.parse(source_of(module))).body
     for node in body:
         for name in _defined(node):
             definitions.setdefault(name, []).append(node)

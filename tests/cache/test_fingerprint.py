@@ -17,7 +17,8 @@ import pytest
 
 import daedalus
 from daedalus.sql.text import of_sql
-from daedalus.stagecache.fingerprint import of_python
+from daedalus.stagecache import syntax_trees
+from daedalus.stagecache.fingerprint import of_python, project
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,27 @@ def test_where_code_is_and_by_which_name_does_not_matter(tmp_path, monkeypatch, 
     assert fingerprint(tmp_path, moved) == before
 
 
+def test_what_is_written_in_the_code_is_no_mark_of_ours(tmp_path, monkeypatch):
+    """In a tree a used definition has a number between marks; a string of the code may look like that."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = "def helper():\n    return 0\n\ndef work():\n    return helper(), {!r}, {!r}\n"
+    one = fingerprint(tmp_path, {"main": code.format("\0" + "0\0", b"\0")})
+    assert one == fingerprint(tmp_path, {"main": code.format("\0" + "0\0", b"\0")})
+    assert one != fingerprint(tmp_path, {"main": code.format("\0" + "1\0", b"\0")})
+    assert one != fingerprint(tmp_path, {"main": code.format("#1", b"\0")})
+
+
+def test_each_module_is_read_once_for_all_functions(monkeypatch):
+    read = []
+    source_of = syntax_trees.source_of
+    monkeypatch.setattr(syntax_trees, "source_of", lambda module: read.append(module) or source_of(module))
+    project.cache_clear()
+    for root in ROOTS:
+        module, name = root.split(":")
+        of_python.__wrapped__(getattr(importlib.import_module(f"daedalus.{module}"), name))
+    assert len(read) > 20 and sorted(set(read)) == sorted(read)
+
+
 ROOTS = (
     "windows.roll:roll",
     "output.cut_partition:ParquetSink",
@@ -201,5 +223,6 @@ def fingerprint(folder, sources) -> str:
     for name in [name for name in sys.modules if name.startswith("fpkg")]:
         del sys.modules[name]
     importlib.invalidate_caches()
+    project.cache_clear()
     sys.dont_write_bytecode = True
     return of_python(importlib.import_module("fpkg.main").work).digest

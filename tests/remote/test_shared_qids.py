@@ -223,7 +223,7 @@ def test_whatever_order_and_whatever_fails(machines, cloud, monkeypatch, seed):
     chance = rng.choice([0.0, 0.1, 0.3])
     faults = ["500", "lost", "reset", "truncate", "flip"]
     with proxy.failing(lambda method, path: rng.choice(faults) if rng.random() < chance else None):
-        for step in range(8):
+        for _ in range(8):
             name = rng.choice("abc")
             world = machines.on(name, object_store=options)
             if rng.random() < 0.15:  # a new start
@@ -235,5 +235,4 @@ def test_whatever_order_and_whatever_fails(machines, cloud, monkeypatch, seed):
             report = world.run(f"{DAYS[first]}..{DAYS[last]}")
             assert report.exit_code == 0, report.failures
             machines.check(name)
-            assert step < 8
     proxy.close()
