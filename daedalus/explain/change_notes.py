@@ -72,24 +72,24 @@ class ChangeNotes:
         old, new = sources_of(before), sources_of(after)
         return self._shares(old, new) if _same_rows(old, new) else None
 
-    def _shares(self, old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, float]:
+    def _shares(self, old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, float] | None:
         found = dict[str, float]()
         ships = {column.made_from for column in self._workspace.config.output_columns}
         for source in new:
             if source in _WITHOUT_COLUMNS or old.get(source) == new[source]:
                 continue
-            found_in = [{**new, source: sources[source]} for sources in (old, new) if source in sources]
-            tables = [table for one in found_in if (table := self._sample(one, source)) is not None]
-            if not tables:
-                continue
+            tables = [self._sample({**new, source: one[source]}, source) for one in (old, new) if source in one]
+            if any(table is None for table in tables):
+                return None
             was = tables[0] if len(tables) == 2 else tables[0].select([])
             found |= _share(was, tables[-1], ships.__contains__)
         return _largest_first(found)
 
     def _sample(self, artifacts: Mapping[str, str], source: str) -> Any:
-        """An artifact's columns in the partition's first row group; None when an artifact is gone."""
-        paths = {name: self._workspace.store.path("", artifacts[name]) for name in (source, "sessions", "content")}
-        if not all(path.exists() for path in paths.values()):
+        """An artifact's columns in the partition's first row group; None when an artifact is gone or damaged."""
+        needed = {source, "sessions", "content"}
+        paths = {name: path for name in needed if (path := self._workspace.store.intact(artifacts[name]))}
+        if len(paths) < len(needed):
             return None
         out = self._workspace.scratch.path(".parquet")
         cut_sample(paths, source, out)

@@ -18,32 +18,41 @@ if TYPE_CHECKING:
     from daedalus.stagecache.records.artifact_store import ArtifactStore
     from daedalus.stagecache.records.traces import Trace
 
-_ROWS = 1000
+_ROW = ROW.strip('"')
+_SAMPLED = 1000
 
 
 def sample_of_vectors(store: ArtifactStore, trace: Trace, skeleton: Trace) -> pa.Table | None:
-    """The columns of vectors in the first rows that ship; None when an artifact is gone.
+    """The columns of vectors in the first rows that ship; None when an artifact is gone or damaged.
 
     `trace` is that of the enriched partition, `skeleton` that of the partition which it was made of.
     """
     import pyarrow as pa
 
-    paths = {name: store.path("", artifact) for name, artifact in {**sources_of(skeleton), **sources_of(trace)}.items()}
+    made_of, own = sources_of(skeleton), sources_of(trace)
     home, made_from = dict(columns_of(skeleton)), {name: made for made, name in renamed_in(skeleton).items()}
     columns = {name: of and made_from.get(of, of) for name, of in vector_columns(trace).items()}
-    needed = {"content", *(home[of] for of in columns.values() if of is not None)}
-    made = {name: str(ActionName("means" if of is None else "vectors", name)) for name, of in columns.items()}
-    needed |= {*made.values()}
-    if not all(paths[name].exists() for name in needed):
+    made = {name: own[str(ActionName("means" if of is None else "vectors", name))] for name, of in columns.items()}
+    ids = {of: made_of[home[of]] for of in columns.values() if of is not None}
+    of_ids, of_means = made_of["content"], own.get("content", made_of["content"])
+    needed = {of_ids, of_means, *made.values(), *ids.values()}
+    paths = {artifact: path for artifact in needed if (path := store.intact(artifact))}
+    if len(paths) < len(needed):
         return None
-    rows = read_table(paths["content"])[ROW.strip('"')].to_numpy()[:_ROWS]
+    rows = {content: _rows(paths[content]) for content in (of_ids, of_means)}
     found, dtype = {}, json.loads(trace.manifest["config:embeddings.dtype"])
     for name, of in columns.items():
+        path = paths[made[name]]
         if of is None:
-            found[name] = _means(paths[made[name]], rows)
+            found[name] = _means(path, rows[of_means])
         else:
-            found[name] = _vectors(paths[made[name]], paths[home[of]], of, rows, dtype)
+            found[name] = _vectors(path, paths[ids[of]], of, rows[of_ids], dtype)
     return pa.table(found)
+
+
+def _rows(content: Path) -> np.ndarray:
+    """Which rows of its `sessions` ship first. The same partition can be made of sessions with other rows."""
+    return read_table(content, [_ROW])[_ROW].to_numpy()[:_SAMPLED]
 
 
 def _means(path: Path, rows: np.ndarray) -> pa.Array:

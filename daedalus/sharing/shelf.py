@@ -58,7 +58,7 @@ class SharedShelf:
 
     def here(self, artifact: str) -> Path | None:
         """The path of an artifact if it is on this machine and intact."""
-        return None if self._store.problem("", artifact) else self._store.path("", artifact)
+        return self._store.intact(artifact)
 
     def sent(self, artifact: str) -> Blob | None:
         """The blob of an artifact if the shared cache has its bytes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.actions.actions import Actions
@@ -27,7 +26,6 @@ from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
 from daedalus.sql.default_sql import check_defaults, check_engine
 from daedalus.stagecache.action import Action
-from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import remembered_fingerprint
 from daedalus.workspace.stray_rows import stray_notes
@@ -118,7 +116,7 @@ def look_at_views(workspace: Workspace, config: Config, inputs: Inputs, listing:
 
 def _actions(workspace: Workspace, context: Skeleton) -> Actions[Skeleton]:
     traces = workspace.traces
-    unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), partial(_whole, workspace.store))
+    unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), workspace.store.intact)
     return Actions(
         steps(context.config), context, workspace.shelf, workspace.ducks, workspace.files, unaffected,
         fingerprint=partial(remembered_fingerprint, traces),
@@ -136,10 +134,6 @@ def _earlier(workspace: Workspace, action: str) -> EarlierPartition | None:
         return EarlierPartition(trace.manifest, trace.artifact, workspace.partitions.parts(action)) if trace else None
     except OSError:  # a folder that cannot be listed
         return None
-
-
-def _whole(store: ArtifactStore, artifact: str) -> Path | None:
-    return None if store.problem("", artifact) else store.path("", artifact)
 
 
 def _with_sessions(configured: set[Day], folder: FeedFolder, feed: Feed, inputs: Inputs) -> Day | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from enrich_tiny import BEFORE, DAYS, LIKED, RANGE, UNUSED, VIEWED, TinyWorld, a_vector
 from small import edit, rewrite
 
@@ -14,6 +16,7 @@ from daedalus.explain.run_history import list_runs
 from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.stagecache.action_name import step_of
 from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 POOL = {"fragment", "pool_vectors", "pool_places"}
 VIEWS = {"pool", "view:art", "published"}
@@ -167,3 +170,67 @@ def test_a_plan_names_the_edit_that_an_earlier_run_of_the_skeleton_took_up(world
     what = "content_filter" if edited == "the content filter" else f"dt={BEFORE[1]}"
     assert {cause["kind"] for cause in plan.causes} == {"config" if edited == "the content filter" else "input"}
     assert plan.causes and all(what in cause["what"] for cause in plan.causes), plan.causes
+
+
+def test_rows_are_compared_by_the_skeleton_that_each_partition_was_made_of(world):
+    """A session that never ships is not covered any more: rows of `sessions` move, the skeleton's partition stays."""
+    never = UNUSED[0]
+    rewrite(world.root / "data/art/a.parquet", lambda table: table_with(
+        table, artwork_id=never, kind="dropped"))  # fmt: skip
+    rewrite(world.root / f"data/feed/dt={LAST}/p.parquet", lambda table: table_with(
+        table, user_id=0, artwork_id=never, event="view", feed_session="of another"))  # fmt: skip
+    world.ran()
+    skeleton, enriched = read_last(world.output), read_last(world.enriched)
+    world.pool.delete([never])
+    world.pool.append([(VIEWED, a_vector())])
+    report = world.run()
+    assert read_last(world.output) == skeleton and not report.failures
+    changed = [one != other for one, other in zip(enriched["image"], read_last(world.enriched)["image"], strict=True)]
+    [line] = [line for line in report.changes if str(LAST) in line]
+    assert f"image {sum(changed) / len(changed):.0%}" in line, line
+
+
+DAMAGE = {
+    "cut": lambda data: data[: len(data) // 2],
+    "flipped": lambda data: bytes(byte ^ 0x55 for byte in data),
+    "empty": lambda data: b"",
+}
+EDITS = {
+    "vectors:image": lambda world: world.pool.append([(VIEWED, a_vector())]),
+    "rolling:likes": lambda world: edit_first(world.aggregations, name="likes", max_items=1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("step", EDITS)
+def test_an_earlier_artifact_that_is_damaged_fails_no_run(world, step, damage):
+    """Nothing needs it any more but the line that says what the run changed."""
+    with opened(Settings()) as workspace:
+        trace = workspace.traces.latest(f"{step}@{LAST}")
+        path = workspace.store.path("", trace.artifact)
+    data = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(DAMAGE[damage](data))
+    EDITS[step](world)
+    report = world.run()
+    assert not report.failures and report.exit_code == 0
+    [line] = [line for line in report.changes if str(LAST) in line]
+    assert f"rows; more: daeda diff {LAST}" in line
+
+
+def edit_first(path, **values: object) -> None:
+    """Sets values of the first aggregation."""
+    specs = yaml.safe_load(path.read_text())
+    specs["aggregations"][0].update(values)
+    path.write_text(yaml.safe_dump(specs))
+
+
+def table_with(table: pa.Table, **values: object) -> pa.Table:
+    """A table with one more row: its first with other values."""
+    return pa.concat_tables(
+        [table, pa.Table.from_pylist([{**table.slice(0, 1).to_pylist()[0], **values}], table.schema)]
+    )
+
+
+def read_last(output) -> dict[str, list]:
+    return pq.read_table(output / f"dt={LAST}").to_pydict()

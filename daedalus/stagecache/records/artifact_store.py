@@ -217,6 +217,10 @@ class ArtifactStore:
             return f"unreadable ({error.strerror})"
         return "" if found == artifact else "damaged"
 
+    def intact(self, artifact: str) -> Path | None:
+        """The path of an artifact if it is here and has the bytes of its name."""
+        return None if self.problem("", artifact) else self.path("", artifact)
+
     def set_aside(self, artifact: str) -> None:
         """Moves a damaged artifact to damaged/, where it can be examined."""
         (self.root / "damaged").mkdir(exist_ok=True)
