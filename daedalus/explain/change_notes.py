@@ -87,12 +87,12 @@ class ChangeNotes:
 
     def _sample(self, artifacts: Mapping[str, str], source: str) -> Any:
         """An artifact's columns in the partition's first row group; None when an artifact is gone or damaged."""
-        needed = {source, "sessions", "content"}
-        paths = {name: path for name in needed if (path := self._workspace.store.intact(artifacts[name]))}
-        if len(paths) < len(needed):
+        needed = {name: artifacts[name] for name in (source, "sessions", "content")}
+        paths = self._workspace.store.all_intact(needed.values())
+        if paths is None:
             return None
         out = self._workspace.scratch.path(".parquet")
-        cut_sample(paths, source, out)
+        cut_sample({name: paths[artifact] for name, artifact in needed.items()}, source, out)
         return read([out])
 
     def _vector_shares(self, day: str, before: Trace, after: Trace) -> dict[str, float] | None:

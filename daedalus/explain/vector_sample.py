@@ -35,9 +35,8 @@ def sample_of_vectors(store: ArtifactStore, trace: Trace, skeleton: Trace) -> pa
     made = {name: own[str(ActionName("means" if of is None else "vectors", name))] for name, of in columns.items()}
     ids = {of: made_of[home[of]] for of in columns.values() if of is not None}
     of_ids, of_means = made_of["content"], own.get("content", made_of["content"])
-    needed = {of_ids, of_means, *made.values(), *ids.values()}
-    paths = {artifact: path for artifact in needed if (path := store.intact(artifact))}
-    if len(paths) < len(needed):
+    paths = store.all_intact([of_ids, of_means, *made.values(), *ids.values()])
+    if paths is None:
         return None
     rows = {content: _rows(paths[content]) for content in (of_ids, of_means)}
     found, dtype = {}, json.loads(trace.manifest["config:embeddings.dtype"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from daedalus.base import digest
-from daedalus.stagecache.syntax_trees import Definition, Project, Reached, source_of, without_docstrings
+from daedalus.stagecache.syntax_trees import Definition, Project, Reached
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Fingerprint:
 
     digest: str
     text: str
+
+
+project = cache(Project)  # as its code was when a process first looked at it
 
 
 @cache
@@ -35,9 +38,6 @@ def of_python(function: Callable) -> Fingerprint:
     return Fingerprint(digest.of_json(reached.trees), text)
 
 
-project = cache(Project)
-
-
 @cache
 def of_packages(*names: str) -> str:
     """The digest of all modules of some packages; it changes with any of their code, docstrings apart."""
@@ -45,7 +45,7 @@ def of_packages(*names: str) -> str:
     for name in names:
         package = importlib.import_module(name)
         for found in pkgutil.walk_packages(package.__path__, f"{name}."):
-            trees[found.name] = ast.dump(without_docstrings(ast.parse(source_of(found.name))))
+            trees[found.name] = ast.dump(project(name.partition(".")[0]).module(found.name))
     return digest.of_json(trees)
 
 

@@ -76,7 +76,17 @@ class Project:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._contents, self.tree, self.text = cache(_contents), cache(self._tree), cache(self._text)
+        self.module, self._contents = cache(_without_docstrings), cache(self._contents_of)
+        self.tree, self.text = cache(self._tree), cache(self._text)
+
+    def _contents_of(self, module: str) -> _Contents:
+        definitions: dict[str, list[ast.stmt]] = {}
+        body = self.module(module).body
+        for node in body:
+            for name in _defined(node):
+                definitions.setdefault(name, []).append(node)
+        outside = [node for node in body if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+        return _Contents(definitions, _imports(outside))
 
     def nodes(self, definition: Definition) -> list[ast.stmt]:
         return self._contents(definition.module).definitions[definition.name]
@@ -255,16 +265,6 @@ def _stored(node: ast.AST) -> Iterator[str]:
             yield child.name or ""
 
 
-def _contents(module: str) -> _Contents:
-    definitions: dict[str, list[ast.stmt]] = {}
-    body = without_docstrings(ast.parse(source_of(module))).body
-    for node in body:
-        for name in _defined(node):
-            definitions.setdefault(name, []).append(node)
-    outside = [node for node in body if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    return _Contents(definitions, _imports(outside))
-
-
 def _defined(node: ast.stmt) -> list[str]:
     """The names that a statement of a module defines, imports apart."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -301,7 +301,9 @@ def source_of(module: str) -> str:
     return spec.loader.get_source(module)  # type: ignore[union-attr]
 
 
-def without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_docstrings(module: str) -> ast.Module:
+    """A module's tree."""
+    tree = ast.parse(source_of(module))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):

@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -220,6 +220,12 @@ class ArtifactStore:
     def intact(self, artifact: str) -> Path | None:
         """The path of an artifact if it is here and has the bytes of its name."""
         return None if self.problem("", artifact) else self.path("", artifact)
+
+    def all_intact(self, artifacts: Iterable[str]) -> dict[str, Path] | None:
+        """The paths of some artifacts; None unless all are intact."""
+        asked = dict.fromkeys(artifacts)
+        found = {artifact: path for artifact in asked if (path := self.intact(artifact))}
+        return found if len(found) == len(asked) else None
 
     def set_aside(self, artifact: str) -> None:
         """Moves a damaged artifact to damaged/, where it can be examined."""
