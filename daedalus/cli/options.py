@@ -70,6 +70,10 @@ _DAYS = "202602..202605, 2026-05-01..2026-05-15 or 2026-05-15"
 Range = Annotated[
     str | None, Parameter(alias="-r", completer=days, help=f"Days to run: {_DAYS}; default: feed_start..feed_end.")
 ]
+StatusRange = Annotated[
+    str | None,
+    Parameter(name="--range", alias="-r", completer=days, help=f"Days to show: {_DAYS}; default: the config's."),
+]
 ReportRange = Annotated[
     str | None,
     Parameter(name="--range", alias="-r", completer=days, help=f"Days to report: {_DAYS}; default: the config's."),

@@ -13,20 +13,26 @@ from daedalus.cli.settings import settings_of
 if TYPE_CHECKING:
     from cyclopts import Parameter
 
-    from daedalus.cli.options import CacheRoot, Config, DryRun, Json, OutputRoot
+    from daedalus.cli.options import CacheRoot, Config, DryRun, Json, OutputRoot, StatusRange
 
 
 def status(
-    *, config: Config = "config", cache_root: CacheRoot = None, output_root: OutputRoot = None, json: Json = False
+    *,
+    range: StatusRange = None,
+    config: Config = "config",
+    cache_root: CacheRoot = None,
+    output_root: OutputRoot = None,
+    json: Json = False,
 ) -> int:
-    """Show which days of the config's range are fresh, stale, missing or empty. Fresh: a run would compute nothing.
+    """Show which days of a range are fresh, stale, missing or empty. Fresh: a run would compute nothing.
 
-    Example: daeda cache status
+    Example: daeda cache status --range 202602..202605
     """
     from daedalus.upkeep.status import cache_status, status_lines
 
     settings = settings_of(config, cache_root, output_root)
-    return show(cache_status(settings), partial(status_lines, options=settings.options), json)
+    lines = partial(status_lines, options=settings.options, span=range or "")
+    return show(cache_status(settings, range), lines, json)
 
 
 def verify(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.durable import remove_folder
 from daedalus.base.terminal_text import counted
-from daedalus.stagecache.walk.plan import make_plan
-from daedalus.upkeep.status import last_complete, needed
+from daedalus.upkeep.status import in_use_by_config
 from daedalus.workspace.open_output import index_folder
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import Workspace, opened
@@ -30,10 +29,7 @@ def cache_gc(
     running processes, so that nothing they use is removed.
     """
     with opened(settings) as workspace, workspace.alone():
-        from daedalus.workspace.graph import build_graph
-
-        graph = build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
-        keep = needed(make_plan(graph.actions, workspace.traces)) | last_complete(workspace)
+        keep = in_use_by_config(workspace)
         sizes = workspace.store.sizes()
         indexes = _other_indexes(workspace, older_than_days)
         total, freed = sum(sizes.values()) + sum(indexes.values()), 0

@@ -32,6 +32,7 @@ def cache_status(settings: Settings, range: str | None = None) -> Status:
     """Every day of a range, or of the config's: fresh, stale, missing or empty, and each step's state.
 
     `last` is what the last run left of a day that it did not finish: failed, blocked or unfinished, and why.
+    `reclaimable_bytes` are those that `gc` would free, whatever the range.
     """
     with opened(settings) as workspace:
         span, listing = list(workspace.config.range(range)), workspace.listing()
@@ -51,7 +52,8 @@ def cache_status(settings: Settings, range: str | None = None) -> Status:
         # Sizes by digest, if the artifact is on this machine; keys from partition paths match no artifact.
         known = {path[-40:-8]: size for _, _, path, size, *_ in stamps if size >= 0}
         sizes = workspace.store.sizes(known)
-        in_use = needed(verdicts) | last_complete(workspace) | known.keys()
+        whole = range is None or span == list(workspace.config.range(None))
+        in_use = needed(verdicts) | last_complete(workspace) | known.keys() if whole else in_use_by_config(workspace)
         planned = [str(day) for day in present if str(day) not in fresh.days]
         days = [*_day_states(verdicts, planned, workspace.stages[-1]), *_fresh_day_rows(fresh, stamps)]
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
@@ -168,21 +170,33 @@ def needed(verdicts: Iterable[Verdict]) -> set[str]:
     return {v.trace.artifact for v in verdicts if v.trace and v.action.step not in PARTITIONS}
 
 
+def in_use_by_config(workspace: Workspace) -> set[str]:
+    """Artifacts that the config's range or the last complete run needs."""
+    from daedalus.stagecache.walk.plan import make_plan
+    from daedalus.workspace.graph import build_graph
+
+    graph = build_graph(workspace, list(workspace.config.range(None)), reconcile=False)
+    return needed(make_plan(graph.actions, workspace.traces)) | last_complete(workspace)
+
+
 def last_complete(workspace: Workspace) -> set[str]:
     """Artifacts of the last complete run."""
     known = workspace.traces.fact("last complete run")
     return set(known) if isinstance(known, list) else set()
 
 
-def status_lines(found: Mapping, options: str = "") -> list[str]:
-    """Days by month, a sign per day; then steps with their bytes, states and commonest cause."""
+def status_lines(found: Mapping, options: str = "", span: str = "") -> list[str]:
+    """Days by month, a sign per day; then steps with their bytes, states and commonest cause.
+
+    `options` are `Settings.options`, `span` is the range asked for, if one was.
+    """
     months: dict[str, list[str]] = defaultdict(lambda: [" "] * 31)
     for row in found["days"]:
         months[row["day"][:7]][Day.fromisoformat(row["day"]).day - 1] = _SIGNS[_shown(row)]
     tally = Counter(map(_shown, found["days"]))
     named = [f"{sign} {tally[state]:,} {state}".strip() for state, sign in _SIGNS.items() if tally[state]]
     lines = [f"{month}  {''.join(days)}" for month, days in months.items()]
-    lines += [", ".join(named), *_refusal_lines(found["refused"]), *_last_lines(found, options)]
+    lines += [", ".join(named), *_refusal_lines(found["refused"]), *_last_lines(found, options, span)]
     lines += [*_expect_lines(found), ""]
     lines += grid_lines(found) if any(row["state"] == "stale" for row in found["days"]) else []
     lines.append(f"{'step':<20}{'MiB':>9}{'fresh':>8}{'run':>7}{'maybe':>7}  why")
@@ -221,14 +235,14 @@ def _expect_lines(found: Mapping) -> list[str]:
     return ["", *expect_lines(found["expect"])]
 
 
-def _last_lines(found: Mapping, options: str) -> list[str]:
+def _last_lines(found: Mapping, options: str, span: str) -> list[str]:
     """What failed in the last run, and what that blocks."""
     results = {row["day"]: row["last"] for row in found["days"] if row["last"]}
     if not results:
         return []
     from daedalus.explain.failure_lines import failure_lines, failures_of, next_lines
 
-    lines = [*failure_lines(failures_of(results), results), *next_lines(results, found["run"], options)]
+    lines = [*failure_lines(failures_of(results), results), *next_lines(results, found["run"], options, span)]
     return ["", *lines]
 
 

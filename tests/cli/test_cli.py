@@ -103,6 +103,27 @@ def test_cache_status(warm):
     assert max(map(len, warm.cli("cache", "status").stdout.splitlines())) <= 80
 
 
+def test_the_status_of_a_range_shows_its_days_and_what_gc_would_free_whatever_they_are(warm):
+    edit(warm.runtime, feed_end=str(DAYS[3]))
+    found = warm.json("cache", "status", "--range", f"{DAYS[2]}..{DAYS[5]}")
+    assert {row["day"]: row["state"] for row in found["days"]} == {str(day): "fresh" for day in DAYS[2:6]}
+    edit(warm.runtime, session_filter__drop_single_like=True)
+    warm.run(str(DAYS[0]))  # now the last complete run, which needs nothing of the other days
+    free = warm.json("cache", "gc", "--dry-run")["freed_bytes"]
+    assert free > 0
+    for range in (str(DAYS[0]), f"{DAYS[0]}..{DAYS[3]}", str(DAYS[12])):
+        assert warm.json("cache", "status", "-r", range)["reclaimable_bytes"] == free
+    assert warm.json("cache", "status")["reclaimable_bytes"] == free
+
+
+def test_the_status_of_a_range_names_it_in_what_to_run_next(warm):
+    warm.feed_file(DAYS[12]).write_bytes(b"PAR1")
+    assert warm.cli("run", "--range", RANGE).returncode == 1
+    lines = warm.cli("cache", "status", "--range", str(DAYS[12])).stdout.splitlines()
+    assert f"daeda skeleton --range {DAYS[12]}" in map(str.strip, lines)
+    assert warm.cli("cache", "status", "--range", "soon").returncode == 2
+
+
 def test_verify_names_what_is_damaged_and_the_next_run_makes_it_again(warm):
     artifacts = sorted(warm.root.glob("cache/artifacts/*/*.parquet"))
     victim = max(artifacts, key=lambda path: path.stat().st_size)
