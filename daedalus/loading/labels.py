@@ -29,20 +29,24 @@ def label_values(
     kind = events.type.value_type if pa.types.is_dictionary(events.type) else events.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise DaedalusError("labels of a column that is not text", where=where, found=kind, expected="names of events")
-    names, table = pa.array(gains, pa.string()), np.array([*gains.values(), np.nan], np.float32)
+    names, values = pa.array(gains, pa.string()), np.array([*gains.values(), np.nan], np.float32)
 
-    def places(texts: pa.Array) -> np.ndarray:
-        return pc.index_in(texts.cast(pa.string()), names).fill_null(len(gains)).to_numpy(zero_copy_only=False)
+    def of_texts(texts: pa.Array) -> np.ndarray:
+        texts = texts if texts.type == names.type else texts.cast(names.type)
+        return values.take(pc.index_in(texts, names).fill_null(len(gains)).to_numpy(zero_copy_only=False))
 
     def of_chunk(chunk: pa.Array) -> np.ndarray:
         if not pa.types.is_dictionary(chunk.type):
-            return places(chunk)
-        numbers = chunk.indices.cast(pa.int64()).fill_null(len(chunk.dictionary)).to_numpy(zero_copy_only=False)
-        return np.append(places(chunk.dictionary), len(gains))[numbers]
+            return of_texts(chunk)
+        of_number = np.append(of_texts(chunk.dictionary), values[-1])
+        numbers = chunk.indices
+        if numbers.null_count:  # the number behind the last may be beyond their type
+            numbers = numbers.cast(pa.int64()).fill_null(len(chunk.dictionary))
+        return of_number[numbers.to_numpy()]
 
     chunks = events.chunks if isinstance(events, pa.ChunkedArray) else [events]
-    at = np.concatenate([np.zeros(0, np.int64), *map(of_chunk, chunks)])
-    return table[at], at < len(gains)
+    labels = np.concatenate([np.zeros(0, np.float32), *map(of_chunk, chunks)])
+    return labels, ~np.isnan(labels)
 
 
 def check_gains(gains: Mapping[str, float], where: str) -> None:

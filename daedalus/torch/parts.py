@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from daedalus.torch.lists import lists_of, only
 _PLAIN_TYPES = {pa.int32(): "i4", pa.int64(): "i8", pa.float16(): "f2", pa.float32(): "f4", pa.float64(): "f8"}
 _CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd", "SNAPPY": "snappy"}
 _NEAR = 1 << 16  # bytes that are read for nothing rather than asked for by another call
+_END = 8  # bytes of a file: those of its footer, and "PAR1"
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,10 @@ class PartReader:
         path = self._published.paths[part]
         try:
             source = self._published.system.open_input_file(key_of(path))
-            file = pq.ParquetFile(source, read_dictionary=[self._labelled] if self._labelled else None)
-            return _Open(file, file.schema_arrow, source)
+            metadata, schema = (None, None) if self._published.remote else _footer_of(source)
+            labelled = [self._labelled] if self._labelled else None
+            file = pq.ParquetFile(source, metadata=metadata, read_dictionary=labelled)
+            return _Open(file, schema or file.schema_arrow, source)
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(part, error) from None
 
@@ -180,6 +184,22 @@ class PartReader:
         found = getattr(error, "strerror", None) or str(error)
         return DaedalusError("a part file cannot be read", where=self._published.paths[part], found=found,
                              hint="if it was replaced, make the data set again, or use a snapshot")  # fmt: skip
+
+
+def _footer_of(source: pa.NativeFile) -> tuple[Any, pa.Schema]:
+    """What pyarrow makes of the footer of a file, and the schema. Raises what it raises."""
+    size = source.size()
+    length = int.from_bytes(source.read_at(_END, max(size - _END, 0))[:4], "little")
+    begin = max(size - _END - length, 0)
+    return _parsed(source.read_at(size - begin, begin))
+
+
+@lru_cache(maxsize=128)
+def _parsed(footer: bytes) -> tuple[Any, pa.Schema]:
+    """The same of what a file ends with. Row groups are drawn from all files, and to parse a footer anew for each takes
+    as long as reading a column; by its bytes, that of a file that was replaced is another one."""
+    metadata = pq.read_metadata(pa.BufferReader(footer))
+    return metadata, metadata.schema.to_arrow_schema()
 
 
 def _stored(source: pa.NativeFile, chunks: Sequence[Any]) -> list[np.ndarray]:
