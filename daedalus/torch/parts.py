@@ -21,7 +21,7 @@ from daedalus.torch.lists import lists_of, only
 _PLAIN_TYPES = {pa.int32(): "i4", pa.int64(): "i8", pa.float16(): "f2", pa.float32(): "f4", pa.float64(): "f8"}
 _CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd", "SNAPPY": "snappy"}
 _NEAR = 1 << 16  # bytes that are read for nothing rather than asked for by another call
-_END = 8  # bytes of a file: those of its footer, and "PAR1"
+_END = 8  # bytes of a file: how many its footer has, and "PAR1"
 
 
 @dataclass(frozen=True)
@@ -186,12 +186,14 @@ class PartReader:
                              hint="if it was replaced, make the data set again, or use a snapshot")  # fmt: skip
 
 
-def _footer_of(source: pa.NativeFile) -> tuple[Any, pa.Schema]:
-    """What pyarrow makes of the footer of a file, and the schema. Raises what it raises."""
+def _footer_of(source: pa.NativeFile) -> tuple[Any, pa.Schema] | tuple[None, None]:
+    """What pyarrow makes of the footer of a file, and the schema; nothing where it has to say that there is none."""
     size = source.size()
-    length = int.from_bytes(source.read_at(_END, max(size - _END, 0))[:4], "little")
-    begin = max(size - _END - length, 0)
-    return _parsed(source.read_at(size - begin, begin))
+    end = source.read_at(_END, max(size - _END, 0))
+    footer = int.from_bytes(end[:4], "little") + _END
+    if footer > size or not end.endswith(b"PAR1"):
+        return None, None
+    return _parsed(source.read_at(footer, size - footer))
 
 
 @lru_cache(maxsize=128)

@@ -120,12 +120,15 @@ def test_a_partition_that_was_replaced_ends_the_epoch(tmp_path):
         list(data)
     with pytest.raises(DaedalusError, match="found: 59 rows"):  # as a DataLoader raises what its worker raised
         ExceptionWrapper(raised._excinfo, where="in a worker").reraise()
+    whole = file.read_bytes()
     file.unlink()
     with pytest.raises(DaedalusError, match=r"a part file cannot be read.*dt=2026-02-02/part-0-0.parquet"):
         list(data)
-    file.write_bytes(b"PAR1 damaged")
-    with pytest.raises(DaedalusError, match=r"a part file cannot be read.*dt=2026-02-02/part-0-0.parquet"):
-        list(data)
+    ends = (whole[:-1], whole[:-8] + b"\xff\xff\xff\xffPAR1", whole[:-8] + b"\x04\0\0\0PAR1", whole[:-4] + b"PAR2")
+    for damaged in (b"PAR1 damaged", b"PAR1", b"", *ends):
+        file.write_bytes(damaged)
+        with pytest.raises(DaedalusError, match=r"a part file cannot be read.*dt=2026-02-02/part-0-0.parquet"):
+            list(data)
 
 
 def test_a_part_file_that_the_system_cannot_read_is_named(tmp_path, monkeypatch):
