@@ -131,7 +131,8 @@ def workers(client: Client) -> dict[str, Any]:
     """The running workers by address; first replaces those that a local cluster has lost for good."""
     if client.cluster is not None:
         replace_lost(client.cluster)
-    found = client.scheduler_info(n_workers=-1)["workers"]
+    # Not Client.scheduler_info: it answers with what was asked last, also by Dask itself, which asks for no workers.
+    found = client.sync(cast("Any", client.scheduler).identity, n_workers=-1)["workers"]
     return {address: worker for address, worker in found.items() if worker.get("status", "running") == "running"}
 
 

@@ -60,7 +60,7 @@ def processes(started):
         worker.wait()
     with Client(started.address, set_as_default=False) as client:
         client.run_on_scheduler(forget_plugins)
-        while client.scheduler_info(n_workers=-1)["workers"]:
+        while connect.workers(client):
             time.sleep(0.05)
 
 
@@ -93,6 +93,21 @@ def test_an_adaptive_cluster_starts_from_nothing_and_grows_with_the_work(cold, w
     assert report.exit_code == 0 and added >= 2
     assert partitions(cold.root) == partitions(warm_template, DAYS[:3]) != {}
     assert "no Dask worker has come; waiting up to 600 s for one" in told.said
+
+
+def test_workers_are_those_of_the_answer_whatever_dask_itself_asked_meanwhile(monkeypatch):
+    """It asks every two seconds, for no workers, and a client's `scheduler_info` is the last answer to anybody."""
+    with local_cluster(1, processes=False, protocol="tcp") as cluster, Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(1)
+        ask = client._update_scheduler_info
+
+        async def overtaken(n_workers: int = 0) -> None:
+            await ask(n_workers)
+            await ask()
+
+        monkeypatch.setattr(client, "_update_scheduler_info", overtaken)
+        assert not client.scheduler_info(n_workers=-1)["workers"]
+        assert len(connect.workers(client)) == 1
 
 
 def test_workers_without_memory_that_come_to_a_waiting_run_are_refused(cold):
