@@ -92,25 +92,33 @@ def open_lock(path: Path, flags: int = os.O_CREAT) -> int:
     return handle
 
 
-def swap_folder(written: Path | None, final: Path, aside: Path) -> None:
-    """Moves a folder of finished files to its final name in one step; with None, removes `final`.
+def sync_folder(folder: Path) -> None:
+    """Forces the files in a folder, and their names, to disk."""
+    for path in (*folder.iterdir(), folder):
+        sync(path)
 
-    `aside` is a free path on the same file system: the old `final` is moved there and deleted.
+
+def swap_folder(written: Path | None, final: Path, aside: Path) -> Path:
+    """Moves a folder of finished files, which are on disk, to its final name in one step; with None, removes `final`.
+
+    `aside` is a free path on the same file system. Returns where the old `final` is now, for `end_swap`.
     """
     if written is None:
         os.rename(final, aside)
-    else:
-        for path in (*written.iterdir(), written):
-            sync(path)
-        if not os.path.lexists(final):
-            os.rename(written, final)
-        elif _exchange(written, final):
-            aside = written
-        else:  # not supported here: for an instant there is no folder, but never a mix of both
-            os.rename(final, aside)
-            os.rename(written, final)
+    elif not os.path.lexists(final):
+        os.rename(written, final)
+    elif _exchange(written, final):
+        return written
+    else:  # not supported here: for an instant there is no folder, but never a mix of both
+        os.rename(final, aside)
+        os.rename(written, final)
+    return aside
+
+
+def end_swap(final: Path, old: Path) -> None:
+    """Makes a swap durable, and deletes what lay there before."""
     sync(final.parent)
-    remove_folder(aside)
+    remove_folder(old)
 
 
 def remove_folder(folder: Path) -> None:

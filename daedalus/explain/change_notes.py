@@ -15,7 +15,7 @@ from daedalus.output.cut_partition import cut_sample
 from daedalus.stagecache.records.traces import Trace
 
 if TYPE_CHECKING:
-    from daedalus.workspace.workspace import Workspace
+    from daedalus.workspace.workspace import StageOutput, Workspace
 
 _WITHOUT_COLUMNS = ("spine", "content", "qids")  # no column that a config names comes from these sources
 
@@ -32,10 +32,15 @@ class ChangeNotes:
         self._workspace, self._traces, self._run = workspace, workspace.traces, run
         self._before: dict[tuple[str, str], Trace | None] = {}  # by day and stage
         for output in workspace.outputs.values():
-            output.partitions.before_replacing(partial(self._replaced, output.stage))
+            output.partitions.before_replacing(partial(self._replaced, output))
 
-    def _replaced(self, stage: Stage, day: str) -> None:
-        self._before[day, stage.name] = self._traces.latest(f"{stage.partition}@{day}")
+    def _replaced(self, output: StageOutput, day: str) -> None:
+        """Takes down which partition lies there: the last that was made may not have come to its place."""
+        name = f"{output.stage.partition}@{day}"
+        last, lies = self._traces.latest(name), output.partitions.look(day)
+        if last and lies and lies[0] != last.artifact:
+            last = self._traces.with_artifact(name, lies[0]) or last
+        self._before[day, output.stage.name] = last
 
     def summary(self, most: int = 8) -> list[str]:
         """Lines for people, of some days; shares are those of the first rows. Stores what `diff_day` needs."""

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,13 @@ from daedalus.base.durable import (
     PART,
     PARTS,
     day_folders,
+    end_swap,
     move_file,
     open_lock,
     part_files,
     remove_folder,
     swap_folder,
+    sync_folder,
 )
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
@@ -65,9 +67,56 @@ class Partitions:
         self.removed: set[str] = set()  # days without rows, whose partition went
         self._sums: dict[str, tuple[dict[str, Stat], digest.Sums]] = {}  # of what this process wrote, by day
         self._lists: dict[str, tuple[dict[Path, Stat], PartList]] = {}  # of what others wrote, by day, as `stat` saw it
+        self._earlier: Partitions | None = None  # of the stage before, which may hold some back until these are swapped
+        self._later: Partitions | None = None  # of the stage after, for which some are held back
+        self._held: dict[str, tuple[Path, Mapping[str, str]]] = {}  # by day: a finished folder, digests of its parts
+        self.stuck: dict[str, Exception] = {}  # days whose partition was finished and could not be let go
 
     def before_replacing(self, told: Callable[[str], None]) -> None:
         self._told = told
+
+    def hold_for(self, later: Partitions) -> None:
+        """From now on a new partition is held back where the stage after, `later`, has an old one. It gets its place
+        just before the one that is made of it, or at `let_go`: so a crash leaves no old one beside a new one, but for
+        the moment between two system calls. Meanwhile `path` leads to what is held back."""
+        self._later, later._earlier = later, self
+
+    def let_go(self, day: str) -> None:
+        """Swaps in the partition of a day that was held back, if any. Raises OSError and DayError; then it is in
+        `stuck`."""
+        with self._letting_go(day):
+            pass
+
+    @contextmanager
+    def _letting_go(self, day: str) -> Iterator[None]:
+        """Swaps at once, and does what else there is to do at the end."""
+        if day not in self._held:
+            yield
+            return
+        folder, digests = self._held.pop(day)
+        with self._noting_stuck(day):
+            old = self._swap(day, folder if digests else None)
+        try:
+            yield
+        finally:
+            with self._noting_stuck(day):
+                end_swap(self._place(day), old)
+            self._note(day, digests)
+
+    @contextmanager
+    def _noting_stuck(self, day: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, DayError) as error:
+            self.stuck[day] = error
+            self.written.discard(day)
+            raise
+
+    def drop_held(self) -> list[str]:
+        """Gives up what was held back; the days of which it was."""
+        days, self._held = list(self._held), {}
+        self.written.difference_update(days)
+        return days
 
     def stage(self, name: str) -> Path:
         """Raises DayError when what lies in the partition's place is not ours to replace."""
@@ -75,6 +124,10 @@ class Partitions:
         return self.scratch.path()
 
     def path(self, name: str, artifact: str = "") -> Path:
+        held = self._held.get(day_of(name))
+        return held[0] if held else self._place(name)
+
+    def _place(self, name: str) -> Path:
         return self.root / f"dt={day_of(name)}"
 
     def keep(self, name: str, staged: Path) -> tuple[str, int]:
@@ -99,13 +152,33 @@ class Partitions:
         self, name: str, content: str, folder: Path | None, digests: Mapping[str, str], *, replaces: bool = False
     ) -> None:
         """Puts a folder into the place of a partition, unless that has the same content; None: there are no rows."""
+        day = day_of(name)
         if replaces or self.problem(name, content):
-            self._replace(name, folder)
-            for part, found in digests.items():
-                self._digests.note(self.path(name) / part, found)
-            self.written.add(day_of(name))
+            if self._later and self._later.holds(day):
+                self._hold(day, folder or self.scratch.path(), digests)
+            else:
+                self._replace(name, folder)
+            self._note(name, digests)
+            self.written.add(day)
         elif folder:
             remove_folder(folder)
+        if self._earlier:
+            self._earlier.let_go(day)
+
+    def _hold(self, day: str, folder: Path, digests: Mapping[str, str]) -> None:
+        if before := self._held.get(day):
+            remove_folder(before[0])
+        else:
+            self._check(day)
+            if self._place(day).is_dir():
+                self._told(day)  # while the records are those of the partition that lies there
+        if digests:
+            sync_folder(folder)
+        self._held[day] = folder, digests
+
+    def _note(self, name: str, digests: Mapping[str, str]) -> None:
+        for part, found in digests.items():
+            self._digests.note(self.path(name) / part, found)
 
     def listed(self, name: str) -> None:
         """Nothing lists the parts in a folder."""
@@ -222,7 +295,7 @@ class Partitions:
 
     def holds(self, day: str) -> bool:
         """Whether there is a partition of ours. A folder in which all is somebody else's is none."""
-        folder = self.path(day)
+        folder = self._place(day)
         try:
             names = os.listdir(folder)
         except OSError:
@@ -236,14 +309,14 @@ class Partitions:
         try:
             self._replace(f"{PARTITION}@{day}", None)
         except OSError as error:
-            raise DayError("a partition cannot be removed", where=str(self.path(day)), found=error.strerror,
+            raise DayError("a partition cannot be removed", where=str(self._place(day)), found=error.strerror,
                            expected="a folder that this user may move and delete") from None  # fmt: skip
         return True
 
     def obstacle(self, day: str) -> DayError | None:
-        found = [] if self._adopt else self._foreign(self.path(day))
+        found = [] if self._adopt else self._foreign(self._place(day))
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
-        return DayError("something in the partition's place was not written by daeda", where=str(self.path(day)),
+        return DayError("something in the partition's place was not written by daeda", where=str(self._place(day)),
                         found=", ".join(found[:4]) + more, expected=f"a folder with nothing but {PARTS}",
                         hint=f"move it away, or delete it with: daeda {self._stage} --adopt",
                         ) if found else None  # fmt: skip
@@ -263,12 +336,23 @@ class Partitions:
             return []
 
     def _replace(self, name: str, staged: Path | None) -> None:
-        self._check(day_of(name))
+        """Puts what is staged into the place of a partition, or nothing; what was held back for it goes first."""
+        day, place = day_of(name), self._place(name)
+        self._check(day)
+        if staged:
+            sync_folder(staged)
+            if place.is_dir():
+                self._told(day)
+        with self._earlier._letting_go(day) if self._earlier else nullcontext():
+            old = self._swap(day, staged)
+        end_swap(place, old)
+
+    def _swap(self, day: str, staged: Path | None) -> Path:
+        """Swaps folders, and returns where the old one is."""
+        self._check(day)
         if staged is None:
-            self.removed.add(day_of(name))
-        elif self.path(name).is_dir():
-            self._told(day_of(name))
-        swap_folder(staged, self.path(name), self.scratch.path())
+            self.removed.add(day)
+        return swap_folder(staged, self._place(day), self.scratch.path())
 
 
 def _stats(parts: Sequence[Path]) -> dict[str, Stat]:

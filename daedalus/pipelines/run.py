@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from daedalus.base.days import Day
 from daedalus.base.durable import DATASET
-from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped
+from daedalus.base.errors import DaedalusError, DayError, Interrupted, RunStopped, problem_of
 from daedalus.config.steps import PARTITIONS, SKELETON, STAGES
 from daedalus.pipelines.look import Looked
 from daedalus.pipelines.resume import Request, begin_run, end_run
@@ -35,6 +35,7 @@ from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from daedalus.explain.change_notes import ChangeNotes
+    from daedalus.output.partitions import Partitions
     from daedalus.pipelines.on_dask import OnDask
     from daedalus.shapes.common import Expected
     from daedalus.stagecache.action import Action
@@ -163,7 +164,14 @@ def _walk(
 
     traces = workspace.traces
 
+    paired = workspace.paired_skeletons() if dask is None else None
+
     def day_done(day: str, outcomes: Sequence[Outcome]) -> None:
+        if paired:
+            with suppress(OSError, DayError):
+                paired.let_go(day)
+            if day in paired.stuck:
+                return
         if summary := run_summary(outcomes, workspace.stages):
             traces.finish_days(run, {day: summary})
 
@@ -196,16 +204,36 @@ def _walk(
     )
     last = workspace.stages[-1].partition
     try:
-        return walk.execute({str(day): f"{last}@{day}" for day in graph.days})
+        outcomes = walk.execute({str(day): f"{last}@{day}" for day in graph.days})
+        return outcomes | _stuck(outcomes, paired.stuck if paired else {})
     except (Interrupted, RunStopped) as stopped:  # unfinished: --resume goes on
         if isinstance(stopped, OutOfSpace):
             stopped.look_in(workspace.folders)
         try:
+            if paired:
+                _take_back(workspace, paired)
             _record_results(workspace, run, walk.outcomes, ())
             workspace.qids.finish()
         except (DaedalusError, OSError):
             raise stopped from None  # a full disk may have no room for this either
         raise
+
+
+def _stuck(outcomes: Mapping[str, Outcome], errors: Mapping[str, Exception]) -> dict[str, Outcome]:
+    """Outcomes of the skeleton's partitions, by day, that were finished and did not come to their place."""
+    names = {day: f"{SKELETON.partition}@{day}" for day in errors}
+    return {
+        name: structs.replace(outcomes[name], state=FAILED, problem=problem_of(errors[day]))
+        for day, name in names.items()
+    }
+
+
+def _take_back(workspace: Workspace, paired: Partitions) -> None:
+    """Makes the last trace of a partition that did not come to its place the one of what lies there."""
+    for day in paired.drop_held():
+        name, lies = f"{SKELETON.partition}@{day}", paired.look(day)
+        if lies and (trace := workspace.traces.with_artifact(name, lies[0])):
+            workspace.traces.point(name, trace.key)
 
 
 def _ends_run(action: Action) -> bool:
@@ -271,7 +299,7 @@ def _share(workspace: Workspace, outcomes: Mapping[str, Outcome], progress: Prog
 def _remove_partitions(workspace: Workspace, days: Iterable[Day]) -> dict[str, Outcome]:
     """Removes the partitions of days without rows; the outcomes, by action, of those that cannot be removed."""
     stuck = {}
-    for output, day in product(workspace.outputs.values(), map(str, days)):
+    for output, day in product(reversed(workspace.outputs.values()), map(str, days)):  # none without what it is made of
         try:
             output.partitions.remove(day)
         except DayError as error:

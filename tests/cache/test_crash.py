@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from crashes import Crash, Faults
 from enrich_tiny import DAYS as ENRICHED_DAYS
-from enrich_tiny import ENTRIES, TinyWorld
 from enrich_tiny import RANGE as RANGE_OF_BOTH
+from enrich_tiny import TinyWorld
 from small import DAYS, PROJECT, RANGE, Small, edit, make, nothing_ran
 
 from daedalus.base import digest, durable
@@ -102,11 +102,17 @@ class SkeletonAlone(Small):
 
 
 def stages_beside(world: TinyWorld) -> bool:
-    """Whether enriched partitions have the parts, rows and values of the skeleton's beside them."""
-    pairs = {path: world.enriched / path.relative_to(world.output) for path in world.output.glob("dt=*/*")}
-    names = {name: ours for ours in pairs for name in pq.read_schema(ours).names if name not in ENTRIES}
-    same = [pq.read_table(a, columns=[*names]) == pq.read_table(b, columns=[*names]) for a, b in pairs.items()]
-    return all(same) and {*pairs.values()} == {*world.enriched.glob("dt=*/*")}
+    """Whether each partition has an enriched one beside it, with its parts, rows and values."""
+    days = [{path.name for path in root.glob("dt=*")} for root in (world.output, world.enriched)]
+    return days[0] == days[1] and not world.days_apart()
+
+
+def between_two_swaps(faults: Faults) -> set[str]:
+    """Days of which the skeleton's partition was swapped, and the enriched one not yet."""
+    swapped = [Path(arguments[1]) for name, arguments in faults.done if name == "_exchange"]
+    return {path.name for path in swapped if path.parent.name == "skeleton"} - {
+        path.name for path in swapped if path.parent.name == "enriched"
+    }
 
 
 @pytest.mark.parametrize(("kind", "stride", "least"), [(SkeletonAlone, STRIDE, 60), (Both, 3 * STRIDE, 50)])
@@ -122,7 +128,7 @@ def test_a_crash_at_any_boundary_is_mended_by_a_rerun(kind, stride, least, reque
     expected, boundaries = undisturbed.bytes(), faults.calls
     assert boundaries > least
     assert kind is SkeletonAlone or stages_beside(undisturbed)
-    points = reached = 0
+    points = reached = apart = 0
     for mode in ("before", "after", "half"):
         for at in range(1 + points % stride, boundaries + 1, stride):
             points += 1
@@ -138,14 +144,16 @@ def test_a_crash_at_any_boundary_is_mended_by_a_rerun(kind, stride, least, reque
             if kind is Both:  # a partition is the old one or the new one, with all its parts
                 old_and_new = world.partitions(world.before) | world.partitions(expected)
                 assert world.partitions(world.bytes()) <= old_and_new
+                assert world.days_apart() <= between_two_swaps(faults)
+                apart += bool(world.days_apart())
             report = world.go()
             # Unfinished files stay: this process, which made them, is not dead.
             left = {name: data for name, data in world.bytes().items() if not name.startswith(".daeda-")}
             assert not report.failures and left == expected, f"{mode} boundary {at} of {boundaries}"
             assert nothing_ran(world.go())
             shutil.rmtree(world.root)
-    assert reached > 0.8 * points
-    print(f"{reached} of {points} points tried, {boundaries} boundaries x 3 modes")
+    assert reached > 0.8 * points and apart <= 0.1 * points
+    print(f"{reached} of {points} points tried, {boundaries} boundaries x 3 modes; stages apart at {apart}")
 
 
 def copy(template: Path, root: Path) -> Small:
@@ -273,6 +281,7 @@ def test_kill_at_any_moment_over_both_stages(tiny_enriched_template, tmp_path):
             killed.send_signal(signal.SIGKILL)
             assert killed.wait() in (0, -signal.SIGKILL)
             whole_parquets(world)
+            assert len(world.days_apart()) <= 1  # the one that was about to be swapped
         assert enriching(world, RANGE_OF_BOTH, *([] if i else ["--resume"])).wait() == 0
         assert world.bytes() == expected and stages_beside(world)
         assert not list(world.root.rglob(".daeda-*"))

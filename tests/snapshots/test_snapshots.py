@@ -20,7 +20,7 @@ from snapshot_world import blocks, data_of, files_of, left_over, names_in, publi
 
 from daedalus import load
 from daedalus.base import digest
-from daedalus.base.durable import part_files, swap_folder
+from daedalus.base.durable import end_swap, part_files, swap_folder
 from daedalus.base.errors import DaedalusError
 from daedalus.compile.dataset import noted_sum
 from daedalus.output.part_file import PartitionSum
@@ -358,7 +358,7 @@ def test_a_partition_swapped_in_beside_one_is_seen_later(world, monkeypatch, pla
 
     def link(self) -> bool:
         if swapped.exists():
-            swap_folder(swapped, folder, world.root / "old")
+            end_swap(folder, swap_folder(swapped, folder, world.root / "old"))
             time.sleep(0.05)  # so that the links are younger
         return plain(self)
 

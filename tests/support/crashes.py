@@ -20,6 +20,7 @@ class Faults:
 
     def __init__(self, monkeypatch, at: int, mode: str) -> None:
         self.at, self.mode, self.calls, self.dead = at, mode, 0, False
+        self.done: list[tuple[str, tuple]] = []  # calls that took effect, with their arguments
         for owner, name in (
             (os, "replace"), (os, "rename"), (os, "fsync"), (durable, "_exchange"),
             (Traces, "write"), (Traces, "finish_days"), (Traces, "start_run"), (Traces, "finish_run"),
@@ -32,6 +33,8 @@ class Faults:
             if self.dead:
                 raise Crash
             self.calls += 1
+            if self.calls != self.at or self.mode == "after":
+                self.done.append((name, arguments))
             if self.calls != self.at:
                 return function(*arguments, **options)
             if self.mode == "after":

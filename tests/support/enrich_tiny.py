@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from enrich_worlds import Pool, vector_type
 from small import edit
@@ -87,6 +88,11 @@ class TinyWorld:
         roots = (self.output, self.enriched)
         return {str(path): path.read_bytes() for root in roots for path in sorted(root.rglob("*.parquet"))}
 
+    def days_apart(self) -> set[str]:
+        """Folders of days whose enriched partition has other parts, or other values, than the skeleton's beside it."""
+        days = {path.name for path in self.enriched.glob("dt=*")}
+        return {day for day in days if not _are_pair(self.output / day, self.enriched / day)}
+
     def embeddings(self, **values: Any) -> None:
         """Sets keys below `embeddings`."""
         edit(self.runtime, **{f"embeddings__{key}": value for key, value in values.items()})
@@ -96,6 +102,18 @@ class TinyWorld:
         known = yaml.safe_load(self.runtime.read_text())["embeddings"]["columns"]
         changed = {**known, **{name: value and dict(value) for name, value in values.items()}}
         self.embeddings(columns={name: value for name, value in changed.items() if value is not None})
+
+
+def _are_pair(skeleton: Path, enriched: Path) -> bool:
+    names = [sorted(path.name for path in folder.glob("*")) for folder in (skeleton, enriched)]
+    if names[0] != names[1]:
+        return False
+    shared = [name for name in pq.read_schema(skeleton / names[0][0]).names if name not in ENTRIES]
+    schema = pq.read_schema(enriched / names[0][0])
+    return {*shared} <= {*schema.names} and all(
+        pq.read_table(skeleton / name, columns=shared) == pq.read_table(enriched / name, columns=shared)
+        for name in names[0]
+    )
 
 
 def tiny_world(root: Path) -> TinyWorld:
