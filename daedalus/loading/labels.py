@@ -23,26 +23,19 @@ def label_values(
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     check_gains(gains, where)
     kind = events.type.value_type if pa.types.is_dictionary(events.type) else events.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise DaedalusError("labels of a column that is not text", where=where, found=kind, expected="names of events")
-    names, values = pa.array(gains, pa.string()), np.array([*gains.values(), np.nan], np.float32)
-
-    def of_texts(texts: pa.Array) -> np.ndarray:
-        texts = texts if texts.type == names.type else texts.cast(names.type)
-        return values.take(pc.index_in(texts, names).fill_null(len(gains)).to_numpy(zero_copy_only=False))
 
     def of_chunk(chunk: pa.Array) -> np.ndarray:
-        if not pa.types.is_dictionary(chunk.type):
-            return of_texts(chunk)
-        of_number = np.append(of_texts(chunk.dictionary), values[-1])
-        numbers = chunk.indices
+        numbered = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+        of_number = [gains.get(event, np.nan) for event in numbered.dictionary.to_pylist()]
+        numbers = numbered.indices
         if numbers.null_count:  # the number behind the last may be beyond their type
-            numbers = numbers.cast(pa.int64()).fill_null(len(chunk.dictionary))
-        return of_number[numbers.to_numpy()]
+            numbers = numbers.cast(pa.int64()).fill_null(len(of_number))
+        return np.array([*of_number, np.nan], np.float32)[numbers.to_numpy()]
 
     chunks = events.chunks if isinstance(events, pa.ChunkedArray) else [events]
     labels = np.concatenate([np.zeros(0, np.float32), *map(of_chunk, chunks)])

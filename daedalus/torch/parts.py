@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daedalus.base.errors import DaedalusError
+from daedalus.base.file_stat import Stat, stat_of
 from daedalus.loading.published import Published, day_of, key_of
 from daedalus.parquet.lists.column_lists import Chunk, ReadLists, read_lists
 from daedalus.torch.lists import lists_of, only
@@ -21,6 +25,7 @@ from daedalus.torch.lists import lists_of, only
 _PLAIN_TYPES = {pa.int32(): "i4", pa.int64(): "i8", pa.float16(): "f2", pa.float32(): "f4", pa.float64(): "f8"}
 _CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd", "SNAPPY": "snappy"}
 _NEAR = 1 << 16  # bytes that are read for nothing rather than asked for by another call
+_KEPT_OPEN = 128  # parts
 _END = 8  # bytes of a file: how many its footer has, and "PAR1"
 
 
@@ -58,6 +63,32 @@ class _Open(NamedTuple):
     source: pa.NativeFile
 
 
+class _OpenParts:
+    """Parts that were opened before, and that nobody reads: to open one takes as long as reading two of its columns."""
+
+    def __init__(self) -> None:
+        self._free: dict[str, tuple[int, Stat, _Open]] = {}  # by path: the process, and what `stat` said of the file
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple:
+        return _OpenParts, ()
+
+    @contextmanager
+    def lent(self, path: str, opened: Callable[[], _Open]) -> Iterator[_Open]:
+        """What lies there, and nobody else reads meanwhile; a process takes none that it has of the one it was forked
+        from. `opened()` opens it."""
+        now = os.getpid(), stat_of(path)
+        with self._lock:
+            *then, file = self._free.pop(path, (None,))
+        if file is None or (*then,) != now:
+            file = opened()
+        yield file
+        with self._lock:
+            self._free[path] = *now, file
+            if len(self._free) > _KEPT_OPEN:
+                del self._free[next(iter(self._free))]
+
+
 class PartReader:
     """Columns of published parts. A column that a part lacks is NULL there; one of another type is converted."""
 
@@ -66,15 +97,16 @@ class PartReader:
         self._published, self._columns, self._threads = published, columns, True
         self._labelled, self._schema = labelled, published.schema
         self._leaves: dict[str, int] = {}  # where in a file columns were last
+        self._open_parts = _OpenParts()
 
     def with_threads(self, threads: bool) -> PartReader:
         """The same, which reads with all of Arrow's threads or with that of its caller alone."""
         other = copy(self)
-        other._threads = threads
+        other._threads, other._open_parts = threads, self._open_parts
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the client of an object store: another process opens its own."""
+        """Without the client of an object store: another process opens its own, and its own parts."""
         return {**self.__dict__, "_published": replace(self._published)}
 
     def footer(self, part: int) -> Any:
@@ -94,17 +126,17 @@ class PartReader:
 
         Those of `lists` are read as lists; its values say whether to keep their NULL items.
         """
-        file = self._open(part)
-        try:
-            found = self._lists(file, groups, lists)
-        except OSError as error:
-            raise self._unreadable(part, error) from None
-        rest = [name for name in self._columns if name not in found]
-        table = self._table(file, part, groups, rest)
+        with self._lent(part) as file:
+            try:
+                found = self._lists(file, groups, lists)
+            except OSError as error:
+                raise self._unreadable(part, error) from None
+            rest = [name for name in self._columns if name not in found]
+            table = self._table(file, part, groups, rest)
+            rows = sum(file.file.metadata.row_group(group).num_rows for group in groups)
         for name, keep in lists.items():
             if name not in found:
                 found[name] = [lists_of(only_chunk(table[name]), keep_nulls=keep)]
-        rows = sum(file.file.metadata.row_group(group).num_rows for group in groups)
         return Columns(rows, table.select([name for name in rest if name not in lists]), found)
 
     def table(self, part: int, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
@@ -168,6 +200,13 @@ class PartReader:
         found = table[name].type
         numbered = name == self._labelled and pa.types.is_dictionary(found) and found.value_type == kind
         return table[name] if numbered or found == kind else table[name].cast(kind)
+
+    def _lent(self, part: int) -> AbstractContextManager[_Open]:
+        """An open part, which nobody else reads meanwhile."""
+        opened = partial(self._open, part)
+        if self._published.remote:
+            return nullcontext(opened())
+        return self._open_parts.lent(key_of(self._published.paths[part]), opened)
 
     def _open(self, part: int) -> _Open:
         path = self._published.paths[part]

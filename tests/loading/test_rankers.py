@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import os
 import random
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -181,8 +182,8 @@ def test_labels_are_those_of_the_mapping(events, gains):
 
 def test_labels_of_numbered_texts_whatever_the_type_of_numbers():
     names = [str(number) for number in range(128)]  # as many as 8 bits with a sign number
-    for kind in (pa.int8(), pa.uint8(), pa.uint64()):
-        events = pa.DictionaryArray.from_arrays(pa.array([127, None, 0], kind), [*names[:-1], "like"])
+    for kind, other in product((pa.int8(), pa.uint8(), pa.uint64()), (None, 1)):
+        events = pa.DictionaryArray.from_arrays(pa.array([127, other, 0], kind), [*names[:-1], "like"])
         values, keep = label_values(events, {"like": 2, "0": 1})
         assert same(values, [2, math.nan, 1]) and keep.tolist() == [True, False, True]
 

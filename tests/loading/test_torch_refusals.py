@@ -111,6 +111,19 @@ def test_a_column_of_vectors_may_have_none(tmp_path):
     assert batch["vector"].shape == (2, 0) and batch["vector__valid"].tolist() == [False, False]
 
 
+def test_another_epoch_reads_what_lies_there_though_parts_are_kept_open(tmp_path):
+    write_days(tmp_path, [[{"row": 0}, {"row": 1}], [{"row": 2}]])
+    data = TrainingDataset(output_root=tmp_path, columns=["row"])
+    assert [batch["row"].tolist() for batch in data] == [[0, 1, 2]]
+    changed = tmp_path / "new.parquet"
+    part = tmp_path / "dt=2026-02-01/part-0-0.parquet"
+    pq.write_table(pq.read_table(part).slice(0, 1).take([0, 0]), changed)
+    changed.replace(part)
+    assert [batch["row"].tolist() for batch in data] == [[0, 0, 2]]
+    with_worker = torch.utils.data.DataLoader(data, batch_size=None, num_workers=1)
+    assert [batch["row"].tolist() for _ in range(2) for batch in with_worker] == [[0, 0, 2]] * 2
+
+
 def test_a_partition_that_was_replaced_ends_the_epoch(tmp_path):
     dirty_days(tmp_path)
     data = TrainingDataset(output_root=tmp_path, columns=["row"], batch_size=8, buffer=8)
