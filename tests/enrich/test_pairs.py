@@ -12,6 +12,7 @@ from small import edit
 
 from daedalus.base.errors import Interrupted
 from daedalus.output import partitions
+from daedalus.stagecache.walk import executor
 from daedalus.stagecache.walk.progress import Progress
 
 FOLDERS = [f"dt={day}" for day in DAYS]
@@ -73,6 +74,7 @@ def swaps(monkeypatch, before_each) -> list[Path]:
 
 def test_the_two_of_a_day_are_swapped_one_right_after_the_other(world, monkeypatch):
     edit(world.runtime, compute={"duckdb_config": {"memory_limit": "1GB", "threads": 1}})
+    monkeypatch.setattr(executor, "TINY", 0.0)  # all steps run in one thread
 
     def before_each(final: Path) -> None:
         behind = {final.name} if final.parent.name == "enriched" else set()
