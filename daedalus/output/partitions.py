@@ -32,6 +32,7 @@ from daedalus.base.durable import (
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.config.steps import PARTITION, SKELETON
+from daedalus.output.partition_home import Paired
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch
@@ -48,7 +49,7 @@ def day_of(name: str) -> str:
     return name.rpartition("@")[2]
 
 
-class Partitions:
+class Partitions(Paired):
     """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
 
     def __init__(
@@ -61,59 +62,29 @@ class Partitions:
         stage: str = SKELETON.name,
     ) -> None:
         """With `adopt`, files that are not ours go with the partition in whose folder they are; `stage` has them."""
+        super().__init__()
         self.root, self.scratch, self._digests, self._adopt, self._stage = root, scratch, digests, adopt, stage
         self._told: Callable[[str], None] = lambda day: None
-        self.written: set[str] = set()
-        self.removed: set[str] = set()  # days without rows, whose partition went
         self._sums: dict[str, tuple[dict[str, Stat], digest.Sums]] = {}  # of what this process wrote, by day
         self._lists: dict[str, tuple[dict[Path, Stat], PartList]] = {}  # of what others wrote, by day, as `stat` saw it
-        self._earlier: Partitions | None = None  # of the stage before, which may hold some back until these are swapped
-        self._later: Partitions | None = None  # of the stage after, for which some are held back
         self._held: dict[str, tuple[Path, Mapping[str, str]]] = {}  # by day: a finished folder, digests of its parts
-        self.stuck: dict[str, Exception] = {}  # days whose partition was finished and could not be let go
 
     def before_replacing(self, told: Callable[[str], None]) -> None:
         self._told = told
 
-    def hold_for(self, later: Partitions) -> None:
-        """From now on a new partition is held back where the stage after, `later`, has an old one. It gets its place
-        just before the one that is made of it, or at `let_go`: so a crash leaves no old one beside a new one, but for
-        the moment between two system calls. Meanwhile `path` leads to what is held back."""
-        self._later, later._earlier = later, self
-
-    def let_go(self, day: str) -> None:
-        """Swaps in the partition of a day that was held back, if any. Raises OSError and DayError; then it is in
-        `stuck`."""
-        with self._letting_go(day):
-            pass
-
-    @contextmanager
-    def _letting_go(self, day: str) -> Iterator[None]:
-        """Swaps at once, and does what else there is to do at the end."""
+    def _swap_held(self, day: str) -> Callable[[], None] | None:
         if day not in self._held:
-            yield
-            return
+            return None
         folder, digests = self._held.pop(day)
-        with self._noting_stuck(day):
-            old = self._swap(day, folder if digests else None)
-        try:
-            yield
-        finally:
-            with self._noting_stuck(day):
-                end_swap(self._place(day), old)
+        old = self._swap(day, folder if digests else None)
+
+        def finish() -> None:
+            end_swap(self._place(day), old)
             self._note(day, digests)
 
-    @contextmanager
-    def _noting_stuck(self, day: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, DayError) as error:
-            self.stuck[day] = error
-            self.written.discard(day)
-            raise
+        return finish
 
     def drop_held(self) -> list[str]:
-        """Gives up what was held back; the days of which it was."""
         days, self._held = list(self._held), {}
         self.written.difference_update(days)
         return days
@@ -343,7 +314,7 @@ class Partitions:
             sync_folder(staged)
             if place.is_dir():
                 self._told(day)
-        with self._earlier._letting_go(day) if self._earlier else nullcontext():
+        with self._earlier.letting_go(day) if self._earlier else nullcontext():
             old = self._swap(day, staged)
         end_swap(place, old)
 

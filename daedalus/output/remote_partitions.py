@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from daedalus.base.durable import part_files
@@ -16,7 +17,7 @@ from daedalus.base.ports import Scratch
 from daedalus.objectstore.object_store import Conflict, Object, variables
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
 from daedalus.output.part_file import PartitionSum, listed
-from daedalus.output.partition_home import Edit
+from daedalus.output.partition_home import Edit, Paired
 from daedalus.output.partitions import NO_PARTITION, day_of
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
 from daedalus.stagecache.action import Again
@@ -25,16 +26,16 @@ _TRIES = 5  # at a manifest that others replace too
 _ORPHANED = 86_400  # seconds after which parts that no manifest names are from a run that died
 
 
-class RemotePartitions:
+class RemotePartitions(Paired):
     """The `dt=` folders of one output root; a `Shelf` whose artifacts are whole partitions."""
 
     def __init__(self, output: RemoteOutput, scratch: Scratch) -> None:
+        super().__init__()
         self.output, self._scratch = output, scratch
         self._told: Callable[[str], None] = lambda day: None
         self._own: dict[str, PartList | None] = {}  # what this process put, until the next listing
+        self._held: dict[str, PartList | None] = {}  # lists of what was put and is held back, by day
         self._looked_for_orphans = False
-        self.written: set[str] = set()
-        self.removed: set[str] = set()
 
     def before_replacing(self, told: Callable[[str], None]) -> None:
         self._told = told
@@ -64,11 +65,32 @@ class RemotePartitions:
         made = listed(parts) if parts else PartList(NO_PARTITION, ())
         if self.problem(name, made.digest):
             day = day_of(name)
-            self._publish(day, self.put(day, parts, made) if parts else None)
+            self._publish_or_hold(day, self.put(day, parts, made) if parts else None)
             self.written.add(day)
         if parts:
             shutil.rmtree(staged)
+        if self._earlier:
+            self._earlier.let_go(day_of(name))
         return made.digest, made.bytes
+
+    def _publish_or_hold(self, day: str, new: PartList | None) -> None:
+        if not (self._later and self._later.holds(day)):
+            self._publish(day, new)
+            return
+        if day not in self._held and self.holds(day):
+            self._told(day)
+        self._held[day] = new
+
+    def _swap_held(self, day: str) -> Callable[[], None] | None:
+        if day not in self._held:
+            return None
+        old = self._swap(day, self._held.pop(day), told=True)
+        return partial(self._sweep, day, old)
+
+    def drop_held(self) -> list[str]:
+        days, self._held = list(self._held), {}
+        self.written.difference_update(days)
+        return days
 
     def put(self, day: str, parts: Sequence[Path], found: PartList) -> PartList:
         """Uploads parts, of which `found` is the list, under a name of their own; returns their list there.
@@ -108,7 +130,9 @@ class RemotePartitions:
             return "" if artifact == NO_PARTITION else "missing"
         if manifest.digest != artifact:
             return "altered"
-        return "" if day in self._own else next(filter(None, (self.amiss(day, part) for part in manifest.parts)), "")
+        if day in self._own or day in self._held:
+            return ""
+        return next(filter(None, (self.amiss(day, part) for part in manifest.parts)), "")
 
     def look(self, day: str) -> tuple[str, int] | None:
         """(digest, bytes) of a day's partition; None when there is none."""
@@ -190,7 +214,10 @@ class RemotePartitions:
         return [(one, self.output.files.stat(one)) for one in (uri, *uris)]
 
     def _manifest(self, day: str) -> PartList | None:
-        return self._own[day] if day in self._own else self.output.manifest(day)
+        for lists in (self._held, self._own):
+            if day in lists:
+                return lists[day]
+        return self.output.manifest(day)
 
     def amiss(self, day: str, part: PartFile) -> str:
         """What is wrong with a part as it is listed, or ""."""
@@ -215,17 +242,23 @@ class RemotePartitions:
                                found=found, expected=f"{part.bytes:,} bytes", hint=hint)  # fmt: skip
 
     def _publish(self, day: str, new: PartList | None) -> None:
-        """Puts or removes a day's manifest, and then what the one before referred to."""
+        """Puts or removes a day's manifest, right after that of the stage before; then what the old one names goes."""
+        self._sweep(day, self._swap(day, new))
+
+    def _swap(self, day: str, new: PartList | None, *, told: bool = False) -> list[str]:
+        """Puts or removes a day's manifest; the parts that it does not name any more. `told`: who asked to be told of a
+        replacement was."""
         key = manifest_key(day)
         for _ in range(_TRIES):
             before = self.output.json_now(key)
-            if before:
+            if before and not told:
                 self._told(day)
             try:
-                if new is None:
-                    self.output.delete([key])
-                else:
-                    self.output.swap_json(key, new.as_json(), before[1] if before else None)
+                with self._earlier.letting_go(day) if self._earlier else nullcontext():
+                    if new is None:
+                        self.output.delete([key])
+                    else:
+                        self.output.swap_json(key, new.as_json(), before[1] if before else None)
                 break
             except Conflict:
                 continue
@@ -234,8 +267,10 @@ class RemotePartitions:
         self._own[day] = new
         parts = self.output.parsed(day, before[0]).parts if before else ()
         old = {part.key for part in parts if is_part(part.key)}
-        old -= {part.key for part in new.parts} if new else set()
-        self.output.sweep([*(f"dt={day}/{key}" for key in sorted(old)), *self._orphans(day)])
+        return sorted(old - {part.key for part in new.parts} if new else old)
+
+    def _sweep(self, day: str, parts: Sequence[str]) -> None:
+        self.output.sweep([*(f"dt={day}/{key}" for key in parts), *self._orphans(day)])
 
     def _orphans(self, day: str) -> list[str]:
         """Parts that runs left which died before their manifest; those of runs that may live are young.
@@ -254,6 +289,8 @@ class RemotePartitions:
     def _unnamed(self, folder: str, parts: Mapping[str, Object]) -> list[str]:
         """The keys of a day's parts that no manifest names, and that are not young."""
         day, oldest = folder.removeprefix("dt="), time.time() - _ORPHANED
+        if day in self._held:
+            return []  # the manifest that is there names others
         is_alone = len({part.partition("/")[0] for part in parts}) == 1
         if is_alone and day not in self._own and self.output.get(manifest_key(day)):
             return []  # one generation is that of the manifest, which need not be read then

@@ -35,7 +35,7 @@ from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from daedalus.explain.change_notes import ChangeNotes
-    from daedalus.output.partitions import Partitions
+    from daedalus.output.partition_home import PartitionHome
     from daedalus.pipelines.on_dask import OnDask
     from daedalus.shapes.common import Expected
     from daedalus.stagecache.action import Action
@@ -168,7 +168,7 @@ def _walk(
 
     def day_done(day: str, outcomes: Sequence[Outcome]) -> None:
         if paired:
-            with suppress(OSError, DayError):
+            with suppress(OSError, DaedalusError):
                 paired.let_go(day)
             if day in paired.stuck:
                 return
@@ -228,7 +228,7 @@ def _stuck(outcomes: Mapping[str, Outcome], errors: Mapping[str, Exception]) -> 
     }
 
 
-def _take_back(workspace: Workspace, paired: Partitions) -> None:
+def _take_back(workspace: Workspace, paired: PartitionHome) -> None:
     """Makes the last trace of a partition that did not come to its place the one of what lies there."""
     for day in paired.drop_held():
         name, lies = f"{SKELETON.partition}@{day}", paired.look(day)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -21,7 +21,6 @@ from daedalus.inputs.input_files import InputFiles
 from daedalus.inputs.listing import Listing, list_inputs
 from daedalus.inputs.local_files import LocalFiles, LocalNames
 from daedalus.objectstore.object_store import is_uri
-from daedalus.output.partitions import Partitions
 from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
 from daedalus.stagecache.records.day_results import DayResults
 from daedalus.stagecache.records.day_stamps import DayStamps
@@ -157,13 +156,13 @@ class Workspace:
         for scratch in self._scratches:
             scratch.sweep()
 
-    def paired_skeletons(self) -> Partitions | None:
-        """From now on the skeleton's partitions are held back for the enriched ones: see `hold_for`. None where they
-        cannot be: there is one stage, an output on an object store, or a shared cache to which they go meanwhile."""
+    def paired_skeletons(self) -> PartitionHome | None:
+        """From now on the skeleton's partitions are held back for the enriched ones (see `Paired`); None where they
+        cannot be, with one stage alone, or with a shared cache, which takes partitions from their place."""
         homes = [output.partitions for output in self.outputs.values()]
-        if len(homes) < 2 or self.shared or not all(isinstance(home, Partitions) for home in homes):
+        if len(homes) < 2 or self.shared:
             return None
-        skeleton, enriched = cast("list[Partitions]", homes)
+        skeleton, enriched = homes
         skeleton.hold_for(enriched)
         return skeleton
 

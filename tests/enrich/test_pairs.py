@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from crashes import Crash
-from enrich_tiny import DAYS, VIEWED, TinyWorld
+from enrich_tiny import DAYS, VIEWED, Stopping, TinyWorld
 from small import edit
 
 from daedalus.base.errors import Interrupted
 from daedalus.output import partitions
 from daedalus.stagecache.walk import executor
-from daedalus.stagecache.walk.progress import Progress
 
 FOLDERS = [f"dt={day}" for day in DAYS]
 
@@ -35,20 +34,6 @@ def expected(world, tmp_path, monkeypatch) -> dict[str, bytes]:
         patch.chdir(other.root)
         other.ran()
         return {name.replace("undisturbed", world.root.name): data for name, data in other.bytes().items()}
-
-
-class Stopping(Progress):
-    """Raises when so many actions of a step have ended."""
-
-    def __init__(self, error: type[BaseException], step: str, after: int) -> None:
-        self.error, self.step, self.left = error, step, after
-        self.why: dict[str, tuple] = {}
-
-    def finished(self, outcome) -> None:
-        self.why[outcome.name] = outcome.why
-        self.left -= outcome.step == self.step
-        if self.left == 0:
-            raise self.error
 
 
 def mixed(new: dict[str, bytes], old: dict[str, bytes], *kept: Path) -> dict[str, bytes]:

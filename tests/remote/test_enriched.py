@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from enrich_tiny import DAYS as TINY_DAYS
-from enrich_tiny import VIEWED, TinyWorld
+from enrich_tiny import VIEWED, Stopping, TinyWorld
 from remote import Remote
 from small import DAYS, EMBEDDINGS, edit
 
 from daedalus.audit.audit import audit, differs
+from daedalus.base.errors import Interrupted
 from daedalus.explain.day import explain_step
 from daedalus.explain.diff import diff_day
 from daedalus.explain.row import explain_row
@@ -119,3 +120,34 @@ def test_wherever_outputs_and_pool_are_the_bytes_are_those_of_a_local_run(
     assert used == {f"vectors:image@{TINY_DAYS[2]}", f"enriched@{TINY_DAYS[2]}"}
     (root / f"data/feed/dt={TINY_DAYS[2]}").rename(root / "away")
     assert world.run().stages["enrich"].partitions["removed"] == 1 and not world.ran().names
+
+
+@pytest.mark.parametrize("there", [{"skeleton", "enriched"}, {"skeleton"}, {"enriched"}], ids=sorted)
+def test_the_two_of_a_day_are_old_or_new_together(
+    tiny_enriched_template, bucket, store_options, tmp_path, monkeypatch, there
+):
+    """Ctrl-C when all skeleton partitions are made, and not all enriched ones."""
+    root = Path(shutil.copytree(tiny_enriched_template, tmp_path / "world"))
+    monkeypatch.chdir(root)
+    edit(TinyWorld(root).runtime, entity_spine_chunk_rows=5)
+    TinyWorld(root).ran()
+    expected = {path.partition("/data/")[2]: data for path, data in TinyWorld(root).bytes().items() if "/dt=" in path}
+    edit(TinyWorld(root).runtime, entity_spine_chunk_rows=17)
+    for made in ("cache", "data/skeleton", "data/enriched"):
+        shutil.rmtree(root / made)
+    world = Places(root, bucket, store_options, there)
+    world.ran()
+    edit(world.runtime, entity_spine_chunk_rows=5)
+    with pytest.raises(Interrupted):
+        world.run(progress=Stopping(KeyboardInterrupt, "chunk", 3))
+    left = world.published()
+    assert left != expected and {name.partition("/")[2] for name in left if name.startswith("skeleton/")} == {
+        name.partition("/")[2] for name in left if name.startswith("enriched/")
+    }
+    resumed = Stopping(KeyboardInterrupt, "no step", 1)
+    report = world.run(None, resume=True, progress=resumed)
+    assert not report.failures and world.published() == expected
+    why = [cause for day in TINY_DAYS for cause in resumed.why.get(f"chunk@{day}", ())]
+    assert why and all(cause.kind != "missing" for cause in why)
+    assert report.changes and not any("rewritten" in line for line in report.changes)
+    assert not world.ran().names

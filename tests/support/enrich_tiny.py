@@ -62,6 +62,20 @@ class Ran(Progress):
         return {"fragment" if name.startswith("fragment") else name for name in self.names}
 
 
+class Stopping(Progress):
+    """Raises when so many actions of a step have ended."""
+
+    def __init__(self, error: type[BaseException], step: str, after: int) -> None:
+        self.error, self.step, self.left = error, step, after
+        self.why: dict[str, tuple] = {}
+
+    def finished(self, outcome) -> None:
+        self.why[outcome.name] = outcome.why
+        self.left -= outcome.step == self.step
+        if self.left == 0:
+            raise self.error
+
+
 class TinyWorld:
     """The world below a folder, which must be the working directory while it runs."""
 
