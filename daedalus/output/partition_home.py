@@ -119,24 +119,21 @@ class Paired(ABC):
 
     @contextmanager
     def letting_go(self, day: str) -> Iterator[None]:
-        """Swaps at once, and does what else there is to do at the end."""
-        with self._noting_stuck(day):
+        """Swaps at once, and does what else there is to do at the end. What could not be swapped stays held back."""
+        try:
             finish = self._swap_held(day)
+        except (OSError, DaedalusError) as error:
+            self.stuck[day] = error
+            raise
+        if finish is None:
+            yield
+            return
+        self.stuck.pop(day, None)
+        self.written.add(day)
         try:
             yield
         finally:
-            if finish:
-                with self._noting_stuck(day):
-                    finish()
-
-    @contextmanager
-    def _noting_stuck(self, day: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, DaedalusError) as error:
-            self.stuck[day] = error
-            self.written.discard(day)
-            raise
+            finish()
 
     @abstractmethod
     def _swap_held(self, day: str) -> Callable[[], None] | None:
@@ -144,4 +141,4 @@ class Paired(ABC):
 
     @abstractmethod
     def drop_held(self) -> list[str]:
-        """Gives up what was held back; the days of which it was."""
+        """Gives up what is held back; the days of which it is."""

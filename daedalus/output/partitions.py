@@ -75,8 +75,9 @@ class Partitions(Paired):
     def _swap_held(self, day: str) -> Callable[[], None] | None:
         if day not in self._held:
             return None
-        folder, digests = self._held.pop(day)
+        folder, digests = self._held[day]
         old = self._swap(day, folder if digests else None)
+        del self._held[day]
 
         def finish() -> None:
             end_swap(self._place(day), old)
@@ -86,7 +87,6 @@ class Partitions(Paired):
 
     def drop_held(self) -> list[str]:
         days, self._held = list(self._held), {}
-        self.written.difference_update(days)
         return days
 
     def stage(self, name: str) -> Path:
@@ -129,8 +129,8 @@ class Partitions(Paired):
                 self._hold(day, folder or self.scratch.path(), digests)
             else:
                 self._replace(name, folder)
+                self.written.add(day)
             self._note(name, digests)
-            self.written.add(day)
         elif folder:
             remove_folder(folder)
         if self._earlier:

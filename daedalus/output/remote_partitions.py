@@ -66,7 +66,6 @@ class RemotePartitions(Paired):
         if self.problem(name, made.digest):
             day = day_of(name)
             self._publish_or_hold(day, self.put(day, parts, made) if parts else None)
-            self.written.add(day)
         if parts:
             shutil.rmtree(staged)
         if self._earlier:
@@ -76,6 +75,7 @@ class RemotePartitions(Paired):
     def _publish_or_hold(self, day: str, new: PartList | None) -> None:
         if not (self._later and self._later.holds(day)):
             self._publish(day, new)
+            self.written.add(day)
             return
         if day not in self._held and self.holds(day):
             self._told(day)
@@ -84,12 +84,12 @@ class RemotePartitions(Paired):
     def _swap_held(self, day: str) -> Callable[[], None] | None:
         if day not in self._held:
             return None
-        old = self._swap(day, self._held.pop(day), told=True)
+        old = self._swap(day, self._held[day], told=True)
+        del self._held[day]
         return partial(self._sweep, day, old)
 
     def drop_held(self) -> list[str]:
         days, self._held = list(self._held), {}
-        self.written.difference_update(days)
         return days
 
     def put(self, day: str, parts: Sequence[Path], found: PartList) -> PartList:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -125,6 +126,22 @@ def test_a_partition_that_does_not_get_its_place_fails_its_day_in_both_stages(wo
     assert world.bytes() == mixed(expected, world.before, *old) and not world.days_apart()
     report = world.run()
     assert not report.failures and world.bytes() == expected
+
+
+def test_what_cannot_be_swapped_for_a_moment_is_tried_again(world, expected, monkeypatch):
+    failed: list[str] = []
+
+    def once(final: Path) -> None:
+        if final.parent.name == "skeleton" and final.name not in failed:
+            failed.append(final.name)
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable", str(final))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(executor, "PAUSES", (0.0, 0.0))
+        swaps(patch, once)
+        report = world.run()
+    assert sorted(failed) == FOLDERS and not report.failures
+    assert report.partitions == {"written": 6, "kept": 0} and world.bytes() == expected
 
 
 def test_a_lost_skeleton_partition_comes_back_beside_its_enriched_one(world, expected):
