@@ -32,7 +32,7 @@ from daedalus.base.durable import (
 from daedalus.base.errors import DayError
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.config.steps import PARTITION, SKELETON
-from daedalus.output.partition_home import Paired
+from daedalus.output.paired import Paired
 
 if TYPE_CHECKING:
     from daedalus.base.ports import Digests, Scratch

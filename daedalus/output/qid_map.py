@@ -18,7 +18,7 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
-from daedalus.output.number_sessions import (
+from daedalus.output.numbers.number_sessions import (
     DAY_QIDS,
     DAY_SESSIONS,
     SESSION_NAMES,

@@ -16,8 +16,9 @@ from daedalus.base.file_stat import Stat
 from daedalus.base.ports import Scratch
 from daedalus.objectstore.object_store import Conflict, Object, variables
 from daedalus.objectstore.part_list import PartFile, PartList, is_part, manifest_key
+from daedalus.output.paired import Paired
 from daedalus.output.part_file import PartitionSum, listed
-from daedalus.output.partition_home import Edit, Paired
+from daedalus.output.partition_home import Edit
 from daedalus.output.partitions import NO_PARTITION, day_of
 from daedalus.output.remote_output import RemoteOutput, new_generation, taken
 from daedalus.stagecache.action import Again

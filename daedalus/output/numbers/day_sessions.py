@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.output.number_sessions import DAY_QIDS, SESSIONS_IN_ORDER, KnownSessions, sessions_in_memory
+from daedalus.output.numbers.number_sessions import DAY_QIDS, SESSIONS_IN_ORDER, KnownSessions, sessions_in_memory
 from daedalus.sql.duck import Bindings, Ducks
 from daedalus.tables.artifacts import write_table
 from daedalus.tables.sorting import whole

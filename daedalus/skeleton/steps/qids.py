@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from daedalus.base.days import Day
-from daedalus.output.number_sessions import DAY_QIDS, DAY_SESSIONS, SESSIONS_IN_ORDER, DaySessions
+from daedalus.output.numbers.number_sessions import DAY_QIDS, DAY_SESSIONS, SESSIONS_IN_ORDER, DaySessions
 from daedalus.output.qid_map import QidMap
 from daedalus.skeleton.context import Make
 from daedalus.sql.duck import Ducks
