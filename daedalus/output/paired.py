@@ -27,6 +27,7 @@ class Paired(ABC):
         self.stuck: dict[str, Exception] = {}  # days whose partition was finished and did not come to its place
         self._earlier: Paired | None = None
         self._later: PartitionHome | None = None
+        self._held: dict[str, Any] = {}  # what is held back, by day
 
     def hold_for(self, later: Any) -> None:
         """From now on holds back what is to be swapped together with the partitions of `later`, which is one too."""
@@ -40,14 +41,15 @@ class Paired(ABC):
     @contextmanager
     def letting_go(self, day: str) -> Iterator[None]:
         """Swaps at once, and does what else there is to do at the end. What could not be swapped stays held back."""
+        if day not in self._held:
+            yield
+            return
         try:
-            finish = self._swap_held(day)
+            finish = self._swap_held(day, self._held[day])
         except (OSError, DaedalusError) as error:
             self.stuck[day] = error
             raise
-        if finish is None:
-            yield
-            return
+        del self._held[day]
         self.stuck.pop(day, None)
         self.written.add(day)
         try:
@@ -56,9 +58,10 @@ class Paired(ABC):
             finish()
 
     @abstractmethod
-    def _swap_held(self, day: str) -> Callable[[], None] | None:
-        """Swaps in what is held back of a day; returns what is to be done afterwards, or None if there is nothing."""
+    def _swap_held(self, day: str, held: Any) -> Callable[[], None]:
+        """Swaps in what is held back of a day; returns what is to be done afterwards."""
 
-    @abstractmethod
     def drop_held(self) -> list[str]:
         """Gives up what is held back; the days of which it is."""
+        days, self._held = list(self._held), {}
+        return days

@@ -72,22 +72,15 @@ class Partitions(Paired):
     def before_replacing(self, told: Callable[[str], None]) -> None:
         self._told = told
 
-    def _swap_held(self, day: str) -> Callable[[], None] | None:
-        if day not in self._held:
-            return None
-        folder, digests = self._held[day]
+    def _swap_held(self, day: str, held: tuple[Path, Mapping[str, str]]) -> Callable[[], None]:
+        folder, digests = held
         old = self._swap(day, folder if digests else None)
-        del self._held[day]
 
         def finish() -> None:
             end_swap(self._place(day), old)
             self._note(day, digests)
 
         return finish
-
-    def drop_held(self) -> list[str]:
-        days, self._held = list(self._held), {}
-        return days
 
     def stage(self, name: str) -> Path:
         """Raises DayError when what lies in the partition's place is not ours to replace."""

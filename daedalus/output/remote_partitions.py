@@ -82,16 +82,8 @@ class RemotePartitions(Paired):
             self._told(day)
         self._held[day] = new
 
-    def _swap_held(self, day: str) -> Callable[[], None] | None:
-        if day not in self._held:
-            return None
-        old = self._swap(day, self._held[day], told=True)
-        del self._held[day]
-        return partial(self._sweep, day, old)
-
-    def drop_held(self) -> list[str]:
-        days, self._held = list(self._held), {}
-        return days
+    def _swap_held(self, day: str, held: PartList | None) -> Callable[[], None]:
+        return partial(self._sweep, day, self._swap(day, held, told=True))
 
     def put(self, day: str, parts: Sequence[Path], found: PartList) -> PartList:
         """Uploads parts, of which `found` is the list, under a name of their own; returns their list there.
