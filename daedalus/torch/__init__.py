@@ -5,5 +5,6 @@ from daedalus.base.installed import check_extra
 check_extra("torch", "torch", where="daedalus.torch", what="PyTorch")
 
 from daedalus.torch.dataset import TrainingDataset  # noqa: E402
+from daedalus.torch.loader import TrainingLoader  # noqa: E402
 
-__all__ = ["TrainingDataset"]
+__all__ = ["TrainingDataset", "TrainingLoader"]

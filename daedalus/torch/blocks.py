@@ -207,8 +207,8 @@ class _Chosen(NamedTuple):
 def batches(
     steps: Callable[[], Iterable[Step]], read: Callable[[int], Block],
     make: Callable[[Sequence[Sequence[Part]]], Sequence[Batch]], together: int = 1,
-) -> Iterator[Batch]:  # fmt: skip
-    """The batches of some steps, made `together` at a time, and MADE times as many ahead.
+) -> Iterator[Sequence[Batch]]:  # fmt: skip
+    """The batches of some steps: the first one, then `together` at a time as they are made, MADE times as many ahead.
 
     Of each stream the blocks of its last batch are kept, and AHEAD more are read.
     """
@@ -220,9 +220,9 @@ def batches(
             while some := list(islice(to_make, next(sizes))):
                 made.append(makers.submit(_made, some, make))
                 if len(made) > MADE:
-                    yield from made.popleft().result()
+                    yield made.popleft().result()
             while made:
-                yield from made.popleft().result()
+                yield made.popleft().result()
         finally:
             for pool in (makers, readers):
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +17,13 @@ from torch.utils.data import IterableDataset, get_worker_info
 from daedalus.base.errors import DaedalusError
 from daedalus.loading.labels import check_gains
 from daedalus.loading.published import Published, find_published
+from daedalus.torch.blocks import Batch
 from daedalus.torch.order import Cut
-from daedalus.torch.share import Even, Position, Ranks, ranks_of, this_worker
+from daedalus.torch.share import Even, Position, ranks_of, this_worker
 from daedalus.torch.source import Asked, Source
 
 
-class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
+class TrainingDataset(IterableDataset[Batch]):
     """The published rows of some days as batches: dicts of tensors. Give it to a `DataLoader` with `batch_size=None`.
 
     Which rows: `range`, `stage`, `split`, `snapshot`, `output_root`, `config` and `object_store` are those of
@@ -79,6 +82,11 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
         return self._source.rows
 
     @property
+    def is_remote(self) -> bool:
+        """Whether its parts are in an object store, whose clients a forked process cannot use."""
+        return self._source.remote
+
+    @property
     def streams(self) -> int:
         """How many blocks are open at a time, over all workers and ranks."""
         return self._source.streams
@@ -122,25 +130,36 @@ class TrainingDataset(IterableDataset[dict[str, torch.Tensor]]):
         """The batches of this rank in a whole epoch."""
         return self._ranks().count(len(self._source.epoch(self.epoch)))
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        worker, workers = this_worker()
+    def __iter__(self) -> Iterator[Batch]:
+        begin = self.take_begin(this_worker()[1])
+        return self.counted(chain.from_iterable(self.together(begin)), begin)
+
+    def take_begin(self, workers: int) -> Position:
+        """Where the next iteration begins, with so many workers; the one after it, at the beginning."""
         begin, self._next = self._next or Position(), None
         if begin.taken and begin.workers != workers:
             raise DaedalusError("a state of another number of workers", where="load_state_dict()", found=workers,
                                 expected=begin.workers)  # fmt: skip
-        if self._source.remote and self._process != os.getpid():
+        return replace(begin, workers=workers)
+
+    def together(self, begin: Position) -> Iterator[Sequence[Batch]]:
+        """This worker's batches from a position on, as many at a time as are made together."""
+        if self.is_remote and self._process != os.getpid():
             raise DaedalusError("a forked process cannot use the client of an object store", where="DataLoader",
                                 hint='DataLoader(…, multiprocessing_context="spawn")')  # fmt: skip
-        self._at = Position(begin.start, begin.taken, workers)
-        return self._batches(self._at, self._ranks(), worker)
-
-    def _batches(self, at: Position, ranks: Ranks, worker: int) -> Iterator[dict[str, torch.Tensor]]:
         epoch = self._source.epoch(self.epoch)
-        places = partial(at.left, ranks, worker, len(epoch))
-        batches = self._source.batches(epoch, places, in_worker=get_worker_info() is not None)
-        for taken, batch in enumerate(batches, at.taken + 1):
-            self._at = Position(at.start, taken, at.workers)
-            yield batch
+        places = partial(begin.left, self._ranks(), this_worker()[0], len(epoch))
+        return self._source.batches(epoch, places, in_worker=get_worker_info() is not None)
+
+    def counted(self, batches: Iterable[Batch], begin: Position) -> Iterator[Batch]:
+        """The batches from a position on; `state_dict` says how many of them have been taken."""
+        self._at = begin
+
+        def take(taken: int, batch: Batch) -> Batch:
+            self._at = Position(begin.start, taken, begin.workers)
+            return batch
+
+        return starmap(take, enumerate(batches, begin.taken + 1))
 
     def __getstate__(self) -> dict[str, Any]:
         """For a process that is not forked, which has no torch.distributed to ask."""

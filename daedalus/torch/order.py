@@ -12,6 +12,7 @@ last of the epoch.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,10 +20,11 @@ from typing import NamedTuple
 import numpy as np
 
 from daedalus.torch.compiled_gather import edges_of
-from daedalus.torch.drawn import order_of
 
 _UNITS, _ITEMS = 1, 2  # what an order is drawn for
 STREAMS = (24, 12, 6, 4, 2)
+_STEP, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # of splitmix64
+_WORD = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Epoch:
         units = units[counts[units] > 0]
         rows = counts if sizes is None else np.array([int(some.sum()) for some in sizes], np.int64)
         self.blocks = _blocks(units, rows[units], cut.buffer)
-        self._starts = edges_of(np.array([int(counts[block].sum()) for block in self.blocks], np.int64))
+        self._starts = edges_of(np.array([int(counts[block].sum()) for block in self.blocks], np.int64)).tolist()
         self._ends = self._cut_rows() if sizes is None else self._cut_groups(sizes)
 
     def __len__(self) -> int:
@@ -71,7 +73,7 @@ class Epoch:
 
     def items(self, block: int) -> np.ndarray:
         """The items of a block in their order, counted through its units as they follow each other."""
-        count = int(self._starts[block + 1] - self._starts[block])
+        count = self._starts[block + 1] - self._starts[block]
         if not self._cut.shuffle:
             return np.arange(count)
         return order_of(count, self._cut.seed, self._epoch, _ITEMS, block)
@@ -79,8 +81,8 @@ class Epoch:
     def step(self, batch: int) -> Step:
         """The batch at a position of the epoch."""
         place = self._place(batch)
-        first = int(self._ends[place - 1]) if place else 0
-        return Step(batch % self._streams, tuple(self._pieces(first, int(self._ends[place]))))
+        first = self._ends.item(place - 1) if place else 0
+        return Step(batch % self._streams, tuple(self._pieces(first, self._ends.item(place))))
 
     def _place(self, batch: int) -> int:
         """Where on the line it is. Streams that have one batch more lie last on it, so that its end is taken last."""
@@ -89,14 +91,14 @@ class Epoch:
         return lying * each + max(0, lying - (self._streams - more)) + batch // self._streams
 
     def _pieces(self, first: int, last: int) -> Iterator[Piece]:
-        block = int(np.searchsorted(self._starts, first, "right")) - 1
+        block = bisect_right(self._starts, first) - 1
         while first < last:
-            begin, end = int(self._starts[block]), int(self._starts[block + 1])
+            begin, end = self._starts[block : block + 2]
             yield Piece(block, first - begin, min(last, end) - begin)
             block, first = block + 1, end
 
     def _cut_rows(self) -> np.ndarray:
-        rows, most = int(self._starts[-1]), self._cut.batch_size
+        rows, most = self._starts[-1], self._cut.batch_size
         ends = np.arange(most, rows + 1, most)
         return ends if self._cut.drop_last or rows % most == 0 else np.append(ends, rows)
 
@@ -130,3 +132,24 @@ def streams_for(blocks: int, most: int) -> int:
         if count <= most and (blocks >= 8 * count or (count == 2 and blocks >= 4)):
             return count
     return 1
+
+
+def order_of(count: int, *words: int) -> np.ndarray:
+    """The positions 0 … count - 1 in an order that `words` draw, as INT64.
+
+    It is the same everywhere and for good: by a hash of positions, not by a library's generator.
+    """
+    start = 0
+    for word in words:
+        start = _mixed(start ^ (word & _WORD))
+    keys = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_STEP) + np.uint64(start)
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(_FIRST)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(_SECOND)
+    return np.argsort(keys ^ (keys >> np.uint64(31)))  # all keys differ, so that there is but one order
+
+
+def _mixed(word: int) -> int:
+    word = (word + _STEP) & _WORD
+    word = ((word ^ (word >> 30)) * _FIRST) & _WORD
+    word = ((word ^ (word >> 27)) * _SECOND) & _WORD
+    return word ^ (word >> 31)

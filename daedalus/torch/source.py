@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from daedalus.base.digest import of_json
 from daedalus.loading.published import Published
-from daedalus.torch.blocks import AHEAD, TOGETHER, Block, BlockReader, Maker, batches
+from daedalus.torch.blocks import AHEAD, TOGETHER, Batch, Block, BlockReader, Maker, batches
 from daedalus.torch.columns import chosen_columns, forms_of
 from daedalus.torch.compiled_gather import load_compiled
 from daedalus.torch.forms import Labels, Padded
@@ -69,8 +68,11 @@ class Source:
 
     def batches(
         self, epoch: Epoch, places: Callable[[], Iterable[int]], in_worker: bool
-    ) -> Iterator[dict[str, torch.Tensor]]:  # fmt: skip
-        """The batches at some places of an epoch; `places` is called twice, and gives the same each time."""
+    ) -> Iterator[Sequence[Batch]]:  # fmt: skip
+        """The batches at some places of an epoch, as many at a time as are made together.
+
+        `places` is called twice, and gives the same each time.
+        """
         blocks = BlockReader(self._reader.with_threads(not in_worker), self._wanted, self._forms)
         memory = of_worker() if in_worker else OwnMemory()
 

@@ -28,7 +28,18 @@ VECTORS = ["image_embedding", "like_artwork_avg_embeds"]
 SETS = {"vectors and a list": [*VECTORS, "like_artwork_ids_7d"], "all lists": None}
 ROWS, ITEMS, TIMES = 1024, 50, 10
 AHEAD = 16  # batches of a worker that are asked for, as docs/training.md advises for batches as quick as these
-WAYS = ("recipe", "pyarrow", "padded", "padded 1", "padded 2", "ragged", "ragged 1", "ragged 2", "padded, in order")
+WAYS = (
+    "recipe",
+    "pyarrow",
+    "padded",
+    "padded 1",
+    "padded 2",
+    "ragged",
+    "ragged 1",
+    "ragged 2",
+    "padded, in order",
+    "padded, by DataLoader 1",
+)
 _KEYS = ("cpu_microseconds_a_row", "of_recipe", "of_pyarrow", "start")
 _EMBEDDINGS = {"image_embedding": {"of": "artwork_id"},
                "like_artwork_avg_embeds": {"mean_of": "like_artwork_ids_7d", "max_items": 50}}  # fmt: skip
@@ -124,18 +135,20 @@ def recipe(dataset: Any, columns: list[str], torch: Any) -> Iterator[int]:
 def ours(way: str, output: str, columns: list[str]) -> Callable[[int], Iterator[int]]:
     from torch.utils.data import DataLoader
 
-    from daedalus.torch import TrainingDataset
+    from daedalus.torch import TrainingDataset, TrainingLoader
 
     events = ["reco_artwork_view", "reco_artwork_view2", "click", "like", "dislike_click", "share"]
     lists = [name for name in columns if name not in VECTORS]
     data = TrainingDataset(
         stage="enrich", output_root=output, columns=columns, labels={event: float(event == "like") for event in events},
         pad=dict.fromkeys(lists, ITEMS) if way.startswith("padded") else {}, batch_size=ROWS,
-        shuffle=not way.endswith("order"),
+        shuffle="in order" not in way,
     )  # fmt: skip
     workers = int(way[-1]) if way[-1].isdigit() else 0
-    ahead = {"persistent_workers": True, "prefetch_factor": AHEAD} if workers else {}
-    batches = DataLoader(data, batch_size=None, num_workers=workers, **ahead)
+    if "DataLoader" in way:
+        batches = DataLoader(data, batch_size=None, num_workers=workers, persistent_workers=True, prefetch_factor=AHEAD)
+    else:
+        batches = TrainingLoader(data, num_workers=workers)
 
     def epoch(number: int) -> Iterator[int]:
         data.set_epoch(number)

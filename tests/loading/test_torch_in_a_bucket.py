@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from daedalus.base.errors import DaedalusError  # noqa: E402
 from daedalus.objectstore.part_list import write_json  # noqa: E402
-from daedalus.torch import TrainingDataset  # noqa: E402
+from daedalus.torch import TrainingDataset, TrainingLoader  # noqa: E402
 
 
 def uploaded(root, bucket: str) -> str:
@@ -35,7 +35,7 @@ def test_batches_are_those_of_the_disk(tmp_path, bucket, store_options):
     local = list(TrainingDataset(output_root=tmp_path, **arguments))
     data = TrainingDataset(output_root=uploaded(tmp_path, bucket), object_store=store_options, **arguments)
     loader = DataLoader(data, batch_size=None, num_workers=1, multiprocessing_context="spawn")
-    for found in (list(data), list(loader)):
+    for found in (list(data), list(loader), list(TrainingLoader(data, num_workers=1))):
         assert len(found) == len(local) > 2
         for one, other in zip(found, local, strict=True):
             assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -21,8 +21,7 @@ from daedalus.base.errors import DaedalusError  # noqa: E402
 from daedalus.torch import TrainingDataset  # noqa: E402
 from daedalus.torch import share as share_module  # noqa: E402
 from daedalus.torch.blocks import batches as batches_of  # noqa: E402
-from daedalus.torch.drawn import order_of  # noqa: E402
-from daedalus.torch.order import Cut, Epoch, streams_for  # noqa: E402
+from daedalus.torch.order import Cut, Epoch, order_of, streams_for  # noqa: E402
 from daedalus.torch.share import Position, Ranks  # noqa: E402
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
