@@ -280,7 +280,7 @@ def _in_parts(workspace: Workspace, executor: Executor) -> Executor:
 
 
 def _load_compiled() -> None:
-    """Makes the compiler ready: 0.4 s in which the first actions that need it would wait for each other."""
+    """Makes the compiler ready: half a second, in which the first actions that need it would wait for each other."""
     from daedalus.parquet import compiled_lists
 
     compiled_lists.load()
