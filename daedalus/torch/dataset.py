@@ -24,7 +24,8 @@ from daedalus.torch.source import Asked, Source
 
 
 class TrainingDataset(IterableDataset[Batch]):
-    """The published rows of some days as batches: dicts of tensors. Give it to a `DataLoader` with `batch_size=None`.
+    """The published rows of some days as batches: dicts of tensors, for a `TrainingLoader`, or for a `DataLoader`
+    with `batch_size=None`.
 
     Which rows: `range`, `stage`, `split`, `snapshot`, `output_root`, `config` and `object_store` are those of
     `daedalus.load`; with `labels`, which maps events to numbers, only rows with one of these events, and
@@ -131,10 +132,10 @@ class TrainingDataset(IterableDataset[Batch]):
         return self._ranks().count(len(self._source.epoch(self.epoch)))
 
     def __iter__(self) -> Iterator[Batch]:
-        begin = self.take_begin(this_worker()[1])
-        return self.counted(chain.from_iterable(self.together(begin)), begin)
+        begin = self._take_begin(this_worker()[1])
+        return self._counted(chain.from_iterable(self._together(begin)), begin)
 
-    def take_begin(self, workers: int) -> Position:
+    def _take_begin(self, workers: int) -> Position:
         """Where the next iteration begins, with so many workers; the one after it, at the beginning."""
         begin, self._next = self._next or Position(), None
         if begin.taken and begin.workers != workers:
@@ -142,7 +143,7 @@ class TrainingDataset(IterableDataset[Batch]):
                                 expected=begin.workers)  # fmt: skip
         return replace(begin, workers=workers)
 
-    def together(self, begin: Position) -> Iterator[Sequence[Batch]]:
+    def _together(self, begin: Position) -> Iterator[Sequence[Batch]]:
         """This worker's batches from a position on, as many at a time as are made together."""
         if self.is_remote and self._process != os.getpid():
             raise DaedalusError("a forked process cannot use the client of an object store", where="DataLoader",
@@ -151,7 +152,7 @@ class TrainingDataset(IterableDataset[Batch]):
         places = partial(begin.left, self._ranks(), this_worker()[0], len(epoch))
         return self._source.batches(epoch, places, in_worker=get_worker_info() is not None)
 
-    def counted(self, batches: Iterable[Batch], begin: Position) -> Iterator[Batch]:
+    def _counted(self, batches: Iterable[Batch], begin: Position) -> Iterator[Batch]:
         """The batches from a position on; `state_dict` says how many of them have been taken."""
         self._at = begin
 

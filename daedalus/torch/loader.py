@@ -51,9 +51,9 @@ class TrainingLoader(DataLoader[Any]):
         return len(self.data)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        begin = self.data.take_begin(workers=1)
+        begin = self.data._take_begin(workers=1)
         self.dataset.start.fill_(begin.start + begin.taken)  # type: ignore[attr-defined]
-        return self.data.counted(_in_turn(super().__iter__(), max(self.num_workers, 1)), begin)
+        return self.data._counted(_in_turn(super().__iter__(), max(self.num_workers, 1)), begin)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration is."""
@@ -72,7 +72,7 @@ class _Sent(IterableDataset[Sequence[Batch]]):
         self.start = torch.zeros(1, dtype=torch.int64).share_memory_()
 
     def __iter__(self) -> Iterator[Sequence[Batch]]:
-        return self.data.together(Position(int(self.start), workers=this_worker()[1]))
+        return self.data._together(Position(int(self.start), workers=this_worker()[1]))
 
 
 def _each(change: Callable[[Batch], Any] | None, batches: Sequence[Batch]) -> Sequence[Any]:
