@@ -28,7 +28,7 @@ CEILINGS = {
     "files opened to write": (147, 1, 92),
     "bytes read": (3_010_000, 159_558, 1_983_000),
     "bytes written": (4_200_000, 45_694, 880_000),
-    "modules of ours": (215, 88, 213),
+    "modules of ours": (216, 88, 214),
     "heavy modules": (8, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how

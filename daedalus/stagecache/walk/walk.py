@@ -25,6 +25,7 @@ from daedalus.stagecache.walk.executor import Executor, Made, Task, Threads, nob
 from daedalus.stagecache.walk.forecast import Expected, Forecast
 from daedalus.stagecache.walk.full_disk import OutOfSpace, is_out_of_space
 from daedalus.stagecache.walk.in_turn import InTurn
+from daedalus.stagecache.walk.interrupts import Interrupts
 from daedalus.stagecache.walk.outcome import BLOCKED, COMPUTED, FAILED, HIT, RUN, UNCHANGED, Outcome, rows_out
 from daedalus.stagecache.walk.plan import Lookup, look_up, turned_back
 from daedalus.stagecache.walk.progress import Progress
@@ -73,6 +74,7 @@ class Walk:
         self._closes: dict[str, str] = {}
         self._latest = traces.latest_keys()
         self._done: SimpleQueue[Future | None] = SimpleQueue()
+        self._interrupts = Interrupts(self._end_soon)
         self._running: dict[Future[Made | Trace], tuple[Action, Lookup]] = {}
         self._elsewhere: list[Action] = []  # to look up again: another process computes them, or an upstream is remade
         self._reopened: set[str] = set()  # ended before, but their artifacts are gone
@@ -89,10 +91,16 @@ class Walk:
         """
         self._closes = {name: day for day, name in closing.items()}
         self._progress.begin(sorted(closing), self._count, self._forecast)
+        with self._interrupts:
+            self._to_the_end()
+        return self.outcomes
+
+    def _to_the_end(self) -> None:
         try:
             while self._schedule or self._running or self._elsewhere:
                 self._advance()
             self._commits.finish()
+            self._interrupts.check()
         except KeyboardInterrupt:
             raise Interrupted from None
         except (OSError, DaedalusError) as error:  # of a commit: an action's own errors are told by its day
@@ -110,7 +118,10 @@ class Walk:
                 if self._locks:
                     self._locks.release_all()
                 self._progress.end()
-        return self.outcomes
+
+    def _end_soon(self) -> None:
+        self._interrupt()
+        self._done.put(None)
 
     def _advance(self) -> None:
         """Starts what can start, then waits for a result or, if other processes compute all the rest, a moment."""
@@ -139,10 +150,12 @@ class Walk:
             found.append(self._done.get(timeout=0.2))
             while True:
                 found.append(self._done.get_nowait())
+        self._interrupts.check()  # what ended because of one did not fail
         return [future for future in found if future]
 
     def _begin(self, action: Action) -> None:
         """Looks an action up, and submits it if there is no answer; or puts it off to the next `_advance`."""
+        self._interrupts.check()
         if not self._reopened.isdisjoint(action.reads):
             self._elsewhere.append(action)
             return
