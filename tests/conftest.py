@@ -61,13 +61,11 @@ def warm(warm_template, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def cold(warm):
-    """A copy of the small world without cache and output."""
-    import shutil
+def cold(warm_template, tmp_path, monkeypatch):
+    """A copy of the small world without cache and output, as the working directory."""
+    from small import Small, copied
 
-    shutil.rmtree(warm.root / "cache")
-    shutil.rmtree(warm.output)
-    return warm
+    return Small(copied(warm_template, tmp_path, monkeypatch, without=("cache", "training_output")))
 
 
 @pytest.fixture(scope="session")

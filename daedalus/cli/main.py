@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import chdir, suppress
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, NoReturn
 
 from daedalus.base.errors import EXIT_DONE, EXIT_INTERRUPTED, DaedalusError, Interrupted, is_full
@@ -30,6 +31,23 @@ def main(arguments: list[str] | None = None) -> None:
     _end(_run(given, call))
 
 
+class _Unused:
+    """Has imports of these fail: pyarrow and numba import them where they are installed, which takes half a second, and
+    do nothing for us with them."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(name, cls) if name in ("pandas", "scipy") else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> NoReturn:
+        raise ModuleNotFoundError(f"no command needs {spec.name}", name=spec.name)
+
+    @staticmethod
+    def exec_module(module: object) -> None:
+        """Asked for by Python of what has `create_module`."""
+
+
 def _start(given: list[str]) -> Call | None:
     """The call of a command line, if it is remembered; else imports the parser. Then freezes all objects so far, so
     that garbage collection skips them.
@@ -39,6 +57,7 @@ def _start(given: list[str]) -> Call | None:
     atexit.register(_leave_last)
     gc.set_threshold(50_000)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would spin, and none is needed
+    sys.meta_path.insert(0, _Unused)
     _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keeps finished steps, restores the terminal
     from daedalus.cli.parse import remembered

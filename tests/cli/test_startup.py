@@ -81,6 +81,12 @@ def test_what_a_command_does_not_import(warm, command):
     assert COMMANDS[command] & imported(*command.split()) == set()
 
 
+def test_what_libraries_would_like_to_use_is_not_imported(cold):
+    found = imported("skeleton", "--range", f"{DAYS[0]}..{DAYS[1]}", "--progress", "none")
+    assert {"numba", "pyarrow"} <= found and not {"pandas", "scipy"} & found
+    assert list(cold.output.glob("dt=*"))
+
+
 def test_commands_of_other_groups_are_not_imported():
     homes = {f"daedalus.cli.{home}" for home in ("upkeep", "explain", "pipeline", "snapshot")}
     assert homes & imported("config", "schema", "runtime") == {"daedalus.cli.upkeep"}

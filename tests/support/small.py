@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -66,10 +66,10 @@ def edit(path: Path, **values: object) -> None:
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
 
 
-def copied(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of a world, as the working directory."""
+def copied(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: Iterable[str] = ()) -> Path:
+    """A copy of a world, as the working directory; `without` folders of these names."""
     root = tmp_path / "world"
-    shutil.copytree(template, root)
+    shutil.copytree(template, root, ignore=shutil.ignore_patterns(*without))
     monkeypatch.chdir(root)
     return root
 
