@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 _CACHE_OF_USER = tempfile.TemporaryDirectory(prefix="daeda-tests-")  # before anything of the project is imported
 os.environ["XDG_CACHE_HOME"] = _CACHE_OF_USER.name
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; tests send it to processes
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["buckets"]
 PROJECT = Path(__file__).parent.parent
