@@ -22,7 +22,6 @@ from daedalus.stagecache.walk.walk import Walk
 
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "60"))
 DAYS = 5
-SECONDS = 20  # until a walk counts as hanging
 
 
 class World:
@@ -90,14 +89,12 @@ def handled():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_at_any_moment(tmp_path, handled, threads):
+    """One that hangs is ended by pytest (`faulthandler_timeout`)."""
     draw, last, early = random.Random(threads), 10_000, 0
     for number in range(ROUNDS):
         world = World(tmp_path / str(number))
-        hangs = threading.Timer(SECONDS, os._exit, [1])
-        hangs.start()
         sender = Sender(draw.randint(1, last))
         told, ran = world.walk(threads, sender), len(world.ran)
-        hangs.cancel()
         last = min(last, sender.count)  # of a walk that was over before
         early += len(told) < DAYS
         kept = {trace.name for trace in world.traces.all()}
