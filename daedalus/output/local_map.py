@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from daedalus.output.numbers.pieces import Pieces
 from daedalus.output.part_file import parts_with_qids
 
 if TYPE_CHECKING:
+    from daedalus.base.file_stat import Stat
     from daedalus.base.ports import Digests, Facts
     from daedalus.output.map_home import MapState
 
@@ -34,6 +35,7 @@ class LocalMap:
     def __init__(self, root: Path, digests: Digests, facts: Facts) -> None:
         self._path, self._root = root / "qid_map.parquet", root
         self._digests, self._facts, self._pieces = digests, facts, Pieces(root)
+        self._seen: tuple[str, Stat, list[MapFile]] | None = None  # files below a digest, by the `stat` of their folder
         self._state_key = f"qid_map:{root}"  # as configured, so that a project can be moved
 
     @property
@@ -56,19 +58,30 @@ class LocalMap:
             os.close(handle)
 
     def files(self) -> list[MapFile]:
-        content = self._base()
-        found = [MapFile(content, lambda: self._path)] if content else []
-        for piece, path in self._pieces.of(content):
+        return list(self._look()[2])
+
+    def _look(self) -> tuple[str, Stat, list[MapFile]]:
+        """`_seen`, as it is now. Pieces are listed again only if their folder changed, or if the state, which tells in
+        which of a clock's ticks it did, is of another content: a day costs the same however many lie there."""
+        base = self._base()
+        at = self._pieces.stat(base)
+        if self._seen and self._seen[:2] == (base, at) and _content(self._seen[2]) == self.state()["digest"]:
+            return self._seen
+        content, found = base, [MapFile(base, lambda: self._path)] if base else []
+        for piece, path in self._pieces.of(base):
             content = below(content, piece)
             found.append(MapFile(content, partial(Path, path)))
-        return found
+        self._seen = base, at, found
+        return self._seen
+
+    def look_again(self) -> None:
+        self._seen = None
 
     def _base(self) -> str:
         return self._digests.of(self._path)[0] if self._path.exists() else ""
 
     def content(self) -> str:
-        files = self.files()
-        return files[-1].content if files else ""
+        return _content(self._look()[2])
 
     def state(self) -> MapState:
         return {**NO_STATE, "shared": False, **(self._facts.fact(self._state_key) or {})}
@@ -97,11 +110,13 @@ class LocalMap:
         self.remember(lineage, content)
 
     def add(self, file: Path, lineage: str) -> None:
-        before, piece = self.content(), digest.of_file(file)
+        base, _, files = self._look()
+        before, piece = _content(files), digest.of_file(file)
         after = below(before, piece)
         self._take_down(lineage, before, after)
-        self._pieces.add(self._base(), file, piece)
+        path = self._pieces.add(base, len(files) - bool(base), file, piece)
         self.remember(lineage, after)
+        self._seen = base, self._pieces.stat(base), [*files, MapFile(after, partial(Path, path))]
 
     def is_whole(self) -> bool:
         return not self._pieces.any()
@@ -129,6 +144,10 @@ class LocalMap:
 
     def _parts(self) -> list[Path]:
         return sorted(part for folder in day_folders(self._root) for part in part_files(folder))
+
+
+def _content(files: Sequence[MapFile]) -> str:
+    return files[-1].content if files else ""
 
 
 def below(content: str, piece: str) -> str:

@@ -33,6 +33,9 @@ class MapHome(Protocol):
     def files(self) -> list[MapFile]:
         """The files that together are the map: each has rows below those before."""
 
+    def look_again(self) -> None:
+        """Takes nothing for granted of the files that were looked at before."""
+
     def content(self) -> str:
         """Digest of the map; "" when there is none."""
 

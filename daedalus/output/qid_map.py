@@ -112,6 +112,7 @@ class QidMap:
         if home.is_whole():
             return
         with self.exclusive():
+            home.look_again()
             if not self._is_ours(self.content()):
                 return
             home.clean()

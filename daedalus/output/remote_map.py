@@ -114,6 +114,9 @@ class RemoteMap:
         return [MapFile(content, partial(self._fetched, one)) for content, one in
                 zip(self._contents()[1:], objects, strict=True)]  # fmt: skip
 
+    def look_again(self) -> None:
+        pass  # objects are known by their names
+
     def _fetched(self, one: dict[str, Any]) -> Path:
         """A working copy of an object."""
         content = one["digest"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from daedalus.base import digest
 from daedalus.base.durable import move_file, remove_folder, sync
-from daedalus.base.file_stat import Stat, stat_of
+from daedalus.base.file_stat import GONE, Stat, stat_of
 
 FOLDER = ".qid_map"
 _PIECE = re.compile(r"([0-9]{6,})-([0-9a-f]{32})")
@@ -27,6 +27,11 @@ class Pieces:
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
         self._whole: dict[Path, Stat] = {}  # files whose bytes are those that their name says
+        self._left: Stat = GONE  # of a folder in which we left nothing but pieces that count
+
+    def stat(self, base: str) -> Stat:
+        """Changes with what lies below the map with a digest, unless within a tick of the clock."""
+        return stat_of(str(self._below(base)))
 
     def of(self, base: str) -> list[tuple[str, Path]]:
         """(digest, file) of the pieces below the map with a digest, in order, up to one that is not whole."""
@@ -62,21 +67,25 @@ class Pieces:
             return False
         return True
 
-    def add(self, base: str, file: Path, content: str) -> None:
-        """Puts a finished file below the map with a digest, and its pieces; durable when it returns."""
+    def add(self, base: str, place: int, file: Path, content: str) -> Path:
+        """Puts a finished file below the map with a digest and its pieces, of which there are `place`; returns where it
+        lies. Durable when it returns."""
         self.drop(but=base)
-        kept = {path for _, path in self.of(base)}
-        for _, path in self._named(base):
-            if path not in kept:
-                path.unlink()
+        if self.stat(base) != self._left:
+            kept = {path for _, path in self.of(base)}
+            for _, path in self._named(base):
+                if path not in kept:
+                    path.unlink()
         folder = self._below(base)
         if not folder.is_dir():
             folder.mkdir(parents=True)
             sync(folder.parent)
             sync(folder.parent.parent)
-        path = folder / f"{len(kept):06}-{content}"
+        path = folder / f"{place:06}-{content}"
         move_file(file, path)
         self._whole[path] = stat_of(str(path))
+        self._left = self.stat(base)
+        return path
 
     def drop(self, but: str | None = None) -> None:
         """Removes all pieces, but for those of the map with a digest."""

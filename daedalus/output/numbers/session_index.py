@@ -76,9 +76,8 @@ class SessionIndex:
 
     def _known_of(self, states: Sequence[Made]) -> int | None:
         """How many of the files this has all rows of; None if it has others."""
-        known = [place for place, content in enumerate(["", *(content for content, _ in states)])
-                 if content in self._contents]  # fmt: skip
-        return known[-1] if known else None
+        contents = ["", *(content for content, _ in states)]
+        return next((place for place in reversed(range(len(contents))) if contents[place] in self._contents), None)
 
     def follow(self, before: str, rows: pa.Table, after: str) -> None:
         """Takes in rows that were put below those of a map of one content; it is of another now."""
