@@ -27,11 +27,11 @@ def look_up(
 ) -> Lookup:  # fmt: skip
     """Looks an action up: finds the trace that answers it, or the reasons why none does.
 
-    `is_new`: no run or hit of it was on record when the walk began, so none is looked for.
+    `is_new`: no run or hit of it was on record when the walk began, so neither that nor a trace is looked for.
     """
     manifest = action.manifest(upstream)
     key = action_key(manifest)
-    trace = traces.find(key)
+    trace = None if is_new else traces.find(key)
     problem = action.shelf.problem(action.name, trace.artifact) if trace and not force else ""
     if trace and not force and not problem:
         return Lookup(key, manifest, trace, None, ())

@@ -165,7 +165,7 @@ class Walk:
             self._end(Outcome(action.name, action.step, action.day, BLOCKED, why=why))
             return
         digests = {name: self.outcomes[name].artifact for name in action.reads}
-        is_new = action.name not in self._latest
+        is_new = self._locks is not None and action.name not in self._latest  # it is looked for below
         found = look_up(action, digests, self._traces, self._force, is_new=is_new)
         if not found.trace and not self._force:
             found = self._answered(action, found)
