@@ -17,8 +17,8 @@ from daedalus.base.durable import move_file
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.file_stat import stat_of
 from daedalus.output.local_map import LocalMap
-from daedalus.output.numbers import session_index
-from daedalus.output.numbers.pieces import FOLDER, map_files
+from daedalus.output.numbers import pieces, session_index
+from daedalus.output.numbers.pieces import FOLDER, Pieces, map_files
 from daedalus.output.numbers.session_index import SessionIndex
 from daedalus.output.qid_map import QidMap
 from daedalus.sql.duck import Ducks
@@ -181,6 +181,43 @@ def test_two_coordinators_at_once_number_as_one(tmp_path):
     one.days(0)
     other.qids.settle()
     one.qids.settle()
+    assert read(tmp_path / "out/qid_map.parquet") == EXPECTED
+
+
+def test_two_coordinators_within_a_tick_of_the_clock_number_as_one(tmp_path, monkeypatch):
+    """What `stat` says of the folder stays the same then, though each puts pieces there."""
+    monkeypatch.setattr(Pieces, "stat", lambda pieces, base: (1, 1, 1, 1))
+    test_two_coordinators_at_once_number_as_one(tmp_path)
+
+
+def test_a_day_looks_at_no_more_files_however_many_pieces_there_are(tmp_path, monkeypatch):
+    looks: list[str] = []
+    monkeypatch.setattr(pieces, "stat_of", lambda path: looks.append(path) or stat_of(path))
+    run = Run(tmp_path)
+    run.qids.lineage(reconcile=True)
+    counts = []
+    for place in range(30):
+        added = pa.table({"feed_session": [f"s{place}"], "qid": [place]})
+        before = len(looks)
+        with run.qids.exclusive():
+            run.qids.put_below(added)
+        counts.append(len(looks) - before)
+    assert counts[0] and len(set(counts[2:])) == 1
+    run.qids.settle()
+    assert read(tmp_path / "out/qid_map.parquet") == {f"s{place}": place for place in range(30)}
+
+
+def test_a_piece_that_is_damaged_meanwhile_is_not_written_into_the_map(tmp_path):
+    """The run that ends does not take it; the next one numbers from what the partitions hold."""
+    run = Run(tmp_path)
+    run.whole(0)
+    before = (tmp_path / "out/qid_map.parquet").read_bytes()
+    run.days(1, 3)
+    damaged = map_files(tmp_path / "out")[-1]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    run.qids.settle()
+    assert (tmp_path / "out/qid_map.parquet").read_bytes() == before
+    Run(tmp_path).whole(0, 1, 2, 3)
     assert read(tmp_path / "out/qid_map.parquet") == EXPECTED
 
 
