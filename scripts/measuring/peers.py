@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from measuring.process import Measured, measure
-from measuring.worlds import World
+from measuring.worlds import World, put_away
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Peer:
 
     def run(self, world: World, *, small: bool, days: int | None = None) -> Measured:
         """Raises Failed."""
-        shutil.rmtree(self.output(), ignore_errors=True)
+        put_away(self.output())
         arguments = [*self.arguments, *(self.small if small else ())]
         wanted = ("--days", str(days or self.days(world)))
         environment = {"NUMBA_CACHE_DIR": str(self.folder / "compiled")}
