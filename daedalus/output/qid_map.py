@@ -29,7 +29,7 @@ from daedalus.output.numbers.session_index import SessionIndex
 from daedalus.output.numbers.whole_map import write_whole
 from daedalus.output.part_file import bound_parts
 from daedalus.output.shared_numbers import SharedNumbers
-from daedalus.parquet.writer import write_parquet
+from daedalus.parquet.writer import write_plain
 from daedalus.sql.duck import Bindings, Duck, Ducks
 from daedalus.sql.text import Sql, parquet
 from daedalus.stagecache.action import Again
@@ -205,7 +205,7 @@ class QidMap:
         with self._ducks.lease() as duck:
             known = self._index.known(duck.table(SESSION_NAMES, Bindings(files))["feed_session"])
             part = self._scratch.path(".parquet")
-            write_parquet(part, known.schema, [known])
+            write_plain(part, known.schema, [known])
             numbered = duck.table(DAY_SESSIONS, Bindings({**files, "qid_map": [part]}))
             part.unlink()
             added = numbered.filter(numbered["is_new"]).select(["feed_session", "qid"])
@@ -229,7 +229,7 @@ class QidMap:
     def put_below(self, added: Any) -> None:
         """Puts rows below those of the map."""
         piece = self._scratch.path(".parquet")
-        write_parquet(piece, added.schema, [added])
+        write_plain(piece, added.schema, [added])
         before = self.content()
         self._home.add(piece, self.current)
         self._index.follow(before, added, self.content())
@@ -285,7 +285,8 @@ class QidMap:
         problem, whole = self._examined(duck, held)
         if whole is not None:
             written = self._scratch.path(".parquet")
-            duck.copy(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}), written)
+            rows = duck.table(Sql("SELECT * FROM whole ORDER BY qid"), Bindings(tables={"whole": whole}))
+            write_plain(written, rows.schema, [rows])
         if problem:
             self._home.drop()
         if whole is not None:

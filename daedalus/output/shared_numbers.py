@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from daedalus.base.errors import is_full
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import SharedMap
-from daedalus.parquet.writer import write_parquet
+from daedalus.parquet.writer import write_plain
 from daedalus.stagecache.action import Again, CannotUse
 
 _PIECES = 32  # that a record has at most when a run ends
@@ -115,7 +115,7 @@ class SharedNumbers:
     def claim(self, added: Any) -> None:
         """Gets new rows into the record. Raises Again where it cannot: the numbers must be assigned again."""
         here, piece = self._map, self._scratch.path(".parquet")
-        write_parquet(piece, added.schema, [added])
+        write_plain(piece, added.schema, [added])
         if self._newest is not None:
             try:
                 self._newest = self._record.add(self._newest, piece, added.num_rows)

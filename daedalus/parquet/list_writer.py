@@ -32,6 +32,7 @@ DATA_HEAD, DICTIONARY_HEAD = 5, 7  # PageHeader: the header for the page's type
 PAGE_VALUES = 1  # DataPageHeader, DictionaryPageHeader: the number of values
 _DATA, _DICTIONARY = (0, DATA_HEAD), (2, DICTIONARY_HEAD)  # (PageType, its field in PageHeader)
 _LEVEL = 2  # of Zstd: with numbers of 16 bits higher levels find no more
+FAST = 1  # a fifth less time than 2, for a hundredth more bytes
 _WIDTHS = {2: 16, 4: 24}  # bits of a number in the file, by its bytes in memory
 _MOST_NUMBERED = 1 << 24  # values of a row group that 24 bits can number
 _PAGE_VALUES = 1 << 22  # a page ends with the row that reaches so many; sizes of pages must fit in 31 bits
@@ -75,10 +76,11 @@ def decoded(lists: Lists, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def chunks_of(schema: pa.Schema, lists: Lists) -> Iterator[Chunk]:
+def chunks_of(schema: pa.Schema, lists: Lists, level: int = _LEVEL) -> Iterator[Chunk]:
     """The column chunks of a row group of lists, all of one type.
 
-    Codes are written as they are. Types that `has_plain` does not know are written by pyarrow.
+    Codes are written as they are, packed by that level of Zstd; values by the usual one, for their page may be copied.
+    Types that `has_plain` does not know are written by pyarrow.
     """
     if not has_plain(schema.field(0).type.value_type):
         file = in_memory(schema, [decoded(lists, schema)])
@@ -86,7 +88,7 @@ def chunks_of(schema: pa.Schema, lists: Lists) -> Iterator[Chunk]:
         return
     last = lists.sizes.shape[1] - 1
     for column, found in enumerate(form_of(schema).columns.values()):
-        chunk, whole = _Chunk(_codec()), column == last  # only the last column may need all values
+        chunk, whole = _Chunk(level), column == last  # only the last column may need all values
         numbered = len(lists.values) <= _MOST_NUMBERED
         for rows in _pages(lists.sizes[:, column]):
             taken = (lists.codes, lists.begins[rows], lists.sizes[rows, column])
@@ -97,10 +99,10 @@ def chunks_of(schema: pa.Schema, lists: Lists) -> Iterator[Chunk]:
 
 
 @cache
-def _codec() -> pa.Codec:
+def zstd(level: int) -> pa.Codec:
     import pyarrow as pa
 
-    return pa.Codec("zstd", compression_level=_LEVEL)
+    return pa.Codec("zstd", compression_level=level)
 
 
 def numbered(pieces: Sequence[Lists]) -> Lists:
@@ -179,8 +181,8 @@ def _pages(sizes: np.ndarray) -> Iterator[slice]:
 class _Chunk:
     """Builds a column chunk: pages of lists, and the dictionary page, which is made last and written first."""
 
-    def __init__(self, codec: pa.Codec) -> None:
-        self._codec = codec
+    def __init__(self, level: int) -> None:
+        self._level = level
         self._values_page: Sequence[Any] = ()  # a header and the compressed values
         self._pages: list[Any] = []  # headers and compressed lists, in turn
         self._entries = self._unpacked = self._values = 0  # entries, bytes before compression, values needed so far
@@ -214,7 +216,7 @@ class _Chunk:
         import numpy as np
 
         entries = int(np.maximum(sizes, 1).sum())  # an empty list has one, without a value
-        self._pages += self._page(_DATA, (entries, encoding, _RLE, _RLE), page)
+        self._pages += self._page(_DATA, (entries, encoding, _RLE, _RLE), page, self._level)
         self._entries += entries
 
     def add_values(self, values: pa.Array, whole: bool, page: bytes) -> None:
@@ -243,9 +245,11 @@ class _Chunk:
         dictionary = bytes([(footer.DICTIONARY_PAGE - footer.DATA_PAGE) << 4 | I64])
         return Chunk(data, (bytes(said), dictionary, b""), (begin, 0), self._unpacked, packed)
 
-    def _page(self, kind: tuple[int, int], header: Sequence[int], data: Any) -> tuple[bytes, pa.Buffer]:
+    def _page(
+        self, kind: tuple[int, int], header: Sequence[int], data: Any, level: int = _LEVEL
+    ) -> tuple[bytes, pa.Buffer]:
         """(header, compressed data) of a page; `kind` is (PageType, its field in PageHeader), with a `header` in it."""
-        packed = self._codec.compress(data)
+        packed = zstd(level).compress(data)
         number, field = kind
         head = bytearray()
         write_next(head, I32, number, len(data), packed.size)  # PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED

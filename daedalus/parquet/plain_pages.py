@@ -1,4 +1,4 @@
-"""What is said of PLAIN data pages: their own heads, and what a footer says of a chunk of them."""
+"""What is said of data pages that are PLAIN or split: their own heads, and what a footer says of a chunk of them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from daedalus.parquet.list_writer import DATA_HEAD, PAGE_PACKED
 from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_next, write_struct
 
 NONE, ZSTD = 0, 6  # CompressionCodec
-_DATA_PAGE, _PLAIN, _RLE = 0, 0, 3  # PageType, Encoding
+_DATA_PAGE, _RLE = 0, 3  # PageType, Encoding
+PLAIN, BYTE_STREAM_SPLIT = 0, 9  # Encoding
 
 
-def page_head(entries: int, unpacked: int, packed: int) -> bytes:
+def page_head(entries: int, unpacked: int, packed: int, encoding: int = PLAIN) -> bytes:
     """The header of a page of so many values and NULLs, and of so many bytes before and after compression."""
     head = bytearray()
     write_next(head, I32, _DATA_PAGE, unpacked, packed)  # PAGE_TYPE, PAGE_UNPACKED, PAGE_PACKED
     head.append((DATA_HEAD - PAGE_PACKED) << 4 | STRUCT)
-    write_next(head, I32, entries, _PLAIN, _RLE, _RLE)
+    write_next(head, I32, entries, encoding, _RLE, _RLE)
     head += b"\0\0"  # the ends of both
     return bytes(head)
 
 
-def first_fields(elements: Sequence[Struct], codec: int) -> bytes:
+def first_fields(elements: Sequence[Struct], codec: int, encoding: int = PLAIN) -> bytes:
     """The first fields of a chunk's ColumnMetaData, up to CODEC; `elements` are the schema's, down to the leaf."""
     said: Struct = {
         footer.TYPE: elements[-1][footer.TYPE],
-        footer.ENCODINGS: (LIST, (I32, [_PLAIN, _RLE])),
+        footer.ENCODINGS: (LIST, (I32, [encoding, _RLE])),
         footer.PATH: (LIST, (BINARY, [element[footer.NAME][1] for element in elements])),
         footer.CODEC: (I32, codec),
     }

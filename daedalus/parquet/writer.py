@@ -4,15 +4,21 @@ DuckDB's own COPY encodes by the chunks that it gets, which depend on the number
 its input: the same twelve rows from two files or three gave different bytes, so that early cutoff failed.
 Here rows are first cut into row groups of a fixed size.
 
-A column's encoding follows from its type, by measurements on real partitions. Lists are PLAIN: lists of neighbouring
-rows are alike, and Zstd finds that in whole bytes but not in pyarrow's dictionary indices of 13 or 15 bits. Times,
-ids, counts and mostly distinct strings are PLAIN too. Delta encodings (DELTA_BINARY_PACKED, and
-DELTA_LENGTH_BYTE_ARRAY for strings) save too little under Zstd, and not every reader supports them.
+A column's encoding follows from its type, by measurements on real partitions and artifacts.
+
+- What others read is encoded as every reader knows it. Lists are PLAIN: lists of neighbouring rows are alike, and Zstd
+  finds that in whole bytes but not in pyarrow's dictionary indices of 13 or 15 bits. Times, ids, counts and mostly
+  distinct strings are PLAIN too. Delta encodings (DELTA_BINARY_PACKED, and DELTA_LENGTH_BYTE_ARRAY for strings) save
+  too little under Zstd, and not every reader supports them.
+- In artifacts, which we read, whole numbers and times are split (BYTE_STREAM_SPLIT): all first bytes of a column, all
+  second ones, and so on. Zstd takes a third of the time for them, and reading half of it, in a tenth fewer bytes.
+  Floats are not split, since scores of few digits take a quarter more then. There are no statistics: they cost a
+  quarter of writing, and nothing asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,35 +26,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
+EncodingsOf = Callable[["pa.Schema", "pa.Table | None"], dict[str, Any]]
+
 ROWS_PER_GROUP = 24_576
 LEVEL = 3  # of Zstd: the lowest that searches for long matches
 
 
 def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-    """Writes the rows of all tables, with Zstd, in row groups of ROWS_PER_GROUP; returns the number of rows."""
+    """Writes the rows of all tables as an artifact, with Zstd, in row groups of ROWS_PER_GROUP; returns how many."""
+    return _write(path, schema, tables, artifact_encodings)
+
+
+def write_plain(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    """The same for a file that others read."""
+    return _write(path, schema, tables, encodings_of)
+
+
+def _write(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table], encodings: EncodingsOf) -> int:
     import pyarrow as pa
 
     if not isinstance(path, Path):
-        return write_groups(path, schema, _regroup(tables))
+        return write_groups(path, schema, _regroup(tables), encodings)
     with pa.OSFile(str(path), "wb") as out:  # of a path pyarrow would find out first which file system it is of
-        return write_groups(out, schema, _regroup(tables))
+        return write_groups(out, schema, _regroup(tables), encodings)
 
 
 def write_groups(
     out: pa.NativeFile,
     schema: pa.Schema,
     tables: Iterable[pa.Table],
-    encodings: Mapping[str, Any] | None = None,
+    encodings: Mapping[str, Any] | EncodingsOf | None = None,
 ) -> int:
     """The same for tables that become one row group each; they have at most ROWS_PER_GROUP rows.
 
-    `encodings` are those that follow from the first of them, if it is not among them.
+    `encodings` are pyarrow's options by column, or what tells them of the first table; None: `encodings_of`.
     """
     import pyarrow.parquet as pq
 
     groups = iter(tables)
     first = next(groups, None)
-    options = encodings_of(schema, first) if encodings is None else encodings
+    options = encodings if isinstance(encodings, Mapping) else (encodings or encodings_of)(schema, first)
     rows = 0
     with pq.ParquetWriter(
         out, schema, compression="zstd", compression_level=LEVEL, store_schema=False, **options
@@ -61,13 +78,33 @@ def write_groups(
 
 
 def encodings_of(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
-    """pyarrow's options by column: which have a dictionary, and which have statistics.
+    """pyarrow's options by column for what others read: which have a dictionary, and which have statistics.
 
     They follow from the column's type and, for strings, from its first row group.
     """
     dictionary, statistics, texts = _by_type(schema)
-    coded = [name for name in texts if not (first is not None and mostly_distinct(first, name))]
-    return {"use_dictionary": [*dictionary, *coded], "write_statistics": [*statistics]}
+    return {"use_dictionary": [*dictionary, *_coded(texts, first)], "write_statistics": [*statistics]}
+
+
+def artifact_encodings(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
+    """pyarrow's options by column for artifacts: which are split, and which have a dictionary."""
+    dictionary, _, texts = _by_type(schema)
+    split = _split(schema)
+    coded = [name for name in dictionary if name not in split]
+    return {"use_dictionary": [*coded, *_coded(texts, first)], "use_byte_stream_split": [*split],
+            "write_statistics": False}  # fmt: skip
+
+
+def _coded(texts: Sequence[str], first: pa.Table | None) -> list[str]:
+    return [name for name in texts if not (first is not None and mostly_distinct(first, name))]
+
+
+@lru_cache(256)
+def _split(schema: pa.Schema) -> Sequence[str]:
+    """The columns of whole numbers and of times."""
+    import pyarrow as pa
+
+    return [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_temporal(field.type)]
 
 
 @lru_cache(256)

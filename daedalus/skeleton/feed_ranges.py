@@ -17,7 +17,7 @@ from daedalus.inputs.schemas import Group, OwnGroup
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.sql.own_columns import OwnColumns
 from daedalus.stagecache.action import Counts, Part, Parts
-from daedalus.windows.slices import USER, join, write_plain
+from daedalus.windows.slices import USER, join, write_unpacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,7 +108,7 @@ def _write_range(path: Path | str, columns: Sequence[str], user: str, least: Any
                 table = pa.Table.from_batches([batch]).select(columns)
                 yield table if mask is None else table.filter(mask)
 
-        return write_plain(out, schema, found())
+        return write_unpacked(out, schema, found())
 
 
 def _opened(path: Path | str) -> pq.ParquetFile:

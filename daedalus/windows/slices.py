@@ -61,7 +61,7 @@ def _slice_rows(path: Path, columns: Sequence[str], part: Part, out: Path) -> tu
                 users.extend((found[0], found[-1]))
                 yield table.select(columns)
 
-        write_plain(out, pa.schema([file.schema_arrow.field(name) for name in columns]), groups())
+        write_unpacked(out, pa.schema([file.schema_arrow.field(name) for name in columns]), groups())
     return (users[0], users[-1]) if users else None
 
 
@@ -84,10 +84,10 @@ def _slice_events(path: Path, users: tuple[tuple, tuple] | None, out: Path) -> N
                 begin, end = found.span(*users)
                 yield pa.Table.from_batches([batch.slice(begin, end - begin)])
 
-        write_plain(out, file.schema_arrow, batches())
+        write_unpacked(out, file.schema_arrow, batches())
 
 
-def write_plain(out: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> int:
+def write_unpacked(out: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> int:
     """Writes a file that is read once and then removed: as fast as it can be, but text is numbered."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -7,15 +7,16 @@ of it does not recompute lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.parquet.footer import Assembled, Chunk, in_memory, joined
+from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_reader import read_chunk
-from daedalus.parquet.list_writer import Lists, chunks_of, form_of, has_plain, numbered
+from daedalus.parquet.list_writer import FAST, Lists, chunks_of, form_of, has_plain, numbered
+from daedalus.parquet.split_numbers import split_numbers
 from daedalus.tables.held import HELD, LISTS
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int
         file = Assembled(out, joined(columns))
         for group in groups:
             lists = numbered([group])  # as the partition will have them: each window needs a prefix of the values
-            (longest,) = chunks_of(items, replace(lists, sizes=lists.sizes[:, -1:]))
-            file.add([longest, *_lengths(lengths, lists.sizes)], len(lists.sizes))
+            (longest,) = chunks_of(items, replace(lists, sizes=lists.sizes[:, -1:]), FAST)
+            file.add([longest, *split_numbers(lengths, lists.sizes)], len(lists.sizes))
             size += lists.codes.nbytes + lists.begins.nbytes + lists.sizes.nbytes + lists.values.nbytes
             if HELD.takes(size):
                 page = b"".join(longest.data)[: longest.offsets[0]]  # its data pages follow it
@@ -51,15 +52,6 @@ def write_windows(path: Path, schema: pa.Schema, groups: Iterable[Lists]) -> int
         rows = file.finish()
     HELD.put(path, (schema, held), size, LISTS)
     return rows
-
-
-def _lengths(schema: pa.Schema, sizes: np.ndarray) -> Iterator[Chunk]:
-    """The column chunks of the lists' lengths."""
-    import pyarrow as pa
-
-    table = pa.Table.from_arrays([pa.array(column, pa.int32()) for column in sizes.T], schema=schema)
-    file = in_memory(schema, [table])
-    return (chunk for name in schema.names for chunk in file.chunks(0, name))
 
 
 def has_windows(path: Path) -> bool:

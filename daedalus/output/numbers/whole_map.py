@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.base.ports import Scratch
 from daedalus.parquet.splice import stack
-from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
+from daedalus.parquet.writer import ROWS_PER_GROUP, write_plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,12 +25,12 @@ def write_whole(files: Sequence[Path], scratch: Scratch) -> Path:
         groups = range(file.num_row_groups)
         sizes = [file.metadata.row_group(i).num_rows for i in groups]
         kept = next((i for i in groups if sizes[i] != ROWS_PER_GROUP), len(groups))
-        write_parquet(more, _schema(), _rows(file, range(kept, len(groups)), pieces))
+        write_plain(more, _schema(), _rows(file, range(kept, len(groups)), pieces))
     try:
         stack(first, kept, more, out)
     except ValueError:  # a map that another tool wrote
         with pq.ParquetFile(first) as file:
-            write_parquet(out, _schema(), _rows(file, groups, pieces))
+            write_plain(out, _schema(), _rows(file, groups, pieces))
     more.unlink()
     return out
 

@@ -1,0 +1,97 @@
+"""Artifacts are encoded for ourselves, what others read for every reader; both hold what they were given."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daedalus.parquet.footer import Assembled, joined
+from daedalus.parquet.list_writer import form_of
+from daedalus.parquet.split_numbers import split_numbers
+from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet, write_plain
+
+UTC = dt.UTC
+WHOLE = [pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
+TIMES = [pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ms"), pa.date32(), pa.time64("us")]
+OTHERS = [pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.binary(), pa.binary(3), pa.decimal128(9, 2),
+          pa.list_(pa.field("element", pa.int64()))]  # fmt: skip
+VALUES = {pa.timestamp("us"): dt.datetime(2026, 1, 2, 3, 4, 5, 6), pa.date32(): dt.date(1969, 12, 31),
+          pa.timestamp("us", "UTC"): dt.datetime(2026, 1, 2, tzinfo=UTC), pa.time64("us"): dt.time(1, 2, 3),
+          pa.timestamp("ms"): dt.datetime(1960, 1, 2), pa.string(): "é", pa.binary(): b"ab", pa.binary(3): b"abc",
+          pa.bool_(): True, pa.decimal128(9, 2): Decimal("-1.25")}  # fmt: skip
+
+
+def column(kind: pa.DataType, rows: int) -> pa.Array:
+    if pa.types.is_list(kind):
+        return pa.array([None if i % 5 == 4 else list(range(i % 3)) for i in range(rows)], kind)
+    value = VALUES.get(kind, 7)
+    return pa.array([None if i % 5 == 4 else value for i in range(rows)], kind)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 11, ROWS_PER_GROUP + 3])
+def test_every_type_is_read_back(tmp_path, rows):
+    table = pa.table({str(kind): column(kind, rows) for kind in (*WHOLE, *TIMES, *OTHERS)})
+    for write in (write_parquet, write_plain):
+        path = tmp_path / write.__name__
+        assert write(path, table.schema, [table]) == rows
+        assert pq.read_table(path).cast(table.schema) == table
+
+
+def encodings(path: Path) -> dict[str, set[str]]:
+    group = pq.read_metadata(path).row_group(0)
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    return {chunk.path_in_schema: set(chunk.encodings) for chunk in chunks}
+
+
+def test_whole_numbers_and_times_of_artifacts_are_split_and_nothing_that_others_read_is(tmp_path):
+    table = pa.table({str(kind): column(kind, 50) for kind in (*WHOLE, *TIMES, *OTHERS)})
+    write_parquet(tmp_path / "artifact", table.schema, [table])
+    write_plain(tmp_path / "plain", table.schema, [table])
+    split = {name for name, found in encodings(tmp_path / "artifact").items() if "BYTE_STREAM_SPLIT" in found}
+    assert split == {str(kind) for kind in (*WHOLE, *TIMES)}
+    assert not any("BYTE_STREAM_SPLIT" in found for found in encodings(tmp_path / "plain").values())
+
+
+def test_the_project_has_split_artifacts_and_plain_partitions(warm):
+    artifacts = [encodings(path) for path in (warm.root / "cache/artifacts").glob("*/*.parquet")]
+    assert any("BYTE_STREAM_SPLIT" in found for one in artifacts for found in one.values())
+    output = [*(warm.root / "data/training_output").rglob("*.parquet")]
+    assert any(path.name == "qid_map.parquet" for path in output) and len(output) > 1
+    for path in output:
+        assert not any("BYTE_STREAM_SPLIT" in found for found in encodings(path).values()), path
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2**31 - 1)] * 3), min_size=1, max_size=40))
+def test_split_numbers_are_read_by_others(rows):
+    schema = pa.schema([(name, pa.int32()) for name in "abc"])
+    out = io.BytesIO()
+    file = Assembled(out, joined([(name, form_of(schema)) for name in schema.names]))
+    for some in (rows, rows[:1]):
+        file.add(split_numbers(schema, np.array(some, np.int64)), len(some))
+    assert file.finish() == len(rows) + 1
+    found = pq.read_table(io.BytesIO(out.getvalue()))
+    assert [tuple(row.values()) for row in found.to_pylist()] == [*rows, rows[0]]
+    assert found.schema.types == schema.types
+
+
+def test_duckdb_reads_both(tmp_path):
+    schema = pa.schema([("n", pa.int32())])
+    with (tmp_path / "numbers.parquet").open("wb") as out:
+        file = Assembled(out, joined([("n", form_of(schema))]))
+        file.add(split_numbers(schema, np.arange(300).reshape(-1, 1)), 300)
+        file.finish()
+    table = pa.table({"n": pa.array(range(300), pa.int32()), "t": column(pa.timestamp("us"), 300)})
+    write_parquet(tmp_path / "artifact.parquet", table.schema, [table])
+    for name in ("numbers", "artifact"):
+        assert duckdb.sql(f"SELECT n FROM '{tmp_path}/{name}.parquet'").fetchall() == [(n,) for n in range(300)]
+    assert duckdb.sql(f"SELECT count(t) FROM '{tmp_path}/artifact.parquet'").fetchall() == [(240,)]
