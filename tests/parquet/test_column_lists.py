@@ -19,6 +19,7 @@ from test_vectors import a_pool, piece, write
 
 from daedalus.parquet import list_writer
 from daedalus.parquet.lists.column_lists import Chunk, ReadLists, read_lists
+from daedalus.parquet.lists.compiled_pages import read_levels
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))
 KINDS = {"i4": pa.int32(), "i8": pa.int64(), "f2": pa.float16(), "f4": pa.float32(), "f8": pa.float64()}
@@ -113,7 +114,20 @@ def test_damaged_chunks_give_nothing_or_lists_that_hold_together(tmp_path, data,
     for _ in range(data.draw(st.integers(0, 3))):
         damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     damaged = damaged[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else damaged
-    found = read(bytes(damaged), count, kind, packed, drop_nulls=True)
+    holds_together(read(bytes(damaged), count, kind, packed, drop_nulls=True), count)
+
+
+@pytest.mark.parametrize("runs", [b"\x03\x02\x03\x0c\x00", b"\x02\x00\x02\x01\x02\x00\x02\x03"])
+def test_no_item_goes_on_a_list_that_is_null(runs):
+    """Levels packed, and in runs: a row that is NULL, then another item of it."""
+    half = len(runs) // 2
+    page = b"".join(len(some).to_bytes(4, "little") + some for some in (runs[:half], runs[half:]))
+    lengths, valid = np.zeros(1, np.int64), np.zeros(1, np.uint8)
+    assert read_levels(np.frombuffer(page, np.uint8), 2, -1, 0, lengths, valid)[2] == -1
+    assert not lengths.any() and not valid.any()
+
+
+def holds_together(found, count):
     if found is not None:
         assert len(found.lengths) == count and (found.lengths >= 0).all() and not found.lengths[~found.valid].any()
         assert sum(len(some.items) for some in found.pieces) == found.lengths.sum()

@@ -259,7 +259,7 @@ def read_levels(page: Any, entries: Any, row: Any, nulls: Any, lengths: Any, val
             if nulls and level[1] == 2:
                 return failed
             if level[0]:
-                if row < 0 or level[1] < 2:
+                if row < 0 or level[1] < 2 or not valid[row]:
                     return failed
                 lengths[row] += count * item
             else:
@@ -283,7 +283,7 @@ def read_levels(page: Any, entries: Any, row: Any, nulls: Any, lengths: Any, val
                 if nulls and defined == 2:
                     return failed
                 if repeated:
-                    if row < 0 or defined < 2:
+                    if row < 0 or defined < 2 or not valid[row]:
                         return failed
                     lengths[row] += item
                 else:
