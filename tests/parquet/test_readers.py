@@ -27,7 +27,7 @@ from daedalus.parquet import list_writer as lists_writer
 from daedalus.parquet import writer as parquet
 from daedalus.parquet.list_writer import Lists, numbered
 from daedalus.parquet.splice import Spliced
-from daedalus.parquet.writer import write_parquet
+from daedalus.parquet.writer import write_plain
 
 ROWS = 300
 NOON = dt.datetime(2026, 5, 1, 12, 0, 0, 123457)
@@ -200,7 +200,7 @@ def small_groups(monkeypatch):
 @pytest.mark.parametrize("reader", READERS)
 def test_every_type_of_column_in_several_row_groups(tmp_path, small_groups, reader):
     table = scalars()
-    write_parquet(tmp_path / "file.parquet", table.schema, [table])
+    write_plain(tmp_path / "file.parquet", table.schema, [table])
     assert pq.read_metadata(tmp_path / "file.parquet").num_row_groups == 3
     check(reader, tmp_path / "file.parquet", table.to_pydict())
 
@@ -246,7 +246,7 @@ def test_a_row_group_with_many_values(tmp_path, monkeypatch, reader, most, count
 @pytest.mark.parametrize("reader", READERS)
 def test_a_file_without_rows(tmp_path, reader):
     table = scalars().drop_columns(["struct"]).slice(0, 0)
-    write_parquet(tmp_path / "file.parquet", table.schema, [])
+    write_plain(tmp_path / "file.parquet", table.schema, [])
     with Spliced([(name, "it") for name in table.column_names], {"it": tmp_path / "file.parquet"}) as whole:
         whole.write(tmp_path / "empty.parquet", 0, 0)
     check(reader, tmp_path / "empty.parquet", table.to_pydict())
@@ -255,7 +255,7 @@ def test_a_file_without_rows(tmp_path, reader):
 def test_readers_use_the_statistics_of_files_put_together(tmp_path, small_groups):
     """Some ignore those of a writer that they cannot parse."""
     table = pa.table({"id": range(300), "text": [f"{i:03}" for i in range(300)]})
-    write_parquet(tmp_path / "whole", table.schema, [table])
+    write_plain(tmp_path / "whole", table.schema, [table])
     with Spliced([("id", "it"), ("text", "it")], {"it": tmp_path / "whole"}) as whole:
         whole.write(tmp_path / "part.parquet", 0, 300)
     (fragment,) = ds.dataset(tmp_path / "part.parquet").get_fragments()
