@@ -116,7 +116,7 @@ class Actions(Generic[_Context]):
 
     def once(self, function: Callable[..., _T], *subject: Any) -> _T:
         """Calls `function(self, *subject)` once and remembers the result; a subject with a `name` is compared by it."""
-        key = (function, *(getattr(one, "name", one) for one in subject))
+        key = (function, *[getattr(one, "name", one) for one in subject])
         if key not in self._known:
             self._known[key] = function(self, *subject)
         return self._known[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from daedalus.base.days import FIRST_YEAR, LAST_YEAR, Day
 DEFAULT = "dt=%Y-%m-%d"
 _DIGITS = {"%Y": "[0-9]{4}", "%m": "[0-9]{2}", "%d": "[0-9]{2}", "%H": "[0-9]{2}"}
 _DAY = ("%Y", "%m", "%d")
+_WHOLE = {"Y", "m", "d"}
 _TOKEN = re.compile("%.?|[^%]+", re.DOTALL)
 
 
@@ -65,12 +67,12 @@ class PartitionPattern(Struct, frozen=True, dict=True):
         good = 1 <= found.get("m", 1) <= 12 and 1 <= found.get("d", 1) <= 31 and found.get("H", 0) <= 23
         if not good or not FIRST_YEAR <= found.get("Y", FIRST_YEAR) <= LAST_YEAR:
             return None
-        return None if {"Y", "m", "d"} <= found.keys() and _day(found) is None else found
+        return None if found.keys() >= _WHOLE and day_of(found) is None else found
 
     def day(self, names: list[str]) -> Day | None:
         """The day of folders; None if their names do not fit, or not yet say it."""
         found = self.fits(names)
-        return _day(found) if found and {"Y", "m", "d"} <= found.keys() else None
+        return day_of(found) if found else None
 
     def folder_of(self, day: Day) -> str:
         """The folder of a day, as the pattern writes it."""
@@ -98,8 +100,9 @@ class PartitionPattern(Struct, frozen=True, dict=True):
         return ""
 
 
-def _day(found: dict[str, int]) -> Day | None:
+def day_of(found: Mapping[str, int]) -> Day | None:
+    """The day that numbers by their letters, as `fits` gives them, say; None if they say none, or not yet."""
     try:
         return Day(found["Y"], found["m"], found["d"])
-    except ValueError:
+    except (KeyError, ValueError):
         return None

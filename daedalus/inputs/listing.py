@@ -13,7 +13,7 @@ from daedalus.base.errors import DaedalusError, seen_from
 from daedalus.base.terminal_text import counted
 from daedalus.config import CATALOG, RUNTIME, Config
 from daedalus.config.columns import referenced_views
-from daedalus.config.partition_pattern import PartitionPattern
+from daedalus.config.partition_pattern import PartitionPattern, day_of
 from daedalus.config.schema import Feed, View
 from daedalus.inputs.file_formats import FORMATS, format_of, table_format
 from daedalus.inputs.files import Tree
@@ -76,12 +76,14 @@ class FeedFolder:
     def _walk(self, files: Names, tree: Tree, above: list[str], where: str) -> None:
         """Takes the files of the folders in `tree`, which is below the folders `above`."""
         self._others["file"] += ["/".join([*above, name]) for name in tree.files if not _hidden(name)]
+        levels = len(self._pattern.levels)
         for name, members in sorted({**tree.folders, **dict.fromkeys(tree.errors, ())}.items()):
             names, label = [*above, name], "/".join([*above, name])
-            if self._pattern.fits(names) is None:
+            numbers = self._pattern.fits(names)
+            if numbers is None:
                 self._others["folder"] += [] if _hidden(name) else [label]
                 continue
-            day, last = self._pattern.day(names), len(names) == len(self._pattern.levels)
+            day, last = day_of(numbers), len(names) == levels
             if (why := tree.errors.get(name)) and day:
                 self.days.setdefault(day, []).append(label)
                 self.errors[label] = why

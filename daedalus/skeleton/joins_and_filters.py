@@ -15,7 +15,7 @@ from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import DAY_US
 from daedalus.config import Config
 from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
-from daedalus.config.schema import AnimatedModelType
+from daedalus.config.schema import AnimatedModelType, Runtime
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
 from daedalus.sql.among import among
@@ -205,15 +205,24 @@ def joined(
     """Adds an action that joins views to the rows of the sessions; `arrow` joins the latest rows of views. `parts(run,
     the action of these rows)` are those that it may be computed in."""
     assert name.day is not None
-    runtime = make.context.runtime
-    settings = {**config, **{f"ages.{age}": runtime.ages[age] for age in join.ages}}
+    by_day = any(view.as_of_day for view in join.views)
+    views, keyed = make.once(_joined_views, join.views)
+    rows = make.need("sessions", name.day)
+    reading = Reading({"rows": [rows], **views}, variables=day_start(name.day) if by_day else {})
+    return make.sql(name, sql, reading, config, keyed=keyed, arrow=None if by_day else arrow,
+                    parts=(lambda run: parts(run, rows)) if parts else None)  # fmt: skip
+
+
+def _joined_views(make: Make, views: Sequence[FeatureView]) -> tuple[dict[str, list[str]], list[Keyed]]:
+    """(the actions of views by the names that they are bound to; their tables that are joined by key)."""
+    made = [(view, make.need("view", view.name)) for view in views]
+    return {view.bound: [action] for view, action in made}, [Keyed(a, v.entity, v.entity) for v, a in made]
+
+
+def join_settings(join: Join, runtime: Runtime) -> dict[str, object]:
+    """The values of the config that a join depends on besides its columns, by key path."""
+    settings: dict[str, object] = {f"ages.{age}": runtime.ages[age] for age in join.ages}
     if rule := join.animated:
         settings.update({f"animated_model_type.{k}": getattr(rule, a) for k, a in
                          (("artwork_type", "artwork_type"), ("from", "source"), ("to", "target"))})  # fmt: skip
-    by_day = any(view.as_of_day for view in join.views)
-    views = {view.bound: [make.need("view", view.name)] for view in join.views}
-    rows = make.need("sessions", name.day)
-    reading = Reading({"rows": [rows], **views}, variables=day_start(name.day) if by_day else {})
-    keyed = [Keyed(make.need("view", view.name), view.entity, view.entity) for view in join.views]
-    return make.sql(name, sql, reading, settings, keyed=keyed, arrow=None if by_day else arrow,
-                    parts=(lambda run: parts(run, rows)) if parts else None)  # fmt: skip
+    return settings

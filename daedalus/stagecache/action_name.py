@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from msgspec import Struct
 
 from daedalus.base.days import Day
@@ -16,9 +18,13 @@ class ActionName(Struct, frozen=True):
     span: str = ""  # of more than one day; `day` is its last
 
     def __str__(self) -> str:
-        at = self.span or (str(self.day) if self.day else "")
-        part = escaped(self.part, "@")
-        return f"{self.step}{':' if part else ''}{part}{'@' if at else ''}{at}"
+        at = self.span or self.day
+        return f"{_kind(self.step, self.part)}@{at}" if at else _kind(self.step, self.part)
+
+
+@cache
+def _kind(step: str, part: str) -> str:
+    return f"{step}:{escaped(part, '@')}" if part else step
 
 
 def escaped(text: str, separators: str) -> str:

@@ -22,24 +22,14 @@ from daedalus.stagecache.action_name import ActionName
 def build(make: Make, day: Day) -> str | None:
     """Reads the skeleton's partition, the vectors and means of each entry, and for means which rows ship."""
     chunk = make.need(PARTITION, day)
-    config, shelf = make.context.config, make.context.publishing.enriched
-    embeddings = config.runtime.embeddings
-    if chunk is None or embeddings is None:
+    shelf = make.context.publishing.enriched
+    if chunk is None:
         return None
     assert shelf is not None
-    columns = embeddings.columns
-    entries = [
-        Entry(name, one.of, config.where(RUNTIME, f"embeddings.columns.{name}")) for name, one in columns.items()
-    ]
-    vectors = {entry.name: make.need("vectors", entry.name, day) for entry in entries}
-    means = {entry.name: make.need("means", entry.name, day) for entry in entries if entry.of is None}
+    enriched, ingredients = make.once(_enriched)
+    vectors = {entry.name: make.need("vectors", entry.name, day) for entry in enriched.entries}
+    means = {entry.name: make.need("means", entry.name, day) for entry in enriched.entries if entry.of is None}
     content = make.need("content", day) if means else None
-    kinds = [(name, "mean_of" if one.of is None else "of", one.of or one.mean_of) for name, one in columns.items()]
-    ingredients = {
-        **config_ingredients({"embeddings.columns": kinds, "embeddings.dtype": embeddings.dtype}),
-        **make.code_of(made := _made(spine_columns(config)["artwork_id"])),
-    }
-    enriched = made(tuple(entries), embeddings.dtype)
     run = partial(_run, enriched, chunk, vectors, means, content)
     describe = partial(_describe, enriched, chunk, vectors, means, content)
     of_ids = [action for entry, action in vectors.items() if entry not in means]
@@ -49,6 +39,22 @@ def build(make: Make, day: Day) -> str | None:
         ActionName(ENRICHED, day=day), run, ingredients, upstream,
         shelf=shelf, beside=beside, replaced=(chunk,), describe=describe,
     )  # fmt: skip
+
+
+def _enriched(make: Make) -> tuple[Enriched, dict[str, str]]:
+    """What all days have alike: what writes the partitions, and the ingredients."""
+    config, embeddings = make.context.config, make.context.runtime.embeddings
+    assert embeddings is not None
+    columns = embeddings.columns
+    entries = [
+        Entry(name, one.of, config.where(RUNTIME, f"embeddings.columns.{name}")) for name, one in columns.items()
+    ]
+    kinds = [(name, "mean_of" if one.of is None else "of", one.of or one.mean_of) for name, one in columns.items()]
+    ingredients = {
+        **config_ingredients({"embeddings.columns": kinds, "embeddings.dtype": embeddings.dtype}),
+        **make.code_of(made := _made(spine_columns(config)["artwork_id"])),
+    }
+    return made(tuple(entries), embeddings.dtype), ingredients
 
 
 def _made(kind: str) -> type[Enriched]:

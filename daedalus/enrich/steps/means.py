@@ -11,6 +11,7 @@ from daedalus.actions.script import call_script
 from daedalus.base.days import Day
 from daedalus.config.columns import spine_columns
 from daedalus.config.embeddings import id_lists
+from daedalus.config.schema import Aggregation
 from daedalus.enrich.list_means import ListMeans, mean_lists
 from daedalus.skeleton.context import Make
 from daedalus.stagecache.action import Counts
@@ -22,15 +23,21 @@ Mean = Callable[[ListMeans, Path, Path, Path], Counts]
 
 def build(make: Make, entry: str, day: Day) -> str | None:
     """Reads the lists, of an aggregation or recent_published, and the vectors of their ids."""
+    vectors = make.need("vectors", entry, day)
+    if vectors is None:
+        return None
+    aggregation, ingredients, mean, of = make.once(_column, entry)
+    lists = make.need("rolling", day, aggregation) if aggregation else make.need("recent_published", day)
+    run, describe = partial(_run, mean, of, lists, vectors), partial(_describe, mean, of, lists, vectors)
+    return make.add(ActionName("means", entry, day), run, ingredients, [lists, vectors], describe=describe)
+
+
+def _column(make: Make, entry: str) -> tuple[Aggregation | None, dict[str, str], Mean, ListMeans]:
+    """What all days have alike: the aggregation that has the lists, the ingredients, and what makes means of what."""
     embeddings = make.context.runtime.embeddings
     assert embeddings is not None
     column = embeddings.columns[entry]
     assert column.mean_of is not None
-    vectors = make.need("vectors", entry, day)
-    if vectors is None:
-        return None
-    aggregation = id_lists(make.context.config)[column.mean_of]
-    lists = make.need("rolling", day, aggregation) if aggregation else make.need("recent_published", day)
     at = f"embeddings.columns.{entry}"
     config = {
         f"{at}.mean_of": column.mean_of,
@@ -43,8 +50,7 @@ def build(make: Make, entry: str, day: Day) -> str | None:
         **config_ingredients(config),
     }
     of = ListMeans(column.mean_of, column.max_items, embeddings.dtype)
-    run, describe = partial(_run, mean, of, lists, vectors), partial(_describe, mean, of, lists, vectors)
-    return make.add(ActionName("means", entry, day), run, ingredients, [lists, vectors], describe=describe)
+    return id_lists(make.context.config)[column.mean_of], ingredients, mean, of
 
 
 def _mean(kind: str) -> Mean:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from daedalus.actions.actions import config_ingredients
 from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
+from daedalus.config import Config
 from daedalus.config.columns import makers, spine_columns
 from daedalus.config.embeddings import id_lists
-from daedalus.config.schema import EmbeddingColumn
+from daedalus.config.schema import Aggregation, EmbeddingColumn
 from daedalus.enrich.lance_rows import OpenFragment, opened
 from daedalus.enrich.pool_lookup import Pool, bring, look_up
 from daedalus.enrich.rows_at_hand import RowsAtHand
@@ -33,29 +35,43 @@ Write = Callable[[Pool, IdSource, Path, tuple[Path, Path], Path], Counts]
 def build(make: Make, entry: str, day: Day) -> str | None:
     """Reads what the column's ids are in, and the vectors out of the pool. Where in the pool they lie is no ingredient:
     a vector is the same wherever it is."""
-    context, embeddings = make.context, make.context.runtime.embeddings
-    assert embeddings is not None
     if make.need("spine", day) is None:
         return None
-    source = _source(make, embeddings.columns[entry], day)
-    vectors, places = make.need("pool_vectors"), make.need("pool_places")
-    fragments = {fragment.id: fragment for fragment in context.sources.fragments}
+    vectors, places, name = make.need("pool_vectors"), make.need("pool_places"), ActionName("vectors", entry, day)
+    column, ingredients, write, pool = make.once(_column, entry)
+    source = IdSource(make.need(column.step, day, *column.of), column.name, column.listed, column.max_items)
+    keyed = [Keyed(vectors, "id", "id", str(ActionName("vectors", entry)))]
+    run = partial(_run, write, pool, source, vectors, places)
+    describe = partial(_describe, source, vectors, places, make.context.sources.fragments)
+    return make.add(name, run, ingredients, [vectors, source.action], beside=(places,), keyed=keyed, describe=describe)
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """Where the ids of an embedding column are: the step, what else than the day `Actions.need` is asked for it by, and
+    what `IdSource` has of it."""
+
+    step: str
+    of: Sequence[Aggregation]
+    name: str
+    listed: bool
+    max_items: int | None = None
+
+
+def _column(make: Make, entry: str) -> tuple[_Ids, dict[str, str], Write, Pool]:
+    """What all days have alike."""
+    context, embeddings = make.context, make.context.runtime.embeddings
+    assert embeddings is not None
+    column, fragments = embeddings.columns[entry], {one.id: one for one in context.sources.fragments}
     dtype = next((fragment.dtype for fragment in fragments.values()), "float32")
-    pool = Pool(partial(_opened, make.files, fragments), embeddings.vector_column, dtype)
-    settings = {f"embeddings.columns.{entry}.{k}": getattr(embeddings.columns[entry], k)
-                for k in ("of", "mean_of", "max_items")}  # fmt: skip
+    settings = {f"embeddings.columns.{entry}.{k}": getattr(column, k) for k in ("of", "mean_of", "max_items")}
     ingredients = {
         **config_ingredients(settings),
         "input:type of the vectors": dtype,
         **make.code_of(write := _writer(spine_columns(context.config)["artwork_id"])),
     }
-    action = ActionName("vectors", entry, day)
-    keyed = [Keyed(vectors, "id", "id", str(ActionName("vectors", entry)))]
-    run = partial(_run, write, pool, source, vectors, places)
-    describe = partial(_describe, source, vectors, places, [*fragments.values()])
-    return make.add(
-        action, run, ingredients, [vectors, source.action], beside=(places,), keyed=keyed, describe=describe
-    )
+    pool = Pool(partial(_opened, make.files, fragments), embeddings.vector_column, dtype)
+    return _ids(context.config, column), ingredients, write, pool
 
 
 def _writer(kind: str) -> Write:
@@ -67,17 +83,15 @@ def _writer(kind: str) -> Write:
     return write_vectors_of_texts
 
 
-def _source(make: Make, column: EmbeddingColumn, day: Day) -> IdSource:
-    """Where the ids of an embedding column are."""
-    config = make.context.config
+def _ids(config: Config, column: EmbeddingColumn) -> _Ids:
     if column.of is not None:
         made = config.made_from(column.of)
         step = "sessions" if makers(config)[made][0].kind == "feed" else "attributes"
-        return IdSource(make.need(step, day), made, listed=False)
+        return _Ids(step, (), made, listed=False)
     assert column.mean_of is not None
     aggregation = id_lists(config)[column.mean_of]
-    made = make.need("rolling", day, aggregation) if aggregation else make.need("recent_published", day)
-    return IdSource(made, column.mean_of, True, column.max_items)
+    step, of = ("rolling", (aggregation,)) if aggregation else ("recent_published", ())
+    return _Ids(step, of, column.mean_of, True, column.max_items)
 
 
 def _describe(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Any
 
 from msgspec import UNSET
 
@@ -13,7 +12,7 @@ from daedalus.config import Config
 from daedalus.config.columns import makers
 from daedalus.skeleton.arrow.joins import write_attributes
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, joined
+from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, join_settings, joined
 from daedalus.sql.text import POSITION, Sql, columns, literal, name, parquet
 from daedalus.stagecache.action_name import ActionName
 from daedalus.windows.slices import in_slices
@@ -49,16 +48,16 @@ def attribute_definition(config: Config) -> tuple[Join, list[str], dict[str, str
 
 def build(make: Make, day: Day) -> str:
     """Reads the rows of the sessions and the views that output columns come from."""
-    join, outputs, defaults, sql, constants = make.once(_statement)
-    config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
-    config["output_columns"] = outputs
-    arrow = partial(write_attributes, join, outputs, constants)
+    join, sql, config, arrow = make.once(_statement)
     return joined(make, ActionName("attributes", day=day), sql, join, config, arrow,
                   lambda run, rows: in_slices(run, rows, join.needs))  # fmt: skip
 
 
-def _statement(make: Make) -> tuple[Join, list[str], dict[str, str], Sql, Callable[[], Any]]:
+def _statement(make: Make) -> tuple[Join, Sql, dict[str, object], partial]:
     join, outputs, defaults = attribute_definition(make.context.config)
     selected = [f"({text}\n) AS {name(column)}" for column, text in defaults.items()]
     constants = cache(partial(make.constant, f"SELECT {', '.join(selected) or '0'}"))
-    return join, outputs, defaults, select_attributes(join, outputs, defaults), constants
+    config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
+    config |= {"output_columns": outputs, **join_settings(join, make.context.runtime)}
+    arrow = partial(write_attributes, join, outputs, constants)
+    return join, select_attributes(join, outputs, defaults), config, arrow

@@ -11,7 +11,7 @@ from daedalus.config import Config
 from daedalus.inputs.type_checks import filter_types
 from daedalus.skeleton.arrow.joins import write_content
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, joined
+from daedalus.skeleton.joins_and_filters import Join, _definition, join_in_order, join_settings, joined
 from daedalus.sql.text import POSITION, ROW, Sql, columns, parquet
 from daedalus.stagecache.action_name import ActionName
 
@@ -32,11 +32,11 @@ def filter_definition(config: Config, types: Mapping[str, str]) -> Join:
 
 def build(make: Make, day: Day) -> str:
     """Reads the rows of the sessions and the views that the content filter's columns come from."""
-    join, sql = make.once(_statement)
-    config = {f"content_filter.drop.{column}": values for column, values in join.drop.items()}
+    join, sql, config = make.once(_statement)
     return joined(make, ActionName("content", day=day), sql, join, config, partial(write_content, join))
 
 
-def _statement(make: Make) -> tuple[Join, Sql]:
+def _statement(make: Make) -> tuple[Join, Sql, dict[str, object]]:
     join = filter_definition(make.context.config, filter_types(make.context.config, make.context.sources.views))
-    return join, rows_that_ship(join)
+    config = {f"content_filter.drop.{column}": values for column, values in join.drop.items()}
+    return join, rows_that_ship(join), config | join_settings(join, make.context.runtime)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 
 from daedalus.actions.actions import Reading
+from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
 from daedalus.config.columns import Ref
 from daedalus.config.schema import Aggregation
@@ -62,29 +64,50 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
     """
     if make.need("spine", day) is None:
         return None
-    context = make.context
+    values = make.once(_values, aggregation)
+    reading = Reading({**covered(make, day, values.filtered), **values.views},
+                      variables=day_start(day) if values.by_day else {})  # fmt: skip
+    return make.sql(ActionName("event_values", values.part, day), values.sql, reading, values.config,
+                    keyed=values.keyed, arrow=values.arrow)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What all days have alike of an aggregation's events: their part of the name, and what `Actions.sql` is given.
+
+    `filtered` says whether they need the coverage, `by_day` whether what they read of `views` is as of the day.
+    """
+
+    part: str
+    sql: Sql
+    config: Mapping[str, object]
+    views: Mapping[str, Sequence[str]]
+    keyed: Sequence[Keyed]
+    arrow: partial | None
+    filtered: bool
+    by_day: bool
+
+
+def _values(make: Make, aggregation: Aggregation) -> _Values:
+    context, column = make.context, aggregation.column
     events = tuple(sorted(set(aggregation.events)))
-    view, where = view_of(context, aggregation.column), where_of(context, aggregation)
+    view, where = view_of(context, column), where_of(context, aggregation)
     as_of_day = bool(view) and context.config.catalog.views[view].as_of == "day"
     filtered = context.covers(events)
     flatten, contributor = aggregation.kind.flatten, self_rule(aggregation) == "event"
     entity = context.config.catalog.views[view].entity if view else ""
-    sql = enrich_spine_for_rolling(events, aggregation.column, filtered=filtered, entity=entity, as_of_day=as_of_day,
+    sql = enrich_spine_for_rolling(events, column, filtered=filtered, entity=entity, as_of_day=as_of_day,
                                    flatten=flatten, contributor=contributor, where=where)  # fmt: skip
-    reads = covered(make, day, filtered)
-    if view:
-        reads["view"] = [make.need("view", view)]
-    reads |= {other.bound: [make.need("view", other.name)] for other in where.views}
-    part = events_part(events, aggregation.column, flatten=flatten, contributor=contributor) + where_part(aggregation)
-    config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": aggregation.column}
+    views = {"view": [make.need("view", view)]} if view else {}
+    views |= {other.bound: [make.need("view", other.name)] for other in where.views}
+    part = events_part(events, column, flatten=flatten, contributor=contributor) + where_part(aggregation)
+    config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": column}
     config |= where_config(aggregation)
-    by_day = as_of_day or any(other.as_of_day for other in where.views)
-    reading = Reading(reads, variables=day_start(day) if by_day else {})
     keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
     keys = aggregation.keys if aggregation.keyed else ()
-    arrow = partial(write_event_values, events, aggregation.column, entity, flatten, contributor, keys)
-    return make.sql(ActionName("event_values", part, day), sql, reading, config, keyed=keyed,
-                    arrow=None if as_of_day or aggregation.where or where.views else arrow)  # fmt: skip
+    arrow = partial(write_event_values, events, column, entity, flatten, contributor, keys)
+    return _Values(part, sql, config, views, keyed, None if as_of_day or aggregation.where or where.views else arrow,
+                   filtered, as_of_day or any(other.as_of_day for other in where.views))  # fmt: skip
 
 
 def view_of(context: Skeleton, column: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from daedalus.base import digest
 from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.durable import part_files
+from daedalus.config import Config
 from daedalus.config.columns import makers
 from daedalus.config.steps import PARTITION
 from daedalus.output.cut_partition import ParquetSink
@@ -28,46 +29,66 @@ def build(make: Make, day: Day) -> str | None:
     if spine is None:
         return None
     context, publishing = make.context, make.context.publishing
-    columns, sources = _output_columns(make, day)
-    sources |= {"sessions": make.need("sessions", day), "content": make.need("content", day)}
+    columns = make.once(_columns)
+    wanted = {source: make.need(step, day, *of) for source, (step, *of) in columns.sources.items()}
+    sources = {**wanted, "sessions": make.need("sessions", day), "content": make.need("content", day)}
     if publishing.numbered:
-        columns.append(("qid", "qids"))
         sources["qids"] = make.need("qids", day)
-    rows = context.runtime.entity_spine_chunk_rows
+    window = [make.need("spine", day - i * ONE_DAY) for i in range(context.runtime.spine.lookback_days, 0, -1)]
+    guards = tuple(name for name in window if name)  # step 1 reads the whole window, needed or not
+    name = ActionName(PARTITION, day=day)
+    earlier = partial(publishing.earlier, str(name))
+    made = _Made(columns, spine, sources, earlier)
+    parts = Parts(lambda known: known[sources["content"]], made.run_part, made.join)
+    upstream = [spine, *sources.values()]
+    return make.add(
+        name, made.run, columns.ingredients, upstream, shelf=publishing.partitions, guards=guards, parts=parts
+    )
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What all days have alike of their columns: what writes them, the names in the output of those that are renamed,
+    by source what its step is asked for by, and the ingredients."""
+
+    sink: ParquetSink
+    names: Mapping[str, str]
+    sources: Mapping[str, tuple]
+    ingredients: Manifest
+
+
+def _columns(make: Make) -> _Columns:
+    config = make.context.config
+    columns, sources = _output_columns(config)
+    if make.context.publishing.numbered:
+        columns.append(("qid", "qids"))
+    rows = config.runtime.entity_spine_chunk_rows
     ingredients = {
         "config:output_columns": digest.canonical_json(columns),
         "config:entity_spine_chunk_rows": str(rows),
         **make.code_of(ParquetSink),
     }
-    if names := context.config.renamed:
+    if names := config.renamed:
         ingredients |= {RENAMED: digest.canonical_json(names), **make.code_of(rename_columns)}
-    window = [make.need("spine", day - i * ONE_DAY) for i in range(context.runtime.spine.lookback_days, 0, -1)]
-    guards = tuple(name for name in window if name)  # step 1 reads the whole window, needed or not
-    name = ActionName(PARTITION, day=day)
-    earlier = partial(publishing.earlier, str(name))
-    made = _Made(ParquetSink(tuple(columns), rows), names, spine, sources, ingredients, earlier)
-    parts = Parts(lambda known: known[sources["content"]], made.run_part, made.join)
-    upstream = [spine, *sources.values()]
-    return make.add(name, made.run, ingredients, upstream, shelf=publishing.partitions, guards=guards, parts=parts)
+    return _Columns(ParquetSink(tuple(columns), rows), names, sources, ingredients)
 
 
-def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """(the output columns in order as (column, source), the action of each source)."""
-    config = make.context.config
+def _output_columns(config: Config) -> tuple[list[tuple[str, str]], dict[str, tuple]]:
+    """(the output columns in order as (column, source), what each source is asked for by)."""
     known = makers(config)
     by_name = {aggregation.name: aggregation for aggregation in config.aggregations}
-    columns, sources = [], {}
+    columns, sources = [], dict[str, tuple]()
     for output in config.output_columns:
         maker = known[output.made_from][0] if output.made_from in known else None
         if maker is None or maker.kind in ("feature", "age"):
             source = "attributes"
-            sources[source] = make.need("attributes", day)
+            sources[source] = (source,)
         elif maker.kind == "aggregation":
             source = str(ActionName("rolling", maker.source))
-            sources[source] = make.need("rolling", day, by_name[maker.source])
+            sources[source] = ("rolling", by_name[maker.source])
         elif maker.kind in ("recent", "step"):
             source = "recent_published" if maker.kind == "recent" else maker.source
-            sources[source] = make.need(source, day)
+            sources[source] = (source,)
         else:
             source = "sessions"
         columns.append((output.made_from, source))
@@ -78,11 +99,9 @@ def _output_columns(make: Make, day: Day) -> tuple[list[tuple[str, str]], dict[s
 class _Made:
     """How a partition is made of its `sources`, whole or in parts; `earlier()` is the one in its place."""
 
-    sink: ParquetSink
-    names: Mapping[str, str]
+    columns: _Columns
     spine: str
     sources: Mapping[str, str]
-    ingredients: Manifest
     earlier: Callable[[], EarlierPartition | None]
 
     def run(self, upstream: Mapping[str, Path], out: Path) -> Counts:
@@ -96,18 +115,19 @@ class _Made:
         def reused(free: Path) -> dict[str, Path]:
             before, same = self._same(upstream)
             found = dict.fromkeys(same, free) if before and same and before.copied(free) else {}
-            cut = [source for source in sources_in_parts(self.sink.columns) if source not in same] if parts else []
+            cut = sources_in_parts(self.columns.sink.columns) if parts else []
+            cut = [source for source in cut if source not in same]
             return {**(dict.fromkeys(cut, whole_of(parts, free.with_name("parts"))) if cut else {}), **found}
 
-        rows = self.sink.write(out, self._artifacts(upstream), reused)
-        for part in part_files(out) if self.names else ():
-            rename_columns(part, self.names)
+        rows = self.columns.sink.write(out, self._artifacts(upstream), reused)
+        for part in part_files(out) if self.columns.names else ():
+            rename_columns(part, self.columns.names)
         return {"written": rows, "empty": 0}
 
     def run_part(self, part: Part, upstream: Mapping[str, Path], out: Path) -> Counts:
         """Cuts some row groups of what the partition in its place does not have."""
         _, same = self._same(upstream)
-        columns = [(name, source) for name, source in self.sink.columns if source not in same]
+        columns = [(name, source) for name, source in self.columns.sink.columns if source not in same]
         cut_part(columns, self._artifacts(upstream), part, out)
         return {}
 
@@ -119,7 +139,7 @@ class _Made:
         before = self.earlier()
         if before is None or len(before.parts) != 1:
             return None, set()
-        if self.names or RENAMED in before.manifest:  # its columns have other names than the artifacts'
+        if self.columns.names or RENAMED in before.manifest:  # its columns have other names than the artifacts'
             return None, set()
         above = {f"upstream:{name}": path.stem for name, path in upstream.items()}  # named by digest
-        return before, before.sources(self.sink.columns, {**self.ingredients, **above}, self.sources)
+        return before, before.sources(self.columns.sink.columns, {**self.columns.ingredients, **above}, self.sources)

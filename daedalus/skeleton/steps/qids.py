@@ -23,12 +23,7 @@ def build(make: Make, day: Day) -> str:
     """Reads the rows of the sessions, `content`, and the qid map, to which it adds new sessions."""
     qids = make.context.publishing.qids
     sessions, content = make.need("sessions", day), make.need("content", day)
-    before = make.last_of(_STEP)
-    ingredients = {
-        "code:sql": make.digest_of(of_sql(*DAY_SESSIONS.statements, *DAY_QIDS.statements)),
-        **make.written_by_duckdb(),
-        **make.code_on_arrow(DaySessions),
-    }
+    before, ingredients = make.last_of(_STEP), make.once(_ingredients)
     return make.add(
         ActionName(_STEP, day=day),
         partial(_run, qids, sessions, content),
@@ -37,8 +32,16 @@ def build(make: Make, day: Day) -> str:
         after=(before,) if before else (),
         moving=partial(_lineage, qids),
         receive=qids.shared.receive if qids.shared else None,
-        in_order=_in_order(make, day, ingredients),
+        in_order=_in_order(make, day),
     )
+
+
+def _ingredients(make: Make) -> dict[str, str]:
+    return {
+        "code:sql": make.digest_of(of_sql(*DAY_SESSIONS.statements, *DAY_QIDS.statements)),
+        **make.written_by_duckdb(),
+        **make.code_on_arrow(DaySessions),
+    }
 
 
 def _run(qids: QidMap, sessions: str, content: str, upstream: Mapping[str, Path], out: Path) -> Counts:
@@ -50,13 +53,12 @@ def _lineage(qids: QidMap) -> dict[str, str]:
     return {"input:qid_map": qids.current}
 
 
-def _in_order(make: Make, day: Day, ingredients: Mapping[str, str]) -> InOrder:
+def _in_order(make: Make, day: Day) -> InOrder:
     """The same by three actions, of which one, of the distinct sessions alone, has to do with the map.
 
     No trace has their keys: by these, workers refuse what they have other code for.
     """
-    reads = [make.need("sessions", day), make.need("content", day)]
-    ingredients = {**ingredients, "code:in_order": of_sql(*SESSIONS_IN_ORDER.statements).digest, "code:files": _FILES}
+    reads, ingredients = [make.need("sessions", day), make.need("content", day)], make.once(_ingredients_in_order)
     first, second = ActionName("day_sessions", day=day), ActionName(_STEP, "numbers", day)
     made = [str(first), str(second)]
     before = make.made(first, partial(_sessions, make.ducks, str(first), *reads), ingredients, reads)
@@ -65,6 +67,11 @@ def _in_order(make: Make, day: Day, ingredients: Mapping[str, str]) -> InOrder:
         ActionName("day_numbers", day=day), partial(_rows, make.ducks, *reads, *made), ingredients, [*reads, *made],
     )  # fmt: skip
     return InOrder(before, turn, rest)
+
+
+def _ingredients_in_order(make: Make) -> dict[str, str]:
+    ordered = of_sql(*SESSIONS_IN_ORDER.statements).digest
+    return {**make.once(_ingredients), "code:in_order": ordered, "code:files": _FILES}
 
 
 def _sessions(

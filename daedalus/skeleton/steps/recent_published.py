@@ -6,7 +6,7 @@ from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day, parse_duration
 from daedalus.config.aggregation_kinds import AggregationKind
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.steps.rolling import rolled
+from daedalus.skeleton.steps.rolling import Windows, kernel_windows, rolled
 from daedalus.stagecache.action_name import ActionName
 from daedalus.windows.spec import Rolling
 
@@ -18,11 +18,14 @@ def compute_user_recent_published_artworks(column: str, window: int, max_items: 
 
 def build(make: Make, day: Day) -> str:
     """Reads the rows of the sessions and all publications."""
+    name = ActionName("recent_published", day=day)
+    return rolled(make, name, make.once(_windows), [make.need("published")])
+
+
+def _windows(make: Make) -> Windows:
     recent = make.context.runtime.recent_published
     assert recent is not None
     seconds = parse_duration(recent.window, "recent_published.window")
     rolling = compute_user_recent_published_artworks(recent.column, seconds, recent.max_items)
-    published = make.need("published")
     config = {f"recent_published.{k}": getattr(recent, k) for k in ("column", "window", "max_items")}
-    keyed = [Keyed(published, "user_id", "user_id")]
-    return rolled(make, ActionName("recent_published", day=day), rolling, [published], config, keyed)
+    return kernel_windows(make, rolling, config, [Keyed(make.need("published"), "user_id", "user_id")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.steps import history
 from daedalus.skeleton.steps.event_values import view_of
 from daedalus.skeleton.where import where_of
+from daedalus.sql.text import Sql
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName
 from daedalus.stagecache.fingerprint import version
@@ -34,7 +35,7 @@ _OF_ROWS = ("event_timestamp", "artwork_id")  # what is read of rows beside thei
 def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     """Reads the rows of the sessions, and the events of the feed days that the longest window needs: those of the
     spine by day, older ones from the history."""
-    context, windows = make.context, windows_of(aggregation)
+    context = make.context
     lookback, back = context.runtime.spine.lookback_days, aggregation.days_back
     recent = lookback if back is None else min(lookback, back)
     days = [make.need("event_values", day - i * ONE_DAY, aggregation) for i in range(recent, -1, -1)]
@@ -43,16 +44,19 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     if back is None:
         first = min(first, min(context.sources.feed_days).toordinal() - context.runtime.spine.lateness.after)
     events = [*history.pieces(make, aggregation, first, start), *(name for name in days if name)]
-    at = f"aggregations.{aggregation.name}"
-    config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
-    config[f"{at}.windows"] = [window for window, _ in windows]
-    name = ActionName("rolling", aggregation.name, day)
     keys = _row_keys(make, day, aggregation) if aggregation.keyed else None
-    if isinstance(aggregation.kind, Measure):
-        return _measured(make, name, aggregation, aggregation.kind, events, config, keys)
-    groups = where_of(context, aggregation).groups
-    rolling = Rolling(aggregation.kind, windows, self_rule(aggregation), aggregation.max_items, groups)
-    return rolled(make, name, rolling, events, config, keys=keys)
+    return rolled(make, ActionName("rolling", aggregation.name, day), make.once(_windows, aggregation), events, keys)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What all days have alike of an aggregation's windows: what computes them, called with (rows, events, keys) and
+    the paths; their SQL; the ingredients; the tables of its events that are joined by key."""
+
+    run: Callable[..., Counts]
+    sql: Callable[[], Sql]
+    ingredients: Mapping[str, str]
+    keyed: Sequence[Keyed] = ()
 
 
 def windows_of(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
@@ -63,31 +67,48 @@ def windows_of(aggregation: Aggregation) -> tuple[tuple[str, int | None], ...]:
     return tuple(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
 
 
-def rolled(
-    make: Make,
-    name: ActionName,
-    rolling: Rolling,
-    events: Sequence[str],
-    config: Mapping[str, object],
-    keyed: Sequence[Keyed] = (),
-    keys: str | None = None,
-) -> str:
-    """Adds an action that the compiled kernel runs; `daeda explain step` shows the equivalent SQL. `keys` is the action
-    with the rows by their groups, where these are not users."""
-    assert name.day is not None
-    rows = make.need("sessions", name.day)
-    reading = _reading(rows, events, keys)
+def _windows(make: Make, aggregation: Aggregation) -> Windows:
+    windows = windows_of(aggregation)
+    at = f"aggregations.{aggregation.name}"
+    config = {f"{at}.{k}": getattr(aggregation, k) for k in ("agg", "exclude_self", "max_items")}
+    config[f"{at}.windows"] = [window for window, _ in windows]
+    if isinstance(aggregation.kind, Measure):
+        return _measured(make, aggregation, aggregation.kind, config)
+    groups = where_of(make.context, aggregation).groups
+    rolling = Rolling(aggregation.kind, windows, self_rule(aggregation), aggregation.max_items, groups)
+    return kernel_windows(make, rolling, config, keyed=aggregation.keyed)
+
+
+def kernel_windows(
+    make: Make, rolling: Rolling, config: Mapping[str, object], tables: Sequence[Keyed] = (), *, keyed: bool = False
+) -> Windows:
+    """Windows that the compiled kernel runs; `daeda explain step` shows the equivalent SQL. `keyed` says that rows are
+    grouped by keys."""
     ingredients = {
-        **make.code_of(_by_key().roll_by_key if keys else roll),
+        **make.code_of(_by_key().roll_by_key if keyed else roll),
         "engine:numba": version("numba"),
         "code:rolling": digest.canonical_json(rolling.understood),  # as the code understood the config
-        "code:reads": digest.canonical_json(reading.kinds()),
         **config_ingredients(config),
     }
-    run = partial(_run, rolling, rows, events, keys)
-    describe = partial(describe_sql, rolling_sql(rolling, once=ITEMS), reading)
+    return Windows(partial(_run, rolling), partial(rolling_sql, rolling, once=ITEMS), ingredients, tables)
+
+
+def rolled(make: Make, name: ActionName, windows: Windows, events: Sequence[str], keys: str | None = None) -> str:
+    """Adds the action of a day's windows. `keys` is the action with the rows by their groups, where these are not
+    users."""
+    assert name.day is not None
+    rows = make.need("sessions", name.day)
+    reading = Reading({"rows": [rows], **({"row_keys": [keys]} if keys else {}), "events": events})
+    ingredients = {**windows.ingredients, "code:reads": digest.canonical_json(reading.kinds())}
+    run = partial(windows.run, rows, events, keys)
+    describe = partial(_describe, windows.sql, reading)
     parts = None if keys else in_slices(run, rows, _OF_ROWS, events)
-    return make.add(name, run, ingredients, _upstream(reading), describe=describe, keyed=keyed, parts=parts)
+    upstream = [one for _, names in reading.actions for one in names]
+    return make.add(name, run, ingredients, upstream, describe=describe, keyed=windows.keyed, parts=parts)
+
+
+def _describe(sql: Callable[[], Sql], reading: Reading, upstream: Mapping[str, Path]) -> str:
+    return describe_sql(sql(), reading, upstream)
 
 
 def _row_keys(make: Make, day: Day, aggregation: Aggregation) -> str:
@@ -103,45 +124,28 @@ def _by_key() -> ModuleType:
     return by_key
 
 
-def _reading(rows: str, events: Sequence[str], keys: str | None) -> Reading:
-    return Reading({"rows": [rows], **({"row_keys": [keys]} if keys else {}), "events": events})
-
-
-def _upstream(reading: Reading) -> list[str]:
-    return [one for _, names in reading.actions for one in names]
-
-
-def _measured(
-    make: Make, name: ActionName, aggregation: Aggregation, kind: Measure, events: Sequence[str],
-    config: Mapping[str, object], keys: str | None,
-) -> str:  # fmt: skip
-    """Adds an action of a kind of windows/kinds/: its key has the code of that kind and of no other."""
+def _measured(make: Make, aggregation: Aggregation, kind: Measure, config: Mapping[str, object]) -> Windows:
+    """Windows of a kind of windows/kinds/: their keys have the code of that kind and of no other."""
     from daedalus.windows.kinds.kind import kind_of
     from daedalus.windows.measured import measure
 
-    assert name.day is not None
     measured = Measured(
         kind=kind, windows=windows_of(aggregation), without_self=self_rule(aggregation), agg=aggregation.agg,
         max_items=aggregation.max_items, column=aggregation.column, type=_type_of(make.context, aggregation.column),
         groups=where_of(make.context, aggregation).groups,
         whose=whose(aggregation),
     )  # fmt: skip
-    rows, found = make.need("sessions", name.day), kind_of(measured)
-    reading = _reading(rows, events, keys)
-    of_none = {"empty": kind.empty} if keys else {}  # what rows without a key have
+    found, keyed = kind_of(measured), aggregation.keyed
+    of_none = {"empty": kind.empty} if keyed else {}  # what rows without a key have
     understood = {**measured.understood, "kind": {"gives": kind.gives, "reads": asdict(found.reads), **of_none}}
     ingredients = {
-        **make.code_of(_by_key().measure_by_key if keys else measure),
+        **make.code_of(_by_key().measure_by_key if keyed else measure),
         **make.code_of(found.compute),
         "engine:numba": version("numba"),
         "code:rolling": digest.canonical_json(understood),
-        "code:reads": digest.canonical_json(reading.kinds()),
         **config_ingredients(config),
     }
-    run = partial(_run_measure, measured, found.reads, found.compute, rows, events, keys)
-    describe = partial(_describe_measure, measured, reading)
-    parts = None if keys else in_slices(run, rows, _OF_ROWS, events)
-    return make.add(name, run, ingredients, _upstream(reading), describe=describe, parts=parts)
+    return Windows(partial(_run_measure, measured, found.reads, found.compute), partial(_sql_of, measured), ingredients)
 
 
 def _type_of(context: Skeleton, column: str) -> str:
@@ -163,10 +167,10 @@ def _run_measure(
     return measure(measured, gives, reads, compute, upstream[rows], files, out)
 
 
-def _describe_measure(measured: Measured, reading: Reading, upstream: Mapping[str, Path]) -> str:
+def _sql_of(measured: Measured) -> Sql:
     from daedalus.windows.measured_sql import measured_sql
 
-    return describe_sql(measured_sql(measured), reading, upstream)
+    return measured_sql(measured)
 
 
 def _run(

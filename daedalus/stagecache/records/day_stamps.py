@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
+import msgspec
+
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.stagecache.records.traces import Traces
 
@@ -43,7 +45,7 @@ class DayStamps:
     def summaries(self) -> dict[str, dict]:
         """The summary of each day, also of feed days that were only read; "" is that of actions of no day."""
         rows = self._traces.rows("select day, summary from standing_days where root = ?", [self._root])
-        values = json.loads(f"[{','.join(summary for _, summary in rows)}]")
+        values = msgspec.json.decode(f"[{','.join(summary for _, summary in rows)}]")
         return dict(zip((day for day, _ in rows), values, strict=True))
 
     @cached_property

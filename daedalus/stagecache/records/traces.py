@@ -290,7 +290,8 @@ class Traces:
         return [RunRecord(run, started, state, json.loads(request)) for run, started, state, request in rows]
 
     def finish_days(self, run: str, summaries: Mapping[str, dict]) -> None:
-        rows = [(run, day, json.dumps(summary)) for day, summary in summaries.items()]
+        # msgspec, since a run begins with a summary of every day that is fresh: a tenth of the time of json for 3,650
+        rows = [(run, day, msgspec.json.encode(summary).decode()) for day, summary in summaries.items()]
         with self.writing() as db:
             db.executemany("insert or replace into run_days values (?, ?, ?)", rows)
 
