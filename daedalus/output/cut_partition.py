@@ -59,36 +59,50 @@ class ParquetSink:
 
         `artifacts` are the files by name. Those of `sessions` and of the rest are aligned row by row, in the same row
         groups; `content` says which of these rows ship. `reuse(free path)` gives files, by artifact, that have the
-        columns of the rows that ship as they would be cut.
+        columns of the rows that ship as they would be cut; it makes the folder of that path if it needs it.
         """
         cuts = folder.with_name(f"{folder.name}.columns")
         folder.mkdir()
-        cuts.mkdir()
         try:
-            with Spliced(self.columns, _aligned(self.columns, artifacts, cuts, reuse)) as whole:
-                for part, begin in enumerate(range(0, max(whole.rows, 1), self.chunk_rows)):
-                    whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + self.chunk_rows, whole.rows))
-                return whole.rows
+            reused = reuse(cuts / "reused")
+            wanted = self._wanted(artifacts, reused)
+            groups = shipped_groups(artifacts) if wanted else []
+            rows = sum(len(rows) for pieces in groups for _, rows in pieces)
+            if not reused and rows <= self.chunk_rows:
+                cut(wanted, groups, folder / "part-0-0.parquet", [name for name, _ in self.columns])
+                return rows
+            sources: dict[str, Source] = {**reused}
+            if wanted:
+                made = _cut(wanted, groups, cuts)
+                sources = {source: reused.get(source, made) for _, source in self.columns}
+            return self._splice(folder, sources)
         finally:
-            remove_folder(cuts)
+            if cuts.exists():
+                remove_folder(cuts)
+
+    def _wanted(self, artifacts: Mapping[str, Path], reused: Mapping[str, Path]) -> list[Wanted]:
+        """The columns that are to be cut, by artifact."""
+        names: dict[str, list[str]] = {}
+        for name, source in self.columns:
+            if source not in reused:
+                names.setdefault(source, []).append(name)
+        return [Wanted(artifacts[source], found, source == SHIPPED) for source, found in names.items()]
+
+    def _splice(self, folder: Path, sources: Mapping[str, Source]) -> int:
+        """Writes the files from some with the columns of all of them; returns the rows."""
+        with Spliced(self.columns, sources) as whole:
+            for part, begin in enumerate(range(0, max(whole.rows, 1), self.chunk_rows)):
+                whole.write(folder / f"part-{part}-0.parquet", begin, min(begin + self.chunk_rows, whole.rows))
+            return whole.rows
 
 
-def _aligned(
-    columns: Sequence[tuple[str, str]], artifacts: Mapping[str, Path], cuts: Path, reuse: Reuse
-) -> dict[str, Source]:
-    """Files with the columns of the rows that ship, by artifact; those that are nowhere are cut together."""
-    aligned: dict[str, Source] = dict(reuse(cuts / "reused"))
-    names: dict[str, list[str]] = {}
-    for name, source in columns:
-        if source not in aligned:
-            names.setdefault(source, []).append(name)
-    if names:
-        wanted = [Wanted(artifacts[source], found, source == SHIPPED) for source, found in names.items()]
-        small = sum(artifact.path.stat().st_size for artifact in wanted) <= _SMALL
-        made = io.BytesIO() if small else cuts / "cut"
-        cut(wanted, shipped_groups(artifacts), made)
-        aligned |= dict.fromkeys(names, made)
-    return aligned
+def _cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], cuts: Path) -> Source:
+    """A file of all that is to be cut, in memory if it is small."""
+    small = sum(artifact.path.stat().st_size for artifact in wanted) <= _SMALL
+    cuts.mkdir(exist_ok=True)
+    made = io.BytesIO() if small else cuts / "cut"
+    cut(wanted, groups, made)
+    return made
 
 
 def shipped_groups(artifacts: Mapping[str, Path]) -> list[Pieces]:
@@ -125,14 +139,17 @@ def cut_sample(artifacts: Mapping[str, Path], source: str, out: Path) -> None:
     cut([Wanted(artifacts[source], names)], shipped_groups(artifacts)[:1], out)
 
 
-def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO) -> None:
-    """Writes columns of artifacts with the rows in `groups`, the row groups that are written.
+def cut(
+    wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO, order: Sequence[str] = ()
+) -> None:  # fmt: skip
+    """Writes columns of artifacts with the rows in `groups`, the row groups that are written, in `order`; without one,
+    windows come first.
 
     Windows become lists, all of them: how one is numbered follows from all, and must not from those that are chosen.
     """
     if isinstance(out, Path):
         with out.open("wb") as opened:
-            cut(wanted, groups, opened)
+            cut(wanted, groups, opened, order)
         return
     import pyarrow as pa
 
@@ -142,9 +159,11 @@ def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO
         plain = [_opened(artifact, groups) for artifact in wanted if artifact.path not in listed]
         schema = pa.schema([field for columns in plain for field in columns.schema])
         forms = [form_of(windows.schema) for windows in lists] + [form_of(schema)] * bool(plain)
-        file = Assembled(out, joined([(name, form) for form in forms for name in form.columns]))
+        columns = {name: form for form in forms for name in form.columns}
+        names = order or [*columns]
+        file = Assembled(out, joined([(name, columns[name]) for name in names]))
 
-        def encoded() -> Iterator[Callable[[], list[Chunk]]]:
+        def encoded() -> Iterator[Callable[[], dict[str, list[Chunk]]]]:
             """Reads row group by row group; what is returned encodes one."""
             encodings: Mapping[str, Any] | None = None
             for pieces in groups:
@@ -158,18 +177,22 @@ def cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], out: Path | BinaryIO
 
         sizes = [sum(len(rows) for _, rows in pieces) for pieces in groups]
         for rows, chunks in zip(sizes, side_by_side(encoded(), sum(sizes)), strict=True):
-            file.add(chunks, rows)
+            file.add((chunk for name in names for chunk in chunks[name]), rows)
         file.finish()
 
 
 def _chunks(
     listed: Sequence[tuple[pa.Schema, Lists]], table: pa.Table | None, encodings: Mapping[str, Any] | None
-) -> list[Chunk]:  # fmt: skip
-    """The column chunks of a row group: of its lists, then of its other columns."""
-    chunks = [chunk for schema, lists in listed for chunk in chunks_of(schema, lists)]
+) -> dict[str, list[Chunk]]:  # fmt: skip
+    """The column chunks of a row group by column."""
+    chunks = {
+        name: [chunk]
+        for schema, lists in listed
+        for name, chunk in zip(schema.names, chunks_of(schema, lists), strict=True)
+    }
     if table is not None:
         rows = in_memory(table.schema, [table], encodings)
-        chunks += [chunk for name in table.column_names for chunk in rows.chunks(0, name)]
+        chunks |= {name: rows.chunks(0, name) for name in table.column_names}
     return chunks
 
 

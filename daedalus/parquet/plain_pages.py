@@ -10,7 +10,7 @@ from daedalus.parquet.footer import Chunk
 from daedalus.parquet.list_writer import DATA_HEAD, PAGE_PACKED
 from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_next, write_struct
 
-NONE, ZSTD = 0, 6  # CompressionCodec
+NONE, ZSTD, LZ4 = 0, 6, 7  # CompressionCodec; LZ4 without frames (LZ4_RAW)
 _DATA_PAGE, _RLE = 0, 3  # PageType, Encoding
 PLAIN, BYTE_STREAM_SPLIT = 0, 9  # Encoding
 

@@ -1,17 +1,19 @@
-"""Columns of 32-bit numbers without NULLs, as one page each: split into bytes (BYTE_STREAM_SPLIT), then Zstd.
+"""Columns of 32-bit numbers without NULLs, as one page each: split into bytes (BYTE_STREAM_SPLIT), then Zstd, or LZ4
+for as few rows as in writer.py.
 
 pyarrow writes the same in a file of its own, which for a few hundred rows costs ten times as much as this.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from daedalus.parquet.footer import Chunk
 from daedalus.parquet.list_writer import form_of, zstd
-from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, ZSTD, chunk_of, first_fields, page_head
+from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, LZ4, ZSTD, chunk_of, first_fields, page_head
 from daedalus.parquet.thrift import write_varint
+from daedalus.parquet.writer import SMALL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,16 +24,18 @@ _LEVEL = 2  # of Zstd
 
 def split_numbers(schema: pa.Schema, rows: np.ndarray) -> list[Chunk]:
     """The column chunks of a row group. `schema` has columns of int32, and `rows` whole numbers by row and column."""
-    return [_chunk(first, numbers) for first, numbers in zip(_first_fields(schema), rows.T, strict=True)]
+    codec, pack = (LZ4, _lz4()) if len(rows) <= SMALL else (ZSTD, zstd(_LEVEL))
+    columns = zip(_first_fields(schema, codec), rows.T, strict=True)
+    return [_chunk(first, numbers, pack) for first, numbers in columns]
 
 
-def _chunk(first: bytes, numbers: np.ndarray) -> Chunk:
+def _chunk(first: bytes, numbers: np.ndarray, codec: pa.Codec) -> Chunk:
     import numpy as np
 
     count = len(numbers)
     split = numbers.astype("<i4").view(np.uint8).reshape(count, 4).T.tobytes()
     data = _levels(count) + split
-    packed = zstd(_LEVEL).compress(data)
+    packed = codec.compress(data)
     head = page_head(count, len(data), packed.size, BYTE_STREAM_SPLIT)
     return chunk_of([head, packed], first, count, len(head) + len(data), len(head) + packed.size)
 
@@ -45,6 +49,13 @@ def _levels(count: int) -> bytes:
 
 
 @lru_cache(256)
-def _first_fields(schema: pa.Schema) -> list[bytes]:
+def _first_fields(schema: pa.Schema, codec: int) -> list[bytes]:
     columns = form_of(schema).columns
-    return [first_fields(columns[name].elements, ZSTD, BYTE_STREAM_SPLIT) for name in schema.names]
+    return [first_fields(columns[name].elements, codec, BYTE_STREAM_SPLIT) for name in schema.names]
+
+
+@cache
+def _lz4() -> pa.Codec:
+    import pyarrow as pa
+
+    return pa.Codec("lz4_raw")

@@ -16,6 +16,7 @@ from daedalus.base.errors import DayError
 from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table
+from daedalus.tables.held import HELD
 from daedalus.tables.sorting import whole
 from daedalus.windows.groups import Groups, numbered
 from daedalus.windows.spec import Rolling
@@ -65,8 +66,17 @@ def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> S
     own = ["artwork_id"] * (rolling.without_self == "event")
     columns = [*rolling.groups, "ts", *["value"] * values, *own]
     if fits(sum(map(rows_of, events)) // _NARROW):
-        return [_Whole(read_table(path, columns), rolling.groups) for path in events]
+        form = f"events {columns} {rolling.groups}"
+        return [HELD.get(path, form) or _whole(path, columns, rolling.groups, form) for path in events]
     return [_Piece(path, columns, rolling.groups) for path in events]
+
+
+def _whole(path: Path, columns: Sequence[str], groups: Sequence[str], form: str) -> _Whole:
+    """A file of events, which is held: the days after its own read it too."""
+    table = read_table(path, columns)
+    found = _Whole(table, groups)
+    HELD.put(path, found, table.nbytes, form)
+    return found
 
 
 class Rows(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
@@ -18,7 +21,7 @@ from daedalus.stagecache.action import Action, Again, Cause, differences
 from daedalus.stagecache.records.artifact_store import ArtifactStore, Scratch
 from daedalus.stagecache.records.file_digests import FileDigests, Stamp
 from daedalus.stagecache.records.key_locks import KeyLocks
-from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.records.traces import Traces, as_text, of_text
 from daedalus.stagecache.walk.commits import Commits
 from daedalus.stagecache.walk.executor import Threads
 from daedalus.stagecache.walk.walk import Walk
@@ -187,6 +190,13 @@ def test_scratch_sweeps_the_dead_and_leaves_the_living(tmp_path):
     living.close()
     other.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@given(st.dictionaries(st.text(st.characters()), st.text(st.characters())))
+@example({"input:feed/caf\udce9.parquet": "d"})  # a name that is not UTF-8
+def test_records_are_read_as_they_were_written(manifest):
+    assert of_text(as_text(manifest)) == manifest
+    assert of_text(json.dumps(manifest)) == manifest  # as earlier versions wrote them
 
 
 def test_differences_name_old_and_new():

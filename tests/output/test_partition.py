@@ -217,9 +217,9 @@ def cut_sources(monkeypatch):
     """The artifacts' columns that are cut from now on."""
     found = []
 
-    def noted(wanted, groups, out):
+    def noted(wanted, groups, *rest):
         found.extend(tuple(artifact.names) for artifact in wanted)
-        cut(wanted, groups, out)
+        cut(wanted, groups, *rest)
 
     monkeypatch.setattr(partition, "cut", noted)
     return found

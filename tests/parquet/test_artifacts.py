@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_writer import form_of
 from daedalus.parquet.split_numbers import split_numbers
-from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet, write_plain
+from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, write_parquet, write_plain
 
 UTC = dt.UTC
 WHOLE = [pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
@@ -62,6 +62,20 @@ def test_whole_numbers_and_times_of_artifacts_are_split_and_nothing_that_others_
     assert not any("BYTE_STREAM_SPLIT" in found for found in encodings(tmp_path / "plain").values())
 
 
+def packings(path: Path) -> set[str]:
+    groups = [pq.read_metadata(path).row_group(i) for i in range(pq.read_metadata(path).num_row_groups)]
+    return {group.column(i).compression for group in groups for i in range(group.num_columns)}
+
+
+@pytest.mark.parametrize(("rows", "packed"), [(1, "LZ4"), (SMALL, "LZ4"), (SMALL + 1, "ZSTD")])
+def test_small_artifacts_are_packed_by_lz4_and_nothing_that_others_read_is(tmp_path, rows, packed):
+    table = pa.table({str(kind): column(kind, rows) for kind in (*WHOLE, *TIMES, *OTHERS)})
+    write_parquet(tmp_path / "artifact", table.schema, [table.slice(0, 1), table.slice(1)])
+    write_plain(tmp_path / "plain", table.schema, [table])
+    assert packings(tmp_path / "artifact") == {packed}
+    assert packings(tmp_path / "plain") == {"ZSTD"}
+
+
 def test_the_project_has_split_artifacts_and_plain_partitions(warm):
     artifacts = [encodings(path) for path in (warm.root / "cache/artifacts").glob("*/*.parquet")]
     assert any("BYTE_STREAM_SPLIT" in found for one in artifacts for found in one.values())
@@ -69,11 +83,12 @@ def test_the_project_has_split_artifacts_and_plain_partitions(warm):
     assert any(path.name == "qid_map.parquet" for path in output) and len(output) > 1
     for path in output:
         assert not any("BYTE_STREAM_SPLIT" in found for found in encodings(path).values()), path
+        assert packings(path) <= {"ZSTD"}, path
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 2**31 - 1)] * 3), min_size=1, max_size=40))
-def test_split_numbers_are_read_by_others(rows):
-    schema = pa.schema([(name, pa.int32()) for name in "abc"])
+@given(st.lists(st.tuples(*[st.integers(0, 2**31 - 1)] * 3), min_size=1, max_size=40), st.sampled_from([1, SMALL]))
+def test_split_numbers_are_read_by_others(rows, times):
+    schema, rows = pa.schema([(name, pa.int32()) for name in "abc"]), rows * times
     out = io.BytesIO()
     file = Assembled(out, joined([(name, form_of(schema)) for name in schema.names]))
     for some in (rows, rows[:1]):

@@ -114,6 +114,8 @@ class _Made:
 
         def reused(free: Path) -> dict[str, Path]:
             before, same = self._same(upstream)
+            if same or parts:
+                free.parent.mkdir()
             found = dict.fromkeys(same, free) if before and same and before.copied(free) else {}
             cut = sources_in_parts(self.columns.sink.columns) if parts else []
             cut = [source for source in cut if source not in same]

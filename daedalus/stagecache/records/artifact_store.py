@@ -79,8 +79,8 @@ class Scratch:
                     _sweep_one(Path(folder.path))
 
     def path(self, suffix: str = "") -> Path:
-        """A free path in the folder."""
-        return self.folder / f"{uuid.uuid4().hex}{suffix}"
+        """A free path in the folder, whose name no other process has either."""
+        return self.folder / f"{os.urandom(16).hex()}{suffix}"
 
     def close(self) -> None:
         if self._folder is not None:

@@ -6,15 +6,12 @@ Any day that differs is looked up by key and digest as usual.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-import msgspec
-
 from daedalus.base.file_stat import Stat, stat_of
-from daedalus.stagecache.records.traces import Traces
+from daedalus.stagecache.records.traces import Traces, as_text, of_text
 
 
 class KeptFile(NamedTuple):
@@ -45,7 +42,7 @@ class DayStamps:
     def summaries(self) -> dict[str, dict]:
         """The summary of each day, also of feed days that were only read; "" is that of actions of no day."""
         rows = self._traces.rows("select day, summary from standing_days where root = ?", [self._root])
-        values = msgspec.json.decode(f"[{','.join(summary for _, summary in rows)}]")
+        values = of_text(f"[{','.join(summary for _, summary in rows)}]")
         return dict(zip((day for day, _ in rows), values, strict=True))
 
     @cached_property
@@ -82,7 +79,7 @@ class DayStamps:
         are deleted too.
         """
         root = self._root
-        rows = [(root, day, asks, json.dumps(summary)) for day, (asks, summary) in days.items()]
+        rows = [(root, day, asks, as_text(summary)) for day, (asks, summary) in days.items()]
         kept = [(root, *file) for file in files]
         names = {(root, day, name) for _, name, day, *_ in kept}
         with self._traces.writing() as db:

@@ -46,6 +46,22 @@ create table if not exists day_results(root text, day text, run text, result tex
 """
 
 
+def as_text(value: object) -> str:
+    """JSON of what there is one of for each day or action: in a fifth of json's time."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8
+        return json.dumps(value)
+
+
+def of_text(text: str) -> Any:
+    """The value of JSON that `as_text` gave, or an earlier version."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
+
+
 class Trace(Struct, frozen=True):
     """The record of one execution of an action."""
 
@@ -171,8 +187,8 @@ class Traces:
             traces, keys = list(self._unwritten.values()), dict(self._unwritten_keys)
         durable()
         made = time.time()
-        rows = [(t.key, t.name, t.artifact, json.dumps(t.counts), t.seconds, t.bytes,
-                 json.dumps(t.manifest, sort_keys=True), t.code, made) for t in traces]  # fmt: skip
+        rows = [(t.key, t.name, t.artifact, as_text(t.counts), t.seconds, t.bytes,
+                 as_text(dict(sorted(t.manifest.items()))), t.code, made) for t in traces]  # fmt: skip
         if not rows:
             return
         with self._lock, self.writing() as db:
@@ -290,8 +306,7 @@ class Traces:
         return [RunRecord(run, started, state, json.loads(request)) for run, started, state, request in rows]
 
     def finish_days(self, run: str, summaries: Mapping[str, dict]) -> None:
-        # msgspec, since a run begins with a summary of every day that is fresh: a tenth of the time of json for 3,650
-        rows = [(run, day, msgspec.json.encode(summary).decode()) for day, summary in summaries.items()]
+        rows = [(run, day, as_text(summary)) for day, summary in summaries.items()]
         with self.writing() as db:
             db.executemany("insert or replace into run_days values (?, ?, ?)", rows)
 
@@ -300,7 +315,7 @@ class Traces:
 
     def finished_days(self, run: str) -> dict[str, dict]:
         rows = self.rows("select day, summary from run_days where run = ?", [run])
-        return {day: json.loads(summary) for day, summary in rows}
+        return {day: of_text(summary) for day, summary in rows}
 
 
 def _enter_wal(db: sqlite3.Connection) -> None:
@@ -317,4 +332,4 @@ _SELECT_TRACE = "select key, name, artifact, counts, seconds, bytes, manifest, c
 
 def _trace(row: tuple) -> Trace:
     key, name, artifact, counts, seconds, size, manifest, code = row
-    return Trace(key, name, artifact, json.loads(counts), seconds, size, json.loads(manifest), code)
+    return Trace(key, name, artifact, of_text(counts), seconds, size, of_text(manifest), code)
