@@ -131,6 +131,12 @@ def test_history_that_is_looked_up_is_read_on_arrow(warm: Small):
     assert {name for name, wrote in ran if not wrote} == set()
 
 
+def test_history_of_many_days_is_gathered_on_arrow(warm: Small):
+    ran: Counter = Counter()
+    both(warm.root, "2026-02-14", ran)
+    assert ran["write_gathered", True] and not ran["write_gathered", False]
+
+
 @pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
 def test_text_runs_on_arrow_however_a_feed_file_encodes_it(warm: Small, encoding):
     """pyarrow gives no numbers of values for text in delta encodings, which some writers choose."""

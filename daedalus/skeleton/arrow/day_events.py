@@ -58,7 +58,8 @@ def write_history(
     """The step `history` of one day; events in `filtered` need an artwork that is in the pool."""
     import pyarrow.compute as pc
 
-    rows = clean_rows(part, events, files) if not filtered or fits_whole(files["pool"][0]) else None
+    wanted = columns_of(column, contributor, filtered)
+    rows = clean_rows(part, events, wanted, files) if not filtered or fits_whole(files["pool"][0]) else None
     if rows is None:
         return None
     if filtered:
@@ -68,22 +69,38 @@ def write_history(
     return _write(rows, column, False, contributor, out)
 
 
+def columns_of(column: str, contributor: bool, filtered: Sequence[str]) -> list[str]:
+    """The columns of the feed that history is made of."""
+    further = [*(["artwork_id"] if contributor or filtered else []), *(["event"] if filtered else [])]
+    return list(dict.fromkeys(["user_id", "event_timestamp", column, *further]))
+
+
 def write_feed_events(
     part: FeedPart, events: Sequence[str], taken: Sequence[str], files: Files, out: Path
 ) -> Mapping[str, int] | None:
     """The step `history` of one day, of rows as the feed has them, with the columns `taken`."""
-    rows = clean_rows(part, events, files)
-    return None if rows is None else _write_rows(rows, taken, out)
+    rows = clean_rows(part, events, ["user_id", "event_timestamp", "event", *taken], files)
+    return None if rows is None else write_sorted(rows, out)
 
 
-def _write_rows(rows: pa.Table, taken: Sequence[str], out: Path) -> Mapping[str, int] | None:
+def write_gathered(columns: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
+    """The step `history` of several days: the rows of blocks of fewer, sorted by all their columns."""
     import pyarrow as pa
 
-    found = rows.select(["user_id", "event_timestamp", "event", *taken])
-    keys = sort_keys(found.columns)
-    if keys is None:
+    if not fits(sum(map(rows_of, files["events"]))):
         return None
-    return {"rows": write_table(out, found.take(pa.array(order_of(keys))))}
+    blocks = [read_table(path, columns) for path in files["events"]]
+    if any(block.schema != blocks[0].schema for block in blocks):
+        return None
+    return write_sorted(pa.concat_tables(blocks).combine_chunks(), out)
+
+
+def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
+    """Writes rows sorted by all their columns, which so are in a total order; None where only the SQL sorts them."""
+    import pyarrow as pa
+
+    keys = sort_keys(rows.columns)
+    return None if keys is None else {"rows": write_table(out, rows.take(pa.array(order_of(keys))))}
 
 
 def _write(

@@ -32,10 +32,11 @@ def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -
     return {**counts, "rows": write_table(out, found.select(list(SPINE_COLUMNS)))}
 
 
-def clean_rows(part: FeedPart, events: Sequence[str], files: Files) -> pa.Table | None:
-    """The clean rows of the day that have one of `events`, in any order; None where the SQL must run."""
+def clean_rows(part: FeedPart, events: Sequence[str], wanted: Sequence[str], files: Files) -> pa.Table | None:
+    """The columns `wanted` of the day's clean rows that have one of `events`, in any order; None where the SQL must
+    run."""
     read = _read(part, files)
-    return None if read is None else _clean(part, read, list(SPINE_COLUMNS), events)
+    return None if read is None else _clean(part, read, list(SPINE_COLUMNS), events, wanted)
 
 
 def _since_epoch(day: Day) -> int:
@@ -76,9 +77,11 @@ def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, i
 
 
 def _clean(
-    part: FeedPart, read: Sequence[tuple[int, FileRows]], order: Sequence[str], events: Sequence[str] | None = None
-) -> pa.Table | None:
-    """The rows of the day that have all keys, sorted, without duplicates; None where they have no sort keys.
+    part: FeedPart, read: Sequence[tuple[int, FileRows]], order: Sequence[str], events: Sequence[str] | None = None,
+    wanted: Sequence[str] = tuple(SPINE_COLUMNS),
+) -> pa.Table | None:  # fmt: skip
+    """The rows of the day that have all keys, sorted, without duplicates, or columns `wanted` of them; None where they
+    have no sort keys.
 
     Files most of whose rows are of the day stay as they are until the end: what is sorted is their places.
     """
@@ -103,8 +106,8 @@ def _clean(
         keys = keys if len(kept) == table.num_rows else [key[kept] for key in keys]
         places = order_of(keys)
         kept = kept[first_of_equal(keys, places) if part.deduplicate else places]
-    columns = side_by_side([partial(_taken, table[name], pa.array(kept)) for name in SPINE_COLUMNS], len(kept))
-    return pa.table(dict(zip(SPINE_COLUMNS, columns, strict=True)))
+    columns = side_by_side([partial(_taken, table[name], pa.array(kept)) for name in wanted], len(kept))
+    return pa.table(dict(zip(wanted, columns, strict=True)))
 
 
 def _taken(column: pa.ChunkedArray, places: pa.Array) -> pa.ChunkedArray:

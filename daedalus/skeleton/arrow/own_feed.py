@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import DAY_US
 from daedalus.config.columns import REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.inputs.schemas import OwnGroup
-from daedalus.skeleton.arrow.day_events import _write, _write_rows
+from daedalus.skeleton.arrow.day_events import _write, columns_of, write_sorted
 from daedalus.skeleton.arrow.feed_files import Codes, FeedPart, FileRows, _typed, is_known
 from daedalus.skeleton.arrow.feed_rows import _clean, _counts, _since_epoch
 from daedalus.skeleton.arrow.pool_and_sessions import has_one_of
@@ -49,7 +49,8 @@ def write_own_history(
     import pyarrow.compute as pc
 
     read = _read(part, files) if not filtered or fits_whole(files["pool"][0]) else None
-    rows = _clean(part, read, list(SPINE_COLUMNS), events) if read is not None else None
+    wanted = columns_of(column, contributor, filtered)
+    rows = _clean(part, read, list(SPINE_COLUMNS), events, wanted) if read is not None else None
     if rows is None:
         return None
     if filtered:
@@ -63,9 +64,9 @@ def write_own_feed_events(
     part: FeedPart, events: Sequence[str], taken: Sequence[str], files: Files, out: Path
 ) -> Mapping[str, int] | None:
     """The step `history` of one day of rows, see `write_feed_events`."""
-    read = _read(part, files)
-    rows = _clean(part, read, list(SPINE_COLUMNS), events) if read is not None else None
-    return None if rows is None else _write_rows(rows, taken, out)
+    read, wanted = _read(part, files), ["user_id", "event_timestamp", "event", *taken]
+    rows = _clean(part, read, list(SPINE_COLUMNS), events, wanted) if read is not None else None
+    return None if rows is None else write_sorted(rows, out)
 
 
 def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:

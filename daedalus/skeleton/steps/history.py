@@ -16,7 +16,7 @@ from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
 from daedalus.config.columns import spine_columns
 from daedalus.config.schema import Aggregation
-from daedalus.skeleton.arrow.day_events import write_feed_events, write_history
+from daedalus.skeleton.arrow.day_events import write_feed_events, write_gathered, write_history
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.own_feed import write_own_feed_events, write_own_history
 from daedalus.skeleton.context import Make, Skeleton
@@ -70,9 +70,9 @@ def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | 
     if size == 1:
         return _of_one_day(make, aggregation, Day.fromordinal(first))
     blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
-    groups = ", ".join(where_of(make.context, aggregation).groups)
-    kept = f"{groups}, ts, value" + (", artwork_id" if self_rule(aggregation) == "event" else "")
-    return _gathered(make, _named(_part(aggregation), first, size), blocks, gather_history(kept))
+    groups = where_of(make.context, aggregation).groups
+    kept = [*groups, "ts", "value", *(["artwork_id"] if self_rule(aggregation) == "event" else [])]
+    return _gathered(make, _named(_part(aggregation), first, size), blocks, kept, gather_history(", ".join(kept)))
 
 
 def _named(part: str, first: int, size: int) -> ActionName:
@@ -81,9 +81,12 @@ def _named(part: str, first: int, size: int) -> ActionName:
     return ActionName("history", part, Day.fromordinal(first + size - 1), span=span)
 
 
-def _gathered(make: Make, name: ActionName, blocks: Sequence[str | None], sql: Sql) -> str | None:
+def _gathered(
+    make: Make, name: ActionName, blocks: Sequence[str | None], kept: Sequence[str], sql: Sql
+) -> str | None:  # fmt: skip
     present = [block for block in blocks if block]
-    return make.sql(name, sql, Reading({"events": present}), {}) if present else None
+    arrow = partial(write_gathered, tuple(kept))
+    return make.sql(name, sql, Reading({"events": present}), {}, arrow=arrow) if present else None
 
 
 def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
@@ -208,7 +211,7 @@ def _rows(make: Make, asked: FeedEvents, first: int, size: int) -> str | None:
     action = _named(asked.part, first, size)
     if size > 1:
         blocks = [make.once(_rows, asked, at, size // 8) for at in range(first, first + size, size // 8)]
-        return _gathered(make, action, blocks, gather_history(asked.kept, asked.order))
+        return _gathered(make, action, blocks, asked.names, gather_history(asked.kept, asked.order))
 
     def arrow(part: FeedPart, own: bool) -> partial:
         return partial(write_own_feed_events if own else write_feed_events, part, asked.events, asked.taken)
