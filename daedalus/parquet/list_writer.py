@@ -117,23 +117,29 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
     from daedalus.parquet import compiled_lists
 
     sizes = pieces[0].sizes if len(pieces) == 1 else np.concatenate([piece.sizes for piece in pieces])
-    several, firsts, places = _ascending([piece.values for piece in pieces])
-    # The first column in which each value occurs; the number of columns if it does not occur.
+    # For each value of a piece the first column that has it; only of those that occur is anything made.
+    found = [compiled_lists.first_columns(one.codes, one.begins, one.sizes, len(one.values)) for one in pieces]
+    used = [np.flatnonzero(columns < sizes.shape[1]) for columns in found]
+    several, firsts, places = _ascending([_some(one.values, some) for one, some in zip(pieces, used, strict=True)])
     first = np.full(len(firsts), sizes.shape[1], np.int16)
-    for piece, place in zip(pieces, places, strict=True):
-        found = compiled_lists.first_columns(piece.codes, piece.begins, piece.sizes, len(piece.values))
-        first[place] = np.minimum(first[place], found)
-    # Stable, so ascending within a column; without those that do not occur, which are last.
-    order = np.argsort(first, kind="stable")[: np.count_nonzero(first < sizes.shape[1])]
+    for columns, some, place in zip(found, used, places, strict=True):
+        first[place] = np.minimum(first[place], columns[some])
+    order = np.argsort(first, kind="stable")  # so ascending within a column
     numbers = np.zeros(len(firsts), np.uint16 if len(order) <= 1 << 16 else np.uint32)
     numbers[order] = np.arange(len(order))
     ends = np.cumsum(sizes[:, -1])
     codes, filled = np.empty(ends[-1], numbers.dtype), 0
-    for piece, place in zip(pieces, places, strict=True):
-        filled = compiled_lists.put_numbers(
-            piece.codes, piece.begins, piece.sizes[:, -1], numbers[place], codes, filled
-        )
+    for piece, some, place in zip(pieces, used, places, strict=True):
+        of_value = np.zeros(len(piece.values), numbers.dtype)
+        of_value[some] = numbers[place]
+        filled = compiled_lists.put_numbers(piece.codes, piece.begins, piece.sizes[:, -1], of_value, codes, filled)
     return Lists(codes, ends - sizes[:, -1], sizes, several.take(pa.array(firsts[order])))
+
+
+def _some(values: pa.Array, places: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    return values if len(places) == len(values) else values.take(pa.array(places))
 
 
 def _ascending(several: Sequence[pa.Array]) -> tuple[pa.Array, np.ndarray, list[np.ndarray]]:
