@@ -28,6 +28,9 @@ class Made:
         self.needed.append(subject)
         return "@".join(map(str, subject)) if self._spine else None
 
+    def once(self, function, *subject):
+        return function(self, *subject)
+
     def code_of(self, function):
         return {f"code:{function.__name__}": ""}
 

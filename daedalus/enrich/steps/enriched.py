@@ -43,7 +43,8 @@ def build(make: Make, day: Day) -> str | None:
 
 def _enriched(make: Make) -> tuple[Enriched, dict[str, str]]:
     """What all days have alike: what writes the partitions, and the ingredients."""
-    config, embeddings = make.context.config, make.context.runtime.embeddings
+    config = make.context.config
+    embeddings = config.runtime.embeddings
     assert embeddings is not None
     columns = embeddings.columns
     entries = [
