@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -88,10 +88,16 @@ def started():
 
 @pytest.fixture
 def cluster(started):
-    """Two workers, whatever the test before did to them."""
-    connect.replace_lost(started)
-    started.wait_for_workers(2)
-    return started
+    """Two workers that answer, whatever the test before did to them: of one that was just killed the scheduler learns
+    a moment later."""
+    with Client(started, set_as_default=False) as asking:
+        while True:
+            connect.replace_lost(started)
+            started.wait_for_workers(2)
+            with suppress(OSError):
+                if len(asking.run(os.getpid)) == 2:
+                    return started
+            time.sleep(0.1)
 
 
 @pytest.fixture
@@ -285,18 +291,21 @@ def test_a_partition_is_taken_as_its_worker_left_it_or_not_at_all(tmp_path):
 
 @pytest.mark.parametrize("seed", range(KILLED_RUNS))
 def test_a_run_with_a_worker_killed_gives_the_same_bytes(cold, warm_template, cluster, client, seed):
-    """At a random moment; another takes its place."""
+    """When a random share of the artifacts is there, however fast the run is; another takes its place."""
     chance, killed = random.Random(seed), []
+    there = chance.uniform(0, 0.8) * len(artifacts(warm_template))
 
     def kill() -> None:
+        while len(artifacts(cold.root)) <= there:
+            time.sleep(0.01)
         nanny = chance.choice(list(cluster.workers.values()))
         killed.append(nanny.pid)
         os.kill(nanny.pid, signal.SIGKILL)
 
-    killer = threading.Timer(chance.uniform(0.5, 3.0), kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     report = on_dask(RANGE, cluster.scheduler_address)
-    killer.join()
+    killer.join(60)
     assert killed and not report.failures
     assert cold.bytes() == cold.bytes(warm_template / "data/training_output")
 
@@ -304,8 +313,8 @@ def test_a_run_with_a_worker_killed_gives_the_same_bytes(cold, warm_template, cl
 def test_a_step_that_kills_every_worker_fails_its_day_alone(cold, warm_template, cluster, client, tmp_path):
     deadly, dying = f"attributes@{DAYS[1]}", tmp_path / "dying"
     dying.mkdir()
-    client.register_plugin(Deadly(deadly, dying))
     try:
+        client.register_plugin(Deadly(deadly, dying))
         with let_die(cluster, dying):
             report = on_dask(SHORT, cluster.scheduler_address)
     finally:
