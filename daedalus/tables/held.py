@@ -16,7 +16,8 @@ _UNLIMITED = 4 << 30  # taken for the limit where none is configured
 # What is held for an artifact: an Arrow table, or its lists by row group (windows_file.py); and, by digest, for a file
 # of the feed (feed_files.py).
 TABLE, LISTS, FEED = "table", "lists", "feed"
-EVENTS = "events"  # for a spine: its events as numbers (artifacts.py); further forms are those of windows/seen.py
+# For a spine: its events as numbers (artifacts.py). Further forms are those of windows/seen.py and windows/roll.py.
+EVENTS = "events"
 
 
 class Held:

@@ -67,11 +67,11 @@ def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> S
     columns = [*rolling.groups, "ts", *["value"] * values, *own]
     if fits(sum(map(rows_of, events)) // _NARROW):
         form = f"events {columns} {rolling.groups}"
-        return [HELD.get(path, form) or _whole(path, columns, rolling.groups, form) for path in events]
+        return [HELD.get(path, form) or _events_held(path, columns, rolling.groups, form) for path in events]
     return [_Piece(path, columns, rolling.groups) for path in events]
 
 
-def _whole(path: Path, columns: Sequence[str], groups: Sequence[str], form: str) -> _Whole:
+def _events_held(path: Path, columns: Sequence[str], groups: Sequence[str], form: str) -> _Whole:
     """A file of events, which is held: the days after its own read it too."""
     table = read_table(path, columns)
     found = _Whole(table, groups)

@@ -76,10 +76,10 @@ def columns_of(column: str, contributor: bool, filtered: Sequence[str]) -> list[
 
 
 def write_feed_events(
-    part: FeedPart, events: Sequence[str], taken: Sequence[str], files: Files, out: Path
+    part: FeedPart, events: Sequence[str], wanted: Sequence[str], files: Files, out: Path
 ) -> Mapping[str, int] | None:
-    """The step `history` of one day, of rows as the feed has them, with the columns `taken`."""
-    rows = clean_rows(part, events, ["user_id", "event_timestamp", "event", *taken], files)
+    """The step `history` of one day, of rows as the feed has them, with the columns `wanted`."""
+    rows = clean_rows(part, events, wanted, files)
     return None if rows is None else write_sorted(rows, out)
 
 

@@ -61,10 +61,10 @@ def write_own_history(
 
 
 def write_own_feed_events(
-    part: FeedPart, events: Sequence[str], taken: Sequence[str], files: Files, out: Path
+    part: FeedPart, events: Sequence[str], wanted: Sequence[str], files: Files, out: Path
 ) -> Mapping[str, int] | None:
     """The step `history` of one day of rows, see `write_feed_events`."""
-    read, wanted = _read(part, files), ["user_id", "event_timestamp", "event", *taken]
+    read = _read(part, files)
     rows = _clean(part, read, list(SPINE_COLUMNS), events, wanted) if read is not None else None
     return None if rows is None else write_sorted(rows, out)
 

@@ -214,7 +214,7 @@ def _rows(make: Make, asked: FeedEvents, first: int, size: int) -> str | None:
         return _gathered(make, action, blocks, asked.names, gather_history(asked.kept, asked.order))
 
     def arrow(part: FeedPart, own: bool) -> partial:
-        return partial(write_own_feed_events if own else write_feed_events, part, asked.events, asked.taken)
+        return partial(write_own_feed_events if own else write_feed_events, part, asked.events, asked.names)
 
     config = {"aggregation.events": list(asked.events)}
     return sql_of_feed(make, action, partial(list_feed_events, asked=asked), config, None, arrow)
