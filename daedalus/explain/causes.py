@@ -19,7 +19,7 @@ from daedalus.config.reach import Reach
 from daedalus.skeleton.steps.history import is_covered
 from daedalus.skeleton.where import given
 from daedalus.stagecache.action import Action, Cause, Manifest, differences
-from daedalus.stagecache.action_name import ActionName, day_of, kind_of, step_of
+from daedalus.stagecache.action_name import ActionName, day_of, days_of, kind_of, step_of
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, Verdict
 from daedalus.workspace.code_stamp import code_version
@@ -153,7 +153,7 @@ def _looked_back(manifest: Manifest, day: Day) -> str | None:
     """Days from the end of history to the target day; a range where days without feed leave it open."""
     names = [label.partition(":")[2] for label in manifest if label.startswith("upstream:")]
     events = [found for name in names if step_of(name) == "event_values" and (found := _day(name))]
-    ends = [end for name in names if step_of(name) == "history" and (end := _end(name))]
+    ends = [_end(name) for name in names if step_of(name) == "history"]
     if not events and not ends:
         return None
     least, most = (day - min(events, default=day)).days, (day - max(ends, default=min(events, default=day))).days
@@ -166,10 +166,10 @@ def _day(name: str) -> Day | None:
     return Day.fromisoformat(at) if re.fullmatch(r"\d{4}-\d\d-\d\d", at) else None
 
 
-def _end(name: str) -> Day | None:
+def _end(name: str) -> Day:
     """The day after a piece of history."""
-    match = re.search(r"@(\d{4}-\d\d-\d\d)(?:\+(\d+)d)?$", name)
-    return Day.fromisoformat(match[1]) + int(match[2] or 1) * ONE_DAY if match else None
+    first, days = days_of(day_of(name))
+    return first + days * ONE_DAY
 
 
 class Causes:

@@ -16,7 +16,7 @@ from daedalus.config.reach import Reach
 from daedalus.config.steps import ORDER, SKELETON
 from daedalus.explain.causes import Causes
 from daedalus.inputs.listing import Listing
-from daedalus.stagecache.action_name import step_of
+from daedalus.stagecache.action_name import day_of, days_of, kind_of, step_of
 from daedalus.stagecache.records.traces import Cost
 from daedalus.stagecache.walk.outcome import FAILED, rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
@@ -157,5 +157,5 @@ def _add(grid: Grid, name: str, day: str, state: str, cost: Cost | None, why: in
 
 def row_of(name: str) -> str:
     """The row in which an action stands: its name without the day, but with how many days a block has."""
-    step, _, rest = name.partition("@")
-    return step + rest[len("YYYY-MM-DD") :]
+    days = days_of(day_of(name))[1] if day_of(name) else 1
+    return kind_of(name) + (f"+{days}d" if days > 1 else "")

@@ -28,7 +28,7 @@ Schema = Mapping[str, str]
 class FeedDay:
     """A feed day's files by schema, and how the spine is cleaned.
 
-    Group i is bound as `feed_i`. The variable `day_start` is the day.
+    Groups are bound as `feed_i` from i = `first` on. The day is `at` days after the variable `day_start`.
     """
 
     groups: tuple[Group, ...]
@@ -36,6 +36,8 @@ class FeedDay:
     deduplicate: bool
     platforms: tuple[tuple[str, int], ...]
     columns: tuple[tuple[str, str], ...] = tuple(SPINE_COLUMNS.items())
+    first: int = 0
+    at: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +54,7 @@ class FeedDay:
         return " UNION ALL ".join(
             f"SELECT {_columns_of(group.schema, dict(self.platforms), self.columns)}, {literal(not group.late)} AS own"
             f"{f', {group.late} AS late' if several else ''}{also} FROM {group.scan(f'feed_{i}', files=files)}"
-            for i, group in enumerate(self.groups)
+            for i, group in enumerate(self.groups, self.first)
         )
 
     def clean(self, raw: str, also: str = "TRUE") -> str:
@@ -60,16 +62,24 @@ class FeedDay:
         texts = "".join(f", {code}_text" for code in CODES)
         texts += "".join(f", {is_minus_zero(column)}" for column in self.doubles)
         rows = f"DISTINCT {columns(self.names)}{texts}" if self.deduplicate else columns(self.names)
-        return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {_IN_DAY} AND {also}"
+        return f"SELECT {rows} FROM {raw} WHERE {_KEYED} AND {self.in_day} AND {also}"
+
+    @property
+    def in_day(self) -> str:
+        """The condition that a row's time is in the day."""
+        start = f"{_DAY} + INTERVAL {self.at} DAY" if self.at else _DAY
+        return f"event_timestamp >= {start} AND event_timestamp < {_DAY} + INTERVAL {self.at + 1} DAY"
+
+
+def clean_days(feeds: Sequence[FeedDay], also: str) -> str:
+    """SELECT of the clean rows of several days."""
+    return " UNION ALL ".join(feed.clean(f"({feed.raw()})", also) for feed in feeds)
 
 
 _DAY = "getvariable('day_start')"
 
 
 _KEYED = " AND ".join(f"{column} IS NOT NULL" for column in REQUIRED_COLUMNS)
-
-
-_IN_DAY = f"event_timestamp >= {_DAY} AND event_timestamp < {_DAY} + INTERVAL 1 DAY"
 
 
 def is_minus_zero(column: str) -> str:
@@ -117,30 +127,27 @@ def files_of(make: Make, day: Day) -> dict[int, list[InputFile]]:
 def sql_of_feed(
     make: Make,
     name: ActionName,
-    render: Callable[[FeedDay], Sql],
+    days: Sequence[Day],
+    render: Callable[[tuple[FeedDay, ...]], Sql],
     config: Mapping[str, object],
     reads: Mapping[str, Sequence[str]] | None = None,
-    arrow: Callable[[FeedPart, bool], partial] | None = None,
-    of_texts: Callable[[FeedPart], partial] | None = None,
+    arrow: Callable[[tuple[FeedPart, ...]], partial] | None = None,
     *,
+    texts: bool = False,
     by_user: bool = False,
 ) -> str | None:
-    """Adds an action that reads a day's feed files and the actions in `reads`; None if the day has no files.
+    """Adds an action that reads the feed files of `days`, in a row, and the actions in `reads`; None if there are none.
 
-    `render` makes its statement, and `arrow`, which is told whether the feed has names or times of its own, what may
-    run in its place, `of_texts` where ids are text; `config` are further values that it depends on. `by_user` says that
-    it may be computed in parts of users.
+    `render` makes its statement, of the days that have files, and `arrow` what may run in its place, where `texts` says
+    also for ids that are text; `config` are further values that it depends on. `by_user` says that one day's may be
+    computed in parts of users.
     """
-    assert name.day is not None
-    late_files = files_of(make, name.day)
-    if not any(late_files.values()):
-        return None
     wanted = spine_columns(make.context.config)
-    groups, bound = _by_schema(late_files, list(wanted))
+    feeds, bound = _feeds(make, days, wanted)
+    if not feeds:
+        return None
+    groups = [group for feed in feeds for group in feed.groups]
     spine, platforms = make.context.runtime.spine, make.context.runtime.platforms
-    feed = FeedDay(
-        tuple(groups), spine.lateness, spine.deduplicate, tuple(sorted(platforms.items())), tuple(wanted.items())
-    )
     late = spine.lateness
     one_sided = late.after if not late.before else {"before": late.before, "after": late.after}
     settings: dict[str, object] = {"spine.lateness_days": one_sided, "spine.deduplicate": spine.deduplicate}
@@ -150,27 +157,40 @@ def sql_of_feed(
     further = {column: kind for column, kind in wanted.items() if column not in SPINE_COLUMNS}
     if further:
         settings["feed.extra_columns"] = further
-    if texts := text_ids(make.context.config):
-        settings["feed.ids"] = texts
+    if ids := text_ids(make.context.config):
+        settings["feed.ids"] = ids
     by_name = _has_text(groups, "country_code")
     reading = Reading(
         reads or {},
         files=bound,
         tables={"countries": country_codes} if by_name else {},
-        variables=day_start(name.day),
+        variables=day_start(days[0]),
         columns=wanted,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    own = any(isinstance(group, OwnGroup) for group in groups)
-    part = _part(feed, name.day, bound)
+    fast = arrow if not further and (texts or not ids) else None
+    made = tuple(_part(feed, days[feed.at], bound) for feed in feeds)
+    parts = partial(parts_of_users, made[0], fast) if by_user and has_ranges(groups) else None
+    return make.sql(name, render(feeds), reading, {**settings, **config}, extra=extra, arrow=fast and fast(made),
+                    parts=parts)  # fmt: skip
 
-    def fast(part: FeedPart) -> partial | None:
-        if further:
-            return None
-        return of_texts(part) if texts and of_texts else arrow(part, own) if arrow and not texts else None
 
-    parts = partial(parts_of_users, part, fast) if by_user and has_ranges(part.groups) else None
-    return make.sql(name, render(feed), reading, {**settings, **config}, extra=extra, arrow=fast(part), parts=parts)
+def _feeds(
+    make: Make, days: Sequence[Day], wanted: Mapping[str, str]
+) -> tuple[tuple[FeedDay, ...], dict[str, list[InputFile]]]:
+    """(the days that have files, the files of their groups by the names that these are bound to)."""
+    spine, platforms = make.context.runtime.spine, tuple(sorted(make.context.runtime.platforms.items()))
+    feeds: list[FeedDay] = []
+    bound: dict[str, list[InputFile]] = {}
+    for at, day in enumerate(days):
+        found = [group for late, files in files_of(make, day).items()
+                 for group in group_by_schema(files, list(wanted), late)]  # fmt: skip
+        groups, first = tuple(group for group, _ in found), len(bound)
+        if groups:
+            columns = tuple(wanted.items())
+            feeds.append(FeedDay(groups, spine.lateness, spine.deduplicate, platforms, columns, first, at))
+        bound |= {f"feed_{i}": members for i, (_, members) in enumerate(found, first)}
+    return tuple(feeds), bound
 
 
 def _own_settings(groups: Sequence[Group]) -> dict[str, object]:
@@ -182,25 +202,18 @@ def _own_settings(groups: Sequence[Group]) -> dict[str, object]:
 
 
 def _part(feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]]) -> FeedPart:
-    digests = {name: [file.digest for file in files] for name, files in bound.items()}
-    rows = sum(file.rows for files in bound.values() for file in files)
-    return FeedPart(feed.groups, feed.lateness, feed.deduplicate, feed.platforms, day, digests, rows)
+    names = [f"feed_{i}" for i, _ in enumerate(feed.groups, feed.first)]
+    digests = {name: [file.digest for file in bound[name]] for name in names}
+    rows = sum(file.rows for name in names for file in bound[name])
+    return FeedPart(feed.groups, feed.lateness, feed.deduplicate, feed.platforms, day, digests, rows, feed.first)
 
 
 def _has_text(groups: Sequence[Group], code: str) -> bool:
     return any(is_text(group.schema.get(code, "")) for group in groups)
 
 
-def _by_schema(
-    late_files: Mapping[int, Sequence[InputFile]], wanted: Sequence[str]
-) -> tuple[list[Group], dict[str, list[InputFile]]]:
-    """(the `groups` of a `FeedDay`, the files of each group by its name `feed_i`)."""
-    found = [group for late, files in late_files.items() for group in group_by_schema(files, wanted, late)]
-    return [group for group, _ in found], {f"feed_{i}": members for i, (_, members) in enumerate(found)}
-
-
 def day_start(day: Day) -> dict[str, str]:
-    """The variable that has the day in statements."""
+    """The variable that has the day, of several the first, in statements."""
     return {"day_start": f"TIMESTAMP '{day}'"}
 
 

@@ -38,7 +38,9 @@ def has_ranges(groups: Sequence[Group]) -> bool:
     return known and alike and all(group.format == "parquet" and USER in dict(group.columns) for group in groups)
 
 
-def parts_of_users(part: FeedPart, fast: Callable[[FeedPart], partial | None], run: partial[Counts]) -> Parts:
+def parts_of_users(
+    part: FeedPart, fast: Callable[[tuple[FeedPart, ...]], partial] | None, run: partial[Counts]
+) -> Parts:
     """The parts of an action that is `run`; `fast` is what may run in place of its statement."""
 
     def run_part(which: Part, upstream: Mapping[str, Path], out: Path) -> Counts:
@@ -49,10 +51,10 @@ def parts_of_users(part: FeedPart, fast: Callable[[FeedPart], partial | None], r
 
 
 def _cut(
-    part: FeedPart, fast: Callable[[FeedPart], partial | None], which: Part, bound: Bound, folder: Path
+    part: FeedPart, fast: Callable[[tuple[FeedPart, ...]], partial] | None, which: Part, bound: Bound, folder: Path
 ) -> tuple[Bound, partial | None]:
     """The files of a part's rows in place of the feed's, and what may read them."""
-    files = [(group, f"feed_{i}") for i, group in enumerate(part.groups)]
+    files = list(part.bound())
     least, end = _range(which, [(_own(group, USER), path) for group, name in files for path in bound[name]], part.rows)
     now, rows = dict(bound), 0
     for group, name in files:
@@ -63,7 +65,7 @@ def _cut(
             rows += _write_range(path, columns, _own(group, USER), least, end, made)
             now[name].append(made)
     digests = {name: [f"{one} {which}" for one in found] for name, found in part.digests.items()}
-    return now, fast(part._replace(digests=digests, rows=rows))
+    return now, fast and fast((part._replace(digests=digests, rows=rows),))
 
 
 def _own(group: Group, column: str) -> str:

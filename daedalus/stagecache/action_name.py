@@ -6,7 +6,9 @@ from functools import cache
 
 from msgspec import Struct
 
-from daedalus.base.days import Day
+from daedalus.base.days import ONE_DAY, Day
+
+_ISO = len("YYYY-MM-DD")
 
 
 class ActionName(Struct, frozen=True):
@@ -47,3 +49,21 @@ def step_of(name: str) -> str:
 def day_of(name: str) -> str:
     """The day or span of a name, "" for none: `2026-05-15` of `rolling:likes@2026-05-15`."""
     return name.partition("@")[2]
+
+
+def gathered(first: Day, days: int) -> str:
+    """The span of days whose artifact is put together from those of fewer."""
+    return f"{first}+{days}d"
+
+
+def at_once(first: Day, days: int) -> str:
+    """The span of days that are read at once."""
+    return f"{first}..{first + (days - 1) * ONE_DAY}"
+
+
+def days_of(at: str) -> tuple[Day, int]:
+    """(the first day, how many days) of a name's day or span."""
+    first = Day.fromisoformat(at[:_ISO])
+    if at[_ISO : _ISO + 2] == "..":
+        return first, (Day.fromisoformat(at[_ISO + 2 :]) - first).days + 1
+    return first, int(at[_ISO + 1 : -1] or 1)

@@ -7,7 +7,7 @@ graph is built for it. A touched file with the same bytes is looked up by its di
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from daedalus.base.file_stat import Stat
 from daedalus.config import Config
 from daedalus.config.reach import Reach
 from daedalus.inputs.listing import Listing
-from daedalus.stagecache.action_name import day_of, kind_of, step_of
+from daedalus.stagecache.action_name import day_of, days_of, kind_of, step_of
 from daedalus.workspace.code_stamp import code_stamp
 
 if TYPE_CHECKING:
@@ -178,10 +178,10 @@ def read_by_finished(workspace: Workspace, finished: Mapping[str, dict]) -> dict
         step = step_of(name)
         if step not in OF_A_FEED_DAY or (tile not in known and step != "history"):
             continue
-        first, _, span = when.partition("+")  # of history gathered from several days; it is the last one's
-        day = str(Day.fromisoformat(first) + (int(span[:-1]) - 1) * ONE_DAY) if span else first
+        first, size = days_of(when) if when else (None, 1)
+        day = str(first + (size - 1) * ONE_DAY) if first else ""  # of several days it is the last one's
         summary = summaries.setdefault(day, {"tiles": {}, "rows": {}})
-        summary["tiles"][name if span else tile] = cost.seconds
+        summary["tiles"][name if size > 1 else tile] = cost.seconds
         summary["rows"] |= of_feed(cost.counts) if step == "spine" else {}
     return _read_by(finished, summaries, Reach.of(workspace.config))
 
@@ -190,16 +190,28 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], reach: R
     """What the days that stand read, of what is known: tiles of the days of their spines, history of those before.
 
     A tile of history counts where a spine begins after its days: no day reads it as history before that. Nor does one
-    whose longest window begins after the tile does.
+    whose longest window begins after the tile does. A day of a block that was read at once counts only for spines and
+    windows that begin within the block.
     """
     if not stands:
         return {}
     days = sorted(map(Day.fromisoformat, stands))
     window = {str(day - i * ONE_DAY) for day in days for i in range(1, reach.lookback + 1)}
+    blocks = _read_at_once(summaries)
+
+    def some(first: Day, end: Day) -> bool:
+        """Whether a day that stands is in [first, end)."""
+        return bisect_left(days, first) < bisect_left(days, end)
 
     def is_history(tile: str, day: str) -> bool:
-        last, size = Day.fromisoformat(day), int(tile.rpartition("+")[2][:-1]) if "@" in tile else 1
+        last, (kind, _, span) = Day.fromisoformat(day), tile.partition("@")
+        size = days_of(span)[1] if span else 1
         after = bisect_right(days, last + reach.lookback * ONE_DAY)
+        if (block := blocks.get((kind, day))) and not span:
+            begin, end = block
+            first = last + (reach.lookback + 1) * ONE_DAY  # of the days whose spine begins after `last`
+            longest = max(first, begin + (reach.back + 1) * ONE_DAY), last + (reach.back + 1) * ONE_DAY
+            return some(first, end + reach.lookback * ONE_DAY) or some(*longest)
         reached = last + (reach.back + 1 - size) * ONE_DAY
         return after < len(days) and (reach.endless or days[after] <= reached)
 
@@ -211,3 +223,15 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], reach: R
         if day not in stands and tiles:
             read[day] = {"tiles": tiles, "rows": summary["rows"] if seen else {}}
     return read
+
+
+def _read_at_once(summaries: Mapping[str, dict]) -> dict[tuple[str, str], tuple[Day, Day]]:
+    """(the first day, the day after the last) of the blocks of history that were read at once, by kind and day."""
+    found: dict[tuple[str, str], tuple[Day, Day]] = {}
+    for summary in summaries.values():
+        for tile in summary["tiles"]:
+            if ".." in tile:
+                first, size = days_of(day_of(tile))
+                block = first, first + size * ONE_DAY
+                found |= {(kind_of(tile), str(first + i * ONE_DAY)): block for i in range(size)}
+    return found

@@ -15,12 +15,13 @@ import pytest
 from anything import anything, change
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from small import Small, by_sql
+from small import Small, by_sql, edit
 from worlds import worlds
 
 from daedalus.actions import actions
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.skeleton.steps import history
 from daedalus.tables.held import Held
 from daedalus.tables.sorting import first_of_equal, order_of, order_of_nearly_sorted, sort_keys
 from daedalus.workspace.settings import Settings
@@ -131,10 +132,32 @@ def test_history_that_is_looked_up_is_read_on_arrow(warm: Small):
     assert {name for name, wrote in ran if not wrote} == set()
 
 
-def test_history_of_many_days_is_gathered_on_arrow(warm: Small):
+def test_history_of_many_days_is_gathered_on_arrow(warm: Small, monkeypatch):
+    monkeypatch.setattr(history, "_FEW_ROWS", -1)
     ran: Counter = Counter()
     both(warm.root, "2026-02-14", ran)
     assert ran["write_gathered", True] and not ran["write_gathered", False]
+
+
+@pytest.mark.parametrize("spine", [{}, {"lateness_days": {"before": 1, "after": 2}}, {"deduplicate": False}])
+def test_days_of_few_rows_are_read_at_once_and_have_the_bytes_of_those_gathered(warm: Small, monkeypatch, spine):
+    edit(warm.runtime, **{f"spine__{key}": value for key, value in spine.items()})
+    late = warm.feed_file("2026-01-30")
+    pq.write_table(pa.concat_tables([pq.read_table(late, partitioning=None)] * 2), warm.feed_file("2026-01-31", 9))
+    ran: Counter = Counter()
+    both(warm.root, "2026-02-13..2026-02-14", ran)
+    assert not ran["write_gathered", True]
+    at_once = made(warm.root, "2026-02-13..2026-02-14", "at-once")
+    monkeypatch.setattr(history, "_FEW_ROWS", -1)
+    gathered = made(warm.root, "2026-02-13..2026-02-14", "gathered")
+    assert at_once[0] == gathered[0] and at_once[3] == gathered[3]
+    assert {*at_once[1]} < {*gathered[1]}  # the block that is read at once has the bytes of the one that is gathered
+
+
+def test_a_bad_file_fails_its_own_day_though_its_block_is_small(warm: Small):
+    warm.feed_file("2026-01-30").write_bytes(b"no parquet")
+    report = warm.run("2026-02-13..2026-02-14")
+    assert {failure.day for failure in report.failures if "history" in failure.step} == {"2026-01-30"}
 
 
 @pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])

@@ -52,14 +52,15 @@ def _places(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array | None
 
 
 def write_history(
-    part: FeedPart, events: Sequence[str], column: str, contributor: bool, filtered: Sequence[str],
+    parts: Sequence[FeedPart], events: Sequence[str], column: str, contributor: bool, filtered: Sequence[str],
     files: Files, out: Path,
 ) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `history` of one day; events in `filtered` need an artwork that is in the pool."""
+    """The step `history` of the days of `parts`; events in `filtered` need an artwork that is in the pool."""
     import pyarrow.compute as pc
 
-    wanted = columns_of(column, contributor, filtered)
-    rows = clean_rows(part, events, wanted, files) if not filtered or fits_whole(files["pool"][0]) else None
+    further = [*(["artwork_id"] if contributor or filtered else []), *(["event"] if filtered else [])]
+    wanted = list(dict.fromkeys(["user_id", "event_timestamp", column, *further]))
+    rows = clean_rows(parts, events, wanted, files) if not filtered or fits_whole(files["pool"][0]) else None
     if rows is None:
         return None
     if filtered:
@@ -69,22 +70,16 @@ def write_history(
     return _write(rows, column, False, contributor, out)
 
 
-def columns_of(column: str, contributor: bool, filtered: Sequence[str]) -> list[str]:
-    """The columns of the feed that history is made of."""
-    further = [*(["artwork_id"] if contributor or filtered else []), *(["event"] if filtered else [])]
-    return list(dict.fromkeys(["user_id", "event_timestamp", column, *further]))
-
-
 def write_feed_events(
-    part: FeedPart, events: Sequence[str], wanted: Sequence[str], files: Files, out: Path
+    parts: Sequence[FeedPart], events: Sequence[str], wanted: Sequence[str], files: Files, out: Path
 ) -> Mapping[str, int] | None:
-    """The step `history` of one day, of rows as the feed has them, with the columns `wanted`."""
-    rows = clean_rows(part, events, wanted, files)
+    """The step `history` of the days of `parts`, of rows as the feed has them, with the columns `wanted`."""
+    rows = clean_rows(parts, events, wanted, files)
     return None if rows is None else write_sorted(rows, out)
 
 
 def write_gathered(columns: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
-    """The step `history` of several days: the rows of blocks of fewer, sorted by all their columns."""
+    """The step `history` of many days: the rows of blocks of fewer, sorted by all their columns."""
     import pyarrow as pa
 
     if not fits(sum(map(rows_of, files["events"]))):

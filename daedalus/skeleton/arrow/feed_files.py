@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.base.days import DAY_US, Day
-from daedalus.config.columns import CODES, REQUIRED_COLUMNS, SPINE_COLUMNS
+from daedalus.config.columns import CODES, IDS, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
-from daedalus.inputs.schemas import Group
+from daedalus.inputs.schemas import Group, OwnGroup
+from daedalus.skeleton.arrow.own_forms import TEXT_IDS, numbered_ids, times_of
 from daedalus.skeleton.countries import country_codes
 from daedalus.sql.column_types import is_integer
+from daedalus.sql.own_columns import TIME, OwnColumns
 from daedalus.tables.artifacts import read_file
 from daedalus.tables.held import FEED, HELD
 from daedalus.tables.sorting import numbered_text, numbers_of, whole
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _TEXT = "_text"
 TEXTS = tuple(code + _TEXT for code in CODES)  # the codes' original values
+_NAMED_AS_THE_SPINE = OwnColumns()
 _READ = {"BIGINT": ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT"),
          "TIMESTAMP": ("TIMESTAMP", "TIMESTAMPTZ"), "VARCHAR": ("VARCHAR",)}  # fmt: skip
 
@@ -39,8 +42,8 @@ class FileRows(NamedTuple):
 class FeedPart(NamedTuple):
     """What is read for a feed day, apart from how SQL would read it.
 
-    `groups` are files by schema, bound as `feed_i`; `digests` are those of the files in that order, and `rows` all that
-    their footers say. The rest is how the day is cleaned.
+    `groups` are files by schema, bound as `feed_i` from i = `first` on; `digests` are those of the files in that order,
+    and `rows` all that their footers say. The rest is how the day is cleaned.
     """
 
     groups: Sequence[Group]
@@ -50,6 +53,11 @@ class FeedPart(NamedTuple):
     day: Day
     digests: Mapping[str, Sequence[str]]
     rows: int
+    first: int = 0
+
+    def bound(self) -> Iterator[tuple[Group, str]]:
+        """The groups, each with the name that its files are bound to."""
+        return ((group, f"feed_{i}") for i, group in enumerate(self.groups, self.first))
 
 
 class Codes(NamedTuple):
@@ -69,46 +77,59 @@ def is_known(group: Group) -> bool:
     for column, kind in schema.items():
         if column in CODES and not (is_integer(kind) or kind == "VARCHAR"):
             return False
-        if column not in CODES and kind not in _READ.get(SPINE_COLUMNS[column], ()):
+        if column not in CODES and kind not in _READ.get(SPINE_COLUMNS[column], ()) + TEXT_IDS * (column in IDS):
             return False
     return group.format == "parquet" and set(REQUIRED_COLUMNS) <= set(schema)
 
 
-def rows_of_file(path: Path | str, digest: str, schema: Mapping[str, str], codes: Codes) -> FileRows | None:
-    """The rows of a file that has this schema and this digest; None if only the SQL can read it."""
-    key = f"{digest} {codes}"
-    if (held := HELD.get(key, FEED)) is None and (held := _read(path, schema, codes)) is not None:
+def rows_of_file(path: Path | str, digest: str, group: Group, codes: Codes) -> FileRows | None:
+    """The rows of a file of this group and with this digest, by the spine's names; None if only the SQL can read it.
+
+    Ids that are text are numbers of values.
+    """
+    own = group.own if isinstance(group, OwnGroup) else _NAMED_AS_THE_SPINE
+    key = f"{digest} {codes} {own}"
+    if (held := HELD.get(key, FEED)) is None and (held := _read(path, group.schema, own, codes)) is not None:
         HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes, FEED)
     return held
 
 
-def _read(path: Path | str, schema: Mapping[str, str], codes: Codes) -> FileRows | None:
+def _read(path: Path | str, schema: Mapping[str, str], own: OwnColumns, codes: Codes) -> FileRows | None:
     import numpy as np
     import pyarrow as pa
 
-    table = read_file(path, list(schema), numbered=[name for name, kind in schema.items() if kind == "VARCHAR"])
-    if any(pa.types.is_timestamp(f.type) and f.type.unit not in ("us", "ms") for f in table.schema):
+    texts = [own.own(column) for column, kind in schema.items() if kind == "VARCHAR"]
+    table = read_file(path, [own.own(column) for column in schema], numbered=texts)
+    found = {column: whole(table[own.own(column)]) for column in schema}
+    if own.unit and (times := times_of(found[TIME], own.unit)) is not None:
+        found[TIME] = times
+    for column in IDS:
+        if schema[column] in TEXT_IDS:
+            found[column] = numbered_ids(found[column])
+    time = found[TIME].type
+    if not pa.types.is_timestamp(time) or time.unit not in ("us", "ms"):
         return None
-    rows = _typed(table, codes)
+    rows = _typed(found, table.num_rows, codes)
     if rows is None:
         return None
     keyed = np.ones(rows.num_rows, np.bool_)
     for column in REQUIRED_COLUMNS:
         if rows[column].null_count:
             keyed &= np.asarray(rows[column].is_valid())
-    return FileRows(rows, keyed, numbers_of(rows["event_timestamp"])[0] // DAY_US)
+    return FileRows(rows, keyed, numbers_of(rows[TIME])[0] // DAY_US)
 
 
-def _typed(table: pa.Table, codes: Codes) -> pa.Table | None:
+def _typed(read: Mapping[str, pa.Array], rows: int, codes: Codes) -> pa.Table | None:
+    """The spine's columns and TEXTS of what was read of a file; None where only the SQL knows a code."""
     import pyarrow as pa
 
     kinds = {"BIGINT": pa.int64(), "TIMESTAMP": pa.timestamp("us"), "INTEGER": pa.int32()}
-    there = set(table.column_names)
     columns: dict[str, pa.Array] = {}
     for column, kind in SPINE_COLUMNS.items():
-        found = whole(table[column]) if column in there else pa.nulls(table.num_rows, kinds.get(kind, pa.string()))
+        found = read[column] if column in read else pa.nulls(rows, kinds.get(kind, pa.string()))
         if column not in CODES:
-            found = numbered_text(found) if kind == "VARCHAR" else found.cast(kinds[kind])
+            text = kind == "VARCHAR" or pa.types.is_dictionary(found.type)
+            found = numbered_text(found) if text else found.cast(kinds[kind])
         columns[column] = found
     for code in CODES:
         found = columns[code]

@@ -22,21 +22,29 @@ _EPOCH = Day(1970, 1, 1).toordinal()
 
 def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
     """The step `spine`; `order` are the columns that its rows are sorted by."""
-    read = _read(part, files)
-    found = _clean(part, read, order) if read is not None else None
-    if read is None or found is None:
+    read, day = _read(part, files), _since_epoch(part.day)
+    if read is None:
         return None
-    day = _since_epoch(part.day)
+    found = _clean([(day, rows) for _, rows in read], part.deduplicate, order)
+    if found is None:
+        return None
     of_day = sum(int((rows.keyed & (rows.days == day)).sum()) for _, rows in read)
     counts = {**_counts(part, read), "duplicates": of_day - found.num_rows, "spine": found.num_rows}
     return {**counts, "rows": write_table(out, found.select(list(SPINE_COLUMNS)))}
 
 
-def clean_rows(part: FeedPart, events: Sequence[str], wanted: Sequence[str], files: Files) -> pa.Table | None:
-    """The columns `wanted` of the day's clean rows that have one of `events`, in any order; None where the SQL must
-    run."""
-    read = _read(part, files)
-    return None if read is None else _clean(part, read, list(SPINE_COLUMNS), events, wanted)
+def clean_rows(
+    parts: Sequence[FeedPart], events: Sequence[str], wanted: Sequence[str], files: Files
+) -> pa.Table | None:
+    """The columns `wanted` of the clean rows of one or more days that have one of `events`, in any order; None where
+    the SQL must run."""
+    read: list[tuple[int, FileRows]] = []
+    for part in parts:
+        found = _read(part, files)
+        if found is None:
+            return None
+        read += ((_since_epoch(part.day), rows) for _, rows in found)
+    return _clean(read, parts[0].deduplicate, list(SPINE_COLUMNS), events, wanted)
 
 
 def _since_epoch(day: Day) -> int:
@@ -45,14 +53,13 @@ def _since_epoch(day: Day) -> int:
 
 def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
     """(days by which its partition is late, rows) of each file; None if they are of other types, or too many."""
-    groups = part.groups
-    if not all(map(is_known, groups)) or not fits(part.rows):
+    if not all(map(is_known, part.groups)) or not fits(part.rows):
         return None
-    codes = Codes.of(groups, part.platforms)
+    codes = Codes.of(part.groups, part.platforms)
     late, asked = [], []
-    for i, group in enumerate(groups):
-        for path, digest in zip(files[f"feed_{i}"], part.digests[f"feed_{i}"], strict=True):
-            asked.append(partial(rows_of_file, path, digest, group.schema, codes))
+    for group, bound in part.bound():
+        for path, digest in zip(files[bound], part.digests[bound], strict=True):
+            asked.append(partial(rows_of_file, path, digest, group, codes))
             late.append(group.late)
     found = []
     for days, rows in zip(late, side_by_side(asked, part.rows), strict=True):
@@ -77,35 +84,36 @@ def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, i
 
 
 def _clean(
-    part: FeedPart, read: Sequence[tuple[int, FileRows]], order: Sequence[str], events: Sequence[str] | None = None,
+    read: Sequence[tuple[int, FileRows]], deduplicate: bool, order: Sequence[str], events: Sequence[str] | None = None,
     wanted: Sequence[str] = tuple(SPINE_COLUMNS),
 ) -> pa.Table | None:  # fmt: skip
-    """The rows of the day that have all keys, sorted, without duplicates, or columns `wanted` of them; None where they
-    have no sort keys.
+    """The rows of each file that are of its day, those that have all keys, sorted, without duplicates, or columns
+    `wanted` of them; None where they have no sort keys.
 
-    Files most of whose rows are of the day stay as they are until the end: what is sorted is their places.
+    A file that has rows of several days is there for each. Files most of whose rows are of the day stay as they are
+    until the end: what is sorted is their places.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    tables, masks, day = [], [], _since_epoch(part.day)
-    for _, rows in read:
+    tables, masks, asked = [], [], pa.array(events, pa.string()) if events is not None else None
+    for day, rows in read:
         table, mask = rows.table, rows.keyed & (rows.days == day)
-        if events is not None:
-            mask &= np.asarray(pc.is_in(table["event"].chunk(0), value_set=pa.array(events, pa.string())))
+        if asked is not None:
+            mask &= np.asarray(pc.is_in(table["event"].chunk(0), value_set=asked))
         if 2 * int(mask.sum()) < len(mask):
             table, mask = table.filter(pa.array(mask)), np.ones(int(mask.sum()), np.bool_)
         tables.append(table)
         masks.append(mask)
     table, kept = pa.concat_tables(tables).combine_chunks(), np.flatnonzero(np.concatenate(masks))
     if len(kept):
-        keys = sort_keys([table[column] for column in (*order, *(TEXTS if part.deduplicate else ()))])
+        keys = sort_keys([table[column] for column in (*order, *(TEXTS if deduplicate else ()))])
         if keys is None:
             return None
         keys = keys if len(kept) == table.num_rows else [key[kept] for key in keys]
         places = order_of(keys)
-        kept = kept[first_of_equal(keys, places) if part.deduplicate else places]
+        kept = kept[first_of_equal(keys, places) if deduplicate else places]
     columns = side_by_side([partial(_taken, table[name], pa.array(kept)) for name in wanted], len(kept))
     return pa.table(dict(zip(wanted, columns, strict=True)))
 

@@ -18,32 +18,32 @@ from daedalus.config.columns import spine_columns
 from daedalus.config.schema import Aggregation
 from daedalus.skeleton.arrow.day_events import write_feed_events, write_gathered, write_history
 from daedalus.skeleton.arrow.feed_files import FeedPart
-from daedalus.skeleton.arrow.own_feed import write_own_feed_events, write_own_history
 from daedalus.skeleton.context import Make, Skeleton
-from daedalus.skeleton.feed_day import FeedDay, events_part, is_minus_zero, sql_of_feed
+from daedalus.skeleton.feed_day import FeedDay, clean_days, events_part, files_of, is_minus_zero, sql_of_feed
 from daedalus.skeleton.steps.event_values import enrich_spine_for_rolling, view_of
 from daedalus.skeleton.steps.view import keyed_by_entity
 from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
 from daedalus.sql.text import Sql, columns, in_list, name, parquet
-from daedalus.stagecache.action_name import ActionName, day_of, escaped, kind_of, step_of
+from daedalus.stagecache.action_name import ActionName, at_once, day_of, escaped, gathered, kind_of, step_of
 from daedalus.windows.spec import self_rule
 
 _BLOCKS = (512, 64, 8)  # days of history gathered in one artifact
+_AT_ONCE, _FEW_ROWS = 8, 65_536  # so many days are read at once if they have so many rows
 _COVERED = "covered"  # in the names of history that is looked up in the pool alone
 
 
 @cache
 def inject_dislike_history(
-    feed: FeedDay, events: Sequence[str], column: str, *, contributor: bool, filtered: Sequence[str] = (),
+    feeds: tuple[FeedDay, ...], events: Sequence[str], column: str, *, contributor: bool, filtered: Sequence[str] = (),
     where: Where = EVERY,
 ) -> Sql:  # fmt: skip
-    """SQL of a feed day's events for a cumulative aggregation, from the feed itself.
+    """SQL of the events of feed days for a cumulative aggregation, from the feed itself.
 
     Events in `filtered`, to which the coverage filter applies, need an artwork that is in `pool`; all must be as
     `where` says.
     """
     own = ", artwork_id" if contributor else ""
-    clean = feed.clean(f"({feed.raw()})", in_list("event", events))
+    clean = clean_days(feeds, in_list("event", events))
     if filtered:
         uncovered = f"{in_list('event', filtered)} AND artwork_id NOT IN (SELECT id FROM {parquet('pool')})"
         clean = f"SELECT * FROM ({clean}) WHERE NOT ({uncovered})"
@@ -62,23 +62,41 @@ def gather_history(kept: str, order: str = "") -> Sql:
 
 
 def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
-    """The events of `size` days from the ordinal `first` on: reads the feed for one day, smaller blocks for more."""
+    """The events of `size` days from the ordinal `first` on: of the feed if few, or else of smaller blocks."""
     if make.context.next_with_files(first) >= first + size:
         return None
     if is_looked_up(make.context, aggregation):
         return _looked_up(make, aggregation, first, size)
-    if size == 1:
-        return _of_one_day(make, aggregation, Day.fromordinal(first))
+    if is_read_at_once(make, first, size):
+        return _of_feed(make, aggregation, first, size)
     blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
     groups = where_of(make.context, aggregation).groups
     kept = [*groups, "ts", "value", *(["artwork_id"] if self_rule(aggregation) == "event" else [])]
-    return _gathered(make, _named(_part(aggregation), first, size), blocks, kept, gather_history(", ".join(kept)))
+    return _gathered(make, _named(make, _part(aggregation), first, size), blocks, kept, gather_history(", ".join(kept)))
 
 
-def _named(part: str, first: int, size: int) -> ActionName:
+def is_read_at_once(make: Make, first: int, size: int) -> bool:
+    """Whether the feed is read for a block of days: always for one, and for eight of few rows.
+
+    Not where one of their files is bad, so that its own day is the one that fails.
+    """
+    if size > _AT_ONCE:
+        return False
+    files = [file for day in days_of(first, size) for late in files_of(make, day).values() for file in late]
+    return size == 1 or (sum(file.rows for file in files) <= _FEW_ROWS and not any(file.error for file in files))
+
+
+def days_of(first: int, size: int) -> list[Day]:
+    """The `size` days from the ordinal `first` on."""
+    return list(map(Day.fromordinal, range(first, first + size)))
+
+
+def _named(make: Make, part: str, first: int, size: int) -> ActionName:
     """The name of the history of `size` days from the ordinal `first` on."""
-    span = f"{Day.fromordinal(first)}+{size}d" if size > 1 else ""
-    return ActionName("history", part, Day.fromordinal(first + size - 1), span=span)
+    if size == 1:
+        return ActionName("history", part, Day.fromordinal(first))
+    span = at_once if is_read_at_once(make, first, size) else gathered
+    return ActionName("history", part, Day.fromordinal(first + size - 1), span=span(Day.fromordinal(first), size))
 
 
 def _gathered(
@@ -89,7 +107,7 @@ def _gathered(
     return make.sql(name, sql, Reading({"events": present}), {}, arrow=arrow) if present else None
 
 
-def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
+def _of_feed(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
     context = make.context
     events, contributor = tuple(sorted(set(aggregation.events))), self_rule(aggregation) == "event"
     covered = {*context.runtime.embedding_coverage_filter.events} if context.covers(events) else set()
@@ -99,14 +117,14 @@ def _of_one_day(make: Make, aggregation: Aggregation, day: Day) -> str | None:
     config |= where_config(aggregation)
     render = partial(inject_dislike_history, events=events, column=aggregation.column, contributor=contributor,
                      filtered=filtered, where=where_of(context, aggregation))  # fmt: skip
-    name = ActionName("history", _part(aggregation), day)
     reads = {"pool": [make.need("pool")]} if filtered else {}
 
-    def arrow(part: FeedPart, own: bool) -> partial:
-        write = write_own_history if own else write_history
-        return partial(write, part, events, aggregation.column, contributor, filtered)
+    def arrow(parts: tuple[FeedPart, ...]) -> partial:
+        return partial(write_history, parts, events, aggregation.column, contributor, filtered)
 
-    return sql_of_feed(make, name, render, config, reads, None if aggregation.where or aggregation.keyed else arrow)
+    as_sql = aggregation.where or aggregation.keyed
+    return sql_of_feed(make, _named(make, _part(aggregation), first, size), days_of(first, size), render, config, reads,
+                       None if as_sql else arrow)  # fmt: skip
 
 
 def _part(aggregation: Aggregation) -> str:
@@ -158,9 +176,9 @@ class FeedEvents:
 
 
 @cache
-def list_feed_events(feed: FeedDay, asked: FeedEvents) -> Sql:
-    """SQL of a feed day's events as the feed has them."""
-    clean = feed.clean(f"({feed.raw()})", in_list("event", asked.events))
+def list_feed_events(feeds: tuple[FeedDay, ...], asked: FeedEvents) -> Sql:
+    """SQL of the events of feed days as the feed has them."""
+    clean = clean_days(feeds, in_list("event", asked.events))
     return Sql(f"SELECT {asked.kept} FROM ({clean}) ORDER BY {asked.order}")
 
 
@@ -208,16 +226,16 @@ def _rows(make: Make, asked: FeedEvents, first: int, size: int) -> str | None:
     """The feed's rows of `size` days from the ordinal `first` on, in the way of `build`."""
     if make.context.next_with_files(first) >= first + size:
         return None
-    action = _named(asked.part, first, size)
-    if size > 1:
+    action = _named(make, asked.part, first, size)
+    if not is_read_at_once(make, first, size):
         blocks = [make.once(_rows, asked, at, size // 8) for at in range(first, first + size, size // 8)]
         return _gathered(make, action, blocks, asked.names, gather_history(asked.kept, asked.order))
 
-    def arrow(part: FeedPart, own: bool) -> partial:
-        return partial(write_own_feed_events if own else write_feed_events, part, asked.events, asked.names)
+    def arrow(parts: tuple[FeedPart, ...]) -> partial:
+        return partial(write_feed_events, parts, asked.events, asked.names)
 
-    config = {"aggregation.events": list(asked.events)}
-    return sql_of_feed(make, action, partial(list_feed_events, asked=asked), config, None, arrow)
+    config, render = {"aggregation.events": list(asked.events)}, partial(list_feed_events, asked=asked)
+    return sql_of_feed(make, action, days_of(first, size), render, config, None, arrow)
 
 
 def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
@@ -246,5 +264,5 @@ def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> s
     keyed += keyed_by_entity(make, joined, kind_of(rows))
     part = _part(aggregation) + ("" if joined else f".{_COVERED}")
     return make.sql(
-        _named(part, first, size), sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed
+        _named(make, part, first, size), sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed
     )

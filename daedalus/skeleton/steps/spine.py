@@ -9,9 +9,8 @@ from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import write_spine
-from daedalus.skeleton.arrow.own_feed import write_own_spine
 from daedalus.skeleton.context import Make
-from daedalus.skeleton.feed_day import _DAY, _IN_DAY, _KEYED, FeedDay, is_minus_zero, sql_of_feed
+from daedalus.skeleton.feed_day import _DAY, _KEYED, FeedDay, is_minus_zero, sql_of_feed
 from daedalus.sql.text import Sql, columns, name
 from daedalus.stagecache.action_name import ActionName
 
@@ -44,7 +43,7 @@ def build_time_window_entity_spine(feed: FeedDay) -> Sql:
             SELECT count(*) FILTER (own) AS read,
                 count(*) FILTER (own AND NOT ({_KEYED})) AS null_keys,
                 count(*) FILTER (own AND {_KEYED} AND ({stray})) AS strays,{late}
-                count(*) FILTER ({_KEYED} AND {_IN_DAY}) - (SELECT count(*) FROM clean) AS duplicates,
+                count(*) FILTER ({_KEYED} AND {feed.in_day}) - (SELECT count(*) FROM clean) AS duplicates,
                 (SELECT count(*) FROM clean) AS spine
             FROM raw""",
         select=f"SELECT {columns(feed.names)} FROM clean {order_by(feed)}",
@@ -66,11 +65,14 @@ def build(make: Make, day: Day) -> str | None:
     """Reads the feed files of a day and, as far as rows come late or early, of neighbouring days."""
     make.unaffected.watch(str(day))
     name = ActionName("spine", day=day)
-    return sql_of_feed(make, name, build_time_window_entity_spine, {}, arrow=lambda part, own: partial(
-        write_own_spine if own else write_spine, part, ROW_ORDER), of_texts=_of_texts, by_user=True)  # fmt: skip
+    return sql_of_feed(make, name, [day], _of_day, {}, arrow=_on_arrow, texts=True, by_user=True)
 
 
-def _of_texts(part: FeedPart) -> partial:
-    from daedalus.skeleton.arrow.text_ids import write_text_spine
+def _of_day(feeds: tuple[FeedDay, ...]) -> Sql:
+    (feed,) = feeds
+    return build_time_window_entity_spine(feed)
 
-    return partial(write_text_spine, part, ROW_ORDER)
+
+def _on_arrow(parts: tuple[FeedPart, ...]) -> partial:
+    (part,) = parts
+    return partial(write_spine, part, ROW_ORDER)
