@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from daedalus.base.days import Day, parse_range
+from daedalus.base.days import ONE_DAY, Day, parse_range
 from daedalus.base.errors import DaedalusError, bare, did_you_mean
 from daedalus.base.terminal_text import column, counted, cut, fitted, wrapped
 from daedalus.config.reach import Reach
@@ -14,7 +14,7 @@ from daedalus.config.steps import ORDER, PARTITIONS, SKELETON
 from daedalus.explain.cause_lines import cause_lines
 from daedalus.explain.failure_lines import refusal_lines, result_lines
 from daedalus.inputs.listing import Listing
-from daedalus.stagecache.action_name import step_of
+from daedalus.stagecache.action_name import day_of, days_of, kind_of, step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN, rows_out
 from daedalus.workspace.day_results import last_refusal, last_results
 from daedalus.workspace.day_summary import FUNNEL, feed_rows, left_out
@@ -115,7 +115,7 @@ def planned_step(workspace: Workspace, day: Day, step: str) -> tuple[Graph, dict
     """`planned` with a step of the day in it, and that step. Raises DaedalusError if there is no such step.
 
     What only later days read, as the day's history, is in the graph of the last day of the config's range
-    that has rows.
+    that has rows; where its days are read at once, that is the step of all of them.
     """
     graph, verdicts = planned(workspace, day)
     own = {name.removesuffix(f"@{day}"): v for name, v in verdicts.items() if v.action.day in (str(day), None)}
@@ -124,10 +124,17 @@ def planned_step(workspace: Workspace, day: Day, step: str) -> tuple[Graph, dict
     config, listing = workspace.config, workspace.listing()
     if last := max(Reach.of(config).with_rows(config.range(None), listing.feed.days), default=None):
         later = planned(workspace, last, listing)
-        if found := later[1].get(f"{step}@{day}"):
+        if found := _of_days_with(day, step, later[1]):
             return *later, found
     raise DaedalusError("the day has no such step", where="daeda explain step", found=step,
                         expected="a step that `daeda explain day` names", hint=_close(step, sorted(own)))  # fmt: skip
+
+
+def _of_days_with(day: Day, step: str, verdicts: Mapping[str, Verdict]) -> Verdict | None:
+    """The step of the fewest days that has the day among its own."""
+    found = {name: days_of(day_of(name)) for name in verdicts if kind_of(name) == step and day_of(name)}
+    covering = {name: days for name, (first, days) in found.items() if first <= day < first + days * ONE_DAY}
+    return verdicts[min(covering, key=lambda name: covering[name])] if covering else None
 
 
 def _step(verdict: Verdict, verdicts: Mapping[str, Verdict], causes: Causes, day: str) -> StepOfDay:

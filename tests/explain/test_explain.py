@@ -8,7 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
@@ -21,6 +21,7 @@ from daedalus.explain.change_notes import ChangeNotes
 from daedalus.explain.day import planned, planned_step
 from daedalus.explain.earlier import sources_of
 from daedalus.explain.row import explain_row
+from daedalus.stagecache.action_name import day_of, days_of, kind_of
 from daedalus.stagecache.walk.plan import MAYBE, RUN
 from daedalus.upkeep.verify import cache_verify
 from daedalus.workspace.settings import Settings
@@ -207,7 +208,11 @@ def test_any_step_of_the_range_is_explained(warm):
         names = [name for name in verdicts if "@" in name and "+" not in name]
         for name in names:
             step, day = name.rsplit("@", 1)
-            assert planned_step(workspace, date.fromisoformat(day), step)[2].action.name == name
+            assert planned_step(workspace, date.fromisoformat(day.rpartition("..")[2]), step)[2].action.name == name
+        block = next(name for name in names if ".." in name)
+        first, days = days_of(day_of(block))
+        for at in (first, first + timedelta(days=days // 2)):
+            assert planned_step(workspace, at, kind_of(block))[2].action.name == block
     assert any(name.startswith("history:") for name in names)
 
 
