@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daedalus.base.file_stat import Stat, stat_of
 from daedalus.inputs.local_files import LocalFiles
-from daedalus.objectstore.object_store import Traffic, is_uri
+from daedalus.objectstore.object_store import SCHEMES, Traffic, is_uri
 
 if TYPE_CHECKING:
     from daedalus.inputs.files import Files, OnRead, Tree
@@ -70,7 +70,7 @@ class InputFiles:
 
     def stat(self, path: str) -> Stat:
         """What `stat` says of a file, or the listing of an object."""
-        return self.remote.stat(path) if is_uri(path) else stat_of(path)
+        return self.remote.stat(path) if path.startswith(SCHEMES) else stat_of(path)
 
     def settled(self, path: str) -> Stat | None:
         """What `stat` says of a file whose digest is known for good under it."""

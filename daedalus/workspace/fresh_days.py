@@ -196,7 +196,7 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], reach: R
     if not stands:
         return {}
     days = sorted(map(Day.fromisoformat, stands))
-    window = {str(day - i * ONE_DAY) for day in days for i in range(1, reach.lookback + 1)}
+    window = set(map(str, {day - i * ONE_DAY for i in range(1, reach.lookback + 1) for day in days}))
     blocks = _read_at_once(summaries)
 
     def some(first: Day, end: Day) -> bool:
