@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from daedalus.parquet.writer import ROWS_PER_GROUP, mostly_distinct
 from daedalus.tables.artifacts import fits, read_table, rows_of
-from daedalus.tables.sorting import whole
+from daedalus.tables.sorting import whole, with_used_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,9 @@ class PlainColumns:
             parts = [part for table in found for part in table[name].chunks]
             column = parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
             if pa.types.is_dictionary(kind):
-                column = _used(column) if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
+                # Of values that no row has, a reader would take the least and the greatest for the column's.
+                is_coded = pa.types.is_dictionary(column.type)
+                column = with_used_values(column) if is_coded else pc.dictionary_encode(column)
             columns.append(column)
         return columns
 
@@ -94,12 +96,3 @@ def _coded(metadata: pq.FileMetaData) -> list[str]:
     """The columns of strings that are numbers of values there, and need not become strings in between."""
     chunks = [metadata.row_group(0).column(i) for i in range(metadata.num_columns)] if metadata.num_row_groups else []
     return [c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and "RLE_DICTIONARY" in c.encodings]
-
-
-def _used(coded: pa.DictionaryArray) -> pa.DictionaryArray:
-    """With the values that rows have and no other: a reader takes the least and the greatest from all of them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    used = coded.indices.unique().drop_null()
-    return pa.DictionaryArray.from_arrays(pc.index_in(coded.indices, value_set=used), coded.dictionary.take(used))

@@ -9,6 +9,7 @@ import numpy as np
 
 from daedalus.parquet.jit import compiled
 
+WORD = 7  # bytes of a text in a number of 64 bits, which is never negative so
 _FAR = 8  # moves of a position: with more, digits are sooner
 
 
@@ -66,3 +67,20 @@ def moved_back(first, others, order):  # type: ignore[no-untyped-def]
         if moves > _FAR * (i + _FAR):
             return order[:0]
     return order
+
+
+@compiled
+def words_of(ends, data, words):  # type: ignore[no-untyped-def]
+    """Fills `words`, by word and text, with texts as numbers that compare as their bytes do, WORD bytes to a number,
+    and in the last row with their lengths. Text i is `data` from `ends[i]` to `ends[i + 1]`; behind it are zeros."""
+    last = len(words) - 1
+    for text in range(len(ends) - 1):
+        end = ends[text + 1]
+        for word in range(last):
+            number, begin = np.int64(0), ends[text] + WORD * word
+            for at in range(begin, begin + WORD):
+                number <<= 8
+                if at < end:
+                    number |= np.int64(data[at])
+            words[word, text] = number
+        words[last, text] = end - ends[text]

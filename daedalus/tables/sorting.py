@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST = 1 << 62  # of a number that several columns share
+_MANY_TEXTS = 4096  # of so many, none of them longer than so many bytes, digits are counted; others are compared
+_LONGEST_TEXT = 64
 
 
 def sort_keys(columns: Sequence[pa.ChunkedArray]) -> list[np.ndarray] | None:
@@ -83,13 +85,36 @@ def _halves(numbers: np.ndarray, missing: np.ndarray | None, least: int, most: i
 
 def _ranked_text(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     import numpy as np
-    import pyarrow.compute as pc
 
     coded = numbered_text(whole(column))
-    ranks = pc.rank(coded.dictionary, tiebreaker="dense").to_numpy()  # a file's own numbers may tell equal values apart
+    if len(coded.dictionary) > len(coded):  # a few rows of a file, with all that the file has
+        coded = with_used_values(coded)
+    ranks = _ranks(coded.dictionary)
     places = np.append(ranks, len(ranks) + 1).astype(np.int64)  # the last is of NULL
     codes = coded.indices if not coded.null_count else coded.indices.fill_null(len(ranks))
     return places[codes.to_numpy()], len(places) + 1
+
+
+def _ranks(texts: pa.StringArray) -> np.ndarray:
+    """Numbers from 1 up in the order of texts; equal ones, which a file's own numbers may tell apart, have the same."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1] if len(texts) else ()
+    longest = int(np.diff(ends).max()) if len(ends) >= _MANY_TEXTS and not texts.null_count else 0
+    if not 0 < longest <= _LONGEST_TEXT:
+        return pc.rank(texts, tiebreaker="dense").to_numpy()
+    from daedalus.tables import radix
+
+    words = np.empty((-(-longest // radix.WORD) + 1, len(texts)), np.int64)
+    radix.words_of(ends, np.frombuffer(texts.buffers()[2], np.uint8), words)
+    order = order_of(list(words))
+    new = np.zeros(len(order), np.bool_)
+    for word in words:
+        new[1:] |= word[order[1:]] != word[order[:-1]]
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.cumsum(new) + 1
+    return ranks
 
 
 def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
@@ -160,3 +185,12 @@ def numbered_text(column: pa.Array) -> pa.DictionaryArray:
     if pa.types.is_dictionary(column.type):
         return column if column.type == kind else column.cast(kind)
     return column.cast(pa.string()).dictionary_encode()
+
+
+def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same with the values that rows have, and no other."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    used = coded.indices.unique().drop_null()
+    return pa.DictionaryArray.from_arrays(pc.index_in(coded.indices, value_set=used), coded.dictionary.take(used))

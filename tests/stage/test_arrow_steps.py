@@ -21,7 +21,10 @@ from worlds import worlds
 from daedalus.actions import actions
 from daedalus.base.errors import DaedalusError
 from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.skeleton.arrow import views
+from daedalus.skeleton.arrow.views import rows_by_entity
 from daedalus.skeleton.steps import history
+from daedalus.tables import sorting
 from daedalus.tables.held import Held
 from daedalus.tables.sorting import first_of_equal, order_of, order_of_nearly_sorted, sort_keys
 from daedalus.workspace.settings import Settings
@@ -108,6 +111,30 @@ def test_rows_are_sorted_as_their_values_are(rows):
     assert [rows[i] for i in order] == sorted(rows, key=placed)
     assert order_of_nearly_sorted(keys).tolist() == order.tolist()
     assert [rows[i] for i in first_of_equal(keys, order)] == sorted(set(rows), key=placed)
+
+
+@given(st.lists(TEXT | st.text(max_size=20), min_size=1, max_size=40), st.integers(0, 3), st.integers(0, 3))
+@settings(max_examples=10 * EXAMPLES, deadline=None)
+def test_many_texts_have_the_ranks_of_few(texts, before, behind):
+    column = pa.array([*["~"] * before, *texts, *["~"] * behind]).slice(before, len(texts))
+    ranks = sorting._ranks(column).tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sorting, "_MANY_TEXTS", 0)
+        assert sorting._ranks(column).tolist() == ranks
+    ascending = sorted({text.encode() for text in texts})
+    assert ranks == [1 + ascending.index(text.encode()) for text in texts]
+
+
+@given(st.lists(FAR, max_size=40), st.lists(FAR, max_size=40, unique=True))
+@settings(max_examples=10 * EXAMPLES, deadline=None)
+def test_entities_of_rows_are_found_however_many_there_are(rows, entities):
+    entities.sort()
+    columns = [pa.chunked_array([pa.array(values, pa.int64())]) for values in (rows, entities)]
+    expected = [entities.index(row) if row in entities else None for row in rows]
+    for few in (0, 1 << 60):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(views, "_FEW", few)
+            assert rows_by_entity(*columns).to_pylist() == expected
 
 
 def test_ids_that_are_hashes_are_no_reason_for_sql(cofacts, tmp_path):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daedalus.tables.sorting import numbers_of
+from daedalus.tables.sorting import numbers_of, whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_FEW = 8  # entities for each row: with more, rows are looked up one by one, in the time that a table of them takes
 
 
 def is_plain(kind: pa.DataType) -> bool:
@@ -27,12 +30,13 @@ def rows_by_entity(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array
     """For each row the position of its entity among `entities`, which ascend, or NULL; None for other types."""
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if rows.null_count or not (pa.types.is_signed_integer(rows.type) and pa.types.is_signed_integer(entities.type)):
         return None
+    if len(entities) <= _FEW * len(rows):  # one table of all of them is soon made
+        return pc.index_in(whole(rows).cast(pa.int64()), value_set=whole(entities).cast(pa.int64()))
     wanted, there = numbers_of(rows)[0], numbers_of(entities)[0]
-    if not len(there):
-        return pa.nulls(len(wanted), pa.int64())
     places = np.searchsorted(there, wanted)
     places[places == len(there)] = 0
     return pa.array(places, mask=there[places] != wanted)
