@@ -35,6 +35,7 @@ _NO_LIMIT = 1 << 60
 _NEVER = -(1 << 62)  # a time before all others, from which a window's length can be subtracted without overflow
 _LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
 _READ_ROWS = 65_536
+_CODED = 16  # bytes of an event that numbers of values take beside it, at most
 _NARROW = 4  # events of so many take the memory of one row of a spine
 
 
@@ -75,7 +76,7 @@ def _events_held(path: Path, columns: Sequence[str], groups: Sequence[str], form
     """A file of events, which is held: the days after its own read it too."""
     table = read_table(path, columns)
     found = _Whole(table, groups)
-    HELD.put(path, found, table.nbytes, form)
+    HELD.put(path, found, table.nbytes + _CODED * table.num_rows, form)
     return found
 
 
@@ -191,10 +192,20 @@ class _Whole:
         self.schema = table.schema
         self._batches = table.to_batches()  # one, or none of no rows
         self._groups = Groups([table[name] for name in groups])
+        self._values = table["value"] if "value" in table.column_names else None
+        self._coded: tuple[np.ndarray, pa.Array] | None = None
 
     def of_groups(self, first: tuple, last: tuple) -> list[pa.RecordBatch]:
         begin, end = self._groups.span(first, last)
         return [batch.slice(begin, end - begin) for batch in self._batches]
+
+    def codes_of_groups(self, first: tuple, last: tuple) -> tuple[np.ndarray, pa.Array]:
+        """Numbers for the values of groups `first` to `last`, and the values of all by number, which are told apart
+        once: all days read the same publications."""
+        assert self._values is not None
+        self._coded = self._coded or _coded(self._values)
+        begin, end = self._groups.span(first, last)
+        return self._coded[0][begin:end], self._coded[1]
 
 
 def _reads_values(rolling: Rolling) -> bool:
@@ -227,7 +238,7 @@ def block_of(
     if _reads_values(rolling):
         column = _one_zero(events["value"]) if rolling.kind.distinct else events["value"]
         apart = apart or rolling.without_self == "value" or pa.types.is_dictionary(column.type)
-        codes, values = _coded(column) if apart else (None, whole(column))
+        codes, values = _codes(pieces, groups, column) if apart else (None, whole(column))
     row_groups, event_groups = numbered(*([table[name] for name in rolling.groups] for table in (rows, events)))
     own, row_own, kinds = codes, np.full(len(row_groups), -1, np.int32), len(values)
     if rolling.without_self:
@@ -241,6 +252,15 @@ def block_of(
     runs = np.concatenate(([0], np.flatnonzero(np.diff(row_groups)) + 1, [len(row_groups)]))
     pieces_of = np.stack([ends[:-1], ends[1:]], axis=1)
     return Block((runs, row_columns, event_columns, pieces_of, spans), values, kinds, rows[rolling.groups[0]])
+
+
+def _codes(
+    pieces: Sequence[_Piece | _Whole | _All], groups: Groups, column: pa.ChunkedArray
+) -> tuple[np.ndarray, pa.Array]:
+    """Numbers for the values of groups, which are the `column`, and the values by number."""
+    if len(pieces) == 1 and isinstance(pieces[0], _Whole) and not _has_two_zeros(column.type):
+        return pieces[0].codes_of_groups(groups[0], groups[-1])
+    return _coded(column)
 
 
 def counted(
