@@ -11,7 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-_SHARE = 8  # the part of the configured memory that is held, as its divisor; and the part of that for one file
+_SHARE, _EACH = 8, 2  # the part of the configured memory that is held, as its divisor; and of that, for one file
 _UNLIMITED = 4 << 30  # taken for the limit where none is configured
 # What is held for an artifact: an Arrow table, or its lists by row group (windows_file.py); and, by digest, for a file
 # of the feed (feed_files.py).
@@ -50,7 +50,7 @@ class Held:
 
     def takes(self, size: int) -> bool:
         """Whether something of `size` bytes would be held."""
-        return size <= self._most // _SHARE
+        return size <= self._most // _EACH
 
     def get(self, path: Path | str, form: str = TABLE) -> Any:
         """What is held for the file, or None."""
