@@ -204,7 +204,7 @@ def test_what_is_held_stays_within_its_limit():
     held.limit(8 * 8 * 100, 2)
     for number in range(20):
         held.put(f"file {number}", number, 90)
-    held.put("too large", 0, 101)
+    held.put("too large", 0, 401)
     assert [number for number in range(20) if held.get(f"file {number}") is not None] == list(range(12, 20))
     held.moved("file 19", "its name")
     assert (held.get("file 19"), held.get("its name"), held.get("too large")) == (None, 19, None)
