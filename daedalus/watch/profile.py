@@ -86,8 +86,9 @@ class Profile(Progress):
                 continue
             try:
                 self._add(thread, thread.native_id, frame)
-            except OSError:  # it has ended
-                self._clocks.pop(thread.native_id).close()
+            except OSError:  # it has ended, perhaps before it had a clock
+                if clock := self._clocks.pop(thread.native_id, None):
+                    clock.close()
 
     def _add(self, thread: threading.Thread, tid: int, frame: FrameType) -> None:
         clock = self._clocks.get(tid)

@@ -13,6 +13,7 @@ import time
 import pytest
 from small import RANGE
 
+from daedalus.watch import profile
 from daedalus.watch.profile import PARTS, THREADS, Profile
 from daedalus.watch.profile_causes import CAUSES, CauseOf, _opening
 from daedalus.watch.profile_table import table
@@ -63,18 +64,40 @@ def test_it_adds_up_to_the_processor_time_of_the_process():
 
     stop = threading.Event()
     began = time.process_time()
-    with Profile() as profile:
+    with Profile() as found:
         thread = threading.Thread(target=turn, args=(stop,))
         thread.start()
         while time.process_time() - began < 0.3:
             sum(range(1000))
     stop.set()  # not before the last sample: it must find the thread, however late it comes
     thread.join()
-    whole = sum(profile.busy.values()) + profile.own
+    whole = sum(found.busy.values()) + found.own
     assert began + 0.3 < whole + 0.01 and whole <= time.process_time()
-    assert {step for step, _ in profile.busy} <= set(PARTS)
-    assert sum(seconds for (step, _), seconds in profile.busy.items() if step == THREADS) > 0
-    assert any("processor seconds" in line for line in table(profile))
+    assert {step for step, _ in found.busy} <= set(PARTS)
+    assert sum(seconds for (step, _), seconds in found.busy.items() if step == THREADS) > 0
+    assert any("processor seconds" in line for line in table(found))
+
+
+def test_a_thread_that_ends_before_it_has_a_clock_ends_no_profile(monkeypatch):
+    """It ended the sampling, with a traceback, where short threads came and went."""
+
+    class Gone(profile._Clock):
+        def __init__(self, tid: int, *, fresh: bool = False) -> None:
+            if fresh:
+                raise FileNotFoundError(tid)
+            super().__init__(tid)
+
+    with Profile() as found:
+        monkeypatch.setattr(profile, "_Clock", Gone)
+        stop = threading.Event()
+        thread = threading.Thread(target=stop.wait)
+        thread.start()
+        began = found.samples
+        while found._sampler.is_alive() and found.samples < began + 3:
+            time.sleep(0.01)
+        stop.set()
+        thread.join()
+        assert found._sampler.is_alive()
 
 
 def cause_at(module: str, call: str) -> str | None:
