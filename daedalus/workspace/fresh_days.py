@@ -7,7 +7,7 @@ graph is built for it. A touched file with the same bytes is looked up by its di
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -190,8 +190,8 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], reach: R
     """What the days that stand read, of what is known: tiles of the days of their spines, history of those before.
 
     A tile of history counts where a spine begins after its days: no day reads it as history before that. Nor does one
-    whose longest window begins after the tile does. A day of a block that was read at once counts only for spines and
-    windows that begin within the block.
+    whose longest window begins after the tile does. A day of a block that was read at once counts only for spines that
+    begin within the block.
     """
     if not stands:
         return {}
@@ -199,19 +199,12 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], reach: R
     window = set(map(str, {day - i * ONE_DAY for i in range(1, reach.lookback + 1) for day in days}))
     blocks = _read_at_once(summaries)
 
-    def some(first: Day, end: Day) -> bool:
-        """Whether a day that stands is in [first, end)."""
-        return bisect_left(days, first) < bisect_left(days, end)
-
     def is_history(tile: str, day: str) -> bool:
         last, (kind, _, span) = Day.fromisoformat(day), tile.partition("@")
         size = days_of(span)[1] if span else 1
         after = bisect_right(days, last + reach.lookback * ONE_DAY)
         if (block := blocks.get((kind, day))) and not span:
-            begin, end = block
-            first = last + (reach.lookback + 1) * ONE_DAY  # of the days whose spine begins after `last`
-            longest = max(first, begin + (reach.back + 1) * ONE_DAY), last + (reach.back + 1) * ONE_DAY
-            return some(first, end + reach.lookback * ONE_DAY) or some(*longest)
+            return after < len(days) and days[after] < block + reach.lookback * ONE_DAY
         reached = last + (reach.back + 1 - size) * ONE_DAY
         return after < len(days) and (reach.endless or days[after] <= reached)
 
@@ -225,13 +218,13 @@ def _read_by(stands: Mapping[str, dict], summaries: Mapping[str, dict], reach: R
     return read
 
 
-def _read_at_once(summaries: Mapping[str, dict]) -> dict[tuple[str, str], tuple[Day, Day]]:
-    """(the first day, the day after the last) of the blocks of history that were read at once, by kind and day."""
-    found: dict[tuple[str, str], tuple[Day, Day]] = {}
+def _read_at_once(summaries: Mapping[str, dict]) -> dict[tuple[str, str], Day]:
+    """The day after the last of the block of history that was read at once, by kind and day."""
+    found: dict[tuple[str, str], Day] = {}
     for summary in summaries.values():
         for tile in summary["tiles"]:
             if ".." in tile:
                 first, size = days_of(day_of(tile))
-                block = first, first + size * ONE_DAY
-                found |= {(kind_of(tile), str(first + i * ONE_DAY)): block for i in range(size)}
+                end = first + size * ONE_DAY
+                found |= {(kind_of(tile), str(first + i * ONE_DAY)): end for i in range(size)}
     return found

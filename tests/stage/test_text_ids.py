@@ -86,15 +86,18 @@ def test_odd_text_equals_the_reference_and_the_sql(pools, world, users, artworks
         setattr(texts, "artworks" if which == "users" else "users", None)
     if which == "uuids":
         texts = Texts(lambda number: as_uuid(users[number]), lambda number: as_uuid(artworks[number]), uuids=True)
+    ran: Counter = Counter()
     with tempfile.TemporaryDirectory() as folder:
         plain, shaped = Path(folder) / "plain", Path(folder) / "texts"
         world.build(plain, pools)
         with_texts(plain, shaped, texts)
-        found = made(shaped, world.range, "arrow")
+        with counted(ran):
+            found = made(shaped, world.range, "arrow")
         with by_sql():
             assert made(shaped, world.range, "sql") == found
         reference = Reference(shaped / "config", world.days)
         assert differences(reference.run(), read_output(shaped / "out-arrow")) == []
+    assert {name for name, _ in ran if "spine" in name} <= {"write_spine"}
 
 
 def as_uuid(text: str) -> str:

@@ -67,20 +67,27 @@ def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | 
         return None
     if is_looked_up(make.context, aggregation):
         return _looked_up(make, aggregation, first, size)
-    if is_read_at_once(make, first, size):
+    if is_read_at_once(make, first, size, aggregation.cumulative):
         return _of_feed(make, aggregation, first, size)
     blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
     groups = where_of(make.context, aggregation).groups
     kept = [*groups, "ts", "value", *(["artwork_id"] if self_rule(aggregation) == "event" else [])]
-    return _gathered(make, _named(make, _part(aggregation), first, size), blocks, kept, gather_history(", ".join(kept)))
+    return _gathered(
+        make,
+        _named(make, _part(aggregation), first, size, aggregation.cumulative),
+        blocks,
+        kept,
+        gather_history(", ".join(kept)),
+    )
 
 
-def is_read_at_once(make: Make, first: int, size: int) -> bool:
-    """Whether the feed is read for a block of days: always for one, and for eight of few rows.
+def is_read_at_once(make: Make, first: int, size: int, endless: bool) -> bool:
+    """Whether the feed is read for a block of days: always for one, and for eight of few rows of an `endless` window,
+    which never begins among them and so has no use for each.
 
     Not where one of their files is bad, so that its own day is the one that fails.
     """
-    if size > _AT_ONCE:
+    if size > 1 and (size > _AT_ONCE or not endless):
         return False
     files = [file for day in days_of(first, size) for late in files_of(make, day).values() for file in late]
     return size == 1 or (sum(file.rows for file in files) <= _FEW_ROWS and not any(file.error for file in files))
@@ -91,11 +98,11 @@ def days_of(first: int, size: int) -> list[Day]:
     return list(map(Day.fromordinal, range(first, first + size)))
 
 
-def _named(make: Make, part: str, first: int, size: int) -> ActionName:
+def _named(make: Make, part: str, first: int, size: int, endless: bool) -> ActionName:
     """The name of the history of `size` days from the ordinal `first` on."""
     if size == 1:
         return ActionName("history", part, Day.fromordinal(first))
-    span = at_once if is_read_at_once(make, first, size) else gathered
+    span = at_once if is_read_at_once(make, first, size, endless) else gathered
     return ActionName("history", part, Day.fromordinal(first + size - 1), span=span(Day.fromordinal(first), size))
 
 
@@ -123,8 +130,8 @@ def _of_feed(make: Make, aggregation: Aggregation, first: int, size: int) -> str
         return partial(write_history, parts, events, aggregation.column, contributor, filtered)
 
     as_sql = aggregation.where or aggregation.keyed
-    return sql_of_feed(make, _named(make, _part(aggregation), first, size), days_of(first, size), render, config, reads,
-                       None if as_sql else arrow)  # fmt: skip
+    name = _named(make, _part(aggregation), first, size, aggregation.cumulative)
+    return sql_of_feed(make, name, days_of(first, size), render, config, reads, None if as_sql else arrow)
 
 
 def _part(aggregation: Aggregation) -> str:
@@ -222,13 +229,13 @@ def feed_events(context: Skeleton, aggregation: Aggregation) -> FeedEvents:
     return FeedEvents(tuple(sorted(set(aggregation.events))), taken, doubles)
 
 
-def _rows(make: Make, asked: FeedEvents, first: int, size: int) -> str | None:
+def _rows(make: Make, asked: FeedEvents, first: int, size: int, endless: bool) -> str | None:
     """The feed's rows of `size` days from the ordinal `first` on, in the way of `build`."""
     if make.context.next_with_files(first) >= first + size:
         return None
-    action = _named(make, asked.part, first, size)
-    if not is_read_at_once(make, first, size):
-        blocks = [make.once(_rows, asked, at, size // 8) for at in range(first, first + size, size // 8)]
+    action = _named(make, asked.part, first, size, endless)
+    if not is_read_at_once(make, first, size, endless):
+        blocks = [make.once(_rows, asked, at, size // 8, endless) for at in range(first, first + size, size // 8)]
         return _gathered(make, action, blocks, asked.names, gather_history(asked.kept, asked.order))
 
     def arrow(parts: tuple[FeedPart, ...]) -> partial:
@@ -241,7 +248,7 @@ def _rows(make: Make, asked: FeedEvents, first: int, size: int) -> str | None:
 def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
     """A piece of history with its values, by the rules of `event_values`."""
     context, asked = make.context, feed_events(make.context, aggregation)
-    rows = make.once(_rows, asked, first, size)
+    rows = make.once(_rows, asked, first, size, aggregation.cumulative)
     if rows is None:
         return None
     view, where = view_of(context, aggregation.column), where_of(context, aggregation)
@@ -263,6 +270,5 @@ def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> s
     joined = dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)])
     keyed += keyed_by_entity(make, joined, kind_of(rows))
     part = _part(aggregation) + ("" if joined else f".{_COVERED}")
-    return make.sql(
-        _named(make, part, first, size), sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed
-    )
+    action = _named(make, part, first, size, aggregation.cumulative)
+    return make.sql(action, sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed)
