@@ -72,13 +72,8 @@ def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | 
     blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
     groups = where_of(make.context, aggregation).groups
     kept = [*groups, "ts", "value", *(["artwork_id"] if self_rule(aggregation) == "event" else [])]
-    return _gathered(
-        make,
-        _named(make, _part(aggregation), first, size, aggregation.cumulative),
-        blocks,
-        kept,
-        gather_history(", ".join(kept)),
-    )
+    action = _named(make, _part(aggregation), first, size, aggregation.cumulative)
+    return _gathered(make, action, blocks, kept, gather_history(", ".join(kept)))
 
 
 def is_read_at_once(make: Make, first: int, size: int, endless: bool) -> bool:
@@ -87,13 +82,15 @@ def is_read_at_once(make: Make, first: int, size: int, endless: bool) -> bool:
 
     Not where one of their files is bad, so that its own day is the one that fails.
     """
-    if size > 1 and (size > _AT_ONCE or not endless):
+    if size == 1:
+        return True
+    if size > _AT_ONCE or not endless:
         return False
-    files = [file for day in days_of(first, size) for late in files_of(make, day).values() for file in late]
-    return size == 1 or (sum(file.rows for file in files) <= _FEW_ROWS and not any(file.error for file in files))
+    files = [file for day in _days_from(first, size) for late in files_of(make, day).values() for file in late]
+    return sum(file.rows for file in files) <= _FEW_ROWS and not any(file.error for file in files)
 
 
-def days_of(first: int, size: int) -> list[Day]:
+def _days_from(first: int, size: int) -> list[Day]:
     """The `size` days from the ordinal `first` on."""
     return list(map(Day.fromordinal, range(first, first + size)))
 
@@ -131,7 +128,7 @@ def _of_feed(make: Make, aggregation: Aggregation, first: int, size: int) -> str
 
     as_sql = aggregation.where or aggregation.keyed
     name = _named(make, _part(aggregation), first, size, aggregation.cumulative)
-    return sql_of_feed(make, name, days_of(first, size), render, config, reads, None if as_sql else arrow)
+    return sql_of_feed(make, name, _days_from(first, size), render, config, reads, None if as_sql else arrow)
 
 
 def _part(aggregation: Aggregation) -> str:
@@ -242,7 +239,7 @@ def _rows(make: Make, asked: FeedEvents, first: int, size: int, endless: bool) -
         return partial(write_feed_events, parts, asked.events, asked.names)
 
     config, render = {"aggregation.events": list(asked.events)}, partial(list_feed_events, asked=asked)
-    return sql_of_feed(make, action, days_of(first, size), render, config, None, arrow)
+    return sql_of_feed(make, action, _days_from(first, size), render, config, None, arrow)
 
 
 def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
