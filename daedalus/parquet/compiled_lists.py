@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import compiled, inner, move
 
 
 @compiled
@@ -19,8 +19,8 @@ def first_columns(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
     for column in range(columns - 1, -1, -1):  # earlier columns overwrite later ones, so nothing need be compared
         for row in range(len(begins)):
             begin = begins[row] + (sizes[row, column - 1] if column else 0)
-            for code in codes[begin : begins[row] + sizes[row, column]]:
-                first[code] = column
+            for i in range(begin, begins[row] + sizes[row, column]):
+                first[codes[i]] = column
     return first
 
 
@@ -40,14 +40,11 @@ def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
     """Writes the first `sizes` codes of each row's list to `out`, concatenated."""
     filled = 0
     for row in range(len(sizes)):
-        # Slice first: the compiler vectorises copies whose indices start at 0.
-        taken, room = codes[begins[row] : begins[row] + sizes[row]], out[filled : filled + sizes[row]]
-        for i in range(len(taken)):
-            room[i] = taken[i]
+        move(out, filled, codes, begins[row], sizes[row])
         filled += sizes[row]
 
 
-@compiled
+@inner
 def narrowed(numbers, words):  # type: ignore[no-untyped-def]
     """Packs numbers of 24 bits, a multiple of four, into 32-bit `words`, low bits first: 4 numbers in 3 words."""
     for i in range(len(numbers) // 4):
@@ -116,12 +113,12 @@ def page_room(rows, values):  # type: ignore[no-untyped-def]
     return 24 * rows + 64 + (values + 8) * 4
 
 
-@compiled
+@inner
 def put_level(out, at, level):  # type: ignore[no-untyped-def]
     """Writes levels to `out` behind their length in 4 bytes; returns the end."""
     for i in range(4):
         out[at + i] = len(level) >> 8 * i & 0xFF
-    out[at + 4 : at + 4 + len(level)] = level
+    move(out, at + 4, level, 0, len(level))
     return at + 4 + len(level)
 
 

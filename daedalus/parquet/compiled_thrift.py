@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import compiled, inner
 
 # Columns of what `row_groups` finds of a column chunk. BEGIN and END are its ColumnMetaData, without the end's zero;
 # of each offset of a page: where it begins and ends, and its value, or -1, of DATA_PAGE, INDEX_PAGE, DICTIONARY_PAGE.
 BEGIN, END, UNPACKED, PACKED, OFFSETS, COLUMNS = 0, 1, 2, 3, 4, 13
 
 
-@compiled
+@inner
 def varint(data, at):  # type: ignore[no-untyped-def]
     """(an unsigned integer, where it ends)."""
     value, shift = np.int64(0), np.int64(0)
@@ -26,14 +26,14 @@ def varint(data, at):  # type: ignore[no-untyped-def]
     return value | np.int64(data[at]) << shift, at + 1
 
 
-@compiled
+@inner
 def integer(data, at):  # type: ignore[no-untyped-def]
     """(a signed integer, where it ends)."""
     value, at = varint(data, at)
     return (value >> 1) ^ -(value & 1), at
 
 
-@compiled
+@inner
 def field_at(data, at, field):  # type: ignore[no-untyped-def]
     """(id of the field whose header is at `at`, its type, where its value begins); `field` is the one before."""
     kind, step = np.int64(data[at] & 0x0F), np.int64(data[at] >> 4)
@@ -44,7 +44,7 @@ def field_at(data, at, field):  # type: ignore[no-untyped-def]
     return field, kind, at
 
 
-@compiled
+@inner
 def list_at(data, at):  # type: ignore[no-untyped-def]
     """(how many items the list at `at` has, their type, where the first begins)."""
     kind, count = np.int64(data[at] & 0x0F), np.int64(data[at] >> 4)
@@ -54,7 +54,7 @@ def list_at(data, at):  # type: ignore[no-untyped-def]
     return count, kind, at
 
 
-@compiled
+@inner
 def skip(data, at, kind):  # type: ignore[no-untyped-def]
     """Where the value of a field of this type ends."""
     if kind <= 2:  # a boolean, which is its type
@@ -94,7 +94,7 @@ def fields(data):  # type: ignore[no-untyped-def]
     return found[:count]
 
 
-@compiled
+@inner
 def chunk_at(data, at, found):  # type: ignore[no-untyped-def]
     """Sets `found` for the ColumnMetaData at `at`; returns where it ends."""
     found[:] = -1

@@ -11,7 +11,7 @@ from numba import njit
 from numba.core import cgutils, dispatcher, types
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 _TRIED = ("0.68.",)  # versions of numba whose machine code needs no more than this to be loaded
 
@@ -22,6 +22,12 @@ def compiled(function: Callable) -> Callable:
         return njit(nogil=True, cache=True)(function)
     except RuntimeError:  # there is no such folder
         return njit(nogil=True)(function)
+
+
+def inner(function: Callable) -> Callable:
+    """A function that only compiled ones call: its machine code is part of theirs, so it needs none on the disk, which
+    would have to be looked for at each start."""
+    return njit(nogil=True)(function)
 
 
 class _MachineCode(FunctionCache):
@@ -64,3 +70,35 @@ def number_at(typing: Any, address: Any) -> Any:
         return found
 
     return types.uint16(address), code
+
+
+def move(to: Any, at: int, source: Any, begin: int, count: int) -> None:
+    """Copies `count` numbers of the array `source` from `begin` on to the array `to`, from `at` on; both may be one.
+
+    Compiled code makes no slices for it: they are counted references, which takes longer than to copy a short list.
+    """
+    to[at : at + count] = source[begin : begin + count]
+
+
+@intrinsic
+def _move(typing, to, at, source, begin, count):  # type: ignore[no-untyped-def]
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def address(array: int, place: int) -> Any:
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            return builder.gep(data, [arguments[place]])
+
+        size = context.get_abi_sizeof(context.get_data_type(source.dtype))
+        cgutils.raw_memmove(builder, address(0, 1), address(2, 3), arguments[4], size)
+        return context.get_dummy_value()
+
+    if to.dtype == source.dtype and to.layout == source.layout == "C":
+        return types.void(to, types.intp, source, types.intp, types.intp), code
+    return None
+
+
+@overload(move)
+def _compiled_move(to, at, source, begin, count):  # type: ignore[no-untyped-def]
+    def moved(to, at, source, begin, count):  # type: ignore[no-untyped-def]
+        _move(to, at, source, begin, count)  # type: ignore[call-arg]  # numba gives the first
+
+    return moved

@@ -1,8 +1,8 @@
 """The compiled kernel of rolling: for each row, the list of its user's newest values before the row.
 
-`newest_values` (lists) and `count_events` (counts) are the entry points. Both take the rows and events of some users,
-and per user go through events and rows together in time order. Values are int codes; `distinct` means that a value
-counts once in a list, at its latest event.
+`newest_values` (lists), `count_events` (counts) and `find_seen` (other kinds) are the entry points. All take the rows
+and events of some users, and per user go through events and rows together in time order. Values are int codes;
+`distinct` means that a value counts once in a list, at its latest event.
 
 Lists have two methods:
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import compiled, inner, move
 
 # Rows of the 2-D arrays. An "event" is an index into `past`, so a larger number is a later event.
 # past: all events of the user; own codes are compared with a row's own code, to leave out the row's own events.
@@ -34,7 +34,7 @@ EVENT = 0
 OLDER, NEWER, OTHER, HELD = 0, 1, 2, 3
 
 
-@compiled
+@inner
 def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
     """Copies the events of `user` in time order to `past`; returns (how many, `past`, reallocated if too small).
 
@@ -68,30 +68,29 @@ def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
     return count, past
 
 
-@compiled
+@inner
 def place(newest, top, end, event):  # type: ignore[no-untyped-def]
     """The index of `event`, or of the first older one, in `newest[top:end]`, which is newest first (binary search)."""
-    while top < end:
-        middle = (top + end) >> 1
-        if newest[middle] > event:
-            top = middle + 1
-        else:
-            end = middle
+    left = end - top
+    while left > 0:
+        half = (left + 1) >> 1
+        top += half if newest[top + half - 1] > event else 0  # without a branch, which would be mispredicted
+        left -= half
     return top
 
 
-@compiled
-def enter(first, seen, past, recent, top, end, last, distinct):  # type: ignore[no-untyped-def]
-    """Puts events `first` to `seen` on top of `recent`; with `distinct`, removes the events that they replace.
+@inner
+def enter(first, seen, codes, newest, stacked, top, end, last, distinct):  # type: ignore[no-untyped-def]
+    """Puts events `first` to `seen`, of these value `codes`, on top of the stack; with `distinct`, removes the events
+    that they replace.
 
     `last` is the latest event of each value, and is updated. Returns the new top.
     """
-    newest, codes = recent[EVENT], recent[CODE]
     gone, oldest = 0, seen  # how many events are replaced, and the oldest of them
     for event in range(first, seen):
-        code = past[CODE, event]
+        code = codes[event]
         top -= 1
-        newest[top], codes[top] = event, code
+        newest[top], stacked[top] = event, code
         before = last[code]
         # The last condition: `before` is still on the stack, not cut off below `end`.
         if distinct and top + 1 < end and before >= newest[end - 1]:
@@ -102,37 +101,39 @@ def enter(first, seen, past, recent, top, end, last, distinct):  # type: ignore[
         return top
     at = place(newest, top, end, oldest)
     if gone == 1:  # the most frequent case: close the gap by moving what is above it
-        for i in range(at, top, -1):
-            newest[i], codes[i] = newest[i - 1], codes[i - 1]
+        move(newest, top + 1, newest, top, at - top)
+        move(stacked, top + 1, stacked, top, at - top)
         return top + 1
     # Several: compact from the oldest gap upwards. An event that is not the latest of its value has been replaced.
     kept = at + 1
     for i in range(at, top - 1, -1):
-        if newest[i] == last[codes[i]]:
+        if newest[i] == last[stacked[i]]:
             kept -= 1
-            newest[kept], codes[kept] = newest[i], codes[i]
+            newest[kept], stacked[kept] = newest[i], stacked[i]
     return kept
 
 
-@compiled
-def link(event, past, linked, last, distinct):  # type: ignore[no-untyped-def]
-    """Puts an event at the head of the linked list; with `distinct`, unlinks its value's event before."""
-    before = last[past[CODE, event]] if distinct else -1
-    linked[OLDER, event], linked[NEWER, event], linked[OTHER, event] = event - 1, -1, before
-    if event > 0:
-        linked[NEWER, event - 1] = event
-    if before >= 0:
-        older, newer = linked[OLDER, before], linked[NEWER, before]
-        linked[OLDER, newer] = older
-        if older >= 0:
-            linked[NEWER, older] = newer
-        # A row whose own code is this event's does not see `before` either: pass on what it sees instead.
-        if past[OWN, before] == past[OWN, event]:
-            linked[OTHER, event] = linked[OTHER, before]
-    last[past[CODE, event]] = event
+@inner
+def link(first, seen, past, linked, last, distinct):  # type: ignore[no-untyped-def]
+    """Puts events `first` to `seen` at the head of the linked list; with `distinct`, unlinks the events that they
+    replace."""
+    for event in range(first, seen):
+        before = last[past[CODE, event]] if distinct else -1
+        linked[OLDER, event], linked[NEWER, event], linked[OTHER, event] = event - 1, -1, before
+        if event > 0:
+            linked[NEWER, event - 1] = event
+        if before >= 0:
+            older, newer = linked[OLDER, before], linked[NEWER, before]
+            linked[OLDER, newer] = older
+            if older >= 0:
+                linked[NEWER, older] = newer
+            # A row whose own code is this event's does not see `before` either: pass on what it sees instead.
+            if past[OWN, before] == past[OWN, event]:
+                linked[OTHER, event] = linked[OTHER, before]
+        last[past[CODE, event]] = event
 
 
-@compiled
+@inner
 def hold(held, waiting, event):  # type: ignore[no-untyped-def]
     """Adds an event to a heap of `waiting` events, a max-heap with the newest at 0."""
     at = waiting
@@ -142,7 +143,7 @@ def hold(held, waiting, event):  # type: ignore[no-untyped-def]
     held[at] = event
 
 
-@compiled
+@inner
 def let_go(held, waiting):  # type: ignore[no-untyped-def]
     """Removes the newest event, at 0, from a heap of `waiting` events."""
     event, at = held[waiting - 1], 0
@@ -157,7 +158,7 @@ def let_go(held, waiting):  # type: ignore[no-untyped-def]
     held[at] = event
 
 
-@compiled
+@inner
 def move_edges(edges, times, seen, now, spans):  # type: ignore[no-untyped-def]
     """Advances `edges`, the first event in each window, for a row at `now`; only the first `seen` events count."""
     for window in range(len(spans)):
@@ -165,25 +166,42 @@ def move_edges(edges, times, seen, now, spans):  # type: ignore[no-untyped-def]
             edges[window] += 1
 
 
-@compiled
-def list_values(edges, limit, own, recent, top, end, out, sizes):  # type: ignore[no-untyped-def]
-    """Writes a row's list, of `recent[top:end]`, to `out`, and its length in each window to `sizes`.
+@inner
+def time_order(times, first, order):  # type: ignore[no-untyped-def]
+    """Fills `order` with rows from `first` on, in ascending order of their `times` (Shell's sort; most users have few
+    rows)."""
+    gap = 1
+    while gap < len(order) // 9:
+        gap = 3 * gap + 1
+    for i in range(len(order)):
+        order[i] = first + i
+    while gap > 0:
+        for i in range(gap, len(order)):
+            row, at = order[i], i
+            while at >= gap and times[order[at - gap]] > times[row]:
+                order[at] = order[at - gap]
+                at -= gap
+            order[at] = row
+        gap //= 3
+
+
+@inner
+def list_values(row, edges, limit, own, newest, stacked, top, end, out, filled, sizes):  # type: ignore[no-untyped-def]
+    """Writes a row's list, of `stacked[top:end]`, to `out` from `filled` on, and its length in each window to `sizes`.
 
     `edges` are the windows' first events; `own` is the index of the one event that the row does not see, or `end`.
     """
+    length = 0
     for window in range(len(edges)):
-        below = place(recent[EVENT], top, end, edges[window] - 1)  # the index after the window's oldest event
-        sizes[window] = min(limit, below - top - (own < below))
-    above = min(sizes[-1], own - top)  # how many of the list are newer than the event at `own`
-    # Slice first: the compiler vectorises copies whose indices start at 0.
-    newer, older, room = recent[CODE, top:], recent[CODE, own + 1 :], out[above:]
-    for i in range(above):
-        out[i] = newer[i]
-    for i in range(sizes[-1] - above):
-        room[i] = older[i]
+        below = place(newest, top, end, edges[window] - 1)  # the index after the window's oldest event
+        length = min(limit, below - top - (own < below))
+        sizes[row, window] = length
+    above = min(length, own - top)  # how many of the list are newer than the event at `own`
+    move(out, filled, stacked, top, above)
+    move(out, filled + above, stacked, own + 1, length - above)
 
 
-@compiled
+@inner
 def list_others(edges, limit, own, past, linked, newest, out, sizes):  # type: ignore[no-untyped-def]
     """As `list_values`, walking the linked list from the event `newest`, without events whose own code is `own`.
 
@@ -215,6 +233,20 @@ def list_others(edges, limit, own, past, linked, newest, out, sizes):  # type: i
     sizes[window:] = count
 
 
+@inner
+def fitting(kept, past, unused):  # type: ignore[no-untyped-def]
+    """An array like `kept` with a column per event of `past`: itself if it has them, or is `unused`."""
+    return kept if unused or kept.shape[1] >= past.shape[1] else np.empty((kept.shape[0], past.shape[1]), kept.dtype)
+
+
+@inner
+def grown(out, filled, more):  # type: ignore[no-untyped-def]
+    """`out` with room for so many `more` codes behind those that are `filled`."""
+    if len(out) < filled + more:
+        return np.concatenate((out, np.empty(max(len(out), more), out.dtype)))
+    return out
+
+
 @compiled
 def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, kinds, out):  # type: ignore[no-untyped-def]
     """Lists each row's newest values in the longest window, as codes, and counts how many are in each window.
@@ -228,41 +260,42 @@ def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, k
     """
     row_user, row_time, row_own = rows
     begins, sizes = np.zeros(len(row_user), np.int64), np.zeros((len(row_user), len(spans)), np.int64)
-    edges, filled = np.zeros(len(spans), np.int64), 0
+    order, edges, filled = np.empty(len(row_user), np.int64), np.empty(len(spans), np.int64), 0
     last = np.full(kinds, -1, np.int64)  # the latest event of each value, of this user
     past, linked, recent = np.empty((3, 1024), np.int64), np.empty((4, 1024), np.int64), np.empty((2, 1024), np.int32)
     for user in range(len(users) - 1):
-        first, rows_end = users[user], users[user + 1]
-        count, past = gather(row_user[first], events, ends, past)
-        if not many_own and recent.shape[1] < past.shape[1]:
-            recent = np.empty((2, past.shape[1]), np.int32)
-        if many_own and linked.shape[1] < past.shape[1]:
-            linked = np.empty((4, past.shape[1]), np.int64)
-        top = end = recent.shape[1]
+        mine = order[users[user] : users[user + 1]]
+        time_order(row_time, users[user], mine)
+        count, past = gather(row_user[users[user]], events, ends, past)
+        recent, linked = fitting(recent, past, many_own), fitting(linked, past, not many_own)
+        # Slices are made out here: each is counted, which takes as long as to copy a short list.
+        times, codes, newest, stacked = past[TIME], past[CODE], recent[EVENT], recent[CODE]
+        top = end = len(newest)
         edges[:] = 0
         seen = 0
-        for row in first + np.argsort(row_time[first:rows_end]):
-            entered, own = seen, row_own[row]
-            while seen < count and past[TIME, seen] < row_time[row]:  # strictly before the row: no leakage
-                if many_own:
-                    link(seen, past, linked, last, distinct)
+        for row in mine:
+            entered, own, now = seen, row_own[row], row_time[row]
+            while seen < count and times[seen] < now:  # strictly before the row: no leakage
                 seen += 1
-            move_edges(edges, past[TIME], seen, row_time[row], spans)
-            if len(out) < filled + min(limit, seen):  # no list is longer than this
-                out = np.concatenate((out, np.empty(max(len(out), seen), out.dtype)))
             begins[row] = filled
+            if seen == 0:
+                continue
+            move_edges(edges, times, seen, now, spans)
+            out = grown(out, filled, min(limit, seen))  # no list is longer than this
             if many_own:
+                link(entered, seen, past, linked, last, distinct)
                 list_others(edges, limit, own, past, linked, seen - 1, out[filled:], sizes[row])
             else:
-                top = enter(entered, seen, past, recent, top, end, last, distinct)
+                if entered < seen:
+                    top = enter(entered, seen, codes, newest, stacked, top, end, last, distinct)
                 # Cut off what is out of the longest window, and what is below the limit (one more is kept, for the
                 # event that the row itself may not see): no later row can list it.
-                end = place(recent[EVENT], top, min(end, top + limit + 1), edges[-1] - 1)
-                left_out = end if own < 0 or last[own] < 0 else place(recent[EVENT], top, end, last[own])
-                list_values(edges, limit, left_out, recent, top, end, out[filled:], sizes[row])
+                end = place(newest, top, min(end, top + limit + 1), edges[-1] - 1)
+                left_out = end if own < 0 or last[own] < 0 else place(newest, top, end, last[own])
+                list_values(row, edges, limit, left_out, newest, stacked, top, end, out, filled, sizes)
             filled += sizes[row, -1]
         for event in range(seen):  # reset for the next user, at the cost of this user's events alone
-            last[past[CODE, event]] = -1
+            last[codes[event]] = -1
     return out, begins, sizes
 
 
@@ -281,6 +314,7 @@ def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-un
     # By event: its number among the events of its own code, and the next event of that code.
     place_of, after = np.empty(1024, np.int64), np.empty(1024, np.int64)
     edges = np.empty(len(spans), np.int64)  # the first event in each window
+    order = np.empty(len(row_user), np.int64)
     for user in range(len(users) - 1):
         first, end = users[user], users[user + 1]
         count, past = gather(row_user[first], events, ends, past)
@@ -289,7 +323,9 @@ def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-un
         times, _, owns = past
         edges[:] = 0
         seen = 0
-        for row in first + np.argsort(row_time[first:end]):
+        mine = order[first:end]
+        time_order(row_time, first, mine)
+        for row in mine:
             now, own = row_time[row], row_own[row]
             while seen < count and times[seen] < now:
                 before = last[owns[seen]]
@@ -313,3 +349,43 @@ def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-un
         for event in range(seen):
             last[owns[event]] = -1
     return sizes
+
+
+@compiled
+def find_seen(runs, row_users, row_times, users, event_times, pieces, spans, edges, places, times, order, begins, ends):  # type: ignore[no-untyped-def]
+    """Fills per user the places of events by time, equal times from the last to the first, their `times`, and the
+    bounds of what each row sees, strictly before it; returns how many events. See `seen_of` (seen.py).
+
+    Events come in pieces of ascending time, each by user, time and value.
+    """
+    count = 0
+    for run in range(len(runs) - 1):
+        user, begin = row_users[runs[run]], count
+        for piece in range(len(pieces)):
+            at, last = pieces[piece]
+            while at < last and users[at] < user:
+                at += 1
+            while at < last and users[at] == user:
+                tied = at + 1
+                while tied < last and event_times[tied] == event_times[at] and users[tied] == user:
+                    tied += 1
+                for event in range(tied - 1, at - 1, -1):
+                    places[count], times[count] = event, event_times[event]
+                    count += 1
+                at = tied
+            pieces[piece, 0] = at
+        seen = begin
+        edges[:] = begin
+        mine = order[runs[run] : runs[run + 1]]
+        time_order(row_times, runs[run], mine)
+        for row in mine:
+            now = row_times[row]
+            while seen < count and times[seen] < now:
+                seen += 1
+            ends[row] = seen
+            for window in range(len(spans)):
+                edge = edges[window]
+                while edge < seen and times[edge] < now - spans[window]:
+                    edge += 1
+                edges[window] = begins[row, window] = edge
+    return count

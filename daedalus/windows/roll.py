@@ -36,6 +36,7 @@ _NEVER = -(1 << 62)  # a time before all others, from which a window's length ca
 _LONGEST_COLUMN = (1 << 31) - 1  # values that an Arrow list column holds
 _READ_ROWS = 65_536
 _CODED = 16  # bytes of an event that numbers of values take beside it, at most
+_ROOM = 1 << 22  # values that the lists of a block are expected to have, at most
 _NARROW = 4  # events of so many take the memory of one row of a spine
 
 
@@ -294,7 +295,7 @@ def _lists(rolling: Rolling, blocks: Iterable[Block]) -> Iterator[Lists]:
 
     limit = min(rolling.max_items or _NO_LIMIT, _NO_LIMIT)
     many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.kind.distinct)
-    room = np.empty(1 << 16, np.int32)  # kept from block to block
+    room = np.empty(_ROOM, np.int32)  # kept from block to block; memory that is never written to costs nothing
     for block in blocks:
         room, begins, sizes = kernel.newest_values(
             *block.arguments, limit, rolling.kind.distinct, many_own, len(block.values), room

@@ -50,12 +50,14 @@ def seen_of(arguments: tuple, without_self: str, names: pa.Array) -> Seen:
     """What rows of groups called `names` see, of the arguments of the kernel of lists and counts (kernel.py)."""
     import numpy as np
 
+    from daedalus.windows import kernel
+
     runs, (users, now, own), (event_users, event_times, codes, owners), pieces, spans = arguments
     places, times = np.empty(len(event_users), np.int64), np.empty(len(event_users), np.int64)
     order, ends = np.empty(len(users), np.int64), np.empty(len(users), np.int64)
     begins, edges = np.empty((len(users), len(spans)), np.int64), np.empty(len(spans), np.int64)
-    count = machine_code(_find)(runs, users, now, event_users, event_times, pieces.copy(), spans, edges, places, times,
-                                order, begins, ends)  # fmt: skip
+    count = kernel.find_seen(runs, users, now, event_users, event_times, pieces.copy(), spans, edges, places, times,
+                             order, begins, ends)  # fmt: skip
     places = places[:count]
     codes, owners = (places if one is None else one[places].astype(np.int64) for one in (codes, owners))
     return Seen(names, now, own.astype(np.int64), order, begins, ends, times[:count], codes, owners, not without_self,
@@ -94,46 +96,6 @@ def told_apart(seen: Seen, values: pa.Array) -> tuple[np.ndarray, pa.Array]:
         return seen.codes, values
     coded = values.take(pa.array(seen.codes)).dictionary_encode()
     return coded.indices.to_numpy().astype(np.int64), coded.dictionary
-
-
-def _find(
-    runs: np.ndarray, row_users: np.ndarray, row_times: np.ndarray, users: np.ndarray, event_times: np.ndarray,
-    pieces: np.ndarray, spans: np.ndarray, edges: np.ndarray, places: np.ndarray, times: np.ndarray, order: np.ndarray,
-    begins: np.ndarray, ends: np.ndarray,
-) -> int:  # fmt: skip
-    """Kernel: per user the places of events by time, equal times from the last to the first, and the bounds of what
-    each row sees, strictly before it; events come in pieces of ascending time, each by user, time and value."""
-    count = 0
-    for run in range(len(runs) - 1):
-        user, begin = row_users[runs[run]], count
-        for piece in range(len(pieces)):
-            at, last = pieces[piece]
-            while at < last and users[at] < user:
-                at += 1
-            while at < last and users[at] == user:
-                tied = at + 1
-                while tied < last and event_times[tied] == event_times[at] and users[tied] == user:
-                    tied += 1
-                for event in range(tied - 1, at - 1, -1):
-                    places[count], times[count] = event, event_times[event]
-                    count += 1
-                at = tied
-            pieces[piece, 0] = at
-        seen = begin
-        edges[:] = begin
-        rows = runs[run] + row_times[runs[run] : runs[run + 1]].argsort()
-        order[runs[run] : runs[run + 1]] = rows
-        for row in rows:
-            now = row_times[row]
-            while seen < count and times[seen] < now:
-                seen += 1
-            ends[row] = seen
-            for window in range(len(spans)):
-                edge = edges[window]
-                while edge < seen and times[edge] < now - spans[window]:
-                    edge += 1
-                edges[window] = begins[row, window] = edge
-    return count
 
 
 @cache

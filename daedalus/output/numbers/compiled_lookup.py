@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import compiled, inner
 
 _8, _13, _16, _17, _21, _32 = (np.uint64(bits) for bits in (8, 13, 16, 17, 21, 32))
 _51, _48, _47, _43 = (np.uint64(64 - bits) for bits in (13, 16, 17, 21))
@@ -17,7 +17,7 @@ _START = (np.uint64(0x736F6D6570736575), np.uint64(0x646F72616E646F6D ^ 0xEE),
 _FIRST_END, _SECOND_END, _LENGTH = np.uint64(0xEE), np.uint64(0xDD), np.uint64(56)
 
 
-@compiled
+@inner
 def _mixed(a, b, c, d):  # type: ignore[no-untyped-def]
     """A round of SipHash."""
     a += b

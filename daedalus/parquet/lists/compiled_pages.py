@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from daedalus.parquet.jit import compiled, number_at, pointer
+from daedalus.parquet.jit import compiled, inner, number_at, pointer
 
 # What `page_heads` says of a page: the number of its chunk, its type, where it begins behind its head, its bytes as
 # stored and unpacked, how many values and in which encoding; and what `read_pages` adds: how many items there are,
@@ -29,7 +29,7 @@ _DEEPEST = 8  # structs in structs
 _OF_HEAD = CHUNK, TYPE, UNPACKED, PACKED  # what the first fields of a PageHeader are, by their ids
 
 
-@compiled
+@inner
 def _varint(data: Any, at: Any, end: Any) -> Any:
     """(an unsigned number, where it ends); it ends at -1 if that is not before `end`."""
     found, shift = np.int64(0), np.int64(0)
@@ -43,7 +43,7 @@ def _varint(data: Any, at: Any, end: Any) -> Any:
     return found, np.int64(-1)
 
 
-@compiled
+@inner
 def _skip(data: Any, at: Any, end: Any, kind: Any, depth: Any) -> Any:
     """Where the value of a field of this type ends, or -1."""
     if kind <= 2:  # a boolean, which is its type
@@ -66,7 +66,7 @@ def _skip(data: Any, at: Any, end: Any, kind: Any, depth: Any) -> Any:
     return at + 1 if 0 <= at < end else np.int64(-1)
 
 
-@compiled
+@inner
 def _field(data: Any, at: Any, end: Any, field: Any) -> Any:
     """(id of the field whose header is at `at`, its type, where its value begins, or -1); `field` is the one before."""
     kind, step = np.int64(data[at] & 0x0F), np.int64(data[at] >> 4)
@@ -76,14 +76,14 @@ def _field(data: Any, at: Any, end: Any, field: Any) -> Any:
     return field >> 1, kind, at
 
 
-@compiled
+@inner
 def _integer(data: Any, at: Any, end: Any) -> Any:
     """(a signed number, where it ends, or -1)."""
     found, at = _varint(data, at, end)
     return (found >> 1) ^ -(found & 1), at
 
 
-@compiled
+@inner
 def _values_head(data: Any, at: Any, end: Any, found: Any) -> Any:
     """Reads a DataPageHeader or DictionaryPageHeader; where it ends, or -1, also if levels are of no known encoding."""
     field = np.int64(0)
@@ -104,7 +104,7 @@ def _values_head(data: Any, at: Any, end: Any, found: Any) -> Any:
     return at + 1 if 0 <= at < end else np.int64(-1)
 
 
-@compiled
+@inner
 def _head(data: Any, at: Any, end: Any, found: Any) -> Any:
     """Reads a PageHeader; where it ends, or -1."""
     field = np.int64(0)
@@ -150,7 +150,7 @@ def page_heads(chunks: Any, good: Any) -> Any:
     return found[:count]
 
 
-@compiled
+@inner
 def _ready(data: Any, address: Any, at: Any, count: Any, known: Any) -> Any:
     """Where numbers of 16 bits lie one after the other, as our own pages have them, behind their width in bits; -1 if
     they do not, and -2 if one of them is not less than `known`. `address` is that of `data`."""

@@ -15,13 +15,13 @@ import math
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import compiled, inner
 
 _LOW = np.uint64(0xFFFFFFFF)
 _WORD, _HALF = np.uint64(32), np.uint64(31)
 
 
-@compiled
+@inner
 def product(one, other):  # type: ignore[no-untyped-def]
     """(the upper, the lower 64 bits) of a product of two uint64."""
     high, low, more, less = one >> _WORD, one & _LOW, other >> _WORD, other & _LOW
@@ -31,7 +31,7 @@ def product(one, other):  # type: ignore[no-untyped-def]
     return high * more + (middle >> _WORD) + (other_middle >> _WORD), (other_middle << _WORD) | (last & _LOW)
 
 
-@compiled
+@inner
 def deviation(number, total, highs, lows):  # type: ignore[no-untyped-def]
     """Of so many numbers, the sum of what each is above the base, and those of both words of its square; all uint64."""
     pairs = np.float64(number) * (np.float64(number) - 1.0)
@@ -52,7 +52,7 @@ def deviation(number, total, highs, lows):  # type: ignore[no-untyped-def]
     return math.sqrt((np.float64(high) * 2.0**64 + np.float64(low)) / pairs)
 
 
-@compiled
+@inner
 def of_doubles(begin, end, owners, own, numbers):  # type: ignore[no-untyped-def]
     """(how many, their deviation) of the numbers from `begin` to `end` but those of `own`; NaN for what has none."""
     number, largest, newest, finite = 0, 0.0, 0.0, True
