@@ -59,7 +59,7 @@ class Enriched:
         which rows of the sessions the parts have. Raises DayError for a row that needs a vector which is not usable.
         """
         folder.mkdir()
-        kept = read_table(content)[ROW.strip('"')].to_numpy() if content else None
+        kept = read_table(content, [ROW.strip('"')]).column(0).to_numpy() if content else None
         with ExitStack() as stack:
             sources: dict[str, _VectorsOf | _MeansOf] = {}
             for entry in self.entries:

@@ -77,7 +77,7 @@ def _pieces(vectors: Path, places: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
     import pyarrow.parquet as pq
 
     if fits_whole(vectors) and fits_whole(places):
-        yield read_table(vectors), read_table(places)
+        yield read_table(vectors, ["id", "length", "digest"]), read_table(places, ["fragment", "place"])
         return
     with pq.ParquetFile(vectors) as one, pq.ParquetFile(places) as other:
         for group in range(one.num_row_groups):

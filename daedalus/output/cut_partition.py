@@ -106,7 +106,7 @@ def _cut(wanted: Sequence[Wanted], groups: Sequence[Pieces], cuts: Path) -> Sour
 
 
 def shipped_groups(artifacts: Mapping[str, Path]) -> list[Pieces]:
-    kept = read_table(artifacts["content"])[ROW.strip('"')].to_numpy()
+    kept = read_table(artifacts["content"], [ROW.strip('"')]).column(0).to_numpy()
     rows = rows_of(artifacts["sessions"])
     return row_groups(kept, [min(ROWS_PER_GROUP, rows - at) for at in range(0, rows, ROWS_PER_GROUP)])
 

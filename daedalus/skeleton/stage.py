@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 from daedalus.base.days import ONE_DAY, Day
@@ -36,12 +37,22 @@ def steps() -> dict[str, Callable[..., Any]]:
 
 def build_stage(make: Make, days: Iterable[Day], last: Sequence[str] = (PARTITION,)) -> list[Action]:
     """The actions of target days, upstream first; `make` has `steps()`. `last` are the steps that each day ends in."""
+    found: list[Action] = []
     for day in days:
         for back in range(make.context.runtime.spine.lookback_days, 0, -1):
             make.need("spine", day - back * ONE_DAY)
         for step in last:
             make.need(step, day)
-    return _histories_after_spines(make.actions)
+        new = islice(reversed(make.actions.values()), len(make.actions) - len(found))
+        found += _by_day([*new][::-1])
+    return _histories_after_spines({action.name: action for action in found})
+
+
+def _by_day(actions: Sequence[Action]) -> list[Action]:
+    """The actions that a target day needs for the first time, those of a feed day together: while its spine is in
+    memory. Those of no day are where they were among those of the first."""
+    first = min((action.day for action in actions if action.day), default="")
+    return sorted(actions, key=lambda action: action.day or first)
 
 
 def _histories_after_spines(actions: Mapping[str, Action]) -> list[Action]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.parquet.writer import write_parquet
-from daedalus.tables.held import EVENTS, HELD
+from daedalus.tables.held import EVENTS, HELD, NUMBERS
 from daedalus.tables.sorting import numbered_text, whole
 
 if TYPE_CHECKING:
@@ -19,13 +19,15 @@ Files = Mapping[str, Sequence[Path | str]]  # by the name that a step gives them
 _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 
 
-def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Columns of an artifact, each of one chunk; None for all of them."""
+def read_table(path: Path | str, columns: Sequence[str]) -> pa.Table:
+    """Columns of an artifact, each of one chunk."""
     held = HELD.get(path)
-    if held is None or (columns is not None and not set(columns) <= set(held.column_names)):
+    if held is None:
+        held = HELD.get(path, NUMBERS)
+    if held is None or not set(columns) <= set(held.column_names):
         held = _read(path, columns, held)
-        HELD.put(path, held, held.nbytes)
-    return held if columns is None else held.select(list(columns))
+        _hold(path, held)
+    return held.select(list(columns))
 
 
 def read_events(path: Path | str) -> pa.DictionaryArray:
@@ -39,9 +41,9 @@ def read_events(path: Path | str) -> pa.DictionaryArray:
     return found
 
 
-def _read(path: Path | str, columns: Sequence[str] | None, held: pa.Table | None) -> pa.Table:
+def _read(path: Path | str, columns: Sequence[str], held: pa.Table | None) -> pa.Table:
     """All columns wanted and those that are held; reads the others."""
-    if held is None or columns is None:
+    if held is None:
         return read_file(path, columns)
     table = read_file(path, [name for name in columns if name not in held.column_names])
     for name in held.column_names:
@@ -106,5 +108,16 @@ def write_table(path: Path, table: pa.Table) -> int:
     """Writes an artifact and holds it; returns the number of rows."""
     table = table.combine_chunks()
     rows = write_parquet(path, table.schema, [table])
-    HELD.put(path, table, table.nbytes)
+    _hold(path, table)
     return rows
+
+
+def _hold(path: Path | str, table: pa.Table) -> None:
+    """Holds a table, or what is no text of one that is too large: of a spine, what most steps read."""
+    import pyarrow as pa
+
+    if HELD.takes(table.nbytes):
+        HELD.put(path, table, table.nbytes)
+    else:
+        numbers = table.select([field.name for field in table.schema if not pa.types.is_string(field.type)])
+        HELD.put(path, numbers, numbers.nbytes, NUMBERS)

@@ -19,6 +19,8 @@ from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_writer import form_of
 from daedalus.parquet.split_numbers import split_numbers
 from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, write_parquet, write_plain
+from daedalus.tables.artifacts import read_table, write_table
+from daedalus.tables.held import HELD, NUMBERS
 
 UTC = dt.UTC
 WHOLE = [pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
@@ -110,3 +112,22 @@ def test_duckdb_reads_both(tmp_path):
     for name in ("numbers", "artifact"):
         assert duckdb.sql(f"SELECT n FROM '{tmp_path}/{name}.parquet'").fetchall() == [(n,) for n in range(300)]
     assert duckdb.sql(f"SELECT count(t) FROM '{tmp_path}/artifact.parquet'").fetchall() == [(240,)]
+
+
+def test_of_a_table_too_large_to_be_held_what_is_no_text_is(tmp_path):
+    rows = 1000
+    texts = pa.array([f"a text that is longer than numbers are {i}" for i in range(rows)])
+    table = pa.table({"id": pa.array(range(rows)), "text": texts, "more": pa.array(range(rows))})
+    HELD.limit(8 * 2 * (table.nbytes - 1), 1)  # an eighth is held, half of that for one file
+    try:
+        path = tmp_path / "artifact"
+        write_table(path, table)
+        assert HELD.get(path) is None and HELD.get(path, NUMBERS).column_names == ["id", "more"]
+        assert read_table(path, ["more", "id"]) == table.select(["more", "id"])
+        assert read_table(path, ["text", "id"]) == table.select(["text", "id"])  # the text is read from the file
+        assert sorted(HELD.get(path, NUMBERS).column_names) == ["id", "more"]
+        HELD.moved(path, tmp_path / "named")
+        assert HELD.get(path, NUMBERS) is None
+        assert read_table(tmp_path / "named", ["more"]) == table.select(["more"])  # there is no such file
+    finally:
+        HELD.limit(None, 1)

@@ -11,6 +11,10 @@ import yaml
 from reference import Reference, differences, read_output
 from small import DAYS, PROJECT, RANGE, edit, nothing_ran, rewrite
 
+from daedalus.workspace.graph import build_graph
+from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
+
 
 def test_a_second_run_touches_nothing(warm):
     before = warm.stamps()
@@ -44,6 +48,16 @@ def test_one_row_less_writes_its_day_and_the_seven_after(warm):
     assert set(changed) <= set(window) and window[0] in changed
     assert report.partitions["written"] == len(changed) >= 3
     check_against_reference(warm)
+
+
+def test_the_steps_of_a_feed_day_come_one_after_the_other(warm):
+    """They read its spine, which is in memory for some days at most."""
+    with opened(Settings()) as workspace:
+        graph = build_graph(workspace, list(DAYS), reconcile=False)
+    partition = next(i for i, action in enumerate(graph.actions) if action.name == f"chunk@{DAYS[0]}")
+    first = [action.day for action in graph.actions[: partition + 1] if action.day]
+    assert first == sorted(first) and len(set(first)) > 3
+    assert [action.day for action in graph.actions if action.step == "chunk"] == list(map(str, DAYS))
 
 
 def test_a_column_that_no_one_reads_stops_at_the_spine(warm):

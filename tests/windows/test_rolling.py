@@ -155,3 +155,15 @@ def test_lists_that_no_column_can_hold_are_refused(tmp_path, monkeypatch):
             [tmp_path / "events.parquet"],
             tmp_path / "o",
         )
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(times=st.lists(st.integers(0, 50), max_size=400), first=st.integers(0, 3))
+def test_rows_of_a_user_are_put_in_order_of_time(times, first):
+    """However many they are: longer ones are sorted by wider steps first."""
+    from daedalus.windows import kernel
+
+    order = np.zeros(len(times), np.int64)
+    kernel.time_order(np.array([99] * first + times, np.int64), first, order)
+    assert sorted(order) == list(range(first, first + len(times)))
+    assert [times[row - first] for row in order] == sorted(times)

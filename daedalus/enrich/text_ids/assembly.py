@@ -36,7 +36,7 @@ class TextEnriched(Enriched):
         content: Path | None,
     ) -> int:  # fmt: skip
         folder.mkdir()
-        kept = read_table(content)[ROW.strip('"')].to_numpy() if content else None
+        kept = read_table(content, [ROW.strip('"')]).column(0).to_numpy() if content else None
         with ExitStack() as stack:
             sources: dict[str, _VectorsOf | _MeansOf] = {}
             for entry in self.entries:

@@ -23,9 +23,9 @@ def write_coverage(events: Sequence[str], files: Files, out: Path) -> Mapping[st
     (spine,), (pool,) = files["spine"], files["pool"]
     if not fits(rows_of(spine)) or not fits_whole(pool):
         return None
-    rows = read_table(spine, ["event", "artwork_id"])
-    asked = has_one_of(rows["event"], events)
-    known = pc.is_in(rows["artwork_id"], value_set=whole(read_table(pool, ["id"])["id"]))
+    asked = pa.array(_chosen(spine, events))
+    artworks = read_table(spine, ["artwork_id"])["artwork_id"]
+    known = pc.is_in(artworks, value_set=whole(read_table(pool, ["id"])["id"]))
     covered = pc.or_(pc.invert(asked), known)
     return {"rows": write_table(out, pa.table({"covered": covered}))}
 
@@ -45,17 +45,24 @@ def rows_of_events(files: Files, events: Sequence[str], columns: Sequence[str]) 
     """The same of the rows that have one of `events`."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     (spine,) = files["spine"]
     if not fits(rows_of(spine)):
         return None
-    coded = read_events(spine)
-    among = pc.is_in(coded.dictionary, value_set=pa.array(events, pa.string()))
-    chosen = among.to_numpy(zero_copy_only=False)[coded.indices.to_numpy()]
+    chosen = _chosen(spine, events)
     if "coverage" in files:
         chosen &= whole(read_table(files["coverage"][0], ["covered"])["covered"]).to_numpy(zero_copy_only=False)
     return read_table(spine, columns).take(pa.array(np.flatnonzero(chosen)))
+
+
+def _chosen(spine: Path | str, events: Sequence[str]) -> np.ndarray:
+    """Which rows of the spine have one of `events`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    coded = read_events(spine)
+    among = pc.is_in(coded.dictionary, value_set=pa.array(events, pa.string()))
+    return among.to_numpy(zero_copy_only=False)[coded.indices.to_numpy()]
 
 
 def write_sessions(
