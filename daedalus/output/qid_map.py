@@ -26,7 +26,7 @@ from daedalus.output.numbers.number_sessions import (
     sessions_in_memory,
 )
 from daedalus.output.numbers.session_index import SessionIndex
-from daedalus.output.numbers.whole_map import write_whole
+from daedalus.output.numbers.whole_map import write_below, write_whole
 from daedalus.output.part_file import bound_parts
 from daedalus.output.shared_numbers import SharedNumbers
 from daedalus.parquet.writer import write_plain
@@ -229,7 +229,7 @@ class QidMap:
     def put_below(self, added: Any) -> None:
         """Puts rows below those of the map."""
         piece = self._scratch.path(".parquet")
-        write_plain(piece, added.schema, [added])
+        write_below(piece, added, self._index.rows)
         before = self.content()
         self._home.add(piece, self.current)
         self._index.follow(before, added, self.content())

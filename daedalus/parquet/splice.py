@@ -69,38 +69,34 @@ class Spliced:
                 yield name, in_memory(table.schema, [table.combine_chunks()])
 
 
-def stack(whole: Path, kept: int, more: Path, out: Path) -> None:
-    """Writes to `out` the first `kept` row groups of a file, then all of another file with the same columns.
-
-    Raises ValueError when the columns differ.
-    """
-    with whole.open("rb") as above, more.open("rb") as below, out.open("wb") as written:
-        first, second = ParquetFooter(above), ParquetFooter(below)
-        if first.columns != second.columns:
-            raise ValueError("files with other columns")
-        file = Assembled(written, second.footer)
-        for source, count in ((first, kept), (second, len(second.group_rows))):
-            columns = [(name, source) for name in source.columns]
-            for group, rows in enumerate(source.group_rows[:count]):
-                file.add(_chunks(columns, group), rows)
-        file.finish()
-
-
 def stacked(files: Sequence[Path], out: Path, skipped: int = 0) -> int:
     """Writes to `out` the row groups of files with the same columns, without the first `skipped` of each; returns the
     number of rows.
 
     Raises ValueError when the columns differ.
     """
+    import pyarrow.parquet as pq
+
+    groups = {file: range(skipped, pq.read_metadata(file).num_row_groups) for file in files}
+    return picked([(file, group) for file in files for group in groups[file]], files[0], out)
+
+
+def picked(groups: Sequence[tuple[Path, int]], like: Path, out: Path) -> int:
+    """Writes to `out` row groups of files with the same columns, each by its number in its file; returns the number of
+    rows. All else that `like`, which has these columns too, says of itself is said of it.
+
+    Raises ValueError when the columns differ.
+    """
     with ExitStack() as stack, out.open("wb") as written:
-        footers = [ParquetFooter(stack.enter_context(file.open("rb"))) for file in files]
-        if any(footer.columns != footers[0].columns for footer in footers):
+        footers = {
+            path: ParquetFooter(stack.enter_context(path.open("rb"))) for path in {like, *(path for path, _ in groups)}
+        }
+        if any(footer.columns != footers[like].columns for footer in footers.values()):
             raise ValueError("files with other columns")
-        file = Assembled(written, footers[0].footer)
-        for footer in footers:
-            columns = [(name, footer) for name in footer.columns]
-            for group, rows in list(enumerate(footer.group_rows))[skipped:]:
-                file.add(_chunks(columns, group), rows)
+        file = Assembled(written, footers[like].footer)
+        for path, group in groups:
+            columns = [(name, footers[path]) for name in footers[path].columns]
+            file.add(_chunks(columns, group), footers[path].group_rows[group])
         return file.finish()
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crashes import Crash, Faults
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from daedalus.base import digest
 from daedalus.base.durable import move_file
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.file_stat import stat_of
 from daedalus.output.local_map import LocalMap
-from daedalus.output.numbers import pieces, session_index
+from daedalus.output.numbers import pieces, session_index, whole_map
 from daedalus.output.numbers.pieces import FOLDER, Pieces, map_files
 from daedalus.output.numbers.session_index import SessionIndex
 from daedalus.output.qid_map import QidMap
+from daedalus.parquet import writer
 from daedalus.sql.duck import Ducks
 from daedalus.stagecache.records.artifact_store import Scratch
 from daedalus.stagecache.records.file_digests import FileDigests
@@ -111,6 +116,36 @@ def test_days_in_one_run_or_in_many_give_one_file(tmp_path):
     one, many = ((tmp_path / name / "out/qid_map.parquet").read_bytes() for name in ("one", "many"))
     assert one == many and read(tmp_path / "one/out/qid_map.parquet") == EXPECTED
     assert not (tmp_path / "one/out" / FOLDER).exists()
+
+
+@settings(max_examples=80, deadline=None)
+@given(sizes=st.lists(st.integers(0, 11), min_size=1, max_size=5), begun=st.integers(0, 2), data=st.data())
+def test_a_map_has_the_same_bytes_however_its_rows_came(sizes, begun, data):
+    """As pieces that know what is above them, or that do not, as those of other machines; below a map that was
+    written, or none. Groups of four rows stand for those of a real map."""
+    count = sum(sizes)
+    names = pa.array([f"s{i}" for i in range(count)], pa.string())
+    rows = pa.table({"feed_session": names, "qid": pa.array(range(count), pa.int64())})
+
+    def written(folder: Path, cuts: list[int]) -> bytes:
+        scratch = Scratch(folder)
+        files: list[Path] = []
+        for at, (begin, end) in enumerate(pairwise(cuts)):
+            files.append(scratch.path(".parquet"))
+            above = begin if data.draw(st.booleans()) else data.draw(st.integers(0, 9))
+            whole_map.write_below(files[-1], rows.slice(begin, end - begin), above)
+            if at < begun:
+                files = [whole_map.write_whole(files, scratch)]
+        found = whole_map.write_whole(files, scratch)
+        footer = pq.read_metadata(found)
+        groups = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+        assert pq.read_table(found) == rows and set(groups[:-1]) <= {4} and max(groups, default=0) <= 4
+        return found.read_bytes()
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(writer, "ROWS_PER_GROUP", 4)
+        patch.setattr(whole_map, "ROWS_PER_GROUP", 4)
+        assert written(Path(folder), [0, *accumulate(sizes)]) == written(Path(folder), [0, count])
 
 
 def test_a_run_writes_the_file_once(tmp_path):
