@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -87,16 +89,16 @@ def picked(groups: Sequence[tuple[Path, int]], like: Path, out: Path) -> int:
 
     Raises ValueError when the columns differ.
     """
-    with ExitStack() as stack, out.open("wb") as written:
-        footers = {
-            path: ParquetFooter(stack.enter_context(path.open("rb"))) for path in {like, *(path for path, _ in groups)}
-        }
-        if any(footer.columns != footers[like].columns for footer in footers.values()):
-            raise ValueError("files with other columns")
-        file = Assembled(written, footers[like].footer)
-        for path, group in groups:
-            columns = [(name, footers[path]) for name in footers[path].columns]
-            file.add(_chunks(columns, group), footers[path].group_rows[group])
+    with like.open("rb") as source, out.open("wb") as written:
+        model = ParquetFooter(source)
+        file = Assembled(written, model.footer)
+        for path, several in groupby(groups, itemgetter(0)):
+            with ExitStack() as stack:  # one at a time: a map has a file of each day
+                footer = model if path == like else ParquetFooter(stack.enter_context(path.open("rb")))
+                if footer.columns != model.columns:
+                    raise ValueError("files with other columns")
+                for _, group in several:
+                    file.add(_chunks([(name, footer) for name in footer.columns], group), footer.group_rows[group])
         return file.finish()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import tempfile
 from itertools import accumulate, pairwise
@@ -146,6 +147,20 @@ def test_a_map_has_the_same_bytes_however_its_rows_came(sizes, begun, data):
         patch.setattr(writer, "ROWS_PER_GROUP", 4)
         patch.setattr(whole_map, "ROWS_PER_GROUP", 4)
         assert written(Path(folder), [0, *accumulate(sizes)]) == written(Path(folder), [0, count])
+
+
+def test_a_map_of_more_pieces_than_files_may_be_open_is_written(tmp_path):
+    scratch, soft = Scratch(tmp_path), resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = []
+    for i in range(60):
+        files.append(scratch.path(".parquet"))
+        whole_map.write_below(files[-1], pa.table({"feed_session": [f"s{i}"], "qid": pa.array([i], pa.int64())}), i)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, soft[1]))
+    try:
+        found = whole_map.write_whole(files, scratch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, soft)
+    assert pq.read_table(found)["qid"].to_pylist() == list(range(60))
 
 
 def test_a_run_writes_the_file_once(tmp_path):
