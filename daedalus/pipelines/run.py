@@ -51,7 +51,8 @@ def execute(
     run = request.run
     if looked.nothing_to_do(workspace) and all(one.partitions.has(DATASET) for one in workspace.outputs.values()):
         workspace.sweep()
-        begin_run(workspace, request, looked.span, looked.done)
+        # A run that ends at once needs its days for unfinished ones alone, which learn of them when it ends.
+        begin_run(workspace, request, looked.span, looked.done if workspace.traces.unfinished_runs() else {})
         report = all_fresh(looked)
         report.expect = _checked(workspace, looked, {}, progress)
         _end(workspace, request, looked, report)

@@ -22,6 +22,23 @@ def test_a_second_run_touches_nothing(warm):
     assert warm.stamps() == before
 
 
+def test_the_days_of_a_run_that_did_nothing_are_taken_down_for_unfinished_runs_alone(warm):
+    """The records do not grow by ten years of days with each run that finds them as they were."""
+
+    def days_of_the_last_run_and(*others: str) -> list[set[str]]:
+        with opened(Settings()) as workspace:
+            traces = workspace.traces
+            return [traces.names_of_finished_days(run) for run in (traces.runs()[0], *others)]
+
+    assert nothing_ran(warm.run())  # a copy of a world: all files are looked at
+    assert days_of_the_last_run_and() == [set(map(str, DAYS))]
+    assert nothing_ran(warm.run()) and days_of_the_last_run_and() == [set()]
+    with opened(Settings()) as workspace:
+        request = workspace.traces.run_records()[0].request
+        workspace.traces.start_run("longer", {**request, "range": f"{DAYS[0]}..2026-03-31"})
+    assert nothing_ran(warm.run()) and days_of_the_last_run_and("longer") == [set(map(str, DAYS))] * 2
+
+
 def test_touched_files_recompute_nothing(warm):
     before = warm.stamps()
     for path in [*warm.root.glob("data/feed/*/*.parquet"), *warm.root.glob("data/catalog/*/*.parquet")]:
