@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import inner
 
 _LOW = 0xFFFFFFFF
 _BASE = 1126  # limb 0 of a long number has the unit 2^-1126: the last of 53 bits of the smallest double
@@ -18,7 +18,7 @@ _LIMBS = 72
 _UNIT = _BASE - 149  # the place of the lowest bit that a float32 can have
 
 
-@compiled
+@inner
 def add_long(limbs, number):  # type: ignore[no-untyped-def]
     """Adds a finite double to a long number, without carrying over; returns the lowest of the three limbs that it
     is added to."""
@@ -33,14 +33,14 @@ def add_long(limbs, number):  # type: ignore[no-untyped-def]
     return limb
 
 
-@compiled
+@inner
 def clear(limbs, begin, end):  # type: ignore[no-untyped-def]
     """Makes limbs 0."""
     for i in range(begin, end):
         limbs[i] = 0
 
 
-@compiled
+@inner
 def carry(limbs, begin, end, sign):  # type: ignore[no-untyped-def]
     """Turns limbs from `begin` to `end` into 32 bits each, of the number times `sign`; returns what is left over."""
     over = np.int64(0)
@@ -51,7 +51,7 @@ def carry(limbs, begin, end, sign):  # type: ignore[no-untyped-def]
     return over
 
 
-@compiled
+@inner
 def rounded_quotient(limbs, begin, end, count):  # type: ignore[no-untyped-def]
     """The float32 nearest to a positive long number divided by `count`; the limbs become the quotient's."""
     over = np.int64(0)
@@ -78,7 +78,7 @@ def rounded_quotient(limbs, begin, end, count):  # type: ignore[no-untyped-def]
     return np.float32(math.ldexp(np.float64(result), unit - _BASE))
 
 
-@compiled
+@inner
 def exact_mean(numbers, limbs):  # type: ignore[no-untyped-def]
     """The correctly rounded mean of doubles, by a sum in a long number; `limbs` are 0 before and after.
 
@@ -108,7 +108,7 @@ def exact_mean(numbers, limbs):  # type: ignore[no-untyped-def]
     return np.float32(sign * mean)
 
 
-@compiled
+@inner
 def settle(vectors, codes, begins, sizes, origins, values):  # type: ignore[no-untyped-def]
     """Replaces what is NaN by exact means, in the values that have an origin: a row whose mean they are."""
     limbs, numbers = np.zeros(_LIMBS, np.int64), np.empty(sizes.max())

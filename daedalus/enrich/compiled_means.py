@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daedalus.enrich.compiled_exact import settle
-from daedalus.parquet.jit import compiled
+from daedalus.parquet.jit import compiled, inner
 
 NO_VECTOR, NOT_USABLE = -1, -2  # codes of items without a vector, and with one that has no mean
 _LARGEST, _SMALLEST = 2.0**200, 2.0**-1000  # of the sizes from which on components are wild
@@ -37,7 +37,7 @@ def occurring(codes, begins, sizes, kinds):  # type: ignore[no-untyped-def]
     return found
 
 
-@compiled
+@inner
 def same(some, other):  # type: ignore[no-untyped-def]
     """Whether two arrays have the same length and items."""
     if len(some) != len(other):
@@ -58,7 +58,7 @@ def differing(values, numbers):  # type: ignore[no-untyped-def]
     return found
 
 
-@compiled
+@inner
 def raise_to(top, vector, limit):  # type: ignore[no-untyped-def]
     """Raises `top` to the magnitudes of the components that are not wild."""
     for d in range(len(top)):
@@ -73,7 +73,7 @@ def largest(vectors, top, limit):  # type: ignore[no-untyped-def]
         raise_to(top, vectors[i], limit)
 
 
-@compiled
+@inner
 def round_to(shift, vector, rounded, lost, limit):  # type: ignore[no-untyped-def]
     """Writes components as multiples of a power of two, the wild ones as 0; returns how many are wild.
 
@@ -144,7 +144,7 @@ def prepared(vectors: np.ndarray, longest: int) -> Prepared:
     return Prepared(vectors, rounded, np.where(lost, shift * 2.0**-53, 0.0), wild, limit, 1 << bits - 1)
 
 
-@compiled
+@inner
 def tally(items, step, counts):  # type: ignore[no-untyped-def]
     """Adds `step` to the count of each item that has a vector."""
     for code in items:
@@ -152,14 +152,14 @@ def tally(items, step, counts):  # type: ignore[no-untyped-def]
             counts[code] += step
 
 
-@compiled
+@inner
 def add_times(total, vector, times):  # type: ignore[no-untyped-def]
     """Adds a vector to the sums, `times` times."""
     for d in range(len(total)):
         total[d] += times * np.float64(vector[d])
 
 
-@compiled
+@inner
 def add_counted(total, rounded, items, counts):  # type: ignore[no-untyped-def]
     """Adds each item's vector as often as its count says, and clears the count."""
     for code in items:
@@ -168,7 +168,7 @@ def add_counted(total, rounded, items, counts):  # type: ignore[no-untyped-def]
             counts[code] = 0
 
 
-@compiled
+@inner
 def move(total, rounded, held, items, counts):  # type: ignore[no-untyped-def]
     """Turns the sums of the list `held` into those of `items`; returns False if they have the same vectors.
 
@@ -193,7 +193,7 @@ def move(total, rounded, held, items, counts):  # type: ignore[no-untyped-def]
     return changes > 0
 
 
-@compiled
+@inner
 def is_open(total, count, error):  # type: ignore[no-untyped-def]
     """Whether it is not certain that a mean is rounded as total / count is.
 
@@ -210,7 +210,7 @@ def is_open(total, count, error):  # type: ignore[no-untyped-def]
     return (error > 0.0) & ((low != high) | (low == 0.0))
 
 
-@compiled
+@inner
 def finish(total, count, error, out):  # type: ignore[no-untyped-def]
     """Writes the means as float32, and NaN where one is open; returns how many are."""
     still = 0
@@ -221,7 +221,7 @@ def finish(total, count, error, out):  # type: ignore[no-untyped-def]
     return still
 
 
-@compiled
+@inner
 def looked_at(items, wild):  # type: ignore[no-untyped-def]
     """(how many items have a vector; whether any of those is wild; the place of the first not usable one, or -1)."""
     count, any_wild = 0, False
@@ -234,7 +234,7 @@ def looked_at(items, wild):  # type: ignore[no-untyped-def]
     return count, any_wild, -1
 
 
-@compiled
+@inner
 def open_wild(vectors, items, wild, limit, out):  # type: ignore[no-untyped-def]
     """Writes NaN where an item's component is wild."""
     for code in items:

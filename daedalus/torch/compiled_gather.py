@@ -16,7 +16,7 @@ from numba import carray
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from daedalus.parquet.jit import compiled, number_at, pointer
+from daedalus.parquet.jit import compiled, inner, number_at, pointer
 from daedalus.parquet.lists import column_lists
 
 # What a job says, as unsigned numbers. First what is read: the address of the two words of each row, or 0 where each
@@ -75,7 +75,7 @@ def _set(typing: Any, out: Any, size: Any, byte: Any) -> Any:
     return types.void(out, size, byte), code
 
 
-@compiled
+@inner
 def _write_lists(job: Any, kind: Any) -> None:
     """Does a job of lists; `kind` is the type of a value as bits."""
     width, line, count, fill, at = job[WIDTH], job[LINE], job[COUNT], kind(job[FILL]), job[BEFORE]
