@@ -80,6 +80,9 @@ class Profile(Progress):
     def _sample(self) -> None:
         self.samples += 1
         frames = sys._current_frames()
+        # This frame has them, and they would have it: until the next collection no table that a thread has let go of,
+        # and that was in a frame of some sample, would leave the memory.
+        del frames[threading.get_ident()]
         for thread in threading.enumerate():
             frame = frames.get(thread.ident or 0)
             if frame is None or thread is self._sampler or thread.native_id is None:

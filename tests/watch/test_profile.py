@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import linecache
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 from small import RANGE
@@ -55,6 +57,36 @@ def test_a_refusal_stays_a_message(cold):
     assert done.returncode == 2 and "profile" not in done.stderr
     done = cold.cli("skeleton", "--range", RANGE, "--profile", "--executor", "dask")
     assert done.returncode == 2 and "--profile" in done.stderr
+
+
+class Table:
+    """What a step works on, in place of gigabytes of it."""
+
+
+def test_what_a_sampled_step_lets_go_of_leaves_the_memory_at_once(monkeypatch):
+    monkeypatch.setattr(profile, "PAUSE", 60.0)  # until the end nobody samples but this test
+    found, begun, over = Profile(), threading.Event(), threading.Event()
+
+    def step(keep: list[weakref.ref]) -> None:
+        table = Table()
+        keep.append(weakref.ref(table))
+        begun.set()
+        over.wait()
+
+    kept: list[weakref.ref] = []
+    thread = threading.Thread(target=step, args=(kept,))
+    gc.disable()
+    try:
+        with found:
+            thread.start()
+            begun.wait()
+            found._sample()
+            assert kept[0]() is not None
+            over.set()
+            thread.join()
+            assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_it_adds_up_to_the_processor_time_of_the_process():
