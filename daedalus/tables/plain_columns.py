@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.parquet.writer import ROWS_PER_GROUP, mostly_distinct
-from daedalus.tables.artifacts import fits, read_table, rows_of
+from daedalus.tables.artifacts import held_columns, read_table
 from daedalus.tables.sorting import whole, with_used_values
 
 if TYPE_CHECKING:
@@ -23,15 +23,14 @@ Pieces = list[tuple[int, "np.ndarray"]]  # a row group of a partition: (row grou
 
 
 class PlainColumns:
-    """Columns of an artifact whose rows are those of the sessions; in memory if they fit."""
+    """Columns of an artifact whose rows are those of the sessions; read by row group if they are not in memory."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._table: pa.Table | None = None
-        if fits(rows_of(path)):
-            self._table = read_table(path, names)
+        self._table = held_columns(path, names)
+        if self._table is not None:
             self.schema = pa.schema(map(self._as_written, self._table.schema))
         else:
             metadata = pq.read_metadata(path)
