@@ -18,13 +18,7 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.base.ports import Scratch
 from daedalus.output.map_home import MapHome, MapState, SharedMap
-from daedalus.output.numbers.number_sessions import (
-    DAY_QIDS,
-    DAY_SESSIONS,
-    SESSION_NAMES,
-    KnownSessions,
-    sessions_in_memory,
-)
+from daedalus.output.numbers.number_sessions import DAY_QIDS, DAY_SESSIONS, SESSION_NAMES, sessions_in_memory
 from daedalus.output.numbers.session_index import SessionIndex
 from daedalus.output.numbers.whole_map import write_below, write_whole
 from daedalus.output.part_file import bound_parts
@@ -169,9 +163,7 @@ class QidMap:
             if day is None:
                 counts = self._assign_by_sql({name: [path] for name, path in artifacts.items()}, out)
             else:
-                known = KnownSessions.of(None)
-                known.add(self._index.known(day.names))
-                added, qids = day.numbered(known)
+                added, qids = day.numbered(self._index.numbers(day.names), self._index.next)
                 self._add(added)
                 counts = {"rows": write_table(out, qids), "new_sessions": added.num_rows}
             return {**counts, "map_rows": before + counts["new_sessions"]}

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.output.numbers.number_sessions import DAY_QIDS, SESSIONS_IN_ORDER, KnownSessions, sessions_in_memory
+from daedalus.output.numbers.number_sessions import DAY_QIDS, SESSIONS_IN_ORDER, sessions_in_memory
 from daedalus.sql.duck import Bindings, Ducks
 from daedalus.tables.artifacts import write_table
 from daedalus.tables.sorting import whole
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 def write_sessions(artifacts: Mapping[str, Path], ducks: Ducks, name: str, out: Path) -> dict[str, int]:
     """`artifacts` as in `QidMap.assign`; `name` is that of the file, among all of a run."""
+    import numpy as np
+
     day = sessions_in_memory(artifacts)
     if day is None:
         with ducks.lease() as duck:
             added = duck.table(SESSIONS_IN_ORDER, _bound(artifacts))
     else:
-        added, _ = day.numbered(KnownSessions())
+        added, _ = day.numbered(np.full(len(day.names), -1), 0)
     write_column(out, name, whole(added["feed_session"]))
     return {"sessions": added.num_rows}
 
@@ -41,15 +43,15 @@ def write_numbers(
 ) -> dict[str, int]:  # fmt: skip
     """`sessions` is what `write_sessions` wrote, and `numbers` what `QidMap.number` did."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    numbered = pa.table({"feed_session": read_column(sessions), "qid": read_column(numbers)})
+    names, found = read_column(sessions), read_column(numbers)
     day = sessions_in_memory(artifacts)
     if day is None:
+        numbered = pa.table({"feed_session": names, "qid": found})
         with ducks.lease() as duck:
             return duck.copy(DAY_QIDS, _bound(artifacts, {"numbered": numbered}), out)
-    known = KnownSessions()
-    known.add(numbered)
-    _, qids = day.numbered(known)
+    _, qids = day.numbered(found.take(pc.index_in(day.names, value_set=names)).to_numpy(), 0)
     return {"rows": write_table(out, qids)}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.sql.text import POSITION, ROW, Sql, parquet
-from daedalus.tables.artifacts import fits, read_file, read_table, rows_of
+from daedalus.tables.artifacts import fits, read_table, rows_of
 from daedalus.tables.sorting import numbers_of, order_of, sort_keys, whole
 
 if TYPE_CHECKING:
@@ -35,30 +35,11 @@ DAY_QIDS = Sql(f"""
     LEFT JOIN numbered n ON n.feed_session = s.feed_session ORDER BY r.{ROW}""")
 
 
-class KnownSessions:
-    """The numbers of a map in memory, and the number that the next new session gets."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-        self.next = 0
-
-    @classmethod
-    def of(cls, path: Path | None) -> KnownSessions:
-        """Those of a map's file; none where there is no file."""
-        known = cls()
-        if path is not None:
-            known.add(read_file(path, ["feed_session", "qid"]))
-        return known
-
-    def add(self, rows: pa.Table) -> None:
-        """Takes in more rows of the map."""
-        qids = rows["qid"].to_pylist()
-        self.numbers.update(zip(rows["feed_session"].to_pylist(), qids, strict=True))
-        self.next = max([self.next - 1, *qids]) + 1
-
-
 class DaySessions:
-    """The sessions of the rows that ship of a day, each with its first event; `artifacts` as in `QidMap.assign`."""
+    """The sessions of the rows that ship of a day, each with its first event; `artifacts` as in `QidMap.assign`.
+
+    `names` are those of the sessions, in no order.
+    """
 
     def __init__(self, artifacts: Mapping[str, Path]) -> None:
         shipped = whole(read_table(artifacts["content"], [ROW.strip('"')])[ROW.strip('"')])
@@ -68,20 +49,22 @@ class DaySessions:
         self._codes = coded.indices
         self._times = numbers_of(rows["event_timestamp"])[0]
 
-    def numbered(self, known: KnownSessions) -> tuple[pa.Table, pa.Table]:
-        """(the sessions that the map lacks, with their numbers; the column `qid`, of each row's session)."""
+    def numbered(self, numbers: np.ndarray, following: int) -> tuple[pa.Table, pa.Table]:
+        """(the sessions that the map lacks, with their numbers; the column `qid`, of each row's session).
+
+        `numbers` are those of `names` in the map, -1 for what it lacks, which get those from `following` on.
+        """
         import numpy as np
         import pyarrow as pa
 
-        found = [known.numbers.get(name, -1) for name in self.names.to_pylist()]
-        numbers = np.array(found, np.int64)
+        numbers = numbers.astype(np.int64)
         new = np.flatnonzero(numbers < 0)
         added = pa.table({"feed_session": self.names.take(pa.array(new, pa.int64())), "qid": numbers[new]})
         if len(new):
             keys = sort_keys([pa.chunked_array([self._first_seen()[new]]), added["feed_session"]])
             assert keys is not None
             order = order_of(keys)
-            numbers[new[order]] = np.arange(known.next, known.next + len(new))
+            numbers[new[order]] = np.arange(following, following + len(new))
             names = whole(added["feed_session"]).take(pa.array(order))
             added = pa.table({"feed_session": names, "qid": numbers[new[order]]})
         return added, pa.table({"qid": pa.array(numbers).take(self._codes)})
