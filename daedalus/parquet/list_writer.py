@@ -12,6 +12,7 @@ Formats: parquet-format's Encodings.md (PLAIN, RLE_DICTIONARY, the RLE/bit-packi
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -211,14 +212,10 @@ class _Chunk:
 
     def add_lists(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray, most: bool) -> None:
         """Adds a page of numbers; with `most` notes which values they need."""
-        import numpy as np
-        import pyarrow as pa
-
         from daedalus.parquet import compiled_lists
 
         values = int(sizes.sum())
-        # Memory of Arrow's pool, which is reused for the next page: fresh memory costs as much as filling it.
-        room = np.frombuffer(pa.allocate_buffer(compiled_lists.page_room(len(sizes), values)), np.uint8)
+        room = _room(compiled_lists.page_room(len(sizes), values))
         begin, end, needed = compiled_lists.fill_page(codes, begins, sizes, values, _WIDTHS[codes.itemsize], most, room)
         self._values = max(self._values, needed)
         self._add_page(sizes, _RLE_DICTIONARY, room[begin:end])
@@ -280,6 +277,19 @@ class _Chunk:
         head += b"\0\0"  # the ends of both
         self._unpacked += len(head) + len(data)
         return bytes(head), packed
+
+
+_rooms = threading.local()
+
+
+def _room(size: int) -> np.ndarray:
+    """Memory for a page, the same for all pages of a thread: fresh memory costs as much as filling it."""
+    import numpy as np
+
+    room: np.ndarray | None = getattr(_rooms, "room", None)
+    if room is None or len(room) < size:
+        room = _rooms.room = np.empty(size, np.uint8)
+    return room
 
 
 @lru_cache(256)

@@ -1,23 +1,26 @@
 """Columns of 32-bit numbers without NULLs, as one page each: split into bytes (BYTE_STREAM_SPLIT), then Zstd, or LZ4
 for as few rows as in writer.py.
 
-pyarrow writes the same in a file of its own, which for a few hundred rows costs ten times as much as this.
+pyarrow writes the same in a file of its own, which for a few hundred rows costs ten times as much as this, and reads it
+in three times the time.
 """
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache, partial
+from typing import TYPE_CHECKING, BinaryIO
 
 from daedalus.parquet.footer import Chunk
-from daedalus.parquet.list_writer import form_of, zstd
+from daedalus.parquet.list_writer import PAGE_PACKED, PAGE_UNPACKED, form_of, zstd
 from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, LZ4, ZSTD, chunk_of, first_fields, page_head
-from daedalus.parquet.thrift import write_varint
+from daedalus.parquet.thrift import read_head, write_varint
 from daedalus.parquet.writer import SMALL
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _LEVEL = 2  # of Zstd
 
@@ -27,6 +30,29 @@ def split_numbers(schema: pa.Schema, rows: np.ndarray) -> list[Chunk]:
     codec, pack = (LZ4, _lz4()) if len(rows) <= SMALL else (ZSTD, zstd(_LEVEL))
     columns = zip(_first_fields(schema, codec), rows.T, strict=True)
     return [_chunk(first, numbers, pack) for first, numbers in columns]
+
+
+def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | None:
+    """The numbers of a column chunk of a file if it is a page as `split_numbers` writes it; else None."""
+    import numpy as np
+    import pyarrow as pa
+
+    if chunk.compression not in _CODECS or "BYTE_STREAM_SPLIT" not in chunk.encodings or chunk.has_dictionary_page:
+        return None
+    file.seek(chunk.data_page_offset)
+    data = file.read(chunk.total_compressed_size)
+    head, begin = read_head(data, 0)
+    if begin + head[PAGE_PACKED][1] < len(data):  # there are more pages
+        return None
+    packed = pa.py_buffer(data).slice(begin)
+    page = np.frombuffer(_CODECS[chunk.compression]().decompress(packed, head[PAGE_UNPACKED][1]), np.uint8)
+    count, levels = chunk.num_values, _levels(chunk.num_values)
+    if len(page) != len(levels) + 4 * count or page[: len(levels)].tobytes() != levels:  # there are NULLs
+        return None
+    numbers = np.empty((count, 4), np.uint8)
+    for byte in range(4):  # a third of the time of turning all of it around at once
+        numbers[:, byte] = page[len(levels) + byte * count :][:count]
+    return numbers.view("<i4").ravel()
 
 
 def _chunk(first: bytes, numbers: np.ndarray, codec: pa.Codec) -> Chunk:
@@ -59,3 +85,6 @@ def _lz4() -> pa.Codec:
     import pyarrow as pa
 
     return pa.Codec("lz4_raw")
+
+
+_CODECS: Mapping[str, Callable[[], pa.Codec]] = {"LZ4": _lz4, "ZSTD": partial(zstd, _LEVEL)}  # as pyarrow calls them

@@ -190,7 +190,6 @@ def numbered_text(column: pa.Array) -> pa.DictionaryArray:
 def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
     """The same with the values that rows have, and no other."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    used = coded.indices.unique().drop_null()
-    return pa.DictionaryArray.from_arrays(pc.index_in(coded.indices, value_set=used), coded.dictionary.take(used))
+    used = coded.indices.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(used.indices, coded.dictionary.take(used.dictionary))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_reader import read_chunk
 from daedalus.parquet.list_writer import FAST, Lists, chunks_of, form_of, has_plain, numbered
-from daedalus.parquet.split_numbers import split_numbers
+from daedalus.parquet.split_numbers import read_split, split_numbers
 from daedalus.tables.held import HELD, LISTS
 
 if TYPE_CHECKING:
@@ -91,10 +91,19 @@ class WindowsFile:
 
         if self._held is not None:
             return self._held[group]
-        table = self._parquet.read_row_group(group, columns=self._names, use_threads=False)
-        sizes = np.stack([column.to_numpy().astype(np.int64) for column in table.columns], axis=1)
+        sizes = np.stack(self._sizes(group), axis=1).astype(np.int64)
         codes, values, page = self._items(group, sizes[:, -1])
         return Lists(codes, np.cumsum(sizes[:, -1]) - sizes[:, -1], sizes, values, page)
+
+    def _sizes(self, group: int) -> list[np.ndarray]:
+        """The lengths of each window's lists."""
+        row_group = self._parquet.metadata.row_group(group)
+        found = [read_split(self._file, row_group.column(1 + i)) for i in range(len(self._names))]
+        split = [sizes for sizes in found if sizes is not None]
+        if len(split) == len(found):
+            return split
+        table = self._parquet.read_row_group(group, columns=self._names, use_threads=False)
+        return [column.to_numpy() for column in table.columns]
 
     def _items(self, group: int, sizes: np.ndarray) -> tuple[np.ndarray, pa.Array, bytes]:
         """(codes, values, page of values) of the longest lists, by our own reader where it can."""

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_writer import form_of
-from daedalus.parquet.split_numbers import split_numbers
+from daedalus.parquet.split_numbers import read_split, split_numbers
 from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, write_parquet, write_plain
+from daedalus.tables import side_by_side
 from daedalus.tables.artifacts import read_table, write_table
 from daedalus.tables.held import HELD, NUMBERS
 
@@ -47,6 +48,21 @@ def test_every_type_is_read_back(tmp_path, rows):
         path = tmp_path / write.__name__
         assert write(path, table.schema, [table]) == rows
         assert pq.read_table(path).cast(table.schema) == table
+
+
+def test_row_groups_that_are_encoded_side_by_side_are_the_bytes_of_one_writer(tmp_path, monkeypatch):
+    kinds = [*WHOLE, *TIMES, *OTHERS]
+    rows = 2 * ROWS_PER_GROUP + 3
+    table = pa.table({str(kind): column(kind, rows) for kind in kinds} | {"texts": [str(i) for i in range(rows)]})
+    write_parquet(tmp_path / "one", table.schema, [table])
+    HELD.limit(None, 2)
+    try:
+        for least in (0, rows + 1):
+            monkeypatch.setattr(side_by_side, "_ROWS", least)
+            assert write_table(tmp_path / str(least), table) == rows
+            assert (tmp_path / str(least)).read_bytes() == (tmp_path / "one").read_bytes()
+    finally:
+        HELD.limit(None, 1)
 
 
 def encodings(path: Path) -> dict[str, set[str]]:
@@ -99,6 +115,33 @@ def test_split_numbers_are_read_by_others(rows, times):
     found = pq.read_table(io.BytesIO(out.getvalue()))
     assert [tuple(row.values()) for row in found.to_pylist()] == [*rows, rows[0]]
     assert found.schema.types == schema.types
+    footer = pq.read_metadata(out)
+    for group, some in enumerate((rows, rows[:1])):
+        read = [read_split(out, footer.row_group(group).column(i)) for i in range(3)]
+        assert [*map(tuple, np.stack(read, axis=1).tolist())] == some
+
+
+@pytest.mark.parametrize("rows", [300, SMALL + 1])
+def test_numbers_that_are_written_otherwise_are_left_to_pyarrow(rows):
+    some = pa.table({
+        "split": pa.array(range(rows), pa.int32()),
+        "null": pa.array([None, *range(rows - 1)], pa.int32()),
+        "plain": pa.array(range(rows), pa.int32()),
+        "coded": pa.array([7] * rows, pa.int32()),
+    })  # fmt: skip
+    for compression in ("zstd", "lz4", "gzip", None):
+        out = io.BytesIO()
+        pq.write_table(some, out, compression=compression, use_dictionary=["coded"],
+                       use_byte_stream_split=["split", "null"], data_page_size=1 << 20)  # fmt: skip
+        group = pq.read_metadata(out).row_group(0)
+        found = [read_split(out, group.column(i)) for i in range(4)]
+        assert [numbers is not None for numbers in found] == [compression in ("zstd", "lz4"), False, False, False]
+        if found[0] is not None:
+            assert found[0].tolist() == [*range(rows)]
+    out = io.BytesIO()  # of several pages
+    pq.write_table(some, out, use_dictionary=False, use_byte_stream_split=["split"], compression="zstd",
+                   data_page_size=256, write_batch_size=64)  # fmt: skip
+    assert read_split(out, pq.read_metadata(out).row_group(0).column(0)) is None
 
 
 def test_duckdb_reads_both(tmp_path):
