@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,6 +75,6 @@ def sha256_of(path: Path) -> str:
 def _blocks(path: Path | str) -> Iterator[memoryview]:
     """The bytes of a file, in blocks in the same memory: fresh memory for each costs as much as the digest."""
     with open(path, "rb", buffering=0) as file:
-        room = memoryview(bytearray(_BLOCK))
+        room = memoryview(bytearray(min(os.fstat(file.fileno()).st_size + 1, _BLOCK)))
         while count := file.readinto(room):
             yield room[:count]

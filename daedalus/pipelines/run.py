@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import product
-from pathlib import Path
+from os.path import basename, splitext
 from typing import TYPE_CHECKING
 
 from msgspec import structs, to_builtins
@@ -344,5 +344,5 @@ def _remember_complete(workspace: Workspace, outcomes: Mapping[str, Outcome]) ->
     if any(outcome.ran for outcome in outcomes.values()) or traces.fact("last complete run") is None:
         artifacts = {outcome.artifact for outcome in outcomes.values() if outcome.step not in PARTITIONS}
         files = (file for output in workspace.outputs.values() for file in output.day_stamps.files())
-        artifacts |= {Path(file.path).stem for file in files if file.name != QID_MAP}
+        artifacts |= {splitext(basename(file.path))[0] for file in files if file.name != QID_MAP}
         traces.remember_fact("last complete run", sorted(artifacts))

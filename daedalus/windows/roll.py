@@ -67,9 +67,10 @@ def event_pieces(events: Sequence[Path], rolling: Rolling, *, values: bool) -> S
     """What a rolling needs of files of events: in memory if all fit, else read as it is needed."""
     own = ["artwork_id"] * (rolling.without_self == "event")
     columns = [*rolling.groups, "ts", *["value"] * values, *own]
-    if fits(sum(map(rows_of, events)) // _NARROW):
-        form = f"events {columns} {rolling.groups}"
-        return [HELD.get(path, form) or _events_held(path, columns, rolling.groups, form) for path in events]
+    form = f"events {columns} {rolling.groups}"
+    held = [(path, HELD.get(path, form)) for path in events]
+    if fits(sum(rows_of(path) if one is None else one.rows for path, one in held) // _NARROW):
+        return [one or _events_held(path, columns, rolling.groups, form) for path, one in held]
     return [_Piece(path, columns, rolling.groups) for path in events]
 
 
@@ -190,7 +191,7 @@ class _Whole:
     """A file of events in memory, sorted by group, in place of a `_Piece`."""
 
     def __init__(self, table: pa.Table, groups: Sequence[str]) -> None:
-        self.schema = table.schema
+        self.schema, self.rows = table.schema, table.num_rows
         self._batches = table.to_batches()  # one, or none of no rows
         self._groups = Groups([table[name] for name in groups])
         self._values = table["value"] if "value" in table.column_names else None

@@ -148,7 +148,7 @@ class ArtifactStore:
         self._path = lru_cache(_PATHS)(lambda artifact: Path(self._file(artifact)))
         self._unsynced: deque[Path] = deque()
         self._taking = threading.Lock()
-        self._folders: set[Path] = set()  # that are there
+        self._shelves: set[str] = set()  # folders that are there
         self._has_new_folders = False
 
     def stage(self, name: str) -> Path:
@@ -178,9 +178,9 @@ class ArtifactStore:
     def take(self, artifact: str, staged: Path) -> None:
         """Moves a file whose digest is known into the store; `sync` makes it durable."""
         kept = self.path("", artifact)
-        if kept.parent not in self._folders:
+        if artifact[:2] not in self._shelves:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            self._folders.add(kept.parent)
+            self._shelves.add(artifact[:2])
             self._has_new_folders = True
         os.replace(staged, kept)
         HELD.moved(staged, kept)
