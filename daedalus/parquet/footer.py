@@ -157,15 +157,10 @@ def texts(of_file: Mapping[str, str]) -> Struct:
 
 
 class Assembled:
-    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups.
+    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups."""
 
-    With the footer of a file that pyarrow wrote as `like` it has the bytes that pyarrow writes of all of it at once.
-    """
-
-    def __init__(self, out: BinaryIO, footer: Struct, like: ParquetFooter | None = None) -> None:
+    def __init__(self, out: BinaryIO, footer: Struct) -> None:
         self._out, self._footer = out, footer
-        self._made_by: bytes = like.footer[CREATED_BY][1] if like else MADE_BY
-        self._numbers_groups = like is None
         self._groups: list[Encoded] = []
         self.rows = 0
         self._at = out.write(MAGIC)
@@ -188,15 +183,15 @@ class Assembled:
             GROUP_ROWS: (I64, rows),
             GROUP_START: (I64, start),
             COMPRESSED: (I64, self._at - start),
-            **({ORDINAL: (I16, len(self._groups))} if self._numbers_groups else {}),
+            ORDINAL: (I16, len(self._groups)),
         }
         self._groups.append(Encoded(write_struct(group)))
         self.rows += rows
 
     def finish(self) -> int:
-        """Writes the footer, its length and the magic number; returns the rows of the file."""
-        groups, made_by = (LIST, (STRUCT, self._groups)), (BINARY, self._made_by)
-        data = write_struct({**self._footer, ROWS: (I64, self.rows), GROUPS: groups, CREATED_BY: made_by})
+        """Writes the footer, its length and the magic number; returns the rows of the file. We are its creator."""
+        groups = (LIST, (STRUCT, self._groups))
+        data = write_struct({**self._footer, ROWS: (I64, self.rows), GROUPS: groups, CREATED_BY: (BINARY, MADE_BY)})
         self._out.write(data + len(data).to_bytes(4, "little") + MAGIC)
         return self.rows
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.parquet.writer import ROWS_PER_GROUP, artifact_encodings, write_parquet
+from daedalus.parquet.writer import write_parquet
 from daedalus.tables.held import EVENTS, HELD, NUMBERS
-from daedalus.tables.side_by_side import side_by_side, worth_it
 from daedalus.tables.sorting import numbered_text, whole
 
 if TYPE_CHECKING:
@@ -118,27 +116,9 @@ def fits_whole(path: Path | str) -> bool:
 def write_table(path: Path, table: pa.Table) -> int:
     """Writes an artifact and holds it; returns the number of rows."""
     table = table.combine_chunks()
-    if worth_it(table.num_rows):
-        _write_side_by_side(path, table)
-    else:
-        write_parquet(path, table.schema, [table])
+    rows = write_parquet(path, table.schema, [table])
     _hold(path, table)
-    return table.num_rows
-
-
-def _write_side_by_side(path: Path, table: pa.Table) -> None:
-    """Writes the bytes of `write_parquet`; row groups are encoded side by side."""
-    from daedalus.parquet.footer import Assembled, in_memory, joined
-
-    names, form = table.column_names, in_memory(table.schema, [])
-    groups = [table.slice(at, ROWS_PER_GROUP) for at in range(0, table.num_rows, ROWS_PER_GROUP)]
-    encodings = artifact_encodings(table.schema, groups[0])
-    encode = [partial(in_memory, table.schema, [group], encodings) for group in groups]
-    with path.open("wb") as out:
-        file = Assembled(out, joined([(name, form) for name in names]), like=form)
-        for group, found in zip(groups, side_by_side(encode, table.num_rows), strict=True):
-            file.add((chunk for name in names for chunk in found.chunks(0, name)), group.num_rows)
-        file.finish()
+    return rows
 
 
 def _hold(path: Path | str, table: pa.Table) -> None:

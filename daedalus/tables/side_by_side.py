@@ -14,17 +14,12 @@ _ROWS = 200_000  # with fewer, a worker has more to do with another step
 _T = TypeVar("_T")
 
 
-def worth_it(rows: int) -> bool:
-    """Whether work on so many rows is done in several threads."""
-    return rows >= _ROWS and HELD.workers > 1
-
-
 def side_by_side(parts: Iterable[Callable[[], _T]], rows: int) -> Iterator[_T]:
     """What each of `parts` returns, in their order, while those behind it run; they are asked for as they are needed.
 
     As many threads as a process has workers: a step that others wait for has the machine to itself.
     """
-    if not worth_it(rows):
+    if rows < _ROWS or HELD.workers < 2:
         for part in parts:
             yield part()
         return

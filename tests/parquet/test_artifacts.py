@@ -19,7 +19,6 @@ from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_writer import form_of
 from daedalus.parquet.split_numbers import read_split, split_numbers
 from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, write_parquet, write_plain
-from daedalus.tables import side_by_side
 from daedalus.tables.artifacts import read_table, write_table
 from daedalus.tables.held import HELD, NUMBERS
 
@@ -48,21 +47,6 @@ def test_every_type_is_read_back(tmp_path, rows):
         path = tmp_path / write.__name__
         assert write(path, table.schema, [table]) == rows
         assert pq.read_table(path).cast(table.schema) == table
-
-
-def test_row_groups_that_are_encoded_side_by_side_are_the_bytes_of_one_writer(tmp_path, monkeypatch):
-    kinds = [*WHOLE, *TIMES, *OTHERS]
-    rows = 2 * ROWS_PER_GROUP + 3
-    table = pa.table({str(kind): column(kind, rows) for kind in kinds} | {"texts": [str(i) for i in range(rows)]})
-    write_parquet(tmp_path / "one", table.schema, [table])
-    HELD.limit(None, 2)
-    try:
-        for least in (0, rows + 1):
-            monkeypatch.setattr(side_by_side, "_ROWS", least)
-            assert write_table(tmp_path / str(least), table) == rows
-            assert (tmp_path / str(least)).read_bytes() == (tmp_path / "one").read_bytes()
-    finally:
-        HELD.limit(None, 1)
 
 
 def encodings(path: Path) -> dict[str, set[str]]:
