@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daedalus.parquet.list_writer import DATA_HEAD, DICTIONARY_HEAD, PAGE_PACKED, PAGE_UNPACKED, PAGE_VALUES
+from daedalus.parquet.list_writer import DATA_HEAD, DICTIONARY_HEAD, PAGE_PACKED, PAGE_UNPACKED, PAGE_VALUES, zstd
 from daedalus.parquet.thrift import Struct, read_head
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
     """
     import numpy as np
 
-    chunk = _Pages(data)
+    chunk = Pages(data, zstd())
     head, page = chunk.next()
     values, lies = _values(page, head[DICTIONARY_HEAD][1][PAGE_VALUES][1], kind), data[: chunk.at]
     ends, entries, row, codes = np.cumsum(np.maximum(sizes, 1)), 0, 0, []
@@ -36,13 +36,11 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
     return codes[0] if len(codes) == 1 else np.concatenate(codes), values, lies
 
 
-class _Pages:
+class Pages:
     """The pages of a column chunk in order; the next begins at `at`."""
 
-    def __init__(self, data: bytes) -> None:
-        import pyarrow as pa
-
-        self._data, self.at, self._codec = data, 0, pa.Codec("zstd")
+    def __init__(self, data: bytes, codec: pa.Codec) -> None:
+        self._data, self.at, self._codec = data, 0, codec
 
     def next(self) -> tuple[Struct, pa.Buffer]:
         """The next page's header, and its bytes, decompressed."""

@@ -101,7 +101,7 @@ def chunks_of(schema: pa.Schema, lists: Lists, level: int = _LEVEL) -> Iterator[
 
 
 @cache
-def zstd(level: int) -> pa.Codec:
+def zstd(level: int = _LEVEL) -> pa.Codec:
     import pyarrow as pa
 
     return pa.Codec("zstd", compression_level=level)

@@ -8,13 +8,14 @@ in three times the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
 from daedalus.parquet.footer import Chunk
-from daedalus.parquet.list_writer import PAGE_PACKED, PAGE_UNPACKED, form_of, zstd
+from daedalus.parquet.list_reader import Pages
+from daedalus.parquet.list_writer import form_of, zstd
 from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, LZ4, ZSTD, chunk_of, first_fields, page_head
-from daedalus.parquet.thrift import read_head, write_varint
+from daedalus.parquet.thrift import write_varint
 from daedalus.parquet.writer import SMALL
 
 if TYPE_CHECKING:
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_LEVEL = 2  # of Zstd
-
 
 def split_numbers(schema: pa.Schema, rows: np.ndarray) -> list[Chunk]:
     """The column chunks of a row group. `schema` has columns of int32, and `rows` whole numbers by row and column."""
-    codec, pack = (LZ4, _lz4()) if len(rows) <= SMALL else (ZSTD, zstd(_LEVEL))
+    codec, pack = (LZ4, _lz4()) if len(rows) <= SMALL else (ZSTD, zstd())
     columns = zip(_first_fields(schema, codec), rows.T, strict=True)
     return [_chunk(first, numbers, pack) for first, numbers in columns]
 
@@ -35,17 +34,14 @@ def split_numbers(schema: pa.Schema, rows: np.ndarray) -> list[Chunk]:
 def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | None:
     """The numbers of a column chunk of a file if it is a page as `split_numbers` writes it; else None."""
     import numpy as np
-    import pyarrow as pa
 
     if chunk.compression not in _CODECS or "BYTE_STREAM_SPLIT" not in chunk.encodings or chunk.has_dictionary_page:
         return None
     file.seek(chunk.data_page_offset)
-    data = file.read(chunk.total_compressed_size)
-    head, begin = read_head(data, 0)
-    if begin + head[PAGE_PACKED][1] < len(data):  # there are more pages
+    pages = Pages(file.read(chunk.total_compressed_size), _CODECS[chunk.compression]())
+    page = np.frombuffer(pages.next()[1], np.uint8)
+    if pages.at < chunk.total_compressed_size:  # there are more
         return None
-    packed = pa.py_buffer(data).slice(begin)
-    page = np.frombuffer(_CODECS[chunk.compression]().decompress(packed, head[PAGE_UNPACKED][1]), np.uint8)
     count, levels = chunk.num_values, _levels(chunk.num_values)
     if len(page) != len(levels) + 4 * count or page[: len(levels)].tobytes() != levels:  # there are NULLs
         return None
@@ -87,4 +83,4 @@ def _lz4() -> pa.Codec:
     return pa.Codec("lz4_raw")
 
 
-_CODECS: Mapping[str, Callable[[], pa.Codec]] = {"LZ4": _lz4, "ZSTD": partial(zstd, _LEVEL)}  # as pyarrow calls them
+_CODECS: Mapping[str, Callable[[], pa.Codec]] = {"LZ4": _lz4, "ZSTD": zstd}  # as pyarrow calls them

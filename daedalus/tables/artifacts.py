@@ -21,11 +21,12 @@ _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 
 def read_table(path: Path | str, columns: Sequence[str]) -> pa.Table:
     """Columns of an artifact, each of one chunk."""
-    held = _held(path)
-    if held is None or not set(columns) <= set(held.column_names):
-        held = _read(path, columns, held)
-        _hold(path, held)
-    return held.select(list(columns))
+    found = held_columns(path, columns)
+    if found is not None:
+        return found
+    table = _read(path, columns, _held(path))
+    _hold(path, table)
+    return table.select(list(columns))
 
 
 def held_columns(path: Path | str, columns: Sequence[str]) -> pa.Table | None:
