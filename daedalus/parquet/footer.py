@@ -157,7 +157,8 @@ def texts(of_file: Mapping[str, str]) -> Struct:
 
 
 class Assembled:
-    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups."""
+    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups; where
+    that names another as its creator (CREATED_BY), it is pyarrow, and row groups are described as pyarrow does."""
 
     def __init__(self, out: BinaryIO, footer: Struct) -> None:
         self._out, self._footer = out, footer
@@ -183,15 +184,16 @@ class Assembled:
             GROUP_ROWS: (I64, rows),
             GROUP_START: (I64, start),
             COMPRESSED: (I64, self._at - start),
-            ORDINAL: (I16, len(self._groups)),
         }
+        if CREATED_BY not in self._footer:
+            group[ORDINAL] = (I16, len(self._groups))
         self._groups.append(Encoded(write_struct(group)))
         self.rows += rows
 
     def finish(self) -> int:
-        """Writes the footer, its length and the magic number; returns the rows of the file. We are its creator."""
+        """Writes the footer, its length and the magic number; returns the rows of the file."""
         groups = (LIST, (STRUCT, self._groups))
-        data = write_struct({**self._footer, ROWS: (I64, self.rows), GROUPS: groups, CREATED_BY: (BINARY, MADE_BY)})
+        data = write_struct({CREATED_BY: (BINARY, MADE_BY), **self._footer, ROWS: (I64, self.rows), GROUPS: groups})
         self._out.write(data + len(data).to_bytes(4, "little") + MAGIC)
         return self.rows
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from daedalus.parquet.writer import write_parquet
-from daedalus.tables.held import EVENTS, HELD, NUMBERS
+from daedalus.parquet.footer import CREATED_BY, Assembled, in_memory, joined
+from daedalus.parquet.list_writer import form_of
+from daedalus.parquet.writer import ROWS_PER_GROUP, artifact_encodings, write_parquet
+from daedalus.tables.held import EVENTS, HELD, NUMBERS, SESSIONS
+from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import numbered_text, whole
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 Files = Mapping[str, Sequence[Path | str]]  # by the name that a step gives them
 
+_LARGE = 20 * ROWS_PER_GROUP  # rows from which encoding in two threads is worth an eighth more of it
 _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 
 
@@ -49,6 +55,28 @@ def read_events(path: Path | str) -> pa.DictionaryArray:
         found = numbered_text(whole(table["event"]))
         HELD.put(path, found, found.nbytes, EVENTS)
     return found
+
+
+class Numbered(NamedTuple):
+    """The values of a column as numbers from 0 up; those of NULL are `null`, which is the largest."""
+
+    numbers: np.ndarray
+    null: int
+
+
+def read_sessions(path: Path | str) -> Numbered:
+    """The column `feed_session` of a spine as numbers of its values."""
+    found: Numbered | None = HELD.get(path, SESSIONS)
+    if found is None:
+        coded = numbered_text(whole(read_table(path, ["feed_session"])["feed_session"]))
+        null = len(coded.dictionary)
+        found = Numbered(coded.indices.fill_null(null).to_numpy(), null)
+    return found
+
+
+def hold_sessions(path: Path | str, found: Numbered) -> None:
+    """Holds the numbers of a spine's sessions for the step that reads them."""
+    HELD.put(path, found, found.numbers.nbytes, SESSIONS)
 
 
 def _read(path: Path | str, columns: Sequence[str], held: pa.Table | None) -> pa.Table:
@@ -118,6 +146,24 @@ def write_table(path: Path, table: pa.Table) -> int:
     """Writes an artifact and holds it; returns the number of rows."""
     table = table.combine_chunks()
     rows = write_parquet(path, table.schema, [table])
+    _hold(path, table)
+    return rows
+
+
+def write_large_table(path: Path, table: pa.Table) -> int:
+    """The same, to the same bytes; the row groups of many rows are encoded side by side."""
+    if table.num_rows < _LARGE:
+        return write_table(path, table)
+    table = table.combine_chunks()
+    groups = [table.slice(at, ROWS_PER_GROUP) for at in range(0, table.num_rows, ROWS_PER_GROUP)]
+    encodings = artifact_encodings(table.schema, groups[0])
+    encoded = side_by_side([partial(in_memory, table.schema, [group], encodings) for group in groups], table.num_rows)
+    names, form = table.column_names, form_of(table.schema)
+    with path.open("wb") as out:
+        file = Assembled(out, {**joined([(name, form) for name in names]), CREATED_BY: form.footer[CREATED_BY]})
+        for group, part in zip(groups, encoded, strict=True):
+            file.add((chunk for name in names for chunk in part.chunks(0, name)), group.num_rows)
+        rows = file.finish()
     _hold(path, table)
     return rows
 

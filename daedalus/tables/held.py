@@ -16,8 +16,9 @@ _UNLIMITED = 4 << 30  # taken for the limit where none is configured
 # What is held for an artifact: an Arrow table, or what is no text of it, or its lists by row group (windows_file.py);
 # and, by digest, for a file of the feed (feed_files.py).
 TABLE, NUMBERS, LISTS, FEED = "table", "numbers", "lists", "feed"
-# For a spine: its events as numbers (artifacts.py). Further forms are those of windows/seen.py and windows/roll.py.
-EVENTS = "events"
+# For a spine: its events, and its sessions, as numbers (artifacts.py). Further forms are those of windows/seen.py and
+# windows/roll.py.
+EVENTS, SESSIONS = "events", "sessions"
 
 
 class Held:
@@ -64,7 +65,7 @@ class Held:
 
     def moved(self, before: Path | str, now: Path | str) -> None:
         """The file has another name now."""
-        for form in (TABLE, NUMBERS, LISTS):
+        for form in (TABLE, NUMBERS, LISTS, SESSIONS):
             with self._lock:
                 if found := self._kept.pop((str(before), form), None):
                     self._bytes -= found[1]

@@ -43,6 +43,14 @@ def ordered(word, bits, order):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def mark_new(word, order, new):  # type: ignore[no-untyped-def]
+    """Sets `new` where the number of a position differs from that of the one before it in `order`."""
+    for i in range(1, len(order)):
+        if word[order[i]] != word[order[i - 1]]:
+            new[i] = True
+
+
+@compiled
 def moved_back(first, others, order):  # type: ignore[no-untyped-def]
     """Sorts `order`, positions, by their numbers in `first`, and then in each of `others`; stable.
 

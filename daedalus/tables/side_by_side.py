@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,8 @@ _T = TypeVar("_T")
 
 
 def side_by_side(parts: Iterable[Callable[[], _T]], rows: int) -> Iterator[_T]:
-    """What each of `parts` returns, in their order, while those behind it run; they are asked for as they are needed.
+    """What each of `parts` returns, in their order, while those behind it run. They are asked for as they are needed,
+    so that few are in memory; but those of a list may all run before the first one ends.
 
     As many threads as a process has workers: a step that others wait for has the machine to itself.
     """
@@ -23,11 +24,12 @@ def side_by_side(parts: Iterable[Callable[[], _T]], rows: int) -> Iterator[_T]:
         for part in parts:
             yield part()
         return
+    ahead = len(parts) if isinstance(parts, Sequence) else HELD.workers
     with ThreadPoolExecutor(HELD.workers, thread_name_prefix="daeda-part") as pool:
         running: deque[Future[_T]] = deque()
         for part in parts:
             running.append(pool.submit(part))
-            if len(running) > HELD.workers:
+            if len(running) > ahead:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

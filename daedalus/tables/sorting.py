@@ -5,7 +5,7 @@ NULLs come last. Text is ordered by its bytes, as in DuckDB.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+Ranks = list[tuple["np.ndarray", int]]  # see `ranked`
+
 _MOST = 1 << 62  # of a number that several columns share
 _MANY_TEXTS = 4096  # of so many, none of them longer than so many bytes, digits are counted; others are compared
 _LONGEST_TEXT = 64
+_LARGE = 200_000  # rows from which the smaller and the larger half are sorted apart
+_SAMPLED = 64  # one of so many rows tells where the middle is
 
 
 def sort_keys(columns: Sequence[pa.ChunkedArray]) -> list[np.ndarray] | None:
@@ -25,26 +29,35 @@ def sort_keys(columns: Sequence[pa.ChunkedArray]) -> list[np.ndarray] | None:
 
     Neighbouring columns share a number where it has room for both.
     """
-    words: list[np.ndarray] = []
-    room = 0  # values of the last number
     rows = len(columns[0]) if columns else 0
-    for ranked in side_by_side([partial(_ranked, column) for column in columns], rows):
-        if ranked is None:
+    return keys_of(side_by_side([partial(ranked, column) for column in columns], rows))
+
+
+def keys_of(ranks: Iterable[Ranks | None]) -> list[np.ndarray] | None:
+    """The `sort_keys` of columns of which each was `ranked`."""
+    import numpy as np
+
+    words: list[np.ndarray] = []
+    room, shared = 0, False  # values of the last number; whether it is of several columns, thus an array of its own
+    for of_column in ranks:
+        if of_column is None:
             return None
-        for key, count in ranked:
+        for key, count in of_column:
             if words and room * count < _MOST:
-                words[-1] = words[-1] * count + key
-                room *= count
+                if count > 1:
+                    words[-1] = np.multiply(words[-1], count, out=words[-1] if shared else None)
+                    words[-1] += key
+                    room, shared = room * count, True
             else:
                 words.append(key)
-                room = count
+                room, shared = count, False
     return words
 
 
-def _ranked(column: pa.ChunkedArray) -> list[tuple[np.ndarray, int]] | None:
+def ranked(column: pa.ChunkedArray | pa.Array) -> Ranks | None:
     """(numbers from 0 up in the order of the column's values, one more than the largest), NULL being the largest.
 
-    Two such for integers that are too far apart for one, such as ids that are hashes.
+    Two such for integers that are too far apart for one, such as ids that are hashes; None for other types.
     """
     import numpy as np
     import pyarrow as pa
@@ -70,7 +83,7 @@ def _ranked(column: pa.ChunkedArray) -> list[tuple[np.ndarray, int]] | None:
     return [(key, most - least + 2)]
 
 
-def _halves(numbers: np.ndarray, missing: np.ndarray | None, least: int, most: int) -> list[tuple[np.ndarray, int]]:
+def _halves(numbers: np.ndarray, missing: np.ndarray | None, least: int, most: int) -> Ranks:
     """The upper and the lower 32 bits of how far numbers are above the least; the upper half of NULL is the largest."""
     import numpy as np
 
@@ -83,7 +96,7 @@ def _halves(numbers: np.ndarray, missing: np.ndarray | None, least: int, most: i
     return [(upper, count), (lower, 1 << 32)]
 
 
-def _ranked_text(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
+def _ranked_text(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
     import numpy as np
 
     coded = numbered_text(whole(column))
@@ -109,11 +122,8 @@ def _ranks(texts: pa.StringArray) -> np.ndarray:
     words = np.empty((-(-longest // radix.WORD) + 1, len(texts)), np.int64)
     radix.words_of(ends, np.frombuffer(texts.buffers()[2], np.uint8), words)
     order = order_of(list(words))
-    new = np.zeros(len(order), np.bool_)
-    for word in words:
-        new[1:] |= word[order[1:]] != word[order[:-1]]
     ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.cumsum(new) + 1
+    ranks[order] = np.cumsum(_differs(words, order)) + 1
     return ranks
 
 
@@ -121,9 +131,18 @@ def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
     """The positions of rows in ascending order of their `sort_keys`; equal rows stay in their order."""
     import numpy as np
 
+    first, rows = keys[0], len(keys[0])
+    if rows < _LARGE:
+        return _ordered(keys, np.arange(rows))
+    low = first < np.median(first[::_SAMPLED])
+    halves = [partial(_ordered, keys, np.flatnonzero(half)) for half in (low, ~low)]
+    return np.concatenate(list(side_by_side(halves, rows)))
+
+
+def _ordered(keys: Sequence[np.ndarray], order: np.ndarray) -> np.ndarray:
+    """The same of some positions, which are in `order`."""
     from daedalus.tables import radix
 
-    order = np.arange(len(keys[0]))
     for word in reversed(keys):
         most = int(word.max()) if len(word) else 0
         order = radix.ordered(word, most.bit_length(), order)
@@ -143,13 +162,21 @@ def order_of_nearly_sorted(keys: Sequence[np.ndarray]) -> np.ndarray:
 
 def first_of_equal(keys: Sequence[np.ndarray], order: np.ndarray) -> np.ndarray:
     """Of rows with equal keys the first in `order`."""
+    new = _differs(keys, order)
+    new[:1] = True
+    return order[new]
+
+
+def _differs(keys: Iterable[np.ndarray], order: np.ndarray) -> np.ndarray:
+    """Whether each row has other keys than the one before it in `order`; the first has not."""
     import numpy as np
 
+    from daedalus.tables import radix
+
     new = np.zeros(len(order), np.bool_)
-    new[:1] = True
     for word in keys:
-        new[1:] |= word[order[1:]] != word[order[:-1]]
-    return order[new]
+        radix.mark_new(word, order, new)
+    return new
 
 
 def numbers_of(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
@@ -175,6 +202,22 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array. Numbers of values stay those of each chunk, so that equal values may have several: to
+    find which are equal takes longer than all that is done with them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.num_chunks == 1 or not pa.types.is_dictionary(column.type):
+        return whole(column)
+    indices, known = [], 0
+    for chunk in column.chunks:
+        indices.append(pc.add(chunk.indices, pa.scalar(known, chunk.indices.type)))
+        known += len(chunk.dictionary)
+    values = pa.concat_arrays([chunk.dictionary for chunk in column.chunks])
+    return pa.DictionaryArray.from_arrays(pa.concat_arrays(indices), values)
 
 
 def numbered_text(column: pa.Array) -> pa.DictionaryArray:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,9 +25,9 @@ from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.arrow import views
 from daedalus.skeleton.arrow.views import rows_by_entity
 from daedalus.skeleton.steps import history
-from daedalus.tables import sorting
+from daedalus.tables import artifacts, side_by_side, sorting
 from daedalus.tables.held import Held
-from daedalus.tables.sorting import first_of_equal, order_of, order_of_nearly_sorted, sort_keys
+from daedalus.tables.sorting import first_of_equal, keys_of, order_of, order_of_nearly_sorted, ranked, sort_keys
 from daedalus.workspace.settings import Settings
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "9"))
@@ -62,23 +63,33 @@ def made(root: Path, range: str, name: str) -> object:
     return files, sorted(path.name for path in cache.glob("artifacts/*/*")), failed, report.rows
 
 
-def both(root: Path, range: str, ran: Counter | None = None, name: str = "") -> None:
-    with counted(Counter() if ran is None else ran):
+@contextlib.contextmanager
+def as_of_many_rows() -> Iterator[None]:
+    """What is done otherwise for many rows is done so for any."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(side_by_side, "_ROWS", 0)
+        patch.setattr(sorting, "_LARGE", 1)
+        patch.setattr(artifacts, "_LARGE", 1)
+        yield
+
+
+def both(root: Path, range: str, ran: Counter | None = None, name: str = "", *, many: bool = False) -> None:
+    with counted(Counter() if ran is None else ran), as_of_many_rows() if many else contextlib.nullcontext():
         on_arrow = made(root, range, f"arrow{name}")
     with by_sql():
         in_sql = made(root, range, f"sql{name}")
     assert on_arrow == in_sql
 
 
-@given(worlds())
+@given(worlds(), st.booleans())
 @settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )  # fmt: skip
-def test_any_world_has_the_bytes_that_sql_writes(pools, world):
+def test_any_world_has_the_bytes_that_sql_writes(pools, world, many):
     with tempfile.TemporaryDirectory() as folder:
         world.build(Path(folder), pools)
-        both(Path(folder), world.range)
+        both(Path(folder), world.range, many=many)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -87,7 +98,7 @@ def test_any_types_have_the_bytes_that_sql_writes(tmp_path, monkeypatch, seed):
     world = anything(seed)
     for number in range(ROUNDS):
         world.write(tmp_path)
-        both(tmp_path, world.range, name=str(number))
+        both(tmp_path, world.range, name=str(number), many=number % 2 == 1)
         change(world)
 
 
@@ -102,7 +113,10 @@ def test_rows_are_sorted_as_their_values_are(rows):
     kinds = [pa.int64(), pa.string(), pa.int32(), pa.int64(), pa.bool_()]
     columns = [pa.chunked_array([pa.array([row[i] for row in rows], kind)]) for i, kind in enumerate(kinds)]
     keys = sort_keys(columns)
-    assert keys is not None
+    ranks = [ranked(column) for column in columns]
+    before = [[key.tolist() for key, _ in of_column] for of_column in ranks]
+    assert list(map(np.ndarray.tolist, keys_of(ranks))) == list(map(np.ndarray.tolist, keys))
+    assert [[key.tolist() for key, _ in of_column] for of_column in ranks] == before  # they are of use to others
     order = order_of(keys)
 
     def placed(row):  # NULL last, text by its bytes
@@ -110,6 +124,8 @@ def test_rows_are_sorted_as_their_values_are(rows):
 
     assert [rows[i] for i in order] == sorted(rows, key=placed)
     assert order_of_nearly_sorted(keys).tolist() == order.tolist()
+    with as_of_many_rows():
+        assert not rows or order_of(keys).tolist() == order.tolist()
     assert [rows[i] for i in first_of_equal(keys, order)] == sorted(set(rows), key=placed)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from small import DAYS, RANGE, edit
 
-from daedalus.tables import side_by_side
+from daedalus.tables import artifacts, side_by_side, sorting
 from daedalus.tables.held import HELD
 
 WAYS = {
@@ -40,6 +40,8 @@ def test_same_bytes_with_parts_of_steps_side_by_side(warm, monkeypatch):
     shutil.rmtree(warm.root / "cache")
     shutil.rmtree(warm.output)
     monkeypatch.setattr(side_by_side, "_ROWS", 0)
+    for module in (sorting, artifacts):
+        monkeypatch.setattr(module, "_LARGE", 1)
     warm.run()
     assert warm.bytes() == expected
     assert sorted(path.name for path in warm.root.glob("cache/artifacts/*/*.parquet")) == names

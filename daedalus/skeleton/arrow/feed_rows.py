@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file
-from daedalus.tables.artifacts import Files, fits, write_table
+from daedalus.tables.artifacts import Files, Numbered, fits, hold_sessions, write_large_table
 from daedalus.tables.side_by_side import side_by_side
-from daedalus.tables.sorting import first_of_equal, order_of, sort_keys
+from daedalus.tables.sorting import (
+    Ranks,
+    first_of_equal,
+    in_one_piece,
+    keys_of,
+    order_of,
+    ranked,
+    whole,
+    with_used_values,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 _EPOCH = Day(1970, 1, 1).toordinal()
@@ -25,12 +35,14 @@ def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -
     read, day = _read(part, files), _since_epoch(part.day)
     if read is None:
         return None
-    found = _clean([(day, rows) for _, rows in read], part.deduplicate, order)
-    if found is None:
+    clean = _clean([(day, rows) for _, rows in read], part.deduplicate, order)
+    if clean is None:
         return None
-    of_day = sum(int((rows.keyed & (rows.days == day)).sum()) for _, rows in read)
-    counts = {**_counts(part, read), "duplicates": of_day - found.num_rows, "spine": found.num_rows}
-    return {**counts, "rows": write_table(out, found.select(list(SPINE_COLUMNS)))}
+    of_day, rows = sum(int((rows.keyed & (rows.days == day)).sum()) for _, rows in read), len(clean.kept)
+    counts = {**_counts(part, read), "duplicates": of_day - rows, "spine": rows}
+    if sessions := clean.numbered("feed_session"):
+        hold_sessions(out, sessions)
+    return {**counts, "rows": write_large_table(out, clean.taken(list(SPINE_COLUMNS)))}
 
 
 def clean_rows(
@@ -44,7 +56,8 @@ def clean_rows(
         if found is None:
             return None
         read += ((_since_epoch(part.day), rows) for _, rows in found)
-    return _clean(read, parts[0].deduplicate, list(SPINE_COLUMNS), events, wanted)
+    clean = _clean(read, parts[0].deduplicate, list(SPINE_COLUMNS), events, wanted)
+    return clean and clean.taken(wanted)
 
 
 def _since_epoch(day: Day) -> int:
@@ -86,9 +99,9 @@ def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, i
 def _clean(
     read: Sequence[tuple[int, FileRows]], deduplicate: bool, order: Sequence[str], events: Sequence[str] | None = None,
     wanted: Sequence[str] = tuple(SPINE_COLUMNS),
-) -> pa.Table | None:  # fmt: skip
-    """The rows of each file that are of its day, those that have all keys, sorted, without duplicates, or columns
-    `wanted` of them; None where they have no sort keys.
+) -> _Clean | None:  # fmt: skip
+    """The rows of each file that are of its day, those that have all keys, sorted, without duplicates, with the columns
+    `wanted`; None where they have no sort keys.
 
     A file that has rows of several days is there for each. Files most of whose rows are of the day stay as they are
     until the end: what is sorted is their places.
@@ -103,22 +116,80 @@ def _clean(
         if asked is not None:
             mask &= np.asarray(pc.is_in(table["event"].chunk(0), value_set=asked))
         if 2 * int(mask.sum()) < len(mask):
-            table, mask = table.filter(pa.array(mask)), np.ones(int(mask.sum()), np.bool_)
+            table, mask = _some_rows(table, mask), np.ones(int(mask.sum()), np.bool_)
         tables.append(table)
         masks.append(mask)
-    table, kept = pa.concat_tables(tables).combine_chunks(), np.flatnonzero(np.concatenate(masks))
-    if len(kept):
-        keys = sort_keys([table[column] for column in (*order, *(TEXTS if deduplicate else ()))])
+    table, kept = pa.concat_tables(tables), np.flatnonzero(np.concatenate(masks))
+    sorted_by = (*order, *(TEXTS if deduplicate else ())) if len(kept) else ()
+    found = _columns(table, sorted_by, wanted)
+    if sorted_by:
+        keys = keys_of(found[column].ranks for column in sorted_by)
         if keys is None:
             return None
         keys = keys if len(kept) == table.num_rows else [key[kept] for key in keys]
         places = order_of(keys)
         kept = kept[first_of_equal(keys, places) if deduplicate else places]
-    columns = side_by_side([partial(_taken, table[name], pa.array(kept)) for name in wanted], len(kept))
-    return pa.table(dict(zip(wanted, columns, strict=True)))
+    return _Clean(found, kept)
 
 
-def _taken(column: pa.ChunkedArray, places: pa.Array) -> pa.ChunkedArray:
+def _some_rows(table: pa.Table, mask: np.ndarray) -> pa.Table:
+    """Some rows of a file, and of its text no more values than they have, which may be few of many."""
+    import pyarrow as pa
+
+    def found(column: pa.ChunkedArray) -> pa.Array:
+        array = whole(column)
+        few = pa.types.is_dictionary(array.type) and len(array.dictionary) > len(array)
+        return with_used_values(array) if few else array
+
+    return pa.table(list(map(found, table.filter(pa.array(mask)).columns)), table.schema.names)
+
+
+class _Column(NamedTuple):
+    """A column in one piece, and what `keys_of` takes of it; None where it is not asked for, or there is no such."""
+
+    values: pa.Array
+    ranks: Ranks | None
+
+
+class _Clean(NamedTuple):
+    """Clean rows: the columns of the rows that were read, and which of these are kept, in their order."""
+
+    columns: Mapping[str, _Column]
+    kept: np.ndarray
+
+    def taken(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the rows that are kept."""
+        import pyarrow as pa
+
+        places = pa.array(self.kept)
+        columns = side_by_side([partial(_taken, self.columns[name].values, places) for name in names], len(places))
+        return pa.table(dict(zip(names, columns, strict=True)))
+
+    def numbered(self, name: str) -> Numbered | None:
+        """A column of text of these rows as numbers of its values, if it was ranked."""
+        import numpy as np
+
+        if not (ranks := self.columns[name].ranks):
+            return None
+        ((numbers, count),) = ranks
+        return Numbered(numbers[self.kept].astype(np.int32), count - 1)
+
+
+def _columns(table: pa.Table, sorted_by: Sequence[str], wanted: Sequence[str]) -> dict[str, _Column]:
+    """The columns of a table that are asked for, ranked those that are `sorted_by`."""
+    import pyarrow as pa
+
+    def found(name: str) -> _Column:
+        values = in_one_piece(table[name])
+        return _Column(values, ranked(values) if name in sorted_by else None)
+
+    texts = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    asked = dict.fromkeys([*sorted_by, *wanted])
+    names = [*filter(asked.__contains__, texts), *(name for name in asked if name not in texts)]  # slow ones first
+    return dict(zip(names, side_by_side([partial(found, name) for name in names], table.num_rows), strict=True))
+
+
+def _taken(column: pa.Array, places: pa.Array) -> pa.Array:
     """The values at `places`; as text, if they are numbers of values."""
     import pyarrow as pa
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.tables.artifacts import Files, fits, fits_whole, read_events, read_table, rows_of, write_table
+from daedalus.tables.artifacts import (
+    Files,
+    Numbered,
+    fits,
+    fits_whole,
+    read_events,
+    read_sessions,
+    read_table,
+    rows_of,
+    write_large_table,
+    write_table,
+)
+from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import whole
 
 if TYPE_CHECKING:
@@ -30,29 +43,30 @@ def write_coverage(events: Sequence[str], files: Files, out: Path) -> Mapping[st
     return {"rows": write_table(out, pa.table({"covered": covered}))}
 
 
-def covered_rows(files: Files, columns: Sequence[str]) -> pa.Table | None:
-    """Columns of the spine's rows that the coverage filter keeps; of all rows where no coverage is bound."""
+def rows_of_events(files: Files, events: Sequence[str], columns: Sequence[str]) -> pa.Table | None:
+    """Columns of the spine's rows that have one of `events`, and that the coverage filter keeps where one is bound."""
     (spine,) = files["spine"]
     if not fits(rows_of(spine)):
         return None
-    rows = read_table(spine, columns)
-    if "coverage" in files:
-        rows = rows.filter(read_table(files["coverage"][0], ["covered"])["covered"])
-    return rows
+    chosen, covered = _chosen(spine, events), _covered(files)
+    return _only(read_table(spine, columns), chosen if covered is None else chosen & covered)
 
 
-def rows_of_events(files: Files, events: Sequence[str], columns: Sequence[str]) -> pa.Table | None:
-    """The same of the rows that have one of `events`."""
+def _covered(files: Files) -> np.ndarray | None:
+    """Which rows of the spine the coverage filter keeps; None where no coverage is bound."""
+    if "coverage" not in files:
+        return None
+    return whole(read_table(files["coverage"][0], ["covered"])["covered"]).to_numpy(zero_copy_only=False)
+
+
+def _only(rows: pa.Table, chosen: np.ndarray) -> pa.Table:
+    """The rows that are chosen."""
     import numpy as np
     import pyarrow as pa
 
-    (spine,) = files["spine"]
-    if not fits(rows_of(spine)):
-        return None
-    chosen = _chosen(spine, events)
-    if "coverage" in files:
-        chosen &= whole(read_table(files["coverage"][0], ["covered"])["covered"]).to_numpy(zero_copy_only=False)
-    return read_table(spine, columns).take(pa.array(np.flatnonzero(chosen)))
+    places = pa.array(np.flatnonzero(chosen))
+    columns = side_by_side([partial(column.take, places) for column in rows.columns], rows.num_rows)
+    return pa.table(list(columns), schema=rows.schema)
 
 
 def _chosen(spine: Path | str, events: Sequence[str]) -> np.ndarray:
@@ -69,34 +83,35 @@ def write_sessions(
     events: Sequence[str], drop_view_only: bool, drop_single_like: bool, files: Files, out: Path
 ) -> Mapping[str, int] | None:
     """The step `sessions`; `events` count as views."""
-    import pyarrow as pa
-
-    rows = covered_rows(files, list(SPINE_COLUMNS))
-    if rows is None:
+    (spine,) = files["spine"]
+    if not fits(rows_of(spine)):
         return None
-    kept = rows
-    if (drop_view_only or drop_single_like) and rows.num_rows:
-        kept = rows.filter(pa.array(_stay(rows, events, drop_view_only, drop_single_like)))
-    return {"target": rows.num_rows, "rows": write_table(out, kept)}
+    rows, kept = read_table(spine, list(SPINE_COLUMNS)), _covered(files)
+    target = rows.num_rows if kept is None else int(kept.sum())
+    if (drop_view_only or drop_single_like) and target:
+        acts, likes = ~_chosen(spine, events), _chosen(spine, ["like"])
+        if kept is not None:
+            acts &= kept
+        stay = _stay(read_sessions(spine), acts, likes & acts, drop_view_only, drop_single_like)
+        kept = stay if kept is None else kept & stay
+    return {"target": target, "rows": write_large_table(out, rows if kept is None else _only(rows, kept))}
 
 
-def _stay(rows: pa.Table, events: Sequence[str], drop_view_only: bool, drop_single_like: bool) -> np.ndarray:
-    """Which rows are of no session or of one that is not dropped."""
+def _stay(
+    sessions: Numbered, acts: np.ndarray, likes: np.ndarray, drop_view_only: bool, drop_single_like: bool
+) -> np.ndarray:  # fmt: skip
+    """Which rows are of no session or of one that is not dropped. `acts` are no views, and `likes` some of them."""
     import numpy as np
 
-    coded = whole(rows["feed_session"]).dictionary_encode()
-    count = len(coded.dictionary)
-    sessions = coded.indices.fill_null(count).to_numpy()  # the last is of rows without one
-    acts = ~np.asarray(has_one_of(rows["event"], events))
-    acted = np.bincount(sessions[acts], minlength=count + 1)
-    dropped = np.zeros(count + 1, np.bool_)
+    of_row, count = sessions.numbers, sessions.null + 1
+    acted = np.bincount(of_row[acts], minlength=count)
+    dropped = np.zeros(count, np.bool_)
     if drop_view_only:
         dropped |= acted == 0
     if drop_single_like:
-        likes = acts & np.asarray(has_one_of(rows["event"], ["like"]))
-        dropped |= (acted == 1) & (np.bincount(sessions[likes], minlength=count + 1) == 1)
-    dropped[count] = False
-    return ~dropped[sessions]
+        dropped |= (acted == 1) & (np.bincount(of_row[likes], minlength=count) == 1)
+    dropped[sessions.null] = False
+    return ~dropped[of_row]
 
 
 def has_one_of(column: pa.ChunkedArray, values: Sequence[str]) -> pa.Array:
