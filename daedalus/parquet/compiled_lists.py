@@ -46,12 +46,13 @@ def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
 
 @inner
 def narrowed(numbers, words):  # type: ignore[no-untyped-def]
-    """Packs numbers of 24 bits, a multiple of four, into 32-bit `words`, low bits first: 4 numbers in 3 words."""
+    """Packs numbers of 24 bits, a multiple of four, into 32-bit `words`, low bits first: 4 numbers in 3 words. Both may
+    begin at the same place in memory."""
     for i in range(len(numbers) // 4):
-        four, room = numbers[4 * i : 4 * i + 4], words[3 * i : 3 * i + 3]
-        room[0] = four[0] | four[1] << np.uint32(24)
-        room[1] = four[1] >> np.uint32(8) | four[2] << np.uint32(16)
-        room[2] = four[2] >> np.uint32(16) | four[3] << np.uint32(8)
+        first, second, third, fourth = numbers[4 * i], numbers[4 * i + 1], numbers[4 * i + 2], numbers[4 * i + 3]
+        words[3 * i] = first | second << np.uint32(24)
+        words[3 * i + 1] = second >> np.uint32(8) | third << np.uint32(16)
+        words[3 * i + 2] = third >> np.uint32(16) | fourth << np.uint32(8)
 
 
 @compiled
@@ -82,44 +83,47 @@ def put_run(out, at, count, level):  # type: ignore[no-untyped-def]
     return at + 2
 
 
+@inner
+def put_length(out, at, length):  # type: ignore[no-untyped-def]
+    """Writes a length in 4 bytes."""
+    for i in range(4):
+        out[at + i] = length >> 8 * i & 0xFF
+
+
 @compiled
-def levels(sizes):  # type: ignore[no-untyped-def]
-    """The repetition and the definition levels of lists without NULLs, as two arrays of bytes in parquet's runs.
+def put_levels(sizes, out, begin):  # type: ignore[no-untyped-def]
+    """Writes the repetition and the definition levels of lists without NULLs to `out`, in parquet's runs, each behind
+    its length in 4 bytes; returns (the end, the number of entries).
 
     Repetition is 0 for a row's first entry, else 1; definition is 3 for a value and 1 for an empty list.
     """
-    # Room for the worst case: per row two runs of repetition and one of definition, each of up to 8 bytes.
-    repeated, defined = np.empty(16 * len(sizes) + 16, np.uint8), np.empty(8 * len(sizes) + 8, np.uint8)
-    repeated_end = defined_end = begun = alike = 0  # `begun`: zeros of repetition not written yet
-    level = 3  # of definition, of the last `alike` entries, which are not written yet
+    at, begun = begin + 4, 0  # `begun`: zeros of repetition not written yet
     for size in sizes:
         begun += 1
         if size > 1:
-            repeated_end = put_run(repeated, repeated_end, begun, 0)
-            repeated_end = put_run(repeated, repeated_end, size - 1, 1)
+            at = put_run(out, put_run(out, at, begun, 0), size - 1, 1)
             begun = 0
+    at = put_run(out, at, begun, 0)
+    put_length(out, begin, at - begin - 4)
+    begin, at = at, at + 4
+    level, alike, entries = 3, 0, 0  # of definition, of the last `alike` entries, which are not written yet
+    for size in sizes:
         if (size > 0) != (level == 3):
-            defined_end = put_run(defined, defined_end, alike, level)
-            alike, level = 0, 4 - level
-        alike += max(size, 1)
-    repeated_end = put_run(repeated, repeated_end, begun, 0)
-    defined_end = put_run(defined, defined_end, alike, level)
-    return repeated[:repeated_end], defined[:defined_end]
+            at = put_run(out, at, alike, level)
+            entries, alike, level = entries + alike, 0, 4 - level
+        alike += max(size, 1)  # an empty list has an entry, without a value
+    at = put_run(out, at, alike, level)
+    put_length(out, begin, at - begin - 4)
+    return at, entries + alike
 
 
 @compiled
 def page_room(rows, values):  # type: ignore[no-untyped-def]
-    """Bytes that a page of so many lists and values may take; see `levels` and `fill_page`."""
+    """Bytes that a page of so many lists and values may take; see `put_levels` and `fill_page`.
+
+    A row has at most two runs of repetition and one of definition, each of up to 8 bytes.
+    """
     return 24 * rows + 64 + (values + 8) * 4
-
-
-@inner
-def put_level(out, at, level):  # type: ignore[no-untyped-def]
-    """Writes levels to `out` behind their length in 4 bytes; returns the end."""
-    for i in range(4):
-        out[at + i] = len(level) >> 8 * i & 0xFF
-    move(out, at + 4, level, 0, len(level))
-    return at + 4 + len(level)
 
 
 @compiled
@@ -127,29 +131,30 @@ def fill_page(codes, begins, sizes, values, bits, most, out):  # type: ignore[no
     """Writes a page to `out`: the levels, the width in bits, and the numbers in one run of packed bits.
 
     `values` are the sum of `sizes`. Returns (where the page begins, where it ends, one more than the largest number
-    if `most` asks for it, else 0); it begins where the numbers are aligned in memory.
+    if `most` asks for it, else 0, the number of entries); it begins where the numbers are aligned in memory.
     """
-    repeated, defined = levels(sizes)
     eights = (values + 7) // 8  # a run of packed bits has a multiple of 8 numbers
     run, width = eights << 1 | 1, 1  # the lowest bit says that the bits are packed
     while run >> 7 * width:
         width += 1
-    begin = -(9 + len(repeated) + len(defined) + width) % codes.itemsize
-    at = put_level(out, put_level(out, begin, repeated), defined)
+    begin = codes.itemsize - 1
+    at, entries = put_levels(sizes, out, begin)
+    odd = (at + 1 + width) % codes.itemsize
+    move(out, begin - odd, out, begin, at - begin)
+    begin, at = begin - odd, at - odd
     out[at] = bits
     for i in range(width):
         out[at + 1 + i] = run >> 7 * i & 0x7F | (0x80 if i < width - 1 else 0)
-    packed = out[at + 1 + width : at + 1 + width + eights * bits]
-    # 16 bits are written in place; 24 bits by way of 32, which `narrowed` packs.
-    numbers = packed.view(codes.dtype) if bits == 16 else np.empty(8 * eights, codes.dtype)
+    at += 1 + width
+    numbers = out[at : at + 8 * eights * codes.itemsize].view(codes.dtype)
     prefixes(codes, begins, sizes, numbers)
     numbers[values:] = 0
     needed = np.int64(numbers[:values].max()) + 1 if most and values else np.int64(0)
-    if bits == 24:
-        narrowed(numbers, packed.view(np.uint32))
-    return begin, at + 1 + width + len(packed), needed
+    if bits == 24:  # numbers of 32 bits, which are packed where they are
+        narrowed(numbers, numbers)
+    return begin, at + eights * bits, needed, entries
 
 
 def load() -> None:
     """Loads the compiler and its cache by a small call: the first call of any compiled function takes 0.1 s longer."""
-    levels(np.zeros(1, np.int64))
+    page_room(0, 0)

@@ -157,11 +157,11 @@ def texts(of_file: Mapping[str, str]) -> Struct:
 
 
 class Assembled:
-    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups; where
-    that names another as its creator (CREATED_BY), it is pyarrow, and row groups are described as pyarrow does."""
+    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups. Where
+    another is named as its creator, that is pyarrow, and row groups are described as pyarrow does."""
 
-    def __init__(self, out: BinaryIO, footer: Struct) -> None:
-        self._out, self._footer = out, footer
+    def __init__(self, out: BinaryIO, footer: Struct, made_by: bytes = MADE_BY) -> None:
+        self._out, self._footer, self._made_by = out, footer, made_by
         self._groups: list[Encoded] = []
         self.rows = 0
         self._at = out.write(MAGIC)
@@ -185,7 +185,7 @@ class Assembled:
             GROUP_START: (I64, start),
             COMPRESSED: (I64, self._at - start),
         }
-        if CREATED_BY not in self._footer:
+        if self._made_by == MADE_BY:
             group[ORDINAL] = (I16, len(self._groups))
         self._groups.append(Encoded(write_struct(group)))
         self.rows += rows
@@ -193,7 +193,8 @@ class Assembled:
     def finish(self) -> int:
         """Writes the footer, its length and the magic number; returns the rows of the file."""
         groups = (LIST, (STRUCT, self._groups))
-        data = write_struct({CREATED_BY: (BINARY, MADE_BY), **self._footer, ROWS: (I64, self.rows), GROUPS: groups})
+        made_by = (BINARY, self._made_by)
+        data = write_struct({**self._footer, ROWS: (I64, self.rows), GROUPS: groups, CREATED_BY: made_by})
         self._out.write(data + len(data).to_bytes(4, "little") + MAGIC)
         return self.rows
 

@@ -216,9 +216,10 @@ class _Chunk:
 
         values = int(sizes.sum())
         room = _room(compiled_lists.page_room(len(sizes), values))
-        begin, end, needed = compiled_lists.fill_page(codes, begins, sizes, values, _WIDTHS[codes.itemsize], most, room)
+        width = _WIDTHS[codes.itemsize]
+        begin, end, needed, entries = compiled_lists.fill_page(codes, begins, sizes, values, width, most, room)
         self._values = max(self._values, needed)
-        self._add_page(sizes, _RLE_DICTIONARY, room[begin:end])
+        self._add_page(entries, _RLE_DICTIONARY, room[begin:end])
 
     def add_plain(self, codes: np.ndarray, begins: np.ndarray, sizes: np.ndarray, values: pa.Array) -> None:
         """Adds a page of plain values: the levels, then the values themselves."""
@@ -229,12 +230,12 @@ class _Chunk:
 
         taken = np.empty(sizes.sum(), codes.dtype)
         compiled_lists.prefixes(codes, begins, sizes, taken)
-        self._add_page(sizes, _PLAIN, bytes(_levels(sizes)) + memoryview(_plain(values.take(pa.array(taken)))))
+        room = _room(compiled_lists.page_room(len(sizes), 0))
+        end, entries = compiled_lists.put_levels(sizes, room, 0)
+        plain = memoryview(_plain(values.take(pa.array(taken))))
+        self._add_page(entries, _PLAIN, room[:end].tobytes() + plain)
 
-    def _add_page(self, sizes: np.ndarray, encoding: int, page: Any) -> None:
-        import numpy as np
-
-        entries = int(np.maximum(sizes, 1).sum())  # an empty list has one, without a value
+    def _add_page(self, entries: int, encoding: int, page: Any) -> None:
         self._pages += self._page(_DATA, (entries, encoding, _RLE, _RLE), page, self._level)
         self._entries += entries
 
@@ -302,16 +303,6 @@ def _said(kind: int, path: tuple[bytes, ...], numbered: bool) -> bytes:
         footer.CODEC: (I32, _ZSTD),
     }
     return write_struct(said)[:-1]
-
-
-def _levels(sizes: np.ndarray) -> bytearray:
-    """The repetition and the definition levels of lists of these sizes, each behind its length in 4 bytes."""
-    from daedalus.parquet import compiled_lists
-
-    head = bytearray()
-    for level in compiled_lists.levels(sizes):
-        head += len(level).to_bytes(4, "little") + level.tobytes()
-    return head
 
 
 def has_plain(kind: pa.DataType) -> bool:

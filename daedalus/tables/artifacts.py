@@ -160,7 +160,7 @@ def write_large_table(path: Path, table: pa.Table) -> int:
     encoded = side_by_side([partial(in_memory, table.schema, [group], encodings) for group in groups], table.num_rows)
     names, form = table.column_names, form_of(table.schema)
     with path.open("wb") as out:
-        file = Assembled(out, {**joined([(name, form) for name in names]), CREATED_BY: form.footer[CREATED_BY]})
+        file = Assembled(out, joined([(name, form) for name in names]), form.footer[CREATED_BY][1])
         for group, part in zip(groups, encoded, strict=True):
             file.add((chunk for name in names for chunk in part.chunks(0, name)), group.num_rows)
         rows = file.finish()

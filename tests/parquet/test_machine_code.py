@@ -21,12 +21,13 @@ from numba.core.base import BaseContext
 refreshed, real = [], BaseContext.refresh
 BaseContext.refresh = lambda self: (refreshed.append(1), real(self))[1]
 
-from daedalus.parquet.compiled_lists import fill_page, levels
+from daedalus.parquet.compiled_lists import fill_page, put_levels
 sizes = np.array([3, 0, 2, 1], np.int64)
 codes = np.arange(6, dtype=np.uint16)
 out = np.zeros(4096, np.uint8)
 page = fill_page(codes, np.cumsum(sizes) - sizes, sizes, 6, 16, True, out)
-found = [[part.tolist() for part in levels(sizes)], [int(part) for part in page], out.tolist()]
+levels = np.zeros(256, np.uint8)
+found = [*map(int, put_levels(sizes, levels, 0)), levels.tolist(), [int(part) for part in page], out.tolist()]
 before = len(refreshed)
 
 from numba import njit
