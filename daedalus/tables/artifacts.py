@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Files = Mapping[str, Sequence[Path | str]]  # by the name that a step gives them
 
 _LARGE = 20 * ROWS_PER_GROUP  # rows from which encoding in two threads is worth an eighth more of it
+_NUMBERED = 8  # bytes of a value, and its share of the dictionary, in a column that is numbers of values
 _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 
 
@@ -68,7 +69,7 @@ def read_sessions(path: Path | str) -> Numbered:
     """The column `feed_session` of a spine as numbers of its values."""
     found: Numbered | None = HELD.get(path, SESSIONS)
     if found is None:
-        coded = numbered_text(whole(read_table(path, ["feed_session"])["feed_session"]))
+        coded = whole(read_table(path, ["feed_session"])["feed_session"]).dictionary_encode()
         null = len(coded.dictionary)
         found = Numbered(coded.indices.fill_null(null).to_numpy(), null)
     return found
@@ -92,27 +93,32 @@ def _read(path: Path | str, columns: Sequence[str], held: pa.Table | None) -> pa
 def read_file(path: Path | str, columns: Sequence[str] | None = None, numbered: Sequence[str] = ()) -> pa.Table:
     """Columns of any parquet file, each of one chunk; None for all of them. Nothing is held.
 
-    Columns of text among `numbered` come as numbers of values, as they are in most files, where pyarrow can do that.
+    Columns of text among `numbered` come as numbers of values, as they are in most files, where pyarrow can do that in
+    no more time than it takes to read text.
     """
     import pyarrow.parquet as pq
 
     with open(path, "rb") as source:
         footer = pq.read_metadata(source) if numbered else None
-        coded = _without_deltas(footer, numbered) if footer else None
+        coded = _numbered_there(footer, numbered) if footer else None
         with pq.ParquetFile(source, metadata=footer, read_dictionary=coded) as file:
             return file.read(columns and list(columns), use_threads=False).combine_chunks()
 
 
-def _without_deltas(footer: pq.FileMetaData, names: Sequence[str]) -> list[str]:
-    """The columns among `names` that have no delta encoding anywhere: pyarrow gives no numbers for those."""
+def _numbered_there(footer: pq.FileMetaData, names: Sequence[str]) -> list[str]:
+    """The columns among `names` that are numbers of values in a file, as far as bytes tell: else pyarrow tells values
+    apart one by one. It gives no numbers for delta encodings."""
     groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
     places = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
 
-    def has_delta(name: str) -> bool:
-        found = (encoding for group in groups for encoding in group.column(places[name]).encodings)
-        return any(encoding.startswith("DELTA") for encoding in found)
+    def is_numbered(name: str) -> bool:
+        chunks = [group.column(places[name]) for group in groups]
+        if any(encoding.startswith("DELTA") for chunk in chunks for encoding in chunk.encodings):
+            return False
+        size = sum(chunk.total_uncompressed_size for chunk in chunks)
+        return size < _NUMBERED * sum(chunk.num_values for chunk in chunks)
 
-    return [name for name in names if name in places and not has_delta(name)]
+    return [name for name in names if name in places and is_numbered(name)]
 
 
 def rows_of(path: Path | str) -> int:

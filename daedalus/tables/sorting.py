@@ -20,6 +20,8 @@ Ranks = list[tuple["np.ndarray", int]]  # see `ranked`
 _MOST = 1 << 62  # of a number that several columns share
 _MANY_TEXTS = 4096  # of so many, none of them longer than so many bytes, digits are counted; others are compared
 _LONGEST_TEXT = 64
+_SEEN = 4096  # first rows by which a column of text is judged
+_FEW = 16  # rows of a value, and more, of columns whose equal values have one number
 _LARGE = 200_000  # rows from which the smaller and the larger half are sorted apart
 _SAMPLED = 64  # one of so many rows tells where the middle is
 
@@ -205,12 +207,14 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
-    """The column as one array. Numbers of values stay those of each chunk, so that equal values may have several: to
-    find which are equal takes longer than all that is done with them."""
+    """The column as one array. Numbers of many values stay those of each chunk, so that equal values may have several:
+    to find which are equal takes longer than all that is done with them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if column.num_chunks == 1 or not pa.types.is_dictionary(column.type):
+        return whole(column)
+    if _FEW * sum(len(chunk.dictionary) for chunk in column.chunks) < len(column):
         return whole(column)
     indices, known = [], 0
     for chunk in column.chunks:
@@ -221,13 +225,22 @@ def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
 
 
 def numbered_text(column: pa.Array) -> pa.DictionaryArray:
-    """Any column as numbers of its values as text."""
+    """Any column as numbers of its values as text. Where most rows have one of their own, by the first of them, each
+    row's value has its own number, so that equal values have several: to tell them apart takes longer than to read
+    them."""
+    import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind = pa.dictionary(pa.int32(), pa.string())
     if pa.types.is_dictionary(column.type):
         return column if column.type == kind else column.cast(kind)
-    return column.cast(pa.string()).dictionary_encode()
+    text = column.cast(pa.string())
+    first = text[:_SEEN]
+    if len(text) <= _SEEN or 2 * pc.count_distinct(first).as_py() < len(first):
+        return text.dictionary_encode()
+    rows = pa.array(np.arange(len(text), dtype=np.int32), mask=np.asarray(text.is_null()))
+    return pa.DictionaryArray.from_arrays(rows, text.fill_null(""))
 
 
 def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
