@@ -208,7 +208,7 @@ def _lists(windows: WindowsFile, pieces: Pieces) -> Lists:
         ((group, rows),) = pieces
         lists = windows.group(group)
         if 2 * len(rows) > len(lists.begins):
-            return replace(lists, begins=lists.begins[rows], sizes=lists.sizes[rows])
+            return replace(lists, begins=lists.begins.take(rows), sizes=lists.sizes.take(rows, axis=0))
         return numbered([_some(lists, rows)])
     return numbered([_some(windows.group(group), rows) for group, rows in pieces])
 
@@ -219,8 +219,8 @@ def _some(lists: Lists, rows: np.ndarray) -> Lists:
 
     from daedalus.parquet import compiled_lists
 
-    sizes = lists.sizes[rows]
+    sizes = lists.sizes.take(rows, axis=0)
     ends = np.cumsum(sizes[:, -1])
     codes = np.empty(ends[-1], lists.codes.dtype)
-    compiled_lists.prefixes(lists.codes, lists.begins[rows], sizes[:, -1], codes)
+    compiled_lists.prefixes(lists.codes, lists.begins.take(rows), sizes[:, -1], codes)
     return Lists(codes, ends - sizes[:, -1], sizes, lists.values)

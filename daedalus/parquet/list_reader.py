@@ -25,12 +25,14 @@ def read_chunk(data: bytes, kind: pa.DataType, sizes: np.ndarray) -> tuple[np.nd
     chunk = Pages(data, zstd())
     head, page = chunk.next()
     values, lies = _values(page, head[DICTIONARY_HEAD][1][PAGE_VALUES][1], kind), data[: chunk.at]
-    ends, entries, row, codes = np.cumsum(np.maximum(sizes, 1)), 0, 0, []
+    row, codes = 0, []
     while row < len(sizes):
         head, page = chunk.next()
-        # A page ends with a row. Its header counts entries: a list's values, or one entry for an empty list.
-        entries += head[DATA_HEAD][1][PAGE_VALUES][1]
-        end = int(ends.searchsorted(entries)) + 1
+        end = len(sizes)
+        if chunk.at < len(data):
+            # A page ends with a row. Its header counts entries: a list's values, or one entry for an empty list.
+            entries = head[DATA_HEAD][1][PAGE_VALUES][1]
+            end = row + int(np.cumsum(np.maximum(sizes[row:], 1)).searchsorted(entries)) + 1
         codes.append(_numbers(page, int(sizes[row:end].sum())))
         row = end
     return codes[0] if len(codes) == 1 else np.concatenate(codes), values, lies

@@ -32,7 +32,8 @@ def split_numbers(schema: pa.Schema, rows: np.ndarray) -> list[Chunk]:
 
 
 def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | None:
-    """The numbers of a column chunk of a file if it is a page as `split_numbers` writes it; else None."""
+    """The numbers of a column chunk of a file, of 32 bits or, if none needs more, of 8, if it is a page as
+    `split_numbers` writes it; else None."""
     import numpy as np
 
     if chunk.compression not in _CODECS or "BYTE_STREAM_SPLIT" not in chunk.encodings or chunk.has_dictionary_page:
@@ -45,9 +46,12 @@ def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | No
     count, levels = chunk.num_values, _levels(chunk.num_values)
     if len(page) != len(levels) + 4 * count or page[: len(levels)].tobytes() != levels:  # there are NULLs
         return None
+    bytes_of = [page[len(levels) + byte * count :][:count] for byte in range(4)]
+    if not page[len(levels) + count :].any():
+        return bytes_of[0]
     numbers = np.empty((count, 4), np.uint8)
     for byte in range(4):  # a third of the time of turning all of it around at once
-        numbers[:, byte] = page[len(levels) + byte * count :][:count]
+        numbers[:, byte] = bytes_of[byte]
     return numbers.view("<i4").ravel()
 
 

@@ -91,7 +91,10 @@ class WindowsFile:
 
         if self._held is not None:
             return self._held[group]
-        sizes = np.stack(self._sizes(group), axis=1).astype(np.int64)
+        found = self._sizes(group)
+        sizes = np.empty((len(found[0]), len(found)), np.int64)
+        for window, lengths in enumerate(found):
+            sizes[:, window] = lengths
         codes, values, page = self._items(group, sizes[:, -1])
         return Lists(codes, np.cumsum(sizes[:, -1]) - sizes[:, -1], sizes, values, page)
 
