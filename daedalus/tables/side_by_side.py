@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
 from typing import TypeVar
 
 from daedalus.tables.held import HELD
@@ -25,11 +27,29 @@ def side_by_side(parts: Iterable[Callable[[], _T]], rows: int) -> Iterator[_T]:
             yield part()
         return
     ahead = len(parts) if isinstance(parts, Sequence) else HELD.workers
-    with ThreadPoolExecutor(HELD.workers, thread_name_prefix="daeda-part") as pool:
-        running: deque[Future[_T]] = deque()
+    pool = _threads(HELD.workers)
+    running: deque[tuple[Callable[[], _T], Future[_T]]] = deque()
+    try:
         for part in parts:
-            running.append(pool.submit(part))
+            running.append((part, pool.submit(part)))
             if len(running) > ahead:
-                yield running.popleft().result()
+                yield _made(*running.popleft())
         while running:
-            yield running.popleft().result()
+            yield _made(*running.popleft())
+    finally:
+        wait([future for _, future in running if not future.cancel()])
+
+
+def _made(part: Callable[[], _T], future: Future[_T]) -> _T:
+    """What a part returns. It runs here if no thread has begun it: all may be busy with what this thread is a part of,
+    so nobody waits for what does not run."""
+    return part() if future.cancel() else future.result()
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """The threads of a process, which keep the memory that they work in."""
+    return ThreadPoolExecutor(count, thread_name_prefix="daeda-part")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork has no threads but one

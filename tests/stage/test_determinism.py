@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from functools import partial
 
 import pytest
-from small import DAYS, RANGE, edit
+from small import DAYS, PROJECT, RANGE, edit
 
 from daedalus.tables import artifacts, side_by_side, sorting
 from daedalus.tables.held import HELD
@@ -57,6 +59,48 @@ def test_parts_side_by_side_come_in_order_and_fail_as_alone(monkeypatch):
         assert list(side_by_side.side_by_side([partial(part, i) for i in range(7)], rows)) == list(range(7))
         with pytest.raises(ZeroDivisionError):
             list(side_by_side.side_by_side([partial(part, i) for i in range(9)], rows))
+
+
+def test_parts_of_parts_end_however_few_threads_there_are(monkeypatch):
+    def part(depth: int) -> int:
+        parts = [partial(part, depth - 1) for _ in range(3)] if depth else []
+        return 1 + sum(side_by_side.side_by_side(parts, 10**6))
+
+    monkeypatch.setattr(HELD, "workers", 2)
+    assert list(side_by_side.side_by_side([partial(part, 3) for _ in range(4)], 10**6)) == [40] * 4
+
+
+def test_who_stops_asking_for_parts_waits_for_those_that_run(monkeypatch):
+    running: set[int] = set()
+
+    def part(number: int) -> int:
+        running.add(number)
+        time.sleep(0.05)
+        running.remove(number)
+        return 1 // number
+
+    monkeypatch.setattr(HELD, "workers", 2)
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side.side_by_side([partial(part, i) for i in range(9)], 10**6))
+    assert not running
+
+
+FORKED = """
+import os
+from daedalus.tables.held import HELD
+from daedalus.tables.side_by_side import side_by_side
+HELD.workers = 2
+def parts():
+    return list(side_by_side([int, str, list], 10**6))
+parts()
+if child := os.fork():
+    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os._exit(0 if parts() == [0, "", []] else 1)
+"""
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=60, cwd=PROJECT).returncode == 0
 
 
 def test_same_bytes_day_by_day(warm):
