@@ -58,24 +58,24 @@ def read_events(path: Path | str) -> pa.DictionaryArray:
     return found
 
 
-class Numbered(NamedTuple):
-    """The values of a column as numbers from 0 up; those of NULL are `null`, which is the largest."""
+class SessionNumbers(NamedTuple):
+    """The sessions of rows as numbers from 0 up; that of rows without one is `null`, the largest."""
 
     numbers: np.ndarray
     null: int
 
 
-def read_sessions(path: Path | str) -> Numbered:
+def read_sessions(path: Path | str) -> SessionNumbers:
     """The column `feed_session` of a spine as numbers of its values."""
-    found: Numbered | None = HELD.get(path, SESSIONS)
+    found: SessionNumbers | None = HELD.get(path, SESSIONS)
     if found is None:
         coded = whole(read_table(path, ["feed_session"])["feed_session"]).dictionary_encode()
         null = len(coded.dictionary)
-        found = Numbered(coded.indices.fill_null(null).to_numpy(), null)
+        found = SessionNumbers(coded.indices.fill_null(null).to_numpy(), null)
     return found
 
 
-def hold_sessions(path: Path | str, found: Numbered) -> None:
+def hold_sessions(path: Path | str, found: SessionNumbers) -> None:
     """Holds the numbers of a spine's sessions for the step that reads them."""
     HELD.put(path, found, found.numbers.nbytes, SESSIONS)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Ranks = list[tuple["np.ndarray", int]]  # see `ranked`
 
 _MOST = 1 << 62  # of a number that several columns share
+_SMALL = (1 << 31) - 2  # of a number that takes 32 bits, with one more for NULL
 _MANY_TEXTS = 4096  # of so many, none of them longer than so many bytes, digits are counted; others are compared
 _LONGEST_TEXT = 64
 _SEEN = 4096  # first rows by which a column of text is judged
@@ -51,7 +52,7 @@ def keys_of(ranks: Iterable[Ranks | None]) -> list[np.ndarray] | None:
                     words[-1] += key
                     room, shared = room * count, True
             else:
-                words.append(key)
+                words.append(key.astype(np.int64, copy=False))
                 room, shared = count, False
     return words
 
@@ -66,7 +67,7 @@ def ranked(column: pa.ChunkedArray | pa.Array) -> Ranks | None:
 
     kind = column.type
     if column.null_count == len(column):
-        return [(np.zeros(len(column), np.int64), 1)]
+        return [(np.zeros(len(column), np.int32), 1)]
     if pa.types.is_string(kind) or pa.types.is_dictionary(kind):
         return [_ranked_text(column)]
     if not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_boolean(kind)):
@@ -78,7 +79,8 @@ def ranked(column: pa.ChunkedArray | pa.Array) -> Ranks | None:
     least, most = int(present.min()), int(present.max())
     if most - least >= _MOST:
         return _halves(numbers, missing, least, most)
-    key = numbers - least
+    key = np.empty(len(numbers), np.int32 if most - least < _SMALL else np.int64)
+    np.subtract(numbers, least, out=key, casting="unsafe")
     if missing is None:
         return [(key, most - least + 1)]
     key[missing] = most - least + 1
@@ -105,7 +107,7 @@ def _ranked_text(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
     if len(coded.dictionary) > len(coded):  # a few rows of a file, with all that the file has
         coded = with_used_values(coded)
     ranks = _ranks(coded.dictionary)
-    places = np.append(ranks, len(ranks) + 1).astype(np.int64)  # the last is of NULL
+    places = np.append(ranks, len(ranks) + 1).astype(np.int32)  # the last is of NULL
     codes = coded.indices if not coded.null_count else coded.indices.fill_null(len(ranks))
     return places[codes.to_numpy()], len(places) + 1
 

@@ -20,7 +20,7 @@ from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_writer import form_of
 from daedalus.parquet.split_numbers import read_split, split_numbers
 from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, write_parquet, write_plain
-from daedalus.skeleton.arrow.feed_rows import _Clean, _Column
+from daedalus.skeleton.arrow.feed_rows import _Clean
 from daedalus.tables import artifacts, side_by_side
 from daedalus.tables.artifacts import read_sessions, read_table, write_large_table, write_table
 from daedalus.tables.held import HELD, NUMBERS
@@ -73,8 +73,8 @@ def test_sessions_are_numbered_alike_by_who_writes_and_who_reads_them(texts):
         path = Path(folder) / "spine"
         write_table(path, pa.table({"feed_session": pa.array(texts, pa.string())}))
         ranks = ranked(pa.array(texts, pa.string()).dictionary_encode())
-        clean = _Clean({"feed_session": _Column(pa.array(texts), ranks)}, np.arange(len(texts)))
-        for found in (read_sessions(path), clean.numbered("feed_session")):
+        clean = _Clean({}, np.arange(len(texts)), ranks)
+        for found in (read_sessions(path), clean.sessions()):
             by_number = dict(zip(found.numbers.tolist(), texts, strict=True))
             assert [by_number[number] for number in found.numbers.tolist()] == texts
             assert len(by_number) == len(set(texts)) and all(number <= found.null for number in by_number)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file
-from daedalus.tables.artifacts import Files, Numbered, fits, hold_sessions, write_large_table
+from daedalus.tables.artifacts import Files, SessionNumbers, fits, hold_sessions, write_large_table
 from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import (
     Ranks,
@@ -40,7 +40,7 @@ def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -
         return None
     of_day, rows = sum(int((rows.keyed & (rows.days == day)).sum()) for _, rows in read), len(clean.kept)
     counts = {**_counts(part, read), "duplicates": of_day - rows, "spine": rows}
-    if sessions := clean.numbered("feed_session"):
+    if sessions := clean.sessions():
         hold_sessions(out, sessions)
     return {**counts, "rows": write_large_table(out, clean.taken(list(SPINE_COLUMNS)))}
 
@@ -122,14 +122,16 @@ def _clean(
     table, kept = pa.concat_tables(tables), np.flatnonzero(np.concatenate(masks))
     sorted_by = (*order, *(TEXTS if deduplicate else ())) if len(kept) else ()
     found = _columns(table, sorted_by, wanted)
+    values, of_sessions = {name: column.values for name, column in found.items()}, None
     if sorted_by:
-        keys = keys_of(found[column].ranks for column in sorted_by)
+        of_sessions = found["feed_session"].ranks
+        keys = keys_of(found.pop(column).ranks for column in sorted_by)  # each is let go of when it is in its number
         if keys is None:
             return None
         keys = keys if len(kept) == table.num_rows else [key[kept] for key in keys]
         places = order_of(keys)
         kept = kept[first_of_equal(keys, places) if deduplicate else places]
-    return _Clean(found, kept)
+    return _Clean(values, kept, of_sessions)
 
 
 def _some_rows(table: pa.Table, mask: np.ndarray) -> pa.Table:
@@ -152,27 +154,29 @@ class _Column(NamedTuple):
 
 
 class _Clean(NamedTuple):
-    """Clean rows: the columns of the rows that were read, and which of these are kept, in their order."""
+    """Clean rows: columns of the rows that were read, which of these are kept, in their order, and `ranked` sessions of
+    the rows that were read, if there are any."""
 
-    columns: Mapping[str, _Column]
+    columns: Mapping[str, pa.Array]
     kept: np.ndarray
+    of_sessions: Ranks | None
 
     def taken(self, names: Sequence[str]) -> pa.Table:
         """Columns of the rows that are kept."""
         import pyarrow as pa
 
         places = pa.array(self.kept)
-        columns = side_by_side([partial(_taken, self.columns[name].values, places) for name in names], len(places))
+        columns = side_by_side([partial(_taken, self.columns[name], places) for name in names], len(places))
         return pa.table(dict(zip(names, columns, strict=True)))
 
-    def numbered(self, name: str) -> Numbered | None:
-        """A column of text of these rows as numbers of its values, if it was ranked."""
+    def sessions(self) -> SessionNumbers | None:
+        """The sessions of the rows that are kept, if there are any."""
         import numpy as np
 
-        if not (ranks := self.columns[name].ranks):
+        if self.of_sessions is None:
             return None
-        ((numbers, count),) = ranks
-        return Numbered(numbers[self.kept].astype(np.int32), count - 1)
+        ((numbers, count),) = self.of_sessions
+        return SessionNumbers(numbers[self.kept].astype(np.int32), count - 1)
 
 
 def _columns(table: pa.Table, sorted_by: Sequence[str], wanted: Sequence[str]) -> dict[str, _Column]:

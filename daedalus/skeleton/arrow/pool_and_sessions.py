@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.tables.artifacts import (
     Files,
-    Numbered,
+    SessionNumbers,
     fits,
     fits_whole,
     read_events,
@@ -98,7 +98,7 @@ def write_sessions(
 
 
 def _stay(
-    sessions: Numbered, acts: np.ndarray, likes: np.ndarray, drop_view_only: bool, drop_single_like: bool
+    sessions: SessionNumbers, acts: np.ndarray, likes: np.ndarray, drop_view_only: bool, drop_single_like: bool
 ) -> np.ndarray:  # fmt: skip
     """Which rows are of no session or of one that is not dropped. `acts` are no views, and `likes` some of them."""
     import numpy as np
