@@ -17,7 +17,6 @@ from daedalus.tables.artifacts import (
     read_sessions,
     read_table,
     rows_of,
-    write_large_table,
     write_table,
 )
 from daedalus.tables.side_by_side import side_by_side
@@ -94,7 +93,7 @@ def write_sessions(
             acts &= kept
         stay = _stay(read_sessions(spine), acts, likes & acts, drop_view_only, drop_single_like)
         kept = stay if kept is None else kept & stay
-    return {"target": target, "rows": write_large_table(out, rows if kept is None else _only(rows, kept))}
+    return {"target": target, "rows": write_table(out, rows if kept is None else _only(rows, kept))}
 
 
 def _stay(
