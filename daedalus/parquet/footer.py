@@ -157,11 +157,10 @@ def texts(of_file: Mapping[str, str]) -> Struct:
 
 
 class Assembled:
-    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups. Where
-    another is named as its creator, that is pyarrow, and row groups are described as pyarrow does."""
+    """A parquet file that is put together of column chunks. `footer` is what it will say but for the row groups."""
 
-    def __init__(self, out: BinaryIO, footer: Struct, made_by: bytes = MADE_BY) -> None:
-        self._out, self._footer, self._made_by = out, footer, made_by
+    def __init__(self, out: BinaryIO, footer: Struct) -> None:
+        self._out, self._footer = out, footer
         self._groups: list[Encoded] = []
         self.rows = 0
         self._at = out.write(MAGIC)
@@ -184,17 +183,15 @@ class Assembled:
             GROUP_ROWS: (I64, rows),
             GROUP_START: (I64, start),
             COMPRESSED: (I64, self._at - start),
+            ORDINAL: (I16, len(self._groups)),
         }
-        if self._made_by == MADE_BY:
-            group[ORDINAL] = (I16, len(self._groups))
         self._groups.append(Encoded(write_struct(group)))
         self.rows += rows
 
     def finish(self) -> int:
-        """Writes the footer, its length and the magic number; returns the rows of the file."""
+        """Writes the footer, its length and the magic number; returns the rows of the file. We are its creator."""
         groups = (LIST, (STRUCT, self._groups))
-        made_by = (BINARY, self._made_by)
-        data = write_struct({**self._footer, ROWS: (I64, self.rows), GROUPS: groups, CREATED_BY: made_by})
+        data = write_struct({**self._footer, ROWS: (I64, self.rows), GROUPS: groups, CREATED_BY: (BINARY, MADE_BY)})
         self._out.write(data + len(data).to_bytes(4, "little") + MAGIC)
         return self.rows
 

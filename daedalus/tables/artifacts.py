@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from daedalus.parquet.footer import CREATED_BY, Assembled, in_memory, joined
-from daedalus.parquet.list_writer import form_of
-from daedalus.parquet.writer import ROWS_PER_GROUP, artifact_encodings, write_parquet
+from daedalus.parquet.writer import write_parquet
 from daedalus.tables.held import EVENTS, HELD, NUMBERS, SESSIONS
-from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import numbered_text, whole
 
 if TYPE_CHECKING:
@@ -21,7 +17,6 @@ if TYPE_CHECKING:
 
 Files = Mapping[str, Sequence[Path | str]]  # by the name that a step gives them
 
-_LARGE = 20 * ROWS_PER_GROUP  # rows from which encoding in two threads is worth an eighth more of it
 _NUMBERED = 8  # bytes of a value, and its share of the dictionary, in a column that is numbers of values
 _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 
@@ -152,24 +147,6 @@ def write_table(path: Path, table: pa.Table) -> int:
     """Writes an artifact and holds it; returns the number of rows."""
     table = table.combine_chunks()
     rows = write_parquet(path, table.schema, [table])
-    _hold(path, table)
-    return rows
-
-
-def write_large_table(path: Path, table: pa.Table) -> int:
-    """The same, to the same bytes; the row groups of many rows are encoded side by side."""
-    if table.num_rows < _LARGE:
-        return write_table(path, table)
-    table = table.combine_chunks()
-    groups = [table.slice(at, ROWS_PER_GROUP) for at in range(0, table.num_rows, ROWS_PER_GROUP)]
-    encodings = artifact_encodings(table.schema, groups[0])
-    encoded = side_by_side([partial(in_memory, table.schema, [group], encodings) for group in groups], table.num_rows)
-    names, form = table.column_names, form_of(table.schema)
-    with path.open("wb") as out:
-        file = Assembled(out, joined([(name, form) for name in names]), form.footer[CREATED_BY][1])
-        for group, part in zip(groups, encoded, strict=True):
-            file.add((chunk for name in names for chunk in part.chunks(0, name)), group.num_rows)
-        rows = file.finish()
     _hold(path, table)
     return rows
 

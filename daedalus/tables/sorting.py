@@ -104,8 +104,6 @@ def _ranked_text(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, int]:
     import numpy as np
 
     coded = numbered_text(whole(column))
-    if len(coded.dictionary) > len(coded):  # a few rows of a file, with all that the file has
-        coded = with_used_values(coded)
     ranks = _ranks(coded.dictionary)
     places = np.append(ranks, len(ranks) + 1).astype(np.int32)  # the last is of NULL
     codes = coded.indices if not coded.null_count else coded.indices.fill_null(len(ranks))

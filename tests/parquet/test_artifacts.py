@@ -21,8 +21,7 @@ from daedalus.parquet.list_writer import form_of
 from daedalus.parquet.split_numbers import read_split, split_numbers
 from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, write_parquet, write_plain
 from daedalus.skeleton.arrow.feed_rows import _Clean
-from daedalus.tables import artifacts, side_by_side
-from daedalus.tables.artifacts import read_sessions, read_table, write_large_table, write_table
+from daedalus.tables.artifacts import read_sessions, read_table, write_table
 from daedalus.tables.held import HELD, NUMBERS
 from daedalus.tables.sorting import ranked
 
@@ -51,20 +50,6 @@ def test_every_type_is_read_back(tmp_path, rows):
         path = tmp_path / write.__name__
         assert write(path, table.schema, [table]) == rows
         assert pq.read_table(path).cast(table.schema) == table
-
-
-@pytest.mark.parametrize("rows", [1, 11, 3 * ROWS_PER_GROUP + 3])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_row_groups_side_by_side_have_the_bytes_of_one_writer(tmp_path, monkeypatch, rows, workers):
-    monkeypatch.setattr(artifacts, "_LARGE", 1)
-    monkeypatch.setattr(side_by_side, "_ROWS", 1)
-    monkeypatch.setattr(HELD, "workers", workers)
-    table = pa.table({str(kind): column(kind, rows) for kind in (*WHOLE, *TIMES, *OTHERS)})
-    distinct = pa.array([str(i if i < ROWS_PER_GROUP else 0) for i in range(rows)])  # in the first row group
-    table = table.append_column("distinct", distinct).append_column("few", pa.array([str(i % 9) for i in range(rows)]))
-    assert write_table(tmp_path / "one", table) == write_large_table(tmp_path / "many", table) == rows
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "many").read_bytes()
-    assert read_table(tmp_path / "many", ["distinct"]) == table.select(["distinct"])
 
 
 @given(st.lists(st.sampled_from([None, "", "a", "b", "ab"]), max_size=9))

@@ -70,7 +70,6 @@ def as_of_many_rows() -> Iterator[None]:
         patch.setattr(side_by_side, "_ROWS", 0)
         patch.setattr(sorting, "_LARGE", 1)
         patch.setattr(sorting, "_SEEN", 1)
-        patch.setattr(artifacts, "_LARGE", 1)
         patch.setattr(artifacts, "_NUMBERED", 0)
         yield
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daedalus.base.days import Day
 from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file
-from daedalus.tables.artifacts import Files, SessionNumbers, fits, hold_sessions, write_large_table
+from daedalus.tables.artifacts import Files, SessionNumbers, fits, hold_sessions, write_table
 from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import (
     Ranks,
@@ -42,7 +42,7 @@ def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -
     counts = {**_counts(part, read), "duplicates": of_day - rows, "spine": rows}
     if sessions := clean.sessions():
         hold_sessions(out, sessions)
-    return {**counts, "rows": write_large_table(out, clean.taken(list(SPINE_COLUMNS)))}
+    return {**counts, "rows": write_table(out, clean.taken(list(SPINE_COLUMNS)))}
 
 
 def clean_rows(
