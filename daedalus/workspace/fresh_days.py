@@ -140,13 +140,13 @@ def fresh_in_all(workspace: Workspace, listing: Listing, days: Sequence[Day]) ->
 
 def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day], output: StageOutput) -> FreshDays:
     """Which of the days with feed rows are fresh in a stage. Looks at files by `stat`, opens none."""
-    standing, config = output.day_stamps, workspace.config.of_stage(output.stage)
-    asked = standing.asked()
+    stamps, config = output.day_stamps, workspace.config.of_stage(output.stage)
+    code, session_range = code_stamp(workspace.traces), workspace.config.session_range(days)
+    asked = stamps.asked(code)
     if not asked:
         return NOTHING
-    touched = frozenset(standing.touched(workspace.files.stat))
-    summaries = standing.summaries()
-    code, session_range = code_stamp(workspace.traces), workspace.config.session_range(days)
+    touched = frozenset(stamps.touched(workspace.files.stat))
+    summaries = stamps.summaries(code)
     asking = Asking(config, listing, code, workspace.files.stat, session_range)
     sessions = asking.sessions(summaries.get("", {}).get("witness"))
     if "" in touched or sessions is None:

@@ -38,9 +38,9 @@ def _record_stage(
     for outcome in outcomes:
         of_day.setdefault(outcome.day or "", []).append(outcome)
     targets = {str(day) for day in graph.days}
-    known, before = output.day_stamps.asked(), output.day_stamps.summaries()
-    forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
     code = code_stamp(workspace.traces)
+    known, before = output.day_stamps.asked(code), output.day_stamps.summaries(code)
+    forget = {day for day in known if _reads(workspace, day, stands.touched)} | stands.touched
     config = workspace.config.of_stage(output.stage)
     asking = Asking(config, graph.listing, code, workspace.files.settled, graph.session_range)
     records: dict[str, tuple[str, dict]] = {}
@@ -64,7 +64,7 @@ def _record_stage(
             asks = ""
         records[day] = (asks, summary)
         files += kept
-    output.day_stamps.record(targets, records, files, forget=forget)
+    output.day_stamps.record(code, targets, records, files, forget=forget)
 
 
 def _reads(workspace: Workspace, day: str, touched: frozenset[str]) -> bool:

@@ -19,9 +19,11 @@ from daedalus.explain.day import explain_day
 from daedalus.pipelines import look
 from daedalus.upkeep import status as cache
 from daedalus.upkeep.status import cache_status
+from daedalus.workspace import fresh_days, record_days
 from daedalus.workspace.code_stamp import ENGINES
 from daedalus.workspace.fresh_days import NOTHING
 from daedalus.workspace.settings import Settings
+from daedalus.workspace.workspace import opened
 
 PACKAGE = Path(daedalus.__file__).parent
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "15"))
@@ -127,14 +129,17 @@ def change(world, chance: random.Random) -> str:
 
 
 def test_a_day_stands_only_if_a_walk_would_run_nothing_for_it(warm, monkeypatch):
-    """Random changes and ranges: after each run, a plan that looks up everything has nothing to run."""
+    """Random changes and ranges, by two codes in turn: after each run, a plan that looks up all has nothing to run."""
     chance = random.Random(int(os.environ.get("DAEDA_SEED", "11")))
     done: list[str] = []
+    for module in (fresh_days, record_days):
+        monkeypatch.setattr(module, "code_stamp", lambda traces: code)
     for _ in range(ROUNDS):
         first = chance.randrange(len(DAYS))
         last = chance.randrange(first, len(DAYS))
         span = None if chance.random() < 0.5 else f"{DAYS[first]}..{DAYS[last]}"
-        done.append(f"{change(warm, chance)} {span}")
+        code = chance.choice("AB")
+        done.append(f"{change(warm, chance)} {span} {code}")
         lost = warm.root / "map"
         if lost.exists():
             shutil.move(lost, warm.output / "qid_map.parquet")  # another file, the same bytes
@@ -149,13 +154,31 @@ def test_a_day_stands_only_if_a_walk_would_run_nothing_for_it(warm, monkeypatch)
         assert (again.days, again.rows["written"]) == (report.days, report.rows["written"]), done
 
 
-def elsewhere(package, world) -> bool:
-    """Whether a copy of the package, run by another process, finds that nothing is to be looked up."""
+def another_checkout(folder: Path) -> Path:
+    package = folder / "daedalus"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    return package
+
+
+def make_other_code(package: Path) -> None:
+    with (package / "base/days.py").open("a") as code:
+        code.write("# another\n")
+
+
+def elsewhere(package, world, *, may_walk: bool = False, span: str | None = None) -> bool:
+    """Whether a run by another process, of the package or a copy of it, finds that nothing is to be looked up.
+
+    One that finds something ends there, with nothing recorded, unless it `may_walk`.
+    """
     script = (
-        "import daedalus.workspace.graph as graph\n"
-        "def refuse(*arguments, **options): raise SystemExit(3)\n"
-        "graph.build_graph = refuse\n"
-        "import daedalus; daedalus.run_skeleton_stage()"
+        "import sys, daedalus, daedalus.workspace.graph as graph\n"
+        "walked, build = [], graph.build_graph\n"
+        "def noted(*arguments, **options):\n"
+        "    walked.append(1)\n"
+        f"    return build(*arguments, **options) if {may_walk} else sys.exit(3)\n"
+        "graph.build_graph = noted\n"
+        f"daedalus.run_skeleton_stage(range={span!r})\n"
+        "sys.exit(3 if walked else 0)"
     )
     env = {**os.environ, "PYTHONPATH": str(package.parent)}
     code = subprocess.run([sys.executable, "-c", script], cwd=world.root, env=env, check=False).returncode
@@ -165,14 +188,54 @@ def elsewhere(package, world) -> bool:
 
 def test_another_checkout_of_the_same_code_finds_the_same_days_fresh(warm, tmp_path):
     """And one of other code does not; neither disturbs what the first finds."""
-    package = tmp_path / "other/daedalus"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    package = another_checkout(tmp_path)
     warm.run()
     assert elsewhere(package, warm)
-    with (package / "base/days.py").open("a") as code:
-        code.write("# another\n")
+    make_other_code(package)
     assert not elsewhere(package, warm)
     assert elsewhere(PACKAGE, warm)
+
+
+def test_checkouts_of_other_code_find_fresh_days_in_turn(warm, tmp_path):
+    """Each has walked once; where one makes days that the other has not, those of before stay fresh for both."""
+    package, most = another_checkout(tmp_path), f"{DAYS[0]}..{DAYS[-2]}"
+    make_other_code(package)
+    warm.run(range=most)
+    assert not elsewhere(package, warm, span=most, may_walk=True)
+    for checkout in (PACKAGE, package, PACKAGE):
+        assert elsewhere(checkout, warm, span=most)
+    assert not elsewhere(package, warm, may_walk=True)
+    assert elsewhere(package, warm)
+    assert elsewhere(PACKAGE, warm, span=most)
+    assert not elsewhere(PACKAGE, warm)
+
+
+def test_code_that_leaves_another_file_takes_the_stamps_of_other_code(warm, tmp_path):
+    """So does one that finds that somebody touched a file: what the first left is looked up again."""
+    package = another_checkout(tmp_path)
+    make_other_code(package)
+    warm.run()
+    assert not elsewhere(package, warm, may_walk=True)
+    partition = next(warm.output.rglob("part-*.parquet"))
+    shutil.copy(partition, warm.root / "copy")
+    os.replace(warm.root / "copy", partition)
+    assert not elsewhere(package, warm, may_walk=True)
+    assert elsewhere(package, warm)
+    assert not elsewhere(PACKAGE, warm)
+
+
+def test_stamps_of_few_codes_are_kept(warm):
+    """Each edit of the package is other code: that which took stamps down longest ago is dropped."""
+    warm.run()
+    with opened(Settings()) as workspace:
+        stamps = workspace.day_stamps
+        (own,) = workspace.traces.rows("select distinct code from day_stamps")
+        for number in range(6):
+            stamps.record(f"code {number}", [], {"2026-05-15": ("asks", {"tiles": {}})}, [], forget=[])
+        kept = {code for (code,) in workspace.traces.rows("select distinct code from day_stamps")}
+        assert kept == {f"code {number}" for number in range(1, 6)}
+        assert stamps.asked(own[0]) == {}
+        assert stamps.files() != []
 
 
 def test_the_code_stamp_has_every_engine_that_a_key_names():

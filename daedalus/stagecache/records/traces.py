@@ -36,9 +36,10 @@ create table if not exists files(path text primary key, size integer, mtime inte
     looked integer, digest text) without rowid;
 create table if not exists facts(key text primary key, value text);
 create table if not exists runs(id text primary key, started real, state text, request text) without rowid;
-create table if not exists standing_days(root text, day text, asks text, summary text, primary key(root, day))
-    without rowid;
-create table if not exists standing_files(root text, name text, day text, path text, size integer, mtime integer,
+create table if not exists day_stamps(root text, code text, day text, asks text, summary text,
+    primary key(root, code, day)) without rowid;
+create table if not exists stamping_code(root text, code text, made real, primary key(root, code)) without rowid;
+create table if not exists day_files(root text, name text, day text, path text, size integer, mtime integer,
     ctime integer, inode integer, primary key(root, day, name, path)) without rowid;
 create table if not exists run_days(run text, day text, summary text, primary key(run, day)) without rowid;
 create table if not exists day_results(root text, day text, run text, result text, primary key(root, day))
