@@ -23,8 +23,6 @@ _MANY_TEXTS = 4096  # of so many, none of them longer than so many bytes, digits
 _LONGEST_TEXT = 64
 _SEEN = 4096  # first rows by which a column of text is judged
 _FEW = 16  # rows of a value, and more, of columns whose equal values have one number
-_LARGE = 200_000  # rows from which the smaller and the larger half are sorted apart
-_SAMPLED = 64  # one of so many rows tells where the middle is
 
 
 def sort_keys(columns: Sequence[pa.ChunkedArray]) -> list[np.ndarray] | None:
@@ -119,10 +117,12 @@ def _ranks(texts: pa.StringArray) -> np.ndarray:
     longest = int(np.diff(ends).max()) if len(ends) >= _MANY_TEXTS and not texts.null_count else 0
     if not 0 < longest <= _LONGEST_TEXT:
         return pc.rank(texts, tiebreaker="dense").to_numpy()
-    from daedalus.tables import radix
+    from daedalus.tables import text_words
 
-    words = np.empty((-(-longest // radix.WORD) + 1, len(texts)), np.int64)
-    radix.words_of(ends, np.frombuffer(texts.buffers()[2], np.uint8), words)
+    data = np.frombuffer(texts.buffers()[2], np.uint8)
+    alike, digits, base, many = text_words.alphabet(ends, data)
+    words = np.empty((-(-(longest - alike) // many), len(texts)), np.int64)
+    text_words.words_of(ends, data, alike, digits, base, many, words)
     order = order_of(list(words))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.cumsum(_differs(words, order)) + 1
@@ -133,22 +133,10 @@ def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
     """The positions of rows in ascending order of their `sort_keys`; equal rows stay in their order."""
     import numpy as np
 
-    first, rows = keys[0], len(keys[0])
-    if rows < _LARGE:
-        return _ordered(keys, np.arange(rows))
-    low = first < np.median(first[::_SAMPLED])
-    halves = [partial(_ordered, keys, np.flatnonzero(half)) for half in (low, ~low)]
-    return np.concatenate(list(side_by_side(halves, rows)))
-
-
-def _ordered(keys: Sequence[np.ndarray], order: np.ndarray) -> np.ndarray:
-    """The same of some positions, which are in `order`."""
     from daedalus.tables import radix
 
-    for word in reversed(keys):
-        most = int(word.max()) if len(word) else 0
-        order = radix.ordered(word, most.bit_length(), order)
-    return order
+    words = [np.ascontiguousarray(key, np.int64) for key in keys]  # which live while their addresses are used
+    return radix.ordered(np.array([word.ctypes.data for word in words]), np.arange(len(words[0])))
 
 
 def order_of_nearly_sorted(keys: Sequence[np.ndarray]) -> np.ndarray:

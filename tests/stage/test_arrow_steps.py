@@ -68,7 +68,6 @@ def as_of_many_rows() -> Iterator[None]:
     """What is done otherwise for many rows is done so for any."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(side_by_side, "_ROWS", 0)
-        patch.setattr(sorting, "_LARGE", 1)
         patch.setattr(sorting, "_SEEN", 1)
         patch.setattr(artifacts, "_NUMBERED", 0)
         yield
@@ -125,9 +124,28 @@ def test_rows_are_sorted_as_their_values_are(rows):
 
     assert [rows[i] for i in order] == sorted(rows, key=placed)
     assert order_of_nearly_sorted(keys).tolist() == order.tolist()
-    with as_of_many_rows():
-        assert not rows or order_of(keys).tolist() == order.tolist()
     assert [rows[i] for i in first_of_equal(keys, order)] == sorted(set(rows), key=placed)
+
+
+SPREAD = {
+    "even": lambda chance, rows: chance.integers(0, 1 << 62, rows),
+    "few": lambda chance, rows: chance.integers(0, 3, rows) << 40,
+    "alike": lambda chance, rows: np.full(rows, 7),
+    "uneven": lambda chance, rows: np.exp(chance.normal(0, 8, rows)).astype(np.int64),
+    "one far": lambda chance, rows: np.append(chance.integers(0, 1000, rows - 1), 1 << 61),
+    "sorted": lambda chance, rows: np.sort(chance.integers(0, 1 << 50, rows)),
+}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 23, 24, 25, 300, 5_000, 100_000])
+@pytest.mark.parametrize("first", SPREAD)
+def test_many_rows_are_sorted_as_few_are(rows, first):
+    """Buckets, of all sizes, of one word and of the next, and buckets of buckets."""
+    chance = np.random.default_rng(rows)
+    for second in SPREAD:
+        words = [SPREAD[name](chance, max(rows, 1))[:rows].astype(np.int64) for name in (first, second, "few")]
+        for keys in (words, words[:1]):
+            assert (order_of(keys) == np.lexsort(keys[::-1])).all()
 
 
 @given(st.lists(TEXT | st.text(max_size=20), min_size=1, max_size=40), st.integers(0, 3), st.integers(0, 3))

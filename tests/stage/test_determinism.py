@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from small import DAYS, PROJECT, RANGE, edit
 
-from daedalus.tables import side_by_side, sorting
+from daedalus.tables import side_by_side
 from daedalus.tables.held import HELD
 
 WAYS = {
@@ -42,7 +42,6 @@ def test_same_bytes_with_parts_of_steps_side_by_side(warm, monkeypatch):
     shutil.rmtree(warm.root / "cache")
     shutil.rmtree(warm.output)
     monkeypatch.setattr(side_by_side, "_ROWS", 0)
-    monkeypatch.setattr(sorting, "_LARGE", 1)
     warm.run()
     assert warm.bytes() == expected
     assert sorted(path.name for path in warm.root.glob("cache/artifacts/*/*.parquet")) == names
