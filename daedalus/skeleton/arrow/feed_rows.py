@@ -197,5 +197,7 @@ def _taken(column: pa.Array, places: pa.Array) -> pa.Array:
     """The values at `places`; as text, if they are numbers of values."""
     import pyarrow as pa
 
-    taken = column.take(places)
-    return taken.cast(pa.string()) if pa.types.is_dictionary(taken.type) else taken
+    text = pa.types.is_dictionary(column.type)
+    if column.null_count == len(column):  # no file has the column
+        return pa.nulls(len(places), pa.string() if text else column.type)
+    return column.take(places).cast(pa.string()) if text else column.take(places)
