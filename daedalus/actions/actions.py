@@ -97,12 +97,12 @@ class Actions(Generic[_Context]):
         ducks: Ducks,
         files: Files,
         unaffected: Unaffected,
-        fingerprint: Callable[[Callable], Fingerprint] = of_python,
+        code_digest: Callable[[Callable], str] = lambda function: of_python(function).digest,
     ) -> None:
         self.context, self.unaffected = context, unaffected
         self.actions: dict[str, Action] = {}
         self.texts: dict[str, str] = {}  # source texts by their digest, for explanations
-        self._steps, self._fingerprint = steps, cache(fingerprint)
+        self._steps, self._code_digest = steps, cache(code_digest)
         self._store, self.ducks, self.files = store, ducks, files
         self._known: dict[tuple, Any] = {}
         self._last: dict[str, str] = {}
@@ -134,8 +134,7 @@ class Actions(Generic[_Context]):
 
     def code_of(self, function: Callable) -> dict[str, str]:
         """Ingredients of an artifact that a Python function writes as parquet."""
-        written = self.digest_of(self._fingerprint(function))
-        return {f"code:{function.__name__}": written, "engine:pyarrow": version("pyarrow")}
+        return {**self.code_of_input(function), "engine:pyarrow": version("pyarrow")}
 
     def written_by_duckdb(self) -> dict[str, str]:
         """Ingredients of an artifact whose rows come from DuckDB."""
@@ -148,7 +147,7 @@ class Actions(Generic[_Context]):
 
     def code_of_input(self, function: Callable) -> dict[str, str]:
         """Ingredients of a Python function that reads an input."""
-        return {f"code:{function.__name__}": self.digest_of(self._fingerprint(function))}
+        return {f"code:{function.__name__}": self._code_digest(function)}
 
     def digest_of(self, found: Fingerprint) -> str:
         """The digest of a fingerprint; its text is kept for explanations."""

@@ -30,7 +30,6 @@ from daedalus.skeleton.context import Make, Publishing, Skeleton, Sources
 from daedalus.sql.own_columns import TIME, OwnColumns
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.action_name import kind_of, step_of
-from daedalus.stagecache.fingerprint import Fingerprint
 
 _DAY = Day(2400, 1, 1)  # any day far from the ends of the calendar
 # By the label of an ingredient; other labels are given here.
@@ -63,7 +62,7 @@ def _actions(config: Config, resolved: Resolved) -> Iterable[Action]:
     nothing = cast(Any, None)
     publishing = Publishing(nothing, cast(Any, _NoQids), resolved.numbered, enriched=cast(Any, _NoQids))
     context = Skeleton(config, _sources(config, resolved), publishing)
-    make: Make = Actions(steps(config), context, nothing, nothing, nothing, cast(Any, _NoDays), fingerprint=_unread)
+    make: Make = Actions(steps(config), context, nothing, nothing, nothing, cast(Any, _NoDays), code_digest=_unread)
     for stage in config.stages:
         make.need(stage.partition, _DAY)
     return make.actions.values()
@@ -87,9 +86,9 @@ class _NoDays:
         return False
 
 
-def _unread(function: object) -> Fingerprint:
+def _unread(function: object) -> str:
     """Code is no part of what a configuration means."""
-    return Fingerprint("", "")
+    return ""
 
 
 def _sources(config: Config, resolved: Resolved) -> Sources:

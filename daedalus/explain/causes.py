@@ -255,11 +255,13 @@ class Causes:
             return f"cannot be read ({content[:8]})" if content and bad else content
         return f"{known['rows']:,} rows, {known['bytes']:,} bytes ({content[:8] if content else ''})"
 
+    def _text(self, content: str | None) -> str:
+        return (self._graph.texts.get(content) or self._traces.text(content)) if content else ""
+
     def _diff(self, cause: Cause) -> list[str]:
         """The changed lines of a statement or function, with statements split so that the lines are short."""
-        old = self._traces.fact(f"text:{cause.old}") if cause.old else ""
-        new = self._graph.texts.get(cause.new or "", "")
-        if not isinstance(old, str) or not new:
+        old, new = self._text(cause.old), self._text(cause.new)
+        if not new or (cause.old and not old):
             return []
         import difflib
 

@@ -187,9 +187,8 @@ def explain_step(settings: Settings, text: str, step: str) -> ExplainedStep:
         action = verdict.action
         unmade = [name for name in action.reads if verdicts[name].state != HIT]
         paths = {name: _path(workspace, verdicts[name]) for name in action.reads}
-        code = [
-            graph.texts[v] for label, v in action.ingredients.items() if label.startswith("code:") and v in graph.texts
-        ]
+        found = [value for label, value in action.ingredients.items() if label.startswith("code:")]
+        code = [text for value in found if (text := graph.texts.get(value) or workspace.traces.text(value))]
         files = [f"# reads {name}: {path}" for name, path in paths.items()]
         script = action.describe(paths) or "\n\n".join(["\n".join(files), *code] if files else code)
     name = action.name.removesuffix(f"@{target}")

@@ -15,7 +15,7 @@ from daedalus.base.errors import DaedalusError, bare
 from daedalus.base.terminal_text import counted
 from daedalus.config.steps import SKELETON
 from daedalus.objectstore.object_store import is_uri
-from daedalus.workspace.code_stamp import remembered_fingerprint
+from daedalus.workspace.code_stamp import code_digest
 from daedalus.workspace.workspace import StageOutput, Workspace
 
 Say = Callable[[str], None]
@@ -62,7 +62,7 @@ class Reading:
 
     def _code(self, of: Statistics, names: Sequence[str] = ()) -> str:
         """The digest of what statistics follow from, beside the content of a partition."""
-        code = remembered_fingerprint(self._workspace.traces, of.func if isinstance(of, partial) else of).digest
+        code = code_digest(self._workspace.traces, of.func if isinstance(of, partial) else of)
         return digest.of_json([code, *names]) if names else code
 
     def _all_kept(

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import daedalus
 from daedalus.base import digest
@@ -15,9 +14,6 @@ from daedalus.base.file_stat import stat_of
 from daedalus.base.installed import installed
 from daedalus.base.remembered import recall, remember
 from daedalus.stagecache.records.traces import Traces
-
-if TYPE_CHECKING:
-    from daedalus.stagecache.fingerprint import Fingerprint
 
 ENGINES = ("duckdb", "numba", "pyarrow", "pycountry", "pylance")  # of keys; tests/cache/test_fresh_days.py
 _SETTLED = 2_000_000_000  # nanoseconds; two edits within a tick of the clock leave the same stat
@@ -39,20 +35,22 @@ def _of_packages() -> list[str]:
     return [of_packages("daedalus.skeleton", "daedalus.enrich", "daedalus.config")]
 
 
-def remembered_fingerprint(traces: Traces, function: Callable) -> Fingerprint:
-    """The fingerprint of a function; parsed once an edit of the package."""
-    from daedalus.stagecache.fingerprint import Fingerprint, of_python
+def code_digest(traces: Traces, function: Callable) -> str:
+    """The digest of a function's code; parsed once an edit of the package, and its text kept for explanations."""
 
     def found() -> list[str]:
+        from daedalus.stagecache.fingerprint import of_python
+
         fingerprint = of_python(function)
         return [fingerprint.digest, fingerprint.text]
 
-    key = f"fingerprint:{code_stamp(traces)}:{function.__module__}.{function.__qualname__}"
+    key = f"code digest:{code_stamp(traces)}:{function.__module__}.{function.__qualname__}"
     known = traces.fact(key)
-    if not isinstance(known, list):
-        known = _kept_for_the_user("fingerprints", key, found, parts=2)
+    if not isinstance(known, str):
+        known, text = _kept_for_the_user("fingerprints", key, found, parts=2)
+        traces.remember_texts({known: text})
         traces.remember_fact(key, known)
-    return Fingerprint(*known)
+    return known
 
 
 def _kept_for_the_user(kind: str, key: str, find: Callable[[], list[str]], parts: int) -> list[str]:

@@ -27,7 +27,7 @@ from daedalus.skeleton.context import Publishing, Skeleton, Sources
 from daedalus.sql.default_sql import check_defaults, check_engine
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.traces import Traces
-from daedalus.workspace.code_stamp import remembered_fingerprint
+from daedalus.workspace.code_stamp import code_digest
 from daedalus.workspace.stray_rows import stray_notes
 from daedalus.workspace.workspace import Workspace
 
@@ -43,7 +43,9 @@ class Graph:
     days: list[Day]
     empty: list[Day]
     feed: Feed
-    texts: dict[str, str]  # what code digests are digests of
+    texts: dict[
+        str, str
+    ]  # what digests of statements and settings are digests of; those of functions are in the records
     listing: Listing
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
@@ -119,7 +121,7 @@ def _actions(workspace: Workspace, context: Skeleton) -> Actions[Skeleton]:
     unaffected = Unaffected(workspace.ducks, partial(_last_artifact, traces), workspace.store.intact)
     return Actions(
         steps(context.config), context, workspace.shelf, workspace.ducks, workspace.files, unaffected,
-        fingerprint=partial(remembered_fingerprint, traces),
+        code_digest=partial(code_digest, traces),
     )  # fmt: skip
 
 

@@ -28,7 +28,6 @@ from daedalus.output.cut_partition import ParquetSink
 from daedalus.parquet import writer
 from daedalus.parquet.footer import ParquetFooter
 from daedalus.parquet.writer import write_parquet
-from daedalus.stagecache.fingerprint import of_python
 from daedalus.tables import plain_columns
 
 ROWS, GROUP = 22, 4
@@ -182,7 +181,7 @@ def a_graph(entries, chunk="chunk@2026-05-01"):
     config = SimpleNamespace(runtime=runtime, catalog=catalog, feed_types={}, where=where)
     context = SimpleNamespace(config=config, publishing=SimpleNamespace(enriched="shelf"))
     steps = {"chunk": lambda make, day: chunk, "enriched": enriched.build, **asked}
-    return Actions(steps, context, "store", None, None, None, of_python)
+    return Actions(steps, context, "store", None, None, None)
 
 
 DAY = dt.date(2026, 5, 1)

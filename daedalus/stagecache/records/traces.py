@@ -265,6 +265,11 @@ class Traces:
         with self.writing() as db:
             db.executemany("insert or replace into facts values (?, ?)", rows)
 
+    def text(self, content: str) -> str:
+        """The source text of a digest; "" if none is known."""
+        found = self.fact(f"text:{content}")
+        return found if isinstance(found, str) else ""
+
     def remember_texts(self, texts: Mapping[str, str]) -> None:
         """Stores source texts by their digest, for explanations."""
         rows = [(f"text:{content}", json.dumps(text)) for content, text in texts.items()]
