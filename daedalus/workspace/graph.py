@@ -43,9 +43,7 @@ class Graph:
     days: list[Day]
     empty: list[Day]
     feed: Feed
-    texts: dict[
-        str, str
-    ]  # what digests of statements and settings are digests of; those of functions are in the records
+    texts: dict[str, str]  # of statements and settings, by their digest; those of functions are in the records
     listing: Listing
     session_range: set[Day]  # the days whose partitions decide whether there are qids
     witness: Day | None  # the first of them that has sessions
