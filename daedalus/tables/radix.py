@@ -6,21 +6,14 @@ It uses nothing of the project but `jit`: numba's disk cache of a function depen
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
 
-from daedalus.parquet.jit import compiled, inner, pointer
+from daedalus.parquet.jit import compiled, inner
 
 _FAR = 8  # moves of a position: with more, digits are sooner
 _FEW = 24  # positions that are sooner moved than divided
 _BUCKET = 4096  # positions that stay in a core's cache while they are sorted
 _DIGIT = 11  # bits; with more, the places that a pass writes to are too far apart
 _FEW_BITS = 8  # of so few positions that to add up how many have each digit of more would take most of the time
-_ANY = 1 << 40  # numbers of a word, which is known by its address
-
-
-@inner
-def word_at(addresses, word):  # type: ignore[no-untyped-def]
-    return carray(pointer(addresses[word]), (_ANY,), np.int64)  # type: ignore[call-arg]
 
 
 @inner
@@ -32,14 +25,14 @@ def bits_of(number):  # type: ignore[no-untyped-def]
 
 
 @inner
-def differing(addresses, shared, places):  # type: ignore[no-untyped-def]
+def differing(words, shared, places):  # type: ignore[no-untyped-def]
     """(the first word after so many `shared` ones in which `places` differ, the highest bit in which they do)."""
     while True:
-        word, bits = word_at(addresses, shared), np.int64(0)
+        word, bits = words[shared], np.int64(0)
         number = word[places[0]]
         for place in places:
             bits |= word[place] ^ number
-        if bits or shared + 1 == len(addresses):
+        if bits or shared + 1 == len(words):
             return shared, bits_of(bits)
         shared += 1
 
@@ -96,29 +89,28 @@ def by_digits(word, places, numbers, others, spots, ends):  # type: ignore[no-un
 
 
 @inner
-def is_after(addresses, shared, first, second):  # type: ignore[no-untyped-def]
+def is_after(words, shared, first, second):  # type: ignore[no-untyped-def]
     """Whether the first position is behind the second, by the words after so many `shared` ones."""
-    for at_word in range(shared, len(addresses)):
-        word = word_at(addresses, at_word)
-        if word[first] != word[second]:
-            return word[first] > word[second]
+    for word in range(shared, len(words)):
+        if words[word, first] != words[word, second]:
+            return words[word, first] > words[word, second]
     return False
 
 
 @inner
-def move_into_place(addresses, shared, places):  # type: ignore[no-untyped-def]
+def move_into_place(words, shared, places):  # type: ignore[no-untyped-def]
     """Sorts few positions by the words after so many `shared` ones; stable."""
     for i in range(1, len(places)):
         place, at = places[i], i
-        while at > 0 and is_after(addresses, shared, places[at - 1], place):
+        while at > 0 and is_after(words, shared, places[at - 1], place):
             places[at] = places[at - 1]
             at -= 1
         places[at] = place
 
 
 @compiled
-def ordered(addresses, order):  # type: ignore[no-untyped-def]
-    """Sorts `order`, positions, by their numbers in words, which lie at these `addresses`, the most significant first.
+def ordered(words, order):  # type: ignore[no-untyped-def]
+    """Sorts `order`, positions, by their numbers in `words`, by word and position, the most significant first.
     Numbers are not negative. Stable; returns a new array.
 
     They are divided into buckets by the highest bits in which they differ, and so is each bucket until it stays in a
@@ -131,12 +123,12 @@ def ordered(addresses, order):  # type: ignore[no-untyped-def]
         begin, end, shared = waiting.pop()
         bucket, free, count = places[begin:end], spots[: end - begin], end - begin
         if count <= _FEW:
-            move_into_place(addresses, shared, bucket)
+            move_into_place(words, shared, bucket)
             continue
-        shared, bits = differing(addresses, shared, bucket)
+        shared, bits = differing(words, shared, bucket)
         if bits == 0:
             continue
-        word, after = word_at(addresses, shared), 0
+        word, after = words[shared], 0
         if count > _BUCKET:
             width = min(bits_of(4 * count // _BUCKET), bits, _DIGIT)
             free[:] = bucket
@@ -146,14 +138,14 @@ def ordered(addresses, order):  # type: ignore[no-untyped-def]
                 after = ends[digit]
             continue
         found = by_digits(word, bucket, numbers, others, free, ends)
-        if shared + 1 == len(addresses):
+        if shared + 1 == len(words):
             continue
         for i in range(1, count + 1):
             if i == count or found[i] != found[after]:
                 if i - after > _FEW:
                     waiting.append((begin + after, begin + i, shared + 1))
                 elif i - after > 1:
-                    move_into_place(addresses, shared + 1, bucket[after:i])
+                    move_into_place(words, shared + 1, bucket[after:i])
                 after = i
     return places
 

@@ -123,20 +123,20 @@ def _ranks(texts: pa.StringArray) -> np.ndarray:
     alike, digits, base, many = text_words.alphabet(ends, data)
     words = np.empty((-(-(longest - alike) // many), len(texts)), np.int64)
     text_words.words_of(ends, data, alike, digits, base, many, words)
-    order = order_of(list(words))
+    order = order_of(words)
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.cumsum(_differs(words, order)) + 1
     return ranks
 
 
-def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
+def order_of(keys: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """The positions of rows in ascending order of their `sort_keys`; equal rows stay in their order."""
     import numpy as np
 
     from daedalus.tables import radix
 
-    words = [np.ascontiguousarray(key, np.int64) for key in keys]  # which live while their addresses are used
-    return radix.ordered(np.array([word.ctypes.data for word in words]), np.arange(len(words[0])))
+    words = np.asarray(keys)
+    return radix.ordered(words, np.arange(words.shape[1]))
 
 
 def order_of_nearly_sorted(keys: Sequence[np.ndarray]) -> np.ndarray:
