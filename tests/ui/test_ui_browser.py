@@ -211,10 +211,11 @@ def test_without_scripts_everything_is_a_link_or_a_table(world, browser, monkeyp
         page = context.new_page()
         page.goto(address)
         page.get_by_role("link", name="Show what was changed").click()
+        page.wait_for_url("**/why?*")  # and until it is loaded
         assert "session_filter.drop_single_like" in page.content().replace("<wbr>", "")
         page.goto(f"{address}day/{STALE}")
         page.locator("#graph a").first.click()
-        assert "/step?step=" in page.url
+        page.wait_for_url("**/step?step=*")
         context.close()
 
 
