@@ -35,11 +35,13 @@ def alphabet(ends, data):  # type: ignore[no-untyped-def]
     in their order, of the bytes that occur behind these; one more than the last number, which is the base; how many
     such digits a word holds)."""
     alike, seen = prefix_of(ends, data), np.zeros(256, np.int64)
-    for byte in data[ends[0] : ends[-1]] if alike == 0 else data[:0]:
-        seen[byte] = 1
-    for text in range(len(ends) - 1) if alike > 0 else range(0):
-        for at in range(ends[text] + alike, ends[text + 1]):
-            seen[data[at]] = 1
+    if alike == 0:  # all bytes, which lie one behind the other
+        for byte in data[ends[0] : ends[-1]]:
+            seen[byte] = 1
+    else:
+        for text in range(len(ends) - 1):
+            for at in range(ends[text] + alike, ends[text + 1]):
+                seen[data[at]] = 1
     base, many = seen.sum() + 1, 1
     most = base
     while base > 1 and most <= _MOST // base:

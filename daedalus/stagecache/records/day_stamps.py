@@ -33,8 +33,6 @@ class KeptFile(NamedTuple):
 
 
 _FILES = "select name, day, path, size, mtime, ctime, inode from day_files"
-
-
 _CODES = 4  # how much other code keeps its stamps: each edit of the package is other code
 
 
