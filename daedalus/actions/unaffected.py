@@ -11,21 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from daedalus.base.days import Day
 from daedalus.sql.duck import Bindings, Ducks
 from daedalus.sql.text import FILE, Sql, name, parquet
-from daedalus.tables.differences import changed_among, has_any
+from daedalus.tables.differences import Changed, changed_among, has_any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
 class Keyed:
     """A table that steps join by key: its action, its key, and the column that is joined to the key, of the artifact
-    that the actions `entities` of their days, or spans of days, made last."""
+    that the actions `entities` of their days, or spans of days, made last.
+
+    Where the table has a row per key and `time`, a step reads those before the end of its day."""
 
     action: str
     key: str
     joined: str
     entities: str = "spine"
+    time: str = ""
 
 
 class Unaffected:
@@ -69,22 +77,28 @@ class Unaffected:
             return _Answer({}, set())
         if not _same_columns(before, after):  # equal values of another type have other bytes
             return _Answer({}, set())
+        looked_at = {day: made for day, made in last.items() if made in paths}
         try:
-            files = self._with_changes(table, before, after, list(paths.values()))
+            touched = self._with_changes(table, before, after, {day: paths[made] for day, made in looked_at.items()})
         except Exception:  # whatever it is: the steps run
             return _Answer({}, set())
-        looked_at = {day: made for day, made in last.items() if made in paths}
-        return _Answer(looked_at, {day for day, made in looked_at.items() if str(paths[made]) in files})
+        return _Answer(looked_at, touched)
 
-    def _with_changes(self, table: Keyed, before: Path, after: Path, searched: Sequence[Path]) -> set[str]:
-        """The files among `searched` in which a key is whose rows differ."""
-        changed = changed_among(before, after, table.key)
+    def _with_changes(self, table: Keyed, before: Path, after: Path, searched: Mapping[str, Path]) -> set[str]:
+        """The days of the files `searched` in which a key is whose rows differ."""
+        changed = changed_among(before, after, table.key, table.time)
         if changed is not None:
-            return {str(path) for path in searched if has_any(path, table.joined, changed)}
+            return {day for day, path in searched.items() if has_any(path, table.joined, _seen(changed, table, day))}
         with self._ducks.lease() as duck:
             keys = duck.table(changed_keys(table.key), Bindings({"old": [before], "new": [after]}))
-            bindings = Bindings({"searched": searched}, {"changed": keys})
-            return set(duck.table(days_with(table.joined), bindings)["file"].to_pylist())
+            bindings = Bindings({"searched": list({*searched.values()})}, {"changed": keys})
+            files = set(duck.table(days_with(table.joined), bindings)["file"].to_pylist())
+        return {day for day, path in searched.items() if str(path) in files}
+
+
+def _seen(changed: Changed, table: Keyed, day: str) -> pa.Array:
+    """The changed keys whose rows a step of `day` may read."""
+    return changed.until(Day.fromisoformat(day)) if table.time else changed.keys
 
 
 @dataclass(frozen=True)

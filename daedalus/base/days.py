@@ -13,6 +13,7 @@ from daedalus.base.errors import DaedalusError
 Day = dt.date
 ONE_DAY = dt.timedelta(days=1)
 DAY_US = 86_400_000_000  # microseconds of a day
+EPOCH = Day(1970, 1, 1).toordinal()
 FIRST_YEAR, LAST_YEAR = 1000, 9000  # of days that a run may be asked for
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MONTH = re.compile(r"(\d{4})-?(\d{2})")
@@ -36,6 +37,11 @@ class DayRange(Struct, frozen=True):
 
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+
+
+def end_of(day: Day) -> int:
+    """The end of a day, in microseconds since 1970."""
+    return (day.toordinal() - EPOCH + 1) * DAY_US
 
 
 def parse_day(text: str) -> Day:

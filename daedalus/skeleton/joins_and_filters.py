@@ -18,6 +18,7 @@ from daedalus.config.columns import SPINE_COLUMNS, Ref, makers, referenced_views
 from daedalus.config.schema import AnimatedModelType, Runtime
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.feed_day import day_start
+from daedalus.skeleton.steps.view import keyed_by_entity
 from daedalus.sql.among import among
 from daedalus.sql.text import POSITION, TIME, Sql, columns, literal, name, parquet
 from daedalus.stagecache.action import Parts
@@ -202,21 +203,21 @@ def joined(
     make: Make, name: ActionName, sql: Sql, join: Join, config: Mapping[str, object], arrow: partial,
     parts: Callable[[partial, str], Parts] | None = None,
 ) -> str:  # fmt: skip
-    """Adds an action that joins views to the rows of the sessions; `arrow` joins the latest rows of views. `parts(run,
-    the action of these rows)` are those that it may be computed in."""
+    """Adds an action that joins views to the rows of the sessions. `parts(run, the action of these rows)` are those
+    that it may be computed in."""
     assert name.day is not None
     by_day = any(view.as_of_day for view in join.views)
     views, keyed = make.once(_joined_views, join.views)
     rows = make.need("sessions", name.day)
     reading = Reading({"rows": [rows], **views}, variables=day_start(name.day) if by_day else {})
-    return make.sql(name, sql, reading, config, keyed=keyed, arrow=None if by_day else arrow,
+    return make.sql(name, sql, reading, config, keyed=keyed, arrow=partial(arrow, day=name.day) if by_day else arrow,
                     parts=(lambda run: parts(run, rows)) if parts else None)  # fmt: skip
 
 
 def _joined_views(make: Make, views: Sequence[FeatureView]) -> tuple[dict[str, list[str]], list[Keyed]]:
     """(the actions of views by the names that they are bound to; their tables that are joined by key)."""
-    made = [(view, make.need("view", view.name)) for view in views]
-    return {view.bound: [action] for view, action in made}, [Keyed(a, v.entity, v.entity) for v, a in made]
+    bound = {view.bound: [make.need("view", view.name)] for view in views}
+    return bound, keyed_by_entity(make, [view.name for view in views])
 
 
 def join_settings(join: Join, runtime: Runtime) -> dict[str, object]:

@@ -125,7 +125,7 @@ def _ranks(texts: pa.StringArray) -> np.ndarray:
     text_words.words_of(ends, data, alike, digits, base, many, words)
     order = order_of(words)
     ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.cumsum(_differs(words, order)) + 1
+    ranks[order] = np.cumsum(differs(words, order)) + 1
     return ranks
 
 
@@ -152,12 +152,12 @@ def order_of_nearly_sorted(keys: Sequence[np.ndarray]) -> np.ndarray:
 
 def first_of_equal(keys: Sequence[np.ndarray], order: np.ndarray) -> np.ndarray:
     """Of rows with equal keys the first in `order`."""
-    new = _differs(keys, order)
+    new = differs(keys, order)
     new[:1] = True
     return order[new]
 
 
-def _differs(keys: Iterable[np.ndarray], order: np.ndarray) -> np.ndarray:
+def differs(keys: Iterable[np.ndarray], order: np.ndarray) -> np.ndarray:
     """Whether each row has other keys than the one before it in `order`; the first has not."""
     import numpy as np
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from daedalus.base.days import DAY_US, Day
+from daedalus.base.days import DAY_US, end_of
 from daedalus.config import RUNTIME, Config
 from daedalus.inputs.feed import Feed
 
-_EPOCH = Day(1970, 1, 1).toordinal()
 _SPREAD = 3  # days that a row group's times may spread over for its rows to be taken as evenly spread
 _MOST = 31  # days that a setting is proposed for
 
@@ -37,6 +36,6 @@ def stray_notes(config: Config, feed: Feed) -> list[str]:
 def _groups(feed: Feed) -> Iterator[tuple[int, float, float]]:
     """(rows, how late the newest is, and the oldest) of each row group, in days from the start of its partition's."""
     for day, files in feed.partitions.items():
-        end = (day.toordinal() + 1 - _EPOCH) * DAY_US
+        end = end_of(day)
         for least, most, rows in (group for file in files for group in file.times):
             yield rows, (end - 1 - most) / DAY_US, (end - least) / DAY_US

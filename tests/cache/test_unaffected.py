@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import tempfile
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from daedalus.actions.unaffected import changed_keys
 from daedalus.sql.duck import Bindings, Duck
@@ -48,23 +54,8 @@ def touched(folder, old: pa.Table, new: pa.Table) -> list[int]:
     finally:
         duck.close()
     keys = sorted(found["key"].to_pylist())
-    assert touched_by_arrow(folder, old, new) == keys
+    assert sorted({*changed_among(folder / "old", folder / "new", "id").keys.to_pylist()}) == keys
     return keys
-
-
-def touched_by_arrow(folder, old: pa.Table, new: pa.Table) -> list[int]:
-    """Without the column of lists, which Arrow leaves to DuckDB, and with its first members in its place."""
-    assert changed_among(folder / "old", folder / "new", "id") is None
-    for name, rows in (("old", old), ("new", new)):
-        firsts = [[*(members or ()), None, None][:2] for members in rows["list"].to_pylist()]
-        states = [None if members is None else len(members) for members in rows["list"].to_pylist()]
-        rows = rows.drop_columns("list").append_column("states", pa.array(states, pa.int32()))
-        for place in (0, 1):
-            rows = rows.append_column(f"{place}", pa.array([first[place] for first in firsts], pa.float64()))
-        pq.write_table(rows, folder / f"{name}-plain")
-    found = changed_among(folder / "old-plain", folder / "new-plain", "id")
-    assert found is not None
-    return sorted(found.to_pylist())
 
 
 def test_keys_that_arrow_leaves_to_duckdb(tmp_path):
@@ -73,18 +64,53 @@ def test_keys_that_arrow_leaves_to_duckdb(tmp_path):
         "repeated": pa.table({"id": [1, 1], "value": [1, 2]}),
         "null": pa.table({"id": [1, None], "value": [1, 2]}),
         "float": pa.table({"id": [1.0, 2.0], "value": [1, 2]}),
+        "of structs": pa.table({"id": [1, 2], "value": [{"a": 1}, None]}),
     }
     for name, rows in {"plain": plain, **others}.items():
         pq.write_table(rows, tmp_path / name)
-    assert changed_among(tmp_path / "plain", tmp_path / "plain", "id").to_pylist() == []
+    assert changed_among(tmp_path / "plain", tmp_path / "plain", "id").keys.to_pylist() == []
     for name in others:
         assert changed_among(tmp_path / name, tmp_path / name, "id") is None
+
+
+MEMBERS = st.sampled_from([0.0, -0.0, 1.5, float("nan"), None])
+VALUES = st.tuples(
+    MEMBERS, st.sampled_from([None, "", "a"]), st.none() | st.lists(MEMBERS, max_size=3), st.booleans()
+)  # fmt: skip
+VERSIONS = st.dictionaries(st.tuples(st.integers(-2, 2), st.none() | st.integers(-2, 2)), VALUES, max_size=12)
+VALUE_KINDS = [pa.float64(), pa.string(), pa.list_(pa.float64()), pa.bool_()]
+DAY = dt.date(1970, 1, 3)
+
+
+@given(VERSIONS, VERSIONS, st.booleans(), st.sampled_from([0, -1]))
+@settings(max_examples=100, deadline=None)
+def test_versions_that_differ_are_told_with_their_times(old, new, text, late):
+    """Each has its key and its time. What a day can see of them are those before its end."""
+
+    def written(path: str, versions: dict) -> None:
+        ids = pa.array([str(key) if text else key for key, _ in versions], pa.string() if text else pa.int64())
+        times = [None if days is None else (days + 3) * 86_400_000_000 + late for _, days in versions]
+        columns = {"id": ids, "time": pa.array(times, pa.int64()).cast(pa.timestamp("us"))}
+        for place, kind in enumerate(VALUE_KINDS):
+            columns[f"{place}"] = pa.array([values[place] for values in versions.values()], kind)
+        pq.write_table(pa.table(columns), path)
+
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = f"{folder}/old", f"{folder}/new"
+        written(one, old)
+        written(other, new)
+        found = changed_among(Path(one), Path(other), "id", "time")
+    differ = [key for key in old.keys() | new.keys() if repr(old.get(key)) != repr(new.get(key))]
+    seen = {key for key, days in differ if days is None or days < -late}
+    assert {int(key) for key in found.keys.to_pylist()} == {key for key, _ in differ}
+    assert {int(key) for key in found.until(DAY).to_pylist()} == seen
 
 
 def test_a_file_is_searched_for_keys(tmp_path):
     pq.write_table(pa.table({"id": ["a", None, "b"]}), tmp_path / "text", row_group_size=1)
     assert has_any(tmp_path / "text", "id", pa.array(["b", "c"]))
     assert not has_any(tmp_path / "text", "id", pa.array(["c", "A"]))
+    assert not has_any(tmp_path / "no file", "id", pa.array([], pa.string()))
 
 
 @pytest.mark.parametrize("change", CHANGES)

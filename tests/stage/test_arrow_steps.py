@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import tempfile
 from collections import Counter
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from anything import anything, change
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -172,6 +174,23 @@ def test_entities_of_rows_are_found_however_many_there_are(rows, entities):
             assert rows_by_entity(*columns).to_pylist() == expected
 
 
+VERSION = st.tuples(st.integers(0, 4), st.none() | st.integers(-2, 3))  # (entity, days since the day that is asked for)
+
+
+@given(st.sets(VERSION, max_size=20), st.booleans(), st.sampled_from([0, 1, -1]))
+@settings(max_examples=10 * EXAMPLES, deadline=None)
+def test_of_versions_the_last_before_the_end_of_the_day_is_found(versions, text, late):
+    """Also where a version is of the first or of the last microsecond of a day."""
+    day = dt.date(1969, 12, 31)
+    ordered = sorted(versions, key=lambda version: (version[0], version[1] is not None, version[1] or 0))
+    entities = pa.array([str(entity) if text else entity for entity, _ in ordered], pa.string() if text else pa.int64())
+    micros = [None if days is None else (days - 1) * 86_400_000_000 + late for _, days in ordered]
+    times = pa.array(micros, pa.int64()).cast(pa.timestamp("us"))
+    last = {entity: i for i, (entity, _) in enumerate(ordered) if micros[i] is None or micros[i] < 0}
+    found = views.latest_before_end_of(day, pa.chunked_array([entities]), pa.chunked_array([times]))
+    assert found.to_pylist() == [place for _, place in sorted(last.items())]
+
+
 def test_ids_that_are_hashes_are_no_reason_for_sql(cofacts, tmp_path):
     ran: Counter = Counter()
     with counted(ran):
@@ -179,7 +198,12 @@ def test_ids_that_are_hashes_are_no_reason_for_sql(cofacts, tmp_path):
     assert {name for name, wrote in ran if not wrote} == set()
 
 
-def test_every_step_runs_on_arrow_where_types_are_usual(warm: Small):
+@pytest.mark.parametrize("as_of", ["latest", "day"])
+def test_every_step_runs_on_arrow_where_types_are_usual(warm: Small, as_of):
+    catalog = yaml.safe_load(warm.catalog.read_text())
+    for view in catalog["views"].values():
+        view["as_of"] = as_of
+    warm.catalog.write_text(yaml.safe_dump(catalog))
     ran: Counter = Counter()
     both(warm.root, "2026-02-01..2026-02-04", ran)
     assert {name for name, wrote in ran if wrote} == STEPS

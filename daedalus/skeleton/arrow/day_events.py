@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daedalus.base.days import Day
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import has_one_of, rows_of_events
-from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
+from daedalus.skeleton.arrow.views import features_by_entity, is_plain
 from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import order_of, order_of_nearly_sorted, sort_keys, whole
 from daedalus.windows.spec import PLACE, USERS, group_columns
@@ -20,35 +21,21 @@ if TYPE_CHECKING:
 
 def write_event_values(
     events: Sequence[str], column: str, entity: str, flatten: bool, contributor: bool, keys: Sequence[str],
-    files: Files, out: Path,
+    files: Files, out: Path, day: Day | None = None,
 ) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `event_values`; with `entity` the value is of the view, by that column of the rows. `keys` are columns
-    of the feed; none: the user."""
+    """The step `event_values`; with `entity` the value is of the view, by that column of the rows, and with a `day` as
+    of that. `keys` are columns of the feed; none: the user."""
     keys = keys or ["user_id"]
     needed = {*keys, "event_timestamp", entity or column, *(["artwork_id"] if contributor else [])}
     rows = rows_of_events(files, events, sorted(needed))
     if rows is None:
         return None
     if entity:
-        view = files["view"][0]
-        if not fits_whole(view):
+        found = features_by_entity(files["view"][0], entity, [column], rows[entity], day)
+        if found is None or column in needed:
             return None
-        values = read_table(view, [entity, column])
-        places = _places(rows[entity], values[entity])
-        if places is None:
-            return None
-        rows = rows.append_column(column, whole(values[column]).take(places)) if column not in needed else None
-    return None if rows is None else _write(rows, column, flatten, contributor, out, keys)
-
-
-def _places(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array | None:
-    """For each row the position of its entity among `entities`, or NULL; None where only the SQL finds it."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_string(rows.type) and pa.types.is_string(entities.type) and not rows.null_count:
-        return pc.index_in(whole(rows), value_set=whole(entities))
-    return rows_by_entity(rows, entities)
+        rows = rows.append_column(column, found[column])
+    return _write(rows, column, flatten, contributor, out, keys)
 
 
 def write_history(

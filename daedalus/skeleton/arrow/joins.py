@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.base.days import DAY_US
-from daedalus.skeleton.arrow.views import is_plain, rows_by_entity
+from daedalus.base.days import DAY_US, Day
+from daedalus.skeleton.arrow.views import features_by_entity
 from daedalus.skeleton.joins_and_filters import Join
 from daedalus.sql.column_types import holds, is_integer
 from daedalus.sql.text import ROW
-from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
+from daedalus.tables.artifacts import Files, fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import numbers_of, whole
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 _FAR = 1 << 61  # microseconds: times beyond are infinite
 
 
-def write_content(join: Join, files: Files, out: Path) -> Mapping[str, int] | None:
-    """The step `content`: the positions of the rows that ship."""
+def write_content(join: Join, files: Files, out: Path, day: Day | None = None) -> Mapping[str, int] | None:
+    """The step `content`: the positions of the rows that ship. `day` is that of the rows where views are as of it."""
     import numpy as np
     import pyarrow as pa
 
-    joined = _joined(join, list(join.drop), files)
+    joined = _joined(join, list(join.drop), files, day)
     if joined is None:
         return None
     dropped = np.zeros(joined.num_rows, np.bool_)
@@ -38,14 +38,16 @@ def write_content(join: Join, files: Files, out: Path) -> Mapping[str, int] | No
 
 
 def write_attributes(
-    join: Join, outputs: Sequence[str], constants: Callable[[], pa.Table], files: Files, out: Path
-) -> Mapping[str, int] | None:
-    """The step `attributes`; `constants()` has the output columns that no row changes, in its one row."""
+    join: Join, outputs: Sequence[str], constants: Callable[[], pa.Table], files: Files, out: Path,
+    day: Day | None = None,
+) -> Mapping[str, int] | None:  # fmt: skip
+    """The step `attributes`; `constants()` has the output columns that no row changes, in its one row. `day` is that
+    of the rows where views are as of it."""
     import numpy as np
     import pyarrow as pa
 
     fixed = constants()
-    joined = _joined(join, [column for column in outputs if column not in fixed.column_names], files)
+    joined = _joined(join, [column for column in outputs if column not in fixed.column_names], files, day)
     if joined is None:
         return None
     alike = pa.array(np.zeros(joined.num_rows, np.int64))
@@ -53,13 +55,12 @@ def write_attributes(
     return {"rows": write_table(out, pa.table(dict(zip(outputs, columns, strict=True))))}
 
 
-def _joined(join: Join, wanted: Sequence[str], files: Files) -> pa.Table | None:
+def _joined(join: Join, wanted: Sequence[str], files: Files, day: Day | None) -> pa.Table | None:
     """The columns `wanted` of the rows of the sessions, from the feed, from views and ages of them."""
     import pyarrow as pa
 
     (sessions,) = files["rows"]
-    viewed = {view.bound: files[view.bound][0] for view in join.views}
-    if not fits(rows_of(sessions)) or not all(map(fits_whole, viewed.values())):
+    if not fits(rows_of(sessions)):
         return None
     rows = read_table(sessions, join.needs)
     columns: dict[str, pa.Array] = {name: whole(rows[name]) for name in join.needs if name in wanted}
@@ -67,11 +68,10 @@ def _joined(join: Join, wanted: Sequence[str], files: Files) -> pa.Table | None:
     for view in join.views:
         ages = [feature for source, feature in join.ages.values() if source == view.name]
         taken = list(dict.fromkeys([*view.features, *ages]))
-        values = read_table(viewed[view.bound], list(dict.fromkeys([view.entity, *taken])))
-        places = rows_by_entity(rows[view.entity], values[view.entity])
-        if places is None or not all(is_plain(values.schema.field(name).type) for name in taken):
+        of_day = day if view.as_of_day else None
+        found = features_by_entity(files[view.bound][0], view.entity, taken, rows[view.entity], of_day)
+        if found is None:
             return None
-        found = {name: whole(values[name]).take(places) for name in taken}
         columns |= {name: found[name] for name in view.features}
         sources |= {(view.name, name): found[name] for name in ages}
     for age, source in join.ages.items():

@@ -1,13 +1,20 @@
-"""Joins the latest rows of views to the rows of a day: which types are known here, and where an entity's row is."""
+"""Joins the rows of views to the rows of a day: which types are known here, and where an entity's row is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daedalus.base.days import Day, end_of
+from daedalus.sql.text import TIME
+from daedalus.tables.artifacts import fits_whole, read_table
 from daedalus.tables.sorting import numbers_of, whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_TIME = TIME.strip('"')
 
 
 _FEW = 8  # entities for each row: with more, rows are looked up one by one, in the time that a table of them takes
@@ -26,13 +33,54 @@ def is_plain(kind: pa.DataType) -> bool:
     )  # fmt: skip
 
 
-def rows_by_entity(rows: pa.ChunkedArray, entities: pa.ChunkedArray) -> pa.Array | None:
+def features_by_entity(
+    view: Path | str, entity: str, features: Sequence[str], rows: pa.ChunkedArray, day: Day | None
+) -> dict[str, pa.Array] | None:
+    """Features of a view for each of `rows`, which are entities: NULL where the view has no row. None where only the
+    SQL knows a type, or the view does not fit into memory.
+
+    With a `day` the view has a row per version, and a row's is the latest before the end of that day.
+    """
+    if not fits_whole(view):
+        return None
+    values = read_table(view, list(dict.fromkeys([entity, *features, *([] if day is None else [_TIME])])))
+    if not all(is_plain(values.schema.field(name).type) for name in features):
+        return None
+    latest = None if day is None else latest_before_end_of(day, values[entity], values[_TIME])
+    places = rows_by_entity(rows, values[entity] if latest is None else whole(values[entity]).take(latest))
+    if places is None:
+        return None
+    places = places if latest is None else latest.take(places)
+    return {name: whole(values[name]).take(places) for name in features}
+
+
+def latest_before_end_of(day: Day, entities: pa.ChunkedArray, times: pa.ChunkedArray) -> pa.Array:
+    """The positions of each entity's last version before the end of a day, by entity. Versions are sorted by entity and
+    time; one whose time is NULL is older than any day."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    micros, missing = numbers_of(times)
+    past = micros < end_of(day)
+    places = np.flatnonzero(past if missing is None else past | missing)
+    known = whole(entities).take(pa.array(places))
+    last = np.ones(len(places), np.bool_)
+    last[:-1] = np.asarray(pc.not_equal(known.slice(1), known.slice(0, max(len(known) - 1, 0))))
+    return pa.array(places[last])
+
+
+def rows_by_entity(rows: pa.ChunkedArray, entities: pa.ChunkedArray | pa.Array) -> pa.Array | None:
     """For each row the position of its entity among `entities`, which ascend, or NULL; None for other types."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if rows.null_count or not (pa.types.is_signed_integer(rows.type) and pa.types.is_signed_integer(entities.type)):
+    if rows.null_count:
+        return None
+    if pa.types.is_string(rows.type) and pa.types.is_string(entities.type):
+        return pc.index_in(whole(rows), value_set=whole(entities))
+    if not (pa.types.is_signed_integer(rows.type) and pa.types.is_signed_integer(entities.type)):
         return None
     if len(entities) <= _FEW * len(rows):  # one table of all of them is soon made
         return pc.index_in(whole(rows).cast(pa.int64()), value_set=whole(entities).cast(pa.int64()))

@@ -67,8 +67,9 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
     values = make.once(_values, aggregation)
     reading = Reading({**covered(make, day, values.filtered), **values.views},
                       variables=day_start(day) if values.by_day else {})  # fmt: skip
+    arrow = partial(values.arrow, day=day) if values.arrow and values.by_day else values.arrow
     return make.sql(ActionName("event_values", values.part, day), values.sql, reading, values.config,
-                    keyed=values.keyed, arrow=values.arrow)  # fmt: skip
+                    keyed=values.keyed, arrow=arrow)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _values(make: Make, aggregation: Aggregation) -> _Values:
     keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
     keys = aggregation.keys if aggregation.keyed else ()
     arrow = partial(write_event_values, events, column, entity, flatten, contributor, keys)
-    return _Values(part, sql, config, views, keyed, None if as_of_day or aggregation.where or where.views else arrow,
+    return _Values(part, sql, config, views, keyed, None if aggregation.where or where.views else arrow,
                    filtered, as_of_day or any(other.as_of_day for other in where.views))  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from daedalus.sql.column_types import read_as
 from daedalus.sql.text import FILE, LINE, NANOS, PLACE, POSITION, TIME, Sql, columns, name
 from daedalus.stagecache.action_name import ActionName
 
+_TIME = TIME.strip('"')
+
 
 def read_view(
     groups: Sequence[Group], entity: str, timestamp_field: str, types: Mapping[str, str], *, every_version: bool,
@@ -72,6 +74,11 @@ def build(make: Make, name: str) -> str:
 
 
 def keyed_by_entity(make: Make, views: Iterable[str], rows: str = "spine") -> list[Keyed]:
-    """The `Keyed` tables of views that are joined by entity to what the steps `rows` of their days have."""
-    entities = {view: make.context.config.catalog.views[view].entity for view in views}
-    return [Keyed(make.need("view", view), entity, entity, rows) for view, entity in entities.items()]
+    """The `Keyed` tables of views that are joined by entity to what the steps `rows` of their days have.
+
+    History is as of the days of its events, which are several; the spine's day is one.
+    """
+    known = [(make.need("view", view), make.context.config.catalog.views[view]) for view in views]
+    timed = rows == "spine"
+    return [Keyed(action, view.entity, view.entity, rows, _TIME if timed and view.as_of == "day" else "")
+            for action, view in known]  # fmt: skip
