@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Files = Mapping[str, Sequence[Path | str]]  # by the name that a step gives them
 
 _NUMBERED = 8  # bytes of a value, and its share of the dictionary, in a column that is numbers of values
+_SHORT = 1 << 16  # bytes of a file
 _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 
 
@@ -89,12 +91,12 @@ def read_file(path: Path | str, columns: Sequence[str] | None = None, numbered: 
     """Columns of any parquet file, each of one chunk; None for all of them. Nothing is held.
 
     Columns of text among `numbered` come as numbers of values, as they are in most files, where pyarrow can do that in
-    no more time than it takes to read text.
+    no more time than it takes to read text; in a short file, to find that out takes longer.
     """
     import pyarrow.parquet as pq
 
     with open(path, "rb") as source:
-        footer = pq.read_metadata(source) if numbered else None
+        footer = pq.read_metadata(source) if numbered and os.fstat(source.fileno()).st_size > _SHORT else None
         coded = _numbered_there(footer, numbered) if footer else None
         with pq.ParquetFile(source, metadata=footer, read_dictionary=coded) as file:
             return file.read(columns and list(columns), use_threads=False).combine_chunks()

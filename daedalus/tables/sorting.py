@@ -200,7 +200,7 @@ def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if column.num_chunks == 1 or not pa.types.is_dictionary(column.type):
+    if column.num_chunks <= 1 or not pa.types.is_dictionary(column.type):
         return whole(column)
     if _FEW * sum(len(chunk.dictionary) for chunk in column.chunks) < len(column):
         return whole(column)

@@ -17,7 +17,7 @@ from daedalus.sql.column_types import is_integer
 from daedalus.sql.own_columns import TIME, OwnColumns
 from daedalus.tables.artifacts import read_file
 from daedalus.tables.held import FEED, HELD
-from daedalus.tables.sorting import numbered_text, numbers_of, whole
+from daedalus.tables.sorting import in_one_piece, numbered_text, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,20 +87,42 @@ def rows_of_file(path: Path | str, digest: str, group: Group, codes: Codes) -> F
 
     Ids that are text are numbers of values.
     """
-    own = group.own if isinstance(group, OwnGroup) else _NAMED_AS_THE_SPINE
+    own = _own(group)
     key = f"{digest} {codes} {own}"
-    if (held := HELD.get(key, FEED)) is None and (held := _read(path, group.schema, own, codes)) is not None:
-        HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes, FEED)
+    held: FileRows | None = HELD.get(key, FEED)
+    if held is None:
+        texts = [own.own(column) for column, kind in group.schema.items() if kind == "VARCHAR"]
+        held = _rows(read_file(path, _names(group, own), numbered=texts), group.schema, own, codes)
+        if held is not None:
+            HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes, FEED)
     return held
 
 
-def _read(path: Path | str, schema: Mapping[str, str], own: OwnColumns, codes: Codes) -> FileRows | None:
+def rows_of_files(paths: Sequence[Path | str], group: Group, codes: Codes) -> tuple[FileRows, list[int]] | None:
+    """The rows of several files of this group, few together, and how many each has. Nothing is held."""
+    import pyarrow as pa
+
+    own = _own(group)
+    tables = [read_file(path, _names(group, own)) for path in paths]
+    rows = _rows(pa.concat_tables(tables, promote_options="default"), group.schema, own, codes)
+    return rows and (rows, [table.num_rows for table in tables])
+
+
+def _own(group: Group) -> OwnColumns:
+    return group.own if isinstance(group, OwnGroup) else _NAMED_AS_THE_SPINE
+
+
+def _names(group: Group, own: OwnColumns) -> list[str]:
+    """The columns of the spine as files of a group call them."""
+    return [own.own(column) for column in group.schema]
+
+
+def _rows(table: pa.Table, schema: Mapping[str, str], own: OwnColumns, codes: Codes) -> FileRows | None:
+    """The rows of what was read of files."""
     import numpy as np
     import pyarrow as pa
 
-    texts = [own.own(column) for column, kind in schema.items() if kind == "VARCHAR"]
-    table = read_file(path, [own.own(column) for column in schema], numbered=texts)
-    found = {column: whole(table[own.own(column)]) for column in schema}
+    found = {column: in_one_piece(table[own.own(column)]) for column in schema}
     if own.unit and (times := times_of(found[TIME], own.unit)) is not None:
         found[TIME] = times
     for column in IDS:

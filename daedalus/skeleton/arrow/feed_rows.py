@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from daedalus.base.days import Day
+from daedalus.base.days import EPOCH, Day
 from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file
+from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file, rows_of_files
 from daedalus.tables.artifacts import Files, SessionNumbers, fits, hold_sessions, write_table
 from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import (
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-_EPOCH = Day(1970, 1, 1).toordinal()
+    from daedalus.inputs.schemas import Group
+
+_Days: TypeAlias = "int | np.ndarray"  # a day since 1970, of all rows or of each
 
 
 def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
@@ -50,18 +52,15 @@ def clean_rows(
 ) -> pa.Table | None:
     """The columns `wanted` of the clean rows of one or more days that have one of `events`, in any order; None where
     the SQL must run."""
-    read: list[tuple[int, FileRows]] = []
-    for part in parts:
-        found = _read(part, files)
-        if found is None:
-            return None
-        read += ((_since_epoch(part.day), rows) for _, rows in found)
+    read = _read_of_days(parts, files)
+    if read is None:
+        return None
     clean = _clean(read, parts[0].deduplicate, list(SPINE_COLUMNS), events, wanted)
     return clean and clean.taken(wanted)
 
 
 def _since_epoch(day: Day) -> int:
-    return day.toordinal() - _EPOCH
+    return day.toordinal() - EPOCH
 
 
 def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
@@ -82,6 +81,45 @@ def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
     return found
 
 
+def _read_of_days(parts: Sequence[FeedPart], files: Files) -> list[tuple[_Days, FileRows]] | None:
+    """(the day that rows must be of, rows) of the files of one or more days; None as above.
+
+    Files of several days, which have few rows, are read together, unless one of them is read for several days.
+    """
+    paths = [path for part in parts for _, bound in part.bound() for path in files[bound]]
+    if len(parts) > 1 and len({*paths}) == len(paths):
+        return _read_together(parts, files)
+    found: list[tuple[_Days, FileRows]] = []
+    for part in parts:
+        read = _read(part, files)
+        if read is None:
+            return None
+        found += ((_since_epoch(part.day), rows) for _, rows in read)
+    return found
+
+
+def _read_together(parts: Sequence[FeedPart], files: Files) -> list[tuple[_Days, FileRows]] | None:
+    import numpy as np
+
+    if not all(is_known(group) for part in parts for group in part.groups) or not fits(
+        sum(part.rows for part in parts)
+    ):
+        return None
+    asked: dict[tuple[Group, Codes], list[tuple[Path | str, int]]] = {}
+    for part in parts:
+        codes = Codes.of(part.groups, part.platforms)
+        for group, bound in part.bound():
+            asked.setdefault((group, codes), []).extend((path, _since_epoch(part.day)) for path in files[bound])
+    found: list[tuple[_Days, FileRows]] = []
+    for (group, codes), members in asked.items():
+        read = rows_of_files([path for path, _ in members], group, codes)
+        if read is None:
+            return None
+        rows, lengths = read
+        found.append((np.repeat([day for _, day in members], lengths), rows))
+    return found
+
+
 def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, int]:
     """Rows of each partition that were read, lack a key, or are of a day that may not lie there."""
     found = {"read": 0, "null_keys": 0, "strays": 0}
@@ -97,11 +135,11 @@ def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, i
 
 
 def _clean(
-    read: Sequence[tuple[int, FileRows]], deduplicate: bool, order: Sequence[str], events: Sequence[str] | None = None,
-    wanted: Sequence[str] = tuple(SPINE_COLUMNS),
+    read: Sequence[tuple[_Days, FileRows]], deduplicate: bool, order: Sequence[str],
+    events: Sequence[str] | None = None, wanted: Sequence[str] = tuple(SPINE_COLUMNS),
 ) -> _Clean | None:  # fmt: skip
-    """The rows of each file that are of its day, those that have all keys, sorted, without duplicates, with the columns
-    `wanted`; None where they have no sort keys.
+    """The rows of files that are of the day they must be of and have all keys, sorted, without duplicates, with the
+    columns `wanted`; None where they have no sort keys.
 
     A file that has rows of several days is there for each. Files most of whose rows are of the day stay as they are
     until the end: what is sorted is their places.
