@@ -87,15 +87,24 @@ def rows_of_file(path: Path | str, digest: str, group: Group, codes: Codes) -> F
 
     Ids that are text are numbers of values.
     """
-    own = _own(group)
-    key = f"{digest} {codes} {own}"
-    held: FileRows | None = HELD.get(key, FEED)
-    if held is None:
+    rows = held_rows(digest, group, codes)
+    if rows is None:
+        own = _own(group)
         texts = [own.own(column) for column, kind in group.schema.items() if kind == "VARCHAR"]
-        held = _rows(read_file(path, _names(group, own), numbered=texts), group.schema, own, codes)
-        if held is not None:
-            HELD.put(key, held, held.table.nbytes + held.days.nbytes + held.keyed.nbytes, FEED)
+        rows = _rows(read_file(path, _names(group, own), numbered=texts), group.schema, own, codes)
+        if rows is not None:
+            HELD.put(_key(digest, group, codes), rows, rows.table.nbytes + rows.days.nbytes + rows.keyed.nbytes, FEED)
+    return rows
+
+
+def held_rows(digest: str, group: Group, codes: Codes) -> FileRows | None:
+    """The same if they are in memory."""
+    held: FileRows | None = HELD.get(_key(digest, group, codes), FEED)
     return held
+
+
+def _key(digest: str, group: Group, codes: Codes) -> str:
+    return f"{digest} {codes} {_own(group)}"
 
 
 def rows_of_files(paths: Sequence[Path | str], group: Group, codes: Codes) -> tuple[FileRows, list[int]] | None:

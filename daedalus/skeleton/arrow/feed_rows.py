@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from daedalus.base.days import EPOCH, Day
 from daedalus.config.columns import SPINE_COLUMNS
-from daedalus.skeleton.arrow.feed_files import TEXTS, Codes, FeedPart, FileRows, is_known, rows_of_file, rows_of_files
+from daedalus.skeleton.arrow.feed_files import (
+    TEXTS,
+    Codes,
+    FeedPart,
+    FileRows,
+    held_rows,
+    is_known,
+    rows_of_file,
+    rows_of_files,
+)
 from daedalus.tables.artifacts import Files, SessionNumbers, fits, hold_sessions, write_table
 from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import (
@@ -84,7 +93,8 @@ def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
 def _read_of_days(parts: Sequence[FeedPart], files: Files) -> list[tuple[_Days, FileRows]] | None:
     """(the day that rows must be of, rows) of the files of one or more days; None as above.
 
-    Files of several days, which have few rows, are read together, unless one of them is read for several days.
+    Files of several days, which have few rows, are read together, unless one of them is read for several days; those
+    that are in memory are not read.
     """
     paths = [path for part in parts for _, bound in part.bound() for path in files[bound]]
     if len(parts) > 1 and len({*paths}) == len(paths):
@@ -105,18 +115,22 @@ def _read_together(parts: Sequence[FeedPart], files: Files) -> list[tuple[_Days,
         sum(part.rows for part in parts)
     ):
         return None
+    found: list[tuple[_Days, FileRows]] = []
     asked: dict[tuple[Group, Codes], list[tuple[Path | str, int]]] = {}
     for part in parts:
-        codes = Codes.of(part.groups, part.platforms)
+        day, codes = _since_epoch(part.day), Codes.of(part.groups, part.platforms)
         for group, bound in part.bound():
-            asked.setdefault((group, codes), []).extend((path, _since_epoch(part.day)) for path in files[bound])
-    found: list[tuple[_Days, FileRows]] = []
+            for path, digest in zip(files[bound], part.digests[bound], strict=True):
+                if rows := held_rows(digest, group, codes):
+                    found.append((day, rows))
+                else:
+                    asked.setdefault((group, codes), []).append((path, day))
     for (group, codes), members in asked.items():
         read = rows_of_files([path for path, _ in members], group, codes)
         if read is None:
             return None
-        rows, lengths = read
-        found.append((np.repeat([day for _, day in members], lengths), rows))
+        together, lengths = read
+        found.append((np.repeat([day for _, day in members], lengths), together))
     return found
 
 
