@@ -89,11 +89,14 @@ def encodings_of(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
 
 def artifact_encodings(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
     """pyarrow's options for artifacts: which columns are split, which have a dictionary, and how all are packed."""
+    import pyarrow as pa
+
     dictionary, _, texts = _by_type(schema)
     split = _split(schema)
-    coded = [name for name in dictionary if name not in split]
+    numbered = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    coded = [name for name in dictionary if name not in split and name not in numbered]
     packing = {"compression": "lz4", "compression_level": None} if first is None or first.num_rows <= SMALL else {}
-    return {"use_dictionary": [*coded, *_coded(texts, first)], "use_byte_stream_split": [*split],
+    return {"use_dictionary": [*coded, *_coded([*texts, *numbered], first)], "use_byte_stream_split": [*split],
             "write_statistics": False, **packing}  # fmt: skip
 
 
@@ -128,10 +131,15 @@ def _by_type(schema: pa.Schema) -> tuple[Sequence[str], Sequence[str], Sequence[
 
 
 def mostly_distinct(table: pa.Table, column: str) -> bool:
-    """Whether more than half of a column's values are distinct: then a dictionary only costs."""
+    """Whether more than half of a column's values are distinct: then a dictionary only costs. Numbers of values are
+    distinct where their values are."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return 2 * pc.count_distinct(table[column]).as_py() > table.num_rows
+    values = table[column]
+    if pa.types.is_dictionary(values.type):
+        values = pa.chunked_array([chunk.indices for chunk in values.chunks], values.type.index_type)
+    return 2 * pc.count_distinct(values).as_py() > table.num_rows
 
 
 def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from daedalus.parquet.writer import write_parquet
+from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.held import EVENTS, HELD, NUMBERS, SESSIONS
-from daedalus.tables.sorting import numbered_text, whole
+from daedalus.tables.sorting import numbered_text, whole, with_used_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,17 @@ _ROW_BYTES = 300  # of a row of the spine in memory, with what sorting it takes
 
 def read_table(path: Path | str, columns: Sequence[str]) -> pa.Table:
     """Columns of an artifact, each of one chunk."""
+    import pyarrow as pa
+
+    table = read_coded(path, columns)
+    if not any(pa.types.is_dictionary(kind) for kind in table.schema.types):
+        return table
+    texts = [column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column for column in table.columns]
+    return pa.table(texts, table.column_names)
+
+
+def read_coded(path: Path | str, columns: Sequence[str]) -> pa.Table:
+    """The same; text that is in memory as numbers of values stays so."""
     found = held_columns(path, columns)
     if found is not None:
         return found
@@ -34,7 +45,7 @@ def read_table(path: Path | str, columns: Sequence[str]) -> pa.Table:
 
 
 def held_columns(path: Path | str, columns: Sequence[str]) -> pa.Table | None:
-    """The same if all of them are in memory."""
+    """The same as `read_coded` if all of them are in memory."""
     held = _held(path)
     return held.select(list(columns)) if held is not None and set(columns) <= set(held.column_names) else None
 
@@ -48,10 +59,11 @@ def read_events(path: Path | str) -> pa.DictionaryArray:
     """The column `event` of a spine as numbers of its values, which is a third of the time that its text takes."""
     found: pa.DictionaryArray | None = HELD.get(path, EVENTS)
     if found is None:
-        held = HELD.get(path)
-        table = held if held is not None and "event" in held.column_names else read_file(path, ["event"], ["event"])
-        found = numbered_text(whole(table["event"]))
-        HELD.put(path, found, found.nbytes, EVENTS)
+        held = held_columns(path, ["event"])
+        column = whole((held if held is not None else read_file(path, ["event"], ["event"]))["event"])
+        found = numbered_text(column)
+        if found is not column:
+            HELD.put(path, found, found.nbytes, EVENTS)
     return found
 
 
@@ -146,11 +158,26 @@ def fits_whole(path: Path | str) -> bool:
 
 
 def write_table(path: Path, table: pa.Table) -> int:
-    """Writes an artifact and holds it; returns the number of rows."""
+    """Writes an artifact and holds it; returns the number of rows. Text may be numbers of values, each of which has
+    one: the bytes are those of plain text."""
     table = table.combine_chunks()
-    rows = write_parquet(path, table.schema, [table])
+    rows = write_parquet(path, table.schema, _as_plain_text_is_numbered(table))
     _hold(path, table)
     return rows
+
+
+def _as_plain_text_is_numbered(table: pa.Table) -> Iterator[pa.Table]:
+    """The row groups: text that is numbers of values has those that occur there, the first that occurs first."""
+    import pyarrow as pa
+
+    numbered = [i for i, kind in enumerate(table.schema.types) if pa.types.is_dictionary(kind)]
+    for at in range(0, table.num_rows, ROWS_PER_GROUP) if numbered else ():
+        group = table.slice(at, ROWS_PER_GROUP)
+        for place in numbered:
+            group = group.set_column(place, table.field(place), with_used_values(whole(group.column(place))))
+        yield group
+    if not numbered:
+        yield table
 
 
 def _hold(path: Path | str, table: pa.Table) -> None:

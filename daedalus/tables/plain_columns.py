@@ -43,9 +43,10 @@ class PlainColumns:
 
         assert self._table is not None
         first = self._table.slice(0, ROWS_PER_GROUP)
-        if not pa.types.is_string(field.type) or not first.num_rows or mostly_distinct(first, field.name):
+        if not (pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)):
             return field
-        return field.with_type(pa.dictionary(pa.int32(), field.type))
+        distinct = not first.num_rows or mostly_distinct(first, field.name)
+        return field.with_type(pa.string() if distinct else pa.dictionary(pa.int32(), pa.string()))
 
     def of_rows(self, pieces: Pieces) -> list[pa.Array]:
         """The columns of a row group."""
@@ -61,6 +62,8 @@ class PlainColumns:
                 # Of values that no row has, a reader would take the least and the greatest for the column's.
                 is_coded = pa.types.is_dictionary(column.type)
                 column = with_used_values(column) if is_coded else pc.dictionary_encode(column)
+            elif pa.types.is_dictionary(column.type):
+                column = column.cast(pa.string())
             columns.append(column)
         return columns
 

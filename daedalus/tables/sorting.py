@@ -237,3 +237,13 @@ def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
 
     used = coded.indices.dictionary_encode()
     return pa.DictionaryArray.from_arrays(used.indices, coded.dictionary.take(used.dictionary))
+
+
+def has_few_values(coded: pa.DictionaryArray) -> bool:
+    """Whether text is better handed on as numbers of values: each value has one number, and many rows."""
+    import pyarrow.compute as pc
+
+    values = coded.dictionary
+    return (
+        _FEW * len(values) < len(coded) and not values.null_count and pc.count_distinct(values).as_py() == len(values)
+    )

@@ -24,6 +24,7 @@ from daedalus.tables.side_by_side import side_by_side
 from daedalus.tables.sorting import (
     Ranks,
     first_of_equal,
+    has_few_values,
     in_one_piece,
     keys_of,
     order_of,
@@ -53,7 +54,7 @@ def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -
     counts = {**_counts(part, read), "duplicates": of_day - rows, "spine": rows}
     if sessions := clean.sessions():
         hold_sessions(out, sessions)
-    return {**counts, "rows": write_table(out, clean.taken(list(SPINE_COLUMNS)))}
+    return {**counts, "rows": write_table(out, clean.taken(list(SPINE_COLUMNS), coded=True))}
 
 
 def clean_rows(
@@ -213,12 +214,12 @@ class _Clean(NamedTuple):
     kept: np.ndarray
     of_sessions: Ranks | None
 
-    def taken(self, names: Sequence[str]) -> pa.Table:
-        """Columns of the rows that are kept."""
+    def taken(self, names: Sequence[str], *, coded: bool = False) -> pa.Table:
+        """Columns of the rows that are kept; if `coded`, text of few values as numbers of them."""
         import pyarrow as pa
 
         places = pa.array(self.kept)
-        columns = side_by_side([partial(_taken, self.columns[name], places) for name in names], len(places))
+        columns = side_by_side([partial(_taken, self.columns[name], places, coded) for name in names], len(places))
         return pa.table(dict(zip(names, columns, strict=True)))
 
     def sessions(self) -> SessionNumbers | None:
@@ -245,11 +246,12 @@ def _columns(table: pa.Table, sorted_by: Sequence[str], wanted: Sequence[str]) -
     return dict(zip(names, side_by_side([partial(found, name) for name in names], table.num_rows), strict=True))
 
 
-def _taken(column: pa.Array, places: pa.Array) -> pa.Array:
-    """The values at `places`; as text, if they are numbers of values."""
+def _taken(column: pa.Array, places: pa.Array, coded: bool) -> pa.Array:
+    """The values at `places`; numbers of values as text, but for few values if `coded`."""
     import pyarrow as pa
 
     text = pa.types.is_dictionary(column.type)
     if column.null_count == len(column):  # no file has the column
         return pa.nulls(len(places), pa.string() if text else column.type)
-    return column.take(places).cast(pa.string()) if text else column.take(places)
+    found = column.take(places)
+    return found.cast(pa.string()) if text and not (coded and has_few_values(found)) else found

@@ -13,6 +13,7 @@ from daedalus.tables.artifacts import (
     SessionNumbers,
     fits,
     fits_whole,
+    read_coded,
     read_events,
     read_sessions,
     read_table,
@@ -85,7 +86,7 @@ def write_sessions(
     (spine,) = files["spine"]
     if not fits(rows_of(spine)):
         return None
-    rows, kept = read_table(spine, list(SPINE_COLUMNS)), _covered(files)
+    rows, kept = read_coded(spine, list(SPINE_COLUMNS)), _covered(files)
     target = rows.num_rows if kept is None else int(kept.sum())
     if (drop_view_only or drop_single_like) and target:
         acts, likes = ~_chosen(spine, events), _chosen(spine, ["like"])
