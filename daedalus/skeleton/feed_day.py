@@ -168,8 +168,8 @@ def sql_of_feed(
         columns=wanted,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    fast = arrow if not further and (texts or not ids) else None
-    made = tuple(_part(feed, days[feed.at], bound) for feed in feeds)
+    fast = arrow if texts or not ids else None
+    made = tuple(_part(feed, days[feed.at], bound, tuple(further.items())) for feed in feeds)
     parts = partial(parts_of_users, made[0], fast) if by_user and has_ranges(groups) else None
     return make.sql(name, render(feeds), reading, {**settings, **config}, extra=extra, arrow=fast and fast(made),
                     parts=parts)  # fmt: skip
@@ -201,11 +201,13 @@ def _own_settings(groups: Sequence[Group]) -> dict[str, object]:
     return {**({"feed.columns": names} if names else {}), **({"feed.timestamp_unit": unit} if unit else {})}
 
 
-def _part(feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]]) -> FeedPart:
+def _part(
+    feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]], extra: tuple[tuple[str, str], ...]
+) -> FeedPart:
     names = [f"feed_{i}" for i, _ in enumerate(feed.groups, feed.first)]
     digests = {name: [file.digest for file in bound[name]] for name in names}
     rows = sum(file.rows for name in names for file in bound[name])
-    return FeedPart(feed.groups, feed.lateness, feed.deduplicate, feed.platforms, day, digests, rows, feed.first)
+    return FeedPart(feed.groups, feed.lateness, feed.deduplicate, feed.platforms, day, digests, rows, feed.first, extra)
 
 
 def _has_text(groups: Sequence[Group], code: str) -> bool:

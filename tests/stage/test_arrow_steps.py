@@ -19,6 +19,7 @@ from anything import anything, change
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from small import Small, by_sql, edit
+from test_extra_columns import with_extra
 from worlds import worlds
 
 from daedalus.actions import actions
@@ -103,6 +104,30 @@ def test_any_types_have_the_bytes_that_sql_writes(tmp_path, monkeypatch, seed):
         world.write(tmp_path)
         both(tmp_path, world.range, name=str(number), many=number % 2 == 1)
         change(world)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_extra_columns_have_the_bytes_that_sql_writes(tmp_path, monkeypatch, seed):
+    """Floats with two zeros and NaNs, days, times with and without a zone, and types that differ by file."""
+    monkeypatch.chdir(tmp_path)
+    world = with_extra(seed)
+    days = [None, dt.date(1970, 1, 1), dt.date(1969, 12, 30), dt.date(2400, 2, 29)]
+    zones = [None, "UTC", "America/New_York"]
+    for number, (path, table) in enumerate(world.feed.items()):
+        chance = np.random.default_rng([seed, number])
+        made = pa.array([days[i] for i in chance.integers(0, len(days), table.num_rows)], pa.date32())
+        zone = zones[number % len(zones)] if seed % 2 else None
+        seen = made.cast(pa.timestamp("ms")).cast(pa.timestamp(str(chance.choice(["ms", "us"])), zone))
+        world.feed[path] = table.append_column("on_day", made).append_column("seen_at", seen)
+    world.catalog["feed"]["extra_columns"] += ["on_day", "seen_at"]
+    world.runtime["spine"] |= {"deduplicate": seed != 3}
+    world.runtime["output_columns"] += ["on_day", "seen_at"]
+    world.write(tmp_path)
+    ran: Counter = Counter()
+    both(tmp_path, world.range, ran, many=seed == 5)
+    of_floats = {"write_event_values", "write_content", "write_feed_events", "write_gathered"}
+    assert {name for name, wrote in ran if not wrote} <= of_floats
+    assert ran["write_spine", True] and ran["write_sessions", True] and ran["write_feed_events", True]
 
 
 FAR = st.sampled_from([0, 1, 7, 2**62, -(2**62), 2**63 - 1, 2**63 - 2, -(2**63)]) | st.integers(-(2**63), 2**63 - 1)

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 _TEXT = "_text"
 TEXTS = tuple(code + _TEXT for code in CODES)  # the codes' original values
 _NAMED_AS_THE_SPINE = OwnColumns()
-_READ = {"BIGINT": ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT"),
-         "TIMESTAMP": ("TIMESTAMP", "TIMESTAMPTZ"), "VARCHAR": ("VARCHAR",)}  # fmt: skip
+_WHOLE = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT")
+# By the type of a column those of files that it is read of. A number that does not fit after all is left to the SQL.
+_READ = {
+    **dict.fromkeys(("BIGINT", "INTEGER", "SMALLINT", "TINYINT"), _WHOLE), "VARCHAR": ("VARCHAR",), "DATE": ("DATE",),
+    "TIMESTAMP": ("TIMESTAMP", "TIMESTAMPTZ"), "BOOLEAN": ("BOOLEAN",), "FLOAT": ("FLOAT",),
+    "DOUBLE": ("DOUBLE", "FLOAT"),
+}  # fmt: skip
 
 
 class FileRows(NamedTuple):
@@ -43,7 +48,8 @@ class FeedPart(NamedTuple):
     """What is read for a feed day, apart from how SQL would read it.
 
     `groups` are files by schema, bound as `feed_i` from i = `first` on; `digests` are those of the files in that order,
-    and `rows` all that their footers say. The rest is how the day is cleaned.
+    and `rows` all that their footers say. `extra` are the names and types of the columns that are not the spine's. The
+    rest is how the day is cleaned.
     """
 
     groups: Sequence[Group]
@@ -54,66 +60,82 @@ class FeedPart(NamedTuple):
     digests: Mapping[str, Sequence[str]]
     rows: int
     first: int = 0
+    extra: tuple[tuple[str, str], ...] = ()
 
     def bound(self) -> Iterator[tuple[Group, str]]:
         """The groups, each with the name that its files are bound to."""
         return ((group, f"feed_{i}") for i, group in enumerate(self.groups, self.first))
 
+    @property
+    def names(self) -> list[str]:
+        """The columns of the day's rows."""
+        return [*SPINE_COLUMNS, *(column for column, _ in self.extra)]
 
-class Codes(NamedTuple):
-    """How codes are read: those `as_text` are compared by their text, since some file has text; platforms by name."""
+
+class Form(NamedTuple):
+    """How files are read: codes `as_text` are compared by their text, since some file has text, platforms by name;
+    `extra` columns have these types."""
 
     as_text: tuple[str, ...]
     platforms: tuple[tuple[str, int], ...]
+    extra: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, groups: Sequence[Group], platforms: tuple[tuple[str, int], ...]) -> Codes:
-        return cls(tuple(c for c in CODES if any(group.schema.get(c) == "VARCHAR" for group in groups)), platforms)
+    def of(cls, part: FeedPart) -> Form:
+        as_text = tuple(c for c in CODES if any(group.schema.get(c) == "VARCHAR" for group in part.groups))
+        return cls(as_text, part.platforms, part.extra)
 
 
-def is_known(group: Group) -> bool:
+def is_known(part: FeedPart) -> bool:
     """Whether files of these types are read here."""
+    return all(_is_read(group, dict(part.extra)) for group in part.groups)
+
+
+def _is_read(group: Group, extra: Mapping[str, str]) -> bool:
     schema = group.schema
+    if not all(kind in _READ for kind in extra.values()):
+        return False
     for column, kind in schema.items():
         if column in CODES and not (is_integer(kind) or kind == "VARCHAR"):
             return False
-        if column not in CODES and kind not in _READ.get(SPINE_COLUMNS[column], ()) + TEXT_IDS * (column in IDS):
+        wanted = SPINE_COLUMNS.get(column) or extra[column]
+        if column not in CODES and kind not in _READ[wanted] + TEXT_IDS * (column in IDS):
             return False
     return group.format == "parquet" and set(REQUIRED_COLUMNS) <= set(schema)
 
 
-def rows_of_file(path: Path | str, digest: str, group: Group, codes: Codes) -> FileRows | None:
+def rows_of_file(path: Path | str, digest: str, group: Group, form: Form) -> FileRows | None:
     """The rows of a file of this group and with this digest, by the spine's names; None if only the SQL can read it.
 
     Ids that are text are numbers of values.
     """
-    rows = held_rows(digest, group, codes)
+    rows = held_rows(digest, group, form)
     if rows is None:
         own = _own(group)
         texts = [own.own(column) for column, kind in group.schema.items() if kind == "VARCHAR"]
-        rows = _rows(read_file(path, _names(group, own), numbered=texts), group.schema, own, codes)
+        rows = _rows(read_file(path, _names(group, own), numbered=texts), group.schema, own, form)
         if rows is not None:
-            HELD.put(_key(digest, group, codes), rows, rows.table.nbytes + rows.days.nbytes + rows.keyed.nbytes, FEED)
+            HELD.put(_key(digest, group, form), rows, rows.table.nbytes + rows.days.nbytes + rows.keyed.nbytes, FEED)
     return rows
 
 
-def held_rows(digest: str, group: Group, codes: Codes) -> FileRows | None:
+def held_rows(digest: str, group: Group, form: Form) -> FileRows | None:
     """The same if they are in memory."""
-    held: FileRows | None = HELD.get(_key(digest, group, codes), FEED)
+    held: FileRows | None = HELD.get(_key(digest, group, form), FEED)
     return held
 
 
-def _key(digest: str, group: Group, codes: Codes) -> str:
-    return f"{digest} {codes} {_own(group)}"
+def _key(digest: str, group: Group, form: Form) -> str:
+    return f"{digest} {form} {_own(group)}"
 
 
-def rows_of_files(paths: Sequence[Path | str], group: Group, codes: Codes) -> tuple[FileRows, list[int]] | None:
+def rows_of_files(paths: Sequence[Path | str], group: Group, form: Form) -> tuple[FileRows, list[int]] | None:
     """The rows of several files of this group, few together, and how many each has. Nothing is held."""
     import pyarrow as pa
 
     own = _own(group)
     tables = [read_file(path, _names(group, own)) for path in paths]
-    rows = _rows(pa.concat_tables(tables, promote_options="default"), group.schema, own, codes)
+    rows = _rows(pa.concat_tables(tables, promote_options="default"), group.schema, own, form)
     return rows and (rows, [table.num_rows for table in tables])
 
 
@@ -126,7 +148,7 @@ def _names(group: Group, own: OwnColumns) -> list[str]:
     return [own.own(column) for column in group.schema]
 
 
-def _rows(table: pa.Table, schema: Mapping[str, str], own: OwnColumns, codes: Codes) -> FileRows | None:
+def _rows(table: pa.Table, schema: Mapping[str, str], own: OwnColumns, form: Form) -> FileRows | None:
     """The rows of what was read of files."""
     import numpy as np
     import pyarrow as pa
@@ -140,7 +162,7 @@ def _rows(table: pa.Table, schema: Mapping[str, str], own: OwnColumns, codes: Co
     time = found[TIME].type
     if not pa.types.is_timestamp(time) or time.unit not in ("us", "ms"):
         return None
-    rows = _typed(found, table.num_rows, codes)
+    rows = _typed(found, table.num_rows, form)
     if rows is None:
         return None
     keyed = np.ones(rows.num_rows, np.bool_)
@@ -150,26 +172,45 @@ def _rows(table: pa.Table, schema: Mapping[str, str], own: OwnColumns, codes: Co
     return FileRows(rows, keyed, numbers_of(rows[TIME])[0] // DAY_US)
 
 
-def _typed(read: Mapping[str, pa.Array], rows: int, codes: Codes) -> pa.Table | None:
+def _typed(read: Mapping[str, pa.Array], rows: int, form: Form) -> pa.Table | None:
     """The spine's columns and TEXTS of what was read of a file; None where only the SQL knows a code."""
     import pyarrow as pa
 
-    kinds = {"BIGINT": pa.int64(), "TIMESTAMP": pa.timestamp("us"), "INTEGER": pa.int32()}
+    kinds = _arrow_types()
     columns: dict[str, pa.Array] = {}
-    for column, kind in SPINE_COLUMNS.items():
-        found = read[column] if column in read else pa.nulls(rows, kinds.get(kind, pa.string()))
+    for column, kind in (SPINE_COLUMNS | dict(form.extra)).items():
+        found = read[column] if column in read else pa.nulls(rows, kinds[kind])
         if column not in CODES:
             text = kind == "VARCHAR" or pa.types.is_dictionary(found.type)
-            found = numbered_text(found) if text else found.cast(kinds[kind])
+            found = numbered_text(found) if text else _one_nan(found).cast(kinds[kind])
         columns[column] = found
     for code in CODES:
         found = columns[code]
-        numbers = _numbers(found, _platform(dict(codes.platforms)) if code == "platform_code" else _country)
+        numbers = _numbers(found, _platform(dict(form.platforms)) if code == "platform_code" else _country)
         if numbers is None:
             return None
         columns[code] = numbers
-        columns[code + _TEXT] = numbered_text(found) if code in codes.as_text else found.cast(pa.int64())
+        columns[code + _TEXT] = numbered_text(found) if code in form.as_text else found.cast(pa.int64())
     return pa.table(columns)
+
+
+@cache
+def _arrow_types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {"TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INTEGER": pa.int32(), "BIGINT": pa.int64(),
+            "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "DATE": pa.date32(),
+            "TIMESTAMP": pa.timestamp("us"), "VARCHAR": pa.string()}  # fmt: skip
+
+
+def _one_nan(column: pa.Array) -> pa.Array:
+    """The column with one form of NaN, whatever bits it has in the file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(float("nan"), column.type), column)
 
 
 def _numbers(code: pa.Array, number_of: Callable[[str], int | None]) -> pa.Array | None:

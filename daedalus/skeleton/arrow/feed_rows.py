@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from daedalus.base.days import EPOCH, Day
-from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.skeleton.arrow.feed_files import (
     TEXTS,
-    Codes,
     FeedPart,
     FileRows,
+    Form,
     held_rows,
     is_known,
     rows_of_file,
@@ -27,6 +26,7 @@ from daedalus.tables.sorting import (
     has_few_values,
     in_one_piece,
     keys_of,
+    numbers_of,
     order_of,
     ranked,
     whole,
@@ -47,14 +47,14 @@ def write_spine(part: FeedPart, order: Sequence[str], files: Files, out: Path) -
     read, day = _read(part, files), _since_epoch(part.day)
     if read is None:
         return None
-    clean = _clean([(day, rows) for _, rows in read], part.deduplicate, order)
+    clean = _clean([(day, rows) for _, rows in read], part.deduplicate, order, part.names)
     if clean is None:
         return None
     of_day, rows = sum(int((rows.keyed & (rows.days == day)).sum()) for _, rows in read), len(clean.kept)
     counts = {**_counts(part, read), "duplicates": of_day - rows, "spine": rows}
     if sessions := clean.sessions():
         hold_sessions(out, sessions)
-    return {**counts, "rows": write_table(out, clean.taken(list(SPINE_COLUMNS), coded=True))}
+    return {**counts, "rows": write_table(out, clean.taken(part.names, coded=True))}
 
 
 def clean_rows(
@@ -65,7 +65,7 @@ def clean_rows(
     read = _read_of_days(parts, files)
     if read is None:
         return None
-    clean = _clean(read, parts[0].deduplicate, list(SPINE_COLUMNS), events, wanted)
+    clean = _clean(read, parts[0].deduplicate, parts[0].names, wanted, events)
     return clean and clean.taken(wanted)
 
 
@@ -75,13 +75,13 @@ def _since_epoch(day: Day) -> int:
 
 def _read(part: FeedPart, files: Files) -> list[tuple[int, FileRows]] | None:
     """(days by which its partition is late, rows) of each file; None if they are of other types, or too many."""
-    if not all(map(is_known, part.groups)) or not fits(part.rows):
+    if not is_known(part) or not fits(part.rows):
         return None
-    codes = Codes.of(part.groups, part.platforms)
+    form = Form.of(part)
     late, asked = [], []
     for group, bound in part.bound():
         for path, digest in zip(files[bound], part.digests[bound], strict=True):
-            asked.append(partial(rows_of_file, path, digest, group, codes))
+            asked.append(partial(rows_of_file, path, digest, group, form))
             late.append(group.late)
     found = []
     for days, rows in zip(late, side_by_side(asked, part.rows), strict=True):
@@ -112,22 +112,20 @@ def _read_of_days(parts: Sequence[FeedPart], files: Files) -> list[tuple[_Days, 
 def _read_together(parts: Sequence[FeedPart], files: Files) -> list[tuple[_Days, FileRows]] | None:
     import numpy as np
 
-    if not all(is_known(group) for part in parts for group in part.groups) or not fits(
-        sum(part.rows for part in parts)
-    ):
+    if not all(map(is_known, parts)) or not fits(sum(part.rows for part in parts)):
         return None
     found: list[tuple[_Days, FileRows]] = []
-    asked: dict[tuple[Group, Codes], list[tuple[Path | str, int]]] = {}
+    asked: dict[tuple[Group, Form], list[tuple[Path | str, int]]] = {}
     for part in parts:
-        day, codes = _since_epoch(part.day), Codes.of(part.groups, part.platforms)
+        day, form = _since_epoch(part.day), Form.of(part)
         for group, bound in part.bound():
             for path, digest in zip(files[bound], part.digests[bound], strict=True):
-                if rows := held_rows(digest, group, codes):
+                if rows := held_rows(digest, group, form):
                     found.append((day, rows))
                 else:
-                    asked.setdefault((group, codes), []).append((path, day))
-    for (group, codes), members in asked.items():
-        read = rows_of_files([path for path, _ in members], group, codes)
+                    asked.setdefault((group, form), []).append((path, day))
+    for (group, form), members in asked.items():
+        read = rows_of_files([path for path, _ in members], group, form)
         if read is None:
             return None
         together, lengths = read
@@ -150,8 +148,8 @@ def _counts(part: FeedPart, read: Sequence[tuple[int, FileRows]]) -> dict[str, i
 
 
 def _clean(
-    read: Sequence[tuple[_Days, FileRows]], deduplicate: bool, order: Sequence[str],
-    events: Sequence[str] | None = None, wanted: Sequence[str] = tuple(SPINE_COLUMNS),
+    read: Sequence[tuple[_Days, FileRows]], deduplicate: bool, order: Sequence[str], wanted: Sequence[str],
+    events: Sequence[str] | None = None,
 ) -> _Clean | None:  # fmt: skip
     """The rows of files that are of the day they must be of and have all keys, sorted, without duplicates, with the
     columns `wanted`; None where they have no sort keys.
@@ -238,12 +236,28 @@ def _columns(table: pa.Table, sorted_by: Sequence[str], wanted: Sequence[str]) -
 
     def found(name: str) -> _Column:
         values = in_one_piece(table[name])
-        return _Column(values, ranked(values) if name in sorted_by else None)
+        return _Column(values, ranked(_in_order(values)) if name in sorted_by else None)
 
     texts = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
     asked = dict.fromkeys([*sorted_by, *wanted])
     names = [*filter(asked.__contains__, texts), *(name for name in asked if name not in texts)]  # slow ones first
     return dict(zip(names, side_by_side([partial(found, name) for name in names], table.num_rows), strict=True))
+
+
+def _in_order(column: pa.Array) -> pa.Array:
+    """Floats and days as whole numbers that ascend as they do: -0.0 before 0.0, and NaN, of which there is one form,
+    behind all other numbers."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_date32(column.type):
+        return column.view(pa.int32())
+    if not pa.types.is_floating(column.type):
+        return column
+    kind = pa.int64() if column.type == pa.float64() else pa.int32()
+    bits, missing = numbers_of(column.view(kind))
+    below = (1 << kind.bit_width - 1) - 1  # of negative ones, the larger bits are of the smaller number
+    return pa.array(np.where(bits < 0, bits ^ below, bits), pa.int64(), mask=missing)
 
 
 def _taken(column: pa.Array, places: pa.Array, coded: bool) -> pa.Array:

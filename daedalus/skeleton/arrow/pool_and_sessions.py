@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.config.columns import SPINE_COLUMNS
 from daedalus.tables.artifacts import (
     Files,
     SessionNumbers,
@@ -80,13 +79,13 @@ def _chosen(spine: Path | str, events: Sequence[str]) -> np.ndarray:
 
 
 def write_sessions(
-    events: Sequence[str], drop_view_only: bool, drop_single_like: bool, files: Files, out: Path
+    names: Sequence[str], events: Sequence[str], drop_view_only: bool, drop_single_like: bool, files: Files, out: Path
 ) -> Mapping[str, int] | None:
-    """The step `sessions`; `events` count as views."""
+    """The step `sessions`, with the columns `names` of the spine; `events` count as views."""
     (spine,) = files["spine"]
     if not fits(rows_of(spine)):
         return None
-    rows, kept = read_coded(spine, list(SPINE_COLUMNS)), _covered(files)
+    rows, kept = read_coded(spine, names), _covered(files)
     target = rows.num_rows if kept is None else int(kept.sum())
     if (drop_view_only or drop_single_like) and target:
         acts, likes = ~_chosen(spine, events), _chosen(spine, ["like"])

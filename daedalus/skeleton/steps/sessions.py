@@ -63,6 +63,5 @@ def build(make: Make, day: Day) -> str:
     }
     if rule.drop_view_only or rule.drop_single_like:
         config["embedding_coverage_filter.events"] = list(events)
-    arrow = partial(write_sessions, events, rule.drop_view_only, rule.drop_single_like)
-    return make.sql(ActionName("sessions", day=day), sql, Reading(covered(make, day, filtered)), config,
-                    arrow=arrow if len(names) == len(SPINE_COLUMNS) else None)  # fmt: skip
+    arrow = partial(write_sessions, names, events, rule.drop_view_only, rule.drop_single_like)
+    return make.sql(ActionName("sessions", day=day), sql, Reading(covered(make, day, filtered)), config, arrow=arrow)

@@ -75,4 +75,4 @@ def _of_day(feeds: tuple[FeedDay, ...]) -> Sql:
 
 def _on_arrow(parts: tuple[FeedPart, ...]) -> partial:
     (part,) = parts
-    return partial(write_spine, part, ROW_ORDER)
+    return partial(write_spine, part, [*ROW_ORDER, *(column for column, _ in part.extra)])
