@@ -18,13 +18,24 @@ from daedalus.windows.spec import group_columns
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A column of an event, of `view` or else of the feed, must have one of `values`."""
+
+    column: str
+    type: str
+    values: tuple[object, ...]
+    view: FeatureView | None
+
+
+@dataclass(frozen=True)
 class Where:
     """The views to join to events, which are aliased s, the further condition on them, as ` AND …`, and the columns by
-    which they are grouped, as SQL; none: by user."""
+    which they are grouped, as SQL; none: by user. `conditions` say the same as `also`."""
 
     views: tuple[FeatureView, ...] = ()
     also: str = ""
     keys: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     def joins(self, source: str, *, of_many_days: bool = False) -> str:
         """JOINs of the views by entity, to be appended to the FROM clause `source`: no row of a view, no match."""
@@ -57,11 +68,13 @@ def where_of(context: Skeleton, aggregation: Aggregation) -> Where:
     """The `where` and the keys of an aggregation; of none, what adds nothing to a statement."""
     keys = aggregation.keys if aggregation.keyed else ()
     found = _found(context, [*aggregation.where, *keys])
-    places, also = _places(found), ""
+    places, also, conditions = _places(found), "", []
+    views = {view.name: view for view in _views(context, found)}
     for column, values in given(aggregation).items():
         view, kind = found[column]
         also += f" AND ({among(f'{places[view]}.{name(column)}', kind, values) or 'FALSE'})"
-    return Where(_views(context, found), also, _keys(found, keys))
+        conditions.append(Condition(column, kind, tuple(values), views.get(view)))
+    return Where(tuple(views.values()), also, _keys(found, keys), tuple(conditions))
 
 
 def keys_of(context: Skeleton, keys: Sequence[str]) -> Where:

@@ -125,7 +125,7 @@ def test_extra_columns_have_the_bytes_that_sql_writes(tmp_path, monkeypatch, see
     world.write(tmp_path)
     ran: Counter = Counter()
     both(tmp_path, world.range, ran, many=seed == 5)
-    of_floats = {"write_event_values", "write_content", "write_feed_events", "write_gathered"}
+    of_floats = {"write_event_values", "write_content", "write_feed_events", "write_gathered", "write_looked_up"}
     assert {name for name, wrote in ran if not wrote} <= of_floats
     assert ran["write_spine", True] and ran["write_sessions", True] and ran["write_feed_events", True]
 
@@ -236,12 +236,44 @@ def test_every_step_runs_on_arrow_where_types_are_usual(warm: Small, as_of):
     assert {name for name, wrote in ran if not wrote} == set()
 
 
-def test_history_that_is_looked_up_is_read_on_arrow(warm: Small):
-    warm.edit_aggregations(lambda specs: specs[1].update(windows=["1d", "3d", "7d", "9d"]))  # of authors
+@pytest.mark.parametrize("as_of", ["latest", "day"])
+def test_conditions_and_keys_are_no_reason_for_sql(warm: Small, as_of):
+    edit(warm.catalog, views__artwork_properties__as_of=as_of)
+    authors = pq.read_table(warm.root / "data/catalog/artwork_properties", columns=["author_id"])["author_id"]
+
+    def conditions(specs: list[dict]) -> None:
+        specs[0]["where"] = {"author_id": sorted({*authors.drop_null().to_pylist()})[::2], "country_code": [0, 840]}
+        specs[5]["where"] = {"platform_code": [0, 1, 2]}
+        (endless,) = (spec for spec in specs if spec["windows"] == "cumulative")
+        endless["where"] = {"platform_code": [1, 2]}
+        specs.append({**endless, "name": "of_the_artwork", "column": "user_id", "key": "artwork_id"})
+
+    warm.edit_aggregations(conditions)
+    edit(warm.runtime, output_columns=[*yaml.safe_load(warm.runtime.read_text())["output_columns"], "of_the_artwork"])
+    ran: Counter = Counter()
+    both(warm.root, "2026-02-03..2026-02-04", ran)
+    assert {name for name, wrote in ran if wrote} == {*STEPS, "write_row_keys"}
+    assert {name for name, wrote in ran if not wrote} == set()
+
+
+@pytest.mark.parametrize("as_of", ["latest", "day"])
+def test_history_that_is_looked_up_runs_on_arrow(warm: Small, as_of):
+    """In a view, in the pool or in both; as of the days of its events it is left to SQL."""
+    edit(warm.catalog, views__artwork_properties__as_of=as_of)
+    authors = pq.read_table(warm.root / "data/catalog/artwork_properties", columns=["author_id"])["author_id"]
+
+    def longer(specs: list[dict]) -> None:
+        for spec in specs:
+            if spec["windows"] != "cumulative":
+                spec["windows"] = [*spec["windows"], "9d"]
+        (views,) = (spec for spec in specs if spec["name"] == "view_artwork_ids")
+        views["where"] = {"author_id": sorted({*authors.drop_null().to_pylist()})[::2]}
+
+    warm.edit_aggregations(longer)
     ran: Counter = Counter()
     both(warm.root, "2026-02-03", ran)
-    assert {name for name, wrote in ran if wrote} == {*STEPS, "write_feed_events"}
-    assert {name for name, wrote in ran if not wrote} == set()
+    assert {name for name, wrote in ran if wrote} == {*STEPS, "write_feed_events", "write_looked_up"}
+    assert {name for name, wrote in ran if not wrote} == ({"write_looked_up"} if as_of == "day" else set())
 
 
 def test_history_of_many_days_is_gathered_on_arrow(warm: Small, monkeypatch):

@@ -10,7 +10,7 @@ from daedalus.base.days import Day
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import has_one_of, rows_of_events
-from daedalus.skeleton.arrow.views import features_by_entity, is_plain
+from daedalus.skeleton.arrow.views import among, features_by_entity, is_plain
 from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import order_of, order_of_nearly_sorted, sort_keys, whole
 from daedalus.windows.spec import PLACE, USERS, group_columns
@@ -18,43 +18,108 @@ from daedalus.windows.spec import PLACE, USERS, group_columns
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from daedalus.skeleton.joins_and_filters import FeatureView
+    from daedalus.skeleton.where import Condition
+
 
 def write_event_values(
-    events: Sequence[str], column: str, entity: str, flatten: bool, contributor: bool, keys: Sequence[str],
-    files: Files, out: Path, day: Day | None = None,
+    events: Sequence[str], column: str, view: FeatureView | None, flatten: bool, contributor: bool,
+    where: Sequence[Condition], keys: Sequence[str], files: Files, out: Path, day: Day | None = None,
 ) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `event_values`; with `entity` the value is of the view, by that column of the rows, and with a `day` as
-    of that. `keys` are columns of the feed; none: the user."""
+    """The step `event_values`; the value is of the `view`, or of the rows. `keys` are columns of the feed; none: the
+    user. `day` is that of the rows where views are as of it."""
     keys = keys or ["user_id"]
-    needed = {*keys, "event_timestamp", entity or column, *(["artwork_id"] if contributor else [])}
-    rows = rows_of_events(files, events, sorted(needed))
-    if rows is None:
+    rows = rows_of_events(files, events, _needed(column, view, contributor, where, keys))
+    if rows is None or (rows := _valued(rows, column, view, where, files, day)) is None:
         return None
-    if entity:
-        found = features_by_entity(files["view"][0], entity, [column], rows[entity], day)
-        if found is None or column in needed:
-            return None
-        rows = rows.append_column(column, found[column])
     return _write(rows, column, flatten, contributor, out, keys)
+
+
+def write_looked_up(
+    column: str, view: FeatureView | None, flatten: bool, contributor: bool, filtered: Sequence[str],
+    where: Sequence[Condition], keys: Sequence[str], files: Files, out: Path,
+) -> Mapping[str, int] | None:  # fmt: skip
+    """The step `history` of rows as the feed has them, whose values, conditions or artworks are looked up: as above,
+    but of many days. The SQL looks up views that are as of the day."""
+    keys = keys or ["user_id"]
+    (path,) = files["rows"]
+    if not fits(rows_of(path)) or any(one and one.as_of_day for one in (view, *(each.view for each in where))):
+        return None
+    needed = _needed(column, view, contributor, where, keys)
+    rows = read_table(path, list(dict.fromkeys([*needed, *(["artwork_id", "event"] if filtered else [])])))
+    rows = _in_pool(rows, filtered, files)
+    if rows is None or (rows := _valued(rows, column, view, where, files, None)) is None:
+        return None
+    return _write(rows, column, flatten, contributor, out, keys)
+
+
+def _needed(
+    column: str, view: FeatureView | None, contributor: bool, where: Sequence[Condition], keys: Sequence[str]
+) -> list[str]:
+    """The columns of rows from which `_valued` and `_write` make events."""
+    own = {*keys, "event_timestamp", view.entity if view else column, *(["artwork_id"] if contributor else [])}
+    return sorted(own | _tested(where))
+
+
+def _valued(
+    rows: pa.Table, column: str, view: FeatureView | None, where: Sequence[Condition], files: Files, day: Day | None
+) -> pa.Table | None:
+    """The rows that meet all conditions, with their values; None where only the SQL knows a type."""
+    found = _matching(rows, where, files, day)
+    if found is None or not view:
+        return found
+    values = features_by_entity(view, files["view"][0], [column], found, day)
+    if values is None or column in found.column_names:
+        return None
+    return found.append_column(column, values[column])
+
+
+def _in_pool(rows: pa.Table, filtered: Sequence[str], files: Files) -> pa.Table | None:
+    """The rows without those of events in `filtered` whose artworks are not in the pool; None if it does not fit."""
+    import pyarrow.compute as pc
+
+    if not filtered:
+        return rows
+    (path,) = files["pool"]
+    if not fits_whole(path):
+        return None
+    asked, pool = has_one_of(rows["event"], filtered), whole(read_table(path, ["id"])["id"])
+    return rows.filter(pc.or_(pc.invert(asked), pc.is_in(rows["artwork_id"], value_set=pool)))
+
+
+def _tested(where: Sequence[Condition]) -> set[str]:
+    """The columns of rows by which conditions are looked up."""
+    return {condition.view.entity if condition.view else condition.column for condition in where}
+
+
+def _matching(rows: pa.Table, where: Sequence[Condition], files: Files, day: Day | None) -> pa.Table | None:
+    """The rows that meet all conditions; None where only the SQL knows a type."""
+    import pyarrow as pa
+
+    for condition in where:
+        name, view = condition.column, condition.view
+        found = features_by_entity(view, files[view.bound][0], [name], rows, day) if view else {name: rows[name]}
+        if found is None or (met := among(found[name], condition.type, condition.values)) is None:
+            return None
+        rows = rows.filter(pa.array(met))
+    return rows.combine_chunks()
 
 
 def write_history(
     parts: Sequence[FeedPart], events: Sequence[str], column: str, contributor: bool, filtered: Sequence[str],
-    files: Files, out: Path,
+    where: Sequence[Condition], keys: Sequence[str], files: Files, out: Path,
 ) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `history` of the days of `parts`; events in `filtered` need an artwork that is in the pool."""
-    import pyarrow.compute as pc
-
+    """The step `history` of the days of `parts`; events in `filtered` need an artwork that is in the pool. Conditions
+    and `keys`, without which it is the user, are of the feed."""
+    keys = keys or ["user_id"]
     further = [*(["artwork_id"] if contributor or filtered else []), *(["event"] if filtered else [])]
-    wanted = list(dict.fromkeys(["user_id", "event_timestamp", column, *further]))
-    rows = clean_rows(parts, events, wanted, files) if not filtered or fits_whole(files["pool"][0]) else None
-    if rows is None:
+    wanted = list(dict.fromkeys([*keys, "event_timestamp", column, *further, *sorted(_tested(where))]))
+    rows = clean_rows(parts, events, wanted, files)
+    if rows is None or (rows := _in_pool(rows, filtered, files)) is None:
         return None
-    if filtered:
-        pool = whole(read_table(files["pool"][0], ["id"])["id"])
-        asked = has_one_of(rows["event"], filtered)
-        rows = rows.filter(pc.or_(pc.invert(asked), pc.is_in(rows["artwork_id"], value_set=pool)))
-    return _write(rows, column, False, contributor, out)
+    if (rows := _matching(rows, where, files, None)) is None:
+        return None
+    return _write(rows, column, False, contributor, out, keys)
 
 
 def write_feed_events(
@@ -86,7 +151,7 @@ def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
 
 
 def _write(
-    rows: pa.Table, column: str, flatten: bool, contributor: bool, out: Path, keys: Sequence[str] = USERS
+    rows: pa.Table, column: str, flatten: bool, contributor: bool, out: Path, keys: Sequence[str]
 ) -> Mapping[str, int] | None:
     """Writes the keys, time and value of the rows, sorted by them; a member of a list each if `flatten`."""
     import numpy as np

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import DAY_US, Day
-from daedalus.skeleton.arrow.views import features_by_entity
+from daedalus.skeleton.arrow.views import among, features_by_entity
 from daedalus.skeleton.joins_and_filters import Join
-from daedalus.sql.column_types import holds, is_integer
 from daedalus.sql.text import ROW
 from daedalus.tables.artifacts import Files, fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import numbers_of, whole
@@ -30,7 +29,7 @@ def write_content(join: Join, files: Files, out: Path, day: Day | None = None) -
         return None
     dropped = np.zeros(joined.num_rows, np.bool_)
     for column, values in join.drop.items():
-        found = _among(joined[column], join.types[column], values)
+        found = among(joined[column], join.types[column], values)
         if found is None:
             return None
         dropped |= found
@@ -68,8 +67,7 @@ def _joined(join: Join, wanted: Sequence[str], files: Files, day: Day | None) ->
     for view in join.views:
         ages = [feature for source, feature in join.ages.values() if source == view.name]
         taken = list(dict.fromkeys([*view.features, *ages]))
-        of_day = day if view.as_of_day else None
-        found = features_by_entity(files[view.bound][0], view.entity, taken, rows[view.entity], of_day)
+        found = features_by_entity(view, files[view.bound][0], taken, rows, day)
         if found is None:
             return None
         columns |= {name: found[name] for name in view.features}
@@ -109,18 +107,3 @@ def _curated(columns: Mapping[str, pa.Array], join: Join) -> pa.Array:
     assert rule is not None
     wrong = pc.and_(pc.equal(columns["artwork_type"], rule.artwork_type), pc.equal(kind, rule.source))
     return pc.if_else(pc.fill_null(wrong, False), pa.scalar(rule.target, kind.type), kind)
-
-
-def _among(column: pa.ChunkedArray, kind: str, values: Sequence[object]) -> object:
-    """Where a text, a boolean or a whole number is one of `values`, NULL never; None for other types."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    plain = {"VARCHAR": str, "BOOLEAN": bool}.get(kind, int if is_integer(kind) else None)
-    if plain is None or not all(type(value) is plain for value in values):
-        return None
-    values = [value for value in values if holds(kind, value)]
-    if not values:
-        return np.zeros(len(column), np.bool_)
-    return np.asarray(pc.is_in(whole(column), value_set=pa.array(values, column.type)))

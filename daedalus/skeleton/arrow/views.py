@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.base.days import Day, end_of
+from daedalus.sql.column_types import holds, is_integer
 from daedalus.sql.text import TIME
 from daedalus.tables.artifacts import fits_whole, read_table
 from daedalus.tables.sorting import numbers_of, whole
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+
+    from daedalus.skeleton.joins_and_filters import FeatureView
 
 _TIME = TIME.strip('"')
 
@@ -34,20 +38,22 @@ def is_plain(kind: pa.DataType) -> bool:
 
 
 def features_by_entity(
-    view: Path | str, entity: str, features: Sequence[str], rows: pa.ChunkedArray, day: Day | None
+    view: FeatureView, file: Path | str, features: Sequence[str], rows: pa.Table, day: Day | None
 ) -> dict[str, pa.Array] | None:
-    """Features of a view for each of `rows`, which are entities: NULL where the view has no row. None where only the
-    SQL knows a type, or the view does not fit into memory.
+    """Features of a view for each of `rows`, by its entity: NULL where the view has no row. None where only the SQL
+    knows a type, or the view's `file` does not fit into memory.
 
-    With a `day` the view has a row per version, and a row's is the latest before the end of that day.
+    A view as of the day has a row per version there, and a row's is the latest before the end of the `day`.
     """
-    if not fits_whole(view):
+    if not fits_whole(file):
         return None
-    values = read_table(view, list(dict.fromkeys([entity, *features, *([] if day is None else [_TIME])])))
+    entity, time = view.entity, [_TIME] * view.as_of_day
+    values = read_table(file, list(dict.fromkeys([entity, *features, *time])))
     if not all(is_plain(values.schema.field(name).type) for name in features):
         return None
-    latest = None if day is None else latest_before_end_of(day, values[entity], values[_TIME])
-    places = rows_by_entity(rows, values[entity] if latest is None else whole(values[entity]).take(latest))
+    assert day or not view.as_of_day
+    latest = latest_before_end_of(day, values[entity], values[_TIME]) if day and view.as_of_day else None
+    places = rows_by_entity(rows[entity], values[entity] if latest is None else whole(values[entity]).take(latest))
     if places is None:
         return None
     places = places if latest is None else latest.take(places)
@@ -88,3 +94,18 @@ def rows_by_entity(rows: pa.ChunkedArray, entities: pa.ChunkedArray | pa.Array) 
     places = np.searchsorted(there, wanted)
     places[places == len(there)] = 0
     return pa.array(places, mask=there[places] != wanted)
+
+
+def among(column: pa.ChunkedArray | pa.Array, kind: str, values: Sequence[object]) -> np.ndarray | None:
+    """Where a text, a boolean or a whole number is one of `values`, NULL never; None for other types."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = {"VARCHAR": str, "BOOLEAN": bool}.get(kind, int if is_integer(kind) else None)
+    if plain is None or not all(type(value) is plain for value in values):
+        return None
+    values = [value for value in values if holds(kind, value)]
+    if not values:
+        return np.zeros(len(column), np.bool_)
+    return np.asarray(pc.is_in(whole(column), value_set=pa.array(values, column.type)))

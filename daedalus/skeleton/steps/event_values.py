@@ -106,8 +106,9 @@ def _values(make: Make, aggregation: Aggregation) -> _Values:
     config |= where_config(aggregation)
     keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
     keys = aggregation.keys if aggregation.keyed else ()
-    arrow = partial(write_event_values, events, column, entity, flatten, contributor, keys)
-    return _Values(part, sql, config, views, keyed, None if aggregation.where or where.views else arrow,
+    value = FeatureView(view, entity, (column,), as_of_day) if view else None
+    arrow = partial(write_event_values, events, column, value, flatten, contributor, where.conditions, keys)
+    return _Values(part, sql, config, views, keyed, None if any(view_of(context, key) for key in keys) else arrow,
                    filtered, as_of_day or any(other.as_of_day for other in where.views))  # fmt: skip
 
 
