@@ -133,14 +133,12 @@ def sql_of_feed(
     reads: Mapping[str, Sequence[str]] | None = None,
     arrow: Callable[[tuple[FeedPart, ...]], partial] | None = None,
     *,
-    texts: bool = False,
     by_user: bool = False,
 ) -> str | None:
     """Adds an action that reads the feed files of `days`, in a row, and the actions in `reads`; None if there are none.
 
-    `render` makes its statement, of the days that have files, and `arrow` what may run in its place, where `texts` says
-    also for ids that are text; `config` are further values that it depends on. `by_user` says that one day's may be
-    computed in parts of users.
+    `render` makes its statement, of the days that have files, and `arrow` what may run in its place; `config` are
+    further values that it depends on. `by_user` says that one day's may be computed in parts of users.
     """
     wanted = spine_columns(make.context.config)
     feeds, bound = _feeds(make, days, wanted)
@@ -168,10 +166,9 @@ def sql_of_feed(
         columns=wanted,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    fast = arrow if texts or not ids else None
     made = tuple(_part(feed, days[feed.at], bound, tuple(further.items())) for feed in feeds)
-    parts = partial(parts_of_users, made[0], fast) if by_user and has_ranges(groups) else None
-    return make.sql(name, render(feeds), reading, {**settings, **config}, extra=extra, arrow=fast and fast(made),
+    parts = partial(parts_of_users, made[0], arrow) if by_user and has_ranges(groups) else None
+    return make.sql(name, render(feeds), reading, {**settings, **config}, extra=extra, arrow=arrow and arrow(made),
                     parts=parts)  # fmt: skip
 
 

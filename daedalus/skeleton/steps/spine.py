@@ -65,7 +65,7 @@ def build(make: Make, day: Day) -> str | None:
     """Reads the feed files of a day and, as far as rows come late or early, of neighbouring days."""
     make.unaffected.watch(str(day))
     name = ActionName("spine", day=day)
-    return sql_of_feed(make, name, [day], _of_day, {}, arrow=_on_arrow, texts=True, by_user=True)
+    return sql_of_feed(make, name, [day], _of_day, {}, arrow=_on_arrow, by_user=True)
 
 
 def _of_day(feeds: tuple[FeedDay, ...]) -> Sql:
