@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daedalus.base.days import Day
 from daedalus.skeleton.arrow.feed_files import FeedPart
@@ -22,56 +22,57 @@ if TYPE_CHECKING:
     from daedalus.skeleton.where import Condition
 
 
-def write_event_values(
-    events: Sequence[str], column: str, view: FeatureView | None, flatten: bool, contributor: bool,
-    where: Sequence[Condition], keys: Sequence[str], files: Files, out: Path, day: Day | None = None,
-) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `event_values`; the value is of the `view`, or of the rows. `keys` are columns of the feed; none: the
-    user. `day` is that of the rows where views are as of it."""
-    keys = keys or ["user_id"]
-    rows = rows_of_events(files, events, _needed(column, view, contributor, where, keys))
-    if rows is None or (rows := _valued(rows, column, view, where, files, day)) is None:
-        return None
-    return _write(rows, column, flatten, contributor, out, keys)
+class Asked(NamedTuple):
+    """What an aggregation sees: `events` that meet the conditions `where`, each with its value, the `column` of the
+    `view` or else of the feed; of a list each member if `flatten`. With `contributor` they keep their artwork. `keys`,
+    by which they are grouped, are columns of the feed.
+    """
+
+    events: Sequence[str]
+    column: str
+    view: FeatureView | None
+    flatten: bool
+    contributor: bool
+    where: Sequence[Condition]
+    keys: Sequence[str]
+
+    @property
+    def needed(self) -> list[str]:
+        """The columns of the feed that it takes."""
+        found = {*self.keys, "event_timestamp", self.view.entity if self.view else self.column}
+        found |= {one.view.entity if one.view else one.column for one in self.where}
+        return sorted(found | ({"artwork_id"} if self.contributor else set()))
+
+    @property
+    def as_of_day(self) -> bool:
+        """Whether something of it is as of the day."""
+        return any(view and view.as_of_day for view in (self.view, *(one.view for one in self.where)))
 
 
-def write_looked_up(
-    column: str, view: FeatureView | None, flatten: bool, contributor: bool, filtered: Sequence[str],
-    where: Sequence[Condition], keys: Sequence[str], files: Files, out: Path,
-) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `history` of rows as the feed has them, whose values, conditions or artworks are looked up: as above,
-    but of many days. The SQL looks up views that are as of the day."""
-    keys = keys or ["user_id"]
+def write_event_values(asked: Asked, files: Files, out: Path, day: Day | None = None) -> Mapping[str, int] | None:
+    """The step `event_values`. `day` is that of the rows where views are as of it."""
+    return _write_asked(rows_of_events(files, asked.events, asked.needed), asked, files, out, day)
+
+
+def write_looked_up(asked: Asked, filtered: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
+    """The step `history` of rows as the feed has them, which are looked up in views or in the pool: events in
+    `filtered` need an artwork that is there. The SQL looks up views that are as of the days of events."""
     (path,) = files["rows"]
-    if not fits(rows_of(path)) or any(one and one.as_of_day for one in (view, *(each.view for each in where))):
+    if asked.as_of_day or not fits(rows_of(path)):
         return None
-    needed = _needed(column, view, contributor, where, keys)
-    rows = read_table(path, list(dict.fromkeys([*needed, *(["artwork_id", "event"] if filtered else [])])))
-    rows = _in_pool(rows, filtered, files)
-    if rows is None or (rows := _valued(rows, column, view, where, files, None)) is None:
-        return None
-    return _write(rows, column, flatten, contributor, out, keys)
+    return _write_asked(_in_pool(read_table(path, _also_of_pool(asked, filtered)), filtered, files), asked, files, out)
 
 
-def _needed(
-    column: str, view: FeatureView | None, contributor: bool, where: Sequence[Condition], keys: Sequence[str]
-) -> list[str]:
-    """The columns of rows from which `_valued` and `_write` make events."""
-    own = {*keys, "event_timestamp", view.entity if view else column, *(["artwork_id"] if contributor else [])}
-    return sorted(own | _tested(where))
+def write_history(
+    parts: Sequence[FeedPart], asked: Asked, filtered: Sequence[str], files: Files, out: Path
+) -> Mapping[str, int] | None:
+    """The step `history` of the days of `parts`; events in `filtered` need an artwork that is in the pool."""
+    rows = clean_rows(parts, asked.events, _also_of_pool(asked, filtered), files)
+    return _write_asked(None if rows is None else _in_pool(rows, filtered, files), asked, files, out)
 
 
-def _valued(
-    rows: pa.Table, column: str, view: FeatureView | None, where: Sequence[Condition], files: Files, day: Day | None
-) -> pa.Table | None:
-    """The rows that meet all conditions, with their values; None where only the SQL knows a type."""
-    found = _matching(rows, where, files, day)
-    if found is None or not view:
-        return found
-    values = features_by_entity(view, files["view"][0], [column], found, day)
-    if values is None or column in found.column_names:
-        return None
-    return found.append_column(column, values[column])
+def _also_of_pool(asked: Asked, filtered: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*asked.needed, *(["artwork_id", "event"] if filtered else [])]))
 
 
 def _in_pool(rows: pa.Table, filtered: Sequence[str], files: Files) -> pa.Table | None:
@@ -83,13 +84,23 @@ def _in_pool(rows: pa.Table, filtered: Sequence[str], files: Files) -> pa.Table 
     (path,) = files["pool"]
     if not fits_whole(path):
         return None
-    asked, pool = has_one_of(rows["event"], filtered), whole(read_table(path, ["id"])["id"])
-    return rows.filter(pc.or_(pc.invert(asked), pc.is_in(rows["artwork_id"], value_set=pool)))
+    among_them, pool = has_one_of(rows["event"], filtered), whole(read_table(path, ["id"])["id"])
+    return rows.filter(pc.or_(pc.invert(among_them), pc.is_in(rows["artwork_id"], value_set=pool)))
 
 
-def _tested(where: Sequence[Condition]) -> set[str]:
-    """The columns of rows by which conditions are looked up."""
-    return {condition.view.entity if condition.view else condition.column for condition in where}
+def _write_asked(
+    rows: pa.Table | None, asked: Asked, files: Files, out: Path, day: Day | None = None
+) -> Mapping[str, int] | None:
+    """Writes those of the rows that are asked for; None where only the SQL knows a type, or there are no rows."""
+    rows = None if rows is None else _matching(rows, asked.where, files, day)
+    if rows is None:
+        return None
+    if asked.view:
+        found = features_by_entity(asked.view, files["view"][0], [asked.column], rows, day)
+        if found is None or asked.column in rows.column_names:
+            return None
+        rows = rows.append_column(asked.column, found[asked.column])
+    return _write(rows, asked, out)
 
 
 def _matching(rows: pa.Table, where: Sequence[Condition], files: Files, day: Day | None) -> pa.Table | None:
@@ -105,21 +116,36 @@ def _matching(rows: pa.Table, where: Sequence[Condition], files: Files, day: Day
     return rows.combine_chunks()
 
 
-def write_history(
-    parts: Sequence[FeedPart], events: Sequence[str], column: str, contributor: bool, filtered: Sequence[str],
-    where: Sequence[Condition], keys: Sequence[str], files: Files, out: Path,
-) -> Mapping[str, int] | None:  # fmt: skip
-    """The step `history` of the days of `parts`; events in `filtered` need an artwork that is in the pool. Conditions
-    and `keys`, without which it is the user, are of the feed."""
-    keys = keys or ["user_id"]
-    further = [*(["artwork_id"] if contributor or filtered else []), *(["event"] if filtered else [])]
-    wanted = list(dict.fromkeys([*keys, "event_timestamp", column, *further, *sorted(_tested(where))]))
-    rows = clean_rows(parts, events, wanted, files)
-    if rows is None or (rows := _in_pool(rows, filtered, files)) is None:
+def _write(rows: pa.Table, asked: Asked, out: Path) -> Mapping[str, int] | None:
+    """Writes the keys, time and value of the rows, sorted by them."""
+    import numpy as np
+    import pyarrow as pa
+
+    values = whole(rows[asked.column])
+    groups = USERS if tuple(asked.keys) == USERS else group_columns(len(asked.keys))
+    columns: dict[str, Any] = dict(zip(groups, (rows[key] for key in asked.keys), strict=True))
+    columns["ts"] = rows["event_timestamp"]
+    places = None
+    if asked.flatten:
+        if not pa.types.is_list(values.type):
+            return None
+        lengths = np.asarray(values.value_lengths().fill_null(0))
+        places = np.repeat(np.arange(len(values)), lengths)
+        values = values.flatten()
+    if not is_plain(values.type) or pa.types.is_floating(values.type) or pa.types.is_nested(values.type):
         return None
-    if (rows := _matching(rows, where, files, None)) is None:
-        return None
-    return _write(rows, column, False, contributor, out, keys)
+    if asked.contributor:
+        columns["artwork_id"] = rows["artwork_id"]
+    if places is not None:
+        columns = {name: whole(column).take(pa.array(places)) for name, column in columns.items()}
+    names = [*groups, "ts", "value", *(["artwork_id"] if asked.contributor else [])]
+    found = pa.table({**columns, "value": values}).select(names)
+    if values.null_count:
+        found = found.filter(values.is_valid())
+    if any(found[group].null_count for group in groups):
+        found = found.drop_null()
+    ranks = sort_keys(found.columns)
+    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of_nearly_sorted(ranks))))}
 
 
 def write_feed_events(
@@ -148,40 +174,6 @@ def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
 
     keys = sort_keys(rows.columns)
     return None if keys is None else {"rows": write_table(out, rows.take(pa.array(order_of(keys))))}
-
-
-def _write(
-    rows: pa.Table, column: str, flatten: bool, contributor: bool, out: Path, keys: Sequence[str]
-) -> Mapping[str, int] | None:
-    """Writes the keys, time and value of the rows, sorted by them; a member of a list each if `flatten`."""
-    import numpy as np
-    import pyarrow as pa
-
-    values = whole(rows[column])
-    groups = USERS if tuple(keys) == USERS else group_columns(len(keys))
-    columns: dict[str, Any] = dict(zip(groups, (rows[key] for key in keys), strict=True))
-    columns["ts"] = rows["event_timestamp"]
-    places = None
-    if flatten:
-        if not pa.types.is_list(values.type):
-            return None
-        lengths = np.asarray(values.value_lengths().fill_null(0))
-        places = np.repeat(np.arange(len(values)), lengths)
-        values = values.flatten()
-    if not is_plain(values.type) or pa.types.is_floating(values.type) or pa.types.is_nested(values.type):
-        return None
-    if contributor:
-        columns["artwork_id"] = rows["artwork_id"]
-    if places is not None:
-        columns = {name: whole(column).take(pa.array(places)) for name, column in columns.items()}
-    names = [*groups, "ts", "value", *(["artwork_id"] if contributor else [])]
-    found = pa.table({**columns, "value": values}).select(names)
-    if values.null_count:
-        found = found.filter(values.is_valid())
-    if any(found[group].null_count for group in groups):
-        found = found.drop_null()
-    ranks = sort_keys(found.columns)
-    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of_nearly_sorted(ranks))))}
 
 
 def write_row_keys(keys: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:

@@ -11,7 +11,7 @@ from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
 from daedalus.config.columns import Ref
 from daedalus.config.schema import Aggregation
-from daedalus.skeleton.arrow.day_events import write_event_values
+from daedalus.skeleton.arrow.day_events import Asked, write_event_values
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.feed_day import day_start, events_part
 from daedalus.skeleton.joins_and_filters import FeatureView, joined_to_events
@@ -20,7 +20,7 @@ from daedalus.skeleton.steps.view import keyed_by_entity
 from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
 from daedalus.sql.text import Sql, in_list, name
 from daedalus.stagecache.action_name import ActionName
-from daedalus.windows.spec import self_rule
+from daedalus.windows.spec import USERS, self_rule
 
 
 @cache
@@ -105,11 +105,21 @@ def _values(make: Make, aggregation: Aggregation) -> _Values:
     config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": column}
     config |= where_config(aggregation)
     keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
-    keys = aggregation.keys if aggregation.keyed else ()
-    value = FeatureView(view, entity, (column,), as_of_day) if view else None
-    arrow = partial(write_event_values, events, column, value, flatten, contributor, where.conditions, keys)
-    return _Values(part, sql, config, views, keyed, None if any(view_of(context, key) for key in keys) else arrow,
-                   filtered, as_of_day or any(other.as_of_day for other in where.views))  # fmt: skip
+    by_day = as_of_day or any(other.as_of_day for other in where.views)
+    asked = asked_of(context, aggregation)
+    return _Values(part, sql, config, views, keyed, asked and partial(write_event_values, asked), filtered, by_day)
+
+
+def asked_of(context: Skeleton, aggregation: Aggregation) -> Asked | None:
+    """What an aggregation sees, for the steps on Arrow; None where keys come from views, as only the SQL joins them."""
+    keys = aggregation.keys if aggregation.keyed else USERS
+    if any(view_of(context, key) for key in keys):
+        return None
+    name, column = view_of(context, aggregation.column), aggregation.column
+    known = context.config.catalog.views.get(name)
+    view = FeatureView(name, known.entity, (column,), known.as_of == "day") if known else None
+    return Asked(tuple(sorted(set(aggregation.events))), column, view, aggregation.kind.flatten,
+                 self_rule(aggregation) == "event", where_of(context, aggregation).conditions, keys)  # fmt: skip
 
 
 def view_of(context: Skeleton, column: str) -> str:

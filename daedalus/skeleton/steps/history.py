@@ -16,12 +16,17 @@ from daedalus.actions.unaffected import Keyed
 from daedalus.base.days import Day
 from daedalus.config.columns import spine_columns
 from daedalus.config.schema import Aggregation
-from daedalus.skeleton.arrow.day_events import write_feed_events, write_gathered, write_history, write_looked_up
+from daedalus.skeleton.arrow.day_events import (
+    Asked,
+    write_feed_events,
+    write_gathered,
+    write_history,
+    write_looked_up,
+)
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.feed_day import FeedDay, clean_days, events_part, files_of, is_minus_zero, sql_of_feed
-from daedalus.skeleton.joins_and_filters import FeatureView
-from daedalus.skeleton.steps.event_values import enrich_spine_for_rolling, view_of
+from daedalus.skeleton.steps.event_values import asked_of, enrich_spine_for_rolling, view_of
 from daedalus.skeleton.steps.view import keyed_by_entity
 from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
 from daedalus.sql.text import Sql, columns, in_list, name, parquet
@@ -120,16 +125,17 @@ def _of_feed(make: Make, aggregation: Aggregation, first: int, size: int) -> str
     config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": aggregation.column}
     config |= {"embedding_coverage_filter.events": list(filtered)} if filtered else {}
     config |= where_config(aggregation)
-    where, keys = where_of(context, aggregation), aggregation.keys if aggregation.keyed else ()
     render = partial(inject_dislike_history, events=events, column=aggregation.column, contributor=contributor,
-                     filtered=filtered, where=where)  # fmt: skip
+                     filtered=filtered, where=where_of(context, aggregation))  # fmt: skip
     reads = {"pool": [make.need("pool")]} if filtered else {}
-
-    def arrow(parts: tuple[FeedPart, ...]) -> partial:
-        return partial(write_history, parts, events, aggregation.column, contributor, filtered, where.conditions, keys)
-
+    asked = asked_of(context, aggregation)
+    arrow = partial(_on_arrow, asked, filtered) if asked else None
     name = _named(make, _part(aggregation), first, size, aggregation.cumulative)
     return sql_of_feed(make, name, _days_from(first, size), render, config, reads, arrow)
+
+
+def _on_arrow(asked: Asked, filtered: Sequence[str], parts: tuple[FeedPart, ...]) -> partial:
+    return partial(write_history, parts, asked, filtered)
 
 
 def _part(aggregation: Aggregation) -> str:
@@ -269,9 +275,6 @@ def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> s
     keyed += keyed_by_entity(make, joined, kind_of(rows))
     part = _part(aggregation) + ("" if joined else f".{_COVERED}")
     action = _named(make, part, first, size, aggregation.cumulative)
-    keys = aggregation.keys if aggregation.keyed else ()
-    value = FeatureView(view, known.entity, (aggregation.column,), known.as_of == "day") if known else None
-    arrow = partial(write_looked_up, aggregation.column, value, aggregation.kind.flatten,
-                    self_rule(aggregation) == "event", filtered, where.conditions, keys)  # fmt: skip
+    seen = asked_of(context, aggregation)
     return make.sql(action, sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed,
-                    arrow=None if any(view_of(context, key) for key in keys) else arrow)  # fmt: skip
+                    arrow=seen and partial(write_looked_up, seen, filtered))  # fmt: skip
