@@ -58,11 +58,13 @@ def keys_of(ranks: Iterable[Ranks | None]) -> list[np.ndarray] | None:
 def ranked(column: pa.ChunkedArray | pa.Array) -> Ranks | None:
     """(numbers from 0 up in the order of the column's values, one more than the largest), NULL being the largest.
 
-    Two such for integers that are too far apart for one, such as ids that are hashes; None for other types.
+    Two such for integers that are too far apart for one, such as ids that are hashes; None for other types. Floats are
+    told apart by their bits, see `has_one_order`.
     """
     import numpy as np
     import pyarrow as pa
 
+    column = _in_order(column)
     kind = column.type
     if column.null_count == len(column):
         return [(np.zeros(len(column), np.int32), 1)]
@@ -83,6 +85,34 @@ def ranked(column: pa.ChunkedArray | pa.Array) -> Ranks | None:
         return [(key, most - least + 1)]
     key[missing] = most - least + 1
     return [(key, most - least + 2)]
+
+
+def _in_order(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Floats and days as whole numbers that ascend as they do: -0.0 before 0.0, and NaN behind all other numbers."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_date32(column.type):
+        return whole(column).view(pa.int32())
+    if not pa.types.is_floating(column.type):
+        return column
+    kind = pa.int64() if column.type == pa.float64() else pa.int32()
+    bits, missing = numbers_of(whole(column).view(kind))
+    below = (1 << (kind.bit_width - 1)) - 1  # of negative numbers, the larger bits are of the smaller one
+    return pa.array(np.where(bits < 0, bits ^ below, bits), pa.int64(), mask=missing)
+
+
+def has_one_order(column: pa.ChunkedArray | pa.Array) -> bool:
+    """Whether `ranked` and SQL agree on a column's order: SQL takes -0.0 for 0.0, and any NaN for any other."""
+    import numpy as np
+    import pyarrow as pa
+
+    if not pa.types.is_floating(column.type):
+        return True
+    numbers = whole(column).drop_null().to_numpy()
+    nan = np.isnan(numbers)
+    forms = np.unique(numbers[nan].view(f"u{numbers.dtype.itemsize}"))
+    return len(forms) < 2 and not (np.signbit(numbers) & (nan | (numbers == 0))).any()
 
 
 def _halves(numbers: np.ndarray, missing: np.ndarray | None, least: int, most: int) -> Ranks:

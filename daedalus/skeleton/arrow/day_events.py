@@ -12,7 +12,7 @@ from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import has_one_of, rows_of_events
 from daedalus.skeleton.arrow.views import among, features_by_entity, is_plain
 from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
-from daedalus.tables.sorting import order_of, order_of_nearly_sorted, sort_keys, whole
+from daedalus.tables.sorting import has_one_order, order_of, order_of_nearly_sorted, sort_keys, whole
 from daedalus.windows.spec import PLACE, USERS, group_columns
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def _write(rows: pa.Table, asked: Asked, out: Path) -> Mapping[str, int] | None:
         lengths = np.asarray(values.value_lengths().fill_null(0))
         places = np.repeat(np.arange(len(values)), lengths)
         values = values.flatten()
-    if not is_plain(values.type) or pa.types.is_floating(values.type) or pa.types.is_nested(values.type):
+    if not is_plain(values.type) or pa.types.is_nested(values.type) or not has_one_order(values):
+        return None
+    if any(pa.types.is_floating(rows[key].type) for key in asked.keys):  # of which SQL makes one zero and one NaN
         return None
     if asked.contributor:
         columns["artwork_id"] = rows["artwork_id"]
@@ -172,7 +174,7 @@ def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
     """Writes rows sorted by all their columns, which so are in a total order; None where only the SQL sorts them."""
     import pyarrow as pa
 
-    keys = sort_keys(rows.columns)
+    keys = sort_keys(rows.columns) if all(map(has_one_order, rows.columns)) else None
     return None if keys is None else {"rows": write_table(out, rows.take(pa.array(order_of(keys))))}
 
 
@@ -186,6 +188,8 @@ def write_row_keys(keys: Sequence[str], files: Files, out: Path) -> Mapping[str,
         return None
     rows = read_table(path, list(dict.fromkeys([*keys, "event_timestamp", "artwork_id"])))
     columns = dict(zip(group_columns(len(keys)), (rows[key] for key in keys), strict=True))
+    if any(pa.types.is_floating(column.type) for column in columns.values()):
+        return None
     taken = {name: rows[name] for name in ("event_timestamp", "artwork_id")}
     found = pa.table({**columns, **taken, PLACE: np.arange(rows.num_rows)}).drop_null()
     ranks = sort_keys([found[name] for name in columns])

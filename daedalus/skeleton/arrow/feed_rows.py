@@ -26,7 +26,6 @@ from daedalus.tables.sorting import (
     has_few_values,
     in_one_piece,
     keys_of,
-    numbers_of,
     order_of,
     ranked,
     whole,
@@ -236,28 +235,12 @@ def _columns(table: pa.Table, sorted_by: Sequence[str], wanted: Sequence[str]) -
 
     def found(name: str) -> _Column:
         values = in_one_piece(table[name])
-        return _Column(values, ranked(_in_order(values)) if name in sorted_by else None)
+        return _Column(values, ranked(values) if name in sorted_by else None)
 
     texts = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
     asked = dict.fromkeys([*sorted_by, *wanted])
     names = [*filter(asked.__contains__, texts), *(name for name in asked if name not in texts)]  # slow ones first
     return dict(zip(names, side_by_side([partial(found, name) for name in names], table.num_rows), strict=True))
-
-
-def _in_order(column: pa.Array) -> pa.Array:
-    """Floats and days as whole numbers that ascend as they do: -0.0 before 0.0, and NaN, of which there is one form,
-    behind all other numbers."""
-    import numpy as np
-    import pyarrow as pa
-
-    if pa.types.is_date32(column.type):
-        return column.view(pa.int32())
-    if not pa.types.is_floating(column.type):
-        return column
-    kind = pa.int64() if column.type == pa.float64() else pa.int32()
-    bits, missing = numbers_of(column.view(kind))
-    below = (1 << kind.bit_width - 1) - 1  # of negative ones, the larger bits are of the smaller number
-    return pa.array(np.where(bits < 0, bits ^ below, bits), pa.int64(), mask=missing)
 
 
 def _taken(column: pa.Array, places: pa.Array, coded: bool) -> pa.Array:
