@@ -33,7 +33,8 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str:
     reads |= {view.bound: [make.need("view", view.name)] for view in keys.views}
     by_day = any(view.as_of_day for view in keys.views)
     name = ActionName("row_keys", keys_part(aggregation.keys), day)
+    arrow = partial(write_row_keys, aggregation.keys, keys.views)
     return make.sql(name, list_row_keys(keys), Reading(reads, variables=day_start(day) if by_day else {}),
                     {"aggregation.key": list(aggregation.keys)},
                     keyed=keyed_by_entity(make, [view.name for view in keys.views]),
-                    arrow=None if keys.views else partial(write_row_keys, aggregation.keys))  # fmt: skip
+                    arrow=partial(arrow, day=day) if by_day else arrow)  # fmt: skip

@@ -280,9 +280,11 @@ def test_conditions_and_keys_are_no_reason_for_sql(warm: Small, as_of):
         (endless,) = (spec for spec in specs if spec["windows"] == "cumulative")
         endless["where"] = {"platform_code": [1, 2]}
         specs.append({**endless, "name": "of_the_artwork", "column": "user_id", "key": "artwork_id"})
+        specs.append({**endless, "name": "of_the_author", "windows": ["3d"], "match": "author_id"})
 
     warm.edit_aggregations(conditions)
-    edit(warm.runtime, output_columns=[*yaml.safe_load(warm.runtime.read_text())["output_columns"], "of_the_artwork"])
+    outputs = yaml.safe_load(warm.runtime.read_text())["output_columns"]
+    edit(warm.runtime, output_columns=[*outputs, "of_the_artwork", "of_the_author_3d"])
     ran: Counter = Counter()
     both(warm.root, "2026-02-03..2026-02-04", ran)
     assert {name for name, wrote in ran if wrote} == {*STEPS, "write_row_keys"}

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 class Asked(NamedTuple):
     """What an aggregation sees: `events` that meet the conditions `where`, each with its value, the `column` of the
-    `view` or else of the feed; of a list each member if `flatten`. With `contributor` they keep their artwork. `keys`,
-    by which they are grouped, are columns of the feed.
+    `view` or else of the feed; of a list each member if `flatten`. With `contributor` they keep their artwork. They are
+    grouped by `keys`, of the feed or of `key_views`.
     """
 
     events: Sequence[str]
@@ -35,18 +35,26 @@ class Asked(NamedTuple):
     contributor: bool
     where: Sequence[Condition]
     keys: Sequence[str]
+    key_views: Sequence[FeatureView]
 
     @property
     def needed(self) -> list[str]:
         """The columns of the feed that it takes."""
-        found = {*self.keys, "event_timestamp", self.view.entity if self.view else self.column}
+        found = {*of_feed(self.keys, self.key_views), self.view.entity if self.view else self.column}
         found |= {one.view.entity if one.view else one.column for one in self.where}
-        return sorted(found | ({"artwork_id"} if self.contributor else set()))
+        return sorted(found | {"event_timestamp", *(["artwork_id"] if self.contributor else [])})
 
     @property
     def as_of_day(self) -> bool:
         """Whether something of it is as of the day."""
-        return any(view and view.as_of_day for view in (self.view, *(one.view for one in self.where)))
+        views = (self.view, *self.key_views, *(one.view for one in self.where))
+        return any(view and view.as_of_day for view in views)
+
+
+def of_feed(keys: Sequence[str], views: Sequence[FeatureView]) -> list[str]:
+    """The columns of the feed that keys are, or by which they are found in `views`."""
+    joined = [feature for view in views for feature in view.features]
+    return [*(key for key in keys if key not in joined), *(view.entity for view in views)]
 
 
 def write_event_values(asked: Asked, files: Files, out: Path, day: Day | None = None) -> Mapping[str, int] | None:
@@ -100,7 +108,23 @@ def _write_asked(
         if found is None or asked.column in rows.column_names:
             return None
         rows = rows.append_column(asked.column, found[asked.column])
-    return _write(rows, asked, out)
+    with_keys = _with_keys(rows, asked.key_views, files, day)
+    return None if with_keys is None else _write(with_keys, asked, out)
+
+
+def _with_keys(rows: pa.Table, views: Sequence[FeatureView], files: Files, day: Day | None) -> pa.Table | None:
+    """The rows with the keys that views have; None where only the SQL knows a type, or makes one zero and one NaN."""
+    import pyarrow.types as t
+
+    for view in views:
+        found = features_by_entity(view, files[view.bound][0], view.features, rows, day)
+        if found is None:
+            return None
+        for name, values in found.items():
+            if t.is_floating(values.type) or t.is_nested(values.type):
+                return None
+            rows = rows if name in rows.column_names else rows.append_column(name, values)
+    return rows
 
 
 def _matching(rows: pa.Table, where: Sequence[Condition], files: Files, day: Day | None) -> pa.Table | None:
@@ -178,19 +202,21 @@ def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
     return None if keys is None else {"rows": write_table(out, rows.take(pa.array(order_of(keys))))}
 
 
-def write_row_keys(keys: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
-    """The step `row_keys` of columns of the feed."""
+def write_row_keys(
+    keys: Sequence[str], views: Sequence[FeatureView], files: Files, out: Path, day: Day | None = None
+) -> Mapping[str, int] | None:
+    """The step `row_keys`; keys are columns of the feed, or of `views`. `day` is that of the rows."""
     import numpy as np
     import pyarrow as pa
 
     (path,) = files["rows"]
     if not fits(rows_of(path)):
         return None
-    rows = read_table(path, list(dict.fromkeys([*keys, "event_timestamp", "artwork_id"])))
-    columns = dict(zip(group_columns(len(keys)), (rows[key] for key in keys), strict=True))
-    if any(pa.types.is_floating(column.type) for column in columns.values()):
+    named = ("event_timestamp", "artwork_id")
+    rows = _with_keys(read_table(path, list(dict.fromkeys([*of_feed(keys, views), *named]))), views, files, day)
+    if rows is None or any(pa.types.is_floating(rows[key].type) for key in keys):
         return None
-    taken = {name: rows[name] for name in ("event_timestamp", "artwork_id")}
-    found = pa.table({**columns, **taken, PLACE: np.arange(rows.num_rows)}).drop_null()
+    columns = dict(zip(group_columns(len(keys)), (rows[key] for key in keys), strict=True))
+    found = pa.table({**columns, **{name: rows[name] for name in named}, PLACE: np.arange(rows.num_rows)}).drop_null()
     ranks = sort_keys([found[name] for name in columns])
     return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of(ranks))))}

@@ -17,7 +17,7 @@ from daedalus.skeleton.feed_day import day_start, events_part
 from daedalus.skeleton.joins_and_filters import FeatureView, joined_to_events
 from daedalus.skeleton.steps.coverage import covered, covered_spine
 from daedalus.skeleton.steps.view import keyed_by_entity
-from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
+from daedalus.skeleton.where import EVERY, Where, keys_of, where_config, where_of, where_part
 from daedalus.sql.text import Sql, in_list, name
 from daedalus.stagecache.action_name import ActionName
 from daedalus.windows.spec import USERS, self_rule
@@ -67,7 +67,7 @@ def build(make: Make, day: Day, aggregation: Aggregation) -> str | None:
     values = make.once(_values, aggregation)
     reading = Reading({**covered(make, day, values.filtered), **values.views},
                       variables=day_start(day) if values.by_day else {})  # fmt: skip
-    arrow = partial(values.arrow, day=day) if values.arrow and values.by_day else values.arrow
+    arrow = partial(values.arrow, day=day) if values.by_day else values.arrow
     return make.sql(ActionName("event_values", values.part, day), values.sql, reading, values.config,
                     keyed=values.keyed, arrow=arrow)  # fmt: skip
 
@@ -84,7 +84,7 @@ class _Values:
     config: Mapping[str, object]
     views: Mapping[str, Sequence[str]]
     keyed: Sequence[Keyed]
-    arrow: partial | None
+    arrow: partial
     filtered: bool
     by_day: bool
 
@@ -106,20 +106,19 @@ def _values(make: Make, aggregation: Aggregation) -> _Values:
     config |= where_config(aggregation)
     keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
     by_day = as_of_day or any(other.as_of_day for other in where.views)
-    asked = asked_of(context, aggregation)
-    return _Values(part, sql, config, views, keyed, asked and partial(write_event_values, asked), filtered, by_day)
+    arrow = partial(write_event_values, asked_of(context, aggregation))
+    return _Values(part, sql, config, views, keyed, arrow, filtered, by_day)
 
 
-def asked_of(context: Skeleton, aggregation: Aggregation) -> Asked | None:
-    """What an aggregation sees, for the steps on Arrow; None where keys come from views, as only the SQL joins them."""
-    keys = aggregation.keys if aggregation.keyed else USERS
-    if any(view_of(context, key) for key in keys):
-        return None
+def asked_of(context: Skeleton, aggregation: Aggregation) -> Asked:
+    """What an aggregation sees, for the steps on Arrow."""
     name, column = view_of(context, aggregation.column), aggregation.column
     known = context.config.catalog.views.get(name)
     view = FeatureView(name, known.entity, (column,), known.as_of == "day") if known else None
+    keys = aggregation.keys if aggregation.keyed else USERS
     return Asked(tuple(sorted(set(aggregation.events))), column, view, aggregation.kind.flatten,
-                 self_rule(aggregation) == "event", where_of(context, aggregation).conditions, keys)  # fmt: skip
+                 self_rule(aggregation) == "event", where_of(context, aggregation).conditions, keys,
+                 keys_of(context, keys).views if aggregation.keyed else ())  # fmt: skip
 
 
 def view_of(context: Skeleton, column: str) -> str:

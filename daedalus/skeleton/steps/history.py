@@ -128,8 +128,7 @@ def _of_feed(make: Make, aggregation: Aggregation, first: int, size: int) -> str
     render = partial(inject_dislike_history, events=events, column=aggregation.column, contributor=contributor,
                      filtered=filtered, where=where_of(context, aggregation))  # fmt: skip
     reads = {"pool": [make.need("pool")]} if filtered else {}
-    asked = asked_of(context, aggregation)
-    arrow = partial(_on_arrow, asked, filtered) if asked else None
+    arrow = partial(_on_arrow, asked_of(context, aggregation), filtered)
     name = _named(make, _part(aggregation), first, size, aggregation.cumulative)
     return sql_of_feed(make, name, _days_from(first, size), render, config, reads, arrow)
 
@@ -275,6 +274,5 @@ def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> s
     keyed += keyed_by_entity(make, joined, kind_of(rows))
     part = _part(aggregation) + ("" if joined else f".{_COVERED}")
     action = _named(make, part, first, size, aggregation.cumulative)
-    seen = asked_of(context, aggregation)
-    return make.sql(action, sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed,
-                    arrow=seen and partial(write_looked_up, seen, filtered))  # fmt: skip
+    arrow = partial(write_looked_up, asked_of(context, aggregation), filtered)
+    return make.sql(action, sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed, arrow=arrow)
