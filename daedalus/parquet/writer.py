@@ -154,6 +154,7 @@ def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         while count >= ROWS_PER_GROUP:
             whole = pa.concat_tables(held)
             yield whole.slice(0, ROWS_PER_GROUP).combine_chunks()
-            held, count = [whole.slice(ROWS_PER_GROUP)], count - ROWS_PER_GROUP
+            count -= ROWS_PER_GROUP
+            held = [whole.slice(ROWS_PER_GROUP)] if count else []  # of no rows it would still have values of text
     if count:
         yield pa.concat_tables(held).combine_chunks()

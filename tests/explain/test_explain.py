@@ -305,8 +305,8 @@ def test_recompute_names_the_column_of_a_step_that_is_not_deterministic(warm, mo
     assert cache_verify(Settings(), 30)["differing"] == []
     original, chance = joins._joined, random.Random(3)
 
-    def noisy(join, wanted, files):
-        made = original(join, wanted, files)
+    def noisy(*arguments):
+        made = original(*arguments)
         if made is None or "user_age" not in made.column_names:
             return made
         ages = pa.array([chance.randrange(1000) for _ in range(made.num_rows)], pa.int32())

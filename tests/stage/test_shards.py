@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -17,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import DAYS, edit
+from small import DAYS, edit, groups_of
 from test_text_ids import without_numbers
 from test_worlds import EXAMPLES, THOROUGH
 from texts import Texts, with_texts
@@ -35,13 +34,6 @@ from daedalus.stagecache.walk.in_parts import InParts
 from daedalus.workspace.settings import Settings
 
 SHARDS = (2, 7)
-
-
-def groups_of(rows: int, patch: pytest.MonkeyPatch) -> None:
-    """Row groups of so few rows in all modules, so that small worlds have many."""
-    for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith("daedalus.") and hasattr(module, "ROWS_PER_GROUP"):
-            patch.setattr(module, "ROWS_PER_GROUP", rows)
 
 
 @pytest.fixture

@@ -66,6 +66,13 @@ def edit(path: Path, **values: object) -> None:
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
 
 
+def groups_of(rows: int, patch: pytest.MonkeyPatch) -> None:
+    """Row groups of so few rows in all modules, so that small worlds have many."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith("daedalus.") and hasattr(module, "ROWS_PER_GROUP"):
+            patch.setattr(module, "ROWS_PER_GROUP", rows)
+
+
 def copied(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: Iterable[str] = ()) -> Path:
     """A copy of a world, as the working directory; `without` folders of these names."""
     root = tmp_path / "world"
