@@ -22,6 +22,7 @@ _SMALL = (1 << 31) - 2  # of a number that takes 32 bits, with one more for NULL
 _MANY_TEXTS = 4096  # of so many, none of them longer than so many bytes, digits are counted; others are compared
 _LONGEST_TEXT = 64
 _SEEN = 4096  # first rows by which a column of text is judged
+_SHORT = 4096  # rows: of so few, to tell values apart takes longer than to read text
 _FEW = 16  # rows of a value, and more, of columns whose equal values have one number
 
 
@@ -274,6 +275,6 @@ def has_few_values(coded: pa.DictionaryArray) -> bool:
     import pyarrow.compute as pc
 
     values = coded.dictionary
-    return (
-        _FEW * len(values) < len(coded) and not values.null_count and pc.count_distinct(values).as_py() == len(values)
-    )
+    if len(coded) <= _SHORT or len(coded) <= _FEW * len(values) or values.null_count:
+        return False
+    return bool(pc.count_distinct(values).as_py() == len(values))

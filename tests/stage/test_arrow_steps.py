@@ -85,6 +85,7 @@ def as_of_many_rows() -> Iterator[None]:
         patch.setattr(side_by_side, "_ROWS", 0)
         patch.setattr(sorting, "_SEEN", 1)
         patch.setattr(sorting, "_FEW", 0)
+        patch.setattr(sorting, "_SHORT", 0)
         patch.setattr(artifacts, "_NUMBERED", 0)
         yield
 

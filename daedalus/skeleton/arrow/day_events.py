@@ -136,8 +136,8 @@ def _matching(rows: pa.Table, where: Sequence[Condition], files: Files, day: Day
         found = features_by_entity(view, files[view.bound][0], [name], rows, day) if view else {name: rows[name]}
         if found is None or (met := among(found[name], condition.type, condition.values)) is None:
             return None
-        rows = rows.filter(pa.array(met))
-    return rows.combine_chunks()
+        rows = rows.filter(pa.array(met)).combine_chunks()
+    return rows
 
 
 def _write(rows: pa.Table, asked: Asked, out: Path) -> Mapping[str, int] | None:
