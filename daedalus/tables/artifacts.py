@@ -145,16 +145,16 @@ def fits(rows: int) -> bool:
     return rows * _ROW_BYTES <= HELD.each
 
 
-def fits_whole(path: Path | str) -> bool:
-    """Whether all of an artifact can be read into memory, within a worker's share: lists and text may have four times
-    the bytes there that they have unpacked in the file."""
+def fits_whole(path: Path | str, times: int = 1) -> bool:
+    """Whether all of an artifact can be read into memory so many times, within a worker's share: lists and text may
+    have four times the bytes there that they have unpacked in the file."""
     import pyarrow.parquet as pq
 
     if HELD.get(path) is not None:
         return HELD.each > 0
     footer = pq.read_metadata(path)
     unpacked = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
-    return 4 * unpacked + 8 * footer.num_rows * footer.num_columns <= HELD.each
+    return times * (4 * unpacked + 8 * footer.num_rows * footer.num_columns) <= HELD.each
 
 
 def write_table(path: Path, table: pa.Table) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LEAST = -(1 << 63)  # of a time
+_COPIES = 3  # of a table in memory: the old one, the new one, and what orders and compares them
 
 
 class Changed(NamedTuple):
@@ -39,7 +40,7 @@ def changed_among(old: Path, new: Path, key: str, time: str = "") -> Changed | N
     """
     import pyarrow as pa
 
-    if not (fits_whole(old) and fits_whole(new)):
+    if not (fits_whole(old, _COPIES) and fits_whole(new, _COPIES)):
         return None
     before, after = read_file(old), read_file(new)
     if not _is_key(before[key]) or not _is_key(after[key]):
