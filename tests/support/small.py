@@ -69,10 +69,10 @@ def edit(path: Path, **values: object) -> None:
 
 def groups_of(rows: int, patch: pytest.MonkeyPatch) -> None:
     """Row groups of so few rows in all modules, so that small worlds have many."""
-    for path in (PROJECT / "daedalus").rglob("*.py"):
-        if "ROWS_PER_GROUP" in path.read_text():  # a module that is imported later would keep the number
-            module = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
-            patch.setattr(importlib.import_module(module), "ROWS_PER_GROUP", rows, raising=False)
+    files = [path for path in (PROJECT / "daedalus").rglob("*.py") if "ROWS_PER_GROUP" in path.read_text()]
+    names = [".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in files]
+    for module in list(map(importlib.import_module, names)):  # all before any: what is imported later keeps the number
+        patch.setattr(module, "ROWS_PER_GROUP", rows, raising=False)
 
 
 def copied(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: Iterable[str] = ()) -> Path:
