@@ -166,7 +166,7 @@ def sql_of_feed(
         columns=wanted,
     )
     extra = {"engine:pycountry": version("pycountry"), **make.code_of_input(country_codes)} if by_name else {}
-    made = tuple(_part(feed, days[feed.at], bound, tuple(further.items())) for feed in feeds)
+    made = tuple(_part(feed, days[feed.at], bound) for feed in feeds)
     parts = partial(parts_of_users, made[0], arrow) if by_user and has_ranges(groups) else None
     return make.sql(name, render(feeds), reading, {**settings, **config}, extra=extra, arrow=arrow and arrow(made),
                     parts=parts)  # fmt: skip
@@ -198,12 +198,11 @@ def _own_settings(groups: Sequence[Group]) -> dict[str, object]:
     return {**({"feed.columns": names} if names else {}), **({"feed.timestamp_unit": unit} if unit else {})}
 
 
-def _part(
-    feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]], extra: tuple[tuple[str, str], ...]
-) -> FeedPart:
+def _part(feed: FeedDay, day: Day, bound: Mapping[str, Sequence[InputFile]]) -> FeedPart:
     names = [f"feed_{i}" for i, _ in enumerate(feed.groups, feed.first)]
     digests = {name: [file.digest for file in bound[name]] for name in names}
     rows = sum(file.rows for name in names for file in bound[name])
+    extra = tuple((column, kind) for column, kind in feed.columns if column not in SPINE_COLUMNS)
     return FeedPart(feed.groups, feed.lateness, feed.deduplicate, feed.platforms, day, digests, rows, feed.first, extra)
 
 

@@ -161,13 +161,13 @@ def write_table(path: Path, table: pa.Table) -> int:
     """Writes an artifact and holds it; returns the number of rows. Text may be numbers of values, each of which has
     one: the bytes are those of plain text."""
     table = table.combine_chunks()
-    rows = write_parquet(path, table.schema, _as_plain_text_is_numbered(table))
+    rows = write_parquet(path, table.schema, _row_groups(table))
     _hold(path, table)
     return rows
 
 
-def _as_plain_text_is_numbered(table: pa.Table) -> Iterator[pa.Table]:
-    """The row groups: text that is numbers of values has those that occur there, the first that occurs first."""
+def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """A table by row group, where text that is numbers of values has those that occur there, the first one first."""
     import pyarrow as pa
 
     numbered = [i for i, kind in enumerate(table.schema.types) if pa.types.is_dictionary(kind)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from daedalus.base.days import Day
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
-from daedalus.skeleton.arrow.pool_and_sessions import has_one_of, rows_of_events
+from daedalus.skeleton.arrow.pool_and_sessions import covered, has_one_of, rows_of_events
 from daedalus.skeleton.arrow.views import among, features_by_entity, is_plain
 from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import has_one_order, order_of, order_of_nearly_sorted, sort_keys, whole
@@ -85,15 +85,12 @@ def _also_of_pool(asked: Asked, filtered: Sequence[str]) -> list[str]:
 
 def _in_pool(rows: pa.Table, filtered: Sequence[str], files: Files) -> pa.Table | None:
     """The rows without those of events in `filtered` whose artworks are not in the pool; None if it does not fit."""
-    import pyarrow.compute as pc
-
     if not filtered:
         return rows
-    (path,) = files["pool"]
-    if not fits_whole(path):
+    (pool,) = files["pool"]
+    if not fits_whole(pool):
         return None
-    among_them, pool = has_one_of(rows["event"], filtered), whole(read_table(path, ["id"])["id"])
-    return rows.filter(pc.or_(pc.invert(among_them), pc.is_in(rows["artwork_id"], value_set=pool)))
+    return rows.filter(covered(has_one_of(rows["event"], filtered), rows["artwork_id"], pool))
 
 
 def _write_asked(
@@ -113,18 +110,21 @@ def _write_asked(
 
 
 def _with_keys(rows: pa.Table, views: Sequence[FeatureView], files: Files, day: Day | None) -> pa.Table | None:
-    """The rows with the keys that views have; None where only the SQL knows a type, or makes one zero and one NaN."""
-    import pyarrow.types as t
-
+    """The rows with the keys that views have; None where only the SQL knows a type."""
     for view in views:
         found = features_by_entity(view, files[view.bound][0], view.features, rows, day)
         if found is None:
             return None
         for name, values in found.items():
-            if t.is_floating(values.type) or t.is_nested(values.type):
-                return None
             rows = rows if name in rows.column_names else rows.append_column(name, values)
     return rows
+
+
+def _has_float_keys(rows: pa.Table, keys: Sequence[str]) -> bool:
+    """Whether some keys are floats, of which the SQL makes one zero and one NaN."""
+    import pyarrow as pa
+
+    return any(pa.types.is_floating(rows[key].type) for key in keys)
 
 
 def _matching(rows: pa.Table, where: Sequence[Condition], files: Files, day: Day | None) -> pa.Table | None:
@@ -158,7 +158,7 @@ def _write(rows: pa.Table, asked: Asked, out: Path) -> Mapping[str, int] | None:
         values = values.flatten()
     if not is_plain(values.type) or pa.types.is_nested(values.type) or not has_one_order(values):
         return None
-    if any(pa.types.is_floating(rows[key].type) for key in asked.keys):  # of which SQL makes one zero and one NaN
+    if _has_float_keys(rows, asked.keys):
         return None
     if asked.contributor:
         columns["artwork_id"] = rows["artwork_id"]
@@ -214,7 +214,7 @@ def write_row_keys(
         return None
     named = ("event_timestamp", "artwork_id")
     rows = _with_keys(read_table(path, list(dict.fromkeys([*of_feed(keys, views), *named]))), views, files, day)
-    if rows is None or any(pa.types.is_floating(rows[key].type) for key in keys):
+    if rows is None or _has_float_keys(rows, keys):
         return None
     columns = dict(zip(group_columns(len(keys)), (rows[key] for key in keys), strict=True))
     found = pa.table({**columns, **{name: rows[name] for name in named}, PLACE: np.arange(rows.num_rows)}).drop_null()

@@ -30,16 +30,20 @@ if TYPE_CHECKING:
 def write_coverage(events: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
     """The step `coverage`."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     (spine,), (pool,) = files["spine"], files["pool"]
     if not fits(rows_of(spine)) or not fits_whole(pool):
         return None
     asked = pa.array(_chosen(spine, events))
     artworks = read_table(spine, ["artwork_id"])["artwork_id"]
-    known = pc.is_in(artworks, value_set=whole(read_table(pool, ["id"])["id"]))
-    covered = pc.or_(pc.invert(asked), known)
-    return {"rows": write_table(out, pa.table({"covered": covered}))}
+    return {"rows": write_table(out, pa.table({"covered": covered(asked, artworks, pool)}))}
+
+
+def covered(asked: pa.Array, artworks: pa.ChunkedArray, pool: Path | str) -> pa.ChunkedArray:
+    """Which rows the coverage filter keeps: those that are not `asked`, and those whose artworks are in the pool."""
+    import pyarrow.compute as pc
+
+    return pc.or_(pc.invert(asked), pc.is_in(artworks, value_set=whole(read_table(pool, ["id"])["id"])))
 
 
 def rows_of_events(files: Files, events: Sequence[str], columns: Sequence[str]) -> pa.Table | None:

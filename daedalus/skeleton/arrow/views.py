@@ -1,4 +1,5 @@
-"""Joins the rows of views to the rows of a day: which types are known here, and where an entity's row is."""
+"""Joins the rows of views to the rows of a day: which types are known here, where an entity's row is, and which values
+are among some."""
 
 from __future__ import annotations
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from daedalus.skeleton.joins_and_filters import FeatureView
 
 _TIME = TIME.strip('"')
-
-
 _FEW = 8  # entities for each row: with more, rows are looked up one by one, in the time that a table of them takes
 
 
@@ -51,9 +50,12 @@ def features_by_entity(
     values = read_table(file, list(dict.fromkeys([entity, *features, *time])))
     if not all(is_plain(values.schema.field(name).type) for name in features):
         return None
-    assert day or not view.as_of_day
-    latest = latest_before_end_of(day, values[entity], values[_TIME]) if day and view.as_of_day else None
-    places = rows_by_entity(rows[entity], values[entity] if latest is None else whole(values[entity]).take(latest))
+    entities, latest = whole(values[entity]), None
+    if view.as_of_day:
+        assert day is not None
+        latest = latest_before_end_of(day, values[entity], values[_TIME])
+        entities = entities.take(latest)
+    places = rows_by_entity(rows[entity], entities)
     if places is None:
         return None
     places = places if latest is None else latest.take(places)

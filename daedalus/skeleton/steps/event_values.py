@@ -90,29 +90,46 @@ class _Values:
 
 
 def _values(make: Make, aggregation: Aggregation) -> _Values:
-    context, column = make.context, aggregation.column
-    events = tuple(sorted(set(aggregation.events)))
-    view, where = view_of(context, column), where_of(context, aggregation)
-    as_of_day = bool(view) and context.config.catalog.views[view].as_of == "day"
-    filtered = context.covers(events)
-    flatten, contributor = aggregation.kind.flatten, self_rule(aggregation) == "event"
-    entity = context.config.catalog.views[view].entity if view else ""
-    sql = enrich_spine_for_rolling(events, column, filtered=filtered, entity=entity, as_of_day=as_of_day,
-                                   flatten=flatten, contributor=contributor, where=where)  # fmt: skip
-    views = {"view": [make.need("view", view)]} if view else {}
-    views |= {other.bound: [make.need("view", other.name)] for other in where.views}
-    part = events_part(events, column, flatten=flatten, contributor=contributor) + where_part(aggregation)
-    config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": column}
+    asked, where = make.once(asked_of, aggregation), where_of(make.context, aggregation)
+    filtered, part = make.context.covers(asked.events), part_of(asked, aggregation)
+    config: dict[str, object] = {"aggregation.events": list(asked.events), "aggregation.column": asked.column}
     config |= where_config(aggregation)
-    keyed = keyed_by_entity(make, dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)]))
-    by_day = as_of_day or any(other.as_of_day for other in where.views)
-    arrow = partial(write_event_values, asked_of(context, aggregation))
-    return _Values(part, sql, config, views, keyed, arrow, filtered, by_day)
+    return _Values(part, sql_of(asked, where, filtered), config, views_of(make, asked, where),
+                   keyed_by_entity(make, joined_by(asked, where)), partial(write_event_values, asked), filtered,
+                   asked.as_of_day)  # fmt: skip
 
 
-def asked_of(context: Skeleton, aggregation: Aggregation) -> Asked:
-    """What an aggregation sees, for the steps on Arrow."""
-    name, column = view_of(context, aggregation.column), aggregation.column
+def sql_of(asked: Asked, where: Where, filtered: bool, history: str = "") -> Sql:
+    """The SQL of what is asked of a feed day's events, or of those of `history`."""
+    view = asked.view
+    return enrich_spine_for_rolling(
+        asked.events, asked.column, filtered=filtered, entity=view.entity if view else "",
+        as_of_day=view is not None and view.as_of_day, flatten=asked.flatten, contributor=asked.contributor,
+        where=where, history=history,
+    )  # fmt: skip
+
+
+def views_of(make: Make, asked: Asked, where: Where) -> dict[str, list[str]]:
+    """The actions of the views that are joined, by the names that they are bound to."""
+    own = {"view": [make.need("view", asked.view.name)]} if asked.view else {}
+    return own | {other.bound: [make.need("view", other.name)] for other in where.views}
+
+
+def joined_by(asked: Asked, where: Where) -> list[str]:
+    """The views that are joined, each once."""
+    return list(dict.fromkeys(view.name for view in (asked.view, *where.views) if view))
+
+
+def part_of(asked: Asked, aggregation: Aggregation) -> str:
+    """The part of the names of actions that tells what an aggregation sees."""
+    part = events_part(asked.events, asked.column, flatten=asked.flatten, contributor=asked.contributor)
+    return part + where_part(aggregation)
+
+
+def asked_of(make: Make, aggregation: Aggregation) -> Asked:
+    """What an aggregation sees; to be called once for all days."""
+    context, column = make.context, aggregation.column
+    name = view_of(context, column)
     known = context.config.catalog.views.get(name)
     view = FeatureView(name, known.entity, (column,), known.as_of == "day") if known else None
     keys = aggregation.keys if aggregation.keyed else USERS

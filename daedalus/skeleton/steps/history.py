@@ -26,9 +26,9 @@ from daedalus.skeleton.arrow.day_events import (
 from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.context import Make, Skeleton
 from daedalus.skeleton.feed_day import FeedDay, clean_days, events_part, files_of, is_minus_zero, sql_of_feed
-from daedalus.skeleton.steps.event_values import asked_of, enrich_spine_for_rolling, view_of
+from daedalus.skeleton.steps.event_values import asked_of, joined_by, part_of, sql_of, view_of, views_of
 from daedalus.skeleton.steps.view import keyed_by_entity
-from daedalus.skeleton.where import EVERY, Where, where_config, where_of, where_part
+from daedalus.skeleton.where import EVERY, Where, where_config, where_of
 from daedalus.sql.text import Sql, columns, in_list, name, parquet
 from daedalus.stagecache.action_name import ActionName, at_once, day_of, escaped, gathered, kind_of, step_of
 from daedalus.windows.spec import self_rule
@@ -75,10 +75,11 @@ def build(make: Make, aggregation: Aggregation, first: int, size: int) -> str | 
         return _looked_up(make, aggregation, first, size)
     if is_read_at_once(make, first, size, aggregation.cumulative):
         return _of_feed(make, aggregation, first, size)
+    asked = make.once(asked_of, aggregation)
     blocks = [make.need("history", aggregation, at, size // 8) for at in range(first, first + size, size // 8)]
     groups = where_of(make.context, aggregation).groups
-    kept = [*groups, "ts", "value", *(["artwork_id"] if self_rule(aggregation) == "event" else [])]
-    action = _named(make, _part(aggregation), first, size, aggregation.cumulative)
+    kept = [*groups, "ts", "value", *(["artwork_id"] if asked.contributor else [])]
+    action = _named(make, part_of(asked, aggregation), first, size, aggregation.cumulative)
     return _gathered(make, action, blocks, kept, gather_history(", ".join(kept)))
 
 
@@ -118,30 +119,31 @@ def _gathered(
 
 
 def _of_feed(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
-    context = make.context
-    events, contributor = tuple(sorted(set(aggregation.events))), self_rule(aggregation) == "event"
-    covered = {*context.runtime.embedding_coverage_filter.events} if context.covers(events) else set()
-    filtered = tuple(sorted(covered.intersection(events)))
-    config: dict[str, object] = {"aggregation.events": list(events), "aggregation.column": aggregation.column}
-    config |= {"embedding_coverage_filter.events": list(filtered)} if filtered else {}
-    config |= where_config(aggregation)
-    render = partial(inject_dislike_history, events=events, column=aggregation.column, contributor=contributor,
-                     filtered=filtered, where=where_of(context, aggregation))  # fmt: skip
+    asked = make.once(asked_of, aggregation)
+    filtered = _filtered(make.context, asked.events)
+    render = partial(inject_dislike_history, events=asked.events, column=asked.column, contributor=asked.contributor,
+                     filtered=filtered, where=where_of(make.context, aggregation))  # fmt: skip
     reads = {"pool": [make.need("pool")]} if filtered else {}
-    arrow = partial(_on_arrow, asked_of(context, aggregation), filtered)
-    name = _named(make, _part(aggregation), first, size, aggregation.cumulative)
-    return sql_of_feed(make, name, _days_from(first, size), render, config, reads, arrow)
+    name = _named(make, part_of(asked, aggregation), first, size, aggregation.cumulative)
+    return sql_of_feed(make, name, _days_from(first, size), render, _config(aggregation, asked, filtered), reads,
+                       partial(_on_arrow, asked, filtered))  # fmt: skip
+
+
+def _filtered(context: Skeleton, events: Sequence[str]) -> tuple[str, ...]:
+    """The events to which the coverage filter applies."""
+    covered = {*context.runtime.embedding_coverage_filter.events} if context.covers(events) else set()
+    return tuple(sorted(covered.intersection(events)))
+
+
+def _config(aggregation: Aggregation, asked: Asked, filtered: Sequence[str]) -> dict[str, object]:
+    """The values of the config that an aggregation's history depends on."""
+    config: dict[str, object] = {"aggregation.events": list(asked.events), "aggregation.column": asked.column}
+    config |= {"embedding_coverage_filter.events": list(filtered)} if filtered else {}
+    return config | where_config(aggregation)
 
 
 def _on_arrow(asked: Asked, filtered: Sequence[str], parts: tuple[FeedPart, ...]) -> partial:
     return partial(write_history, parts, asked, filtered)
-
-
-def _part(aggregation: Aggregation) -> str:
-    """The part of the names of an aggregation's history."""
-    events, flatten, contributor = sorted(set(aggregation.events)), aggregation.kind.flatten, self_rule(aggregation)
-    part = events_part(events, aggregation.column, flatten=flatten, contributor=contributor == "event")
-    return part + where_part(aggregation)
 
 
 def pieces(make: Make, aggregation: Aggregation, first: int, last: int) -> list[str]:
@@ -250,29 +252,17 @@ def _rows(make: Make, asked: FeedEvents, first: int, size: int, endless: bool) -
 
 def _looked_up(make: Make, aggregation: Aggregation, first: int, size: int) -> str | None:
     """A piece of history with its values, by the rules of `event_values`."""
-    context, asked = make.context, feed_events(make.context, aggregation)
-    rows = make.once(_rows, asked, first, size, aggregation.cumulative)
+    rows = make.once(_rows, feed_events(make.context, aggregation), first, size, aggregation.cumulative)
     if rows is None:
         return None
-    view, where = view_of(context, aggregation.column), where_of(context, aggregation)
-    known = context.config.catalog.views.get(view)
-    covered = {*context.runtime.embedding_coverage_filter.events} if context.covers(asked.events) else set()
-    filtered = tuple(sorted(covered.intersection(asked.events)))
-    sql = enrich_spine_for_rolling(
-        asked.events, aggregation.column, filtered=bool(filtered), entity=known.entity if known else "",
-        as_of_day=known is not None and known.as_of == "day", flatten=aggregation.kind.flatten,
-        contributor=self_rule(aggregation) == "event", where=where, history=covered_events(filtered),
-    )  # fmt: skip
-    reads = {"rows": [rows], **({"pool": [make.need("pool")]} if filtered else {})}
-    reads |= {"view": [make.need("view", view)]} if view else {}
-    reads |= {other.bound: [make.need("view", other.name)] for other in where.views}
-    config: dict[str, object] = {"aggregation.events": list(asked.events), "aggregation.column": aggregation.column}
-    config |= {"embedding_coverage_filter.events": list(filtered)} if filtered else {}
+    asked, where = make.once(asked_of, aggregation), where_of(make.context, aggregation)
+    filtered, joined = _filtered(make.context, asked.events), joined_by(asked, where)
+    sql = sql_of(asked, where, bool(filtered), covered_events(filtered))
+    reads = {"rows": [rows], **({"pool": [make.need("pool")]} if filtered else {}), **views_of(make, asked, where)}
     make.unaffected.watch(day_of(rows))
     keyed = [Keyed(make.need("pool"), "id", "artwork_id", kind_of(rows))] if filtered else []
-    joined = dict.fromkeys([*([view] if view else []), *(other.name for other in where.views)])
-    keyed += keyed_by_entity(make, joined, kind_of(rows))
-    part = _part(aggregation) + ("" if joined else f".{_COVERED}")
+    part = part_of(asked, aggregation) + ("" if joined else f".{_COVERED}")
     action = _named(make, part, first, size, aggregation.cumulative)
-    arrow = partial(write_looked_up, asked_of(context, aggregation), filtered)
-    return make.sql(action, sql, Reading(reads), {**config, **where_config(aggregation)}, keyed=keyed, arrow=arrow)
+    return make.sql(action, sql, Reading(reads), _config(aggregation, asked, filtered),
+                    keyed=[*keyed, *keyed_by_entity(make, joined, kind_of(rows))],
+                    arrow=partial(write_looked_up, asked, filtered))  # fmt: skip
