@@ -14,6 +14,8 @@ from numba.core.runtime import rtsys
 from numba.extending import intrinsic, overload
 
 _TRIED = ("0.68.",)  # versions of numba whose machine code needs no more than this to be loaded
+# Of those, what has a function count no references to arrays: each count locks a core's cache.
+_UNCOUNTED: dict[str, Any] = {"_nrt": False} if numba.__version__.startswith(_TRIED) else {}
 
 
 def compiled(function: Callable) -> Callable:
@@ -26,8 +28,9 @@ def compiled(function: Callable) -> Callable:
 
 def inner(function: Callable) -> Callable:
     """A function that only compiled ones call: its machine code is part of theirs, so it needs none on the disk, which
-    would have to be looked for at each start."""
-    return njit(nogil=True)(function)
+    would have to be looked for at each start. It makes no arrays, but may cut slices of those that it gets: the
+    function that calls it keeps them."""
+    return njit(nogil=True, **_UNCOUNTED)(function)
 
 
 class _MachineCode(FunctionCache):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.held import EVENTS, HELD, NUMBERS, SESSIONS
-from daedalus.tables.sorting import numbered_text, whole, with_used_values
+from daedalus.tables.sorting import numbered_text, whole
+from daedalus.tables.taken import text_of, with_used_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ def read_table(path: Path | str, columns: Sequence[str]) -> pa.Table:
     table = read_coded(path, columns)
     if not any(pa.types.is_dictionary(kind) for kind in table.schema.types):
         return table
-    texts = [column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column for column in table.columns]
+    texts = [text_of(whole(column)) if pa.types.is_dictionary(column.type) else column for column in table.columns]
     return pa.table(texts, table.column_names)
 
 

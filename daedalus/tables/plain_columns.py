@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from daedalus.parquet.writer import ROWS_PER_GROUP, mostly_distinct
 from daedalus.tables.artifacts import held_columns, read_table
-from daedalus.tables.sorting import whole, with_used_values
+from daedalus.tables.sorting import whole
+from daedalus.tables.taken import taken_rows, text_of, with_used_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,7 @@ class PlainColumns:
                 is_coded = pa.types.is_dictionary(column.type)
                 column = with_used_values(column) if is_coded else pc.dictionary_encode(column)
             elif pa.types.is_dictionary(column.type):
-                column = column.cast(pa.string())
+                column = text_of(column)
             columns.append(column)
         return columns
 
@@ -73,7 +74,7 @@ class PlainColumns:
         else:
             table = self._table.slice(group * ROWS_PER_GROUP, ROWS_PER_GROUP)
         first, last = int(rows[0]), int(rows[-1])
-        return table.slice(first, len(rows)) if last - first + 1 == len(rows) else table.take(rows)
+        return table.slice(first, len(rows)) if last - first + 1 == len(rows) else taken_rows(table, rows)
 
 
 class ShippedColumns:

@@ -259,15 +259,8 @@ def numbered_text(column: pa.Array) -> pa.DictionaryArray:
     if len(text) <= _SEEN or 2 * pc.count_distinct(first).as_py() < len(first):
         return text.dictionary_encode()
     rows = pa.array(np.arange(len(text), dtype=np.int32), mask=np.asarray(text.is_null()))
-    return pa.DictionaryArray.from_arrays(rows, text.fill_null(""))
-
-
-def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The same with the values that rows have, and no other."""
-    import pyarrow as pa
-
-    used = coded.indices.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(used.indices, coded.dictionary.take(used.dictionary))
+    _, ends, data = text.buffers()
+    return pa.DictionaryArray.from_arrays(rows, pa.StringArray.from_buffers(len(text), ends, data, offset=text.offset))
 
 
 def has_few_values(coded: pa.DictionaryArray) -> bool:

@@ -36,12 +36,12 @@ OLDER, NEWER, OTHER, HELD = 0, 1, 2, 3
 
 @inner
 def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
-    """Copies the events of `user` in time order to `past`; returns (how many, `past`, reallocated if too small).
+    """Copies the events of `user` in time order to `past`; returns how many, or -1 if `past` has no room for them.
 
     `events` are (users, times, value codes, own codes) in pieces (days, ascending), each sorted by user,
-    time and value. `ends` has (next event, end) of each piece; the first is advanced past this user, so users
-    must be asked for in ascending order. Events of equal time are copied in reverse: lists are read from the
-    newest back, and there equal times must be in ascending order of value.
+    time and value. `ends` has (next event, end) of each piece; the first is advanced past the users before this one, so
+    users must be asked for in ascending order. Events of equal time are copied in reverse: lists are read from
+    the newest back, and there equal times must be in ascending order of value.
     """
     users, times, codes, owns = events
     count = 0
@@ -49,23 +49,20 @@ def gather(user, events, ends, past):  # type: ignore[no-untyped-def]
         at, end = ends[piece]
         while at < end and users[at] < user:
             at += 1
-        begin = at
-        while at < end and users[at] == user:
-            at += 1
         ends[piece, 0] = at
-        while past.shape[1] < count + at - begin:
-            past = np.concatenate((past, np.empty_like(past)), axis=1)
-        while begin < at:
-            tied = begin + 1
-            while tied < at and times[tied] == times[begin]:
+        while at < end and users[at] == user:
+            tied = at + 1
+            while tied < end and times[tied] == times[at] and users[tied] == user:
                 tied += 1
-            for event in range(tied - 1, begin - 1, -1):
+            if past.shape[1] < count + tied - at:
+                return -1
+            for event in range(tied - 1, at - 1, -1):
                 past[TIME, count] = times[event]
                 past[CODE, count] = codes[event]
                 past[OWN, count] = owns[event]
                 count += 1
-            begin = tied
-    return count, past
+            at = tied
+    return count
 
 
 @inner
@@ -80,20 +77,23 @@ def place(newest, top, end, event):  # type: ignore[no-untyped-def]
 
 
 @inner
-def enter(first, seen, codes, newest, stacked, top, end, last, distinct):  # type: ignore[no-untyped-def]
+def enter(first, seen, codes, newest, stacked, top, end, last, distinct, edges, within):  # type: ignore[no-untyped-def]
     """Puts events `first` to `seen`, of these value `codes`, on top of the stack; with `distinct`, removes the events
     that they replace.
 
-    `last` is the latest event of each value, and is updated. Returns the new top.
+    `last` is the latest event of each value, and `within` the number of values in each window, which begins at its
+    event of `edges`; both are updated. Returns the new top.
     """
     gone, oldest = 0, seen  # how many events are replaced, and the oldest of them
     for event in range(first, seen):
         code = codes[event]
         top -= 1
         newest[top], stacked[top] = event, code
-        before = last[code]
+        before = last[code] if distinct else -1
+        for window in range(len(edges)):
+            within[window] += before < edges[window]
         # The last condition: `before` is still on the stack, not cut off below `end`.
-        if distinct and top + 1 < end and before >= newest[end - 1]:
+        if before >= 0 and top + 1 < end and before >= newest[end - 1]:
             gone += 1
             oldest = min(oldest, before)
         last[code] = event
@@ -111,6 +111,17 @@ def enter(first, seen, codes, newest, stacked, top, end, last, distinct):  # typ
             kept -= 1
             newest[kept], stacked[kept] = newest[i], stacked[i]
     return kept
+
+
+@inner
+def leave(edges, within, times, codes, last, seen, now, spans, distinct):  # type: ignore[no-untyped-def]
+    """As `move_edges`, and takes what leaves a window from the number of values `within` it."""
+    for window in range(len(spans)):
+        edge = edges[window]
+        while edge < seen and times[edge] < now - spans[window]:
+            within[window] -= not distinct or last[codes[edge]] == edge
+            edge += 1
+        edges[window] = edge
 
 
 @inner
@@ -186,19 +197,21 @@ def time_order(times, first, order):  # type: ignore[no-untyped-def]
 
 
 @inner
-def list_values(row, edges, limit, own, newest, stacked, top, end, out, filled, sizes):  # type: ignore[no-untyped-def]
-    """Writes a row's list, of `stacked[top:end]`, to `out` from `filled` on, and its length in each window to `sizes`.
+def list_values(row, edges, within, limit, own, own_at, stacked, top, out, filled, sizes):  # type: ignore[no-untyped-def]
+    """Writes a row's list, of `stacked` from `top` on, to `out` from `filled` on, and its length in each window to
+    `sizes`.
 
-    `edges` are the windows' first events; `own` is the index of the one event that the row does not see, or `end`.
+    `edges` are the windows' first events, `within` the number of values in each. `own` is the event that the row does
+    not see, at the index `own_at`; -1 if it sees all.
     """
     length = 0
     for window in range(len(edges)):
-        below = place(newest, top, end, edges[window] - 1)  # the index after the window's oldest event
-        length = min(limit, below - top - (own < below))
+        length = min(limit, within[window] - (own >= edges[window]))
         sizes[row, window] = length
-    above = min(length, own - top)  # how many of the list are newer than the event at `own`
+    above = min(length, own_at - top)  # how many of the list are newer than its own event
     move(out, filled, stacked, top, above)
-    move(out, filled + above, stacked, own + 1, length - above)
+    if above < length:
+        move(out, filled + above, stacked, own_at + 1, length - above)
 
 
 @inner
@@ -234,17 +247,59 @@ def list_others(edges, limit, own, past, linked, newest, out, sizes):  # type: i
 
 
 @inner
-def fitting(kept, past, unused):  # type: ignore[no-untyped-def]
-    """An array like `kept` with a column per event of `past`: itself if it has them, or is `unused`."""
-    return kept if unused or kept.shape[1] >= past.shape[1] else np.empty((kept.shape[0], past.shape[1]), kept.dtype)
+def list_users(user, filled, users, rows, events, ends, spans, rules, rooms, kept, found):  # type: ignore[no-untyped-def]
+    """Lists the values of rows of `user` and those after it, from `filled` on, as long as there is room for all of a
+    user's. Returns (the next user, the end of what is filled, whether it is its events that there is no room for).
 
-
-@inner
-def grown(out, filled, more):  # type: ignore[no-untyped-def]
-    """`out` with room for so many `more` codes behind those that are `filled`."""
-    if len(out) < filled + more:
-        return np.concatenate((out, np.empty(max(len(out), more), out.dtype)))
-    return out
+    `rules` are (limit, distinct, many_own), `rooms` (past, linked, recent), `found` (begins, sizes, out), and `kept`
+    (last, order, edges, within) is memory of a user's, of which `last` is -1 between users.
+    """
+    row_user, row_time, row_own = rows
+    (limit, distinct, many_own), (past, linked, recent) = rules, rooms
+    (last, order, edges, within), (begins, sizes, out) = kept, found
+    times, codes, newest, stacked = past[TIME], past[CODE], recent[EVENT], recent[CODE]
+    while user < len(users) - 1:
+        mine = order[users[user] : users[user + 1]]
+        count = gather(row_user[users[user]], events, ends, past)
+        if count < 0:
+            return user, filled, True
+        time_order(row_time, users[user], mine)
+        top = end = len(newest)
+        edges[:], within[:] = 0, 0
+        seen, at, has_room = 0, filled, True
+        for row in mine:
+            entered, own, now = seen, row_own[row], row_time[row]
+            while seen < count and times[seen] < now:  # strictly before the row: no leakage
+                seen += 1
+            begins[row] = at
+            if seen == 0:
+                continue
+            has_room = at + min(limit, seen) <= len(out)  # no list is longer than this
+            if not has_room:
+                break
+            if many_own:
+                link(entered, seen, past, linked, last, distinct)
+                move_edges(edges, times, seen, now, spans)
+                list_others(edges, limit, own, past, linked, seen - 1, out[at:], sizes[row])
+            else:
+                if entered < seen:
+                    top = enter(entered, seen, codes, newest, stacked, top, end, last, distinct, edges, within)
+                leave(edges, within, times, codes, last, seen, now, spans, distinct)
+                # Cut off what is below the limit (one more is kept, for the event that the row itself may not see), and
+                # what is out of the longest window: no later row can list it.
+                end = min(end, top + limit + 1)
+                while end > top and newest[end - 1] < edges[-1]:
+                    end -= 1
+                own_event = last[own] if own >= 0 else -1
+                own_at = place(newest, top, end, own_event) if own_event >= 0 else end
+                list_values(row, edges, within, limit, own_event, own_at, stacked, top, out, at, sizes)
+            at += sizes[row, -1]
+        for event in range(seen):  # reset for the next user, at the cost of this user's events alone
+            last[codes[event]] = -1
+        if not has_room:
+            return user, filled, False
+        user, filled = user + 1, at
+    return user, filled, False
 
 
 @compiled
@@ -258,45 +313,24 @@ def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, k
     of value codes. Returns (buffer of codes, which is `out`, reallocated if too small; the index at which each row's
     list begins in it; sizes by row and window).
     """
-    row_user, row_time, row_own = rows
-    begins, sizes = np.zeros(len(row_user), np.int64), np.zeros((len(row_user), len(spans)), np.int64)
-    order, edges, filled = np.empty(len(row_user), np.int64), np.empty(len(spans), np.int64), 0
+    begins, sizes = np.zeros(len(rows[0]), np.int64), np.zeros((len(rows[0]), len(spans)), np.int64)
     last = np.full(kinds, -1, np.int64)  # the latest event of each value, of this user
-    past, linked, recent = np.empty((3, 1024), np.int64), np.empty((4, 1024), np.int64), np.empty((2, 1024), np.int32)
-    for user in range(len(users) - 1):
-        mine = order[users[user] : users[user + 1]]
-        time_order(row_time, users[user], mine)
-        count, past = gather(row_user[users[user]], events, ends, past)
-        recent, linked = fitting(recent, past, many_own), fitting(linked, past, not many_own)
-        # Slices are made out here: each is counted, which takes as long as to copy a short list.
-        times, codes, newest, stacked = past[TIME], past[CODE], recent[EVENT], recent[CODE]
-        top = end = len(newest)
-        edges[:] = 0
-        seen = 0
-        for row in mine:
-            entered, own, now = seen, row_own[row], row_time[row]
-            while seen < count and times[seen] < now:  # strictly before the row: no leakage
-                seen += 1
-            begins[row] = filled
-            if seen == 0:
-                continue
-            move_edges(edges, times, seen, now, spans)
-            out = grown(out, filled, min(limit, seen))  # no list is longer than this
-            if many_own:
-                link(entered, seen, past, linked, last, distinct)
-                list_others(edges, limit, own, past, linked, seen - 1, out[filled:], sizes[row])
-            else:
-                if entered < seen:
-                    top = enter(entered, seen, codes, newest, stacked, top, end, last, distinct)
-                # Cut off what is out of the longest window, and what is below the limit (one more is kept, for the
-                # event that the row itself may not see): no later row can list it.
-                end = place(newest, top, min(end, top + limit + 1), edges[-1] - 1)
-                left_out = end if own < 0 or last[own] < 0 else place(newest, top, end, last[own])
-                list_values(row, edges, limit, left_out, newest, stacked, top, end, out, filled, sizes)
-            filled += sizes[row, -1]
-        for event in range(seen):  # reset for the next user, at the cost of this user's events alone
-            last[codes[event]] = -1
-    return out, begins, sizes
+    kept = (last, np.empty(len(rows[0]), np.int64), np.empty(len(spans), np.int64), np.empty(len(spans), np.int64))
+    rules, user, filled, room = (limit, distinct, many_own), 0, 0, 1024
+    while True:
+        # Memory that is never written to costs nothing.
+        rooms = np.empty((3, room), np.int64), np.empty((4, room), np.int64), np.empty((2, room), np.int32)
+        lacks_events = False
+        while not lacks_events:
+            found = (begins, sizes, out)
+            user, filled, lacks_events = list_users(
+                user, filled, users, rows, events, ends, spans, rules, rooms, kept, found
+            )
+            if user == len(users) - 1:
+                return out, begins, sizes
+            if not lacks_events:
+                out = np.concatenate((out, np.empty(max(len(out), 1024), out.dtype)))
+        room *= 2
 
 
 @compiled
@@ -317,9 +351,11 @@ def count_events(users, rows, events, ends, spans, kinds):  # type: ignore[no-un
     order = np.empty(len(row_user), np.int64)
     for user in range(len(users) - 1):
         first, end = users[user], users[user + 1]
-        count, past = gather(row_user[first], events, ends, past)
-        if len(after) < past.shape[1]:
-            place_of, after = np.empty(past.shape[1], np.int64), np.empty(past.shape[1], np.int64)
+        count = gather(row_user[first], events, ends, past)
+        while count < 0:
+            room = 2 * past.shape[1]
+            past, place_of, after = np.empty((3, room), np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
+            count = gather(row_user[first], events, ends, past)
         times, _, owns = past
         edges[:] = 0
         seen = 0

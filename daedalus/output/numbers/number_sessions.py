@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from daedalus.sql.text import POSITION, ROW, Sql, parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of
 from daedalus.tables.sorting import numbers_of, order_of, sort_keys, whole
+from daedalus.tables.taken import taken, taken_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class DaySessions:
 
     def __init__(self, artifacts: Mapping[str, Path]) -> None:
         shipped = whole(read_table(artifacts["content"], [ROW.strip('"')])[ROW.strip('"')])
-        rows = read_table(artifacts["sessions"], ["feed_session", "event_timestamp"]).take(shipped)
+        rows = taken_rows(read_table(artifacts["sessions"], ["feed_session", "event_timestamp"]), shipped)
         coded = whole(rows["feed_session"]).dictionary_encode()
         self.names: pa.Array = coded.dictionary
         self._codes = coded.indices
@@ -59,15 +60,15 @@ class DaySessions:
 
         numbers = numbers.astype(np.int64)
         new = np.flatnonzero(numbers < 0)
-        added = pa.table({"feed_session": self.names.take(pa.array(new, pa.int64())), "qid": numbers[new]})
+        added = pa.table({"feed_session": taken(self.names, new), "qid": numbers[new]})
         if len(new):
             keys = sort_keys([pa.chunked_array([self._first_seen()[new]]), added["feed_session"]])
             assert keys is not None
             order = order_of(keys)
             numbers[new[order]] = np.arange(following, following + len(new))
-            names = whole(added["feed_session"]).take(pa.array(order))
+            names = taken(whole(added["feed_session"]), order)
             added = pa.table({"feed_session": names, "qid": numbers[new[order]]})
-        return added, pa.table({"qid": pa.array(numbers).take(self._codes)})
+        return added, pa.table({"qid": taken(pa.array(numbers), self._codes)})
 
     def _first_seen(self) -> np.ndarray:
         import numpy as np

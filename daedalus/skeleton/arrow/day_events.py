@@ -13,6 +13,7 @@ from daedalus.skeleton.arrow.pool_and_sessions import covered, has_one_of, rows_
 from daedalus.skeleton.arrow.views import among, features_by_entity, is_plain
 from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
 from daedalus.tables.sorting import has_one_order, order_of, order_of_nearly_sorted, sort_keys, whole
+from daedalus.tables.taken import taken, taken_rows
 from daedalus.windows.spec import PLACE, USERS, group_columns
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _write(rows: pa.Table, asked: Asked, out: Path) -> Mapping[str, int] | None:
     if asked.contributor:
         columns["artwork_id"] = rows["artwork_id"]
     if places is not None:
-        columns = {name: whole(column).take(pa.array(places)) for name, column in columns.items()}
+        columns = {name: taken(whole(column), places) for name, column in columns.items()}
     names = [*groups, "ts", "value", *(["artwork_id"] if asked.contributor else [])]
     found = pa.table({**columns, "value": values}).select(names)
     if values.null_count:
@@ -171,7 +172,7 @@ def _write(rows: pa.Table, asked: Asked, out: Path) -> Mapping[str, int] | None:
     if any(found[group].null_count for group in groups):
         found = found.drop_null()
     ranks = sort_keys(found.columns)
-    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of_nearly_sorted(ranks))))}
+    return None if ranks is None else {"rows": write_table(out, taken_rows(found, order_of_nearly_sorted(ranks)))}
 
 
 def write_feed_events(
@@ -196,10 +197,9 @@ def write_gathered(columns: Sequence[str], files: Files, out: Path) -> Mapping[s
 
 def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
     """Writes rows sorted by all their columns, which so are in a total order; None where only the SQL sorts them."""
-    import pyarrow as pa
 
     keys = sort_keys(rows.columns) if all(map(has_one_order, rows.columns)) else None
-    return None if keys is None else {"rows": write_table(out, rows.take(pa.array(order_of(keys))))}
+    return None if keys is None else {"rows": write_table(out, taken_rows(rows, order_of(keys)))}
 
 
 def write_row_keys(
@@ -219,4 +219,4 @@ def write_row_keys(
     columns = dict(zip(group_columns(len(keys)), (rows[key] for key in keys), strict=True))
     found = pa.table({**columns, **{name: rows[name] for name in named}, PLACE: np.arange(rows.num_rows)}).drop_null()
     ranks = sort_keys([found[name] for name in columns])
-    return None if ranks is None else {"rows": write_table(out, found.take(pa.array(order_of(ranks))))}
+    return None if ranks is None else {"rows": write_table(out, taken_rows(found, order_of(ranks)))}

@@ -29,8 +29,8 @@ from daedalus.tables.sorting import (
     order_of,
     ranked,
     whole,
-    with_used_values,
 )
+from daedalus.tables.taken import taken, text_of, with_used_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -250,5 +250,5 @@ def _taken(column: pa.Array, places: pa.Array, coded: bool) -> pa.Array:
     text = pa.types.is_dictionary(column.type)
     if column.null_count == len(column):  # no file has the column
         return pa.nulls(len(places), pa.string() if text else column.type)
-    found = column.take(places)
-    return found.cast(pa.string()) if text and not (coded and has_few_values(found)) else found
+    found = taken(column, places)
+    return text_of(found) if text and not (coded and has_few_values(found)) else found

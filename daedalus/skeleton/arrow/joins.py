@@ -12,6 +12,7 @@ from daedalus.skeleton.joins_and_filters import Join
 from daedalus.sql.text import ROW
 from daedalus.tables.artifacts import Files, fits, read_table, rows_of, write_table
 from daedalus.tables.sorting import numbers_of, whole
+from daedalus.tables.taken import taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,8 +50,8 @@ def write_attributes(
     joined = _joined(join, [column for column in outputs if column not in fixed.column_names], files, day)
     if joined is None:
         return None
-    alike = pa.array(np.zeros(joined.num_rows, np.int64))
-    columns = [fixed[c].take(alike) if c in fixed.column_names else joined[c] for c in outputs]
+    alike = np.zeros(joined.num_rows, np.int64)
+    columns = [taken(whole(fixed[c]), alike) if c in fixed.column_names else joined[c] for c in outputs]
     return {"rows": write_table(out, pa.table(dict(zip(outputs, columns, strict=True))))}
 
 

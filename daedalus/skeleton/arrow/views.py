@@ -12,6 +12,7 @@ from daedalus.sql.column_types import holds, is_integer
 from daedalus.sql.text import TIME
 from daedalus.tables.artifacts import fits_whole, read_table
 from daedalus.tables.sorting import numbers_of, whole
+from daedalus.tables.taken import taken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,12 +55,12 @@ def features_by_entity(
     if view.as_of_day:
         assert day is not None
         latest = latest_before_end_of(day, values[entity], values[_TIME])
-        entities = entities.take(latest)
+        entities = taken(entities, latest)
     places = rows_by_entity(rows[entity], entities)
     if places is None:
         return None
-    places = places if latest is None else latest.take(places)
-    return {name: whole(values[name]).take(places) for name in features}
+    places = places if latest is None else taken(latest, places)
+    return {name: taken(whole(values[name]), places) for name in features}
 
 
 def latest_before_end_of(day: Day, entities: pa.ChunkedArray, times: pa.ChunkedArray) -> pa.Array:
@@ -72,7 +73,7 @@ def latest_before_end_of(day: Day, entities: pa.ChunkedArray, times: pa.ChunkedA
     micros, missing = numbers_of(times)
     past = micros < end_of(day)
     places = np.flatnonzero(past if missing is None else past | missing)
-    known = whole(entities).take(pa.array(places))
+    known = taken(whole(entities), places)
     last = np.ones(len(places), np.bool_)
     last[:-1] = np.asarray(pc.not_equal(known.slice(1), known.slice(0, max(len(known) - 1, 0))))
     return pa.array(places[last])
