@@ -31,16 +31,21 @@ def take_texts(ends, data, places, out_ends, out):  # type: ignore[no-untyped-de
 
 
 @compiled
-def renumber(numbers, new, old, out):  # type: ignore[no-untyped-def]
-    """Fills `out` with numbers in the order in which those in `numbers` occur first, and `old` with those by number;
-    returns how many there are. `new` has -1 for each number that may occur. A number below 0 stays."""
+def renumber(numbers, there, offset, new, old, out):  # type: ignore[no-untyped-def]
+    """Fills `out` with numbers in the order in which those of `numbers` occur first, and `old` with those by number;
+    returns how many there are.
+
+    `there` has a bit per number, from `offset` on: 0 where there is none; or no bits, where there are all. `new` has -1
+    for each number that may occur.
+    """
     count = 0
     for i in range(len(numbers)):
+        if len(there) and not there[(offset + i) >> 3] >> ((offset + i) & 7) & 1:
+            out[i] = 0
+            continue
         number = numbers[i]
-        if number >= 0:
-            if new[number] < 0:
-                new[number], old[count] = count, number
-                count += 1
-            number = new[number]
-        out[i] = number
+        if new[number] < 0:
+            new[number], old[count] = count, number
+            count += 1
+        out[i] = new[number]
     return count

@@ -70,9 +70,12 @@ def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
     from daedalus.tables import compiled_take
 
     places = coded.indices
-    numbers = (places.fill_null(-1) if places.null_count else places).to_numpy()
-    new = np.full(len(coded.dictionary), -1, np.int32)
-    old, out = np.empty(len(new), np.int32), np.empty(len(numbers), np.int32)
-    count = compiled_take.renumber(numbers, new, old, out)
-    found = pa.array(out, mask=out < 0 if places.null_count else None)
-    return pa.DictionaryArray.from_arrays(found, taken(coded.dictionary, old[:count]))
+    there, data = places.buffers()
+    byte, bit = divmod(places.offset, 8)
+    bits = there.slice(byte) if there and places.null_count else None
+    numbers = np.frombuffer(data or b"", np.int32, len(places), 4 * places.offset)
+    new, out = np.full(len(coded.dictionary), -1, np.int32), np.empty(bit + len(places), np.int32)
+    old = np.empty(len(new), np.int32)
+    count = compiled_take.renumber(numbers, np.frombuffer(bits or b"", np.uint8), bit, new, old, out[bit:])
+    found = pa.Array.from_buffers(pa.int32(), len(places), [bits, pa.py_buffer(out)], places.null_count, bit)
+    return pa.DictionaryArray.from_arrays(found, taken(coded.dictionary, old[:count]), safe=False)
