@@ -24,6 +24,7 @@ from daedalus.inputs.input_file import InputFile, first_unreadable
 from daedalus.objectstore.object_store import is_uri
 from daedalus.parquet.writer import write_parquet
 from daedalus.sql.column_types import read_as
+from daedalus.sql.constants import constants
 from daedalus.sql.duck import Bindings, Duck, Ducks, is_interrupt, is_of_data
 from daedalus.sql.own_columns import OwnColumns
 from daedalus.sql.text import Sql, literal, normalise_sql, of_sql, parquet, path_literal
@@ -125,10 +126,9 @@ class Actions(Generic[_Context]):
         """The name of the step's action that was added last."""
         return self._last.get(step)
 
-    def constant(self, select: str) -> Any:
-        """The rows of a SELECT that reads nothing, as an Arrow table."""
-        with self.ducks.lease() as duck:
-            return duck.constant(select)
+    def constants(self, columns: Mapping[str, str]) -> Any:
+        """Columns of constants, which are SQL, as an Arrow table of one row."""
+        return constants(columns, self.ducks)
 
     # Ingredients
 

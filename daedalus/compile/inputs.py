@@ -10,6 +10,7 @@ from daedalus.base import digest
 from daedalus.base.terminal_text import plain
 from daedalus.skeleton.steps.attributes import attribute_definition
 from daedalus.sql.column_types import type_name
+from daedalus.sql.constants import constants
 from daedalus.stagecache.fingerprint import version
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def _default(sql: str, ducks: Ducks, facts: Facts) -> Default:
     key = f"constant:{digest.of_text(sql)}:{version('duckdb')}"
     known = facts.fact(key)
     if known is None:
-        with ducks.lease() as duck:
-            column = duck.constant(f"SELECT ({sql}\n) AS value").column(0)
+        column = constants({"value": sql}, ducks).column(0)
         known = [type_name(column.type), plain(column[0].as_py())]
         facts.remember_fact(key, known)
     return Default(*known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from decimal import Context, Decimal
+from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -44,6 +45,24 @@ def type_name(kind: pa.DataType) -> str:
     if t.is_decimal(kind):
         return f"DECIMAL({kind.precision},{kind.scale})"
     return _ARROW_NAMES.get(str(kind), str(kind).upper())
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """The Arrow type of which a plain type is the name, or lists of one. Raises KeyError for others."""
+    import pyarrow as pa
+
+    if kind.endswith("[]"):
+        return pa.list_(pa.field("element", arrow_type(kind[:-2])))
+    return _plain_types()[kind]
+
+
+@cache
+def _plain_types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {"TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INTEGER": pa.int32(), "BIGINT": pa.int64(),
+            "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "DATE": pa.date32(),
+            "TIMESTAMP": pa.timestamp("us"), "VARCHAR": pa.string()}  # fmt: skip
 
 
 def is_integer(kind: str) -> bool:

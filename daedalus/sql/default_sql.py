@@ -18,7 +18,8 @@ from daedalus.base import digest
 from daedalus.base.errors import DaedalusError
 from daedalus.base.ports import Facts
 from daedalus.config import RUNTIME, Config
-from daedalus.sql.duck import Duck, Ducks
+from daedalus.sql.constants import is_told
+from daedalus.sql.duck import Duck, Ducks, starts_with
 from daedalus.stagecache.fingerprint import version
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ _FUNCTIONS = frozenset(_LISTED.split())
 def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
     """Raises DaedalusError (exit 2) for settings that DuckDB refuses. A pass is remembered."""
     settings = config.duckdb_settings
+    if starts_with(settings):
+        return
     key = f"duckdb_config:{digest.of_json(settings)}:{version('duckdb')}"
     if not facts.fact(key):
         try:
@@ -66,7 +69,7 @@ def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
 def check_defaults(config: Config, facts: Facts) -> None:
     """Raises DaedalusError (exit 2) for a default_sql that is not a constant. A pass is remembered."""
     for i, column in enumerate(config.output_columns):
-        if column.default_sql is UNSET:
+        if column.default_sql is UNSET or is_told(str(column.default_sql)):
             continue
         assert isinstance(column.default_sql, str)
         key = f"constant by our list:{digest.of_text(column.default_sql)}:{version('duckdb')}"
@@ -164,7 +167,7 @@ def _problem_of_value(duck: Duck, text: str) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = duck.constant(f"SELECT ({text}\n) AS value")
+    found = duck.constants({"value": text})
     if found.nbytes > _MOST_BYTES:
         return f"its value has {found.nbytes:,} bytes, and may have {_MOST_BYTES:,}"
     try:

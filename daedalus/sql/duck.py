@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _LIMIT = "training/runtime.yaml: compute.duckdb_config.memory_limit"
+_ENOUGH = 16 << 20  # bytes that DuckDB starts with
 _INTERRUPTED = "Query interrupted"
 _UNITS = {"byte": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 
@@ -99,9 +100,10 @@ class Duck:
         """The single value of a statement."""
         return self._db.execute(statement, parameters).fetchall()[0][0]
 
-    def constant(self, select: str) -> pa.Table:
-        """The rows of a SELECT that reads nothing, as an Arrow table."""
-        return self._db.sql(select).to_arrow_table()
+    def constants(self, columns: Mapping[str, str]) -> pa.Table:
+        """Columns of expressions that read nothing, as an Arrow table of one row."""
+        selected = [f"({text}\n) AS {name(column)}" for column, text in columns.items()]
+        return self._db.sql(f"SELECT {', '.join(selected)}").to_arrow_table()
 
     def memory_mib(self) -> int:
         """The memory limit in MiB, as DuckDB parsed it."""
@@ -149,6 +151,13 @@ class Duck:
                 self._db.execute(f"DROP TABLE IF EXISTS {name(table)}")
             for table in bindings.tables:
                 self._db.unregister(table)
+
+
+def starts_with(config: Mapping[str, Any]) -> bool:
+    """Whether DuckDB is known to start with settings that are checked: nothing of them is left for it to read."""
+    size, threads = _bytes_of(config.get("memory_limit", "")), config.get("threads")
+    told = isinstance(threads, int) and size is not None and size >= threads * _ENOUGH
+    return told and set(config) <= {"threads", "memory_limit", "temp_directory"}
 
 
 def _bytes_of(limit: object) -> int | None:

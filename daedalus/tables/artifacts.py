@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.tables.held import EVENTS, HELD, NUMBERS, SESSIONS
-from daedalus.tables.sorting import numbered_text, whole
-from daedalus.tables.taken import text_of, with_used_values
+from daedalus.tables.sorting import has_one_order, numbered_text, order_of, sort_keys, whole
+from daedalus.tables.taken import taken_rows, text_of, with_used_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,16 +146,16 @@ def fits(rows: int) -> bool:
     return rows * _ROW_BYTES <= HELD.each
 
 
-def fits_whole(path: Path | str, times: int = 1) -> bool:
-    """Whether all of an artifact can be read into memory so many times, within a worker's share: lists and text may
-    have four times the bytes there that they have unpacked in the file."""
+def fits_whole(*paths: Path | str, times: int = 1) -> bool:
+    """Whether all of some files can be read into memory so many times, within a worker's share: lists and text may
+    have four times the bytes there that they have unpacked in a file. What is held there is."""
     import pyarrow.parquet as pq
 
-    if HELD.get(path) is not None:
-        return HELD.each > 0
-    footer = pq.read_metadata(path)
-    unpacked = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
-    return times * (4 * unpacked + 8 * footer.num_rows * footer.num_columns) <= HELD.each
+    size = 0
+    for footer in (pq.read_metadata(path) for path in paths if HELD.get(path) is None):
+        unpacked = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
+        size += 4 * unpacked + 8 * footer.num_rows * footer.num_columns
+    return HELD.each > 0 and times * size <= HELD.each
 
 
 def write_table(path: Path, table: pa.Table) -> int:
@@ -165,6 +165,12 @@ def write_table(path: Path, table: pa.Table) -> int:
     rows = write_parquet(path, table.schema, _row_groups(table))
     _hold(path, table)
     return rows
+
+
+def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
+    """Writes rows sorted by all their columns, which so are in a total order; None where only the SQL sorts them."""
+    keys = sort_keys(rows.columns) if all(map(has_one_order, rows.columns)) else None
+    return None if keys is None else {"rows": write_table(out, taken_rows(rows, order_of(keys)))}
 
 
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:

@@ -40,7 +40,7 @@ def changed_among(old: Path, new: Path, key: str, time: str = "") -> Changed | N
     """
     import pyarrow as pa
 
-    if not (fits_whole(old, _COPIES) and fits_whole(new, _COPIES)):
+    if not (fits_whole(old, times=_COPIES) and fits_whole(new, times=_COPIES)):
         return None
     before, after = read_file(old), read_file(new)
     if not _is_key(before[key]) or not _is_key(after[key]):

@@ -11,8 +11,10 @@ from test_warm_equals_cold import run
 
 from daedalus.base.errors import DaedalusError, DayError
 from daedalus.config.duckdb_settings import ALIASES, ALLOWED, FIXED, UNUSED, allowed_settings
+from daedalus.sql.column_types import type_name
+from daedalus.sql.constants import constants, is_told
 from daedalus.sql.default_sql import problem_of
-from daedalus.sql.duck import Bindings, Duck
+from daedalus.sql.duck import Bindings, Duck, Ducks, starts_with
 from daedalus.sql.text import Sql
 
 
@@ -120,6 +122,49 @@ def test_a_share_that_is_enough_to_start_with(limit, threads):
     duck = Duck({"memory_limit": limit}, threads)
     assert duck.memory_mib() > 10
     duck.close()
+
+
+@pytest.mark.parametrize(("given", "is_known"), [
+    ({"threads": 2, "memory_limit": "4GB", "temp_directory": "x"}, True),
+    ({"threads": 4, "memory_limit": "68MB"}, True), ({"threads": 4, "memory_limit": "64MB"}, False), ({"threads": 2, "memory_limit": "50%"}, False), ({}, False),
+    ({"threads": 2}, False), ({"memory_limit": "4GB"}, False),
+    ({"threads": 2, "memory_limit": "4GB", "max_temp_directory_size": "much"}, False),
+])  # fmt: skip
+def test_settings_with_which_duckdb_is_known_to_start(given, is_known):
+    assert starts_with(given) == is_known
+    if is_known:
+        duck = Duck({**given, "temp_directory": ""}, given["threads"])
+        assert duck.value("SELECT sum(range) FROM range(100_000)") == 4_999_950_000
+        duck.close()
+
+
+TOLD = [
+    "CAST(NULL AS FLOAT[])", "cast(null as double)", "CAST(NULL AS BIGINT[][])", "CAST(NULL AS TIMESTAMP)", "TRUE",
+    "false", "0", "-0", "007", "-5", "999999999", "''", "'it''s'", "'a''''b'", "'é --'", "'/* \n */'",
+    *(f"CAST(NULL AS {kind})" for kind in ("TINYINT", "SMALLINT", "INTEGER", "BOOLEAN", "VARCHAR", "DATE")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TOLD)
+def test_what_is_told_of_a_constant_is_what_duckdb_says(text):
+    assert is_told(text) and problem_of(text) == ""
+    duck = Duck({"memory_limit": "128MB"})
+    expected = duck.constants({"value": text})
+    duck.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ducks, "lease", None)  # nothing is asked for
+        found = constants({"value": text}, Ducks({"memory_limit": "128MB", "threads": 1}, None))
+    assert found.to_pydict() == expected.to_pydict()
+    assert type_name(found.schema.field(0).type) == type_name(expected.schema.field(0).type)
+
+
+@pytest.mark.parametrize("text", [
+    "NULL", "1.5", "1234567890", "+1", "١", "1e3", "-", "", "CAST(NULL AS FLOAT[2])", "CAST(NULL AS INTEGER), 1",
+    "CAST(NULL AS TIMEſTAMP)", "CAST(NULL AS HUGEINT)", "'a' || 'b'", "'a", "'a'b'", "E'a'", "'\0'", "'\ud800'",
+    "true\n", "0\n", "now()", "'" + "a" * 20_000 + "'", f"CAST(NULL AS INTEGER{'[]' * 400})",
+])  # fmt: skip
+def test_other_expressions_are_not_told(text):
+    assert not is_told(text)
 
 
 CONSTANTS = [

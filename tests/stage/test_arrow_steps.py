@@ -31,7 +31,7 @@ from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.skeleton.arrow import views
 from daedalus.skeleton.arrow.views import rows_by_entity
 from daedalus.skeleton.steps import history
-from daedalus.tables import artifacts, side_by_side, sorting
+from daedalus.tables import artifacts, side_by_side, sorting, taken
 from daedalus.tables.held import Held
 from daedalus.tables.sorting import (
     first_of_equal,
@@ -47,7 +47,7 @@ from daedalus.workspace.settings import Settings
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "9"))
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "4"))
 STEPS = {"write_spine", "write_coverage", "write_sessions", "write_event_values", "write_history", "write_content",
-         "write_attributes", "write_pool"}  # fmt: skip
+         "write_attributes", "write_pool", "write_view", "write_published"}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -87,6 +87,7 @@ def as_of_many_rows() -> Iterator[None]:
         patch.setattr(sorting, "_FEW", 0)
         patch.setattr(sorting, "_SHORT", 0)
         patch.setattr(artifacts, "_NUMBERED", 0)
+        patch.setattr(taken, "_MANY", 0)
         yield
 
 

@@ -65,6 +65,28 @@ def cases(draw):
     return rolling, VALUES[kind][0], users_kind, rows, pieces
 
 
+@pytest.mark.parametrize("rule", ["", "value", "event"])
+@pytest.mark.parametrize("agg", ["list", "distinct", "count"])
+def test_users_of_many_events_and_long_lists_have_room(duck, tmp_path, monkeypatch, agg, rule):
+    """Room for a user's events, and for lists, is found out as they are read: also in the midst of a user's rows."""
+    monkeypatch.setattr(kernel_side, "_ROOM", 1)
+    chance = np.random.default_rng(7)
+    users = np.where(np.arange(5_000) % 9, 2, chance.integers(1, 4, 5_000))  # most are of one
+    drawn = [users, *(chance.integers(1, most, 5_000) for most in (9 * HOUR, 900, 900))]
+    events = sorted((u, START + dt.timedelta(seconds=s), v, a) for u, s, v, a in np.stack(drawn).T.tolist())
+    event = {"user_id": pa.int64(), "ts": pa.timestamp("us"), "value": pa.int64(), "artwork_id": pa.int64()}
+    pq.write_table(table(event, events), tmp_path / "events.parquet")
+    drawn = [chance.integers(1, most, 60) for most in (4, 900, 600)]
+    rows = sorted((u, a, START + dt.timedelta(minutes=m)) for u, a, m in np.stack(drawn).T.tolist())
+    made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
+    pq.write_table(table(made, rows), tmp_path / "rows.parquet")
+    rolling = Rolling(KINDS[agg], (("hour", HOUR), ("all", None)), rule, None)
+    roll(rolling, tmp_path / "rows.parquet", [tmp_path / "events.parquet"], tmp_path / "out.parquet")
+    bindings = Bindings({"rows": [tmp_path / "rows.parquet"], "events": [tmp_path / "events.parquet"]})
+    expected = duck.table(rolling_sql(rolling, once=ITEMS), bindings)
+    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == expected.to_pydict()
+
+
 def table(names: dict[str, pa.DataType], rows: list[tuple]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     return pa.table({n: pa.array(list(c), k) for (n, k), c in zip(names.items(), columns, strict=True)})

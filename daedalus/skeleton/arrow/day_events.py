@@ -11,7 +11,7 @@ from daedalus.skeleton.arrow.feed_files import FeedPart
 from daedalus.skeleton.arrow.feed_rows import clean_rows
 from daedalus.skeleton.arrow.pool_and_sessions import covered, has_one_of, rows_of_events
 from daedalus.skeleton.arrow.views import among, features_by_entity, is_plain
-from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_table
+from daedalus.tables.artifacts import Files, fits, fits_whole, read_table, rows_of, write_sorted, write_table
 from daedalus.tables.sorting import has_one_order, order_of, order_of_nearly_sorted, sort_keys, whole
 from daedalus.tables.taken import taken, taken_rows
 from daedalus.windows.spec import PLACE, USERS, group_columns
@@ -193,13 +193,6 @@ def write_gathered(columns: Sequence[str], files: Files, out: Path) -> Mapping[s
     if any(block.schema != blocks[0].schema for block in blocks):
         return None
     return write_sorted(pa.concat_tables(blocks).combine_chunks(), out)
-
-
-def write_sorted(rows: pa.Table, out: Path) -> Mapping[str, int] | None:
-    """Writes rows sorted by all their columns, which so are in a total order; None where only the SQL sorts them."""
-
-    keys = sort_keys(rows.columns) if all(map(has_one_order, rows.columns)) else None
-    return None if keys is None else {"rows": write_table(out, taken_rows(rows, order_of(keys)))}
 
 
 def write_row_keys(

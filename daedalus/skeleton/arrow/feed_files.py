@@ -12,8 +12,9 @@ from daedalus.config.columns import CODES, IDS, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.inputs.schemas import Group, OwnGroup
 from daedalus.skeleton.arrow.own_forms import TEXT_IDS, numbered_ids, times_of
+from daedalus.skeleton.arrow.typed import is_read
 from daedalus.skeleton.countries import country_codes
-from daedalus.sql.column_types import is_integer
+from daedalus.sql.column_types import arrow_type, is_integer, is_nested
 from daedalus.sql.own_columns import TIME, OwnColumns
 from daedalus.tables.artifacts import read_file
 from daedalus.tables.held import FEED, HELD
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 _TEXT = "_text"
 TEXTS = tuple(code + _TEXT for code in CODES)  # the codes' original values
 _NAMED_AS_THE_SPINE = OwnColumns()
-_WHOLE = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT")
-# By the type of a column those of files that it is read of. A number that does not fit after all is left to the SQL.
-_READ = {
-    **dict.fromkeys(("BIGINT", "INTEGER", "SMALLINT", "TINYINT"), _WHOLE), "VARCHAR": ("VARCHAR",), "DATE": ("DATE",),
-    "TIMESTAMP": ("TIMESTAMP", "TIMESTAMPTZ"), "BOOLEAN": ("BOOLEAN",), "FLOAT": ("FLOAT",),
-    "DOUBLE": ("DOUBLE", "FLOAT"),
-}  # fmt: skip
 
 
 class FileRows(NamedTuple):
@@ -93,13 +87,13 @@ def is_known(part: FeedPart) -> bool:
 
 def _is_read(group: Group, extra: Mapping[str, str]) -> bool:
     schema = group.schema
-    if not all(kind in _READ for kind in extra.values()):
+    if not all(is_read(kind, kind) and not is_nested(kind) for kind in extra.values()):
         return False
     for column, kind in schema.items():
         if column in CODES and not (is_integer(kind) or kind == "VARCHAR"):
             return False
         wanted = SPINE_COLUMNS.get(column) or extra[column]
-        if column not in CODES and kind not in _READ[wanted] + TEXT_IDS * (column in IDS):
+        if column not in CODES and not (is_read(kind, wanted) or (column in IDS and kind in TEXT_IDS)):
             return False
     return group.format == "parquet" and set(REQUIRED_COLUMNS) <= set(schema)
 
@@ -176,13 +170,12 @@ def _typed(read: Mapping[str, pa.Array], rows: int, form: Form) -> pa.Table | No
     """The spine's columns and TEXTS of what was read of a file; None where only the SQL knows a code."""
     import pyarrow as pa
 
-    kinds = _arrow_types()
     columns: dict[str, pa.Array] = {}
     for column, kind in (SPINE_COLUMNS | dict(form.extra)).items():
-        found = read[column] if column in read else pa.nulls(rows, kinds[kind])
+        found = read[column] if column in read else pa.nulls(rows, arrow_type(kind))
         if column not in CODES:
             text = kind == "VARCHAR" or pa.types.is_dictionary(found.type)
-            found = numbered_text(found) if text else _one_nan(found).cast(kinds[kind])
+            found = numbered_text(found) if text else _one_nan(found).cast(arrow_type(kind))
         columns[column] = found
     for code in CODES:
         found = columns[code]
@@ -192,15 +185,6 @@ def _typed(read: Mapping[str, pa.Array], rows: int, form: Form) -> pa.Table | No
         columns[code] = numbers
         columns[code + _TEXT] = numbered_text(found) if code in form.as_text else found.cast(pa.int64())
     return pa.table(columns)
-
-
-@cache
-def _arrow_types() -> dict[str, pa.DataType]:
-    import pyarrow as pa
-
-    return {"TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INTEGER": pa.int32(), "BIGINT": pa.int64(),
-            "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "DATE": pa.date32(),
-            "TIMESTAMP": pa.timestamp("us"), "VARCHAR": pa.string()}  # fmt: skip
 
 
 def _one_nan(column: pa.Array) -> pa.Array:

@@ -55,8 +55,7 @@ def build(make: Make, day: Day) -> str:
 
 def _statement(make: Make) -> tuple[Join, Sql, dict[str, object], partial]:
     join, outputs, defaults = attribute_definition(make.context.config)
-    selected = [f"({text}\n) AS {name(column)}" for column, text in defaults.items()]
-    constants = cache(partial(make.constant, f"SELECT {', '.join(selected) or '0'}"))
+    constants = cache(partial(make.constants, defaults))
     config: dict[str, object] = {f"output_columns.{c}.default": text for c, text in defaults.items()}
     config |= {"output_columns": outputs, **join_settings(join, make.context.runtime)}
     arrow = partial(write_attributes, join, outputs, constants)

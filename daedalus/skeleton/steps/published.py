@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from daedalus.actions.actions import Reading
 from daedalus.config.columns import Ref, spine_columns
+from daedalus.skeleton.arrow.view_rows import write_published
 from daedalus.skeleton.context import Make
 from daedalus.sql.text import TIME, Sql, name, parquet
 from daedalus.stagecache.action_name import ActionName
@@ -36,4 +39,7 @@ def build(make: Make) -> str:
                          is_day=view.types[published.feature] == "DATE",
                          user=spine["user_id"], artwork=spine["artwork_id"])  # fmt: skip
     config = {"recent_published.published_at": recent.published_at, "recent_published.author": recent.author}
-    return make.sql(ActionName("published"), sql, Reading({"view": [make.need("view", published.view)]}), config)
+    arrow = partial(write_published, published.feature, author.feature, (spine["user_id"], spine["artwork_id"]),
+                    view.view.as_of == "day")  # fmt: skip
+    reading = Reading({"view": [make.need("view", published.view)]})
+    return make.sql(ActionName("published"), sql, reading, config, arrow=arrow)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from daedalus.actions.actions import Reading
 from daedalus.actions.unaffected import Keyed
 from daedalus.base import digest
 from daedalus.inputs.schemas import Group
+from daedalus.skeleton.arrow.view_rows import ViewPart, write_view
 from daedalus.skeleton.context import Make
 from daedalus.sql.column_types import read_as
 from daedalus.sql.text import FILE, LINE, NANOS, PLACE, POSITION, TIME, Sql, columns, name
@@ -61,8 +63,14 @@ def build(make: Make, name: str) -> str:
     found = make.context.sources.views[name]
     view = found.view
     groups = found.groups()
+    every_version = view.as_of == "day"
     sql = read_view([group for group, _ in groups], view.entity, view.timestamp_field, found.types,
-                    every_version=view.as_of == "day", own=view.own_entity)  # fmt: skip
+                    every_version=every_version, own=view.own_entity)  # fmt: skip
+    places = {file.path: place for place, file in enumerate(found.files)}
+    part = ViewPart([group for group, _ in groups], [[places[file.path] for file in members] for _, members in groups],
+                    view.entity, view.own_entity, view.timestamp_field,
+                    tuple((column, kind) for column, kind in found.types.items() if column != view.entity),
+                    found.types[view.entity], every_version)  # fmt: skip
     files = {f"view_{i}": files for i, (_, files) in enumerate(groups)}
     columns = {view.timestamp_field: "TIMESTAMP", **found.own_types}
     reading = Reading(files=files, lists={"view_files": found.files}, columns=columns)
@@ -70,7 +78,8 @@ def build(make: Make, name: str) -> str:
     config = {f"views.{name}.{k}": getattr(view, k) for k in ("entity", "timestamp_field", "as_of")}
     if view.own_entity != view.entity:
         config[f"views.{name}.entity_column"] = view.own_entity
-    return make.sql(ActionName("view", name), sql, reading, config, extra={"input:/order of files": order})
+    return make.sql(ActionName("view", name), sql, reading, config, extra={"input:/order of files": order},
+                    arrow=partial(write_view, part))  # fmt: skip
 
 
 def keyed_by_entity(make: Make, views: Iterable[str], rows: str = "spine") -> list[Keyed]:
