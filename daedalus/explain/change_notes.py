@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from daedalus.base.terminal_text import counted, cut
 from daedalus.config.steps import PARTITION, SKELETON, Stage
 from daedalus.explain.earlier import columns_of, sources_of, vector_columns
-from daedalus.explain.value_differences import changed, read
-from daedalus.explain.vector_sample import sample_of_vectors
 from daedalus.output.cut_partition import cut_sample
 from daedalus.stagecache.records.traces import Trace
 
@@ -96,6 +94,8 @@ class ChangeNotes:
         paths = self._workspace.store.all_intact(needed.values())
         if paths is None:
             return None
+        from daedalus.explain.value_differences import read
+
         out = self._workspace.scratch.path(".parquet")
         cut_sample({name: paths[artifact] for name, artifact in needed.items()}, source, out)
         return read([out])
@@ -108,6 +108,8 @@ class ChangeNotes:
             return None
         if not _same_rows(sources_of(then), sources_of(now)):
             return None
+        from daedalus.explain.vector_sample import sample_of_vectors
+
         old, new = (sample_of_vectors(self._workspace.store, *pair) for pair in ((before, then), (after, now)))
         return _largest_first(_share(old, new)) if old is not None and new is not None else None
 
@@ -133,6 +135,8 @@ def _largest_first(shares: Mapping[str, float]) -> dict[str, float]:
 
 
 def _share(old: Any, new: Any, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, float]:
+    from daedalus.explain.value_differences import changed
+
     shares = {name: changed(old, new, name)["share"] for name in filter(wanted, new.column_names)}
     return {name: share for name, share in shares.items() if share}
 

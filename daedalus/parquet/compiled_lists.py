@@ -66,7 +66,7 @@ def widened(words, numbers):  # type: ignore[no-untyped-def]
         room[3] = three[2] >> np.uint32(8)
 
 
-@compiled
+@inner
 def put_run(out, at, count, level):  # type: ignore[no-untyped-def]
     """Writes a run of `count` equal levels to `out`, if there are any; returns the end.
 

@@ -22,6 +22,11 @@ _BITS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64,
 _EXACT = Context(prec=1000, Emax=10**6, Emin=-(10**6))
 _FLOATS = {"FLOAT": 1, "DOUBLE": 2}
 _TIMES = ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS")
+# By the type of a column those that Arrow reads it of as DuckDB does. A number that does not fit is left to the SQL.
+_READ_ON_ARROW = {
+    **dict.fromkeys(_SIGNED, tuple(_INTEGERS)), "VARCHAR": ("VARCHAR",), "DATE": ("DATE",), "BOOLEAN": ("BOOLEAN",),
+    "TIMESTAMP": ("TIMESTAMP", "TIMESTAMPTZ"), "FLOAT": ("FLOAT",), "DOUBLE": ("DOUBLE", "FLOAT"),
+}  # fmt: skip
 _ARROW_NAMES = {
     "int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT",
     "uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
@@ -45,6 +50,13 @@ def type_name(kind: pa.DataType) -> str:
     if t.is_decimal(kind):
         return f"DECIMAL({kind.precision},{kind.scale})"
     return _ARROW_NAMES.get(str(kind), str(kind).upper())
+
+
+def is_read_on_arrow(found: str, wanted: str) -> bool:
+    """Whether Arrow reads a column of type `found` as `wanted` as DuckDB does; a list, if elements are of one type."""
+    if wanted.endswith("[]"):
+        return found == wanted and wanted[:-2] in _READ_ON_ARROW
+    return found in _READ_ON_ARROW.get(wanted, ())
 
 
 def arrow_type(kind: str) -> pa.DataType:

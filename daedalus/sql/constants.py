@@ -6,7 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
+from daedalus.base import digest
+from daedalus.base.errors import DaedalusError
+from daedalus.base.ports import Facts
+from daedalus.config import RUNTIME, Config
 from daedalus.sql.column_types import arrow_type
+from daedalus.stagecache.fingerprint import version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,3 +53,25 @@ def _value_of(text: str) -> pa.Array:
     if found := _TEXT.fullmatch(text):
         return pa.array([found[1].replace("''", "'")], pa.string())
     return pa.array([text.upper() == "TRUE"])
+
+
+def check_defaults(config: Config, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for a default_sql that is not a constant. A pass is remembered."""
+    for i, column in enumerate(config.output_columns):
+        if column.default_sql is UNSET or is_told(str(column.default_sql)):
+            continue
+        assert isinstance(column.default_sql, str)
+        key = f"constant by our list:{digest.of_text(column.default_sql)}:{version('duckdb')}"
+        if facts.fact(key):
+            continue
+        from daedalus.sql.default_sql import problem_of
+
+        if problem := problem_of(column.default_sql):
+            text = column.default_sql
+            raise DaedalusError(
+                f"default_sql of {column.name} is not a constant: {problem}",
+                where=config.where(RUNTIME, f"output_columns[{i}].default_sql"),
+                found=text if len(text) <= 200 else f"{text[:200]}…",
+                expected="one constant expression, such as CAST(NULL AS FLOAT[])",
+            )
+        facts.remember_fact(key, True)

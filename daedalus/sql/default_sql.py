@@ -12,15 +12,7 @@ from collections.abc import Iterator, Mapping
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
-
-from daedalus.base import digest
-from daedalus.base.errors import DaedalusError
-from daedalus.base.ports import Facts
-from daedalus.config import RUNTIME, Config
-from daedalus.sql.constants import is_told
-from daedalus.sql.duck import Duck, Ducks, starts_with
-from daedalus.stagecache.fingerprint import version
+from daedalus.sql.duck import Duck
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,41 +41,6 @@ _LISTED = """
     if ifnull nullif not is_null
 """
 _FUNCTIONS = frozenset(_LISTED.split())
-
-
-def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) for settings that DuckDB refuses. A pass is remembered."""
-    settings = config.duckdb_settings
-    if starts_with(settings):
-        return
-    key = f"duckdb_config:{digest.of_json(settings)}:{version('duckdb')}"
-    if not facts.fact(key):
-        try:
-            with ducks.lease():
-                facts.remember_fact(key, True)
-        except DaedalusError as error:
-            error.where = config.where(RUNTIME, error.where.rpartition(": ")[2])
-            raise
-
-
-def check_defaults(config: Config, facts: Facts) -> None:
-    """Raises DaedalusError (exit 2) for a default_sql that is not a constant. A pass is remembered."""
-    for i, column in enumerate(config.output_columns):
-        if column.default_sql is UNSET or is_told(str(column.default_sql)):
-            continue
-        assert isinstance(column.default_sql, str)
-        key = f"constant by our list:{digest.of_text(column.default_sql)}:{version('duckdb')}"
-        if facts.fact(key):
-            continue
-        if problem := problem_of(column.default_sql):
-            text = column.default_sql
-            raise DaedalusError(
-                f"default_sql of {column.name} is not a constant: {problem}",
-                where=config.where(RUNTIME, f"output_columns[{i}].default_sql"),
-                found=text if len(text) <= 200 else f"{text[:200]}…",
-                expected="one constant expression, such as CAST(NULL AS FLOAT[])",
-            )
-        facts.remember_fact(key, True)
 
 
 def problem_of(text: str) -> str:

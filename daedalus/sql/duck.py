@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daedalus.base import digest
 from daedalus.base.errors import DaedalusError, DayError
-from daedalus.base.ports import Scratch
+from daedalus.base.ports import Facts, Scratch
 from daedalus.base.sizes import parse_size
 from daedalus.base.terminal_text import counted
+from daedalus.config import RUNTIME, Config
 from daedalus.config.duckdb_settings import FIXED
 from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
 from daedalus.sql.text import Sql, literal, name, path_literal
+from daedalus.stagecache.fingerprint import version
 from daedalus.tables.held import HELD
 
 if TYPE_CHECKING:
@@ -266,3 +269,18 @@ class Ducks:
                 duck.close()
             self._all.clear()
             self._free.clear()
+
+
+def check_engine(config: Config, ducks: Ducks, facts: Facts) -> None:
+    """Raises DaedalusError (exit 2) for settings that DuckDB refuses. A pass is remembered."""
+    settings = config.duckdb_settings
+    if starts_with(settings):
+        return
+    key = f"duckdb_config:{digest.of_json(settings)}:{version('duckdb')}"
+    if not facts.fact(key):
+        try:
+            with ducks.lease():
+                facts.remember_fact(key, True)
+        except DaedalusError as error:
+            error.where = config.where(RUNTIME, error.where.rpartition(": ")[2])
+            raise

@@ -148,12 +148,12 @@ def _ranks(texts: pa.StringArray) -> np.ndarray:
     longest = int(np.diff(ends).max()) if len(ends) >= _MANY_TEXTS and not texts.null_count else 0
     if not 0 < longest <= _LONGEST_TEXT:
         return pc.rank(texts, tiebreaker="dense").to_numpy()
-    from daedalus.tables import text_words
+    from daedalus.tables import compiled_text
 
     data = np.frombuffer(texts.buffers()[2], np.uint8)
-    alike, digits, base, many = text_words.alphabet(ends, data)
+    alike, digits, base, many = compiled_text.alphabet(ends, data)
     words = np.empty((-(-(longest - alike) // many), len(texts)), np.int64)
-    text_words.words_of(ends, data, alike, digits, base, many, words)
+    compiled_text.words_of(ends, data, alike, digits, base, many, words)
     order = order_of(words)
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.cumsum(differs(words, order)) + 1

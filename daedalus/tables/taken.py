@@ -47,19 +47,16 @@ def _taken_text(values: pa.StringArray, places: pa.Array) -> pa.StringArray | No
 
     if len(places) < _MANY or not len(values) or values.offset:
         return None
-    from daedalus.tables import compiled_take
+    from daedalus.tables import compiled_text
 
     there = pc.take(values.is_valid(), places, boundscheck=False) if values.null_count else places.is_valid()
     numbers = (places.fill_null(-1) if places.null_count else places).to_numpy()
     ends, data = (np.frombuffer(values.buffers()[1 + i] or b"", kind) for i, kind in enumerate((np.int32, np.uint8)))
-    out_ends = np.empty(len(places) + 1, np.int32)
-    size = compiled_take.ends_of_taken(ends, numbers, out_ends)
+    found, texts, size = compiled_text.take_texts(ends, data, numbers, _LONGEST)
     if size > _LONGEST:
         return None
-    out = np.empty(size, np.uint8)
-    compiled_take.take_texts(ends, data, numbers, out_ends, out)
     mask = there.fill_null(False).buffers()[1] if values.null_count or places.null_count else None
-    return pa.StringArray.from_buffers(len(places), pa.py_buffer(out_ends), pa.py_buffer(out), mask)
+    return pa.StringArray.from_buffers(len(places), pa.py_buffer(found), pa.py_buffer(texts), mask)
 
 
 def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
@@ -67,7 +64,7 @@ def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
     import numpy as np
     import pyarrow as pa
 
-    from daedalus.tables import compiled_take
+    from daedalus.tables import compiled_text
 
     places = coded.indices
     there, data = places.buffers()
@@ -76,6 +73,6 @@ def with_used_values(coded: pa.DictionaryArray) -> pa.DictionaryArray:
     numbers = np.frombuffer(data or b"", np.int32, len(places), 4 * places.offset)
     new, out = np.full(len(coded.dictionary), -1, np.int32), np.empty(bit + len(places), np.int32)
     old = np.empty(len(new), np.int32)
-    count = compiled_take.renumber(numbers, np.frombuffer(bits or b"", np.uint8), bit, new, old, out[bit:])
+    count = compiled_text.renumber(numbers, np.frombuffer(bits or b"", np.uint8), bit, new, old, out[bit:])
     found = pa.Array.from_buffers(pa.int32(), len(places), [bits, pa.py_buffer(out)], places.null_count, bit)
     return pa.DictionaryArray.from_arrays(found, taken(coded.dictionary, old[:count]), safe=False)

@@ -24,7 +24,8 @@ from daedalus.inputs.type_checks import check_types, idle_filters
 from daedalus.inputs.views import ViewInput, look_at_view
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.skeleton.context import Publishing, Skeleton, Sources
-from daedalus.sql.default_sql import check_defaults, check_engine
+from daedalus.sql.constants import check_defaults
+from daedalus.sql.duck import check_engine
 from daedalus.stagecache.action import Action
 from daedalus.stagecache.records.traces import Traces
 from daedalus.workspace.code_stamp import code_digest

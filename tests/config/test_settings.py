@@ -126,7 +126,8 @@ def test_a_share_that_is_enough_to_start_with(limit, threads):
 
 @pytest.mark.parametrize(("given", "is_known"), [
     ({"threads": 2, "memory_limit": "4GB", "temp_directory": "x"}, True),
-    ({"threads": 4, "memory_limit": "68MB"}, True), ({"threads": 4, "memory_limit": "64MB"}, False), ({"threads": 2, "memory_limit": "50%"}, False), ({}, False),
+    ({"threads": 4, "memory_limit": "68MB"}, True), ({"threads": 4, "memory_limit": "64MB"}, False),
+    ({"threads": 2, "memory_limit": "50%"}, False), ({}, False),
     ({"threads": 2}, False), ({"memory_limit": "4GB"}, False),
     ({"threads": 2, "memory_limit": "4GB", "max_temp_directory_size": "much"}, False),
 ])  # fmt: skip

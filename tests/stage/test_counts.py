@@ -20,8 +20,8 @@ from small import PROJECT, Small, edit
 RUNS = ("cold", "unchanged", "aggregation")
 CEILINGS = {
     # what: cold, nothing changed, one aggregation added
-    "DuckDB connections": (2, 0, 0),
-    "DuckDB statements": (102, 0, 0),
+    "DuckDB connections": (0, 0, 0),
+    "DuckDB statements": (0, 0, 0),
     "SQLite transactions": (76, 1, 14),
     "syncs": (359, 0, 34),
     "renames": (190, 1, 14),
@@ -29,7 +29,7 @@ CEILINGS = {
     "bytes read": (2_800_000, 159_558, 1_660_000),
     "bytes written": (3_500_000, 45_694, 800_000),
     "modules of ours": (218, 88, 216),
-    "heavy modules": (7, 0, 5),
+    "heavy modules": (6, 0, 5),
 }
 # SQLite moves its log into the database when it gets at it, times are written with more or fewer digits, and how
 # many results are committed at once follows the speed of the machine.

@@ -11,10 +11,8 @@ from daedalus.base.days import DAY_US, Day
 from daedalus.config.columns import CODES, IDS, REQUIRED_COLUMNS, SPINE_COLUMNS
 from daedalus.config.schema import Lateness
 from daedalus.inputs.schemas import Group, OwnGroup
-from daedalus.skeleton.arrow.own_forms import TEXT_IDS, numbered_ids, times_of
-from daedalus.skeleton.arrow.typed import is_read
 from daedalus.skeleton.countries import country_codes
-from daedalus.sql.column_types import arrow_type, is_integer, is_nested
+from daedalus.sql.column_types import arrow_type, is_integer, is_nested, is_read_on_arrow
 from daedalus.sql.own_columns import TIME, OwnColumns
 from daedalus.tables.artifacts import read_file
 from daedalus.tables.held import FEED, HELD
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 _TEXT = "_text"
 TEXTS = tuple(code + _TEXT for code in CODES)  # the codes' original values
 _NAMED_AS_THE_SPINE = OwnColumns()
+_TEXT_IDS = ("VARCHAR", "UUID")  # types of ids that are text
 
 
 class FileRows(NamedTuple):
@@ -87,13 +86,13 @@ def is_known(part: FeedPart) -> bool:
 
 def _is_read(group: Group, extra: Mapping[str, str]) -> bool:
     schema = group.schema
-    if not all(is_read(kind, kind) and not is_nested(kind) for kind in extra.values()):
+    if not all(is_read_on_arrow(kind, kind) and not is_nested(kind) for kind in extra.values()):
         return False
     for column, kind in schema.items():
         if column in CODES and not (is_integer(kind) or kind == "VARCHAR"):
             return False
         wanted = SPINE_COLUMNS.get(column) or extra[column]
-        if column not in CODES and not (is_read(kind, wanted) or (column in IDS and kind in TEXT_IDS)):
+        if column not in CODES and not (is_read_on_arrow(kind, wanted) or (column in IDS and kind in _TEXT_IDS)):
             return False
     return group.format == "parquet" and set(REQUIRED_COLUMNS) <= set(schema)
 
@@ -148,11 +147,13 @@ def _rows(table: pa.Table, schema: Mapping[str, str], own: OwnColumns, form: For
     import pyarrow as pa
 
     found = {column: in_one_piece(table[own.own(column)]) for column in schema}
-    if own.unit and (times := times_of(found[TIME], own.unit)) is not None:
-        found[TIME] = times
-    for column in IDS:
-        if schema[column] in TEXT_IDS:
-            found[column] = numbered_ids(found[column])
+    texts = [column for column in IDS if schema[column] in _TEXT_IDS]
+    if own.unit or texts:
+        from daedalus.skeleton.arrow import own_forms
+
+        if own.unit and (times := own_forms.times_of(found[TIME], own.unit)) is not None:
+            found[TIME] = times
+        found |= {column: own_forms.numbered_ids(found[column]) for column in texts}
     time = found[TIME].type
     if not pa.types.is_timestamp(time) or time.unit not in ("us", "ms"):
         return None

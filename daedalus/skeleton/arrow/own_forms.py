@@ -10,7 +10,6 @@ from daedalus.tables.sorting import numbered_text, numbers_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TEXT_IDS = ("VARCHAR", "UUID")  # types of ids that are text
 _FAR = 1 << 62  # microseconds: what is beyond, the SQL may refuse
 
 

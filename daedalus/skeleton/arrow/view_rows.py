@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from daedalus.inputs.schemas import Group
-from daedalus.skeleton.arrow.typed import is_read
-from daedalus.sql.column_types import arrow_type
+from daedalus.sql.column_types import arrow_type, is_read_on_arrow
 from daedalus.sql.text import TIME
 from daedalus.tables.artifacts import Files, fits_whole, read_file, read_table, write_sorted, write_table
 from daedalus.tables.sorting import differs, keys_of, numbers_of, order_of, ranked, whole
@@ -99,7 +98,9 @@ def write_published(
 def _is_read(group: Group, part: ViewPart) -> bool:
     """Whether all columns of files of a group are read here, as the types that they are wanted as."""
     schema, wanted = group.schema, [(part.own, part.kind), (part.time, "TIMESTAMP"), *part.features]
-    return group.format == "parquet" and all(is_read(schema[own], kind) for own, kind in wanted if own in schema)
+    return group.format == "parquet" and all(
+        is_read_on_arrow(schema[own], kind) for own, kind in wanted if own in schema
+    )
 
 
 def _typed(read: pa.Table, group: Group, part: ViewPart) -> pa.Table | None:

@@ -1,4 +1,5 @@
-"""The compiled part of ranking texts: each as numbers that compare as its bytes do, to be sorted by radix.py.
+"""The compiled part of what is done with text: taking it by place; numbers of the values that occur; and texts as
+numbers that compare as their bytes do, to be sorted by radix.py.
 
 It uses nothing of the project but `jit`: numba's disk cache of a function depends on the time stamp of its file alone.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled, inner
+from daedalus.parquet.jit import compiled, inner, move
 
 _MOST = 1 << 62  # of a number
 
@@ -63,3 +64,46 @@ def words_of(ends, data, alike, digits, base, many, words):  # type: ignore[no-u
             for _ in range(last, begin + many):
                 number *= base
             words[word, text] = number
+
+
+@compiled
+def take_texts(ends, data, places, longest):  # type: ignore[no-untyped-def]
+    """(where the texts at `places` end, one behind the other, from 0 on; their bytes; how many these are).
+
+    Text i ends at `ends[i + 1]`; at a place below 0 there is none. More bytes than `longest` are not copied.
+    """
+    found, size = np.empty(len(places) + 1, np.int32), 0
+    found[0] = 0
+    for i in range(len(places)):
+        place = places[i]
+        if place >= 0:
+            size += ends[place + 1] - ends[place]
+        found[i + 1] = size
+    texts = np.empty(size if size <= longest else 0, np.uint8)
+    if size <= longest:
+        for i in range(len(places)):
+            place = places[i]
+            if place >= 0:
+                move(texts, found[i], data, ends[place], ends[place + 1] - ends[place])
+    return found, texts, size
+
+
+@compiled
+def renumber(numbers, there, offset, new, old, out):  # type: ignore[no-untyped-def]
+    """Fills `out` with numbers in the order in which those of `numbers` occur first, and `old` with those by number;
+    returns how many there are.
+
+    `there` has a bit per number, from `offset` on: 0 where there is none; or no bits, where there are all. `new` has -1
+    for each number that may occur.
+    """
+    count = 0
+    for i in range(len(numbers)):
+        if len(there) and not there[(offset + i) >> 3] >> ((offset + i) & 7) & 1:
+            out[i] = 0
+            continue
+        number = numbers[i]
+        if new[number] < 0:
+            new[number], old[count] = count, number
+            count += 1
+        out[i] = new[number]
+    return count
