@@ -254,6 +254,32 @@ def test_of_versions_the_last_before_the_end_of_the_day_is_found(versions, text,
     assert found.to_pylist() == [place for _, place in sorted(last.items())]
 
 
+@given(st.sets(VERSION, max_size=20), st.lists(st.tuples(st.integers(-1, 5), st.integers(-3, 3))), st.booleans(),
+       st.sampled_from([0, 1, -1]))  # fmt: skip
+@settings(max_examples=10 * EXAMPLES, deadline=None)
+def test_of_versions_the_last_of_each_row_s_own_day_is_found(versions, rows, text, late):
+    """A version of the same day is seen, also one that is later than the row."""
+    ordered = sorted(versions, key=lambda version: (version[0], version[1] is not None, version[1] or 0))
+
+    def of(entities):
+        return pa.array([f"{e:+}" for e in entities] if text else entities, pa.string() if text else pa.int64())
+
+    def at(days):
+        micros = [None if days is None else days * 86_400_000_000 + late for days in days]
+        return pa.array(micros, pa.int64()).cast(pa.timestamp("us"))
+
+    ordered = sorted(ordered, key=lambda version: f"{version[0]:+}") if text else ordered
+    found = views.versions_of_own_days(
+        pa.chunked_array([of([e for e, _ in rows])]), pa.chunked_array([at([day for _, day in rows])]),
+        of([e for e, _ in ordered]), pa.chunked_array([at([day for _, day in ordered])]),
+    )  # fmt: skip
+    expected = []
+    for entity, day in rows:
+        seen = [i for i, (e, since) in enumerate(ordered) if e == entity and (since is None or since <= day)]
+        expected.append(seen[-1] if seen else None)
+    assert found.to_pylist() == expected
+
+
 def test_ids_that_are_hashes_are_no_reason_for_sql(cofacts, tmp_path):
     ran: Counter = Counter()
     with counted(ran):
@@ -297,7 +323,7 @@ def test_conditions_and_keys_are_no_reason_for_sql(warm: Small, as_of):
 
 @pytest.mark.parametrize("as_of", ["latest", "day"])
 def test_history_that_is_looked_up_runs_on_arrow(warm: Small, as_of):
-    """In a view, in the pool or in both; as of the days of its events it is left to SQL."""
+    """In a view, in the pool or in both, and in versions as of the days of its events."""
     edit(warm.catalog, views__artwork_properties__as_of=as_of)
     authors = pq.read_table(warm.root / "data/catalog/artwork_properties", columns=["author_id"])["author_id"]
 
@@ -312,7 +338,7 @@ def test_history_that_is_looked_up_runs_on_arrow(warm: Small, as_of):
     ran: Counter = Counter()
     both(warm.root, "2026-02-03", ran)
     assert {name for name, wrote in ran if wrote} == {*STEPS, "write_feed_events", "write_looked_up"}
-    assert {name for name, wrote in ran if not wrote} == ({"write_looked_up"} if as_of == "day" else set())
+    assert {name for name, wrote in ran if not wrote} == set()
 
 
 def test_history_of_many_days_is_gathered_on_arrow(warm: Small, monkeypatch):

@@ -65,9 +65,9 @@ def write_event_values(asked: Asked, files: Files, out: Path, day: Day | None = 
 
 def write_looked_up(asked: Asked, filtered: Sequence[str], files: Files, out: Path) -> Mapping[str, int] | None:
     """The step `history` of rows as the feed has them, which are looked up in views or in the pool: events in
-    `filtered` need an artwork that is there. The SQL looks up views that are as of the days of events."""
+    `filtered` need an artwork that is there. Views as of the day are as of the days of events."""
     (path,) = files["rows"]
-    if asked.as_of_day or not fits(rows_of(path)):
+    if not fits(rows_of(path)):
         return None
     return _write_asked(_in_pool(read_table(path, _also_of_pool(asked, filtered)), filtered, files), asked, files, out)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.base.days import Day, end_of
+from daedalus.base.days import DAY_US, Day, end_of
 from daedalus.sql.column_types import holds, is_integer
 from daedalus.sql.text import TIME
 from daedalus.tables.artifacts import fits_whole, read_table
@@ -43,7 +43,8 @@ def features_by_entity(
     """Features of a view for each of `rows`, by its entity: NULL where the view has no row. None where only the SQL
     knows a type, or the view's `file` does not fit into memory.
 
-    A view as of the day has a row per version there, and a row's is the latest before the end of the `day`.
+    A view as of the day has a row per version there, and a row's is the latest before the end of the `day`, or of its
+    own day if there is none.
     """
     if not fits_whole(file):
         return None
@@ -52,11 +53,13 @@ def features_by_entity(
     if not all(is_plain(values.schema.field(name).type) for name in features):
         return None
     entities, latest = whole(values[entity]), None
-    if view.as_of_day:
-        assert day is not None
-        latest = latest_before_end_of(day, values[entity], values[_TIME])
-        entities = taken(entities, latest)
-    places = rows_by_entity(rows[entity], entities)
+    if view.as_of_day and day is None:
+        places = versions_of_own_days(rows[entity], rows["event_timestamp"], entities, values[_TIME])
+    else:
+        if view.as_of_day and day:
+            latest = latest_before_end_of(day, values[entity], values[_TIME])
+            entities = taken(entities, latest)
+        places = rows_by_entity(rows[entity], entities)
     if places is None:
         return None
     places = places if latest is None else taken(latest, places)
@@ -68,15 +71,46 @@ def latest_before_end_of(day: Day, entities: pa.ChunkedArray, times: pa.ChunkedA
     time; one whose time is NULL is older than any day."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     micros, missing = numbers_of(times)
     past = micros < end_of(day)
     places = np.flatnonzero(past if missing is None else past | missing)
-    known = taken(whole(entities), places)
     last = np.ones(len(places), np.bool_)
-    last[:-1] = np.asarray(pc.not_equal(known.slice(1), known.slice(0, max(len(known) - 1, 0))))
+    last[:-1] = _begins(taken(whole(entities), places))[1:]
     return pa.array(places[last])
+
+
+def versions_of_own_days(
+    rows: pa.ChunkedArray, row_times: pa.ChunkedArray, entities: pa.Array, times: pa.ChunkedArray
+) -> pa.Array | None:
+    """For each row the position of its entity's last version before the end of the row's own day, or NULL; None for
+    types that only the SQL joins. Versions as above."""
+    import numpy as np
+    import pyarrow as pa
+
+    begins = _begins(entities)
+    found = rows_by_entity(rows, entities.filter(pa.array(begins)))
+    if found is None:
+        return None
+    micros, missing = numbers_of(times)
+    days, row_days = micros // DAY_US, numbers_of(row_times)[0] // DAY_US
+    if missing is not None:
+        days[missing] = np.iinfo(np.int64).min
+    known = np.unique(np.concatenate((days, row_days)))
+    number, wanted = np.cumsum(begins) - 1, found.fill_null(-1).to_numpy()  # of the entity of a version, and of a row
+    versions = number * len(known) + np.searchsorted(known, days)  # ascending
+    places = np.searchsorted(versions, wanted * len(known) + np.searchsorted(known, row_days), side="right") - 1
+    return pa.array(places, mask=(wanted < 0) | (np.append(number, -1)[places] != wanted))
+
+
+def _begins(entities: pa.Array) -> np.ndarray:
+    """Where an entity's versions begin, which lie together."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    begins = np.ones(len(entities), np.bool_)
+    begins[1:] = np.asarray(pc.not_equal(entities.slice(1), entities.slice(0, max(len(entities) - 1, 0))))
+    return begins
 
 
 def rows_by_entity(rows: pa.ChunkedArray, entities: pa.ChunkedArray | pa.Array) -> pa.Array | None:
