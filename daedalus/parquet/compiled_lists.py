@@ -35,6 +35,43 @@ def put_numbers(codes, begins, sizes, numbers, out, filled):  # type: ignore[no-
     return filled
 
 
+@inner
+def is_before(first, keys, one, other):  # type: ignore[no-untyped-def]
+    """Whether a value comes before another: by the first column that has it, then by its key."""
+    return first[one] < first[other] or (first[one] == first[other] and keys[one] < keys[other])
+
+
+@compiled
+def number_few(codes, begins, sizes, keys):  # type: ignore[no-untyped-def]
+    """The values that lists have, as places in `keys`, by their new numbers, and all lists in these numbers; see
+    `numbered`. `keys` ascend as the values do; they are so few that a short sort puts them in order."""
+    columns, used, numbers = sizes.shape[1], np.empty(len(keys), np.int64), np.empty(len(keys), np.uint16)
+    first, count = first_columns(codes, begins, sizes, len(keys)), 0
+    for value in range(len(keys)):
+        if first[value] < columns:
+            used[count] = value
+            count += 1
+    gap = 1
+    while gap < count // 9:
+        gap = 3 * gap + 1
+    while gap > 0:  # Shell's sort
+        for i in range(gap, count):
+            value, at = used[i], i
+            while at >= gap and is_before(first, keys, value, used[at - gap]):
+                used[at] = used[at - gap]
+                at -= gap
+            used[at] = value
+        gap //= 3
+    for i in range(count):
+        numbers[used[i]] = i
+    found, filled = np.empty(sizes[:, columns - 1].sum(), np.uint16), 0
+    for row in range(len(sizes)):
+        for i in range(begins[row], begins[row] + sizes[row, columns - 1]):
+            found[filled] = numbers[codes[i]]
+            filled += 1
+    return used[:count], found
+
+
 @compiled
 def prefixes(codes, begins, sizes, out):  # type: ignore[no-untyped-def]
     """Writes the first `sizes` codes of each row's list to `out`, concatenated."""

@@ -28,8 +28,14 @@ def compiled(function: Callable) -> Callable:
 
 def inner(function: Callable) -> Callable:
     """A function that only compiled ones call: its machine code is part of theirs, so it needs none on the disk, which
-    would have to be looked for at each start. It makes no arrays, but may cut slices of those that it gets: the
-    function that calls it keeps them."""
+    would have to be looked for at each start."""
+    return njit(nogil=True)(function)
+
+
+def uncounted(function: Callable) -> Callable:
+    """An `inner` function that neither makes nor returns arrays, and so need not count references to those that it
+    gets, nor to their slices: the function that calls it keeps them. The functions that it calls are compiled alike.
+    """
     return njit(nogil=True, **_UNCOUNTED)(function)
 
 

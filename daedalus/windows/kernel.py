@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daedalus.parquet.jit import compiled, inner, move
+from daedalus.parquet.jit import compiled, inner, move, uncounted
 
 # Rows of the 2-D arrays. An "event" is an index into `past`, so a larger number is a later event.
 # past: all events of the user; own codes are compared with a row's own code, to leave out the row's own events.
@@ -246,7 +246,7 @@ def list_others(edges, limit, own, past, linked, newest, out, sizes):  # type: i
     sizes[window:] = count
 
 
-@inner
+@uncounted
 def list_users(user, filled, users, rows, events, ends, spans, rules, rooms, kept, found):  # type: ignore[no-untyped-def]
     """Lists the values of rows of `user` and those after it, from `filled` on, as long as there is room for all of a
     user's. Returns (the next user, the end of what is filled, whether it is its events that there is no room for).

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daedalus.parquet.footer import Assembled, joined
@@ -106,6 +106,7 @@ def test_the_project_has_split_artifacts_and_plain_partitions(warm):
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**31 - 1)] * 3), min_size=1, max_size=40), st.sampled_from([1, SMALL]))
+@settings(deadline=None)  # a first call may compile
 def test_split_numbers_are_read_by_others(rows, times):
     schema, rows = pa.schema([(name, pa.int32()) for name in "abc"]), rows * times
     out = io.BytesIO()
