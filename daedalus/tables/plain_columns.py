@@ -74,6 +74,8 @@ class PlainColumns:
         else:
             table = self._table.slice(group * ROWS_PER_GROUP, ROWS_PER_GROUP)
         first, last = int(rows[0]), int(rows[-1])
+        if last >= table.num_rows:
+            raise IndexError(f"row {last} of {table.num_rows}")
         return table.slice(first, len(rows)) if last - first + 1 == len(rows) else taken_rows(table, rows)
 
 

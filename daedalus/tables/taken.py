@@ -24,11 +24,11 @@ def taken(values: pa.Array, places: pa.Array | np.ndarray) -> pa.Array:
     return pc.take(values, places, boundscheck=False) if text is None else text
 
 
-def taken_rows(table: pa.Table, places: pa.Array | np.ndarray) -> pa.Table:
+def taken_rows(table: pa.Table, places: np.ndarray) -> pa.Table:
     """The rows of a table at `places`, all of which are there."""
     import pyarrow as pa
 
-    places = places if isinstance(places, pa.Array) else pa.array(places)
+    places = pa.array(places)
     return pa.table([taken(whole(column), places) for column in table.columns], table.column_names)
 
 

@@ -9,7 +9,8 @@ Lists have two methods:
 - The usual one, a stack in the array `recent`: events newest first, from index `top` to `end`. New events are put on
   top (`enter`), which removes the earlier events of their values if `distinct`; events that left the longest window,
   or are below the limit, are cut off at `end` for good. A row's list is a copy from `top`, so a row costs as much as
-  its list is long, however many events the user has.
+  its list is long, however many events the user has. How many values a window has is counted as events enter (`enter`)
+  and leave it (`leave`).
 - With `many_own`, a linked list in the array `linked`. A row does not see events with its own code, and when there
   can be several of them, different rows see different stacks. So each event is linked to the next older one that has
   not been replaced (`link`), and each row walks down from the newest, skipping its own (`list_others`).

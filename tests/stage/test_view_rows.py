@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -109,7 +110,7 @@ def test_a_view_has_the_bytes_that_sql_writes(duck, tables, every_version):
             assert counts == {"rows": pq.read_metadata(folder / "sql").num_rows}
 
 
-@given(st.data(), st.booleans(), st.booleans(), st.sampled_from([pa.int64(), pa.int32(), pa.string()]))
+@given(st.data(), st.booleans(), st.booleans(), st.sampled_from([pa.int64(), pa.int32(), pa.string(), pa.float64()]))
 @settings(max_examples=2 * EXAMPLES, deadline=None)
 def test_publications_have_the_bytes_that_sql_writes(duck, data, every_version, is_day, kind):
     text, time = kind == pa.string(), TIME.strip('"')
@@ -136,6 +137,9 @@ def test_publications_have_the_bytes_that_sql_writes(duck, data, every_version, 
         sql = list_published("born", "author", every_version=every_version, is_day=is_day, user=kinds[0])
         duck.copy(sql, Bindings({"view": [folder / "view"]}), folder / "sql")
         counts = write_published("born", "author", kinds, every_version, {"view": [folder / "view"]}, folder / "arrow")
+        if kind == pa.float64():  # which DuckDB rounds
+            assert counts is None
+            return
         assert counts == {"rows": pq.read_metadata(folder / "sql").num_rows}
         assert (folder / "arrow").read_bytes() == (folder / "sql").read_bytes()
 
@@ -176,7 +180,7 @@ def test_text_is_taken_as_arrow_takes_it(texts, before, data):
         found.validate(full=True)
         assert found.equals(pc.take(values, pa.array(places, kind)))
         if None not in places:
-            rows = taken_rows(pa.table({"text": values, "place": range(len(values))}), pa.array(places, kind))
+            rows = taken_rows(pa.table({"text": values, "place": range(len(values))}), np.array(places, np.int64))
             assert rows["text"].combine_chunks().equals(found) and rows["place"].to_pylist() == places
         coded = pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), values)
         assert text_of(coded).equals(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from daedalus.sql.text import POSITION, ROW, Sql, parquet
 from daedalus.tables.artifacts import fits, read_table, rows_of
 from daedalus.tables.sorting import numbers_of, order_of, sort_keys, whole
-from daedalus.tables.taken import taken, taken_rows
+from daedalus.tables.taken import taken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ class DaySessions:
 
     def __init__(self, artifacts: Mapping[str, Path]) -> None:
         shipped = whole(read_table(artifacts["content"], [ROW.strip('"')])[ROW.strip('"')])
-        rows = taken_rows(read_table(artifacts["sessions"], ["feed_session", "event_timestamp"]), shipped)
+        rows = read_table(artifacts["sessions"], ["feed_session", "event_timestamp"]).take(shipped)
         coded = whole(rows["feed_session"]).dictionary_encode()
         self.names: pa.Array = coded.dictionary
         self._codes = coded.indices

@@ -87,12 +87,20 @@ def write_published(
         last[:-1] = differs([key for key, _ in artworks], np.arange(rows.num_rows))[1:]
         rows = rows.filter(pa.array(last))
     columns = {"user_id": rows[author], "ts": rows[published_at], "value": rows["artwork_id"]}
-    wanted = {"user_id": arrow_type(kinds[0]), "ts": pa.timestamp("us"), "value": arrow_type(kinds[1])}
-    for name, kind in wanted.items():
-        if pa.types.is_string(columns[name].type) != pa.types.is_string(kind):
-            return None
+    wanted = dict(zip(columns, map(arrow_type, (kinds[0], "TIMESTAMP", kinds[1])), strict=True))
+    if not all(_is_cast(column.type, wanted[name]) for name, column in columns.items()):
+        return None
     found = pa.table({name: whole(column).cast(wanted[name]) for name, column in columns.items()})
     return write_sorted(found.drop_null(), out)
+
+
+def _is_cast(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether Arrow casts one type to the other as DuckDB does."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(wanted):
+        return kind in (wanted, pa.date32())
+    return kind == wanted or (pa.types.is_signed_integer(kind) and pa.types.is_signed_integer(wanted))
 
 
 def _is_read(group: Group, part: ViewPart) -> bool:
