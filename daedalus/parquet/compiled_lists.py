@@ -42,11 +42,12 @@ def is_before(first, keys, one, other):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def number_few(codes, begins, sizes, keys):  # type: ignore[no-untyped-def]
+def number_few(first, codes, begins, sizes, keys):  # type: ignore[no-untyped-def]
     """The values that lists have, as places in `keys`, by their new numbers, and all lists in these numbers; see
-    `numbered`. `keys` ascend as the values do; they are so few that a short sort puts them in order."""
+    `numbered`. `first` are their `first_columns`, and `keys` ascend as the values do; they are so few that a short sort
+    puts them in order."""
     columns, used, numbers = sizes.shape[1], np.empty(len(keys), np.int64), np.empty(len(keys), np.uint16)
-    first, count = first_columns(codes, begins, sizes, len(keys)), 0
+    count = 0
     for value in range(len(keys)):
         if first[value] < columns:
             used[count] = value

@@ -47,7 +47,8 @@ class Lists:
 
     `codes` are indices into `values`, which are distinct and need not all occur. A row's list in the last column
     begins at `begins` in `codes`; `sizes` are the lengths by row and column. `page` is the dictionary page of
-    `values`, compressed with its header, if they were read from a file; else empty.
+    `values`, compressed with its header, if they were read from a file; else empty. `firsts` is for each value the
+    first column whose lists have it, or the number of columns, if that is known of these rows.
     """
 
     codes: np.ndarray
@@ -55,6 +56,7 @@ class Lists:
     sizes: np.ndarray
     values: pa.Array
     page: bytes = b""
+    firsts: np.ndarray | None = None
 
 
 @lru_cache(256)
@@ -121,26 +123,35 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
 
     sizes = pieces[0].sizes if len(pieces) == 1 else np.concatenate([piece.sizes for piece in pieces])
     ends = np.cumsum(sizes[:, -1])
-    first = pieces[0]
-    if len(pieces) == 1 and len(first.values) <= _FEW_VALUES and (keys := _keys(first.values)).dtype == np.int64:
-        used, codes = compiled_lists.number_few(first.codes, first.begins, sizes, keys)
-        return Lists(codes, ends - sizes[:, -1], sizes, first.values.take(pa.array(used)))
     # For each value of a piece the first column that has it; only of those that occur is anything made.
-    found = [compiled_lists.first_columns(one.codes, one.begins, one.sizes, len(one.values)) for one in pieces]
+    found = [_firsts(piece) for piece in pieces]
+    one = pieces[0]
+    if len(pieces) == 1 and len(one.values) <= _FEW_VALUES and (keys := _keys(one.values)).dtype == np.int64:
+        places, codes = compiled_lists.number_few(found[0], one.codes, one.begins, sizes, keys)
+        return Lists(codes, ends - sizes[:, -1], sizes, one.values.take(pa.array(places)))
     used = [np.flatnonzero(columns < sizes.shape[1]) for columns in found]
-    several, firsts, places = _ascending([_some(one.values, some) for one, some in zip(pieces, used, strict=True)])
-    column = np.full(len(firsts), sizes.shape[1], np.int16)
+    several, distinct, places = _ascending([_some(one.values, some) for one, some in zip(pieces, used, strict=True)])
+    first = np.full(len(distinct), sizes.shape[1], np.int16)
     for columns, some, place in zip(found, used, places, strict=True):
-        column[place] = np.minimum(column[place], columns[some])
-    order = np.argsort(column, kind="stable")  # so ascending within a column
-    numbers = np.zeros(len(firsts), np.uint16 if len(order) <= 1 << 16 else np.uint32)
+        first[place] = np.minimum(first[place], columns[some])
+    order = np.argsort(first, kind="stable")  # so ascending within a column
+    numbers = np.zeros(len(distinct), np.uint16 if len(order) <= 1 << 16 else np.uint32)
     numbers[order] = np.arange(len(order))
     codes, filled = np.empty(ends[-1], numbers.dtype), 0
     for piece, some, place in zip(pieces, used, places, strict=True):
         of_value = np.zeros(len(piece.values), numbers.dtype)
         of_value[some] = numbers[place]
         filled = compiled_lists.put_numbers(piece.codes, piece.begins, piece.sizes[:, -1], of_value, codes, filled)
-    return Lists(codes, ends - sizes[:, -1], sizes, several.take(pa.array(firsts[order])))
+    return Lists(codes, ends - sizes[:, -1], sizes, several.take(pa.array(distinct[order])))
+
+
+def _firsts(lists: Lists) -> np.ndarray:
+    """For each value the first column whose lists have it, or the number of columns."""
+    from daedalus.parquet import compiled_lists
+
+    if lists.firsts is not None:
+        return lists.firsts
+    return compiled_lists.first_columns(lists.codes, lists.begins, lists.sizes, len(lists.values))
 
 
 def _some(values: pa.Array, places: np.ndarray) -> pa.Array:

@@ -126,6 +126,24 @@ def leave(edges, within, times, codes, last, seen, now, spans, distinct):  # typ
 
 
 @inner
+def note(first, seen, codes, last, distinct, edges, limit, firsts):  # type: ignore[no-untyped-def]
+    """Notes in `firsts`, by value code, the shortest window in which a row lists the values of events `first` to
+    `seen`, which it is the first to see: no later row has them in a shorter one, or lists what it does not."""
+    listed = 0
+    for event in range(seen - 1, first - 1, -1):
+        if event < edges[-1] or listed == limit:
+            break
+        code = codes[event]
+        if distinct and last[code] != event:
+            continue
+        listed += 1
+        window = 0
+        while event < edges[window]:
+            window += 1
+        firsts[code] = min(firsts[code], window)
+
+
+@inner
 def link(first, seen, past, linked, last, distinct):  # type: ignore[no-untyped-def]
     """Puts events `first` to `seen` at the head of the linked list; with `distinct`, unlinks the events that they
     replace."""
@@ -252,12 +270,12 @@ def list_users(user, filled, users, rows, events, ends, spans, rules, rooms, kep
     """Lists the values of rows of `user` and those after it, from `filled` on, as long as there is room for all of a
     user's. Returns (the next user, the end of what is filled, whether it is its events that there is no room for).
 
-    `rules` are (limit, distinct, many_own), `rooms` (past, linked, recent), `found` (begins, sizes, out), and `kept`
-    (last, order, edges, within) is memory of a user's, of which `last` is -1 between users.
+    `rules` are (limit, distinct, many_own, noted), `rooms` (past, linked, recent), `found` (begins, sizes, firsts,
+    out), and `kept` (last, order, edges, within) is memory of a user's, of which `last` is -1 between users.
     """
     row_user, row_time, row_own = rows
-    (limit, distinct, many_own), (past, linked, recent) = rules, rooms
-    (last, order, edges, within), (begins, sizes, out) = kept, found
+    (limit, distinct, many_own, noted), (past, linked, recent) = rules, rooms
+    (last, order, edges, within), (begins, sizes, firsts, out) = kept, found
     times, codes, newest, stacked = past[TIME], past[CODE], recent[EVENT], recent[CODE]
     while user < len(users) - 1:
         mine = order[users[user] : users[user + 1]]
@@ -286,6 +304,8 @@ def list_users(user, filled, users, rows, events, ends, spans, rules, rooms, kep
                 if entered < seen:
                     top = enter(entered, seen, codes, newest, stacked, top, end, last, distinct, edges, within)
                 leave(edges, within, times, codes, last, seen, now, spans, distinct)
+                if noted:
+                    note(entered, seen, codes, last, distinct, edges, limit, firsts)
                 # Cut off what is below the limit (one more is kept, for the event that the row itself may not see), and
                 # what is out of the longest window: no later row can list it.
                 end = min(end, top + limit + 1)
@@ -304,31 +324,33 @@ def list_users(user, filled, users, rows, events, ends, spans, rules, rooms, kep
 
 
 @compiled
-def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, kinds, out):  # type: ignore[no-untyped-def]
+def newest_values(users, rows, events, ends, spans, limit, distinct, many_own, noted, kinds, out):  # type: ignore[no-untyped-def]
     """Lists each row's newest values in the longest window, as codes, and counts how many are in each window.
 
     `users` are the indices at which each user's rows begin, and the end of the last; `rows` are (user, time, own
     code), where own code -1 means that the row sees all events; `events` and `ends` are as in `gather`. `spans` are
     the windows' lengths in microseconds, shortest first; `limit` is the most values of a list. `many_own` says that
-    several events of a list may have the row's own code; without it own codes are value codes. `kinds` is the number
-    of value codes. Returns (buffer of codes, which is `out`, reallocated if too small; the index at which each row's
-    list begins in it; sizes by row and window).
+    several events of a list may have the row's own code; without it own codes are value codes. `noted` asks for the
+    shortest window in which each value is listed, where no row has an own code. `kinds` is the number of value codes.
+    Returns (buffer of codes, which is `out`, reallocated if too small; the index at which each row's list begins in it;
+    sizes by row and window; that window by value code, or the number of windows; none where it is not asked for).
     """
     begins, sizes = np.zeros(len(rows[0]), np.int64), np.zeros((len(rows[0]), len(spans)), np.int64)
     last = np.full(kinds, -1, np.int64)  # the latest event of each value, of this user
     kept = (last, np.empty(len(rows[0]), np.int64), np.empty(len(spans), np.int64), np.empty(len(spans), np.int64))
-    rules, user, filled, room = (limit, distinct, many_own), 0, 0, 1024
+    firsts = np.full(kinds if noted else 0, len(spans), np.int16)
+    rules, user, filled, room = (limit, distinct, many_own, noted), 0, 0, 1024
     while True:
         # Memory that is never written to costs nothing.
         rooms = np.empty((3, room), np.int64), np.empty((4, room), np.int64), np.empty((2, room), np.int32)
         lacks_events = False
         while not lacks_events:
-            found = (begins, sizes, out)
+            found = (begins, sizes, firsts, out)
             user, filled, lacks_events = list_users(
                 user, filled, users, rows, events, ends, spans, rules, rooms, kept, found
             )
             if user == len(users) - 1:
-                return out, begins, sizes
+                return out, begins, sizes, firsts
             if not lacks_events:
                 out = np.concatenate((out, np.empty(max(len(out), 1024), out.dtype)))
         room *= 2

@@ -296,17 +296,18 @@ def _lists(rolling: Rolling, blocks: Iterable[Block]) -> Iterator[Lists]:
 
     limit = min(rolling.max_items or _NO_LIMIT, _NO_LIMIT)
     many_own = rolling.without_self == "event" or (rolling.without_self == "value" and not rolling.kind.distinct)
+    noted = not rolling.without_self
     room = np.empty(_ROOM, np.int32)  # kept from block to block; memory that is never written to costs nothing
     for block in blocks:
-        room, begins, sizes = kernel.newest_values(
-            *block.arguments, limit, rolling.kind.distinct, many_own, len(block.values), room
+        room, begins, sizes, firsts = kernel.newest_values(
+            *block.arguments, limit, rolling.kind.distinct, many_own, noted, len(block.values), room
         )
         total = int(sizes[:, -1].sum())
         if total > _LONGEST_COLUMN:
             raise DayError("lists too long for a column", where="training/aggregations.yaml", found="no max_items",
                            expected=f"at most {_LONGEST_COLUMN:,} values in {len(begins):,} rows",
                            hint="set max_items")  # fmt: skip
-        yield Lists(room[:total], begins, sizes, block.values)
+        yield Lists(room[:total], begins, sizes, block.values, firsts=firsts if noted else None)
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from daedalus.base.errors import DayError
 from daedalus.config.aggregation_kinds import KINDS
 from daedalus.output.cut_partition import Wanted, cut, row_groups
+from daedalus.parquet import list_writer
 from daedalus.parquet import writer as parquet
 from daedalus.sql.duck import Bindings, Duck
 from daedalus.tables.held import HELD
@@ -81,6 +83,7 @@ def test_users_of_many_events_and_long_lists_have_room(duck, tmp_path, monkeypat
     made = {"user_id": pa.int64(), "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, rows), tmp_path / "rows.parquet")
     rolling = Rolling(KINDS[agg], (("hour", HOUR), ("all", None)), rule, None)
+    monkeypatch.setattr(list_writer, "_firsts", checked_firsts)
     roll(rolling, tmp_path / "rows.parquet", [tmp_path / "events.parquet"], tmp_path / "out.parquet")
     bindings = Bindings({"rows": [tmp_path / "rows.parquet"], "events": [tmp_path / "events.parquet"]})
     expected = duck.table(rolling_sql(rolling, once=ITEMS), bindings)
@@ -108,6 +111,13 @@ def memory(request):
     HELD.limit(None, 1)
 
 
+def checked_firsts(lists, known=list_writer._firsts):
+    """What the kernel noted of values is what is found in their lists."""
+    found = known(lists)
+    assert found.tolist() == known(replace(lists, firsts=None)).tolist()
+    return found
+
+
 @given(case=cases())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
@@ -119,7 +129,9 @@ def test_the_kernel_gives_what_the_sql_gives(duck, tmp_path_factory, case):
         pq.write_table(table(event, piece), path, row_group_size=7)
     made = {"user_id": users, "artwork_id": pa.int64(), "event_timestamp": pa.timestamp("us")}
     pq.write_table(table(made, rows), folder / "rows.parquet")
-    roll(rolling, folder / "rows.parquet", paths, folder / "out.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(list_writer, "_firsts", checked_firsts)
+        roll(rolling, folder / "rows.parquet", paths, folder / "out.parquet")
     bindings = Bindings({"rows": [folder / "rows.parquet"], "events": paths})
     expected, kept = (duck.table(rolling_sql(rolling, once=once), bindings) for once in ("", ITEMS))
     assert pq.read_table(folder / "out.parquet").to_pydict() == kept.to_pydict()
