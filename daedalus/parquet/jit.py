@@ -8,7 +8,7 @@ from typing import Any
 
 import numba
 from numba import njit
-from numba.core import cgutils, dispatcher, types
+from numba.core import caching, cgutils, dispatcher, types
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 from numba.extending import intrinsic, overload
@@ -16,6 +16,7 @@ from numba.extending import intrinsic, overload
 _TRIED = ("0.68.",)  # versions of numba whose machine code needs no more than this to be loaded
 # Of those, what has a function count no references to arrays: each count locks a core's cache.
 _UNCOUNTED: dict[str, Any] = {"_nrt": False} if numba.__version__.startswith(_TRIED) else {}
+_WRITABLE: set[str] = set()  # folders of machine code
 
 
 def compiled(function: Callable) -> Callable:
@@ -54,8 +55,16 @@ class _MachineCode(FunctionCache):
             return self._load_overload(sig, target_context)
 
 
+def _ensure_once(self: caching._CacheLocator, ensure: Callable = caching._CacheLocator.ensure_cache_path) -> None:
+    """Tries once whether a folder can be written, where numba tries it for each function."""
+    if (folder := self.get_cache_path()) not in _WRITABLE:
+        ensure(self)
+        _WRITABLE.add(folder)
+
+
 if numba.__version__.startswith(_TRIED):
     dispatcher.FunctionCache = _MachineCode  # type: ignore[attr-defined]  # where `njit(cache=True)` looks it up
+    caching._CacheLocator.ensure_cache_path = _ensure_once  # type: ignore[method-assign]
 
 
 @intrinsic

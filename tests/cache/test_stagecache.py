@@ -349,3 +349,14 @@ def test_an_interrupt_while_results_are_told_loses_none_of_them():
         commits.finish()
     commits.finish()
     assert told == ["commit", "first", "commit", "second", "third"]
+
+
+def test_texts_of_code_take_less_room_and_those_of_earlier_versions_are_read(tmp_path):
+    traces = Traces(tmp_path / "traces.db")
+    text = "def é(x):\n    return x\n" * 200
+    traces.remember_texts({"new": text, "empty": ""})
+    traces.remember_fact("text:old", text)
+    assert [traces.text(content) for content in ("new", "empty", "old", "unknown")] == [text, "", text, ""]
+    ((stored,),) = traces.rows("select value from facts where key = 'text:new'")
+    assert len(stored) < len(text) // 3
+    traces.close()

@@ -26,6 +26,7 @@ from daedalus.base.retry import retried
 if TYPE_CHECKING:
     from daedalus.stagecache.action import Counts, Manifest
 
+_PACKED = "zlib"  # key of a text in base64
 # What holds documents has its rows apart from its keys: in a table without them a lookup reads, to compare keys, the
 # whole of every row that it passes, however long (sqlite.org/withoutrowid.html, "When To Use").
 SCHEMA = """
@@ -92,6 +93,24 @@ class RunRecord(Struct, frozen=True):
     started: float
     state: str
     request: dict
+
+
+def _packed(text: str) -> dict[str, str]:
+    """A text as a fact, in a third of its bytes."""
+    import binascii
+    import zlib
+
+    return {_PACKED: binascii.b2a_base64(zlib.compress(text.encode(), 1), newline=False).decode()}
+
+
+def _unpacked(fact: object) -> str:
+    """The text of a fact; earlier versions have stored it as it is."""
+    import binascii
+    import zlib
+
+    if isinstance(fact, dict):
+        return zlib.decompress(binascii.a2b_base64(fact[_PACKED])).decode()
+    return fact if isinstance(fact, str) else ""
 
 
 class Traces:
@@ -267,12 +286,11 @@ class Traces:
 
     def text(self, content: str) -> str:
         """The source text of a digest; "" if none is known."""
-        found = self.fact(f"text:{content}")
-        return found if isinstance(found, str) else ""
+        return _unpacked(self.fact(f"text:{content}"))
 
     def remember_texts(self, texts: Mapping[str, str]) -> None:
         """Stores source texts by their digest, for explanations."""
-        rows = [(f"text:{content}", json.dumps(text)) for content, text in texts.items()]
+        rows = [(f"text:{content}", json.dumps(_packed(text))) for content, text in texts.items()]
         with self.writing() as db:
             db.executemany("insert or ignore into facts values (?, ?)", rows)
 
