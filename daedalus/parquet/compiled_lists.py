@@ -35,36 +35,19 @@ def put_numbers(codes, begins, sizes, numbers, out, filled):  # type: ignore[no-
     return filled
 
 
-@inner
-def is_before(first, keys, one, other):  # type: ignore[no-untyped-def]
-    """Whether a value comes before another: by the first column that has it, then by its key."""
-    return first[one] < first[other] or (first[one] == first[other] and keys[one] < keys[other])
-
-
 @compiled
-def number_few(first, codes, begins, sizes, keys):  # type: ignore[no-untyped-def]
-    """The values that lists have, as places in `keys`, by their new numbers, and all lists in these numbers; see
-    `numbered`. `first` are their `first_columns`, and `keys` ascend as the values do; they are so few that a short sort
-    puts them in order."""
-    columns, used, numbers = sizes.shape[1], np.empty(len(keys), np.int64), np.empty(len(keys), np.uint16)
+def number_lists(first, ascending, codes, begins, sizes):  # type: ignore[no-untyped-def]
+    """(the codes of the values that lists have, by their new numbers; all lists in these numbers); see `numbered`.
+
+    `first` are the `first_columns` of at most 65,536 values, and `ascending` are their codes in the order of values.
+    """
+    columns, used, numbers = sizes.shape[1], np.empty(len(first), np.int64), np.empty(len(first), np.uint16)
     count = 0
-    for value in range(len(keys)):
-        if first[value] < columns:
-            used[count] = value
-            count += 1
-    gap = 1
-    while gap < count // 9:
-        gap = 3 * gap + 1
-    while gap > 0:  # Shell's sort
-        for i in range(gap, count):
-            value, at = used[i], i
-            while at >= gap and is_before(first, keys, value, used[at - gap]):
-                used[at] = used[at - gap]
-                at -= gap
-            used[at] = value
-        gap //= 3
-    for i in range(count):
-        numbers[used[i]] = i
+    for column in range(columns):
+        for value in ascending:
+            if first[value] == column:
+                used[count], numbers[value] = value, count
+                count += 1
     found, filled = np.empty(sizes[:, columns - 1].sum(), np.uint16), 0
     for row in range(len(sizes)):
         for i in range(begins[row], begins[row] + sizes[row, columns - 1]):

@@ -36,7 +36,6 @@ _LEVEL = 2  # of Zstd: with numbers of 16 bits higher levels find no more
 FAST = 1  # a fifth less time than 2, for a hundredth more bytes
 _WIDTHS = {2: 16, 4: 24}  # bits of a number in the file, by its bytes in memory
 _MOST_NUMBERED = 1 << 24  # values of a row group that 24 bits can number
-_FEW_VALUES = 1024  # of a piece that are numbered by one compiled function
 _FEW_KEYS = 4096  # with fewer, to compare them is as fast as to count their digits
 _PAGE_VALUES = 1 << 22  # a page ends with the row that reaches so many; sizes of pages must fit in 31 bits
 
@@ -126,8 +125,9 @@ def numbered(pieces: Sequence[Lists]) -> Lists:
     # For each value of a piece the first column that has it; only of those that occur is anything made.
     found = [_firsts(piece) for piece in pieces]
     one = pieces[0]
-    if len(pieces) == 1 and len(one.values) <= _FEW_VALUES and (keys := _keys(one.values)).dtype == np.int64:
-        places, codes = compiled_lists.number_few(found[0], one.codes, one.begins, sizes, keys)
+    if len(pieces) == 1 and len(one.values) <= 1 << 16:
+        ascending = _order(_keys(one.values))
+        places, codes = compiled_lists.number_lists(found[0], ascending, one.codes, one.begins, sizes)
         return Lists(codes, ends - sizes[:, -1], sizes, one.values.take(pa.array(places)))
     used = [np.flatnonzero(columns < sizes.shape[1]) for columns in found]
     several, distinct, places = _ascending([_some(one.values, some) for one, some in zip(pieces, used, strict=True)])
