@@ -28,7 +28,7 @@ _NUMBER, _TEXT = re.compile(r"-?[0-9]{1,9}"), re.compile(r"'((?:[^'\0\ud800-\udf
 
 
 def is_told(text: str) -> bool:
-    """Whether an expression is one of those that DuckDB need not be asked for: NULL of a type, a number, a text."""
+    """Whether an expression is one that DuckDB need not be asked for: NULL of a type, a number, a text or a boolean."""
     return text.upper() in ("TRUE", "FALSE") or any(form.fullmatch(text) for form in (_NULL, _NUMBER, _TEXT))
 
 

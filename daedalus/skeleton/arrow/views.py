@@ -52,17 +52,17 @@ def features_by_entity(
     values = read_table(file, list(dict.fromkeys([entity, *features, *time])))
     if not all(is_plain(values.schema.field(name).type) for name in features):
         return None
-    entities, latest = whole(values[entity]), None
-    if view.as_of_day and day is None:
+    entities = whole(values[entity])
+    if not view.as_of_day:
+        places = rows_by_entity(rows[entity], entities)
+    elif day is None:
         places = versions_of_own_days(rows[entity], rows["event_timestamp"], entities, values[_TIME])
     else:
-        if view.as_of_day and day:
-            latest = latest_before_end_of(day, values[entity], values[_TIME])
-            entities = taken(entities, latest)
-        places = rows_by_entity(rows[entity], entities)
+        latest = latest_before_end_of(day, values[entity], values[_TIME])
+        found = rows_by_entity(rows[entity], taken(entities, latest))
+        places = None if found is None else taken(latest, found)
     if places is None:
         return None
-    places = places if latest is None else taken(latest, places)
     return {name: taken(whole(values[name]), places) for name in features}
 
 
