@@ -63,7 +63,7 @@ def read_events(path: Path | str) -> pa.DictionaryArray:
         held = held_columns(path, ["event"])
         column = whole((held if held is not None else read_file(path, ["event"], ["event"]))["event"])
         found = numbered_text(column)
-        if found is not column:
+        if found is not column or held is None:
             HELD.put(path, found, found.nbytes, EVENTS)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import shutil
@@ -23,7 +24,6 @@ from enrich_tiny import TinyWorld
 from small import DAYS, PROJECT, RANGE, Small, edit, make, nothing_ran
 
 from daedalus.base import digest, durable
-from daedalus.stagecache.records import artifact_store
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.full_disk import OutOfSpace
 
@@ -175,12 +175,13 @@ def test_files_are_on_disk_before_they_are_trusted(tiny_template, tmp_path, monk
     synced: set[Path] = set()
     unsynced_folders: set[Path] = set()
     problems = []
-    real_sync, real_replace, real_rename = durable.sync, os.replace, os.rename
+    real_sync, real_replace, real_rename = os.fsync, os.replace, os.rename
 
-    def sync(path):
-        synced.add(Path(path).resolve())
-        unsynced_folders.discard(Path(path).resolve())
-        real_sync(path)
+    def sync(handle):
+        path = Path(f"/proc/self/fd/{handle}").resolve()
+        synced.add(path)
+        unsynced_folders.discard(path)
+        real_sync(handle)
 
     def moved(real):
         def move(source, target):
@@ -209,13 +210,42 @@ def test_files_are_on_disk_before_they_are_trusted(tiny_template, tmp_path, monk
 
     monkeypatch.setattr(Traces, "write", write)
     monkeypatch.setattr(Traces, "remember_files", remember_files)
-    monkeypatch.setattr(artifact_store, "sync", sync)
-    monkeypatch.setattr(durable, "sync", sync)
+    monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(os, "replace", moved(real_replace))
     monkeypatch.setattr(os, "rename", moved(real_rename))
     run_tiny(world)
     assert problems == [] and [folder for folder in unsynced_folders if folder.is_relative_to(world.root)] == []
     assert len(synced) > 50
+
+
+@pytest.mark.parametrize("advice", ["taken", "refused", "unknown"])
+def test_many_files_are_synced_and_those_that_are_gone_passed_over(tmp_path, monkeypatch, advice):
+    paths = [tmp_path / str(i) for i in range(2 * durable._OPEN + 1)]
+    for path in paths[1:]:
+        path.touch()
+    synced: list[Path] = []
+    failing: set[Path] = set()
+
+    def sync(handle):
+        synced.append(Path(f"/proc/self/fd/{handle}").resolve())
+        if synced[-1] in failing:
+            raise OSError(errno.EIO, "no")
+
+    def refuse(*_):
+        raise OSError(errno.EINVAL, "no")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    if advice == "unknown":
+        monkeypatch.delattr(os, "posix_fadvise")
+    if advice == "refused":
+        monkeypatch.setattr(os, "posix_fadvise", refuse)
+    opened = os.listdir("/proc/self/fd")
+    durable.sync_all([*paths, tmp_path])
+    assert synced == [*paths[1:], tmp_path]
+    failing.add(paths[5])
+    with pytest.raises(OSError, match="no"):
+        durable.sync_all(paths)
+    assert os.listdir("/proc/self/fd") == opened
 
 
 class Watch(threading.Thread):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daedalus.base import digest
-from daedalus.base.durable import open_lock, remove_folder, sync
+from daedalus.base.durable import open_lock, remove_folder, sync_all
 from daedalus.base.errors import DaedalusError
 from daedalus.stagecache.records.file_digests import FileDigests
 from daedalus.tables.held import HELD
@@ -200,13 +200,8 @@ class ArtifactStore:
     def _sync(self) -> None:
         paths = [self._unsynced.popleft() for _ in range(len(self._unsynced))]
         new, self._has_new_folders = self._has_new_folders, False
-        for path in dict.fromkeys(paths):
-            with contextlib.suppress(FileNotFoundError):  # removed since
-                sync(path)
-        for folder in dict.fromkeys(path.parent for path in paths):
-            sync(folder)
-        if new:
-            sync(Path(self._artifacts))
+        sync_all([*dict.fromkeys(paths)])
+        sync_all([*dict.fromkeys(path.parent for path in paths), *([Path(self._artifacts)] if new else [])])
 
     def problem(self, name: str, artifact: str) -> str:
         try:

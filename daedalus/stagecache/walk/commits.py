@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-_MOST = 64  # results that wait for a commit
-_SECONDS = 0.1  # that one waits for others
+_MOST = 1000  # results that wait for a commit
+_SECONDS = 1.0  # that one waits for others: a file system writes many new files at once for little more than a few
 
 
 class Commits:
