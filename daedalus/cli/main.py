@@ -57,8 +57,10 @@ def _start(given: list[str]) -> Call | None:
     atexit.register(_leave_last)
     gc.set_threshold(50_000)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would spin, and none is needed
-    # Arrow's memory comes and goes in pieces of some megabytes: to clear huge pages for them costs more than it saves.
+    # Arrow's memory comes and goes in pieces of some megabytes: to clear huge pages for them costs more than it saves,
+    # and so does to give them back at once, for the next step takes as many.
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
+    os.environ.setdefault("MIMALLOC_PURGE_DELAY", "10000")  # milliseconds
     sys.meta_path.insert(0, _Unused)
     _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keeps finished steps, restores the terminal

@@ -202,6 +202,7 @@ def _walk(
         day_done=day_done,
         interrupt=workspace.ducks.interrupt,
         ends_run=_ends_run,
+        unread=workspace.store.let_go,
     )
     last = workspace.stages[-1].partition
     try:

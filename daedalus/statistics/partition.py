@@ -42,9 +42,11 @@ def partition_statistics(parts: Sequence[Path], columns: Collection[str] | None 
     """
     if not parts:
         return {"rows": 0, "columns": []}
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    footers = [pq.read_metadata(part) for part in parts]
+    files = [pa.OSFile(str(part)) for part in parts]  # of a path pyarrow would first find the file system
+    footers = [pq.read_metadata(file) for file in files]
     schema, rows = footers[-1].schema.to_arrow_schema(), sum(footer.num_rows for footer in footers)
     texts = [field.name for field in schema if kind_of(field.type) == "text"]
     found = []
@@ -52,7 +54,7 @@ def partition_statistics(parts: Sequence[Path], columns: Collection[str] | None 
     for names, rows_at_once in _shares(footers, asked, rows):
         counters = {name: _Column(schema.field(name)) for name in names}
         chosen = None if len(names) == len(schema) else names
-        for part, footer in zip(parts, footers, strict=True):
+        for part, footer in zip(files, footers, strict=True):
             with pq.ParquetFile(part, metadata=footer, read_dictionary=texts) as file:
                 for batch in file.iter_batches(rows_at_once, columns=chosen, use_threads=False):
                     read = dict(zip(batch.schema.names, batch.columns, strict=True))

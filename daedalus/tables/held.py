@@ -27,6 +27,7 @@ class Held:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()
+        self._forms: dict[str, set[str]] = {}  # that are held, by path
         self._bytes = self._most = 0
         self.each = 0  # bytes that one worker may use beside, for what it works on
         self.workers = 1  # of this process
@@ -41,10 +42,12 @@ class Held:
         """Holds `what` of `size` bytes for the file, unless it is too large."""
         key = str(path), form
         with self._lock:
-            self._drop(key)
+            if key in self._kept:
+                self._drop(key)
             if not self.takes(size):
                 return
             self._kept[key] = what, size
+            self._forms.setdefault(key[0], set()).add(form)
             self._bytes += size
             while self._bytes > self._most:
                 self._drop(next(iter(self._kept)))
@@ -65,16 +68,27 @@ class Held:
 
     def moved(self, before: Path | str, now: Path | str) -> None:
         """The file has another name now."""
-        for form in (TABLE, NUMBERS, LISTS, SESSIONS):
-            with self._lock:
-                if found := self._kept.pop((str(before), form), None):
-                    self._bytes -= found[1]
-            if found:
-                self.put(now, *found, form)
+        with self._lock:
+            found = [(form, *self._drop((str(before), form))) for form in [*self._forms.get(str(before), ())]]
+        for form, what, size in found:
+            self.put(now, what, size, form)
 
-    def _drop(self, key: tuple[str, str]) -> None:
-        if found := self._kept.pop(key, None):
-            self._bytes -= found[1]
+    def forget(self, path: Path | str) -> None:
+        """Lets go of all that is held for the file."""
+        with self._lock:
+            for form in [*self._forms.get(str(path), ())]:
+                self._drop((str(path), form))
+
+    def _drop(self, key: tuple[str, str]) -> tuple[Any, int]:
+        """Lets go of one form of a file, which is held, and returns it with its size."""
+        path, form = key
+        found = self._kept.pop(key)
+        self._bytes -= found[1]
+        forms = self._forms[path]
+        forms.discard(form)
+        if not forms:
+            del self._forms[path]
+        return found
 
 
 HELD = Held()

@@ -17,6 +17,7 @@ from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces
 from daedalus.stagecache.walk.executor import Threads
 from daedalus.stagecache.walk.plan import make_plan
+from daedalus.stagecache.walk.schedule import Schedule
 from daedalus.stagecache.walk.walk import Walk
 
 ROUNDS = int(os.environ.get("DAEDA_ROUNDS", "150"))
@@ -70,9 +71,11 @@ class Simulation:
         try:
             self.plan = {v.action.name: v.state for v in make_plan(self.actions, traces)}
             workers = self.random.choice([1, 2])
-            outcomes = Walk(
-                self.actions, traces, executor=Threads(workers), locks=KeyLocks(self.folder / "locks")
-            ).execute({})
+            unread: list[str] = []
+            outcomes = Walk(self.actions, traces, executor=Threads(workers), locks=KeyLocks(self.folder / "locks"),
+                            unread=unread.append).execute({})  # fmt: skip
+            read = {name for node in self.nodes.values() for name in (*node.above, *node.beside)}
+            assert len(unread) <= len(read) and set(unread) <= {outcomes[name].artifact for name in read}
             contents = {n: store.path(n, o.artifact).read_text() for n, o in outcomes.items() if o.good}
             return {"states": {n: o.state for n, o in outcomes.items()}, "contents": contents}
         finally:
@@ -148,6 +151,25 @@ def run_round(simulation: Simulation) -> None:
         again = simulation.walk()
         simulation.forbidden = False
         assert set(again["states"].values()) == {"hit"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_no_action_reads_any_more_is_told_once_and_not_before(tmp_path, seed):
+    chance = random.Random(seed)
+    simulation = Simulation(tmp_path, seed)
+    actions = [simulation.action(node, None) for node in simulation.nodes.values()]
+    schedule, running, ended, told = Schedule(actions), [], set(), []
+    while len(ended) < len(actions):
+        while schedule and len(running) < 3:
+            running.append(schedule.pop())
+        action = running.pop(chance.randrange(len(running)))
+        ended.add(action.name)
+        unread = schedule.ended(action.name)
+        assert set(unread) == {
+            name for name in action.reads if all(r.name in ended for r in actions if name in r.reads)
+        }
+        told += unread
+    assert sorted(told) == sorted({name for action in actions for name in action.reads})
 
 
 @pytest.mark.parametrize("part", range(2))

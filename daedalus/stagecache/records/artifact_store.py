@@ -187,6 +187,10 @@ class ArtifactStore:
         self._unsynced.append(kept)
         self._digests.note(kept, artifact)
 
+    def let_go(self, artifact: str) -> None:
+        """Frees the memory of an artifact that nothing reads soon."""
+        HELD.forget(self._file(artifact))
+
     def drop(self, artifact: str) -> None:
         """Removes an artifact that only this run knows of."""
         path = self.path("", artifact)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import frexp
 
@@ -30,6 +31,7 @@ class Schedule:
         self._rank = [-urgency(chains.get(action.name, 0.0)) if chains else 0 for action in actions]
         self._index = {action.name: i for i, action in enumerate(actions)}
         self._needed_by: dict[str, list[str]] = {action.name: [] for action in actions}
+        self._readers = Counter(name for action in actions for name in set(action.reads))  # that have not ended
         self._missing: dict[str, int] = {}
         self._before: dict[str, list[str]] = {action.name: [] for action in actions}
         for action in actions:
@@ -55,12 +57,16 @@ class Schedule:
         index = self._index[name]
         return self._rank[index], index
 
-    def ended(self, name: str) -> None:
-        """Notes that an action ended; actions that waited for nothing else become ready."""
+    def ended(self, name: str) -> list[str]:
+        """Notes that an action ended; actions that waited for nothing else become ready. Returns the actions above it
+        that no other reads any more."""
         for above in self._needed_by[name]:
             self._missing[above] -= 1
             if not self._missing[above]:
                 heapq.heappush(self._ready, self._turn(above))
+        read = {above for above in self.action(name).reads if above in self._index}
+        self._readers.subtract(read)
+        return [above for above in read if not self._readers[above]]
 
     def place(self, name: str) -> int:
         """The position of an action in the graph's list."""

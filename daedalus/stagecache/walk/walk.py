@@ -56,8 +56,10 @@ class Walk:
         day_done: Callable[[str, list[Outcome]], None] = lambda day, outcomes: None,
         interrupt: Callable[[], None] = lambda: None,
         ends_run: Callable[[Action], bool] = lambda action: action.day is None,
+        unread: Callable[[str], None] = lambda artifact: None,
     ) -> None:
         """`ends_run` says of which actions a failure ends the walk: by default of those that belong to no day.
+        `unread` is told the artifacts that no action reads any more.
 
         With `longest_first`, actions that long chains wait for, by the forecast, start before others.
         """
@@ -68,7 +70,7 @@ class Walk:
         self._traces, self._locks, self._force, self._code = traces, locks, force, code
         self._level = level or SecondLevel()
         self._executor, self._progress = executor or Threads(1), progress or Progress()
-        self._day_done, self._interrupt, self._ends_run = day_done, interrupt, ends_run
+        self._day_done, self._interrupt, self._ends_run, self._unread = day_done, interrupt, ends_run, unread
         self._commits = Commits(commit or traces.write)
         self._of_day: dict[str, list[Outcome]] = {}
         self._closes: dict[str, str] = {}
@@ -302,7 +304,9 @@ class Walk:
         if before:
             self._replace(before, outcome)
             return
-        self._schedule.ended(outcome.name)
+        for above in self._schedule.ended(outcome.name):
+            if artifact := self.outcomes[above].artifact:
+                self._unread(artifact)
         if self._in_turn:
             self._in_turn.ended(outcome.name)
         if outcome.day:
