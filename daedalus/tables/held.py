@@ -13,6 +13,7 @@ from typing import Any
 
 _SHARE, _EACH = 8, 2  # the part of the configured memory that is held, as its divisor; and of that, for one file
 _UNLIMITED = 4 << 30  # taken for the limit where none is configured
+_SMALL = 1 << 16  # bytes
 # What is held for an artifact: an Arrow table, or what is no text of it, or its lists by row group (windows_file.py);
 # and, by digest, for a file of the feed (feed_files.py).
 TABLE, NUMBERS, LISTS, FEED = "table", "numbers", "lists", "feed"
@@ -74,10 +75,11 @@ class Held:
             self.put(now, what, size, form)
 
     def forget(self, path: Path | str) -> None:
-        """Lets go of all that is held for the file."""
+        """Lets go of what is held for the file, but for what is small: to free it takes time, and gains no room."""
         with self._lock:
-            for form in [*self._forms.get(str(path), ())]:
-                self._drop((str(path), form))
+            keys = [(str(path), form) for form in self._forms.get(str(path), ())]
+            for key in [key for key in keys if self._kept[key][1] >= _SMALL]:
+                self._drop(key)
 
     def _drop(self, key: tuple[str, str]) -> tuple[Any, int]:
         """Lets go of one form of a file, which is held, and returns it with its size."""

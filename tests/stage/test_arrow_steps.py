@@ -394,16 +394,18 @@ def test_what_is_held_stays_within_its_limit():
 
 def test_nothing_of_a_file_is_held_once_it_is_forgotten():
     held, forms = Held(), ("table", "numbers", "events of some kind")
-    held.limit(8 * 8 * 100, 2)
+    held.limit(8 * 1_000_000, 2)  # a million of it is for what is held
     for number in range(3):
         for form in forms:
-            held.put(f"file {number}", (number, form), 50, form)
-    held.put("file 1", "new", 20, "numbers")
+            held.put(f"file {number}", (number, form), 70_000, form)
+    held.put("file 1", "new", 80_000, "numbers")
+    held.put("file 0", "small", 100, "small")
     held.forget("file 0")
     held.forget("file 1")
     held.forget("no file")
     assert [held.get(f"file {number}", form) for number in range(2) for form in forms] == [None] * 6
     assert [held.get("file 2", form) for form in forms] == [(2, form) for form in forms]
-    for number in range(3, 9):  # no room was lost: as many fit as before
-        held.put(f"file {number}", number, 100)
-    assert [number for number in range(2, 9) if held.get(f"file {number}") is not None] == [*range(2, 9)]
+    assert held.get("file 0", "small") == "small"
+    for number in range(3, 13):  # no room was lost: as many fit as before
+        held.put(f"file {number}", number, 78_000)
+    assert [number for number in range(2, 13) if held.get(f"file {number}") is not None] == [*range(2, 13)]
