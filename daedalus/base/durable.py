@@ -31,9 +31,17 @@ def sync(path: Path) -> None:
     """Forces a file's content, or a folder's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        _sync(handle, path)
     finally:
         os.close(handle)
+
+
+def _sync(handle: int, path: Path) -> None:
+    """Forces an open file to disk; an error names it."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def sync_all(paths: Sequence[Path]) -> None:
@@ -43,16 +51,16 @@ def sync_all(paths: Sequence[Path]) -> None:
     """
     for at in range(0, len(paths), _OPEN):
         with ExitStack() as opened:
-            handles = []
+            handles = {}
             for path in paths[at : at + _OPEN]:
                 with suppress(FileNotFoundError):
-                    handles.append(os.open(path, os.O_RDONLY))
-                    opened.callback(os.close, handles[-1])
-            for handle in handles if hasattr(os, "posix_fadvise") else ():
+                    handles[path] = os.open(path, os.O_RDONLY)
+                    opened.callback(os.close, handles[path])
+            for handle in handles.values() if hasattr(os, "posix_fadvise") else ():
                 with suppress(OSError):  # a hint: not all file systems take it
                     os.posix_fadvise(handle, 0, _BEGINNING, os.POSIX_FADV_DONTNEED)
-            for handle in handles:
-                os.fsync(handle)
+            for path, handle in handles.items():
+                _sync(handle, path)
 
 
 def move_file(written: Path, final: Path) -> None:

@@ -6,14 +6,16 @@ artifacts are names of their content, and unfinished files have names of their o
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _SHARE, _EACH = 8, 2  # the part of the configured memory that is held, as its divisor; and of that, for one file
 _UNLIMITED = 4 << 30  # taken for the limit where none is configured
-_SMALL = 1 << 16  # bytes
+_SMALL, _LARGE = 1 << 16, 1 << 20  # bytes
 # What is held for an artifact: an Arrow table, or what is no text of it, or its lists by row group (windows_file.py);
 # and, by digest, for a file of the feed (feed_files.py).
 TABLE, NUMBERS, LISTS, FEED = "table", "numbers", "lists", "feed"
@@ -29,7 +31,7 @@ class Held:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()
         self._forms: dict[str, set[str]] = {}  # that are held, by path
-        self._bytes = self._most = 0
+        self._bytes = self._most = self._memory = 0
         self.each = 0  # bytes that one worker may use beside, for what it works on
         self.workers = 1  # of this process
 
@@ -37,11 +39,13 @@ class Held:
         """Divides the configured `memory` in bytes between what is held and the workers."""
         memory = memory or _UNLIMITED
         self.workers = max(workers, 1)
-        self._most, self.each = memory // _SHARE, memory // 2 // self.workers
+        self._memory, self._most, self.each = memory, memory // _SHARE, memory // 2 // self.workers
 
     def put(self, path: Path | str, what: Any, size: int, form: str = TABLE) -> None:
         """Holds `what` of `size` bytes for the file, unless it is too large."""
         key = str(path), form
+        if size >= _LARGE and _resident() > self._memory:
+            _give_back()
         with self._lock:
             if key in self._kept:
                 self._drop(key)
@@ -91,6 +95,22 @@ class Held:
         if not forms:
             del self._forms[path]
         return found
+
+
+def _resident() -> int:
+    """The bytes that this process has in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
+        return 0
+
+
+def _give_back() -> None:
+    """Has Arrow give back what it keeps of memory that was freed; it does so after some seconds, see cli/main.py."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 HELD = Held()

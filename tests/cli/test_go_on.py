@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shlex
+from pathlib import Path
 
 import pytest
 from small import RANGE, edit
@@ -15,6 +16,7 @@ from daedalus.cli import go_on
 from daedalus.cli.main import _run
 from daedalus.pipelines import training
 from daedalus.pipelines.training import run_skeleton_stage
+from daedalus.stagecache.records.artifact_store import ArtifactStore
 from daedalus.stagecache.walk import full_disk
 from daedalus.stagecache.walk.full_disk import OutOfSpace
 from daedalus.stagecache.walk.progress import Progress
@@ -132,12 +134,17 @@ def test_a_quota_that_no_disk_shows_leaves_all_folders_in_question(tmp_path):
     assert full.where == f"output_root: {tmp_path} or cache_root: {tmp_path / 'gone'}"
 
 
-@pytest.mark.parametrize("moment", ["ArtifactStore.take", "sync"])  # an action writes, or many are made durable
+@pytest.mark.parametrize("moment", ["an action writes", "many are made durable"])
 def test_the_folder_of_a_run_that_a_full_disk_stopped_is_named(cold, capsys, monkeypatch, moment):
     def full(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device", os.fspath(arguments[-1]))
+        last = arguments[-1]
+        if isinstance(last, Path) or "my cache/artifacts" in os.readlink(
+            f"/proc/self/fd/{last}"
+        ):  # fsync knows no name
+            raise OSError(errno.ENOSPC, "No space left on device", *[str(last)] * isinstance(last, Path))
 
-    monkeypatch.setattr(f"daedalus.stagecache.records.artifact_store.{moment}", full)
+    places = {"an action writes": (ArtifactStore, "take"), "many are made durable": (os, "fsync")}
+    monkeypatch.setattr(*places[moment], full)
     given = ["skeleton", "--range", "2026-02-03", "--progress", "none", "--cache-root", "my cache", "--json"]
     assert _run(given) == 1
     out, err = capsys.readouterr()

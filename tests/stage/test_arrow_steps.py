@@ -32,7 +32,7 @@ from daedalus.skeleton.arrow import views
 from daedalus.skeleton.arrow.views import rows_by_entity
 from daedalus.skeleton.steps import history
 from daedalus.tables import artifacts, side_by_side, sorting, taken
-from daedalus.tables.held import Held
+from daedalus.tables.held import Held, _give_back, _resident
 from daedalus.tables.sorting import (
     first_of_equal,
     has_one_order,
@@ -390,6 +390,20 @@ def test_what_is_held_stays_within_its_limit():
     assert [number for number in range(20) if held.get(f"file {number}") is not None] == list(range(12, 20))
     held.moved("file 19", "its name")
     assert (held.get("file 19"), held.get("its name"), held.get("too large")) == (None, 19, None)
+
+
+def test_above_its_memory_a_process_gives_back_what_was_freed(monkeypatch):
+    held, gave = Held(), []
+    held.limit(1 << 30, 2)
+    monkeypatch.setattr("daedalus.tables.held._give_back", lambda: gave.append(held.get("large") is not None))
+    for resident in ((1 << 30) - 1, (1 << 30) + 1):
+        monkeypatch.setattr("daedalus.tables.held._resident", lambda resident=resident: resident)
+        held.put("small", 1, 1000)
+        held.put("large", 1, 2 << 20)
+    assert gave == [True]
+    monkeypatch.undo()
+    assert _resident() > 1 << 20
+    _give_back()
 
 
 def test_nothing_of_a_file_is_held_once_it_is_forgotten():
