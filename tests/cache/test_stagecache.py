@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
@@ -24,6 +26,7 @@ from daedalus.stagecache.records.key_locks import KeyLocks
 from daedalus.stagecache.records.traces import Traces, as_text, of_text
 from daedalus.stagecache.walk.commits import Commits
 from daedalus.stagecache.walk.executor import Threads
+from daedalus.stagecache.walk.plan import look_up
 from daedalus.stagecache.walk.walk import Walk
 
 
@@ -333,6 +336,36 @@ def test_the_locks_of_a_dead_process_are_free(tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)"""
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     assert KeyLocks(tmp_path / "locks").acquire(key)
+
+
+def test_results_are_committed_sooner_where_another_process_has_part_of_the_work(cache, tmp_path, monkeypatch):
+    store, traces = cache
+    hurried = []
+    monkeypatch.setattr(Commits, "hurry", lambda commits: hurried.append(commits))
+    mine, other = KeyLocks(tmp_path / "locks"), KeyLocks(tmp_path / "locks")
+    only = action(store, "a", writes("x"))
+    assert walk([only], traces, locks=mine) == {"a": "computed"} and hurried == []
+    changed = replace(only, ingredients={"config:v": "2"})
+    key = look_up(changed, {}, traces).key
+    assert other.acquire(key)
+    threading.Timer(0.2, other.release_all).start()
+    assert walk([changed], traces, locks=mine) == {"a": "unchanged"} and len(set(hurried)) == 1
+
+
+@pytest.mark.parametrize(("hurry", "began"), [(False, [False, False, True]), (True, [False, True, True])])
+def test_a_commit_waits_a_second_for_others_and_less_in_a_hurry(monkeypatch, hurry, began):
+    now, told = [0.0], []
+    monkeypatch.setattr("daedalus.stagecache.walk.commits.time", SimpleNamespace(monotonic=lambda: now[0]))
+    commits = Commits(lambda: told.append(now[0]))
+    if hurry:
+        commits.hurry()
+    commits.after(lambda: None)
+    found = []
+    for now[0] in (0.05, 0.5, 1.5):
+        commits.tend()
+        found.append(bool(commits._future or told))
+    commits.finish()
+    assert found == began and len(told) == 1
 
 
 def test_an_interrupt_while_results_are_told_loses_none_of_them():

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 _MOST = 1000  # results that wait for a commit
-_SECONDS = 1.0  # that one waits for others: a file system writes many new files at once for little more than a few
+# Seconds that one waits for others: a file system writes many new files at once for little more than a few. Where
+# another process computes what this one needs, the two wait for each other's results.
+_SECONDS, _SECONDS_SHARED = 1.0, 0.1
 
 
 class Commits:
@@ -20,7 +22,7 @@ class Commits:
         self._commit = commit
         self._waiting: list[Callable[[], None]] = []
         self._going: list[Callable[[], None]] = []
-        self._since = 0.0
+        self._since, self._seconds = 0.0, _SECONDS
         self._future: Future[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
 
@@ -37,13 +39,17 @@ class Commits:
         else:
             then()
 
+    def hurry(self) -> None:
+        """Commits more often from now on: another process has part of the work."""
+        self._seconds = _SECONDS_SHARED
+
     def tend(self) -> None:
         """Ends a commit that is done; starts one if enough waits, or for long enough. Raises what a commit raised."""
         if self._future is not None:
             if not self._future.done():
                 return
             self._end()
-        if len(self._waiting) >= _MOST or (self._waiting and time.monotonic() - self._since >= _SECONDS):
+        if len(self._waiting) >= _MOST or (self._waiting and time.monotonic() - self._since >= self._seconds):
             self._start()
 
     def finish(self) -> None:

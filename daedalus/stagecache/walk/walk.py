@@ -173,6 +173,7 @@ class Walk:
             found = self._answered(action, found)
         if not found.trace and self._locks:
             if not self._locks.acquire(found.key):
+                self._commits.hurry()
                 self._elsewhere.append(action)
                 return
             if not self._force and self._traces.find(found.key):  # computed between the look and the lock
