@@ -44,7 +44,7 @@ class Held:
     def put(self, path: Path | str, what: Any, size: int, form: str = TABLE) -> None:
         """Holds `what` of `size` bytes for the file, unless it is too large."""
         key = str(path), form
-        if size >= _LARGE and _resident() > self._memory:
+        if size >= _LARGE and 0 < self._memory < _resident():
             _give_back()
         with self._lock:
             if key in self._kept:

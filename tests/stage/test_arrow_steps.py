@@ -400,6 +400,7 @@ def test_above_its_memory_a_process_gives_back_what_was_freed(monkeypatch):
         monkeypatch.setattr("daedalus.tables.held._resident", lambda resident=resident: resident)
         held.put("small", 1, 1000)
         held.put("large", 1, 2 << 20)
+    Held().put("large", 1, 2 << 20)  # of a process that has no limit
     assert gave == [True]
     monkeypatch.undo()
     assert _resident() > 1 << 20
