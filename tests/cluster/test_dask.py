@@ -45,17 +45,14 @@ LAST = DAYS_OF_BOTH[-1]
 
 
 class Lines(Progress):
-    """Keeps what a person would be told; calls `then(day)` when a day is done, and `heard(line)`."""
+    """Keeps what a person would be told; calls `started(action)` as one starts, and `heard(line)`."""
 
-    def __init__(self, then=lambda day: None, heard=lambda line: None) -> None:
-        self.said, self._then, self._heard = [], then, heard
+    def __init__(self, started=lambda name: None, heard=lambda line: None) -> None:
+        self.said, self.started, self._heard = [], started, heard
 
     def say(self, line):
         self.said.append(line)
         self._heard(line)
-
-    def day_done(self, day, outcomes):
-        self._then(day)
 
 
 def on_dask(range=RANGE, scheduler=None, progress=None, force=False, **settings):
@@ -374,7 +371,7 @@ def test_a_scheduler_that_is_lost_stops_the_run_and_keeps_what_is_finished(cold,
     processes = Processes(tmp_path)
     try:
         processes.worker()
-        told = Lines(then=lambda day: processes.scheduler.kill())
+        told = Lines(started=lambda name: processes.scheduler.kill() if name.startswith("chunk@") else None)
         with pytest.raises(DaedalusError) as lost:
             on_dask(scheduler=processes.address, progress=told)
     finally:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from small import DAYS, RANGE, Small, damage_pages, edit, rewrite
+from small import DAYS, RANGE, Small, damage_pages, edit, interrupted, rewrite
 
 from daedalus.explain.day import day_lines, explain_day
 from daedalus.explain.run_history import last_runs
-from daedalus.pipelines.training import run_skeleton_stage
 from daedalus.report.collect import collect
 from daedalus.upkeep.status import cache_status, status_lines
 from daedalus.workspace.day_results import last_results, results_of
@@ -180,20 +179,8 @@ def test_results_name_the_failure_behind_a_chain_of_blocked_steps():
     ]
 
 
-def test_an_interrupted_run_leaves_its_days_unfinished(cold, monkeypatch):
-    from daedalus.base.errors import Interrupted
-    from daedalus.stagecache.walk.progress import Progress
-
-    done = []
-
-    class Impatient(Progress):
-        def day_done(self, day, outcomes):
-            done.append(day)
-            if len(done) == 1:
-                raise KeyboardInterrupt
-
-    with pytest.raises(Interrupted):
-        run_skeleton_stage(Settings(), RANGE, progress=Impatient())
+def test_an_interrupted_run_leaves_its_days_unfinished(cold):
+    done = interrupted(1, RANGE)
     last = {row["day"]: row["last"] for row in cache_status(Settings())["days"]}
     unfinished = {day for day, one in last.items() if one is not None and one["state"] == "unfinished"}
     assert unfinished == {*map(str, DAYS)} - {*done} != set()
