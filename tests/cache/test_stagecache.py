@@ -353,7 +353,7 @@ def test_results_are_committed_sooner_where_another_process_has_part_of_the_work
 
 
 @pytest.mark.parametrize(("hurry", "began"), [(False, [False, False, True]), (True, [False, True, True])])
-def test_a_commit_waits_a_second_for_others_and_less_in_a_hurry(monkeypatch, hurry, began):
+def test_a_commit_waits_a_moment_for_others_and_less_in_a_hurry(monkeypatch, hurry, began):
     now, told = [0.0], []
     monkeypatch.setattr("daedalus.stagecache.walk.commits.time", SimpleNamespace(monotonic=lambda: now[0]))
     commits = Commits(lambda: told.append(now[0]))
@@ -361,7 +361,7 @@ def test_a_commit_waits_a_second_for_others_and_less_in_a_hurry(monkeypatch, hur
         commits.hurry()
     commits.after(lambda: None)
     found = []
-    for now[0] in (0.05, 0.5, 1.5):
+    for now[0] in (0.05, 0.3, 0.6):
         commits.tend()
         found.append(bool(commits._future or told))
     commits.finish()

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 _MOST = 1000  # results that wait for a commit
 # Seconds that one waits for others: a file system writes many new files at once for little more than a few. Where
 # another process computes what this one needs, the two wait for each other's results.
-_SECONDS, _SECONDS_SHARED = 1.0, 0.1
+_SECONDS, _SECONDS_SHARED = 0.5, 0.1
 
 
 class Commits:
