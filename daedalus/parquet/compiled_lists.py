@@ -113,10 +113,10 @@ def put_length(out, at, length):  # type: ignore[no-untyped-def]
 
 @compiled
 def put_levels(sizes, out, begin):  # type: ignore[no-untyped-def]
-    """Writes the repetition and the definition levels of lists without NULLs to `out`, in parquet's runs, each behind
-    its length in 4 bytes; returns (the end, the number of entries).
+    """Writes the repetition and the definition levels of lists of so many values to `out`, in parquet's runs, each
+    behind its length in 4 bytes; returns (the end, the number of entries). A NULL for a list has the size -1.
 
-    Repetition is 0 for a row's first entry, else 1; definition is 3 for a value and 1 for an empty list.
+    Repetition is 0 for a row's first entry, else 1; definition is 3 for a value, 1 for an empty list and 0 for a NULL.
     """
     at, begun = begin + 4, 0  # `begun`: zeros of repetition not written yet
     for size in sizes:
@@ -129,10 +129,11 @@ def put_levels(sizes, out, begin):  # type: ignore[no-untyped-def]
     begin, at = at, at + 4
     level, alike, entries = 3, 0, 0  # of definition, of the last `alike` entries, which are not written yet
     for size in sizes:
-        if (size > 0) != (level == 3):
+        own = 3 if size > 0 else 1 + size
+        if own != level:
             at = put_run(out, at, alike, level)
-            entries, alike, level = entries + alike, 0, 4 - level
-        alike += max(size, 1)  # an empty list has an entry, without a value
+            entries, alike, level = entries + alike, 0, own
+        alike += max(size, 1)  # an empty list has an entry, without a value; so has a NULL
     at = put_run(out, at, alike, level)
     put_length(out, begin, at - begin - 4)
     return at, entries + alike

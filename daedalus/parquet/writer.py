@@ -34,23 +34,23 @@ LEVEL = 3  # of Zstd: the lowest that searches for long matches
 SMALL = 4096  # rows up to which an artifact is packed by LZ4
 
 
-def write_parquet(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-    """Writes the rows of all tables as an artifact, in row groups of ROWS_PER_GROUP; returns how many."""
-    return _write(path, schema, tables, artifact_encodings)
-
-
 def write_plain(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-    """The same for a file that others read, with Zstd."""
+    """Writes the rows of all tables for others to read, in row groups of ROWS_PER_GROUP; returns how many."""
     return _write(path, schema, tables, encodings_of)
+
+
+def write_small(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    """The same for an artifact of few rows."""
+    return _write(path, schema, tables, artifact_encodings)
 
 
 def _write(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table], encodings: EncodingsOf) -> int:
     import pyarrow as pa
 
     if not isinstance(path, Path):
-        return write_groups(path, schema, _regroup(tables), encodings)
+        return write_groups(path, schema, regrouped(tables), encodings)
     with pa.OSFile(str(path), "wb") as out:  # of a path pyarrow would find out first which file system it is of
-        return write_groups(out, schema, _regroup(tables), encodings)
+        return write_groups(out, schema, regrouped(tables), encodings)
 
 
 def write_groups(
@@ -142,7 +142,7 @@ def mostly_distinct(table: pa.Table, column: str) -> bool:
     return 2 * pc.count_distinct(values).as_py() > table.num_rows
 
 
-def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in tables of ROWS_PER_GROUP, each of one chunk."""
     import pyarrow as pa
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from daedalus.parquet.columns.artifact_writer import write_parquet
 from daedalus.parquet.splice import stacked
-from daedalus.parquet.writer import write_parquet
 from daedalus.stagecache.action import Counts, Part, Parts
 from daedalus.windows.groups import Groups
 from daedalus.windows.windows_file import has_windows

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from lists_file import write_lists
 
 from daedalus.parquet import list_writer as writer
+from daedalus.parquet.columns.artifact_writer import write_parquet
 from daedalus.parquet.list_reader import read_chunk
 from daedalus.parquet.list_writer import Lists, numbered
 from daedalus.parquet.splice import Spliced
-from daedalus.parquet.writer import ROWS_PER_GROUP, write_parquet
+from daedalus.parquet.writer import ROWS_PER_GROUP
 from daedalus.windows.windows_file import WindowsFile, write_windows
 
 EXAMPLES = int(os.environ.get("DAEDA_EXAMPLES", "60"))

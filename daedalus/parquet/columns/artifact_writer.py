@@ -1,0 +1,68 @@
+"""Writes artifacts. Large ones by hand, column by column where column_chunks.py knows how; small ones by pyarrow.
+
+Of a few hundred rows most of the time goes into what is done once for each column, and that is no less by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daedalus.parquet.columns.column_chunks import Form, Packing, column_chunk, forms
+from daedalus.parquet.footer import Assembled, Chunk, in_memory, joined
+from daedalus.parquet.list_writer import FAST, form_of, zstd
+from daedalus.parquet.plain_pages import ZSTD
+from daedalus.parquet.writer import LEVEL, SMALL, artifact_encodings, regrouped, write_small
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BUFFER = 1 << 16
+_BY_COLUMN = ("use_dictionary", "use_byte_stream_split")  # pyarrow's options that name columns
+
+
+def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    """Writes the rows of all tables as an artifact, in row groups of ROWS_PER_GROUP; returns how many."""
+    groups = regrouped(tables)
+    first = next(groups, None)
+    if first is None or first.num_rows <= SMALL:
+        return write_small(path, schema, [first] if first else [])
+    options, packing, form = artifact_encodings(schema, first), _packing(), form_of(schema)
+    written = forms(schema, packing.codec)
+    with path.open("wb", buffering=_BUFFER) as out:
+        file = Assembled(out, joined([(name, form) for name in schema.names]))
+        for group in chain([first], groups):
+            file.add(_chunks(group, written, options, packing), group.num_rows)
+        return file.finish()
+
+
+def _chunks(
+    group: pa.Table, written: Sequence[Form | None], options: Mapping[str, Any], packing: Packing
+) -> Iterator[Chunk]:
+    """The column chunks of a row group, in order."""
+    coded = set(options["use_dictionary"])
+    made = [
+        form and column_chunk(form, column.chunk(0), name in coded, packing)
+        for form, name, column in zip(written, group.column_names, group.columns, strict=True)
+    ]
+    left = [name for name, chunk in zip(group.column_names, made, strict=True) if chunk is None]
+    rest = _by_pyarrow(group.select(left), options) if left else {}
+    return chain.from_iterable(
+        rest[name] if chunk is None else [chunk] for name, chunk in zip(group.column_names, made, strict=True)
+    )
+
+
+def _by_pyarrow(group: pa.Table, options: Mapping[str, Any]) -> dict[str, list[Chunk]]:
+    """The column chunks by column, one per leaf."""
+    names = group.column_names
+    own = {key: [name for name in options[key] if name in names] for key in _BY_COLUMN}
+    file = in_memory(group.schema, [group], {**options, **own})
+    return {name: file.chunks(0, name) for name in names}
+
+
+@cache
+def _packing() -> Packing:
+    return Packing(ZSTD, zstd(FAST), zstd(LEVEL))
