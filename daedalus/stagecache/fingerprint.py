@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import pkgutil
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -51,7 +54,14 @@ def of_packages(*names: str) -> str:
 
 @cache
 def version(package: str) -> str:
-    """The installed version of a package."""
+    """The installed version of a package: its folder's name has it, and is found in a fiftieth of the time that
+    `importlib.metadata` takes to be imported."""
+    start, end = f"{package}-", ".dist-info"
+    for folder in sys.path:
+        with suppress(OSError):
+            for name in os.listdir(folder or "."):
+                if name.startswith(start) and name.endswith(end):
+                    return name[len(start) : -len(end)]
     from importlib import metadata
 
     return metadata.version(package)

@@ -77,9 +77,10 @@ class _Vectors:
 
     def found(self) -> dict[str, Any]:
         known = self._low <= self._high
+        norm = self._norms / self._finite if self._finite else None
         return {
             "name": self._field.name, "type": str(self._field.type), "kind": "vector", "nulls": self._nulls,
-            "length": self._length or None, "norm": self._norms / self._finite if self._finite else None,
+            "length": self._length or None, "norm": norm if norm is not None and math.isfinite(norm) else None,
             "low": float(self._low) if known else None, "high": float(self._high) if known else None,
             "odd": self._odd,
         }  # fmt: skip

@@ -268,19 +268,20 @@ class Traces:
 
     def fact(self, key: str) -> object | None:
         rows = self.rows("select value from facts where key = ?", [key])
-        return json.loads(rows[0][0]) if rows else None
+        return of_text(rows[0][0]) if rows else None
 
     def facts(self, prefix: str) -> dict[str, Any]:
         """All facts whose keys begin with `prefix`, by key."""
         found = self.rows("select key, value from facts where key >= ? and key < ?", [prefix, f"{prefix}\U0010ffff"])
-        values = json.loads(f"[{','.join(value for _, value in found)}]")
+        values = of_text(f"[{','.join(value for _, value in found)}]")
         return dict(zip((key for key, _ in found), values, strict=True))
 
     def remember_fact(self, key: str, value: object) -> None:
         self.rows("insert or replace into facts values (?, ?)", [key, json.dumps(value)])
 
     def remember_facts(self, facts: Mapping[str, object]) -> None:
-        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        """Stores facts by key; numbers in them are finite."""
+        rows = [(key, as_text(value)) for key, value in facts.items()]
         with self.writing() as db:
             db.executemany("insert or replace into facts values (?, ?)", rows)
 
