@@ -73,8 +73,9 @@ def encodings(path: Path) -> dict[str, set[str]]:
     return {chunk.path_in_schema: set(chunk.encodings) for chunk in chunks}
 
 
-def test_whole_numbers_and_times_of_artifacts_are_split_and_nothing_that_others_read_is(tmp_path):
-    table = pa.table({str(kind): column(kind, 50) for kind in (*WHOLE, *TIMES, *OTHERS)})
+@pytest.mark.parametrize("rows", [50, SMALL + 1])
+def test_whole_numbers_and_times_of_artifacts_are_split_and_nothing_that_others_read_is(tmp_path, rows):
+    table = pa.table({str(kind): column(kind, rows) for kind in (*WHOLE, *TIMES, *OTHERS)})
     write_parquet(tmp_path / "artifact", table.schema, [table])
     write_plain(tmp_path / "plain", table.schema, [table])
     split = {name for name, found in encodings(tmp_path / "artifact").items() if "BYTE_STREAM_SPLIT" in found}

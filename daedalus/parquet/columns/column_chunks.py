@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _NUMBERED = 1 << 16  # values that 16 bits can number
 _IN_A_BYTE = 1 << 8
-_LONGEST = 1 << 28  # bytes of text in a page
+_LONGEST = 1 << 26  # bytes of a page of text or lists; of more, pyarrow writes several pages
 _KEPT = 1 << 24  # bytes of memory for a page that are kept for the next one
 _BOOLEAN, _FLOAT, _DOUBLE, _TEXT = 0, 4, 5, 6  # Type
 _BYTES = {1: 4, 2: 8, _FLOAT: 4, _DOUBLE: 8}  # of a number, by its Type
@@ -111,12 +111,12 @@ def _lists(form: Form, column: pa.ListArray, packing: Packing) -> Chunk | None:
     from daedalus.parquet import compiled_lists
 
     sizes = pc.list_value_length(column).fill_null(-1).to_numpy().astype(np.int64)
-    numbers = column.flatten()
-    if numbers.null_count:
+    numbers, width = column.flatten(), _BYTES[form.kind]
+    if numbers.null_count or width * len(numbers) > _LONGEST:
         return None
     room = _room("there", compiled_lists.page_room(len(sizes), 0))
     end, entries = compiled_lists.put_levels(sizes, room, 0)
-    data = _numbers(numbers, _BYTES[form.kind]).view("u1")
+    data = _numbers(numbers, width).view("u1")
     page, values = _page(room[:end], len(data))
     values[:] = data
     return _chunk(form.first, entries, page, PLAIN, packing.others)
@@ -128,7 +128,7 @@ def split_chunk(first: bytes, numbers: np.ndarray, codec: pa.Codec, levels: byte
 
     entries = entries or len(numbers)
     page, values = _page(levels or all_there(entries), numbers.nbytes)
-    compiled_columns.split(numbers, values)
+    compiled_columns.split(_read(numbers), values)
     return _chunk(first, entries, page, BYTE_STREAM_SPLIT, codec)
 
 
@@ -200,8 +200,8 @@ def _texts(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray, int]:
     import numpy as np
 
     _, offsets, data = values.buffers()
-    ends = np.frombuffer(offsets or bytes(4), np.int32, len(values) + 1, 4 * values.offset)
-    return ends, np.frombuffer(data or b"", np.uint8), 4 * len(values) + int(ends[-1]) - int(ends[0])
+    ends = _read(np.frombuffer(offsets or bytes(4), np.int32, len(values) + 1, 4 * values.offset))
+    return ends, _read(np.frombuffer(data or b"", np.uint8)), 4 * len(values) + int(ends[-1]) - int(ends[0])
 
 
 def _numbers(column: pa.Array, width: int) -> np.ndarray:
@@ -209,14 +209,20 @@ def _numbers(column: pa.Array, width: int) -> np.ndarray:
     import numpy as np
 
     kind = np.uint32 if width == 4 else np.uint64
-    found = np.frombuffer(column.buffers()[1] or b"", kind, len(column), width * column.offset)
+    found = _read(np.frombuffer(column.buffers()[1] or b"", kind, len(column), width * column.offset))
     if not column.null_count:
         return found
     from daedalus.parquet.columns import compiled_columns
 
     size = width * (len(found) + 1)
     there = _room("there", size)[:size].view(kind)
-    return there[: compiled_columns.dense(found, *_validity(column), there)]
+    return _read(there[: compiled_columns.dense(found, *_validity(column), there)])
+
+
+def _read(data: np.ndarray) -> np.ndarray:
+    """The same, not to be written to, whatever it lies in: so one compiled form reads it."""
+    data.flags.writeable = False
+    return data
 
 
 def _booleans(column: pa.BooleanArray) -> np.ndarray:
@@ -234,7 +240,7 @@ def _validity(column: pa.Array) -> tuple[np.ndarray, int]:
     """(the bits that say which values are there, none if all are; which of them is the first value's)."""
     import numpy as np
 
-    return np.frombuffer(column.buffers()[0] if column.null_count else b"", np.uint8), column.offset
+    return _read(np.frombuffer(column.buffers()[0] if column.null_count else b"", np.uint8)), column.offset
 
 
 def _bits(buffer: pa.Buffer, column: pa.Array) -> np.ndarray:
