@@ -22,7 +22,7 @@ from daedalus.config.duckdb_settings import FIXED
 from daedalus.inputs.files import Files
 from daedalus.inputs.input_file import InputFile, first_unreadable
 from daedalus.objectstore.object_store import is_uri
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.sql.column_types import read_as
 from daedalus.sql.constants import constants
 from daedalus.sql.duck import Bindings, Duck, Ducks, is_interrupt, is_of_data

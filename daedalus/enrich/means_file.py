@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.parquet.fixed_values import FixedValues, fixed_values, form
+from daedalus.parquet.columns.fixed_values import FixedValues, fixed_values, form
 from daedalus.parquet.footer import Assembled, in_memory, joined, texts
 
 if TYPE_CHECKING:

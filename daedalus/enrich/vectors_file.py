@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.parquet.fixed_values import FixedValues, fixed_values, form
+from daedalus.parquet.columns.fixed_values import FixedValues, fixed_values, form
 from daedalus.parquet.footer import Assembled, in_memory, joined, texts
 from daedalus.tables.held import HELD
 

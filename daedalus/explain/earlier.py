@@ -11,7 +11,6 @@ from daedalus.base.errors import DaedalusError
 from daedalus.config.steps import ENRICH, PARTITION, Stage
 from daedalus.output.cut_partition import ParquetSink
 from daedalus.output.earlier_partition import RENAMED
-from daedalus.parquet.rename import rename_columns
 from daedalus.stagecache.action_name import ActionName, kind_of
 from daedalus.stagecache.records.traces import Trace
 
@@ -67,8 +66,11 @@ def _skeleton(workspace: Workspace, trace: Trace, wanted: Callable[[str], bool])
     folder = workspace.scratch.path()
     ParquetSink(tuple(columns), _ONE_PART).write(folder, artifacts)
     parts = sorted(folder.iterdir())
-    for part in parts if names else ():
-        rename_columns(part, names)
+    if names:
+        from daedalus.parquet.rename import rename_columns
+
+        for part in parts:
+            rename_columns(part, names)
     return parts
 
 

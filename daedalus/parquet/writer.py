@@ -15,6 +15,7 @@ A column's encoding follows from its type, by measurements on real partitions an
   Floats are not split, since scores of few digits take a quarter more then. There are no statistics: they cost a
   quarter of writing, and nothing asks for them. Small ones are packed by LZ4, for which a column of a few hundred rows
   takes half the time to write and to read, in a tenth more bytes; of large ones it would make a third more.
+  Large ones are written by hand (artifact_writer.py).
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ SMALL = 4096  # rows up to which an artifact is packed by LZ4
 
 def write_plain(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
     """Writes the rows of all tables for others to read, in row groups of ROWS_PER_GROUP; returns how many."""
-    return _write(path, schema, tables, encodings_of)
+    return _write(path, schema, regrouped(tables), encodings_of)
 
 
-def write_small(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-    """The same for an artifact of few rows."""
-    return _write(path, schema, tables, artifact_encodings)
+def write_small(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:
+    """Writes row groups as an artifact; returns the rows."""
+    return _write(path, schema, groups, artifact_encodings)
 
 
 def _write(path: Path | pa.NativeFile, schema: pa.Schema, tables: Iterable[pa.Table], encodings: EncodingsOf) -> int:

@@ -22,7 +22,7 @@ from daedalus.base.sizes import parse_size
 from daedalus.base.terminal_text import counted
 from daedalus.config import RUNTIME, Config
 from daedalus.config.duckdb_settings import FIXED
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.writer import ROWS_PER_GROUP
 from daedalus.sql.text import Sql, literal, name, path_literal
 from daedalus.stagecache.fingerprint import version

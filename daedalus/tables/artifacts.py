@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.writer import ROWS_PER_GROUP
 from daedalus.tables.held import EVENTS, HELD, NUMBERS, SESSIONS
 from daedalus.tables.sorting import has_one_order, numbered_text, order_of, sort_keys, whole

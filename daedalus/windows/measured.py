@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daedalus.config.aggregation_kinds import AggregationKind
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.tables.artifacts import fits, rows_of, write_table
 from daedalus.tables.sorting import whole
 from daedalus.windows.kinds.kind import kind_of, result_of

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from daedalus.base.errors import DayError
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.list_writer import Lists, decoded
 from daedalus.parquet.writer import ROWS_PER_GROUP
 from daedalus.tables.artifacts import fits, read_table, rows_of, write_table

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.splice import stacked
 from daedalus.stagecache.action import Counts, Part, Parts
 from daedalus.windows.groups import Groups

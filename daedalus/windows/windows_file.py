@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daedalus.parquet.columns.split_numbers import read_split, split_numbers
 from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_reader import read_chunk
 from daedalus.parquet.list_writer import FAST, Lists, chunks_of, form_of, has_plain, numbered
+from daedalus.parquet.split_numbers import read_split, split_numbers
 from daedalus.tables.held import HELD, LISTS
 
 if TYPE_CHECKING:

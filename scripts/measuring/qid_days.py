@@ -27,7 +27,7 @@ from daedalus.output.local_map import LocalMap
 from daedalus.output.numbers.day_sessions import write_numbers, write_sessions
 from daedalus.output.numbers.session_index import SessionIndex
 from daedalus.output.qid_map import QidMap
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.writer import ROWS_PER_GROUP
 from daedalus.sql.duck import Ducks
 from daedalus.stagecache.records.artifact_store import Scratch

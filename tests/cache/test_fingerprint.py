@@ -163,7 +163,7 @@ def test_each_module_is_read_once_for_all_functions(monkeypatch):
 ROOTS = (
     "windows.roll:roll",
     "output.cut_partition:ParquetSink",
-    "parquet.columns.artifact_writer:write_parquet",
+    "parquet.artifact_writer:write_parquet",
     "inputs.pool:read_pool_ids",
 )
 

@@ -26,7 +26,7 @@ from daedalus.enrich.vectors_file import NO_VECTOR, write_vectors
 from daedalus.output import cut_partition
 from daedalus.output.cut_partition import ParquetSink
 from daedalus.parquet import writer
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.footer import ParquetFooter
 from daedalus.tables import plain_columns
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from daedalus.enrich import pool_rows
 from daedalus.enrich.steps.pool_places import last_places, write_places
 from daedalus.enrich.steps.pool_vectors import last_vectors, write_last_vectors
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.skeleton.steps.pool import POOL_IDS, TEXT_POOL_IDS, write_pool
 from daedalus.sql.duck import Bindings, Ducks
 from daedalus.sql.text import literal

@@ -21,7 +21,7 @@ from daedalus.output import cut_partition as partition
 from daedalus.output.cut_partition import ParquetSink, Wanted, cut, row_groups
 from daedalus.output.earlier_partition import EarlierPartition
 from daedalus.parquet import writer as parquet
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.list_writer import Lists, numbered
 from daedalus.tables import plain_columns
 from daedalus.windows.windows_file import write_windows

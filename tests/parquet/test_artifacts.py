@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daedalus.parquet.columns.artifact_writer import write_parquet
-from daedalus.parquet.columns.split_numbers import read_split, split_numbers
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.footer import Assembled, joined
 from daedalus.parquet.list_writer import form_of
+from daedalus.parquet.split_numbers import read_split, split_numbers
 from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, write_plain
 from daedalus.skeleton.arrow.feed_rows import _Clean
 from daedalus.tables.artifacts import read_sessions, read_table, write_table

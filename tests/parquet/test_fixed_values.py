@@ -8,8 +8,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from daedalus.parquet import fixed_values as module
-from daedalus.parquet.fixed_values import FixedValues, fixed_values, form
+from daedalus.parquet.columns import fixed_values as module
+from daedalus.parquet.columns.fixed_values import FixedValues, fixed_values, form
 from daedalus.parquet.footer import Assembled, joined, texts
 
 

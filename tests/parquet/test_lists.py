@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lists_file import write_lists
 
 from daedalus.parquet import list_writer as writer
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.list_reader import read_chunk
 from daedalus.parquet.list_writer import Lists, numbered
 from daedalus.parquet.splice import Spliced

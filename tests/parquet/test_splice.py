@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.splice import Spliced
 from daedalus.parquet.thrift import read_struct, write_struct
 from daedalus.parquet.writer import ROWS_PER_GROUP

@@ -17,7 +17,7 @@ from daedalus.enrich.lance_rows import OpenFragment, opened, vectors_of
 from daedalus.enrich.vectors_file import NO_VECTOR
 from daedalus.inputs.files import Files
 from daedalus.inputs.pool_fragments import FragmentInput
-from daedalus.parquet.columns.artifact_writer import write_parquet
+from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.skeleton.context import Make
 from daedalus.stagecache.action import Counts
 from daedalus.stagecache.action_name import ActionName

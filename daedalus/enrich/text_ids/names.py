@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.errors import DayError
 from daedalus.enrich.unusable import _HINT, unequal
 from daedalus.enrich.vectors_file import _GROUP_BYTES, _GROUP_ROWS, VectorsFile, _known, _Rest, usual_length
-from daedalus.parquet.fixed_values import fixed_values, form
+from daedalus.parquet.columns.fixed_values import fixed_values, form
 from daedalus.parquet.footer import Assembled, in_memory, joined, texts
 from daedalus.tables.sorting import whole
 

@@ -15,7 +15,6 @@ from daedalus.config.columns import makers
 from daedalus.config.steps import PARTITION
 from daedalus.output.cut_partition import ParquetSink
 from daedalus.output.earlier_partition import RENAMED, EarlierPartition
-from daedalus.parquet.rename import rename_columns
 from daedalus.skeleton.context import Make
 from daedalus.skeleton.partition_parts import cut_part, sources_in_parts, whole_of
 from daedalus.stagecache.action import Counts, Manifest, Part, Parts
@@ -69,6 +68,8 @@ def _columns(make: Make) -> _Columns:
         **make.code_of(ParquetSink),
     }
     if names := config.renamed:
+        from daedalus.parquet.rename import rename_columns
+
         ingredients |= {RENAMED: digest.canonical_json(names), **make.code_of(rename_columns)}
     return _Columns(ParquetSink(tuple(columns), rows), names, sources, ingredients)
 
@@ -122,8 +123,11 @@ class _Made:
             return {**(dict.fromkeys(cut, whole_of(parts, free.with_name("parts"))) if cut else {}), **found}
 
         rows = self.columns.sink.write(out, self._artifacts(upstream), reused)
-        for part in part_files(out) if self.columns.names else ():
-            rename_columns(part, self.columns.names)
+        if self.columns.names:
+            from daedalus.parquet.rename import rename_columns
+
+            for part in part_files(out):
+                rename_columns(part, self.columns.names)
         return {"written": rows, "empty": 0}
 
     def run_part(self, part: Part, upstream: Mapping[str, Path], out: Path) -> Counts:

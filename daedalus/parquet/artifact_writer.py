@@ -1,24 +1,23 @@
-"""Writes artifacts. Large ones by hand, column by column where column_chunks.py knows how; small ones by pyarrow.
+"""Writes artifacts: small ones by pyarrow; large ones column by column, by hand where column_chunks.py knows how.
 
-Of a few hundred rows most of the time goes into what is done once for each column, and that is no less by hand.
+Of a few hundred rows most of the time goes into what is done once a column, which is no less by hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daedalus.parquet.columns.column_chunks import Form, Packing, column_chunk, forms
 from daedalus.parquet.footer import Assembled, Chunk, in_memory, joined
-from daedalus.parquet.list_writer import FAST, form_of, zstd
-from daedalus.parquet.plain_pages import ZSTD
-from daedalus.parquet.writer import LEVEL, SMALL, artifact_encodings, regrouped, write_small
+from daedalus.parquet.list_writer import form_of
+from daedalus.parquet.writer import SMALL, artifact_encodings, regrouped, write_small
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from daedalus.parquet.columns.column_chunks import Form, Packing
 
 _BUFFER = 1 << 16
 _BY_COLUMN = ("use_dictionary", "use_byte_stream_split")  # pyarrow's options that name columns
@@ -29,12 +28,19 @@ def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
     groups = regrouped(tables)
     first = next(groups, None)
     if first is None or first.num_rows <= SMALL:
-        return write_small(path, schema, [first] if first else [])
-    options, packing, form = artifact_encodings(schema, first), _packing(), form_of(schema)
-    written = forms(schema, packing.codec)
+        return write_small(path, schema, chain([] if first is None else [first], groups))
+    return _write_large(path, schema, chain([first], groups), artifact_encodings(schema, first))
+
+
+def _write_large(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], options: Mapping[str, Any]) -> int:
+    """`options` are pyarrow's, by column: which have a dictionary, and how those are written that are left to it."""
+    from daedalus.parquet.columns import column_chunks
+
+    packing, form = column_chunks.zstd_packing(), form_of(schema)
+    written = column_chunks.forms(schema, packing.codec)
     with path.open("wb", buffering=_BUFFER) as out:
         file = Assembled(out, joined([(name, form) for name in schema.names]))
-        for group in chain([first], groups):
+        for group in groups:
             file.add(_chunks(group, written, options, packing), group.num_rows)
         return file.finish()
 
@@ -43,16 +49,17 @@ def _chunks(
     group: pa.Table, written: Sequence[Form | None], options: Mapping[str, Any], packing: Packing
 ) -> Iterator[Chunk]:
     """The column chunks of a row group, in order."""
+    from daedalus.parquet.columns.column_chunks import column_chunk
+
     coded = set(options["use_dictionary"])
-    made = [
+    by_hand = [
         form and column_chunk(form, column.chunk(0), name in coded, packing)
         for form, name, column in zip(written, group.column_names, group.columns, strict=True)
     ]
-    left = [name for name, chunk in zip(group.column_names, made, strict=True) if chunk is None]
+    left = [name for name, chunk in zip(group.column_names, by_hand, strict=True) if chunk is None]
     rest = _by_pyarrow(group.select(left), options) if left else {}
-    return chain.from_iterable(
-        rest[name] if chunk is None else [chunk] for name, chunk in zip(group.column_names, made, strict=True)
-    )
+    for name, chunk in zip(group.column_names, by_hand, strict=True):
+        yield from rest[name] if chunk is None else [chunk]
 
 
 def _by_pyarrow(group: pa.Table, options: Mapping[str, Any]) -> dict[str, list[Chunk]]:
@@ -61,8 +68,3 @@ def _by_pyarrow(group: pa.Table, options: Mapping[str, Any]) -> dict[str, list[C
     own = {key: [name for name in options[key] if name in names] for key in _BY_COLUMN}
     file = in_memory(group.schema, [group], {**options, **own})
     return {name: file.chunks(0, name) for name in names}
-
-
-@cache
-def _packing() -> Packing:
-    return Packing(ZSTD, zstd(FAST), zstd(LEVEL))

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
-from daedalus.parquet.columns.column_chunks import all_there, split_chunk
 from daedalus.parquet.footer import Chunk
 from daedalus.parquet.list_reader import Pages
 from daedalus.parquet.list_writer import form_of, zstd
-from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, LZ4, ZSTD, first_fields
+from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, LZ4, ZSTD, chunk_of, first_fields, page_head
+from daedalus.parquet.thrift import write_varint
 from daedalus.parquet.writer import SMALL
 
 if TYPE_CHECKING:
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 def split_numbers(schema: pa.Schema, rows: np.ndarray) -> list[Chunk]:
     """The column chunks of a row group. `schema` has columns of int32, and `rows` whole numbers by row and column."""
     codec, pack = (LZ4, _lz4()) if len(rows) <= SMALL else (ZSTD, zstd())
-    return [
-        split_chunk(first, column.astype("<u4"), pack)
-        for first, column in zip(_first_fields(schema, codec), rows.T, strict=True)
-    ]
+    columns = zip(_first_fields(schema, codec), rows.T, strict=True)
+    return [_chunk(first, numbers, pack) for first, numbers in columns]
 
 
 def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | None:
@@ -45,7 +43,7 @@ def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | No
     page = np.frombuffer(pages.next()[1], np.uint8)
     if pages.at < chunk.total_compressed_size:  # there are more
         return None
-    count, levels = chunk.num_values, all_there(chunk.num_values)
+    count, levels = chunk.num_values, _levels(chunk.num_values)
     if len(page) != len(levels) + 4 * count or page[: len(levels)].tobytes() != levels:  # there are NULLs
         return None
     bytes_of = [page[len(levels) + byte * count :][:count] for byte in range(4)]
@@ -55,6 +53,25 @@ def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | No
     for byte in range(4):  # a third of the time of turning all of it around at once
         numbers[:, byte] = bytes_of[byte]
     return numbers.view("<i4").ravel()
+
+
+def _chunk(first: bytes, numbers: np.ndarray, codec: pa.Codec) -> Chunk:
+    import numpy as np
+
+    count = len(numbers)
+    split = numbers.astype("<i4").view(np.uint8).reshape(count, 4).T.tobytes()
+    data = _levels(count) + split
+    packed = codec.compress(data)
+    head = page_head(count, len(data), packed.size, BYTE_STREAM_SPLIT)
+    return chunk_of([head, packed], first, count, len(head) + len(data), len(head) + packed.size)
+
+
+def _levels(count: int) -> bytes:
+    """The definition levels of so many values, behind their length in 4 bytes: one run of 1."""
+    run = bytearray()
+    write_varint(run, count << 1)
+    run.append(1)
+    return len(run).to_bytes(4, "little") + run
 
 
 @lru_cache(256)
