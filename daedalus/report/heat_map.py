@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
 from daedalus.config.reach import Reach
-from daedalus.config.steps import ORDER, SKELETON, STAGES
+from daedalus.config.steps import ORDER, SKELETON
 from daedalus.explain.causes import Causes
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import day_of, days_of, kind_of, step_of
@@ -21,7 +21,7 @@ from daedalus.stagecache.records.traces import Cost
 from daedalus.stagecache.walk.outcome import FAILED, rows_out
 from daedalus.stagecache.walk.plan import HIT, MAYBE, RUN, make_plan
 from daedalus.workspace.day_results import last_results
-from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_days, fresh_in_all
+from daedalus.workspace.fresh_days import QID_MAP, fresh_in_all, skeleton_alone
 from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
     present = Reach.of(workspace.config).with_rows(days, listing.feed.days)
     stands = fresh_in_all(workspace, listing, present)
     costs, grid, names = workspace.traces.latest_costs(), Grid(), {str(day) for day in days} | {""}
-    alone = _skeleton_alone(workspace, listing, present, costs)
+    alone = skeleton_alone(workspace, listing, present, costs)
     stands |= {SKELETON.name: alone} if alone else {}
     for stage, output in workspace.outputs.items():
         known = names & {*stands[stage].days, *stands[stage].read}
@@ -94,18 +94,6 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
         grid.days.setdefault(str(asked), EMPTY)
     _mark_results(workspace, [str(day) for day in present], grid)
     return grid
-
-
-def _skeleton_alone(
-    workspace: Workspace, listing: Listing, days: Sequence[Day], costs: Iterable[str]
-) -> FreshDays | None:
-    """How the days stand in the skeleton, if all are fresh there and no other stage ever computed anything."""
-    others = {step for name, stage in STAGES.items() if name in workspace.outputs and stage is not SKELETON
-              for step in stage.steps}  # fmt: skip
-    if not days or not others or any(step_of(name) in others for name in costs):
-        return None
-    found = fresh_days(workspace, listing, days, workspace.outputs[SKELETON.name])
-    return found if len(found.days) == len(days) else None
 
 
 def _repeat(grid: Grid, days: Sequence[Day]) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from daedalus.base.days import Day
 from daedalus.base.errors import bare
 from daedalus.base.terminal_text import wrapped
 from daedalus.config.reach import Reach
-from daedalus.config.steps import PARTITIONS, SKELETON, Stage
+from daedalus.config.steps import ORDER, PARTITIONS, SKELETON, Stage
 from daedalus.stagecache.action_name import kind_of, step_of
 from daedalus.stagecache.walk.outcome import HIT, MAYBE, RUN
 from daedalus.workspace.day_results import last_refusal, last_results
-from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_in_all
+from daedalus.workspace.fresh_days import QID_MAP, FreshDays, fresh_in_all, skeleton_alone
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import StageOutput, Workspace, opened
 
@@ -38,24 +39,30 @@ def cache_status(settings: Settings, range: str | None = None) -> Status:
         span, listing = list(workspace.config.range(range)), workspace.listing()
         present = Reach.of(workspace.config).with_rows(span, listing.feed.days)
         stands = fresh_in_all(workspace, listing, present)
-        fresh = stands[SKELETON.name]
-        stamps = [row for name, output in workspace.outputs.items() for row in _known(output, stands[name])]
+        fresh, alone = stands[SKELETON.name], None
         verdicts: list[Verdict] = []
         if len(fresh.days) < len(present):
             from daedalus.stagecache.walk.plan import make_plan
-
-            skip = frozenset(Day.fromisoformat(day) for day in fresh.days)
             from daedalus.workspace.graph import build_graph
 
-            graph = build_graph(workspace, span, reconcile=False, skip=skip, listing=listing)
+            alone = skeleton_alone(workspace, listing, present, workspace.traces.latest_costs())
+            skip = frozenset(Day.fromisoformat(day) for day in fresh.days)
+            days_planned = present[-1:] if alone else span
+            graph = build_graph(workspace, days_planned, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
+            verdicts = _in_each(verdicts, present) if alone else verdicts
+        known_days = {**stands, SKELETON.name: alone} if alone else stands
+        stamps = [row for name, output in workspace.outputs.items() for row in _known(output, known_days[name])]
         # Sizes by digest, if the artifact is on this machine; keys from partition paths match no artifact.
         known = {path[-40:-8]: size for _, _, path, size, *_ in stamps if size >= 0}
         sizes = workspace.store.sizes(known)
         whole = range is None or span == list(workspace.config.range(None))
         in_use = needed(verdicts) | last_complete(workspace) | known.keys() if whole else in_use_by_config(workspace)
         planned = [str(day) for day in present if str(day) not in fresh.days]
-        days = [*_day_states(verdicts, planned, workspace.stages[-1]), *_fresh_day_rows(fresh, stamps)]
+        steps = {row["day"]: row["steps"] for row in (_fresh_day_rows(alone, stamps) if alone else ())}
+        days = _day_states(verdicts, planned, workspace.stages[-1])
+        days = [{**row, "steps": {**steps.get(row["day"], {}), **row["steps"]}} for row in days]
+        days += _fresh_day_rows(fresh, stamps)
         days += [{"day": str(day), "state": "empty", "steps": {}} for day in set(span) - set(present)]
         last = last_results(workspace, [row["day"] for row in days if row["state"] in ("stale", "missing")])
         days = [{**row, "last": last[row["day"]].as_json() if row["day"] in last else None} for row in days]
@@ -78,6 +85,19 @@ def cache_status(settings: Settings, range: str | None = None) -> Status:
         if workspace.shared is not None:
             found["shared"] = _shared_state(workspace.shared)
         return found
+
+
+def _in_each(verdicts: Iterable[Verdict], days: Sequence[Day]) -> list[Verdict]:
+    """Of a plan of the last of the days: what is to do in the stages after the skeleton, in each of them."""
+    found, last = [], str(days[-1])
+    for verdict in verdicts:
+        action = verdict.action
+        if action.step in SKELETON.steps:
+            continue
+        for day in map(str, days if action.day else days[-1:]):
+            name = action.name.replace(f"@{last}", f"@{day}")
+            found.append(replace(verdict, action=replace(action, name=name, day=action.day and day)))
+    return found
 
 
 def _known(output: StageOutput, stands: FreshDays) -> list[tuple]:
@@ -127,7 +147,7 @@ def _kind(verdict: Verdict) -> str:
 
 
 def _by_step(verdicts: Iterable[Verdict], stamps: Iterable[tuple]) -> dict[str, dict]:
-    """For each step: bytes, counts by state, and the most frequent kind of cause."""
+    """For each step, in order: bytes, counts by state, and the most frequent kind of cause."""
     found: dict[str, dict] = {}
     causes: dict[str, Counter[str]] = defaultdict(Counter)
     for verdict in verdicts:
@@ -138,25 +158,23 @@ def _by_step(verdicts: Iterable[Verdict], stamps: Iterable[tuple]) -> dict[str, 
             causes[verdict.action.step].update(_root_kinds(verdict.why))
         elif verdict.state == MAYBE:
             causes[verdict.action.step]["upstream"] += 0
-    seen = {verdict.action.name for verdict in verdicts}
+    planned, seen = {verdict.action.name for verdict in verdicts}, set[str]()
     by_part: dict[str, dict] = {}  # the row of `rolling` for each aggregation, and so on
     for name, _, path, size, *_ in stamps:
-        is_file = not os.path.basename(path).startswith("dt=")
-        if not is_file and name in seen:
-            continue  # a partition's folder
+        if name in planned:  # what no day has, and days before the range: planned and fresh days both need it
+            continue
         part = kind_of(name)
         if part not in by_part:
             empty = {"bytes": 0, HIT: 0, RUN: 0, MAYBE: 0, "why": ""}
             by_part[part] = found.setdefault(step_of(part), empty)
         row = by_part[part]
-        if is_file and size > 0:
+        if size > 0 and not os.path.basename(path).startswith("dt="):  # no folder of a partition
             row["bytes"] += size
-        if name not in seen:
-            row[HIT] += 1
-            seen.add(name)
+        row[HIT] += name not in seen
+        seen.add(name)
     for step, kinds in causes.items():
         found[step]["why"] = kinds.most_common(1)[0][0]
-    return found
+    return dict(sorted(found.items(), key=lambda item: ORDER[item[0]]))
 
 
 def _root_kinds(why: Iterable[Cause]) -> list[str]:

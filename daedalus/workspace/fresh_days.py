@@ -20,6 +20,7 @@ from daedalus.base.days import ONE_DAY, Day
 from daedalus.base.file_stat import Stat
 from daedalus.config import Config
 from daedalus.config.reach import Reach
+from daedalus.config.steps import SKELETON
 from daedalus.inputs.listing import Listing
 from daedalus.stagecache.action_name import day_of, days_of, kind_of, step_of
 from daedalus.workspace.code_stamp import code_stamp
@@ -136,6 +137,21 @@ def fresh_in_all(workspace: Workspace, listing: Listing, days: Sequence[Day]) ->
         name: replace(stands, days={day: summary for day, summary in stands.days.items() if day in common})
         for name, stands in found.items()
     }
+
+
+def skeleton_alone(
+    workspace: Workspace, listing: Listing, days: Sequence[Day], computed: Iterable[str]
+) -> FreshDays | None:
+    """How days stand in the skeleton, if all are fresh there and no action of another stage was ever `computed`.
+
+    So what is to do in a stage that never ran is the same in each of them, and to look at one is enough.
+    """
+    others = {step for output in workspace.outputs.values() if output.stage is not SKELETON
+              for step in output.stage.steps}  # fmt: skip
+    if not days or not others or any(step_of(name) in others for name in computed):
+        return None
+    found = fresh_days(workspace, listing, days, workspace.outputs[SKELETON.name])
+    return found if len(found.days) == len(days) else None
 
 
 def fresh_days(workspace: Workspace, listing: Listing, days: Sequence[Day], output: StageOutput) -> FreshDays:

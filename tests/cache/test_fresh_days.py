@@ -17,9 +17,11 @@ import daedalus
 from daedalus.explain import day as explain
 from daedalus.explain.day import explain_day
 from daedalus.pipelines import look
+from daedalus.report import heat_map
+from daedalus.report.collect import collect
 from daedalus.upkeep import status as cache
 from daedalus.upkeep.status import cache_status
-from daedalus.workspace import fresh_days, record_days
+from daedalus.workspace import fresh_days, graph, record_days
 from daedalus.workspace.code_stamp import ENGINES
 from daedalus.workspace.fresh_days import NOTHING
 from daedalus.workspace.settings import Settings
@@ -50,6 +52,35 @@ def test_no_graph_is_built_for_days_that_stand(warm, monkeypatch):
     assert nothing_ran(warm.run(plan=True))
     assert {day["state"] for day in cache_status(Settings())["days"]} <= {"fresh", "empty"}
     assert explain_day(Settings(), str(DAYS[5]))["causes"] == []
+
+
+def test_one_day_tells_what_is_to_do_in_a_stage_that_never_ran(warm, monkeypatch):
+    """As a plan of all days does; once a day of the stage was computed, all are planned."""
+    columns = {"image_embedding": {"of": "artwork_id"}}
+    edit(warm.runtime, embeddings={"columns": columns, "output_root": "data/enriched"})
+    warm.run()
+    planned, build = [], graph.build_graph
+
+    def told() -> tuple[dict, dict]:
+        report = collect(Settings())
+        return cache_status(Settings()), {key: value for key, value in report.items() if key not in ("made", "reading")}
+
+    def building(workspace, days, **options):
+        planned.append(len(days))
+        return build(workspace, days, **options)
+
+    told()  # what is read of partitions is kept
+    monkeypatch.setattr(graph, "build_graph", building)
+    by_one_day = told()
+    assert planned == [1, 1] and {day["state"] for day in by_one_day[0]["days"]} == {"missing", "empty"}
+    with monkeypatch.context() as patch:
+        for module in (cache, heat_map):
+            patch.setattr(module, "skeleton_alone", lambda *_: None)
+        assert told() == by_one_day and min(planned[2:]) > 1
+    warm.json("enrich", "--range", str(DAYS[5]))
+    planned.clear()
+    states = {day["day"]: day["state"] for day in cache_status(Settings())["days"]}
+    assert states.pop(str(DAYS[5])) == "fresh" and "fresh" not in states.values() and min(planned) > 1
 
 
 def test_what_is_told_is_what_a_walk_tells(warm, monkeypatch):
