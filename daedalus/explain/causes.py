@@ -179,6 +179,7 @@ class Causes:
         self._verdicts, self._traces, self._graph = verdicts, traces, graph
         self._teller = CauseFinder(traces, config, graph.listing.feed.days)
         self._running: dict[str, list[str]] = {}  # action -> the nearest actions upstream that would run
+        self._diffs: dict[tuple[str | None, str | None], list[str]] = {}  # of an edit, whichever actions it concerns
 
     def of(self, verdict: Verdict) -> list[CauseShape]:
         """The causes of one action; of one that may run also the actions upstream that would make it run."""
@@ -243,7 +244,10 @@ class Causes:
         if cause.kind == "input":
             row["old"], row["new"] = self._file(cause.old), self._file(cause.new)
         if cause.kind == "code":
-            row["diff"] = self._diff(cause)
+            edit = cause.old, cause.new
+            if edit not in self._diffs:
+                self._diffs[edit] = self._diff(cause)
+            row["diff"] = [*self._diffs[edit]]
         return row
 
     def _file(self, content: str | None) -> str | None:

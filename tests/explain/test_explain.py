@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import random
@@ -17,13 +18,17 @@ from plan_and_run import plan_and_run
 from reference import DAY, Reference
 from small import DAYS, PROJECT, RANGE, Small, edit, rewrite
 
+from daedalus.explain.causes import Causes
 from daedalus.explain.change_notes import ChangeNotes
 from daedalus.explain.day import planned, planned_step
 from daedalus.explain.earlier import sources_of
 from daedalus.explain.row import explain_row
+from daedalus.report import heat_map
+from daedalus.report.collect import collect
 from daedalus.stagecache.action_name import day_of, days_of, kind_of
 from daedalus.stagecache.walk.plan import MAYBE, RUN
 from daedalus.upkeep.verify import cache_verify
+from daedalus.workspace.fresh_days import NOTHING
 from daedalus.workspace.settings import Settings
 from daedalus.workspace.workspace import opened
 
@@ -178,6 +183,18 @@ def test_a_code_change_is_shown_by_its_lines(warm, edited):
     diff = next(row["diff"] for row in found if row["kind"] == "code")
     assert any(line.startswith("-") and "greatest(0" in line for line in diff)
     assert any(line.startswith("+") and "greatest(1" in line for line in diff)
+
+
+def test_an_edit_of_code_is_compared_once_however_many_actions_it_concerns(warm, monkeypatch):
+    """To compare two texts of code takes milliseconds, and after an upgrade every action of every day is told of one."""
+    monkeypatch.setattr("daedalus.workspace.graph.code_digest", lambda traces, function: function.__qualname__)
+    monkeypatch.setattr(heat_map, "fresh_in_all", lambda workspace, *_: dict.fromkeys(workspace.outputs, NOTHING))
+    monkeypatch.setattr(Causes, "_text", lambda self, content: content or "")
+    compared, compare = [], difflib.unified_diff
+    monkeypatch.setattr(difflib, "unified_diff", lambda *texts, **how: compared.append(1) or compare(*texts, **how))
+    report = collect(Settings())
+    told = [(cause["old"], cause["new"]) for why in report["whys"] for cause in why if cause["kind"] == "code"]
+    assert 0 < len(compared) == len({*told}) < report["totals"]["step_days"]["run"]
 
 
 def test_an_input_file_is_shown_with_rows_and_size(warm):
