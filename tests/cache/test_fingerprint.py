@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ import pytest
 import daedalus
 from daedalus.sql.text import of_sql
 from daedalus.stagecache import syntax_trees
-from daedalus.stagecache.fingerprint import of_python, project
+from daedalus.stagecache.fingerprint import of_python, project, version
+from daedalus.workspace.code_stamp import ENGINES
 
 
 @pytest.mark.parametrize(
@@ -226,3 +228,9 @@ def fingerprint(folder, sources) -> str:
     project.cache_clear()
     sys.dont_write_bytecode = True
     return of_python(importlib.import_module("fpkg.main").work).digest
+
+
+@pytest.mark.parametrize("package", [*ENGINES, "daedalus-skeleton"])
+def test_a_version_is_what_importlib_tells(package):
+    """Of the last, whose folder's name has another form, too."""
+    assert version.__wrapped__(package) == metadata.version(package)

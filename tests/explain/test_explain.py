@@ -105,8 +105,8 @@ def partition_altered(world, edited):
 def another_duckdb(world, edited):
     return edited.edit(
         "stagecache/fingerprint.py",
-        "return metadata.version(package)",
-        'return metadata.version(package) + "+other"',
+        "return name[len(start) : -len(end)]",
+        'return name[len(start) : -len(end)] + "+other"',
     )
 
 
