@@ -52,13 +52,16 @@ def _chunks(
     from daedalus.parquet.columns.column_chunks import column_chunk
 
     coded = set(options["use_dictionary"])
-    by_hand = [
-        form and column_chunk(form, column.chunk(0), name in coded, packing)
-        for form, name, column in zip(written, group.column_names, group.columns, strict=True)
-    ]
-    left = [name for name, chunk in zip(group.column_names, by_hand, strict=True) if chunk is None]
+
+    def by_hand(form: Form | None, name: str, column: pa.ChunkedArray) -> Chunk | None:
+        if form is None or column.num_chunks != 1:  # text of more than two gigabytes stays in pieces
+            return None
+        return column_chunk(form, column.chunk(0), name in coded, packing)
+
+    made = [*map(by_hand, written, group.column_names, group.columns)]
+    left = [name for name, chunk in zip(group.column_names, made, strict=True) if chunk is None]
     rest = _by_pyarrow(group.select(left), options) if left else {}
-    for name, chunk in zip(group.column_names, by_hand, strict=True):
+    for name, chunk in zip(group.column_names, made, strict=True):
         yield from rest[name] if chunk is None else [chunk]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import tempfile
 from pathlib import Path
 
@@ -15,10 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daedalus.parquet import artifact_writer
 from daedalus.parquet.artifact_writer import write_parquet
 from daedalus.parquet.columns import column_chunks
+from daedalus.parquet.footer import Assembled, joined
+from daedalus.parquet.list_writer import form_of
 from daedalus.parquet.plain_pages import ZSTD
-from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, artifact_encodings, write_groups
+from daedalus.parquet.writer import ROWS_PER_GROUP, SMALL, artifact_encodings, mostly_distinct, write_groups
 from daedalus.tables.artifacts import read_coded, write_table
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=9)
@@ -102,7 +106,7 @@ def test_text_has_the_same_bytes_as_text_and_as_numbers_of_values(texts, distinc
         assert pq.read_table(one)["text"].combine_chunks() == plain
         assert read_coded(one, ["text"])["text"].cast(pa.string()).combine_chunks() == plain
         chunk = pq.read_metadata(one).row_group(0).column(0)
-        assert chunk.has_dictionary_page == (not distinct or plain.null_count > rows // 2)
+        assert chunk.has_dictionary_page != mostly_distinct(pa.table({"text": plain}).slice(0, ROWS_PER_GROUP), "text")
 
 
 def test_what_lies_beneath_nulls_is_not_written():
@@ -162,3 +166,16 @@ def test_a_large_artifact_that_mixes_both_is_read_back_in_order(tmp_path):
     })  # fmt: skip
     write_parquet(tmp_path / "mixed", table.schema, [table])
     assert pq.read_table(tmp_path / "mixed").to_pydict() == table.to_pydict()
+
+
+def test_a_column_in_pieces_is_written_whole():
+    """As text of more than two gigabytes is, which no array of Arrow holds."""
+    texts = pa.chunked_array([["a", "b"], ["c"]])
+    table = pa.table({"text": texts, "n": pa.chunked_array([[1, 2, 3]])})
+    written = column_chunks.forms(table.schema, ZSTD)
+    chunks = artifact_writer._chunks(table, written, artifact_encodings(table.schema, table), PACKING)
+    out = io.BytesIO()
+    file = Assembled(out, joined([(name, form_of(table.schema)) for name in table.column_names]))
+    file.add(chunks, 3)
+    file.finish()
+    assert pq.read_table(out) == table
