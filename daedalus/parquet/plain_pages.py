@@ -1,14 +1,15 @@
-"""What is said of data pages that are PLAIN or split: their own heads, and what a footer says of a chunk of them."""
+"""What is said of PLAIN, split and numbered pages: heads, definition levels, and what a footer says of a chunk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from daedalus.parquet import footer
 from daedalus.parquet.footer import Chunk
 from daedalus.parquet.list_writer import DATA_HEAD, DICTIONARY_HEAD, PAGE_PACKED
-from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_next, write_struct
+from daedalus.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_next, write_struct, write_varint
 
 NONE, ZSTD, LZ4 = 0, 6, 7  # CompressionCodec; LZ4 without frames (LZ4_RAW)
 _DATA_PAGE, _DICTIONARY_PAGE, _RLE = 0, 2, 3  # PageType, Encoding
@@ -33,6 +34,22 @@ def dictionary_head(values: int, unpacked: int, packed: int) -> bytes:
     write_next(head, I32, values, PLAIN)
     head += b"\0\0"
     return bytes(head)
+
+
+@lru_cache(64)
+def all_there(count: int) -> bytes:
+    """The definition levels of so many values without NULLs, behind their length in 4 bytes: one run of 1."""
+    run = bytearray()
+    write_varint(run, count << 1)
+    run.append(1)
+    return len(run).to_bytes(4, "little") + run
+
+
+def some_there(bits: bytes) -> bytes:
+    """The same where `bits` say which values are there: a run of packed bits, in groups of eight."""
+    run = bytearray()
+    write_varint(run, len(bits) << 1 | 1)
+    return (len(run) + len(bits)).to_bytes(4, "little") + run + bits
 
 
 def first_fields(elements: Sequence[Struct], codec: int, *encodings: int) -> bytes:

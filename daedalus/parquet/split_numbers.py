@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from daedalus.parquet.footer import Chunk
 from daedalus.parquet.list_reader import Pages
 from daedalus.parquet.list_writer import form_of, zstd
-from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, LZ4, ZSTD, chunk_of, first_fields, page_head
-from daedalus.parquet.thrift import write_varint
+from daedalus.parquet.plain_pages import BYTE_STREAM_SPLIT, LZ4, ZSTD, all_there, chunk_of, first_fields, page_head
 from daedalus.parquet.writer import SMALL
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def read_split(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> np.ndarray | No
     page = np.frombuffer(pages.next()[1], np.uint8)
     if pages.at < chunk.total_compressed_size:  # there are more
         return None
-    count, levels = chunk.num_values, _levels(chunk.num_values)
+    count, levels = chunk.num_values, all_there(chunk.num_values)
     if len(page) != len(levels) + 4 * count or page[: len(levels)].tobytes() != levels:  # there are NULLs
         return None
     bytes_of = [page[len(levels) + byte * count :][:count] for byte in range(4)]
@@ -60,18 +59,10 @@ def _chunk(first: bytes, numbers: np.ndarray, codec: pa.Codec) -> Chunk:
 
     count = len(numbers)
     split = numbers.astype("<i4").view(np.uint8).reshape(count, 4).T.tobytes()
-    data = _levels(count) + split
+    data = all_there(count) + split
     packed = codec.compress(data)
     head = page_head(count, len(data), packed.size, BYTE_STREAM_SPLIT)
     return chunk_of([head, packed], first, count, len(head) + len(data), len(head) + packed.size)
-
-
-def _levels(count: int) -> bytes:
-    """The definition levels of so many values, behind their length in 4 bytes: one run of 1."""
-    run = bytearray()
-    write_varint(run, count << 1)
-    run.append(1)
-    return len(run).to_bytes(4, "little") + run
 
 
 @lru_cache(256)

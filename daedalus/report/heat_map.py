@@ -86,26 +86,13 @@ def look_at_cells(workspace: Workspace, days: list[Day], listing: Listing) -> Gr
         grid.days[day] = EMPTY if summary["empty"] else FRESH
         grid.unusable |= {day} if summary["empty"] else set()
     if alone:
-        _plan(workspace, present[-1:], frozenset(), listing, grid, costs)
-        _repeat(grid, present)
+        _plan(workspace, days, frozenset(), listing, grid, costs, alike=present)
     elif len(fresh.days) < len(present):
         _plan(workspace, days, frozenset(map(Day.fromisoformat, fresh.days)), listing, grid, costs)
     for asked in days:
         grid.days.setdefault(str(asked), EMPTY)
     _mark_results(workspace, [str(day) for day in present], grid)
     return grid
-
-
-def _repeat(grid: Grid, days: Sequence[Day]) -> None:
-    """Shows what is missing of the last day in all of them: a stage that never ran has the same to do in each."""
-    names = [str(day) for day in days]
-    last = names[-1]
-    for (step, day), cell in [*grid.cells.items()]:
-        if day == last and step_of(step) not in SKELETON.steps:
-            for other in names:
-                grid.cells[step, other] = cell
-                grid.names[step, other] = grid.names[step, last].replace(f"@{last}", f"@{other}")
-    grid.days |= dict.fromkeys(names, grid.days[last])
 
 
 def _mark_results(workspace: Workspace, days: Iterable[str], grid: Grid) -> None:
@@ -121,13 +108,15 @@ def _mark_results(workspace: Workspace, days: Iterable[str], grid: Grid) -> None
 
 
 def _plan(
-    workspace: Workspace, days: list[Day], skip: frozenset[Day], listing: Listing, grid: Grid, costs: Mapping[str, Cost]
-) -> None:
-    """Adds the cells of the days not in `skip`: what a run would do now."""
-    from daedalus.workspace.graph import build_graph
+    workspace: Workspace, days: list[Day], skip: frozenset[Day], listing: Listing, grid: Grid,
+    costs: Mapping[str, Cost], alike: Sequence[Day] = (),
+) -> None:  # fmt: skip
+    """Adds the cells of the days not in `skip`: what a run would do now. Of days that are `alike` one is planned."""
+    from daedalus.workspace.graph import after_skeleton, build_graph
 
-    graph = build_graph(workspace, days, reconcile=False, skip=skip, listing=listing)
-    verdicts = {v.action.name: v for v in make_plan(graph.actions, workspace.traces)}
+    graph = build_graph(workspace, alike[-1:] or days, reconcile=False, skip=skip, listing=listing)
+    plan = make_plan(graph.actions, workspace.traces)
+    verdicts = {v.action.name: v for v in (after_skeleton(plan, alike) if alike else plan)}
     causes = Causes(verdicts, workspace.traces, graph, workspace.config)
     places: dict[str, int] = {}
     asked = {str(day) for day in days}

@@ -54,8 +54,7 @@ def of_packages(*names: str) -> str:
 
 @cache
 def version(package: str) -> str:
-    """The installed version of a package: its folder's name has it, and is found in a fiftieth of the time that
-    `importlib.metadata` takes to be imported."""
+    """The installed version of a package, by the name of its folder: to import `importlib.metadata` takes 0.03 s."""
     start, end = f"{package}-", ".dist-info"
     for folder in sys.path:
         with suppress(OSError):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from daedalus.base.days import Day
@@ -43,14 +42,14 @@ def cache_status(settings: Settings, range: str | None = None) -> Status:
         verdicts: list[Verdict] = []
         if len(fresh.days) < len(present):
             from daedalus.stagecache.walk.plan import make_plan
-            from daedalus.workspace.graph import build_graph
+            from daedalus.workspace.graph import after_skeleton, build_graph
 
             alone = skeleton_alone(workspace, listing, present, workspace.traces.latest_costs())
             skip = frozenset(Day.fromisoformat(day) for day in fresh.days)
             days_planned = present[-1:] if alone else span
             graph = build_graph(workspace, days_planned, reconcile=False, skip=skip, listing=listing)
             verdicts = make_plan(graph.actions, workspace.traces)
-            verdicts = _in_each(verdicts, present) if alone else verdicts
+            verdicts = after_skeleton(verdicts, present) if alone else verdicts
         known_days = {**stands, SKELETON.name: alone} if alone else stands
         stamps = [row for name, output in workspace.outputs.items() for row in _known(output, known_days[name])]
         # Sizes by digest, if the artifact is on this machine; keys from partition paths match no artifact.
@@ -85,19 +84,6 @@ def cache_status(settings: Settings, range: str | None = None) -> Status:
         if workspace.shared is not None:
             found["shared"] = _shared_state(workspace.shared)
         return found
-
-
-def _in_each(verdicts: Iterable[Verdict], days: Sequence[Day]) -> list[Verdict]:
-    """Of a plan of the last of the days: what is to do in the stages after the skeleton, in each of them."""
-    found, last = [], str(days[-1])
-    for verdict in verdicts:
-        action = verdict.action
-        if action.step in SKELETON.steps:
-            continue
-        for day in map(str, days if action.day else days[-1:]):
-            name = action.name.replace(f"@{last}", f"@{day}")
-            found.append(replace(verdict, action=replace(action, name=name, day=action.day and day)))
-    return found
 
 
 def _known(output: StageOutput, stands: FreshDays) -> list[tuple]:

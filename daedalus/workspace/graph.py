@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from daedalus.base.days import Day
 from daedalus.base.errors import DaedalusError
 from daedalus.config import RUNTIME, Config
 from daedalus.config.reach import Reach
-from daedalus.config.steps import ENRICH
+from daedalus.config.steps import ENRICH, SKELETON
 from daedalus.enrich.stage import build_stages, steps
 from daedalus.inputs.feed import Feed, look_at_feed, with_feed_types, with_ids_of_one_kind
 from daedalus.inputs.input_file import Inputs
@@ -34,6 +34,7 @@ from daedalus.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from daedalus.inputs.pool_fragments import FragmentInput
+    from daedalus.stagecache.walk.plan import Verdict
 
 
 @dataclass
@@ -101,6 +102,18 @@ def build_graph(
     empty = [day for day in wanted if day not in set(present)]
     return Graph(actions, present, empty, feed, make.texts, listing, session_range, witness, sources, config,
                  [*listing.notes, *stray_notes(config, feed), *idle_filters(config, views)])  # fmt: skip
+
+
+def after_skeleton(plan: Sequence[Verdict], days: Sequence[Day]) -> list[Verdict]:
+    """A plan of the last of the days with what it has of that day after the skeleton for the others too."""
+    last = str(days[-1])
+    found = [verdict for verdict in plan if verdict.action.day == last and verdict.action.step not in SKELETON.steps]
+    return [*plan, *(_on(day, verdict) for verdict in found for day in map(str, days[:-1]))]
+
+
+def _on(day: str, verdict: Verdict) -> Verdict:
+    action = verdict.action
+    return replace(verdict, action=replace(action, name=action.name.replace(f"@{action.day}", f"@{day}"), day=day))
 
 
 def look_at_views(workspace: Workspace, config: Config, inputs: Inputs, listing: Listing) -> dict[str, ViewInput]:

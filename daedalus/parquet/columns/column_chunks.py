@@ -25,10 +25,12 @@ from daedalus.parquet.plain_pages import (
     PLAIN,
     RLE_DICTIONARY,
     ZSTD,
+    all_there,
     chunk_of,
     dictionary_head,
     first_fields,
     page_head,
+    some_there,
 )
 from daedalus.parquet.thrift import Struct, write_varint
 from daedalus.parquet.writer import LEVEL
@@ -261,21 +263,8 @@ def _bits(buffer: pa.Buffer, column: pa.Array) -> np.ndarray:
 
 
 def _levels(column: pa.Array) -> bytes:
-    """The definition levels, behind their length in 4 bytes: a run of 1, or one of packed bits, in groups of eight."""
-    if not column.null_count:
-        return _all_there(len(column))
-    bits = _bits(column.buffers()[0], column).tobytes()
-    run = bytearray()
-    write_varint(run, len(bits) << 1 | 1)
-    return (len(run) + len(bits)).to_bytes(4, "little") + run + bits
-
-
-@lru_cache(64)
-def _all_there(count: int) -> bytes:
-    run = bytearray()
-    write_varint(run, count << 1)
-    run.append(1)
-    return len(run).to_bytes(4, "little") + run
+    """The definition levels of a column."""
+    return some_there(_bits(column.buffers()[0], column).tobytes()) if column.null_count else all_there(len(column))
 
 
 def _page(front: bytes | np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

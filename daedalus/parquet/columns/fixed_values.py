@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from daedalus.parquet.footer import Chunk, ParquetFooter
 from daedalus.parquet.list_writer import PAGE_UNPACKED, form_of
-from daedalus.parquet.plain_pages import NONE, chunk_of, first_fields, page_head
-from daedalus.parquet.thrift import read_head, write_varint
+from daedalus.parquet.plain_pages import NONE, chunk_of, first_fields, page_head, some_there
+from daedalus.parquet.thrift import read_head
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ def fixed_values(name: str, width: int, has: np.ndarray, values: Sequence[np.nda
     whose memory is contiguous. Raises ValueError for more bytes than a page may have."""
     import numpy as np
 
-    levels, count = _levels(has), int(np.count_nonzero(has))
+    levels, count = some_there(np.packbits(has, bitorder="little").tobytes()), int(np.count_nonzero(has))
     size = len(levels) + count * width
     if size > _MOST or size != len(levels) + sum(some.nbytes for some in values):
         raise ValueError(f"{count} values of {width} bytes in a page")
@@ -45,16 +45,6 @@ def fixed_values(name: str, width: int, has: np.ndarray, values: Sequence[np.nda
     first = first_fields(form(name, width).columns[name].elements, NONE)
     data = [head + levels, *(some.reshape(-1).view(np.uint8) for some in values)]
     return chunk_of(data, first, len(has), len(head) + size, len(head) + size)
-
-
-def _levels(has: np.ndarray) -> bytes:
-    """The definition levels, behind their length in 4 bytes: a run of packed bits, in groups of eight."""
-    import numpy as np
-
-    bits = np.packbits(has, bitorder="little").tobytes()
-    run = bytearray()
-    write_varint(run, len(bits) << 1 | 1)
-    return (len(run) + len(bits)).to_bytes(4, "little") + run + bits
 
 
 class FixedValues:
